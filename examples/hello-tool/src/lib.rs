@@ -1,0 +1,1 @@
+//! The smallest tool there is.

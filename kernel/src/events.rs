@@ -1,0 +1,92 @@
+//! The bus: what happened, for whoever listens. Losing a listener loses nothing else.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::sync::broadcast;
+
+use crate::clock::Clock;
+
+/// The kinds of events there are. Hooks subscribe to them by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+pub enum Kind {
+    /// A session was opened.
+    #[serde(rename = "session.created")]
+    SessionCreated,
+    /// A session ended.
+    #[serde(rename = "session.terminated")]
+    SessionTerminated,
+    /// A message from a person is in the store.
+    #[serde(rename = "message.received")]
+    MessageReceived,
+    /// The agent's reply is in the store.
+    #[serde(rename = "message.sent")]
+    MessageSent,
+    /// A tool was called.
+    #[serde(rename = "tool.executed")]
+    ToolExecuted,
+    /// A channel's platform answers.
+    #[serde(rename = "channel.connected")]
+    ChannelConnected,
+    /// A channel's platform no longer answers.
+    #[serde(rename = "channel.disconnected")]
+    ChannelDisconnected,
+    /// A plugin was loaded or enabled.
+    #[serde(rename = "plugin.loaded")]
+    PluginLoaded,
+    /// A plugin's next generation serves.
+    #[serde(rename = "plugin.reloaded")]
+    PluginReloaded,
+    /// A plugin was disabled.
+    #[serde(rename = "plugin.disabled")]
+    PluginDisabled,
+    /// A plugin could not be loaded, or was quarantined.
+    #[serde(rename = "plugin.failed")]
+    PluginFailed,
+    /// The configuration changed.
+    #[serde(rename = "config.updated")]
+    ConfigUpdated,
+    /// Something went wrong that an operator would want to know.
+    #[serde(rename = "error.occurred")]
+    ErrorOccurred,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize)]
+pub struct Event {
+    /// What kind of thing.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// When.
+    pub timestamp: Timestamp,
+    /// What about; the shape goes with the kind.
+    pub data: Value,
+}
+
+/// A cheap-clone handle to the bus.
+#[derive(Debug, Clone)]
+pub struct Events {
+    clock: Clock,
+    sender: broadcast::Sender<Arc<Event>>,
+}
+
+impl Events {
+    /// A bus on which a listener may fall this many events behind before it misses some.
+    pub fn new(clock: Clock, capacity: usize) -> Self {
+        Self { clock, sender: broadcast::Sender::new(capacity) }
+    }
+
+    /// Tells everyone who listens. Never waits.
+    pub fn publish(&self, kind: Kind, data: Value) {
+        let event = Event { kind, timestamp: self.clock.now(), data };
+        // An error here only says that nobody listens.
+        let _ = self.sender.send(Arc::new(event));
+    }
+
+    /// Everything published from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<Arc<Event>> {
+        self.sender.subscribe()
+    }
+}

@@ -1,0 +1,6 @@
+//! The PRX kernel. It does the input and output; components decide.
+
+pub mod clock;
+pub mod config;
+pub mod error;
+pub mod events;

@@ -1,0 +1,1 @@
+//! The default provider: no key, no network, deterministic.

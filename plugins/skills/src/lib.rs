@@ -1,0 +1,1 @@
+//! The builtin skills code_review and summarize.

@@ -1,0 +1,1 @@
+//! Connector for the Telegram Bot API.

@@ -1,0 +1,1 @@
+//! Components that behave badly on purpose.
