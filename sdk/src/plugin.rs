@@ -1,27 +1,25 @@
-/// Makes a component of what was written: exports the capabilities and embeds the manifest.
+/// Makes a component of what was written: exports its capabilities and embeds its manifest.
 ///
-/// Called once in a crate, at its root. Any of `connector`, `tool`, `skill` and `provider` name the type that implements
-/// the trait; `manifest` is a path from the folder of `Cargo.toml`.
+/// Called once in a crate. `connector`, `tool`, `skill` and `provider`, as many as there are, name the type that
+/// implements the trait; `manifest`, at the end, is a path from the folder of `Cargo.toml`.
 ///
 /// ```ignore
 /// prx_sdk::plugin! { connector: Poller, manifest: "plugin.toml" }
 /// ```
 #[macro_export]
 macro_rules! plugin {
-    ($($capability:ident: $plugin:ident,)+ manifest: $manifest:literal $(,)?) => {
-        $($crate::__export!($capability, $plugin);)+
-
+    (connector: $plugin:ident, $($rest:tt)+) => {
+        $crate::__export!(connector, $plugin, $crate::connector::Connector);
+        $crate::plugin! { $($rest)+ }
+    };
+    (manifest: $path:literal $(,)?) => {
         #[cfg(target_family = "wasm")]
         #[allow(unsafe_code, reason = "names the section in which the kernel looks for the manifest")]
         const _: () = {
-            const TEXT: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $manifest));
+            const TEXT: &[u8] = include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path));
             #[used]
             #[unsafe(link_section = "prx:manifest")]
-            static MANIFEST: [u8; TEXT.len()] = {
-                let mut bytes = [0; TEXT.len()];
-                bytes.copy_from_slice(TEXT);
-                bytes
-            };
+            static MANIFEST: [u8; TEXT.len()] = *include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/", $path));
         };
     };
 }
@@ -30,10 +28,7 @@ macro_rules! plugin {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __export {
-    (connector, $plugin:ident) => {
-        $crate::__export!(@ connector, $plugin, $crate::connector::Connector);
-    };
-    (@ $capability:ident, $plugin:ident, $trait:path) => {
+    ($capability:ident, $plugin:ident, $trait:path) => {
         const _: () = {
             const fn implements<T: $trait>() {}
             implements::<$plugin>();
