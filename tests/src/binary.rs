@@ -29,8 +29,13 @@ pub(crate) fn prx() -> &'static Path {
 }
 
 /// `target/`, wherever this test was built.
-pub(crate) fn target_dir() -> PathBuf {
+fn target_dir() -> PathBuf {
     profile_dir().parent().expect("a profile folder lies in target").to_path_buf()
+}
+
+/// Where cargo keeps what build scripts make, of the profile this test was built with.
+pub(crate) fn build_dir() -> PathBuf {
+    profile_dir().join("build")
 }
 
 /// The workspace.
@@ -39,7 +44,7 @@ pub(crate) fn workspace() -> &'static Path {
 }
 
 /// Cargo, without what the cargo that runs this test says about itself.
-pub(crate) fn cargo() -> Command {
+fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace());
     for (name, _) in env::vars_os() {

@@ -44,10 +44,10 @@ pub struct Gateway {
 }
 
 impl Home {
-    /// A home whose `prx.toml` says this.
+    /// A home whose `prx.toml` says this, and that requests are not limited: a test is in a hurry.
     pub fn new(config: &str) -> Self {
         let home = Self::empty();
-        home.configure(config);
+        home.configure(&format!("{config}\n[rate_limits]\nenabled = false\n"));
         home
     }
 
@@ -226,9 +226,18 @@ impl Gateway {
 
     /// Every message of a session as `(role, content)`, oldest first.
     pub async fn messages(&self, session: &str) -> Vec<(String, String)> {
-        let page = self.client.get(&format!("/sessions/{session}/messages?limit=500")).await.expect(200);
+        let mut messages: Vec<Value> = Vec::new();
+        loop {
+            let before = messages.first().map(|oldest| format!("&before={}", oldest["id"].as_str().unwrap()));
+            let path = format!("/sessions/{session}/messages?limit=500{}", before.unwrap_or_default());
+            let page = self.client.get(&path).await.expect(200);
+            let older = page["messages"].as_array().expect("a list of messages");
+            messages.splice(0..0, older.iter().cloned());
+            if older.len() < 500 {
+                break;
+            }
+        }
         let text = |message: &Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
-        let messages = page["messages"].as_array().expect("a list of messages");
         messages.iter().map(|message| (text(message, "role"), text(message, "content"))).collect()
     }
 
