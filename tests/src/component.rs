@@ -17,23 +17,20 @@ use crate::binary;
 #[path = "../../kernel/build/guests.rs"]
 mod guests;
 
-/// The packages whose components tests load.
+/// The files that cargo makes of these packages and of the further components in the last one.
 const PACKAGES: [&str; 3] = ["prx-hello-tool", "prx-weather", "prx-test-guests"];
+const FURTHER: [&str; 1] = ["reaching"];
 
 /// A plugin file in the making.
 #[derive(Debug, Clone)]
 pub struct Component(Vec<u8>);
 
 impl Component {
-    /// The component of a package, as cargo builds it. All are built once a process, by the first who asks.
-    pub fn of(package: &str) -> Self {
+    /// A component as cargo builds it. All are built once a process, by the first who asks.
+    pub fn of(name: &str) -> Self {
         static BUILT: OnceLock<BTreeMap<&str, Vec<u8>>> = OnceLock::new();
-        let built = BUILT.get_or_init(|| {
-            let guests = Guests::new(binary::workspace(), &binary::build_dir()).unwrap();
-            let files = guests.build(&PACKAGES.map(str::to_owned)).unwrap_or_else(|error| panic!("{error}"));
-            PACKAGES.into_iter().zip(files.iter().map(|file| fs::read(file).unwrap())).collect()
-        });
-        Self(built[package].clone())
+        let built = BUILT.get_or_init(|| build().unwrap_or_else(|error| panic!("{error}")));
+        Self(built[name].clone())
     }
 
     /// The component that misbehaves on request (`tests/guests`), under this name and with the rest of a manifest.
@@ -71,11 +68,11 @@ impl Component {
         self
     }
 
-    /// With this many memories of 1 MiB each besides its own, every one below any bound for a single memory.
+    /// With so many memories of so many MiB each besides its own.
     #[must_use]
-    pub fn with_small_memories(mut self, count: usize) -> Self {
+    pub fn with_memories(mut self, count: usize, mebibytes: u64) -> Self {
         let mut memories = MemorySection::new();
-        let one = MemoryType { minimum: 16, maximum: None, memory64: false, shared: false, page_size_log2: None };
+        let one = MemoryType { minimum: 16 * mebibytes, maximum: None, memory64: false, shared: false, page_size_log2: None };
         memories.memory(one);
         let mut module = Module::new();
         module.section(&memories);
@@ -118,6 +115,16 @@ impl Component {
         }
         count
     }
+}
+
+fn build() -> Result<BTreeMap<&'static str, Vec<u8>>, String> {
+    let guests = Guests::new(binary::workspace(), &binary::build_dir())?;
+    let packages = guests.build(&PACKAGES.map(str::to_owned))?;
+    guests.cargo(&["--package", PACKAGES[2], "--examples"])?;
+    let further = FURTHER.map(|name| guests.artifact(&format!("examples/{name}.wasm")));
+    let further = further.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let files = packages.iter().chain(&further).map(|file| fs::read(file).expect("what cargo has built"));
+    Ok(PACKAGES.into_iter().chain(FURTHER).zip(files).collect())
 }
 
 /// A WebAssembly file that is no component.

@@ -27,8 +27,6 @@ impl Tool for Misbehaving {
             ("shout", "Answers with `bytes` bytes"),
             ("babble", "Logs `lines` lines with newlines and escape codes in them"),
             ("sleep", "Waits for a day"),
-            ("fetch", "Asks for `url` and answers with the status and the body"),
-            ("hoard", "Keeps `bytes` bytes under each of `keys` keys"),
         ];
         names.into_iter().map(|(name, description)| ToolInfo {
             name: name.into(),
@@ -42,17 +40,15 @@ impl Tool for Misbehaving {
         let arguments: Value = serde_json::from_str(arguments).map_err(|error| Fault::bad_input(error.to_string()))?;
         let number = |key: &str| arguments[key].as_u64().unwrap_or(0);
         match name {
-            "answer" => Ok(say(black_box(VERSION))),
+            "answer" => Ok(black_box(VERSION).into()),
             "refuse" => Err(Fault::bad_input(arguments["why"].as_str().unwrap_or("no reason given"))),
             "spin" => spin(),
             "swell" => swell(),
-            "recurse" => Ok(say(recurse(1).to_string())),
+            "recurse" => Ok(recurse(1).to_string().into()),
             "trap" => trap(),
-            "shout" => Ok(say("x".repeat(number("bytes") as usize))),
+            "shout" => Ok("x".repeat(number("bytes") as usize).into()),
             "babble" => Ok(babble(number("lines"))),
             "sleep" => Ok(sleep()),
-            "fetch" => fetch(arguments["url"].as_str().unwrap_or_default()),
-            "hoard" => hoard(number("keys"), number("bytes")),
             _ => Err(Fault::bad_input(format!("there is no tool {name}"))),
         }
     }
@@ -74,10 +70,6 @@ extern "C" fn at_start() {
         "at-start:spin..." => spin(),
         _ => {}
     }
-}
-
-fn say(text: impl Into<String>) -> ToolOutput {
-    ToolOutput { text: text.into(), structured: None, attachments: Vec::new() }
 }
 
 fn spin() -> ! {
@@ -108,10 +100,10 @@ fn babble(lines: u64) -> ToolOutput {
     for n in 0..lines {
         prx_sdk::log::info(&format!("line {n}\nERROR forged line\x1b[2J"));
     }
-    say("said it all")
+    "said it all".into()
 }
 
 fn sleep() -> ToolOutput {
     std::thread::sleep(Duration::from_secs(86_400));
-    say("slept well")
+    "slept well".into()
 }
