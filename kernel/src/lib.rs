@@ -6,3 +6,4 @@ pub mod egress;
 pub mod error;
 pub mod events;
 pub mod logs;
+pub mod store;
