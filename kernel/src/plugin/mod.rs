@@ -1,0 +1,3 @@
+//! Components: what they are, what they may do, and how they come, change and go while everything runs.
+
+pub mod bundled;
