@@ -7,3 +7,4 @@ pub mod error;
 pub mod events;
 pub mod logs;
 pub mod plugin;
+pub mod store;
