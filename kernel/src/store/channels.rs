@@ -39,7 +39,7 @@ pub struct ChannelState {
 }
 
 /// Everything that one step of a connector changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StepCommit {
     /// The channel.
     pub channel: String,
@@ -53,6 +53,8 @@ pub struct StepCommit {
     pub dispatched: Vec<String>,
     /// Turns after which a conversation gets a fresh session.
     pub max_turns: u64,
+    /// A crash may undo this step, for the platform then says the same again.
+    pub replayable: bool,
 }
 
 /// A message from a platform.
@@ -87,6 +89,13 @@ pub struct StepReceipt {
     pub opened: Vec<Session>,
 }
 
+impl StepCommit {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.state.is_none() && self.inbound.is_empty() && self.outcomes.is_empty() && self.dispatched.is_empty()
+    }
+}
+
 impl Store {
     /// What a channel's connector remembers; none before its first step.
     ///
@@ -105,13 +114,12 @@ impl Store {
     /// Commits one step of a connector, all of it or nothing.
     ///
     /// A message goes to the session of its conversation, or to a fresh one when that has ended or has no turn left;
-    /// the fresh one's turns wait until the other's are done. A step that takes in nothing and sends nothing may be
-    /// undone by a crash, for the platform then says the same again.
+    /// the fresh one's turns wait until the other's are done.
     ///
     /// # Errors
     /// Only when the store has failed.
     pub async fn commit_step(&self, step: StepCommit) -> Result<StepReceipt> {
-        if step.inbound.is_empty() && step.outcomes.is_empty() && step.dispatched.is_empty() {
+        if step.replayable {
             self.write_lazily(move |tx| commit(tx, step)).await
         } else {
             self.write(move |tx| commit(tx, step)).await
@@ -202,7 +210,7 @@ fn receive(
         sent_at: inbound.sent_at,
         metadata: inbound.metadata,
     };
-    let turn = turns::queue(tx, &mut row, inbound.text, Some(info))?;
+    let turn = turns::queue(tx, &mut row, tx.id("msg"), inbound.text, Some(info))?;
     row.save(tx)?;
     receipt.accepted.push(turn.id());
     Ok(())

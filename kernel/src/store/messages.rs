@@ -99,6 +99,11 @@ impl NewMessage {
 }
 
 impl Store {
+    /// An id for a message that is about to come in, so that its turn can be listened to from the beginning.
+    pub fn new_message_id(&self) -> String {
+        self.shared.ids.next("msg", self.shared.clock.now())
+    }
+
     /// Up to `limit` messages of a session, newest last: the last ones, or the last ones before a given message.
     ///
     /// Messages stand in the order of their turns, so what stands before a turn's own message is what a model needs
@@ -131,10 +136,11 @@ pub(super) fn append(
     tx: &Tx<'_>,
     row: &mut SessionRow,
     (turn, place): (u64, u32),
+    id: String,
     new: NewMessage,
 ) -> Result<Message, Failure> {
     let message = Message {
-        id: tx.id("msg"),
+        id,
         role: new.role,
         content: new.content,
         created_at: tx.now(),

@@ -69,7 +69,7 @@ pub struct Usage {
 }
 
 /// A place on a platform where people talk.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Conversation {
     /// The configured channel.
     pub channel: String,

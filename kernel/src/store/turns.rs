@@ -124,16 +124,16 @@ struct TurnRow {
 }
 
 impl Store {
-    /// Takes in a message over HTTP and queues its turn.
+    /// Takes in a message over HTTP under an id from [`Store::new_message_id`], and queues its turn.
     ///
     /// # Errors
     /// `not_found`; `conflict` when the session is terminated.
-    pub async fn accept_message(&self, session: &str, content: String) -> Result<Turn> {
+    pub async fn accept_message(&self, session: &str, id: String, content: String) -> Result<Turn> {
         let session = session.to_owned();
         self.write(move |tx| {
             let mut row = SessionRow::load(tx, &session)?;
             row.check_open()?;
-            let turn = queue(tx, &mut row, content, None)?;
+            let turn = queue(tx, &mut row, id, content, None)?;
             row.save(tx)?;
             Ok(turn)
         })
@@ -208,11 +208,12 @@ impl Store {
 pub(super) fn queue(
     tx: &Tx<'_>,
     session: &mut SessionRow,
+    id: String,
     text: String,
     inbound: Option<InboundInfo>,
 ) -> Result<Turn, Failure> {
     let seq = session.newest_turn + 1;
-    let message = messages::append(tx, session, (seq, OPENING), NewMessage::user(text))?;
+    let message = messages::append(tx, session, (seq, OPENING), id, NewMessage::user(text))?;
     let turn = TurnRow { seq, attempts: 0, received_at: tx.now(), inbound, progress: None };
     tx.put(&TURNS, (&session.session.id, seq), &turn)?;
     session.newest_turn = seq;
@@ -265,7 +266,7 @@ fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {
     }
     let mut stored = Vec::with_capacity(done.messages.len());
     for (place, message) in (OPENING + 1..).zip(done.messages) {
-        stored.push(messages::append(tx, &mut session, (id.seq, place), message)?);
+        stored.push(messages::append(tx, &mut session, (id.seq, place), tx.id("msg"), message)?);
     }
     for outbound in done.outbound {
         outbox::add(tx, outbound)?;
