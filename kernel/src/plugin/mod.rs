@@ -1,7 +1,12 @@
-//! Components: compiled once, linked to what they are granted and to nothing else, called within limits.
+//! Components: what they are, what they may do, and how they come, change and go while everything runs.
+//! Compiled once, linked to what they are granted and to nothing else, called within limits.
 
 pub mod bindings;
+pub mod grants;
+pub mod inspect;
+pub mod manifest;
 
+mod bundled;
 mod cache;
 mod call;
 mod code;
