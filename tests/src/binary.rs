@@ -49,8 +49,11 @@ fn cargo() -> Command {
     cargo.current_dir(workspace());
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy();
-        let ours = name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") || name.starts_with("DEP_");
-        if ours || matches!(&*name, "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH" | "CARGO_CRATE_NAME" | "OUT_DIR") {
+        let ours =
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_BIN_") || name.starts_with("DEP_");
+        if ours
+            || matches!(&*name, "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH" | "CARGO_CRATE_NAME" | "OUT_DIR")
+        {
             cargo.env_remove(&*name);
         }
     }

@@ -75,7 +75,13 @@ impl Client {
     }
 
     /// A request under `/api/v1` whose body is sent as it is.
-    pub async fn upload(&self, method: Method, path: &str, content_type: &str, body: impl Into<Bytes>) -> Answer {
+    pub async fn upload(
+        &self,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: impl Into<Bytes>,
+    ) -> Answer {
         self.send(self.request(method, path).header("content-type", content_type), body.into()).await
     }
 
@@ -86,7 +92,8 @@ impl Client {
             .header("content-type", "application/json")
             .header("accept", "text/event-stream");
         let response = timeout(PATIENCE, self.exchange(request, body.to_string().into())).await;
-        let response = response.expect("an answer in time").unwrap_or_else(|error| panic!("POST {path}: {error}"));
+        let response =
+            response.expect("an answer in time").unwrap_or_else(|error| panic!("POST {path}: {error}"));
         assert_eq!(response.status(), 200, "POST {path}");
         assert_eq!(response.headers()["content-type"], "text/event-stream", "POST {path}");
         EventStream { body: response.into_body(), unread: Vec::new() }

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use wasm_encoder::{
-    ComponentInstanceSection, ComponentSection, CustomSection, InstanceSection, MemorySection, MemoryType, Module,
-    ModuleSection, NestedComponentSection,
+    ComponentInstanceSection, ComponentSection, CustomSection, InstanceSection, MemorySection, MemoryType,
+    Module, ModuleSection, NestedComponentSection,
 };
 use wasmparser::{Parser, Payload};
 
@@ -60,7 +60,8 @@ impl Component {
     #[must_use]
     pub fn replace(mut self, text: &str, by: &str) -> Self {
         assert_eq!(text.len(), by.len(), "the places of everything else stay as they are");
-        let places: Vec<usize> = (0..self.0.len()).filter(|at| self.0[*at..].starts_with(text.as_bytes())).collect();
+        let places: Vec<usize> =
+            (0..self.0.len()).filter(|at| self.0[*at..].starts_with(text.as_bytes())).collect();
         assert!(!places.is_empty(), "{text:?} is not in the component");
         for at in places {
             self.0[at..at + by.len()].copy_from_slice(by.as_bytes());
@@ -72,7 +73,13 @@ impl Component {
     #[must_use]
     pub fn with_memories(mut self, count: usize, mebibytes: u64) -> Self {
         let mut memories = MemorySection::new();
-        let one = MemoryType { minimum: 16 * mebibytes, maximum: None, memory64: false, shared: false, page_size_log2: None };
+        let one = MemoryType {
+            minimum: 16 * mebibytes,
+            maximum: None,
+            memory64: false,
+            shared: false,
+            page_size_log2: None,
+        };
         memories.memory(one);
         let mut module = Module::new();
         module.section(&memories);

@@ -100,7 +100,9 @@ impl Home {
     pub fn plain<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = Command::new(binary::prx());
         command.args(args).current_dir(self.path()).env("HOME", self.path()).stdin(Stdio::null());
-        for name in ["PRX_CONFIG", "PRX_DATA_DIR", "RUST_LOG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"] {
+        for name in
+            ["PRX_CONFIG", "PRX_DATA_DIR", "RUST_LOG", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"]
+        {
             command.env_remove(name);
         }
         command
@@ -144,7 +146,8 @@ impl Gateway {
 
     /// Starts a gateway as told and waits until it listens. Its client has no token yet.
     pub async fn launch(home: Home, mut command: Command) -> Self {
-        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the gateway starts");
+        let mut process =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the gateway starts");
         let output = Output::of(&mut process, home.path());
         let address = {
             let process = &mut process;

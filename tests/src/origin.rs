@@ -17,8 +17,14 @@ pub struct Origin {
 
 #[derive(Default)]
 struct State {
-    answers: Mutex<HashMap<String, (u16, Option<String>, Value)>>,
+    answers: Mutex<HashMap<String, Told>>,
     asked: Mutex<Vec<String>>,
+}
+
+/// What a path was told to answer.
+enum Told {
+    Body(Value),
+    Redirect(String),
 }
 
 impl Origin {
@@ -35,12 +41,12 @@ impl Origin {
 
     /// What a path answers from now on, whatever its query.
     pub fn answer(&self, path: &str, body: Value) {
-        self.state.answers.lock().unwrap().insert(path.into(), (200, None, body));
+        self.state.answers.lock().unwrap().insert(path.into(), Told::Body(body));
     }
 
     /// A path that sends its caller elsewhere.
     pub fn redirect(&self, path: &str, location: &str) {
-        self.state.answers.lock().unwrap().insert(path.into(), (302, Some(location.into()), Value::Null));
+        self.state.answers.lock().unwrap().insert(path.into(), Told::Redirect(location.into()));
     }
 
     /// Every path and query it was asked for, in order.
@@ -55,9 +61,9 @@ impl Service for State {
         self.asked.lock().unwrap().push(uri.to_string());
         match self.answers.lock().unwrap().get(uri.path()) {
             None => Reply::Json(404, r#"{"error":"no such path"}"#.into()),
-            Some((status, None, body)) => Reply::Json(*status, body.to_string()),
-            Some((status, Some(location), body)) => {
-                Reply::Headed(*status, vec![("location", location.clone())], body.to_string())
+            Some(Told::Body(body)) => Reply::Json(200, body.to_string()),
+            Some(Told::Redirect(location)) => {
+                Reply::Headed(302, vec![("location", location.clone())], "{}".into())
             }
         }
     }

@@ -1,6 +1,5 @@
 //! A small HTTP server on loopback that the fake services stand on.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,9 +58,8 @@ impl Drop for Server {
 async fn converse<S: Service>(stream: TcpStream, service: Arc<S>) {
     let conversation = service_fn(move |request| reply(Arc::clone(&service), request));
     // An error here is a client that went away or a connection dropped on purpose.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), conversation)
-        .await;
+    let _ =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), conversation).await;
 }
 
 async fn reply<S: Service>(service: Arc<S>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
@@ -76,6 +74,5 @@ async fn reply<S: Service>(service: Arc<S>, request: Request<Incoming>) -> io::R
     for (name, value) in headers {
         response = response.header(name, value);
     }
-    let body: Result<_, Infallible> = Ok(Full::from(text));
-    response.body(body.unwrap()).map_err(io::Error::other)
+    response.body(Full::from(text)).map_err(io::Error::other)
 }

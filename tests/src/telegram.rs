@@ -140,7 +140,9 @@ impl FakeTelegram {
         let mut state = self.bot.state();
         state.numbers.update += 1;
         let update = state.numbers.update;
-        state.waiting.push_back(json!({"update_id": update, "hologram": {"id": 7, "of": [null, {"x": 1.5}]}}));
+        state
+            .waiting
+            .push_back(json!({"update_id": update, "hologram": {"id": 7, "of": [null, {"x": 1.5}]}}));
         self.bot.tell(state);
         update
     }

@@ -44,7 +44,8 @@ async fn a_body_that_makes_no_sense_is_refused_where_it_stops_making_sense() {
 async fn a_body_that_is_too_large_is_refused() {
     let gateway = Gateway::start("[gateway]\nmax_body_bytes = 2048\n").await;
     let long = json!({"channel": "api", "user_id": "x".repeat(4_000)}).to_string();
-    let reason = gateway.client().upload(Method::POST, "/sessions", JSON, long).await.error(413, "payload_too_large");
+    let reason =
+        gateway.client().upload(Method::POST, "/sessions", JSON, long).await.error(413, "payload_too_large");
     assert!(reason.contains("2048"), "{reason}");
     gateway.open_session("ada").await;
 }
@@ -100,7 +101,8 @@ async fn without_a_token_nothing_is_told() {
         stranger.post("/plugins/skills/disable", json!({})).await.error(401, "unauthorized");
     }
     let basic = gateway.client().with_token(None).request(Method::GET, "/status");
-    let basic = gateway.client().send(basic.header("authorization", "Basic cHJ4OnByeA=="), Bytes::new()).await;
+    let basic =
+        gateway.client().send(basic.header("authorization", "Basic cHJ4OnByeA=="), Bytes::new()).await;
     basic.error(401, "unauthorized");
     assert_eq!(gateway.plugin("skills").await.unwrap()["status"], "loaded");
 }
@@ -139,7 +141,7 @@ async fn a_foreign_host_is_refused() {
     let gateway = Gateway::start("").await;
     let request = hyper::Request::get("/api/v1/status/health").header("host", "evil.example");
     let refused = gateway.client().send(request, Bytes::new()).await;
-    assert_eq!(refused.error(403, "forbidden").is_empty(), false);
+    refused.error(403, "forbidden");
 }
 
 #[tokio::test]
@@ -156,22 +158,37 @@ async fn a_file_that_is_no_plugin_is_refused_for_its_own_reason() {
         ("a core module", core_module(), &["component"]),
         ("no manifest", good().without_manifest().bytes(), &["manifest"]),
         ("another WIT", good().replace("prx:plugin/tool@0.1.0", "prx:plugin/tool@0.9.0").bytes(), &["0.9"]),
-        ("an import of another WIT", good().replace("prx:plugin/log@0.1.0", "prx:plugin/log@0.3.0").bytes(), &["log", "0.3"]),
-        ("an import nobody serves", good().replace("prx:plugin/log@0.1.0", "prx:plugin/lag@0.1.0").bytes(), &["lag"]),
+        (
+            "an import of another WIT",
+            good().replace("prx:plugin/log@0.1.0", "prx:plugin/log@0.3.0").bytes(),
+            &["log", "0.3"],
+        ),
+        (
+            "an import nobody serves",
+            good().replace("prx:plugin/log@0.1.0", "prx:plugin/lag@0.1.0").bytes(),
+            &["lag"],
+        ),
         ("no name", named("[plugin]\nversion = \"1.0.0\"\ndescription = \"x\"\n"), &["name"]),
         ("no TOML", named("[plugin\nname"), &["line 1"]),
         ("a typo", named(&format!("{head}[permisions]\nhttp = []\n")), &["permisions", "permissions"]),
         ("a wrong type", named(&format!("{head}[limits]\nmemory = true\n")), &["memory"]),
         ("a size that is none", named(&format!("{head}[limits]\nmemory = \"huge\"\n")), &["memory", "huge"]),
         ("a path for a name", named(&head.replace("intruder", "../../intruder")), &["name"]),
-        ("an origin that is none", named(&format!("{head}[permissions]\nhttp = [\"everywhere\"]\n")), &["everywhere"]),
+        (
+            "an origin that is none",
+            named(&format!("{head}[permissions]\nhttp = [\"everywhere\"]\n")),
+            &["everywhere"],
+        ),
     ] {
         let refused = gateway.client().upload(Method::POST, "/plugins", WASM, bytes).await;
         let body = refused.expect(if refused.status == 409 { 409 } else { 400 });
         let code = if refused.status == 409 { "conflict" } else { "bad_request" };
         let reason = refused.error(refused.status, code);
         assert!(words.iter().all(|word| body.to_string().contains(word)), "{what}: {reason}");
-        assert!(!reason.contains('\n') || reason.lines().count() < 8, "{what}: short enough to read: {reason}");
+        assert!(
+            !reason.contains('\n') || reason.lines().count() < 8,
+            "{what}: short enough to read: {reason}"
+        );
     }
     let form = gateway.client().upload(Method::POST, "/plugins", "text/plain", good().bytes()).await;
     form.error(415, "unsupported_media_type");

@@ -56,7 +56,8 @@ async fn chats_survive_twenty_kills() {
     gateway.stop().await;
     for (user, texts) in &written {
         let sent = telegram.sent_to(*user);
-        let firsts: Vec<_> = texts.iter().map(|text| sent.iter().position(|sent| sent.contains(text))).collect();
+        let firsts: Vec<_> =
+            texts.iter().map(|text| sent.iter().position(|sent| sent.contains(text))).collect();
         assert!(firsts.is_sorted(), "in order: {sent:?}");
         for text in texts {
             assert!(answered(&telegram, *user, text) <= 2, "sent once more at most: {sent:?}");
@@ -95,7 +96,8 @@ async fn what_the_api_accepted_survives_kills() {
     // One more turn: when it is answered, those before it have been.
     gateway.client().post(&path, json!({"content": "[last]"})).await.expect(200);
     let messages = gateway.messages(&session).await;
-    let heard: Vec<&String> = messages.iter().filter(|(role, _)| role == "user").map(|(_, text)| text).collect();
+    let heard: Vec<&String> =
+        messages.iter().filter(|(role, _)| role == "user").map(|(_, text)| text).collect();
     let mut once = heard.clone();
     once.sort();
     once.dedup();

@@ -96,6 +96,9 @@ async fn the_command_line_reads_what_the_api_says() {
 fn token_alone(stdout: &str) -> &str {
     let token = stdout.strip_suffix('\n').unwrap_or(stdout);
     let parts: Vec<&str> = token.splitn(3, '_').collect();
-    assert!(matches!(parts[..], ["prx", id, secret] if !id.is_empty() && secret.len() == 43), "the shape of a token");
+    assert!(
+        matches!(parts[..], ["prx", id, secret] if !id.is_empty() && secret.len() == 43),
+        "the shape of a token"
+    );
     token
 }

@@ -120,8 +120,14 @@ async fn a_broken_plugin_in_the_folder_stops_nothing() {
     let home = Home::new("");
     let good = Component::of("prx-hello-tool");
     home.place_plugin("hello-tool", &good.bytes());
-    home.place_plugin("traps", &Component::hostile("traps", LIMITS).replace("at-start:nothing", "at-start:trap...").bytes());
-    home.place_plugin("spins", &Component::hostile("spins", LIMITS).replace("at-start:nothing", "at-start:spin...").bytes());
+    home.place_plugin(
+        "traps",
+        &Component::hostile("traps", LIMITS).replace("at-start:nothing", "at-start:trap...").bytes(),
+    );
+    home.place_plugin(
+        "spins",
+        &Component::hostile("spins", LIMITS).replace("at-start:nothing", "at-start:spin...").bytes(),
+    );
     home.place_plugin("hoards", &Component::hostile("hoards", "").with_memories(12, 8).bytes());
     home.place_plugin("half", &Component::hostile("half", "").truncated().bytes());
     let gateway = Gateway::start_in(home).await;
@@ -167,7 +173,11 @@ async fn reaching(asks: &[String], granted: Option<&[String]>) -> Gateway {
 
 async fn fetch(gateway: &Gateway, url: &str) -> Value {
     let answer = gateway.call_tool("fetch", json!({"url": url})).await;
-    if answer.status == 200 { answer.json() } else { json!({"is_error": true, "content": answer.to_string()}) }
+    if answer.status == 200 {
+        answer.json()
+    } else {
+        json!({"is_error": true, "content": answer.to_string()})
+    }
 }
 
 #[tokio::test]
@@ -213,7 +223,10 @@ async fn what_the_operator_did_not_grant_is_not_there() {
         assert!(kept.status != 200 || kept.json()["is_error"] == true, "{kept}");
     } else {
         assert_eq!(plugin["status"], "failed", "{plugin}");
-        assert!(plugin["error"].as_str().is_some_and(|error| error.contains("grant")), "it says why: {plugin}");
+        assert!(
+            plugin["error"].as_str().is_some_and(|error| error.contains("grant")),
+            "it says why: {plugin}"
+        );
     }
     assert_eq!(origin.asked(), Vec::<String>::new());
     gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);
@@ -252,7 +265,9 @@ async fn a_header_cannot_smuggle() {
     origin.answer("/open", json!({}));
     let gateway = reaching(&[origin.url()], Some(&[origin.url()])).await;
     let url = format!("{}/open", origin.url());
-    for (name, value) in [("x-note", "a\r\nx-forged: b"), ("host", "internal.example"), ("transfer-encoding", "chunked")] {
+    for (name, value) in
+        [("x-note", "a\r\nx-forged: b"), ("host", "internal.example"), ("transfer-encoding", "chunked")]
+    {
         let arguments = json!({"url": url, "name": name, "value": value});
         let refused = gateway.call_tool("fetch", arguments).await;
         assert!(refused.status != 200 || refused.json()["is_error"] == true, "{name}: {refused}");
@@ -263,7 +278,8 @@ async fn a_header_cannot_smuggle() {
 #[tokio::test]
 async fn a_channel_whose_plugin_is_no_connector_says_so() {
     let telegram = FakeTelegram::start().await;
-    let config = telegram.config(&["*"]) + "[channels_config.wrong]\nplugin = \"local\"\n[channels_config.missing]\n";
+    let config =
+        telegram.config(&["*"]) + "[channels_config.wrong]\nplugin = \"local\"\n[channels_config.missing]\n";
     let gateway = Gateway::start(&config).await;
     for name in ["wrong", "missing"] {
         let channel = gateway.channel(name).await.unwrap_or_else(|| panic!("{name} is listed"));

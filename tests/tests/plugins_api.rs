@@ -11,8 +11,9 @@ const WASM: &str = "application/wasm";
 /// The well-behaved tool `answer` of the test component, which says which of its versions it is.
 fn versioned(version: u32) -> Component {
     let word = ["", "generation-one", "generation-two"][version as usize];
-    let manifest =
-        format!("[plugin]\nname = \"answering\"\nversion = \"{version}.0.0\"\ndescription = \"Says its version\"\n");
+    let manifest = format!(
+        "[plugin]\nname = \"answering\"\nversion = \"{version}.0.0\"\ndescription = \"Says its version\"\n"
+    );
     Component::of("prx-test-guests").with_manifest(&manifest).replace("generation-one", word)
 }
 
@@ -34,7 +35,8 @@ async fn the_bundled_plugins_are_loaded() {
         assert!(plugin["version"].is_string(), "{plugin}");
     }
     let skills = gateway.client().get("/skills").await.expect(200);
-    let summarize = skills["skills"].as_array().unwrap().iter().find(|skill| skill["name"] == "summarize").unwrap();
+    let summarize =
+        skills["skills"].as_array().unwrap().iter().find(|skill| skill["name"] == "summarize").unwrap();
     assert_eq!(summarize["source"], "builtin");
     assert!(summarize["triggers"].as_array().unwrap().contains(&json!("/summarize")), "{summarize}");
     assert!(!summarize["description"].as_str().unwrap().is_empty());
@@ -149,7 +151,8 @@ async fn a_broken_file_leaves_the_old_code_serving() {
 #[tokio::test]
 async fn a_file_overrides_a_bundled_plugin_until_it_is_removed() {
     let home = Home::new("");
-    let manifest = "[plugin]\nname = \"skills\"\nversion = \"9.9.9\"\ndescription = \"Not the bundled one\"\n";
+    let manifest =
+        "[plugin]\nname = \"skills\"\nversion = \"9.9.9\"\ndescription = \"Not the bundled one\"\n";
     home.place_plugin("skills", &Component::of("prx-test-guests").with_manifest(manifest).bytes());
     let gateway = Gateway::start_in(home).await;
     assert_eq!(gateway.plugin("skills").await.unwrap()["version"], "9.9.9");

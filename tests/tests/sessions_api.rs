@@ -20,7 +20,10 @@ async fn a_session_is_created_read_and_terminated() {
     sorted.sort_unstable();
     assert_eq!(sorted, expected, "the fields of the reference, no more and no less");
     let id = created["id"].as_str().unwrap();
-    assert!(id.strip_prefix("sess_").is_some_and(|ulid| ulid.len() == 26 && ulid == ulid.to_lowercase()), "{id}");
+    assert!(
+        id.strip_prefix("sess_").is_some_and(|ulid| ulid.len() == 26 && ulid == ulid.to_lowercase()),
+        "{id}"
+    );
     assert_eq!((&created["status"], &created["user_id"]), (&json!("active"), &json!("user_123")));
     assert!(is_timestamp(&created["created_at"]), "{created}");
 

@@ -52,7 +52,8 @@ async fn fifty_reloads_each_go_unnoticed() {
     assert_eq!(heard, (0..written).map(|n| format!("[{n:04}]")).collect::<Vec<_>>());
     gateway.stop().await;
     for n in 0..written {
-        let answers = telegram.sent_to(1 + (n % 4)).iter().filter(|text| text.contains(&format!("[{n:04}]"))).count();
+        let answers =
+            telegram.sent_to(1 + (n % 4)).iter().filter(|text| text.contains(&format!("[{n:04}]"))).count();
         assert_eq!(answers, 1, "message {n}");
     }
     assert_eq!(telegram.broken_rules(), Vec::<String>::new());
@@ -66,7 +67,8 @@ fn chatter(client: Client, session: String, over: Arc<AtomicBool>) -> JoinHandle
         let mut said = 0;
         while !over.load(Ordering::Relaxed) {
             let skill = if said % 2 == 1 { "/summarize " } else { "" };
-            let text = format!("{skill}[{said:05}] One sentence says a thing. Another sentence says one more.");
+            let text =
+                format!("{skill}[{said:05}] One sentence says a thing. Another sentence says one more.");
             client.post(&path, json!({"content": text})).await.expect(200);
             said += 1;
         }

@@ -95,10 +95,10 @@ async fn a_long_answer_is_split() {
     // 10,000 characters, some of them two UTF-16 units wide.
     let text: String = (0..1_000).map(|n| format!("{n:04} w🙂rd ")).collect::<String>().trim_end().to_owned();
     telegram.write(5, &text);
-    let whole = |sent: &[String]| (0..1_000).all(|n| sent.iter().any(|piece| piece.contains(&format!("{n:04} w🙂rd"))));
-    let sent = telegram
-        .until("the whole answer", |t| Some(t.sent_to(5)).filter(|sent| whole(sent)))
-        .await;
+    let whole = |sent: &[String]| {
+        (0..1_000).all(|n| sent.iter().any(|piece| piece.contains(&format!("{n:04} w🙂rd"))))
+    };
+    let sent = telegram.until("the whole answer", |t| Some(t.sent_to(5)).filter(|sent| whole(sent))).await;
     gateway.stop().await;
     assert!((3..=4).contains(&sent.len()), "as few pieces as will do: {}", sent.len());
     let joined = sent.join(" ");
@@ -273,7 +273,8 @@ async fn a_chat_that_blocked_the_bot_is_left_alone() {
 async fn a_skill_answers_from_a_chat() {
     let telegram = FakeTelegram::start().await;
     let gateway = running(&telegram).await;
-    telegram.write(1, "/summarize The gateway answers messages. Messages come from chats. Bananas are yellow.");
+    telegram
+        .write(1, "/summarize The gateway answers messages. Messages come from chats. Bananas are yellow.");
     assert!(!answers(&telegram, 1, 1).await[0].is_empty());
     assert_eq!(telegram.broken_rules(), Vec::<String>::new());
     gateway.stop().await;

@@ -28,16 +28,20 @@ impl Tool for Misbehaving {
             ("babble", "Logs `lines` lines with newlines and escape codes in them"),
             ("sleep", "Waits for a day"),
         ];
-        names.into_iter().map(|(name, description)| ToolInfo {
-            name: name.into(),
-            description: description.into(),
-            parameters: r#"{"type":"object"}"#.into(),
-            read_only: true,
-        }).collect()
+        names
+            .into_iter()
+            .map(|(name, description)| ToolInfo {
+                name: name.into(),
+                description: description.into(),
+                parameters: r#"{"type":"object"}"#.into(),
+                read_only: true,
+            })
+            .collect()
     }
 
     fn call(name: &str, arguments: &str, _: CallContext) -> Result<ToolOutput, Fault> {
-        let arguments: Value = serde_json::from_str(arguments).map_err(|error| Fault::bad_input(error.to_string()))?;
+        let arguments: Value =
+            serde_json::from_str(arguments).map_err(|error| Fault::bad_input(error.to_string()))?;
         let number = |key: &str| arguments[key].as_u64().unwrap_or(0);
         match name {
             "answer" => Ok(black_box(VERSION).into()),

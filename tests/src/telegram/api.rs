@@ -15,7 +15,8 @@ type Outcome = Result<Value, (u16, String)>;
 
 impl Service for Bot {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
-        let Some((token, method)) = request.uri().path().strip_prefix("/bot").and_then(|rest| rest.split_once('/'))
+        let Some((token, method)) =
+            request.uri().path().strip_prefix("/bot").and_then(|rest| rest.split_once('/'))
         else {
             return refusal(404, "Not Found");
         };
