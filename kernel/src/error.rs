@@ -118,7 +118,8 @@ impl Error {
 
     /// 500 whose cause goes to the log and no further.
     pub fn internal(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
-        let message = "Something went wrong inside the gateway; its log has the cause under this request's id";
+        let message =
+            "Something went wrong inside the gateway; its log has the cause under this request's id";
         Self::new(Code::Internal, message).with_cause(cause)
     }
 

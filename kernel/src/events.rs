@@ -65,17 +65,30 @@ pub struct Event {
     pub data: Value,
 }
 
+/// A turn began or ended in a conversation of a channel. Not kept and not shown: it makes a channel show that
+/// the agent is at work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Activity {
+    /// The channel the conversation is on.
+    pub channel: String,
+    /// Where in the channel a reply would go, as the channel's connector wrote it.
+    pub target: Value,
+    /// Whether the agent is at work there now.
+    pub busy: bool,
+}
+
 /// A cheap-clone handle to the bus.
 #[derive(Debug, Clone)]
 pub struct Events {
     clock: Clock,
     sender: broadcast::Sender<Arc<Event>>,
+    activity: broadcast::Sender<Arc<Activity>>,
 }
 
 impl Events {
     /// A bus on which a listener may fall this many events behind before it misses some.
     pub fn new(clock: Clock, capacity: usize) -> Self {
-        Self { clock, sender: broadcast::Sender::new(capacity) }
+        Self { clock, sender: broadcast::Sender::new(capacity), activity: broadcast::Sender::new(capacity) }
     }
 
     /// Tells everyone who listens. Never waits.
@@ -83,6 +96,16 @@ impl Events {
         let event = Event { kind, timestamp: self.clock.now(), data };
         // An error here only says that nobody listens.
         let _ = self.sender.send(Arc::new(event));
+    }
+
+    /// Tells the channels that the agent is, or is no longer, at work somewhere. Never waits.
+    pub fn report_activity(&self, activity: Activity) {
+        let _ = self.activity.send(Arc::new(activity));
+    }
+
+    /// Every start and end of a turn from now on.
+    pub fn activity(&self) -> broadcast::Receiver<Arc<Activity>> {
+        self.activity.subscribe()
     }
 
     /// Everything published from now on.

@@ -2,5 +2,9 @@
 
 pub mod clock;
 pub mod config;
+pub mod egress;
 pub mod error;
 pub mod events;
+pub mod logs;
+pub mod plugin;
+pub mod store;

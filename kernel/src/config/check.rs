@@ -1,0 +1,94 @@
+//! Holds a configuration against the table of keys, and says what is wrong so that it can be mended.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::keys::{COMPONENT_TABLES, GRANT_KEYS, KEYS, Key, nearest};
+
+/// One thing wrong with a configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    /// Dotted path of the key it is about.
+    pub(super) key: String,
+    /// What is wrong, and what would be right.
+    pub(super) message: String,
+}
+
+impl Problem {
+    pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { key: key.into(), message: message.into() }
+    }
+}
+
+/// Everything wrong with `document`; nothing, if it can be served.
+pub(super) fn check(document: &Map<String, Value>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (section, value) in document {
+        if COMPONENT_TABLES.contains(&section.as_str()) {
+            check_components(section, value, &mut problems);
+        } else {
+            check_section(section, value, &mut problems);
+        }
+    }
+    problems
+}
+
+fn check_section(section: &str, value: &Value, problems: &mut Vec<Problem>) {
+    let sections: BTreeSet<&str> = KEYS.iter().filter_map(|key| Some(key.path.split_once('.')?.0)).collect();
+    if !sections.contains(section) {
+        let known = sections.into_iter().chain(COMPONENT_TABLES.iter().copied());
+        problems.push(unknown("table", section, section, known));
+        return;
+    }
+    let prefix = format!("{section}.");
+    let rows = KEYS.iter().filter_map(|key| Some((key.path.strip_prefix(&prefix)?, key)));
+    check_table(section, value, rows, problems);
+}
+
+fn check_table<'a>(
+    path: &str,
+    value: &Value,
+    rows: impl Iterator<Item = (&'a str, &'a Key)> + Clone,
+    problems: &mut Vec<Problem>,
+) {
+    let Value::Object(table) = value else {
+        problems.push(Problem::new(path, format!("is a table: write [{path}]")));
+        return;
+    };
+    for (name, value) in table {
+        let path = format!("{path}.{name}");
+        match rows.clone().find(|(row, _)| row == name) {
+            None => problems.push(unknown("key", &path, name, rows.clone().map(|(name, _)| name))),
+            Some((_, key)) => {
+                problems.extend(key.ty.mismatch(value).map(|message| Problem::new(path, message)));
+            }
+        }
+    }
+}
+
+fn check_components(section: &str, value: &Value, problems: &mut Vec<Problem>) {
+    let Value::Object(tables) = value else {
+        problems.push(Problem::new(section, format!("holds one table a name: write [{section}.NAME]")));
+        return;
+    };
+    for (name, table) in tables {
+        let path = format!("{section}.{name}");
+        match table {
+            Value::Object(_) if section == "grants" => {
+                check_table(&path, table, GRANT_KEYS.iter().map(|key| (key.path, key)), problems);
+            }
+            Value::Object(_) => {}
+            _ => problems.push(Problem::new(&path, format!("is a table: write [{path}]"))),
+        }
+    }
+}
+
+fn unknown<'a>(what: &str, path: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
+    let known: Vec<&str> = known.collect();
+    let message = match nearest(name, known.iter().copied()) {
+        Some(near) => format!("is no {what} there is; did you mean \"{near}\"?"),
+        None => format!("is no {what} there is; there are: {}", known.join(", ")),
+    };
+    Problem::new(path, message)
+}

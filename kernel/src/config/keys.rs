@@ -1,0 +1,127 @@
+//! The table of every key: its type, its bounds, and whether a change needs a restart. Validation, the list of
+//! nearest names and `reload_required` all read this and nothing else; defaults are [`super::Config::default`].
+
+use serde_json::Value;
+
+/// What a key takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Type {
+    /// `true` or `false`.
+    Bool,
+    /// A whole number from the first to the second, both included.
+    Integer(u64, u64),
+    /// Any text.
+    Text,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A list of texts.
+    TextList,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// Dotted path, as `PATCH /config` takes it.
+    pub path: &'static str,
+    /// What it takes.
+    pub ty: Type,
+    /// A change is only felt after a restart.
+    pub restart: bool,
+    /// What it is for, for the reference in the docs.
+    pub about: &'static str,
+}
+
+const fn hot(path: &'static str, ty: Type, about: &'static str) -> Key {
+    Key { path, ty, restart: false, about }
+}
+
+const fn restart(path: &'static str, ty: Type, about: &'static str) -> Key {
+    Key { path, ty, restart: true, about }
+}
+
+/// About seventeen years: far enough for any interval, and no arithmetic overflows on it.
+const LONG: u64 = 1 << 29;
+
+/// Levels of a log line, from the chattiest.
+pub const LEVELS: &[&str] = &["trace", "debug", "info", "warn", "error"];
+
+/// Every key whose table belongs to the kernel.
+pub const KEYS: &[Key] = &[
+    restart("gateway.host", Type::Text, "address to bind"),
+    restart("gateway.port", Type::Integer(0, 65_535), "port to bind; 0 takes any free one"),
+    hot("gateway.allowed_hosts", Type::TextList, "further Host names that requests may carry"),
+    hot("gateway.cors_origins", Type::TextList, "foreign origins that browsers may call from"),
+    hot("gateway.max_body_bytes", Type::Integer(1024, 1 << 30), "largest request body"),
+    restart("gateway.tls_cert", Type::Text, "PEM file with the certificate chain"),
+    restart("gateway.tls_key", Type::Text, "PEM file with the private key"),
+    hot("gateway.behind_proxy", Type::Bool, "a proxy terminates TLS in front of the gateway"),
+    hot("agent.max_turns", Type::Integer(1, LONG), "turns after which a session ends"),
+    hot("agent.max_tool_calls_per_turn", Type::Integer(0, 1000), "tool calls that one turn may make"),
+    hot("agent.session_timeout_secs", Type::Integer(1, LONG), "seconds an idle session lives on"),
+    hot(
+        "agent.session_idle_secs",
+        Type::Integer(1, LONG),
+        "seconds without activity until a session is idle",
+    ),
+    hot("agent.history_messages", Type::Integer(0, 10_000), "earlier messages that the provider is shown"),
+    hot("agent.system_prompt", Type::Text, "said to the provider before everything else"),
+    hot("provider.name", Type::Text, "plugin that answers"),
+    hot("provider.model", Type::Text, "one of the models it lists"),
+    hot("memory.backend", Type::OneOf(&["redb"]), "where memories are kept"),
+    hot("memory.top_k", Type::Integer(0, 100), "memories that a turn recalls"),
+    restart("store.url", Type::OneOf(&[""]), "empty: redb in the data directory"),
+    hot("rate_limits.enabled", Type::Bool, "whether requests are limited at all"),
+    hot("rate_limits.sessions_write", Type::Integer(1, 1_000_000), "session writes per token and second"),
+    hot("rate_limits.sessions_read", Type::Integer(1, 1_000_000), "session reads per token and second"),
+    hot("rate_limits.config_write", Type::Integer(1, 1_000_000), "configuration writes per token and second"),
+    hot("rate_limits.other", Type::Integer(1, 1_000_000), "other requests per token and second"),
+    hot("logs.level", Type::OneOf(LEVELS), "least level that is kept"),
+    hot("logs.retain_entries", Type::Integer(100, 1_000_000), "entries that GET /logs can look back on"),
+    hot("plugins.watch", Type::Bool, "reload a plugin when its file changes"),
+    hot("hooks.allow_private", Type::Bool, "hook URLs may point to loopback and private addresses"),
+];
+
+/// Tables with one table a component in them; the component's manifest says which keys those take.
+pub const COMPONENT_TABLES: &[&str] =
+    &["channels_config", "providers_config", "plugins_config", "mcp_servers", "grants"];
+
+/// What `[grants.<plugin>]` takes.
+pub const GRANT_KEYS: &[Key] = &[
+    hot("http", Type::TextList, "origins it may call"),
+    hot("secrets", Type::TextList, "secrets it may have put into its requests"),
+    hot("kv", Type::Text, "bytes it may keep, such as 1MiB"),
+    hot("memory", Type::OneOf(&["read", "write"]), "what it may do with the agent's memory"),
+    hot("files", Type::Bool, "a private directory"),
+];
+
+impl Type {
+    /// Why a value does not fit, in words that say what would.
+    pub fn mismatch(self, value: &Value) -> Option<String> {
+        let fits = match self {
+            Self::Bool => value.is_boolean(),
+            Self::Integer(least, most) => value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
+            Self::Text => value.is_string(),
+            Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+            Self::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+        };
+        (!fits).then(|| format!("takes {}, not {value}", self.describe()))
+    }
+
+    fn describe(self) -> String {
+        match self {
+            Self::Bool => "true or false".into(),
+            Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
+            Self::Text => "a text".into(),
+            Self::OneOf([only]) => format!("only \"{only}\" for now"),
+            Self::OneOf(words) => format!("one of {}", words.join(", ")),
+            Self::TextList => "a list of texts".into(),
+        }
+    }
+}
+
+/// The candidate that a misspelt word most likely meant, if any is near enough to be worth saying.
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = |candidate: &&str| strsim::jaro_winkler(word, candidate) > 0.75;
+    let likeness = |candidate: &&str| (strsim::jaro_winkler(word, candidate) * 1e6) as u64;
+    candidates.into_iter().filter(near).max_by_key(likeness)
+}

@@ -1,0 +1,187 @@
+//! From a file on disk to a checked configuration.
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Number, Value};
+use toml_edit::{Document, Item, TableLike};
+
+use super::Config;
+use super::check::{Problem, check};
+
+/// A configuration file that can't be served, with each reason on a line of its own.
+#[derive(Debug)]
+pub struct Invalid {
+    file: PathBuf,
+    reasons: Vec<Reason>,
+}
+
+#[derive(Debug)]
+struct Reason {
+    line: Option<usize>,
+    text: String,
+}
+
+impl Invalid {
+    /// The reasons alone, without the file they are in.
+    pub(super) fn texts(self) -> Vec<String> {
+        self.reasons.into_iter().map(|reason| reason.text).collect()
+    }
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Reason { line, text }) in self.reasons.iter().enumerate() {
+            let newline = if index == 0 { "" } else { "\n" };
+            match line {
+                Some(line) => write!(f, "{newline}{}:{line}: {text}", self.file.display())?,
+                None => write!(f, "{newline}{}: {text}", self.file.display())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+/// Reads and checks a configuration file.
+///
+/// A file that is not there is an error only if `required`: without one, the defaults serve.
+pub fn load(file: &Path, required: bool) -> Result<Config, Invalid> {
+    match fs::read_to_string(file) {
+        Ok(text) => parse(file, &text),
+        Err(error) if error.kind() == ErrorKind::NotFound && !required => Ok(Config::default()),
+        Err(error) => {
+            Err(Invalid { file: file.into(), reasons: vec![Reason { line: None, text: error.to_string() }] })
+        }
+    }
+}
+
+/// Checks the text of a configuration file; `file` is only named in errors.
+pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Invalid> {
+    let invalid = |reasons| Invalid { file: file.into(), reasons };
+    let document = Document::parse(text).map_err(|error| {
+        let line = error.span().map(|span| line_at(text, span.start));
+        invalid(vec![Reason { line, text: error.message().replace('\n', ", ") }])
+    })?;
+    let table = object(document.as_table());
+    let problems = check(&table);
+    if !problems.is_empty() {
+        let reason = |Problem { key, message }| Reason {
+            line: span_start(document.as_item(), &key).map(|start| line_at(text, start)),
+            text: format!("{key} {message}"),
+        };
+        return Err(invalid(problems.into_iter().map(reason).collect()));
+    }
+    serde_json::from_value(Value::Object(table))
+        .map_err(|error| invalid(vec![Reason { line: None, text: error.to_string() }]))
+}
+
+fn line_at(text: &str, offset: usize) -> usize {
+    text.as_bytes()[..offset.min(text.len())].iter().filter(|byte| **byte == b'\n').count() + 1
+}
+
+/// Where the deepest part of a dotted key that has a place in the text begins.
+fn span_start(root: &Item, key: &str) -> Option<usize> {
+    let mut item = root;
+    let mut start = None;
+    for part in key.split('.') {
+        let Some((key, value)) = item.as_table_like().and_then(|table| table.get_key_value(part)) else {
+            break;
+        };
+        let span = key.span().or_else(|| value.span());
+        start = span.map(|span| span.start).or(start);
+        item = value;
+    }
+    start
+}
+
+fn object(table: &dyn TableLike) -> Map<String, Value> {
+    table.iter().map(|(key, item)| (key.to_owned(), json(item))).collect()
+}
+
+fn json(item: &Item) -> Value {
+    if let Some(table) = item.as_table_like() {
+        return Value::Object(object(table));
+    }
+    match item {
+        Item::Value(value) => json_value(value),
+        Item::ArrayOfTables(tables) => tables.iter().map(|table| Value::Object(object(table))).collect(),
+        Item::None | Item::Table(_) => Value::Null,
+    }
+}
+
+fn json_value(value: &toml_edit::Value) -> Value {
+    match value {
+        toml_edit::Value::String(text) => Value::String(text.value().clone()),
+        toml_edit::Value::Integer(number) => Value::from(*number.value()),
+        toml_edit::Value::Float(number) => {
+            Number::from_f64(*number.value()).map_or(Value::Null, Value::Number)
+        }
+        toml_edit::Value::Boolean(truth) => Value::Bool(*truth.value()),
+        toml_edit::Value::Datetime(time) => Value::String(time.value().to_string()),
+        toml_edit::Value::Array(list) => list.iter().map(json_value).collect(),
+        toml_edit::Value::InlineTable(table) => Value::Object(object(table)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        parse(Path::new("prx.toml"), text).expect_err("should be refused").to_string()
+    }
+
+    #[test]
+    fn an_empty_file_is_the_defaults() {
+        assert_eq!(parse(Path::new("prx.toml"), "").expect("empty"), Config::default());
+    }
+
+    #[test]
+    fn tables_of_components_are_kept_as_written() {
+        let text =
+            "[channels_config.work]\nplugin = \"chat\"\nallowed_users = [\"7\"]\n[agent]\nmax_turns = 3\n";
+        let config = parse(Path::new("prx.toml"), text).expect("valid");
+        assert_eq!(config.agent.max_turns, 3);
+        assert_eq!(config.components.channels_config["work"]["allowed_users"][0], "7");
+    }
+
+    #[test]
+    fn a_problem_names_file_line_key_and_the_nearest() {
+        assert_eq!(
+            refused("[agent]\nmax_turn = 3\n"),
+            "prx.toml:2: agent.max_turn is no key there is; did you mean \"max_turns\"?"
+        );
+        assert_eq!(
+            refused("\n[gatway]\nport = 1\n"),
+            "prx.toml:2: gatway is no table there is; did you mean \"gateway\"?"
+        );
+        assert_eq!(
+            refused("[gateway]\nport = 99999\n"),
+            "prx.toml:2: gateway.port takes a whole number from 0 to 65535, not 99999"
+        );
+        assert_eq!(
+            refused("[logs]\nlevel = \"loud\"\n"),
+            "prx.toml:2: logs.level takes one of trace, debug, info, warn, error, not \"loud\""
+        );
+        assert!(refused("[grants.weather]\nhtttp = []\n").contains("did you mean \"http\"?"));
+    }
+
+    #[test]
+    fn broken_syntax_names_its_line() {
+        assert!(refused("[agent]\nmax_turns = \n").starts_with("prx.toml:2: "));
+    }
+
+    #[test]
+    fn every_key_of_the_table_has_a_default_that_fits_it() {
+        let defaults = serde_json::to_value(Config::default()).expect("plain data");
+        for key in super::super::keys::KEYS {
+            let pointer = format!("/{}", key.path.replace('.', "/"));
+            let value = defaults.pointer(&pointer).unwrap_or_else(|| panic!("{} has no default", key.path));
+            assert_eq!(key.ty.mismatch(value), None, "{}", key.path);
+        }
+    }
+}
