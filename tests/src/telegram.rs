@@ -2,7 +2,7 @@
 //!
 //! The rules it enforces: the token in the path; no `getUpdates` while a webhook is set; a newer `getUpdates`
 //! ends an older one with 409; an offset confirms and drops what lies before it; texts of 1 to 4096 UTF-16
-//! units; messages only to chats that have written to the bot.
+//! units once its HTML is read; messages only to chats that have written to the bot.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,6 +16,9 @@ use crate::server::Server;
 use crate::wait::PATIENCE;
 
 mod api;
+mod html;
+#[cfg(test)]
+mod tests;
 
 /// The token the server knows its one bot by.
 pub const TOKEN: &str = "7000001:canary-AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";

@@ -46,8 +46,7 @@ async fn a_hundred_messages_are_each_answered_once_and_in_order() {
         }
         telegram.write_unknown_kind();
     }
-    let all = telegram.until("a hundred answers", |t| (t.sent().len() >= 100).then_some(())).await;
-    let () = all;
+    telegram.until("a hundred answers", |t| (t.sent().len() >= 100).then_some(())).await;
     connected(&gateway).await;
     let channel = gateway.channel("telegram").await.unwrap();
     assert_eq!(channel["active_sessions"], 10, "{channel}");
@@ -126,7 +125,6 @@ async fn a_list_that_allows_nobody_says_so() {
     let gateway = Gateway::start(&telegram.config(&[])).await;
     assert!(channel_error(&gateway).await.contains("allowed_users"));
     telegram.write(66, "hello?");
-    telegram.until("the update to be confirmed", |t| (t.confirmed() > 100_001).then_some(())).await;
     gateway.stop().await;
     assert_eq!(telegram.sent(), []);
 }
