@@ -4,4 +4,6 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod http;
 pub mod logs;
+pub mod store;
