@@ -103,7 +103,6 @@ pub async fn mint(store: &Store, clock: &Clock, new: NewToken) -> Result<Minted>
 }
 
 /// Checks tokens against the store and remembers which were used.
-#[derive(Debug)]
 pub(super) struct Tokens {
     store: Store,
     clock: Clock,

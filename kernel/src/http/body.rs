@@ -136,27 +136,25 @@ impl Fields {
     /// A text, where it is given.
     ///
     /// # Errors
-    /// 400 that names the field, if it is something else.
+    /// 400 that names the field, if it is something else or blank.
     pub fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                Err(Error::bad_request(format!("`{name}` must not be empty")))
+            }
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(wrong(name, "a string", &other)),
         }
     }
 
-    /// A text that must be there and not be blank.
+    /// A text that must be there.
     ///
     /// # Errors
-    /// 400 that names the field.
+    /// 400 that names the field, if it is missing, something else or blank.
     pub fn required_text(&mut self, name: &str) -> Result<String> {
-        match self.text(name)? {
-            None => Err(Error::bad_request(format!("`{name}` is missing; it must be a string"))),
-            Some(text) if text.trim().is_empty() => {
-                Err(Error::bad_request(format!("`{name}` must not be empty")))
-            }
-            Some(text) => Ok(text),
-        }
+        let text = self.text(name)?;
+        text.ok_or_else(|| Error::bad_request(format!("`{name}` is missing; it must be a string")))
     }
 
     /// An object, where it is given.

@@ -16,7 +16,7 @@ use ulid::Ulid;
 
 use super::auth::{self, Tokens};
 use super::reply::Payload;
-use super::router::{BadTable, Found, Params, Router};
+use super::router::{Found, Params, Router};
 use super::{Access, Body, Caller, Query, Reply, Route, hosts};
 use crate::clock::{self, Clock};
 use crate::config;
@@ -48,7 +48,6 @@ impl Call {
 }
 
 /// What the way of a request needs of the gateway.
-#[derive(Debug)]
 pub struct Parts {
     /// Where the tokens are.
     pub store: Store,
@@ -68,7 +67,6 @@ pub(super) enum Peer {
 }
 
 /// Everything between a connection and the handlers, which are given the state.
-#[derive(Debug)]
 pub struct Front<S> {
     state: Arc<S>,
     router: Router<S>,
@@ -87,13 +85,10 @@ struct Entry {
 
 impl<S: Send + Sync + 'static> Front<S> {
     /// A way from requests to the handlers of a route table.
-    ///
-    /// # Errors
-    /// The table has two lines that exclude each other.
-    pub fn new(state: Arc<S>, table: Vec<Route<S>>, parts: Parts) -> Result<Self, BadTable> {
+    pub fn new(state: Arc<S>, router: Router<S>, parts: Parts) -> Self {
         let Parts { store, config, clock } = parts;
         let tokens = Tokens::new(store, clock.clone());
-        Ok(Self { state, router: Router::new(table)?, tokens, config, clock })
+        Self { state, router, tokens, config, clock }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -146,11 +141,24 @@ impl<S: Send + Sync + 'static> Front<S> {
     ) -> Result<Reply> {
         let (route, params) = match self.router.find(request.method(), request.uri().path()) {
             Found::Route(route, params) => (route, params),
-            Found::WrongMethod(allow) => return Ok(wrong_method(entry, &request, &allow, foreign)),
-            Found::Nothing => return Err(Error::new(Code::NotFound, "There is no such route")),
+            Found::WrongMethod(allow) if foreign && asks_beforehand(&request) => {
+                return Ok(permission(&allow));
+            }
+            // What there is and what there isn't is nobody's business without a token.
+            Found::WrongMethod(allow) => {
+                self.known(peer, request.headers())?;
+                return Ok(wrong_method(entry, &allow));
+            }
+            Found::Nothing => {
+                self.known(peer, request.headers())?;
+                return Err(Error::new(Code::NotFound, "There is no such route"));
+            }
         };
         entry.route = route.path;
-        let caller = self.caller(peer, route.access, request.headers())?;
+        let caller = match route.access {
+            Access::Public => Caller::Anyone,
+            Access::Scope(_) => self.known(peer, request.headers())?,
+        };
         // Rate limits are taken here: by caller, or by address where there is none, and `route.access.group()`.
         if let Access::Scope(scope) = route.access {
             caller.require(scope)?;
@@ -162,11 +170,10 @@ impl<S: Send + Sync + 'static> Front<S> {
         self.run(entry, route, Call { caller, query, headers: head.headers, body, params }).await
     }
 
-    fn caller(&self, peer: Peer, access: Access, headers: &HeaderMap) -> Result<Caller> {
-        match (peer, access) {
-            (Peer::Owner, _) => Ok(Caller::Owner),
-            (Peer::Network { .. }, Access::Public) => Ok(Caller::Anyone),
-            (Peer::Network { .. }, Access::Scope(_)) => self.tokens.caller(headers),
+    fn known(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
+        match peer {
+            Peer::Owner => Ok(Caller::Owner),
+            Peer::Network { .. } => self.tokens.caller(headers),
         }
     }
 
@@ -218,19 +225,24 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// 405, or the answer to a browser that asks beforehand.
-fn wrong_method<B>(entry: &Entry, request: &Request<B>, allow: &str, foreign: bool) -> Reply {
-    let allow = HeaderValue::from_str(allow).unwrap_or(HeaderValue::from_static(""));
-    let asks = request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD);
-    if foreign && asks && request.method() == Method::OPTIONS {
-        let headers = "authorization, content-type, idempotency-key, if-match, last-event-id";
-        return Reply::no_content()
-            .with(ACCESS_CONTROL_ALLOW_METHODS, allow)
-            .with(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers))
-            .with(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
-    }
-    let message = format!("{} is not a method of this route", request.method());
-    entry.failed(&Error::new(Code::MethodNotAllowed, message)).with(ALLOW, allow)
+fn wrong_method(entry: &Entry, allow: &str) -> Reply {
+    let message = format!("{} is not a method of this route", entry.method);
+    let reply = entry.failed(&Error::new(Code::MethodNotAllowed, message));
+    HeaderValue::from_str(allow).into_iter().fold(reply, |reply, allow| reply.with(ALLOW, allow))
+}
+
+/// Whether a browser asks what a web page may do before the page does it.
+fn asks_beforehand<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn permission(allow: &str) -> Reply {
+    let headers = "authorization, content-type, idempotency-key, if-match, last-event-id";
+    let reply = Reply::no_content()
+        .with(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers))
+        .with(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    let methods = HeaderValue::from_str(allow).into_iter();
+    methods.fold(reply, |reply, methods| reply.with(ACCESS_CONTROL_ALLOW_METHODS, methods))
 }
 
 /// Lets a web page of that origin read the answer.

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 use tokio::net::{TcpListener, UnixListener, lookup_host};
 
 use crate::config::Gateway;
+
+/// The name of the owner's socket in the data directory.
+pub const SOCKET: &str = "prx.sock";
 
 /// Why the gateway can't listen, on one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -53,41 +56,11 @@ pub enum BindError {
     },
 }
 
-/// Bound, and about to be served.
-#[derive(Debug)]
-pub struct Listeners {
-    pub(super) network: TcpListener,
-    pub(super) owner: UnixListener,
-    address: SocketAddr,
-    socket: PathBuf,
-}
-
-impl Listeners {
-    /// Binds the address that `[gateway]` names, and `<data-dir>/prx.sock` for the owner of the data directory.
-    ///
-    /// # Errors
-    /// Someone else is there, or the system refuses.
-    pub async fn bind(gateway: &Gateway, data_dir: &Path) -> Result<Self, BindError> {
-        let network = bind_network(gateway).await?;
-        let socket = data_dir.join("prx.sock");
-        let owner = bind_owner(&socket)?;
-        let address = network.local_addr().map_err(|source| address_error(gateway, source))?;
-        Ok(Self { network, owner, address, socket })
-    }
-
-    /// The address, with the port that was found for port 0.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Lets go of the address and the socket.
-    pub(super) fn close(self) {
-        // Were it left behind, the next start would find that nobody listens and remove it.
-        let _ = fs::remove_file(&self.socket);
-    }
-}
-
-async fn bind_network(gateway: &Gateway) -> Result<TcpListener, BindError> {
+/// Binds the address that `[gateway]` names; port 0 takes any free one.
+///
+/// # Errors
+/// Someone else is there, the address is open to a network, or the system refuses.
+pub async fn network(gateway: &Gateway) -> Result<TcpListener, BindError> {
     let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
     let found = lookup_host((host, gateway.port)).await.map_err(|source| address_error(gateway, source))?;
     let found: Vec<_> = found.collect();
@@ -99,6 +72,41 @@ async fn bind_network(gateway: &Gateway) -> Result<TcpListener, BindError> {
     TcpListener::bind(&*found).await.map_err(|source| address_error(gateway, source))
 }
 
+/// The socket that only the owner of the data directory can open. Gone when dropped.
+#[derive(Debug)]
+pub struct OwnerSocket {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+}
+
+impl OwnerSocket {
+    /// Binds `<data-dir>/prx.sock`, in place of one that a gateway left behind.
+    ///
+    /// # Errors
+    /// A gateway listens there, or the system refuses.
+    pub fn bind(data_dir: &Path) -> Result<Self, BindError> {
+        let path = data_dir.join(SOCKET);
+        let failed = |source| BindError::Socket { path: path.clone(), source };
+        match UnixStream::connect(&path) {
+            Ok(_) => return Err(BindError::SocketInUse(path)),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                fs::remove_file(&path).map_err(failed)?;
+            }
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, path })
+    }
+}
+
+impl Drop for OwnerSocket {
+    fn drop(&mut self) {
+        // Were it left behind, the next start would find that nobody listens and remove it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 fn address_error(gateway: &Gateway, source: io::Error) -> BindError {
     let (host, port) = (gateway.host.clone(), gateway.port);
     match source.kind() {
@@ -107,60 +115,38 @@ fn address_error(gateway: &Gateway, source: io::Error) -> BindError {
     }
 }
 
-fn bind_owner(path: &Path) -> Result<UnixListener, BindError> {
-    let failed = |source| BindError::Socket { path: path.into(), source };
-    match UnixStream::connect(path) {
-        Ok(_) => return Err(BindError::SocketInUse(path.into())),
-        // Left behind by a gateway that did not get to remove it.
-        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(failed)?
-        }
-        Err(_) => {}
-    }
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok(listener)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn anywhere() -> Gateway {
-        Gateway { port: 0, ..Gateway::default() }
-    }
-
     #[tokio::test]
     async fn a_port_in_use_is_named_with_what_to_do() {
-        let home = tempfile::tempdir().expect("a directory");
-        let first = Listeners::bind(&anywhere(), home.path()).await.expect("bound");
-        let gateway = Gateway { port: first.address().port(), ..Gateway::default() };
-        let error = Listeners::bind(&gateway, home.path()).await.expect_err("in use").to_string();
-        assert!(error.contains(&format!("127.0.0.1:{} is in use", gateway.port)), "{error}");
+        let first = network(&Gateway { port: 0, ..Gateway::default() }).await.expect("bound");
+        let port = first.local_addr().expect("bound").port();
+        let error = network(&Gateway { port, ..Gateway::default() }).await.expect_err("in use").to_string();
+        assert!(error.contains(&format!("127.0.0.1:{port} is in use")), "{error}");
         assert!(error.contains("--port"), "{error}");
     }
 
     #[tokio::test]
     async fn a_socket_is_taken_over_only_from_the_dead() {
         let home = tempfile::tempdir().expect("a directory");
-        let first = Listeners::bind(&anywhere(), home.path()).await.expect("bound");
-        let error = Listeners::bind(&anywhere(), home.path()).await.expect_err("someone listens");
+        let path = home.path().join(SOCKET);
+        let first = OwnerSocket::bind(home.path()).expect("bound");
+        let error = OwnerSocket::bind(home.path()).expect_err("someone listens");
         assert!(matches!(error, BindError::SocketInUse(_)), "{error}");
         drop(first);
-        let second = Listeners::bind(&anywhere(), home.path()).await.expect("taken over");
-        let mode = fs::metadata(&second.socket).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        second.close();
-        assert!(!home.path().join("prx.sock").exists());
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
+        let _second = OwnerSocket::bind(home.path()).expect("taken over");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
     }
 
     #[tokio::test]
-    async fn the_network_is_refused_without_a_proxy() {
-        let home = tempfile::tempdir().expect("a directory");
-        let open = Gateway { host: "0.0.0.0".into(), ..anywhere() };
-        let error = Listeners::bind(&open, home.path()).await.expect_err("exposed");
+    async fn a_network_is_listened_to_only_behind_a_proxy() {
+        let open = Gateway { host: "0.0.0.0".into(), port: 0, ..Gateway::default() };
+        let error = network(&open).await.expect_err("exposed");
         assert!(matches!(error, BindError::Exposed(_)), "{error}");
-        let proxied = Gateway { behind_proxy: true, ..open };
-        assert!(Listeners::bind(&proxied, home.path()).await.is_ok());
+        assert!(network(&Gateway { behind_proxy: true, ..open }).await.is_ok());
     }
 }

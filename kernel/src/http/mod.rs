@@ -3,16 +3,17 @@
 pub use self::auth::{Caller, Minted, NewToken, mint};
 pub use self::body::{Body, Fields};
 pub use self::front::{Call, Front, Parts};
-pub use self::listen::{BindError, Listeners};
+pub use self::listen::{BindError, OwnerSocket, SOCKET, network};
 pub use self::query::Query;
 pub use self::reply::{Envelope, Reply};
-pub use self::router::{Access, BadTable, Group, Handler, Route};
+pub use self::router::{Access, BadTable, Group, Handler, Route, Router};
 pub use self::scope::Scope;
 pub use self::server::serve;
 
 mod auth;
 mod body;
 mod decode;
+pub mod duration;
 mod front;
 mod hosts;
 mod listen;

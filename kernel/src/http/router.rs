@@ -93,10 +93,14 @@ pub(super) type Params = Vec<(String, String)>;
 
 /// The route table, ready to be asked.
 #[derive(Debug)]
-pub(super) struct Router<S>(matchit::Router<Vec<Route<S>>>);
+pub struct Router<S>(matchit::Router<Vec<Route<S>>>);
 
 impl<S> Router<S> {
-    pub(super) fn new(table: Vec<Route<S>>) -> Result<Self, BadTable> {
+    /// Takes a table in.
+    ///
+    /// # Errors
+    /// It has two lines that exclude each other.
+    pub fn new(table: Vec<Route<S>>) -> Result<Self, BadTable> {
         let mut paths: Vec<(&'static str, Vec<Route<S>>)> = Vec::new();
         for route in table {
             match paths.iter_mut().find(|(path, _)| *path == route.path) {

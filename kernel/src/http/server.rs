@@ -11,11 +11,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::front::{Front, Peer};
-use super::listen::Listeners;
+use super::listen::OwnerSocket;
 use super::reply::Envelope;
 use super::stall::Stalling;
 use crate::error::{Code, Error};
@@ -36,8 +36,12 @@ const USES_EVERY: Duration = Duration::from_secs(30);
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` ends, then takes no new ones and lets requests in flight finish, within bounds.
-pub async fn serve<S>(listeners: Listeners, front: Arc<Front<S>>, stop: impl Future<Output = ()>)
-where
+pub async fn serve<S>(
+    network: TcpListener,
+    owner: OwnerSocket,
+    front: Arc<Front<S>>,
+    stop: impl Future<Output = ()>,
+) where
     S: Send + Sync + 'static,
 {
     let closing = watch::Sender::new(());
@@ -47,11 +51,11 @@ where
     loop {
         tokio::select! {
             () = &mut stop => break,
-            accepted = listeners.network.accept() => match accepted {
+            accepted = network.accept() => match accepted {
                 Ok((stream, peer)) => admit(&front, &places, stream, peer.ip(), closing.subscribe()),
                 Err(error) => refused(&front, &error).await,
             },
-            accepted = listeners.owner.accept() => match accepted {
+            accepted = owner.listener.accept() => match accepted {
                 Ok((stream, _)) => {
                     tokio::spawn(converse(front.clone(), Peer::Owner, stream, closing.subscribe()));
                 }
@@ -64,7 +68,7 @@ where
             }
         }
     }
-    listeners.close();
+    drop((network, owner));
     closing.send_replace(());
     closing.closed().await;
     front.write_token_uses().await;

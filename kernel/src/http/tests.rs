@@ -69,13 +69,14 @@ impl Gateway {
         config.gateway.port = 0;
         config.gateway.max_body_bytes = 1000;
         config.gateway.cors_origins = vec!["https://app.example.com".into()];
-        let listeners = Listeners::bind(&config.gateway, home.path()).await.expect("bound");
-        let address = listeners.address().to_string();
+        let network = network(&config.gateway).await.expect("bound");
+        let owner = OwnerSocket::bind(home.path()).expect("bound");
+        let address = network.local_addr().expect("bound").to_string();
         let toy = Arc::new(Toy::default());
         let parts = Parts { store: store.clone(), config: config::Live::new(config), clock };
-        let front = Arc::new(Front::new(toy.clone(), table(), parts).expect("a sound table"));
+        let front = Arc::new(Front::new(toy.clone(), Router::new(table()).expect("a sound table"), parts));
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(listeners, front, async { drop(stopped.await) }));
+        let serving = tokio::spawn(serve(network, owner, front, async { drop(stopped.await) }));
         Self { address, toy, store, home, stop: Some(stop), serving }
     }
 
@@ -147,7 +148,8 @@ async fn an_answer_is_json_with_a_request_id() {
 #[tokio::test]
 async fn errors_come_in_the_one_envelope() {
     let gateway = Gateway::start().await;
-    let missing = gateway.send("GET /nowhere HTTP/1.1\r\n\r\n").await;
+    let token = gateway.token(&[Scope::LOGS_READ]).await;
+    let missing = gateway.get("/nowhere", &token).await;
     insta::assert_snapshot!(without_id(&missing), @r#"
     HTTP/1.1 404 Not Found
     content-type: application/json
@@ -159,7 +161,8 @@ async fn errors_come_in_the_one_envelope() {
 
     {"error":{"code":"not_found","message":"There is no such route","details":null}}
     "#);
-    let method = gateway.send("DELETE /echo HTTP/1.1\r\n\r\n").await;
+    let bearer = format!("authorization: Bearer {token}\r\n");
+    let method = gateway.send(&format!("DELETE /echo HTTP/1.1\r\n{bearer}\r\n")).await;
     insta::assert_snapshot!(without_id(&method), @r#"
     HTTP/1.1 405 Method Not Allowed
     content-type: application/json
@@ -185,6 +188,15 @@ async fn errors_come_in_the_one_envelope() {
 
     {"error":{"code":"unauthorized","message":"A bearer token is needed; `prx auth token` makes one","details":null}}
     "#);
+}
+
+#[tokio::test]
+async fn without_a_token_nothing_is_told() {
+    let gateway = Gateway::start().await;
+    for request in ["GET /echo/a", "POST /echo", "DELETE /echo", "OPTIONS /echo", "GET /nowhere", "GET /"] {
+        let answer = gateway.send(&format!("{request} HTTP/1.1\r\n\r\n")).await;
+        assert_eq!(status(&answer), "401", "{request}");
+    }
 }
 
 #[tokio::test]
@@ -288,8 +300,8 @@ async fn a_named_origin_may_ask_and_read() {
     let answer = gateway.send(&ask).await;
     assert_eq!(status(&answer), "204");
     assert!(answer.contains("access-control-allow-methods: POST"), "{answer}");
-    let options = gateway.send("OPTIONS /echo HTTP/1.1\r\n\r\n").await;
-    assert_eq!(status(&options), "405");
+    let ask = ask.replace("app.", "evil.");
+    assert_eq!(status(&gateway.send(&ask).await), "403");
 }
 
 #[tokio::test]
