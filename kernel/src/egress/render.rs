@@ -1,0 +1,205 @@
+//! From pieces to the bytes that leave: the one place where secrets are put in.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
+use hyper::http;
+use hyper::{Method, Uri};
+use url::{Position, Url};
+
+use super::origin::{origin_end, parse_url};
+use super::request::{Body, Request, Segment, Stream};
+use super::{Failure, InvalidUrl, Kind, Origin, Secrets};
+
+const MAX_URL: usize = 16 * 1024;
+const MAX_HEADERS: usize = 100;
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+const USER_AGENT: &str = concat!("prx/", env!("CARGO_PKG_VERSION"));
+
+/// Headers that say how the connection is used. They are the kernel's alone.
+const RESERVED: [HeaderName; 14] = [
+    header::HOST,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::EXPECT,
+    header::TE,
+    header::TRAILER,
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("forwarded"),
+];
+
+/// A request whose secrets are in. Header values that hold one are marked sensitive.
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) origin: Origin,
+    pub(super) headers: HeaderMap,
+    pub(super) content: Content,
+}
+
+/// The body of an [`Outgoing`] request.
+pub(super) enum Content {
+    /// Can be sent again.
+    Whole { bytes: Bytes, secret: bool },
+    /// Can be sent once.
+    Once(Stream),
+    /// Has been sent, and could be only once.
+    Spent,
+}
+
+impl Outgoing {
+    /// Joins the pieces of `request` and checks what every request must keep to.
+    pub(super) fn render(request: Request, secrets: &Secrets) -> Result<Self, Failure> {
+        let Request { method, url, headers, body, .. } = request;
+        if method == Method::CONNECT || method == Method::TRACE {
+            return Err(Failure::denied(format!("the method {method} is not served")));
+        }
+        let url = render_url(&url, secrets)?;
+        let origin = Origin::of(&url).map_err(invalid)?;
+        let mut headers = render_headers(&headers, secrets).map_err(|why| denied(&origin, why))?;
+        let content = match body {
+            Body::Segments(segments) => {
+                let (bytes, secret) = join(&segments, secrets).map_err(|why| denied(&origin, why))?;
+                Content::Whole { bytes: bytes.into(), secret }
+            }
+            Body::Stream(stream, length) => {
+                if let Some(length) = length {
+                    headers.insert(header::CONTENT_LENGTH, length.into());
+                }
+                Content::Once(stream)
+            }
+        };
+        Ok(Self { method, url, origin, headers, content })
+    }
+
+    /// The message for the wire. A streamed body leaves with the first call.
+    pub(super) fn message(&mut self) -> Result<http::Request<Stream>, Failure> {
+        let body = match std::mem::replace(&mut self.content, Content::Spent) {
+            Content::Whole { bytes, secret } => {
+                self.content = Content::Whole { bytes: bytes.clone(), secret };
+                Full::new(bytes).map_err(|never| match never {}).boxed_unsync()
+            }
+            Content::Once(stream) => stream,
+            Content::Spent => return Err(denied(&self.origin, "a streamed body can't be sent again")),
+        };
+        let target = &self.url[Position::BeforePath..Position::AfterQuery];
+        let uri = target.parse::<Uri>().map_err(|_| denied(&self.origin, "the URL is malformed"))?;
+        let host = HeaderValue::from_str(&self.origin.authority());
+        let host = host.map_err(|_| denied(&self.origin, "the host is malformed"))?;
+        let mut message = http::Request::new(body);
+        *message.method_mut() = self.method.clone();
+        *message.uri_mut() = uri;
+        *message.headers_mut() = self.headers.clone();
+        message.headers_mut().insert(header::HOST, host);
+        Ok(message)
+    }
+}
+
+fn render_url(segments: &[Segment], secrets: &Secrets) -> Result<Url, Failure> {
+    let mut text = String::new();
+    for segment in segments {
+        match segment {
+            Segment::Text(piece) => text.push_str(piece),
+            Segment::Bytes(piece) => match std::str::from_utf8(piece) {
+                Ok(piece) => text.push_str(piece),
+                Err(_) => return Err(Failure::denied("the URL is not text")),
+            },
+            // A secret there would be shown to the resolver, and to whoever reads the reason of a failure.
+            Segment::Secret(_) if origin_end(&text).is_none() => {
+                return Err(Failure::denied("a secret can't stand in a URL's scheme, host or port"));
+            }
+            Segment::Secret(name) => {
+                text.push_str(&percent_encoded(lookup(name, secrets).map_err(Failure::denied)?));
+            }
+        }
+    }
+    if text.len() > MAX_URL {
+        return Err(Failure::denied(format!("the URL is longer than {MAX_URL} bytes")));
+    }
+    parse_url(&text).map_err(invalid)
+}
+
+fn render_headers(headers: &[(String, Vec<Segment>)], secrets: &Secrets) -> Result<HeaderMap, String> {
+    if headers.len() > MAX_HEADERS {
+        return Err(format!("more than {MAX_HEADERS} headers"));
+    }
+    let mut rendered = HeaderMap::with_capacity(headers.len() + 3);
+    let mut size = 0;
+    for (name, value) in headers {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+            return Err("a header's name has characters that belong in none".to_owned());
+        };
+        if RESERVED.contains(&name) {
+            return Err(format!("the header {name} is the gateway's own"));
+        }
+        let (value, secret) = join(value, secrets)?;
+        size += name.as_str().len() + value.len();
+        let Ok(mut value) = HeaderValue::from_maybe_shared(Bytes::from(value)) else {
+            return Err(format!("the header {name} has line breaks or control characters"));
+        };
+        value.set_sensitive(secret);
+        rendered.append(name, value);
+    }
+    if size > MAX_HEADER_BYTES {
+        return Err(format!("the headers are longer than {MAX_HEADER_BYTES} bytes"));
+    }
+    // In an encoded answer an echoed secret would not be found.
+    if !secrets.is_empty() {
+        rendered.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    rendered.entry(header::USER_AGENT).or_insert(HeaderValue::from_static(USER_AGENT));
+    Ok(rendered)
+}
+
+/// The pieces as one, and whether a secret is in it.
+fn join(segments: &[Segment], secrets: &Secrets) -> Result<(Vec<u8>, bool), String> {
+    let mut joined = Vec::new();
+    let mut secret = false;
+    for segment in segments {
+        match segment {
+            Segment::Text(text) => joined.extend_from_slice(text.as_bytes()),
+            Segment::Bytes(bytes) => joined.extend_from_slice(bytes),
+            Segment::Secret(name) => {
+                joined.extend_from_slice(lookup(name, secrets)?.as_bytes());
+                secret = true;
+            }
+        }
+    }
+    Ok((joined, secret))
+}
+
+fn lookup<'a>(name: &str, secrets: &'a Secrets) -> Result<&'a str, String> {
+    match secrets.get(name) {
+        Some(secret) => Ok(secret.expose()),
+        None => Err(format!("the secret {name:?} is not granted")),
+    }
+}
+
+/// `text` so that it can't end the URL part it stands in.
+pub(super) fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+fn denied(origin: &Origin, why: impl std::fmt::Display) -> Failure {
+    Failure::unsent(Kind::Denied, origin, why)
+}
+
+fn invalid(why: InvalidUrl) -> Failure {
+    Failure::denied(why.to_string())
+}
