@@ -6,3 +6,5 @@ pub mod egress;
 pub mod error;
 pub mod events;
 pub mod logs;
+pub mod plugin;
+pub mod store;
