@@ -12,9 +12,9 @@ use crate::error::Result;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
 /// The platform's messages that were taken in: by channel and key, with when (Unix milliseconds).
-const SEEN: TableDefinition<'static, (&str, &str), i64> = TableDefinition::new("seen");
+pub(super) const SEEN: TableDefinition<'static, (&str, &str), i64> = TableDefinition::new("seen");
 /// The same by age, to forget them.
-const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = TableDefinition::new("seen_at");
+pub(super) const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = TableDefinition::new("seen_at");
 
 /// How long a message of a platform is recognised when it comes again.
 const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -196,11 +196,10 @@ fn receive(
     max_turns: u64,
     receipt: &mut StepReceipt,
 ) -> Result<(), Failure> {
-    let found = sessions::of_conversation(tx, &inbound.conversation)?.filter(SessionRow::is_open);
-    let mut row = match found {
-        Some(row) if row.session.turn_count + row.waiting < max_turns => row,
-        full => {
-            let row = open_session(tx, &inbound, full)?;
+    let mut row = match sessions::of_conversation(tx, &inbound.conversation)? {
+        Some(row) if row.is_open() && row.session.turn_count + row.waiting < max_turns => row,
+        previous => {
+            let row = open_session(tx, &inbound, previous)?;
             receipt.opened.push(row.session.clone());
             row
         }
@@ -219,8 +218,13 @@ fn receive(
     Ok(())
 }
 
-/// A fresh session for a conversation, behind one that has no turn left but may still be at work.
-fn open_session(tx: &Tx<'_>, inbound: &NewInbound, full: Option<SessionRow>) -> Result<SessionRow, Failure> {
+/// A fresh session for a conversation, behind the one whose turns are still being worked on.
+fn open_session(
+    tx: &Tx<'_>,
+    inbound: &NewInbound,
+    previous: Option<SessionRow>,
+) -> Result<SessionRow, Failure> {
+    let busy = previous.map(|previous| previous.busy(tx)).transpose()?.flatten();
     let mut row = SessionRow::open(
         tx,
         NewSession {
@@ -230,10 +234,10 @@ fn open_session(tx: &Tx<'_>, inbound: &NewInbound, full: Option<SessionRow>) -> 
             conversation: Some(inbound.conversation.clone()),
         },
     )?;
-    if let Some(mut full) = full.filter(|full| full.waiting > 0) {
-        row.predecessor = Some(full.session.id.clone());
-        full.successor = Some(row.session.id.clone());
-        full.save(tx)?;
+    if let Some(mut busy) = busy {
+        row.predecessor = Some(busy.session.id.clone());
+        busy.successor = Some(row.session.id.clone());
+        busy.save(tx)?;
     }
     Ok(row)
 }

@@ -236,10 +236,12 @@ fn head(tx: &Tx<'_>, session: &str) -> Result<Option<TurnRow>, Failure> {
 }
 
 fn claim(tx: &Tx<'_>, mut session: SessionRow) -> Result<Option<Turn>, Failure> {
-    if let Some(predecessor) = &session.predecessor
-        && SessionRow::load(tx, predecessor)?.waiting > 0
-    {
-        return Ok(None);
+    if let Some(predecessor) = &session.predecessor {
+        if SessionRow::load(tx, predecessor)?.busy(tx)?.is_some() {
+            return Ok(None);
+        }
+        session.predecessor = None;
+        session.save(tx)?;
     }
     let waiting = session.waiting;
     let claimed = loop {
@@ -291,16 +293,11 @@ fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> R
     leave(tx, session, seq)
 }
 
-/// Takes a turn out of its queue. With the last one, the session that waited for this one gets its turn.
+/// Takes a turn out of its queue.
 fn leave(tx: &Tx<'_>, session: &mut SessionRow, seq: u64) -> Result<(), Failure> {
     tx.remove(&TURNS, (&session.session.id, seq))?;
     session.waiting = session.waiting.saturating_sub(1);
-    if session.waiting == 0
-        && let Some(successor) = session.successor.take()
-    {
-        tx.announce(Effect::Turn(successor));
-    }
-    Ok(())
+    if session.waiting == 0 { session.release(tx) } else { Ok(()) }
 }
 
 impl TurnRow {
