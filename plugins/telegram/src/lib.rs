@@ -17,6 +17,8 @@ mod text;
 
 #[cfg(test)]
 mod chance;
+#[cfg(test)]
+mod tests;
 
 pub use connector::Telegram;
 

@@ -222,7 +222,8 @@ fn retry(cx: &Context<Config>, state: &mut State, reason: &str, out: &mut Comman
 }
 
 fn wait(state: &mut State, after: Duration, reason: &str, out: &mut Commands) {
-    let why = format!("{}: {reason}; next try in {:.1} s", state.poll.stage.method(), after.as_secs_f32());
+    let seconds = after.as_millis().div_ceil(1000);
+    let why = format!("{}: {reason}; next try in {seconds} s", state.poll.stage.method());
     let token = state.token();
     state.poll.token = token;
     state.poll.waiting = true;
