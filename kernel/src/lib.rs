@@ -5,6 +5,7 @@ pub mod config;
 pub mod egress;
 pub mod error;
 pub mod events;
+pub mod http;
 pub mod logs;
 pub mod plugin;
 pub mod store;
