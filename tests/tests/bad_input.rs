@@ -18,7 +18,7 @@ async fn a_body_that_makes_no_sense_is_refused_where_it_stops_making_sense() {
     for (body, words) in [
         ("{\"channel\": ", &["line 1"][..]),
         ("{\"channel\": \"api\",\n \"user_id\": 5}", &["user_id"]),
-        ("{\"channel\": \"api\"}", &["user_id"]),
+        ("{\"metadata\": \"none\"}", &["metadata"]),
         ("[]", &[]),
         ("\"api\"", &[]),
         ("", &[]),
@@ -34,8 +34,10 @@ async fn a_body_that_makes_no_sense_is_refused_where_it_stops_making_sense() {
     }
     let session = gateway.open_session("ada").await;
     let path = format!("/sessions/{session}/messages");
-    let reason = api.post(&path, json!({"content": 1})).await.error(400, "bad_request");
-    assert!(reason.contains("content"), "{reason}");
+    for body in [json!({"content": 1}), json!({}), json!({"content": null})] {
+        let reason = api.post(&path, body).await.error(400, "bad_request");
+        assert!(reason.contains("content"), "{reason}");
+    }
     assert_eq!(gateway.messages(&session).await, []);
     assert_eq!(gateway.sessions("api").await.len(), 1, "no refused body has left a session");
 }
