@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
+use divan::Bencher;
 use divan::counter::ItemsCount;
-use divan::{AllocProfiler, Bencher};
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use prx::clock::Clock;
@@ -14,9 +14,6 @@ use prx::store::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
-
-#[global_allocator]
-static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
 
 /// Messages that each caller sends in one run.
 const MESSAGES: usize = 32;
