@@ -63,7 +63,6 @@ impl Egress {
         let (max_body, redirects) = (request.max_body, request.redirects);
         let secrets = Patterns::of(policy.secrets());
         let mut hop = Outgoing::render(request, policy.secrets())?;
-        policy.admit(&hop.origin)?;
         let slot = policy.slot(connect.min(total)).await?;
         for followed in 0..=redirects {
             let answer = self.exchange(policy, &mut hop, &patience).await;
