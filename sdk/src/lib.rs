@@ -1,1 +1,32 @@
 //! Write plugins for PRX: a trait a capability, one macro, and a harness that replays transcripts.
+//!
+//! A plugin is a crate of type `cdylib` with a `plugin.toml` beside its `Cargo.toml`. It implements a trait or several,
+//! and says so with [`plugin!`]; `cargo build --target wasm32-wasip2` then yields the one file that the gateway loads.
+//!
+//! | to write | implement | it may use |
+//! |---|---|---|
+//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else |
+//! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`http`] |
+//! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`] |
+//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`sink`], [`http`] |
+//!
+//! Everything compiles away from WebAssembly too, where [`testing`] stands in for the gateway.
+
+#[macro_use]
+mod plugin;
+mod commands;
+pub mod config;
+pub mod connector;
+#[cfg(feature = "http")]
+pub mod http;
+pub mod kv;
+pub mod log;
+pub mod provider;
+pub mod sink;
+pub mod skill;
+#[cfg(not(target_family = "wasm"))]
+pub mod testing;
+pub mod tool;
+pub mod types;
+#[doc(hidden)]
+pub mod wire;

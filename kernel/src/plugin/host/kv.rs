@@ -1,0 +1,58 @@
+//! `prx:plugin/kv`: durable storage of the plugin's own, up to its quota.
+
+use crate::error::Error;
+use crate::plugin::bindings::kv;
+use crate::plugin::bindings::types::{Fault, FaultCode};
+use crate::plugin::host::Host;
+
+/// Longest key, in bytes.
+const LONGEST_KEY: usize = 512;
+
+/// Most keys in one answer.
+const PAGE: usize = 1000;
+
+impl kv::Host for Host {
+    async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Fault>> {
+        Ok(self.shared.services.store.kv_get(&self.shared.links.name, &key).map_err(unavailable))
+    }
+
+    async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Fault>> {
+        if key.len() > LONGEST_KEY {
+            return Ok(Err(quota(format!(
+                "a key has at most {LONGEST_KEY} bytes; this one has {}",
+                key.len()
+            ))));
+        }
+        let links = &self.shared.links;
+        let most = links.kv_bytes.unwrap_or(0);
+        let stored = self.shared.services.store.kv_set(&links.name, &key, value, most).await;
+        Ok(match stored {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(quota(format!("this plugin may keep {most} bytes; delete something first"))),
+            Err(error) => Err(unavailable(error)),
+        })
+    }
+
+    async fn delete(&mut self, key: String) -> wasmtime::Result<Result<bool, Fault>> {
+        let deleted = self.shared.services.store.kv_delete(&self.shared.links.name, &key).await;
+        Ok(deleted.map_err(unavailable))
+    }
+
+    async fn keys(
+        &mut self,
+        prefix: String,
+        after: Option<String>,
+    ) -> wasmtime::Result<Result<Vec<String>, Fault>> {
+        let store = &self.shared.services.store;
+        let keys = store.kv_keys(&self.shared.links.name, &prefix, after.as_deref(), PAGE);
+        Ok(keys.map_err(unavailable))
+    }
+}
+
+fn quota(message: String) -> Fault {
+    Fault { code: FaultCode::Quota, message }
+}
+
+fn unavailable(error: Error) -> Fault {
+    Fault { code: FaultCode::Unavailable, message: error.message().to_owned() }
+}

@@ -1,0 +1,68 @@
+//! The parts of WASI 0.2 that every guest toolchain imports, over contexts that hold nothing: no arguments,
+//! no environment, no files. Sockets are never linked.
+
+use std::sync::Arc;
+
+use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
+use wasmtime_wasi::cli::{WasiCli, WasiCliView};
+use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
+use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::clocks::Time;
+use super::log::Level;
+use super::random::Entropy;
+use super::stdio::Printed;
+use super::{Host, Shared};
+
+/// An empty context whose output goes to the plugin's log.
+pub(super) fn context(shared: &Arc<Shared>, time: &Time) -> WasiCtx {
+    let printed = |level| Printed { shared: Arc::clone(shared), level };
+    WasiCtx::builder()
+        .stdout(printed(Level::Info))
+        .stderr(printed(Level::Warn))
+        .wall_clock(time.clone())
+        .monotonic_clock(time.clone())
+        .build()
+}
+
+/// Serves `wasi:cli`, `clocks`, `filesystem`, `io` and `random`.
+pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
+    io::error::add_to_linker::<Host, Table>(linker, |host| &mut host.table)?;
+    io::poll::add_to_linker::<Host, Table>(linker, |host| &mut host.table)?;
+    io::streams::add_to_linker::<Host, Table>(linker, |host| &mut host.table)?;
+
+    clocks::wall_clock::add_to_linker::<Host, WasiClocks>(linker, Host::clocks)?;
+    clocks::monotonic_clock::add_to_linker::<Host, WasiClocks>(linker, Host::clocks)?;
+
+    random::random::add_to_linker::<Host, HasSelf<Entropy>>(linker, |host| &mut host.entropy)?;
+    random::insecure::add_to_linker::<Host, HasSelf<Entropy>>(linker, |host| &mut host.entropy)?;
+    random::insecure_seed::add_to_linker::<Host, HasSelf<Entropy>>(linker, |host| &mut host.entropy)?;
+
+    filesystem::types::add_to_linker::<Host, WasiFilesystem>(linker, Host::filesystem)?;
+    filesystem::preopens::add_to_linker::<Host, WasiFilesystem>(linker, Host::filesystem)?;
+
+    cli::environment::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::exit::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::stdin::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::stdout::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::stderr::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_input::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_output::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_stdin::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_stdout::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;
+    cli::terminal_stderr::add_to_linker::<Host, WasiCli>(linker, Host::cli)
+}
+
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+impl WasiView for Host {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}

@@ -1,0 +1,326 @@
+//! Turns: one inbound message each, the work on it, and its reply. Each session has a queue of them.
+
+use jiff::Timestamp;
+use redb::WriteTransaction;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::messages::{self, MESSAGES, Message, NewMessage};
+use super::rows::{Cause, Effect, Failure, Rows, Tx};
+use super::sessions::{Conversation, Session, SessionRow, Usage};
+use super::{NewOutbound, Ready, Store, outbox};
+use crate::error::{Error, Result};
+
+/// By session and number: the queue of a session is a range of this table.
+const TURNS: Rows<(&str, u64), TurnRow> = Rows::new("turns");
+const PARKED: Rows<(&str, u64), ParkedTurn> = Rows::new("parked");
+
+/// Attempts at a turn, after which it is parked.
+pub const MAX_ATTEMPTS: u32 = 5;
+/// Where a turn's own message stands among its messages.
+const OPENING: u32 = 0;
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    TURNS.create(transaction)?;
+    Ok(PARKED.create(transaction)?)
+}
+
+/// Names a turn.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct TurnId {
+    /// The session it belongs to.
+    pub session: String,
+    /// Its number there; later turns have larger ones.
+    pub seq: u64,
+}
+
+/// A message to be answered, and how far that has come.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Turn {
+    /// The session it belongs to.
+    pub session: String,
+    /// Its number there.
+    pub seq: u64,
+    /// How many times it was claimed.
+    pub attempts: u32,
+    /// When its message came in.
+    pub received_at: Timestamp,
+    /// What is to be answered.
+    pub message: Message,
+    /// Where it came from and where the reply goes; none for messages over HTTP.
+    pub inbound: Option<InboundInfo>,
+    /// What an earlier attempt left for this one.
+    pub progress: Option<Value>,
+}
+
+impl Turn {
+    /// The turn's name.
+    pub fn id(&self) -> TurnId {
+        TurnId { session: self.session.clone(), seq: self.seq }
+    }
+}
+
+/// What a channel said about a message, besides its text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InboundInfo {
+    /// Where it was said.
+    pub conversation: Conversation,
+    /// Where the reply goes, as the connector put it.
+    pub target: Value,
+    /// Who said it, by the platform's id.
+    pub user_id: String,
+    /// Who said it, by name.
+    pub user_name: String,
+    /// When, by the platform's clock.
+    pub sent_at: Timestamp,
+    /// Whatever else the channel keeps with it.
+    pub metadata: Value,
+}
+
+/// A turn's outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnDone {
+    /// The turn.
+    pub id: TurnId,
+    /// What was said in it after the person's own message, in order.
+    pub messages: Vec<NewMessage>,
+    /// What it has cost.
+    pub usage: Usage,
+    /// What is to be sent, in order.
+    pub outbound: Vec<NewOutbound>,
+    /// Ends the session with it; while more turns wait, the session stays open for them.
+    pub end_session: bool,
+}
+
+/// What completing a turn came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Completed {
+    /// False: the turn was completed or parked before, by its session's end for one; nothing was changed or sent.
+    pub applied: bool,
+    /// The messages as they were stored.
+    pub messages: Vec<Message>,
+    /// The session as it is now.
+    pub session: Session,
+}
+
+/// A turn that nobody will try again.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ParkedTurn {
+    /// The turn.
+    pub turn: Turn,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub parked_at: Timestamp,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct TurnRow {
+    seq: u64,
+    attempts: u32,
+    received_at: Timestamp,
+    inbound: Option<InboundInfo>,
+    progress: Option<Value>,
+}
+
+impl Store {
+    /// Takes in a message over HTTP under an id from [`Store::new_message_id`], and queues its turn.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` when the session is terminated.
+    pub async fn accept_message(&self, session: &str, id: String, content: String) -> Result<Turn> {
+        let session = session.to_owned();
+        self.write(move |tx| {
+            let mut row = SessionRow::load(tx, &session)?;
+            row.check_open()?;
+            let turn = queue(tx, &mut row, id, content, None)?;
+            row.save(tx)?;
+            Ok(turn)
+        })
+        .await
+    }
+
+    /// The turn at the head of a session's queue, with one more attempt counted. A turn that has had
+    /// [`MAX_ATTEMPTS`] is parked and the one behind it is taken.
+    ///
+    /// The same turn comes again until it is completed or parked: one session's turns are worked on by one task.
+    ///
+    /// # Errors
+    /// `not_found` for the session.
+    pub async fn claim_turn(&self, session: &str) -> Result<Option<Turn>> {
+        let session = session.to_owned();
+        self.write(move |tx| claim(tx, SessionRow::load(tx, &session)?)).await
+    }
+
+    /// Keeps with a turn what a later attempt at it would need. Does nothing for a turn that is over.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn record_progress(&self, turn: &TurnId, progress: Value) -> Result<()> {
+        let id = turn.clone();
+        self.write(move |tx| {
+            let Some(mut row) = tx.get(&TURNS, (&id.session, id.seq))? else { return Ok(()) };
+            row.progress = Some(progress);
+            tx.put(&TURNS, (&id.session, id.seq), &row)
+        })
+        .await
+    }
+
+    /// Stores a turn's outcome, all of it or nothing: its messages, its cost, what is to be sent, and that it is over.
+    /// A turn that is over already is left as it is, and [`Completed::applied`] says so.
+    ///
+    /// # Errors
+    /// `not_found` for the session.
+    pub async fn complete_turn(&self, done: TurnDone) -> Result<Completed> {
+        self.write(move |tx| complete(tx, done)).await
+    }
+
+    /// Takes a turn out of its queue without an answer, and has whoever waits for one told. Does nothing for a turn
+    /// that is over.
+    ///
+    /// # Errors
+    /// `not_found` for the session.
+    pub async fn park_turn(&self, id: &TurnId, reason: String, told: Option<NewOutbound>) -> Result<()> {
+        let id = id.clone();
+        self.write(move |tx| {
+            let mut session = SessionRow::load(tx, &id.session)?;
+            let Some(turn) = tx.get(&TURNS, (&id.session, id.seq))? else { return Ok(()) };
+            park(tx, &mut session, turn, &reason)?;
+            if let Some(told) = told {
+                outbox::add(tx, told)?;
+            }
+            session.save(tx)
+        })
+        .await
+    }
+
+    /// Up to `limit` parked turns, those of the newest sessions.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn parked_turns(&self, limit: usize) -> Result<Vec<ParkedTurn>> {
+        self.read(|snapshot| snapshot.last_page(&PARKED, .., limit))
+    }
+
+    /// The sessions that have turns waiting, those from before a restart included.
+    pub fn turns_ready(&self) -> Ready {
+        self.shared.ready.clone()
+    }
+}
+
+/// Stores a person's message and puts its turn at the end of the session's queue; the caller saves the row.
+pub(super) fn queue(
+    tx: &Tx<'_>,
+    session: &mut SessionRow,
+    id: String,
+    text: String,
+    inbound: Option<InboundInfo>,
+) -> Result<Turn, Failure> {
+    let seq = session.newest_turn + 1;
+    let message = messages::append(tx, session, (seq, OPENING), id, NewMessage::user(text))?;
+    let turn = TurnRow { seq, attempts: 0, received_at: tx.now(), inbound, progress: None };
+    tx.put(&TURNS, (&session.session.id, seq), &turn)?;
+    session.newest_turn = seq;
+    session.waiting += 1;
+    session.touch(tx.now());
+    tx.announce(Effect::Turn(session.session.id.clone()));
+    Ok(turn.with_message(&session.session.id, message))
+}
+
+/// Parks all turns of a session; the caller saves the row.
+pub(super) fn park_all(tx: &Tx<'_>, session: &mut SessionRow, reason: &str) -> Result<(), Failure> {
+    while let Some(turn) = head(tx, &session.session.id)? {
+        park(tx, session, turn, reason)?;
+    }
+    Ok(())
+}
+
+fn head(tx: &Tx<'_>, session: &str) -> Result<Option<TurnRow>, Failure> {
+    Ok(tx.page(&TURNS, (session, 0)..=(session, u64::MAX), 1)?.pop())
+}
+
+fn claim(tx: &Tx<'_>, mut session: SessionRow) -> Result<Option<Turn>, Failure> {
+    if let Some(predecessor) = &session.predecessor {
+        if SessionRow::load(tx, predecessor)?.busy(tx)?.is_some() {
+            return Ok(None);
+        }
+        session.predecessor = None;
+        session.save(tx)?;
+    }
+    let waiting = session.waiting;
+    let claimed = loop {
+        let Some(mut turn) = head(tx, &session.session.id)? else { break None };
+        if turn.attempts < MAX_ATTEMPTS {
+            turn.attempts += 1;
+            let claimed = turn.clone().read(tx, &session.session.id)?;
+            tx.put(&TURNS, (&session.session.id, turn.seq), &turn)?;
+            break Some(claimed);
+        }
+        park(tx, &mut session, turn, &format!("given up after {MAX_ATTEMPTS} attempts"))?;
+    };
+    if session.waiting != waiting {
+        session.save(tx)?;
+    }
+    Ok(claimed)
+}
+
+fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {
+    let id = done.id;
+    let mut session = SessionRow::load(tx, &id.session)?;
+    if tx.get(&TURNS, (&id.session, id.seq))?.is_none() {
+        return Ok(Completed { applied: false, messages: Vec::new(), session: session.session });
+    }
+    let mut stored = Vec::with_capacity(done.messages.len());
+    for (place, message) in (OPENING + 1..).zip(done.messages) {
+        stored.push(messages::append(tx, &mut session, (id.seq, place), tx.id("msg"), message)?);
+    }
+    for outbound in done.outbound {
+        outbox::add(tx, outbound)?;
+    }
+    leave(tx, &mut session, id.seq)?;
+    session.touch(tx.now());
+    session.session.turn_count += 1;
+    session.session.token_usage.input += done.usage.input;
+    session.session.token_usage.output += done.usage.output;
+    if done.end_session && session.waiting == 0 {
+        session.end(tx, "the session ended")?;
+    }
+    session.save(tx)?;
+    Ok(Completed { applied: true, messages: stored, session: session.session })
+}
+
+fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> Result<(), Failure> {
+    let seq = turn.seq;
+    let turn = turn.read(tx, &session.session.id)?;
+    let parked = ParkedTurn { turn, reason: reason.to_owned(), parked_at: tx.now() };
+    tx.put(&PARKED, (&session.session.id, seq), &parked)?;
+    leave(tx, session, seq)
+}
+
+/// Takes a turn out of its queue.
+fn leave(tx: &Tx<'_>, session: &mut SessionRow, seq: u64) -> Result<(), Failure> {
+    tx.remove(&TURNS, (&session.session.id, seq))?;
+    session.waiting = session.waiting.saturating_sub(1);
+    if session.waiting == 0 { session.release(tx) } else { Ok(()) }
+}
+
+impl TurnRow {
+    fn read(self, tx: &Tx<'_>, session: &str) -> Result<Turn, Failure> {
+        let message = tx.get(&MESSAGES, (session, self.seq, OPENING))?;
+        let lost = || Error::internal(format!("turn {} of {session} has lost its message", self.seq));
+        let message = message.ok_or_else(lost)?;
+        Ok(self.with_message(session, message))
+    }
+
+    fn with_message(self, session: &str, message: Message) -> Turn {
+        Turn {
+            session: session.to_owned(),
+            seq: self.seq,
+            attempts: self.attempts,
+            received_at: self.received_at,
+            message,
+            inbound: self.inbound,
+            progress: self.progress,
+        }
+    }
+}

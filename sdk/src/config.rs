@@ -1,0 +1,18 @@
+//! What the operator configured for this plugin.
+//!
+//! For tools, skills and providers; a connector finds its configuration in its context.
+
+use crate::types::Fault;
+use serde::de::DeserializeOwned;
+
+/// The configuration, with the manifest's defaults filled in; secrets are absent.
+///
+/// # Errors
+/// `bad-config` when it is not of this shape: the type and the manifest disagree.
+pub fn get<T: DeserializeOwned>() -> Result<T, Fault> {
+    #[cfg(target_family = "wasm")]
+    let text = crate::wire::imports::config::get();
+    #[cfg(not(target_family = "wasm"))]
+    let text = crate::testing::config();
+    serde_json::from_str(&text).map_err(|e| Fault::bad_config(format!("the configuration does not fit: {e}")))
+}

@@ -1,0 +1,65 @@
+//! The `provider` capability: a model behind one interface.
+//!
+//! ```
+//! use prx_sdk::provider::{Completion, Provider, ProviderError, Request, Sink, StopReason, Usage};
+//!
+//! pub struct Yes;
+//!
+//! impl Provider for Yes {
+//!     fn models() -> Vec<String> {
+//!         vec!["yes-1".to_owned()]
+//!     }
+//!
+//!     fn complete(_: Request, sink: &Sink) -> Result<Completion, ProviderError> {
+//!         sink.text("Yes.");
+//!         Ok(Completion {
+//!             text: "Yes.".to_owned(),
+//!             tool_calls: Vec::new(),
+//!             stop: StopReason::End,
+//!             usage: Usage { input: 0, output: 1, cached: 0 },
+//!         })
+//!     }
+//! }
+//!
+//! prx_sdk::plugin! { provider: Yes, manifest: "plugin.toml" }
+//! ```
+
+pub use crate::sink::{Delta, Sink};
+pub use crate::types::{Attachment, AttachmentKind, Fault, FaultCode};
+pub use crate::wire::provider::{
+    AssistantMessage, Completion, Message, ProviderError, Request, StopReason, ToolCall, ToolResult,
+    ToolSpec, Usage, UserMessage,
+};
+
+use crate::wire::imports::sink::DeltaSink;
+use crate::wire::provider as wire;
+
+/// A model, or several.
+pub trait Provider {
+    /// The models there are. Asked once at each load.
+    fn models() -> Vec<String>;
+
+    /// Answers a conversation. Pieces go into the sink as they come; the completion repeats the whole.
+    ///
+    /// # Errors
+    /// Why there is no answer, and whether asking again may help. What went into the sink is then void.
+    fn complete(request: Request, sink: &Sink) -> Result<Completion, ProviderError>;
+}
+
+/// A fault that asking again will not mend.
+impl From<Fault> for ProviderError {
+    fn from(fault: Fault) -> Self {
+        Self { fault, retryable: false, retry_after_ms: None }
+    }
+}
+
+impl<T: Provider> wire::Guest for T {
+    fn models() -> Vec<String> {
+        T::models()
+    }
+
+    fn complete(request: Request, sink: &DeltaSink) -> Result<Completion, ProviderError> {
+        let push = |delta: Delta| sink.push(&delta);
+        T::complete(request, &Sink::new(&push))
+    }
+}

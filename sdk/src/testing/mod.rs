@@ -1,0 +1,15 @@
+//! Tests without a gateway, without a network, without WebAssembly.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
+
+#[cfg(feature = "http")]
+mod http;
+mod imports;
+mod script;
+
+#[cfg(feature = "http")]
+pub(crate) use http::send;
+#[cfg(feature = "http")]
+pub use http::serve;
+pub use imports::configure;
+pub(crate) use imports::{config, kv, log};
+pub use script::Script;
