@@ -66,7 +66,7 @@ pub struct ToolCall {
 }
 
 /// A message to be stored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewMessage {
     /// Who said it.
     pub role: Role,
@@ -78,6 +78,14 @@ pub struct NewMessage {
     pub tool_call_id: Option<String>,
     /// Whether a tool message says that the call failed.
     pub is_error: bool,
+}
+
+impl Message {
+    /// What was said, without when and under which id.
+    pub fn said(self) -> NewMessage {
+        let Self { role, content, tool_calls, tool_call_id, is_error, .. } = self;
+        NewMessage { role, content, tool_calls, tool_call_id, is_error }
+    }
 }
 
 impl NewMessage {

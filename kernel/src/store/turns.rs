@@ -175,16 +175,20 @@ impl Store {
         self.write(move |tx| complete(tx, done)).await
     }
 
-    /// Takes a turn out of its queue without an answer. Does nothing for a turn that is over.
+    /// Takes a turn out of its queue without an answer, and has whoever waits for one told. Does nothing for a turn
+    /// that is over.
     ///
     /// # Errors
     /// `not_found` for the session.
-    pub async fn park_turn(&self, id: &TurnId, reason: String) -> Result<()> {
+    pub async fn park_turn(&self, id: &TurnId, reason: String, told: Option<NewOutbound>) -> Result<()> {
         let id = id.clone();
         self.write(move |tx| {
             let mut session = SessionRow::load(tx, &id.session)?;
             let Some(turn) = tx.get(&TURNS, (&id.session, id.seq))? else { return Ok(()) };
             park(tx, &mut session, turn, &reason)?;
+            if let Some(told) = told {
+                outbox::add(tx, told)?;
+            }
             session.save(tx)
         })
         .await
