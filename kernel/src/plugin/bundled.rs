@@ -3,11 +3,11 @@
 static BUNDLED: &[(&str, &[u8])] = include!(concat!(env!("OUT_DIR"), "/bundled.rs"));
 
 /// Every bundled plugin's name and component, by name.
-pub fn all() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static [u8])> {
     BUNDLED.iter().copied()
 }
 
 /// The bundled component of that name.
-pub fn find(name: &str) -> Option<&'static [u8]> {
+pub(super) fn find(name: &str) -> Option<&'static [u8]> {
     all().find(|(known, _)| *known == name).map(|(_, bytes)| bytes)
 }

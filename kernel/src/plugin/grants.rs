@@ -78,7 +78,8 @@ pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
 /// have to be. None when nothing is missing.
 pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
     let granted = granted(asked, allowance);
-    let wanting: Vec<String> = asked.http.iter().filter(|text| !granted.http.contains(text)).cloned().collect();
+    let wanting: Vec<String> =
+        asked.http.iter().filter(|text| !granted.http.contains(text)).cloned().collect();
     let grant = Grant {
         http: (!wanting.is_empty()).then(|| [allowance.http(), &wanting].concat()),
         secrets: (asked.secrets != granted.secrets).then(|| asked.secrets.clone()),
@@ -104,7 +105,10 @@ pub fn policy(manifest: &Manifest, allowance: &Allowance, config: &PluginConfig)
     let named = config.origins.iter().map(|origin| Allowed { origin: origin.clone(), private: true });
     let http = asked.map(|origin| Allowed { origin, private }).chain(named).collect();
     let secrets = granted.secrets.into_iter();
-    Policy::new(http, secrets.filter_map(|name| Some((name.clone(), config.secrets.get(&name)?.clone()))).collect())
+    Policy::new(
+        http,
+        secrets.filter_map(|name| Some((name.clone(), config.secrets.get(&name)?.clone()))).collect(),
+    )
 }
 
 /// What a plugin's code is linked to.

@@ -76,7 +76,8 @@ pub(super) fn linker(component: &Component, links: &Links) -> Result<Linker<Host
     Ok(linker)
 }
 
-fn check(import: &str, links: &Links) -> Result<(), LinkError> {
+/// Whether `links` grants this import.
+pub(super) fn check(import: &str, links: &Links) -> Result<(), LinkError> {
     let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
     let not_granted = |permission| Err(LinkError::NotGranted { import: import.to_owned(), permission });
     match interface {

@@ -92,7 +92,10 @@ pub struct StepReceipt {
 impl StepCommit {
     /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.state.is_none() && self.inbound.is_empty() && self.outcomes.is_empty() && self.dispatched.is_empty()
+        self.state.is_none()
+            && self.inbound.is_empty()
+            && self.outcomes.is_empty()
+            && self.dispatched.is_empty()
     }
 }
 
