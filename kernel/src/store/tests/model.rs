@@ -193,8 +193,9 @@ impl World {
         let sessions = self.model.sessions.iter().filter(|talk| talk.who == who);
         let ids: Vec<String> = sessions.map(|talk| talk.id.clone()).rev().collect();
         let mut claimed = None;
-        for id in ids {
-            claimed = self.store.claim_turn(&id).await.unwrap();
+        // Twice: parking the last turn of one session lets the next one begin.
+        for id in ids.iter().chain(&ids) {
+            claimed = self.store.claim_turn(id).await.unwrap();
             if claimed.is_some() {
                 break;
             }
