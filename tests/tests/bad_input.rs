@@ -203,13 +203,13 @@ async fn a_file_that_is_no_plugin_is_refused_for_its_own_reason() {
 #[tokio::test]
 async fn a_mistake_in_the_configuration_is_found_before_anything_starts() {
     for (config, words) in [
-        ("[gateway]\nprot = 3120\n", &["prx.toml", "line 2", "prot", "port"][..]),
-        ("[gatewy]\nport = 3120\n", &["prx.toml", "line 1", "gatewy", "gateway"]),
-        ("[agent]\n\nmax_turns = \"many\"\n", &["prx.toml", "line 3", "max_turns"]),
-        ("[gateway]\nport = 99999\n", &["prx.toml", "line 2", "port"]),
-        ("[logs]\nlevel = \"loud\"\n", &["prx.toml", "line 2", "level", "loud"]),
-        ("[gateway\nport = 1\n", &["prx.toml", "line 1"]),
-        ("[channels_config.telegram]\nbot_tokn = \"x\"\n", &["bot_tokn", "bot_token"]),
+        ("[gateway]\nprot = 3120\n", &["prx.toml:2", "prot", "port"][..]),
+        ("[gatewy]\nport = 3120\n", &["prx.toml:1", "gatewy", "gateway"]),
+        ("[agent]\n\nmax_turns = \"many\"\n", &["prx.toml:3", "max_turns"]),
+        ("[gateway]\nport = 99999\n", &["prx.toml:2", "port"]),
+        ("[logs]\nlevel = \"loud\"\n", &["prx.toml:2", "level", "loud"]),
+        ("[gateway\nport = 1\n", &["prx.toml:1"]),
+        ("[channels_config.telegram]\nbot_tokn = \"x\"\n", &["prx.toml:2", "bot_tokn", "bot_token"]),
     ] {
         let home = Home::empty();
         home.configure(config);

@@ -14,7 +14,8 @@ async fn say(gateway: &Gateway, session: &str, text: &str) -> String {
 /// A gateway with the weather example, whose services are this one.
 async fn with_weather(service: &str) -> Gateway {
     let home = Home::new(&format!(
-        "[plugins_config.weather]\napi_base = {service:?}\ngeocoding_base = {service:?}\n"
+        "[plugins_config.weather]\napi_base = {service:?}\ngeocoding_base = {service:?}\n[grants.weather]\nhttp = \
+         [\"https://api.open-meteo.com\", \"https://geocoding-api.open-meteo.com\"]\n"
     ));
     home.place_plugin("weather", &Component::of("prx-weather").bytes());
     Gateway::start_in(home).await

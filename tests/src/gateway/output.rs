@@ -39,10 +39,12 @@ impl Output {
         self.0.lock().unwrap().iter().any(|line| words.iter().all(|word| line.contains(word)))
     }
 
-    /// The last lines, for a message about a failure.
+    /// The last lines, for a message about a failure; without requests that went well.
     pub fn tail(&self) -> String {
         let lines = self.0.lock().unwrap();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        let telling: Vec<&str> =
+            lines.iter().map(String::as_str).filter(|l| !l.contains(" status=200 ")).collect();
+        telling[telling.len().saturating_sub(40)..].join("\n")
     }
 }
 
