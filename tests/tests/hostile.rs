@@ -44,7 +44,7 @@ async fn each_offence_costs_the_one_call() {
         ("spin", json!({}), "computing"),
         ("sleep", json!({}), "2s"),
         ("swell", json!({}), "memory"),
-        ("recurse", json!({}), "stack"),
+        ("recurse", json!({}), "broke off"),
         ("trap", json!({}), "unreachable"),
         ("shout", json!({"bytes": 64 << 20}), "memory"),
     ] {
