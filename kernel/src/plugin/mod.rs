@@ -19,3 +19,6 @@ pub use self::engine::{Artifact, CompileError, Engine, Services};
 pub use self::host::log::{Journal, Level};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
+
+#[cfg(test)]
+mod tests;
