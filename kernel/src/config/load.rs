@@ -24,6 +24,13 @@ struct Reason {
     text: String,
 }
 
+impl Invalid {
+    /// The reasons alone, without the file they are in.
+    pub(super) fn texts(self) -> Vec<String> {
+        self.reasons.into_iter().map(|reason| reason.text).collect()
+    }
+}
+
 impl fmt::Display for Invalid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, Reason { line, text }) in self.reasons.iter().enumerate() {

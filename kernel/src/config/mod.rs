@@ -7,12 +7,14 @@ use serde_json::{Map, Value};
 
 pub use self::live::Live;
 pub use self::load::{Invalid, load};
+pub use self::patch::{Patched, patch};
 pub use self::secret::{REDACTED, Secret};
 
 mod check;
 pub mod keys;
 mod live;
 mod load;
+mod patch;
 mod secret;
 
 /// A table whose keys belong to a plugin, as written. The plugin's manifest says which keys there are and

@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::http;
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
@@ -18,6 +18,9 @@ use super::response::{Bounds, Response};
 use super::scrub::Patterns;
 use super::{Failure, Kind, Origin, Policy};
 use crate::clock::Clock;
+
+/// No request takes longer, whatever its time-outs say.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The way out. A clone shares the connections.
 #[derive(Clone)]
@@ -56,7 +59,7 @@ impl Egress {
     pub async fn send(&self, policy: &Policy, request: Request) -> Result<Response, Failure> {
         let started = Instant::now();
         let Timeouts { connect, first_byte, idle, total } = request.timeouts;
-        let patience = Patience { connect, first_byte, deadline: started + total };
+        let patience = Patience { connect, first_byte, deadline: started + total.min(LONGEST) };
         let (max_body, redirects) = (request.max_body, request.redirects);
         let secrets = Patterns::of(policy.secrets());
         let mut hop = Outgoing::render(request, policy.secrets())?;
@@ -66,6 +69,9 @@ impl Egress {
             let answer = self.exchange(policy, &mut hop, &patience).await;
             let (response, lease) = answer.map_err(|failure| failure.after(followed > 0))?;
             if let Some(location) = redirect::location(&response).filter(|_| redirects > 0) {
+                if response.body().is_end_stream() {
+                    lease.release();
+                }
                 hop = redirect::follow(hop, response.status(), &location, secrets.as_ref())?;
                 continue;
             }
@@ -107,7 +113,7 @@ impl Egress {
 
 impl Patience {
     fn until(&self, wait: Duration) -> Instant {
-        self.deadline.min(Instant::now() + wait)
+        Instant::now().checked_add(wait).map_or(self.deadline, |end| end.min(self.deadline))
     }
 }
 
@@ -123,5 +129,68 @@ pub(super) fn broken(origin: &Origin, error: &hyper::Error) -> Failure {
     match error.source() {
         Some(source) => Failure::sent(kind, origin, format!("{error}: {source}")),
         None => Failure::sent(kind, origin, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::Pin;
+    use std::task::Poll;
+
+    use hyper::client::conn::http1::handshake;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio::net::TcpListener;
+    use tokio::sync::oneshot;
+
+    use super::super::pool::Connection;
+    use super::super::{Allowed, Body, Secrets, Segment};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_stale_connection_is_replaced_before_anything_is_sent() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let origin = Origin::parse(&url).unwrap();
+        let egress = Egress::new(Clock::system());
+
+        // A pooled connection whose other end closes just when the next request is handed to it.
+        let (ours, theirs) = duplex(1024);
+        let (sender, mut driver) = handshake(TokioIo::new(ours)).await.unwrap();
+        let (resume, resumed) = oneshot::channel::<()>();
+        let (idle, is_idle) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            poll_fn(|cx| Poll::Ready(Pin::new(&mut driver).poll(cx).is_ready())).await;
+            idle.send(()).unwrap();
+            resumed.await.unwrap();
+            drop(driver.await);
+        });
+        is_idle.await.unwrap();
+        let key = Key { origin: origin.clone(), private: true };
+        egress.0.pool.put(key, Connection { sender, task: task.abort_handle() });
+        drop(theirs);
+
+        let policy = Policy::new(vec![Allowed { origin, private: true }], Secrets::default());
+        let request = Request {
+            method: hyper::Method::POST,
+            url: vec![Segment::Text(url)],
+            headers: Vec::new(),
+            body: Body::Segments(vec![Segment::Text("once".to_owned())]),
+            timeouts: Timeouts::default(),
+            max_body: 0,
+            redirects: 0,
+        };
+        let serve = async {
+            resume.send(()).unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut seen = Vec::new();
+            while !seen.ends_with(b"once") {
+                seen.push(stream.read_u8().await.unwrap());
+            }
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(egress.send(&policy, request), serve);
+        assert_eq!(answer.unwrap().status, 204);
     }
 }

@@ -13,6 +13,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 use url::Host;
@@ -25,30 +26,26 @@ use crate::clock::Clock;
 /// The largest head of an answer.
 const MAX_HEAD: usize = 64 * 1024;
 
+/// How many names are looked up at the same time.
+const LOOKUPS: usize = 16;
+
+/// The addresses of a name.
+pub type Answers = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
+
 /// How names become addresses.
 #[derive(Clone)]
 pub enum Resolver {
     /// As the machine resolves them.
     System,
     /// As this function says, for a closed world.
-    Fixed(Arc<dyn Fn(&str) -> Vec<IpAddr> + Send + Sync>),
+    Fixed(Arc<Answers>),
 }
 
 /// Opens connections.
 pub(super) struct Connector {
     resolver: Resolver,
+    lookups: Arc<Semaphore>,
     tls: TlsConnector,
-}
-
-impl Resolver {
-    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        match self {
-            Self::System => {
-                Ok(tokio::net::lookup_host((name, 0)).await?.map(|address| address.ip()).collect())
-            }
-            Self::Fixed(answer) => Ok(answer(name)),
-        }
-    }
 }
 
 impl Connector {
@@ -56,7 +53,11 @@ impl Connector {
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.time_provider = Arc::new(CertificateTime(clock));
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { resolver, tls: TlsConnector::from(Arc::new(config)) }
+        Self {
+            resolver,
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            tls: TlsConnector::from(Arc::new(config)),
+        }
     }
 
     /// A fresh connection, or why there is none. No byte of a request has been written in either case.
@@ -77,7 +78,7 @@ impl Connector {
         let addresses = match origin.host() {
             Host::Ipv4(address) => vec![IpAddr::V4(*address)],
             Host::Ipv6(address) => vec![IpAddr::V6(*address)],
-            Host::Domain(name) => match self.resolver.resolve(name).await {
+            Host::Domain(name) => match self.resolve(name).await {
                 Ok(addresses) => addresses,
                 Err(error) => return Err(Failure::unsent(Kind::Dns, origin, error)),
             },
@@ -91,6 +92,21 @@ impl Connector {
             return Err(Failure::unsent(Kind::Denied, origin, reason));
         }
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, origin.port())).collect())
+    }
+
+    async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        if let Resolver::Fixed(answer) = &self.resolver {
+            return Ok(answer(name));
+        }
+        let place = self.lookups.clone().acquire_owned().await.map_err(io::Error::other)?;
+        let name = name.to_owned();
+        // A lookup can't be called off: it keeps its place until it ends, though nobody waits for it any more.
+        let lookup = tokio::spawn(async move {
+            let found = tokio::net::lookup_host((name, 0)).await;
+            drop(place);
+            found.map(|addresses| addresses.map(|address| address.ip()).collect())
+        });
+        lookup.await?
     }
 
     async fn start(&self, origin: &Origin, stream: TcpStream) -> Result<Connection, Failure> {
@@ -160,5 +176,48 @@ impl fmt::Debug for Resolver {
             Self::System => "System",
             Self::Fixed(_) => "Fixed",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn connector(answers: &[&[&str]]) -> Connector {
+        let parse = |answer: &&[&str]| answer.iter().map(|address| address.parse().unwrap()).collect();
+        let answers: Mutex<Vec<Vec<IpAddr>>> = Mutex::new(answers.iter().rev().map(parse).collect());
+        let resolver = Resolver::Fixed(Arc::new(move |_| answers.lock().unwrap().pop().unwrap()));
+        Connector::new(Clock::system(), resolver, RootCertStore::empty())
+    }
+
+    fn key(private: bool) -> Key {
+        Key { origin: Origin::parse("https://rebind.test").unwrap(), private }
+    }
+
+    #[tokio::test]
+    async fn the_address_that_was_checked_is_the_address_that_is_used() {
+        let connector = connector(&[&["8.8.8.8"], &["127.0.0.1"]]);
+        let addresses = connector.addresses(&key(false)).await.unwrap();
+        assert_eq!(addresses, ["8.8.8.8:443".parse().unwrap()]);
+        let failure = connector.addresses(&key(false)).await.unwrap_err();
+        assert_eq!((failure.kind, failure.sent), (Kind::Denied, false));
+    }
+
+    #[tokio::test]
+    async fn the_machine_resolves_its_own_name() {
+        let connector = Connector::new(Clock::system(), Resolver::System, RootCertStore::empty());
+        assert!(connector.resolve("localhost").await.unwrap().iter().all(IpAddr::is_loopback));
+    }
+
+    #[tokio::test]
+    async fn one_private_address_among_public_ones_is_enough_to_refuse() {
+        for hidden in ["10.0.0.1", "169.254.169.254", "::1", "::ffff:127.0.0.1", "64:ff9b::10.0.0.1"] {
+            let answer: &[&str] = &["8.8.8.8", hidden, "2606:4700::1"];
+            let connector = connector(&[answer, answer]);
+            assert_eq!(connector.addresses(&key(false)).await.unwrap_err().kind, Kind::Denied, "{hidden}");
+            assert_eq!(connector.addresses(&key(true)).await.unwrap().len(), 3);
+        }
     }
 }

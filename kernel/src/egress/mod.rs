@@ -14,9 +14,11 @@ mod render;
 mod request;
 mod response;
 mod scrub;
+#[cfg(test)]
+mod tests;
 
 pub use client::Egress;
-pub use connect::Resolver;
+pub use connect::{Answers, Resolver};
 pub use failure::{Failure, Kind};
 pub use origin::{InvalidUrl, Origin};
 pub use policy::{Allowed, Policy, Secrets};

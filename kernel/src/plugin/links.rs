@@ -1,6 +1,5 @@
 //! What a component is linked to: the kernel's imports that it is granted, and nothing else.
 
-use semver::Version;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, Linker};
 
@@ -77,7 +76,8 @@ pub(super) fn linker(component: &Component, links: &Links) -> Result<Linker<Host
     Ok(linker)
 }
 
-fn check(import: &str, links: &Links) -> Result<(), LinkError> {
+/// Whether `links` grants this import.
+pub(super) fn check(import: &str, links: &Links) -> Result<(), LinkError> {
     let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
     let not_granted = |permission| Err(LinkError::NotGranted { import: import.to_owned(), permission });
     match interface {
@@ -103,10 +103,11 @@ fn check(import: &str, links: &Links) -> Result<(), LinkError> {
 
 /// Whether the interface is of the `served` minor version.
 fn fits(interface: &str, served: &'static str) -> Result<(), LinkError> {
-    let version = interface.split_once('@').and_then(|(_, version)| Version::parse(version).ok());
-    match version {
-        Some(version) if format!("{}.{}", version.major, version.minor) == served => Ok(()),
-        _ => Err(LinkError::Version { interface: interface.to_owned(), served }),
+    let version = interface.split_once('@').map_or("", |(_, version)| version);
+    let patch = version.strip_prefix(served).and_then(|rest| rest.strip_prefix('.'));
+    match patch {
+        Some(_) => Ok(()),
+        None => Err(LinkError::Version { interface: interface.to_owned(), served }),
     }
 }
 

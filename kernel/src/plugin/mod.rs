@@ -1,24 +1,38 @@
-//! Components: compiled once, linked to what they are granted and to nothing else, called within limits.
+//! Components: what they are, what they may do, and how they come, change and go while everything runs.
+//! Compiled once, linked to what they are granted and to nothing else, called within limits.
 
 pub mod bindings;
+pub mod grants;
+pub mod inspect;
+pub mod manifest;
 
+mod bundled;
 mod cache;
 mod call;
+mod catalog;
 mod code;
 mod connector;
 mod engine;
+mod folder;
 mod host;
 mod instance;
+mod lifecycle;
 mod limits;
 mod links;
+mod load;
+mod registry;
+mod watch;
 
 pub use self::call::CallError;
+pub use self::catalog::{Generation, PluginAbout, PluginStatus, SkillEntry, Status, ToolEntry};
 pub use self::code::{Code, Description};
 pub use self::connector::Connector;
 pub use self::engine::{Artifact, CompileError, Engine, Services};
 pub use self::host::log::{Journal, Level};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
+pub use self::registry::{Parts, Plugins};
+pub use self::watch::Watch;
 
 #[cfg(test)]
 mod tests;

@@ -12,9 +12,9 @@ use crate::error::Result;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
 /// The platform's messages that were taken in: by channel and key, with when (Unix milliseconds).
-const SEEN: TableDefinition<'static, (&str, &str), i64> = TableDefinition::new("seen");
+pub(super) const SEEN: TableDefinition<'static, (&str, &str), i64> = TableDefinition::new("seen");
 /// The same by age, to forget them.
-const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = TableDefinition::new("seen_at");
+pub(super) const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = TableDefinition::new("seen_at");
 
 /// How long a message of a platform is recognised when it comes again.
 const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
@@ -39,7 +39,7 @@ pub struct ChannelState {
 }
 
 /// Everything that one step of a connector changes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StepCommit {
     /// The channel.
     pub channel: String,
@@ -53,6 +53,8 @@ pub struct StepCommit {
     pub dispatched: Vec<String>,
     /// Turns after which a conversation gets a fresh session.
     pub max_turns: u64,
+    /// A crash may undo this step, for the platform then says the same again.
+    pub replayable: bool,
 }
 
 /// A message from a platform.
@@ -87,6 +89,16 @@ pub struct StepReceipt {
     pub opened: Vec<Session>,
 }
 
+impl StepCommit {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.state.is_none()
+            && self.inbound.is_empty()
+            && self.outcomes.is_empty()
+            && self.dispatched.is_empty()
+    }
+}
+
 impl Store {
     /// What a channel's connector remembers; none before its first step.
     ///
@@ -105,13 +117,12 @@ impl Store {
     /// Commits one step of a connector, all of it or nothing.
     ///
     /// A message goes to the session of its conversation, or to a fresh one when that has ended or has no turn left;
-    /// the fresh one's turns wait until the other's are done. A step that takes in nothing and sends nothing may be
-    /// undone by a crash, for the platform then says the same again.
+    /// the fresh one's turns wait until the other's are done.
     ///
     /// # Errors
     /// Only when the store has failed.
     pub async fn commit_step(&self, step: StepCommit) -> Result<StepReceipt> {
-        if step.inbound.is_empty() && step.outcomes.is_empty() && step.dispatched.is_empty() {
+        if step.replayable {
             self.write_lazily(move |tx| commit(tx, step)).await
         } else {
             self.write(move |tx| commit(tx, step)).await
@@ -185,11 +196,10 @@ fn receive(
     max_turns: u64,
     receipt: &mut StepReceipt,
 ) -> Result<(), Failure> {
-    let found = sessions::of_conversation(tx, &inbound.conversation)?.filter(SessionRow::is_open);
-    let mut row = match found {
-        Some(row) if row.session.turn_count + row.waiting < max_turns => row,
-        full => {
-            let row = open_session(tx, &inbound, full)?;
+    let mut row = match sessions::of_conversation(tx, &inbound.conversation)? {
+        Some(row) if row.is_open() && row.session.turn_count + row.waiting < max_turns => row,
+        previous => {
+            let row = open_session(tx, &inbound, previous)?;
             receipt.opened.push(row.session.clone());
             row
         }
@@ -202,14 +212,19 @@ fn receive(
         sent_at: inbound.sent_at,
         metadata: inbound.metadata,
     };
-    let turn = turns::queue(tx, &mut row, inbound.text, Some(info))?;
+    let turn = turns::queue(tx, &mut row, tx.id("msg"), inbound.text, Some(info))?;
     row.save(tx)?;
     receipt.accepted.push(turn.id());
     Ok(())
 }
 
-/// A fresh session for a conversation, behind one that has no turn left but may still be at work.
-fn open_session(tx: &Tx<'_>, inbound: &NewInbound, full: Option<SessionRow>) -> Result<SessionRow, Failure> {
+/// A fresh session for a conversation, behind the one whose turns are still being worked on.
+fn open_session(
+    tx: &Tx<'_>,
+    inbound: &NewInbound,
+    previous: Option<SessionRow>,
+) -> Result<SessionRow, Failure> {
+    let busy = previous.map(|previous| previous.busy(tx)).transpose()?.flatten();
     let mut row = SessionRow::open(
         tx,
         NewSession {
@@ -219,10 +234,10 @@ fn open_session(tx: &Tx<'_>, inbound: &NewInbound, full: Option<SessionRow>) -> 
             conversation: Some(inbound.conversation.clone()),
         },
     )?;
-    if let Some(mut full) = full.filter(|full| full.waiting > 0) {
-        row.predecessor = Some(full.session.id.clone());
-        full.successor = Some(row.session.id.clone());
-        full.save(tx)?;
+    if let Some(mut busy) = busy {
+        row.predecessor = Some(busy.session.id.clone());
+        busy.successor = Some(row.session.id.clone());
+        busy.save(tx)?;
     }
     Ok(row)
 }

@@ -66,7 +66,7 @@ pub struct ToolCall {
 }
 
 /// A message to be stored.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewMessage {
     /// Who said it.
     pub role: Role,
@@ -78,6 +78,14 @@ pub struct NewMessage {
     pub tool_call_id: Option<String>,
     /// Whether a tool message says that the call failed.
     pub is_error: bool,
+}
+
+impl Message {
+    /// What was said, without when and under which id.
+    pub fn said(self) -> NewMessage {
+        let Self { role, content, tool_calls, tool_call_id, is_error, .. } = self;
+        NewMessage { role, content, tool_calls, tool_call_id, is_error }
+    }
 }
 
 impl NewMessage {
@@ -99,6 +107,11 @@ impl NewMessage {
 }
 
 impl Store {
+    /// An id for a message that is about to come in, so that its turn can be listened to from the beginning.
+    pub fn new_message_id(&self) -> String {
+        self.shared.ids.next("msg", self.shared.clock.now())
+    }
+
     /// Up to `limit` messages of a session, newest last: the last ones, or the last ones before a given message.
     ///
     /// Messages stand in the order of their turns, so what stands before a turn's own message is what a model needs
@@ -131,10 +144,11 @@ pub(super) fn append(
     tx: &Tx<'_>,
     row: &mut SessionRow,
     (turn, place): (u64, u32),
+    id: String,
     new: NewMessage,
 ) -> Result<Message, Failure> {
     let message = Message {
-        id: tx.id("msg"),
+        id,
         role: new.role,
         content: new.content,
         created_at: tx.now(),

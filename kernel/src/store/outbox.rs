@@ -141,7 +141,8 @@ impl Store {
         }
     }
 
-    /// Woken when something was added to a channel's outbox; one that nobody waited for is remembered.
+    /// Woken when something was added to a channel's outbox since the store was opened. A wake-up that nobody waited
+    /// for is remembered.
     pub fn outbox_ready(&self, channel: &str) -> Arc<Notify> {
         self.shared.outbox(channel)
     }

@@ -14,7 +14,7 @@ use super::{Page, Store, turns};
 use crate::error::{Error, Result};
 
 pub(super) const SESSIONS: Rows<&str, SessionRow> = Rows::new("sessions");
-/// The session that a conversation goes to: by channel, conversation and thread.
+/// The newest session of each conversation: by channel, conversation and thread.
 pub(super) const CONVERSATIONS: TableDefinition<'static, (&str, &str, &str), &str> =
     TableDefinition::new("conversations");
 
@@ -69,7 +69,7 @@ pub struct Usage {
 }
 
 /// A place on a platform where people talk.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Conversation {
     /// The configured channel.
     pub channel: String,
@@ -117,7 +117,7 @@ pub(super) struct SessionRow {
     pub(super) waiting: u64,
     /// The number of its newest turn.
     pub(super) newest_turn: u64,
-    /// The session of the same conversation whose waiting turns come before this one's.
+    /// The session of the same conversation whose turns come before this one's, while there may be some.
     pub(super) predecessor: Option<String>,
     /// The session of the same conversation whose turns wait for this one's.
     pub(super) successor: Option<String>,
@@ -239,7 +239,7 @@ fn sweep(tx: &Tx<'_>, id: &str, quiet: Timestamp, over: Timestamp) -> Result<Opt
     Ok(Some(row.session))
 }
 
-/// The session that a conversation goes to at present, if there is one.
+/// The newest session of a conversation, which may be over.
 pub(super) fn of_conversation(
     tx: &Tx<'_>,
     conversation: &Conversation,
@@ -295,6 +295,31 @@ impl SessionRow {
         Ok(())
     }
 
+    /// The nearest session, this one or an earlier one of the conversation, whose turns come before those of a later
+    /// one.
+    pub(super) fn busy(self, tx: &Tx<'_>) -> Result<Option<Self>, Failure> {
+        let mut row = self;
+        while row.waiting == 0 {
+            let Some(predecessor) = &row.predecessor else { return Ok(None) };
+            row = Self::load(tx, predecessor)?;
+        }
+        Ok(Some(row))
+    }
+
+    /// With its last turn gone, those of the next session of the conversation may begin.
+    pub(super) fn release(&self, tx: &Tx<'_>) -> Result<(), Failure> {
+        let mut next = self.successor.clone();
+        while let Some(id) = next {
+            let row = Self::load(tx, &id)?;
+            if row.waiting > 0 {
+                tx.announce(Effect::Turn(id));
+                break;
+            }
+            next = row.successor;
+        }
+        Ok(())
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.session.status != SessionStatus::Terminated
     }
@@ -317,13 +342,6 @@ impl SessionRow {
     pub(super) fn end(&mut self, tx: &Tx<'_>, reason: &str) -> Result<(), Failure> {
         turns::park_all(tx, self, reason)?;
         self.session.status = SessionStatus::Terminated;
-        if let Some(conversation) = &self.session.conversation {
-            let mut conversations = tx.change(CONVERSATIONS)?;
-            let current = conversations.get(conversation.key())?.map(|id| id.value() == self.session.id);
-            if current == Some(true) {
-                conversations.remove(conversation.key())?;
-            }
-        }
         Ok(())
     }
 }

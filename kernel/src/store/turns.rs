@@ -124,16 +124,16 @@ struct TurnRow {
 }
 
 impl Store {
-    /// Takes in a message over HTTP and queues its turn.
+    /// Takes in a message over HTTP under an id from [`Store::new_message_id`], and queues its turn.
     ///
     /// # Errors
     /// `not_found`; `conflict` when the session is terminated.
-    pub async fn accept_message(&self, session: &str, content: String) -> Result<Turn> {
+    pub async fn accept_message(&self, session: &str, id: String, content: String) -> Result<Turn> {
         let session = session.to_owned();
         self.write(move |tx| {
             let mut row = SessionRow::load(tx, &session)?;
             row.check_open()?;
-            let turn = queue(tx, &mut row, content, None)?;
+            let turn = queue(tx, &mut row, id, content, None)?;
             row.save(tx)?;
             Ok(turn)
         })
@@ -175,16 +175,20 @@ impl Store {
         self.write(move |tx| complete(tx, done)).await
     }
 
-    /// Takes a turn out of its queue without an answer. Does nothing for a turn that is over.
+    /// Takes a turn out of its queue without an answer, and has whoever waits for one told. Does nothing for a turn
+    /// that is over.
     ///
     /// # Errors
     /// `not_found` for the session.
-    pub async fn park_turn(&self, id: &TurnId, reason: String) -> Result<()> {
+    pub async fn park_turn(&self, id: &TurnId, reason: String, told: Option<NewOutbound>) -> Result<()> {
         let id = id.clone();
         self.write(move |tx| {
             let mut session = SessionRow::load(tx, &id.session)?;
             let Some(turn) = tx.get(&TURNS, (&id.session, id.seq))? else { return Ok(()) };
             park(tx, &mut session, turn, &reason)?;
+            if let Some(told) = told {
+                outbox::add(tx, told)?;
+            }
             session.save(tx)
         })
         .await
@@ -208,11 +212,12 @@ impl Store {
 pub(super) fn queue(
     tx: &Tx<'_>,
     session: &mut SessionRow,
+    id: String,
     text: String,
     inbound: Option<InboundInfo>,
 ) -> Result<Turn, Failure> {
     let seq = session.newest_turn + 1;
-    let message = messages::append(tx, session, (seq, OPENING), NewMessage::user(text))?;
+    let message = messages::append(tx, session, (seq, OPENING), id, NewMessage::user(text))?;
     let turn = TurnRow { seq, attempts: 0, received_at: tx.now(), inbound, progress: None };
     tx.put(&TURNS, (&session.session.id, seq), &turn)?;
     session.newest_turn = seq;
@@ -235,10 +240,12 @@ fn head(tx: &Tx<'_>, session: &str) -> Result<Option<TurnRow>, Failure> {
 }
 
 fn claim(tx: &Tx<'_>, mut session: SessionRow) -> Result<Option<Turn>, Failure> {
-    if let Some(predecessor) = &session.predecessor
-        && SessionRow::load(tx, predecessor)?.waiting > 0
-    {
-        return Ok(None);
+    if let Some(predecessor) = &session.predecessor {
+        if SessionRow::load(tx, predecessor)?.busy(tx)?.is_some() {
+            return Ok(None);
+        }
+        session.predecessor = None;
+        session.save(tx)?;
     }
     let waiting = session.waiting;
     let claimed = loop {
@@ -265,7 +272,7 @@ fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {
     }
     let mut stored = Vec::with_capacity(done.messages.len());
     for (place, message) in (OPENING + 1..).zip(done.messages) {
-        stored.push(messages::append(tx, &mut session, (id.seq, place), message)?);
+        stored.push(messages::append(tx, &mut session, (id.seq, place), tx.id("msg"), message)?);
     }
     for outbound in done.outbound {
         outbox::add(tx, outbound)?;
@@ -290,16 +297,11 @@ fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> R
     leave(tx, session, seq)
 }
 
-/// Takes a turn out of its queue. With the last one, the session that waited for this one gets its turn.
+/// Takes a turn out of its queue.
 fn leave(tx: &Tx<'_>, session: &mut SessionRow, seq: u64) -> Result<(), Failure> {
     tx.remove(&TURNS, (&session.session.id, seq))?;
     session.waiting = session.waiting.saturating_sub(1);
-    if session.waiting == 0
-        && let Some(successor) = session.successor.take()
-    {
-        tx.announce(Effect::Turn(successor));
-    }
-    Ok(())
+    if session.waiting == 0 { session.release(tx) } else { Ok(()) }
 }
 
 impl TurnRow {

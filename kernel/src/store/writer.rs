@@ -16,11 +16,6 @@ const MAX_BATCH: usize = 256;
 /// Commits in a row that may leave the disk alone, when no verb in them asks for more.
 const MAX_LAZY: u32 = 64;
 
-/// What a caller is told after the commit.
-type Answer = Box<dyn FnOnce() + Send>;
-
-type Verb = dyn FnOnce(&Tx<'_>) -> Result<Answer, Cause> + Send;
-
 pub(super) enum Order {
     Verb(Job),
     Close(oneshot::Sender<()>),
@@ -29,28 +24,41 @@ pub(super) enum Order {
 /// One verb, on its way to the writer. Dropped without an answer, its caller learns that the store failed.
 pub(super) struct Job {
     durable: bool,
-    run: Box<Verb>,
+    asked: Box<dyn Ask>,
 }
 
-impl Job {
-    fn new<T: Send + 'static>(
-        durable: bool,
-        verb: impl FnOnce(&Tx<'_>) -> Result<T, Failure> + Send + 'static,
-        caller: oneshot::Sender<Result<T>>,
-    ) -> Self {
-        let run = move |tx: &Tx<'_>| -> Result<Answer, Cause> {
-            let answer = match verb(tx) {
-                Ok(value) => Ok(value),
-                Err(Failure::Refused(error)) if !tx.wrote() => Err(error),
-                Err(Failure::Refused(error)) => {
-                    return Err(format!("a verb was refused after it had written: {error}").into());
-                }
-                Err(Failure::Fatal(cause)) => return Err(cause),
-            };
-            // A caller who no longer listens is no failure: the verb is done all the same.
-            Ok(Box::new(move || drop(caller.send(answer))))
+/// A verb and its caller, whatever the type of the answer.
+trait Ask: Send {
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Cause>;
+    /// Tells the caller, after the commit.
+    fn answer(self: Box<Self>);
+}
+
+struct Asked<T, V> {
+    verb: Option<V>,
+    answer: Option<Result<T>>,
+    caller: oneshot::Sender<Result<T>>,
+}
+
+impl<T: Send, V: FnOnce(&Tx<'_>) -> Result<T, Failure> + Send> Ask for Asked<T, V> {
+    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Cause> {
+        self.answer = match self.verb.take().map(|verb| verb(tx)) {
+            Some(Err(Failure::Fatal(cause))) => return Err(cause),
+            Some(Err(Failure::Refused(error))) if tx.wrote() => {
+                return Err(format!("a verb was refused after it had written: {error}").into());
+            }
+            Some(Err(Failure::Refused(error))) => Some(Err(error)),
+            Some(Ok(value)) => Some(Ok(value)),
+            None => None,
         };
-        Self { durable, run: Box::new(run) }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(answer) = self.answer {
+            // A caller who no longer listens is no failure: the verb is done all the same.
+            let _ = self.caller.send(answer);
+        }
     }
 }
 
@@ -77,8 +85,8 @@ impl Store {
         verb: impl FnOnce(&Tx<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
         let (caller, answer) = oneshot::channel();
-        let order = Order::Verb(Job::new(durable, verb, caller));
-        self.orders.send(order).await.map_err(|_| failed())?;
+        let asked = Box::new(Asked { verb: Some(verb), answer: None, caller });
+        self.orders.send(Order::Verb(Job { durable, asked })).await.map_err(|_| failed())?;
         answer.await.map_err(|_| failed())?
     }
 }
@@ -118,36 +126,34 @@ struct Writer<'s> {
 
 impl Writer<'_> {
     /// Commits the verbs as one and answers their callers. After a failure no verb is taken any more.
-    fn serve(&mut self, jobs: Vec<Job>) {
+    fn serve(&mut self, mut jobs: Vec<Job>) {
         if jobs.is_empty() || !self.shared.is_healthy() {
             return;
         }
         let effects = RefCell::new(Vec::new());
         // Whatever a panic leaves behind is not used again: the store is unhealthy from here on.
-        match catch_unwind(AssertUnwindSafe(|| self.commit(jobs, &effects))) {
-            Ok(Ok(answers)) => {
+        match catch_unwind(AssertUnwindSafe(|| self.commit(&mut jobs, &effects))) {
+            Ok(Ok(())) => {
                 self.shared.apply(effects.into_inner());
-                answers.into_iter().for_each(|answer| answer());
+                jobs.into_iter().for_each(|job| job.asked.answer());
             }
-            Ok(Err(cause)) => self.shared.fail(&*cause),
-            Err(_) => self.shared.fail("the writer panicked".to_owned()),
+            Ok(Err(cause)) => self.shared.fail(cause),
+            Err(_) => self.shared.fail("the writer panicked"),
         }
     }
 
-    fn commit(&mut self, jobs: Vec<Job>, effects: &RefCell<Vec<Effect>>) -> Result<Vec<Answer>, Cause> {
+    fn commit(&mut self, jobs: &mut [Job], effects: &RefCell<Vec<Effect>>) -> Result<(), Cause> {
         let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.as_ref().ok_or("the store is closed")?.begin_write()?;
-        let mut answers = Vec::with_capacity(jobs.len());
         let (mut wrote, mut durable) = (false, false);
         for job in jobs {
             let tx = Tx::new(&transaction, self.shared, effects);
-            answers.push((job.run)(&tx)?);
+            job.asked.run(&tx)?;
             wrote |= tx.wrote();
             durable |= tx.wrote() && job.durable;
         }
         if !wrote {
-            transaction.abort()?;
-            return Ok(answers);
+            return Ok(transaction.abort()?);
         }
         let newest_id = self.shared.ids.newest_ms();
         if newest_id > self.newest_id {
@@ -161,7 +167,7 @@ impl Writer<'_> {
         }
         transaction.commit()?;
         self.newest_id = newest_id;
-        Ok(answers)
+        Ok(())
     }
 
     /// Brings everything to disk and lets go of the file.
@@ -171,7 +177,7 @@ impl Writer<'_> {
         if self.lazy > 0 && self.shared.is_healthy() {
             let flushed = database.begin_write().map_err(Cause::from);
             if let Err(cause) = flushed.and_then(|transaction| Ok(transaction.commit()?)) {
-                self.shared.fail(&*cause);
+                self.shared.fail(cause);
             }
         }
         if let Err(error) = database.close() {

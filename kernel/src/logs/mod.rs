@@ -8,6 +8,13 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
+use self::layer::RingLayer;
+pub use self::ring::{Batch, Entry, Query, Ring};
+use crate::clock::Clock;
+
+mod layer;
+mod ring;
+
 /// How a log line looks on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
@@ -18,26 +25,32 @@ pub enum Format {
     Json,
 }
 
-/// The running log, through which its level can be changed.
+/// A cheap-clone handle to the running log.
 #[derive(Debug, Clone)]
-pub struct Logs(reload::Handle<EnvFilter, Registry>);
+pub struct Logs {
+    filter: reload::Handle<EnvFilter, Registry>,
+    /// The recent entries.
+    pub recent: Ring,
+}
 
 impl Logs {
-    /// Starts logging to stderr. A process logs to one place: a second call changes nothing and still returns a
+    /// Starts logging to stderr, and to a ring of recent entries. A process logs to one place: a second call changes nothing and still returns a
     /// handle.
     ///
     /// # Errors
     /// `level` is neither a level nor a filter such as `info,prx::channel=debug`.
-    pub fn start(format: Format, level: &str) -> Result<Self, ParseError> {
+    pub fn start(format: Format, level: &str, retain: usize) -> Result<Self, ParseError> {
+        let recent = Ring::new(retain);
         let (filter, handle) = reload::Layer::new(filter(level)?);
+        let ring = RingLayer { ring: recent.clone(), clock: Clock::system() };
         let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
         let lines = match format {
             Format::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         // Only a second start in one process can fail here, and then the first one goes on.
-        let _ = tracing_subscriber::registry().with(filter).with(lines).try_init();
-        Ok(Self(handle))
+        let _ = tracing_subscriber::registry().with(filter).with(lines).with(ring).try_init();
+        Ok(Self { filter: handle, recent })
     }
 
     /// Changes what is logged from now on.
@@ -47,7 +60,7 @@ impl Logs {
     pub fn set_level(&self, level: &str) -> Result<(), ParseError> {
         let filter = filter(level)?;
         // The layer lives as long as the process; were it gone, there would be nothing to filter.
-        let _ = self.0.reload(filter);
+        let _ = self.filter.reload(filter);
         Ok(())
     }
 }

@@ -1,0 +1,66 @@
+//! Builds the bundled plugins, every package in `plugins/`, and embeds them.
+
+use std::env;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::exit;
+
+use self::guests::Guests;
+
+#[path = "build/guests.rs"]
+mod guests;
+
+fn main() {
+    if let Err(reason) = run() {
+        println!("cargo::error={reason}");
+        exit(1);
+    }
+}
+
+fn run() -> Result<(), String> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for watched in ["plugins", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
+    }
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build/guests.rs");
+
+    let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: run this through cargo")?);
+    let names = bundled(&workspace.join("plugins"))?;
+    let packages: Vec<String> = names.iter().map(|name| format!("prx-{name}")).collect();
+    let components = Guests::new(&workspace, &out_dir)?.build(&packages)?;
+
+    let mut source = String::from("&[\n");
+    for (name, component) in names.iter().zip(components) {
+        let copy = out_dir.join(format!("{name}.wasm"));
+        write_if_changed(&copy, &read(&component)?)?;
+        let _ = writeln!(source, "    ({name:?}, include_bytes!({copy:?})),");
+    }
+    source.push_str("]\n");
+    write_if_changed(&out_dir.join("bundled.rs"), source.as_bytes())
+}
+
+/// The folders in `plugins/` that are packages. The package in `plugins/x` is `prx-x`, and so is its plugin `x`.
+fn bundled(plugins: &Path) -> Result<Vec<String>, String> {
+    let folders = fs::read_dir(plugins).map_err(|error| format!("{}: {error}", plugins.display()))?;
+    let mut names: Vec<String> = folders
+        .filter_map(Result::ok)
+        .filter(|folder| folder.path().join("Cargo.toml").is_file())
+        .map(|folder| folder.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+/// Leaves an unchanged file as old as it is, so that nothing that includes it is built again.
+fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| format!("{}: {error}", path.display()))
+}

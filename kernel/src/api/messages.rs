@@ -1,0 +1,83 @@
+//! What is said in a session, and what is answered.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, stream};
+use hyper::HeaderMap;
+use hyper::header::ACCEPT;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::clock::rfc3339;
+use crate::error::{Code, Error, Result};
+use crate::http::{Call, Envelope, Reply, sse};
+use crate::kernel::Kernel;
+use crate::session::{TurnEvent, TurnStream};
+use crate::store::{Message, Role};
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    id: &'a str,
+    role: Role,
+    content: &'a str,
+    created_at: String,
+}
+
+impl<'a> From<&'a Message> for Shown<'a> {
+    fn from(message: &'a Message) -> Self {
+        let created_at = rfc3339(message.created_at);
+        Self { id: &message.id, role: message.role, content: &message.content, created_at }
+    }
+}
+
+pub(super) async fn send(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+    let content = call.body.object().await?.required_text("content")?;
+    let turn = kernel.turns.submit(call.param("id"), content).await?;
+    if wants_events(&call.headers) {
+        return Ok(Reply::events(events(turn), kernel.clock.clone()));
+    }
+    Reply::ok(&Shown::from(&turn.reply().await?))
+}
+
+pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let limit = call.query.number("limit", 1..=500, 50)?;
+    let page = kernel.store.messages(call.param("id"), limit, call.query.text("before")?)?;
+    let messages: Vec<_> = page.items.iter().map(Shown::from).collect();
+    Reply::ok(&json!({"messages": messages, "total": page.total}))
+}
+
+fn wants_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accepted.flat_map(|value| value.split(',')).filter_map(|kind| kind.split(';').next());
+    kinds.any(|kind| kind.trim().eq_ignore_ascii_case("text/event-stream"))
+}
+
+/// Everything a turn says, up to and with its end.
+fn events(turn: TurnStream) -> impl Stream<Item = sse::Event> + Send {
+    stream::unfold(Some(turn), |turn| async {
+        let mut turn = turn?;
+        let event = turn.next().await.unwrap_or_else(cut_off);
+        let goes_on = !matches!(event, TurnEvent::Done(_) | TurnEvent::Error(_));
+        Some((told(event), goes_on.then_some(turn)))
+    })
+}
+
+fn cut_off() -> TurnEvent {
+    let message = "The gateway is stopping; the message is kept and answered after the next start";
+    TurnEvent::Error(Error::new(Code::Unavailable, message))
+}
+
+fn told(event: TurnEvent) -> sse::Event {
+    let (name, data) = match event {
+        TurnEvent::Token(text) => ("token", json!({"text": text})),
+        TurnEvent::ToolCall { id, name, arguments } => {
+            ("tool_call", json!({"id": id, "name": name, "arguments": arguments}))
+        }
+        TurnEvent::ToolResult { id, content, is_error } => {
+            ("tool_result", json!({"id": id, "content": content, "is_error": is_error}))
+        }
+        TurnEvent::Done(message) => ("done", json!(Shown::from(&message))),
+        TurnEvent::Error(error) => ("error", json!(Envelope::from(&error))),
+    };
+    sse::Event { name, data }
+}

@@ -1,0 +1,112 @@
+//! Sessions: opened, listed, looked at, ended.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::clock::rfc3339;
+use crate::error::Result;
+use crate::events::Kind;
+use crate::http::{Call, Reply};
+use crate::kernel::Kernel;
+use crate::store::{NewSession, Session, SessionFilter, SessionStatus, Usage};
+
+/// A session as it was just opened.
+#[derive(Serialize)]
+struct Opened<'a> {
+    id: &'a str,
+    channel: &'a str,
+    user_id: &'a str,
+    status: SessionStatus,
+    created_at: String,
+    metadata: &'a Value,
+}
+
+/// A session in a list.
+#[derive(Serialize)]
+struct Listed<'a> {
+    id: &'a str,
+    channel: &'a str,
+    user_id: &'a str,
+    status: SessionStatus,
+    created_at: String,
+    last_activity: String,
+}
+
+/// A session in detail.
+#[derive(Serialize)]
+struct Shown<'a> {
+    #[serde(flatten)]
+    listed: Listed<'a>,
+    turn_count: u64,
+    token_usage: Usage,
+    metadata: &'a Value,
+}
+
+impl<'a> From<&'a Session> for Listed<'a> {
+    fn from(session: &'a Session) -> Self {
+        Self {
+            id: &session.id,
+            channel: &session.channel,
+            user_id: &session.user_id,
+            status: session.status,
+            created_at: rfc3339(session.created_at),
+            last_activity: rfc3339(session.last_activity),
+        }
+    }
+}
+
+pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+    let mut fields = call.body.object().await?;
+    let new = NewSession {
+        channel: fields.text("channel")?.unwrap_or_else(|| "api".into()),
+        user_id: fields.text("user_id")?.unwrap_or_else(|| "anonymous".into()),
+        metadata: Value::Object(fields.object("metadata")?.unwrap_or_default()),
+        conversation: None,
+    };
+    let session = kernel.store.create_session(new).await?;
+    let told = json!({"session_id": session.id, "channel": session.channel, "user_id": session.user_id});
+    kernel.events.publish(Kind::SessionCreated, told);
+    Reply::created(&Opened {
+        id: &session.id,
+        channel: &session.channel,
+        user_id: &session.user_id,
+        status: session.status,
+        created_at: rfc3339(session.created_at),
+        metadata: &session.metadata,
+    })
+}
+
+pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let accepted = [
+        ("active", SessionStatus::Active),
+        ("idle", SessionStatus::Idle),
+        ("terminated", SessionStatus::Terminated),
+    ];
+    let filter = SessionFilter {
+        status: call.query.word("status", &accepted, SessionStatus::Active)?,
+        channel: call.query.text("channel")?.map(str::to_owned),
+    };
+    let limit = call.query.number("limit", 1..=500, 50)?;
+    let offset = call.query.number("offset", 0..=usize::MAX, 0)?;
+    let page = kernel.store.sessions(&filter, limit, offset)?;
+    let sessions: Vec<_> = page.items.iter().map(Listed::from).collect();
+    Reply::ok(&json!({"sessions": sessions, "total": page.total}))
+}
+
+pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let session = kernel.store.session(call.param("id"))?;
+    Reply::ok(&Shown {
+        listed: Listed::from(&session),
+        turn_count: session.turn_count,
+        token_usage: session.token_usage,
+        metadata: &session.metadata,
+    })
+}
+
+pub(super) async fn end(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let session = kernel.store.terminate_session(call.param("id")).await?;
+    kernel.events.publish(Kind::SessionTerminated, json!({"session_id": session.id}));
+    Ok(Reply::no_content())
+}

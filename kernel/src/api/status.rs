@@ -1,0 +1,121 @@
+//! Whether the gateway is well.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::channel::State;
+use crate::error::Result;
+use crate::http::{Call, Reply};
+use crate::kernel::Kernel;
+use crate::plugin::Status as PluginState;
+
+#[derive(Serialize)]
+struct Shown {
+    status: &'static str,
+    version: &'static str,
+    uptime_secs: i64,
+    active_sessions: usize,
+    channels: Channels,
+    plugins: Plugins,
+    memory: Memory,
+    provider: Provider,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issues: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Channels {
+    connected: usize,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct Plugins {
+    loaded: usize,
+    total: usize,
+}
+
+#[derive(Serialize)]
+struct Memory {
+    backend: String,
+    entries: u64,
+}
+
+#[derive(Serialize)]
+struct Provider {
+    name: String,
+    model: String,
+}
+
+pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    let config = kernel.config.current();
+    let channels = kernel.channels.list();
+    let plugins = kernel.plugins.list();
+    let issues = issues(&kernel);
+    Reply::ok(&Shown {
+        status: match issues.is_empty() {
+            _ if !kernel.store.is_healthy() => "unhealthy",
+            true => "healthy",
+            false => "degraded",
+        },
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_secs: kernel.clock.now().duration_since(kernel.started).as_secs(),
+        active_sessions: kernel.store.active_sessions(None),
+        channels: Channels {
+            connected: channels.iter().filter(|channel| channel.state == State::Connected).count(),
+            total: channels.len(),
+        },
+        plugins: Plugins {
+            loaded: plugins.iter().filter(|plugin| plugin.status == PluginState::Loaded).count(),
+            total: plugins.len(),
+        },
+        memory: Memory {
+            backend: config.memory.backend.clone(),
+            entries: kernel.store.memory_entries().unwrap_or_default(),
+        },
+        provider: Provider { name: config.provider.name.clone(), model: config.provider.model.clone() },
+        issues,
+    })
+}
+
+/// What is down and should not be, a line each.
+fn issues(kernel: &Kernel) -> Vec<String> {
+    let mut issues = Vec::new();
+    if !kernel.store.is_healthy() {
+        issues.push("the store has failed; the log says why".to_owned());
+    }
+    for plugin in kernel.plugins.list() {
+        if plugin.status == PluginState::Failed {
+            let reason = plugin.error.unwrap_or_default();
+            issues.push(format!("plugin {} failed: {reason}", plugin.name));
+        }
+    }
+    for channel in kernel.channels.list() {
+        if !matches!(channel.state, State::Connected | State::Disabled) {
+            let reason = channel.error.map(|error| format!(": {error}")).unwrap_or_default();
+            issues.push(format!("channel {} is not connected{reason}", channel.name));
+        }
+    }
+    issues
+}
+
+pub(super) async fn health(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    let healthy = kernel.store.is_healthy();
+    Reply::json(code(healthy), &json!({"healthy": healthy}))
+}
+
+pub(super) async fn live(_: Arc<Kernel>, _: Call) -> Result<Reply> {
+    Reply::ok(&json!({"live": true}))
+}
+
+pub(super) async fn ready(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    let ready = kernel.store.is_healthy();
+    Reply::json(code(ready), &json!({"ready": ready}))
+}
+
+fn code(well: bool) -> StatusCode {
+    if well { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}

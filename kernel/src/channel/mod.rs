@@ -1,0 +1,307 @@
+//! Channels: each configured one is a task of its own that runs its connector, from what the platform says to
+//! committed messages, and from committed replies to what the platform is asked for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tracing::{Instrument, info, warn};
+
+pub use self::health::{Health, State};
+use self::pump::{Ended, Pump, forward, span};
+use self::setup::{Setup, plugin};
+use crate::clock::Clock;
+use crate::config::{Live, Settings};
+use crate::egress::Egress;
+use crate::events::{Events, Kind};
+use crate::plugin::{Generation, Plugins, Status};
+use crate::store::Store;
+
+mod code;
+mod health;
+mod outbound;
+mod pump;
+mod requests;
+mod setup;
+mod step;
+mod timers;
+mod typing;
+
+/// Inputs that wait for a pump before those who send them have to wait, too.
+const INPUTS: usize = 256;
+/// How long a channel that could not start rests before it is tried again.
+const REST: Duration = Duration::from_secs(10);
+
+/// What every channel works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The time.
+    pub clock: Clock,
+    /// The configuration in force.
+    pub config: Live,
+    /// The bus.
+    pub events: Events,
+    /// The disk.
+    pub store: Store,
+    /// The way out.
+    pub egress: Egress,
+    /// The code.
+    pub plugins: Plugins,
+}
+
+/// What a channel can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Control {
+    /// Close politely and end.
+    Stop,
+    /// Close politely, then connect anew.
+    Restart,
+}
+
+/// How a channel stands, for `GET /channels`.
+#[derive(Debug, Clone)]
+pub struct ChannelStatus {
+    /// Its name in `channels_config`.
+    pub name: String,
+    /// The plugin that serves it.
+    pub plugin: String,
+    /// Whether its platform hears us.
+    pub state: State,
+    /// What is wrong, and what to do about it.
+    pub error: Option<String>,
+    /// When the present connection was made.
+    pub connected_at: Option<Timestamp>,
+    /// Round trip of the last real call, in milliseconds.
+    pub latency_ms: Option<u32>,
+    /// When a message last came in.
+    pub last_message_at: Option<Timestamp>,
+}
+
+/// A cheap-clone handle to all configured channels.
+#[derive(Clone)]
+pub struct Channels {
+    parts: Parts,
+    running: Arc<Mutex<BTreeMap<String, Running>>>,
+}
+
+struct Running {
+    settings: Settings,
+    health: watch::Receiver<Health>,
+    control: mpsc::Sender<Control>,
+    task: JoinHandle<()>,
+}
+
+impl Channels {
+    /// Starts every configured channel, and from then on follows the configuration.
+    pub fn start(parts: Parts) -> Self {
+        let channels = Self { parts, running: Arc::default() };
+        let mut changes = channels.parts.config.subscribe();
+        channels.start_missing();
+        let following = channels.clone();
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                following.stop_changed().await;
+                following.start_missing();
+            }
+        });
+        channels
+    }
+
+    /// Every configured channel, by name.
+    pub fn list(&self) -> Vec<ChannelStatus> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let status = |(name, channel): (&String, &Running)| {
+            let health = channel.health.borrow();
+            let (state, error) = health.at(&self.parts.clock);
+            ChannelStatus {
+                name: name.clone(),
+                plugin: plugin(name, &channel.settings).into(),
+                connected_at: health.connected_at.filter(|_| state == State::Connected),
+                state,
+                error,
+                latency_ms: health.latency_ms,
+                last_message_at: health.last_message_at,
+            }
+        };
+        running.iter().map(status).collect()
+    }
+
+    /// Closes every channel politely, and returns when all are closed.
+    pub async fn stop(&self) {
+        let all = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
+        stop_all(all).await;
+    }
+
+    async fn stop_changed(&self) {
+        let config = self.parts.config.current();
+        let wanted = &config.components.channels_config;
+        let changed = {
+            let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            running.extract_if(.., |name, channel| wanted.get(name) != Some(&channel.settings)).collect()
+        };
+        stop_all(changed).await;
+    }
+
+    fn start_missing(&self) {
+        let config = self.parts.config.current();
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, settings) in &config.components.channels_config {
+            if !running.contains_key(name) {
+                running.insert(name.clone(), start(&self.parts, name, settings));
+            }
+        }
+    }
+}
+
+async fn stop_all(channels: BTreeMap<String, Running>) {
+    for channel in channels.values() {
+        // A channel that no longer listens has stopped already.
+        let _ = channel.control.send(Control::Stop).await;
+    }
+    for (name, channel) in channels {
+        if channel.task.await.is_err() {
+            warn!(name, "the channel's task ended by a defect");
+        }
+    }
+}
+
+fn start(parts: &Parts, name: &str, settings: &Settings) -> Running {
+    let (control, controls) = mpsc::channel(4);
+    let (health_in, health) = watch::channel(Health::new(State::Connecting));
+    let channel =
+        Channel { parts: parts.clone(), name: name.into(), settings: settings.clone(), health: health_in };
+    let task = tokio::spawn(channel.run(controls).instrument(span(name)));
+    Running { settings: settings.clone(), health, control, task }
+}
+
+/// One channel: a chain of lives, each with the code there is at its time.
+struct Channel {
+    parts: Parts,
+    name: String,
+    settings: Settings,
+    health: watch::Sender<Health>,
+}
+
+impl Channel {
+    async fn run(self, mut control: mpsc::Receiver<Control>) {
+        let mut code = self.parts.plugins.connector(plugin(&self.name, &self.settings));
+        loop {
+            let generation = code.borrow_and_update().clone();
+            let ended = match generation {
+                Some(generation) => self.live(generation, &mut control, &mut code).await,
+                None => {
+                    self.no_code();
+                    tokio::select! {
+                        asked = control.recv() => Ended::Asked(asked.unwrap_or(Control::Stop)),
+                        changed = code.changed() => match changed {
+                            Ok(()) => Ended::CodeGone,
+                            Err(_) => Ended::Broken,
+                        },
+                    }
+                }
+            };
+            match ended {
+                Ended::Asked(Control::Restart) | Ended::CodeGone => {}
+                Ended::Asked(Control::Stop) | Ended::Broken => return,
+            }
+        }
+    }
+
+    /// One life, from `started` to `stopping`.
+    async fn live(
+        &self,
+        generation: Arc<Generation>,
+        control: &mut mpsc::Receiver<Control>,
+        code: &mut watch::Receiver<Option<Arc<Generation>>>,
+    ) -> Ended {
+        self.become_state(State::Connecting, None);
+        let (inputs_in, mut inputs) = mpsc::channel(INPUTS);
+        let pump = match Setup::new(&self.name, &self.settings, &generation) {
+            Ok(setup) => Pump::start(&self.parts, setup, generation, &self.health, inputs_in.clone()).await,
+            Err(problems) => Err(format!("channels_config.{}: {problems}", self.name)),
+        };
+        let mut pump = match pump {
+            Ok(pump) => pump,
+            Err(problem) => return self.rest(problem, control, code).await,
+        };
+        let forwarding = forward(self.parts.clone(), self.name.clone(), inputs_in);
+        let forwarding = tokio::spawn(forwarding.in_current_span());
+        let ended = pump.run(&mut inputs, control, code).await;
+        forwarding.abort();
+        if !matches!(ended, Ended::Broken) {
+            pump.drain(&mut inputs).await;
+        }
+        pump.stop(!matches!(ended, Ended::Asked(_))).await;
+        ended
+    }
+
+    /// The channel can't start: says why, and waits for something to change.
+    async fn rest(
+        &self,
+        problem: String,
+        control: &mut mpsc::Receiver<Control>,
+        code: &mut watch::Receiver<Option<Arc<Generation>>>,
+    ) -> Ended {
+        warn!(problem, "the channel can't start");
+        self.become_state(State::Disconnected, Some(problem));
+        tokio::select! {
+            asked = control.recv() => Ended::Asked(asked.unwrap_or(Control::Stop)),
+            _ = code.changed() => Ended::CodeGone,
+            () = self.parts.clock.sleep(REST) => Ended::Asked(Control::Restart),
+        }
+    }
+
+    fn no_code(&self) {
+        let plugin = plugin(&self.name, &self.settings);
+        match self.parts.plugins.get(plugin) {
+            Ok(status) if status.status == Status::Disabled => self.become_state(State::Disabled, None),
+            Ok(status) => {
+                let reason = status.error.unwrap_or_else(|| "it does not serve now".into());
+                self.become_state(State::Disconnected, Some(format!("plugin {plugin}: {reason}")));
+            }
+            Err(_) => {
+                let reason = format!("there is no plugin {plugin}: install it, or name another in `plugin`");
+                self.become_state(State::Disconnected, Some(reason));
+            }
+        }
+    }
+
+    fn become_state(&self, state: State, error: Option<String>) {
+        set_state(&self.parts, &self.health, &self.name, state, error);
+    }
+}
+
+/// Notes how a channel stands, and tells the log and the bus when that changed.
+fn set_state(
+    parts: &Parts,
+    health: &watch::Sender<Health>,
+    channel: &str,
+    state: State,
+    error: Option<String>,
+) {
+    let mut before = State::Connecting;
+    let changed = health.send_if_modified(|health| {
+        before = health.state;
+        let changed = health.state != state || health.error != error;
+        health.become_state(state, error.clone(), parts.clock.now());
+        changed
+    });
+    if !changed {
+        return;
+    }
+    match &error {
+        Some(error) => warn!(?state, error, "channel"),
+        None => info!(?state, "channel"),
+    }
+    let data = json!({ "channel": channel, "status": state, "error": error });
+    match (before, state) {
+        (State::Connected, State::Connected) => {}
+        (_, State::Connected) => parts.events.publish(Kind::ChannelConnected, data),
+        (State::Connected, _) => parts.events.publish(Kind::ChannelDisconnected, data),
+        _ => {}
+    }
+}

@@ -1,0 +1,374 @@
+//! One channel at work: events in, steps committed, commands out. Events are handled in order, nothing is locked
+//! while the platform is waited for, and nothing goes out before what it follows from is on disk.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tracing::{Instrument, Span, error, info, info_span, warn};
+
+use super::code::Code;
+use super::health::{Health, State};
+use super::outbound::Outbound;
+use super::requests::Requests;
+use super::setup::Setup;
+use super::timers::{Alarm, Timers};
+use super::typing::Typing;
+use super::{Control, Parts, step};
+use crate::events::Activity;
+use crate::plugin::bindings::connector as wire;
+use crate::plugin::{CallError, Generation};
+
+/// Events handled in one call at most.
+const BATCH: usize = 64;
+/// How often an event is tried that makes the connector fail.
+const TRIES: u32 = 2;
+/// How long a connector rests after it failed on an event for good.
+const REST: Duration = Duration::from_secs(5);
+/// How long a channel that stops waits for what is at work on the platform.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What wakes a pump.
+pub(super) enum Input {
+    /// A request was answered, or failed.
+    Http(wire::HttpDone),
+    /// A timer rang, by the count it was set under.
+    Alarm(Alarm, u64),
+    /// There is more in the outbox.
+    Outbox,
+    /// A turn began or ended in one of this channel's conversations.
+    Activity(Arc<Activity>),
+}
+
+/// Why a pump stopped running its connector.
+pub(super) enum Ended {
+    /// The channel is stopped or restarted.
+    Asked(Control),
+    /// There is other code, or none: the plugin was disabled, failed or is gone.
+    CodeGone,
+    /// The store failed.
+    Broken,
+}
+
+/// One life of a channel's connection, from `started` to `stopping`.
+pub(super) struct Pump<'a> {
+    pub(super) parts: &'a Parts,
+    pub(super) setup: Setup,
+    pub(super) code: Code,
+    pub(super) health: &'a watch::Sender<Health>,
+    pub(super) work: Work,
+    queue: VecDeque<wire::Event>,
+    /// Events at the front of the queue that are handled one at a time, for one of them makes the code fail.
+    apart: usize,
+    tries: u32,
+}
+
+/// What is on its way outside: it goes when the connection goes.
+pub(super) struct Work {
+    pub(super) requests: Requests,
+    pub(super) timers: Timers,
+    pub(super) outbound: Outbound,
+    pub(super) typing: Typing,
+}
+
+impl<'a> Pump<'a> {
+    /// Begins a life: the committed state, and what an earlier life left in the outbox.
+    pub(super) async fn start(
+        parts: &'a Parts,
+        setup: Setup,
+        generation: Arc<Generation>,
+        health: &'a watch::Sender<Health>,
+        inputs: mpsc::Sender<Input>,
+    ) -> Result<Self, String> {
+        let name = setup.name.clone();
+        let unread = |error: &dyn std::fmt::Display| format!("the store can't be read: {error}");
+        let state = parts.store.channel_state(&name).map_err(|error| unread(&error))?;
+        let recovered = parts.store.recover_outbox(&name, setup.drop_unknown).await;
+        for entry in recovered.map_err(|error| unread(&error))? {
+            warn!(id = entry.id, "a reply was on its way when the channel stopped; it may be there already");
+        }
+        let code = Code::begin(generation, state).await.map_err(|error| error.to_string())?;
+        let work = Work {
+            requests: Requests::new(parts.egress.clone(), setup.policy.clone(), inputs.clone()),
+            timers: Timers::new(parts.clock.clone(), inputs),
+            outbound: Outbound::new(parts.store.clone(), name),
+            typing: Typing::default(),
+        };
+        let queue = VecDeque::from([wire::Event::Started]);
+        Ok(Self { parts, setup, code, health, work, queue, apart: 0, tries: 0 })
+    }
+
+    /// Runs until something ends this life.
+    pub(super) async fn run(
+        &mut self,
+        inputs: &mut mpsc::Receiver<Input>,
+        control: &mut mpsc::Receiver<Control>,
+        code: &mut watch::Receiver<Option<Arc<Generation>>>,
+    ) -> Ended {
+        let mut woken = Vec::new();
+        if self.fill_outbound().is_break() {
+            return Ended::Broken;
+        }
+        loop {
+            if self.queue_outbound().await.is_break() {
+                return Ended::Broken;
+            }
+            if self.queue.is_empty() {
+                tokio::select! {
+                    biased;
+                    asked = control.recv() => return Ended::Asked(asked.unwrap_or(Control::Stop)),
+                    changed = code.changed() => if changed.is_err() { return Ended::CodeGone },
+                    _ = inputs.recv_many(&mut woken, BATCH) => {}
+                }
+            } else if let Ok(asked) = control.try_recv() {
+                return Ended::Asked(asked);
+            }
+            while let Ok(input) = inputs.try_recv() {
+                woken.push(input);
+                if woken.len() >= BATCH {
+                    break;
+                }
+            }
+            if code.has_changed().unwrap_or(true) {
+                let next = code.borrow_and_update().clone();
+                let Some(next) = next else { return Ended::CodeGone };
+                self.swap(next).await;
+            }
+            for input in woken.drain(..) {
+                if self.take(input).is_break() {
+                    return Ended::Broken;
+                }
+            }
+            if !self.queue.is_empty() && self.step().await.is_break() {
+                return Ended::Broken;
+            }
+        }
+    }
+
+    /// Sees what is at work on the platform through to its outcome, for a while, and begins nothing new.
+    pub(super) async fn drain(&mut self, inputs: &mut mpsc::Receiver<Input>) {
+        let deadline = self.parts.clock.clone();
+        let mut deadline = pin!(deadline.sleep(DRAIN));
+        while self.work.outbound.is_at_work() {
+            if self.queue.is_empty() {
+                let input = tokio::select! {
+                    input = inputs.recv() => input,
+                    () = &mut deadline => return,
+                };
+                if input.is_none_or(|input| self.take(input).is_break()) {
+                    return;
+                }
+            }
+            if !self.queue.is_empty() && self.step().await.is_break() {
+                return;
+            }
+        }
+    }
+
+    /// Lets the connector close politely, and ends everything that is on its way.
+    pub(super) async fn stop(&mut self, last: bool) {
+        let stopping = wire::Event::Stopping(wire::Stopping { final_: last });
+        if let Ok(step) = self.call(&[stopping]).await {
+            let _ = step::commit(self, &[], step).await;
+        }
+        self.work.timers.clear();
+        self.work.requests.abort_all().await;
+    }
+
+    fn take(&mut self, input: Input) -> ControlFlow<()> {
+        match input {
+            Input::Http(done) => {
+                if self.work.requests.finish(done.token) {
+                    self.queue.push_back(wire::Event::HttpDone(done));
+                }
+            }
+            Input::Alarm(alarm, count) => {
+                if self.work.timers.rang(&alarm, count) {
+                    self.ring(alarm);
+                }
+            }
+            Input::Outbox => return self.fill_outbound(),
+            Input::Activity(activity) => {
+                if let Some(alarm) = self.work.typing.report(&activity) {
+                    self.ring(alarm);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn ring(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Connector(token) => self.queue.push_back(wire::Event::Timer(token)),
+            // The entry is due now, and is taken with the rest.
+            Alarm::Outbound(_) => {}
+            Alarm::Resume => {
+                let resumed = self.resumed();
+                self.queue.push_back(resumed);
+            }
+            Alarm::Typing(key) => {
+                if let Some((operation, again)) = self.work.typing.refresh(&key) {
+                    self.queue.push_back(wire::Event::Outbound(operation));
+                    self.work.timers.set(Alarm::Typing(key), again);
+                }
+            }
+        }
+    }
+
+    fn fill_outbound(&mut self) -> ControlFlow<()> {
+        match self.work.outbound.fill(self.parts.clock.now()) {
+            Ok(later) => {
+                for (id, delay) in later {
+                    self.work.timers.set(Alarm::Outbound(id), delay);
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) => self.broken(&error),
+        }
+    }
+
+    /// Queues what the platform is to be asked for next.
+    async fn queue_outbound(&mut self) -> ControlFlow<()> {
+        for entry in self.work.outbound.take_ready(self.parts.clock.now()) {
+            let id = entry.id.clone();
+            match step::outbound(entry) {
+                Ok(operation) => self.queue.push_back(wire::Event::Outbound(operation)),
+                Err(error) => step::refuse(self, id, format!("the entry can't be read: {error}")).await?,
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Sockets come with the first connector that needs them; until then asking for one ends at once.
+    pub(super) fn refuse_socket(&mut self, token: u64) {
+        let reason = "this kernel opens no WebSockets for connectors".to_owned();
+        let closed = wire::SocketClosed { socket: 0, token, code: None, reason, silent: false };
+        self.queue.push_back(wire::Event::WsClosed(closed));
+    }
+
+    /// Handles what is queued, as one call and one commit.
+    async fn step(&mut self) -> ControlFlow<()> {
+        let size = if self.apart > 0 { 1 } else { self.queue.len().min(BATCH) };
+        let batch: Vec<wire::Event> = self.queue.drain(..size).collect();
+        match self.call(&batch).await {
+            Ok(step) => {
+                self.parts.plugins.report(&self.code.generation, Ok(()));
+                self.code.keep();
+                self.apart = self.apart.saturating_sub(batch.len());
+                self.tries = 0;
+                step::commit(self, &batch, step).await
+            }
+            Err(failure) => self.recover(batch, failure).await,
+        }
+    }
+
+    async fn call(&mut self, events: &[wire::Event]) -> Result<wire::Step, CallError> {
+        let context = wire::Context {
+            channel: self.setup.name.clone(),
+            now: self.parts.clock.now_ms(),
+            seed: step::seed(),
+            config: self.setup.config.clone(),
+        };
+        self.code.handle(&context, events).await
+    }
+
+    /// The code failed on these events. They are handled again: by the code before if this one is new, else one
+    /// by one; what fails even alone is put aside, and nothing else waits for it.
+    async fn recover(&mut self, batch: Vec<wire::Event>, failure: CallError) -> ControlFlow<()> {
+        let failed = self.code.generation.clone();
+        if self.code.roll_back() {
+            let (from, to) = (failed.number, self.code.generation.number);
+            error!(from, to, %failure, "new code failed on its first events; the code before took over again");
+            self.parts.plugins.report(&failed, Err(&failure));
+            self.requeue(batch);
+            return ControlFlow::Continue(());
+        }
+        self.parts.plugins.report(&failed, Err(&failure));
+        if batch.len() > 1 {
+            self.apart = batch.len();
+            self.requeue(batch);
+            return ControlFlow::Continue(());
+        }
+        self.tries += 1;
+        if self.tries < TRIES {
+            self.apart = self.apart.max(1);
+            self.requeue(batch);
+            return ControlFlow::Continue(());
+        }
+        (self.tries, self.apart) = (0, self.apart.saturating_sub(1));
+        error!(%failure, "the connector failed on an event; it is put aside");
+        self.set_state(State::Reconnecting, Some(format!("the connector failed: {failure}")));
+        self.work.timers.set(Alarm::Resume, REST);
+        step::put_aside(self, &batch, &failure).await
+    }
+
+    fn requeue(&mut self, batch: Vec<wire::Event>) {
+        for event in batch.into_iter().rev() {
+            self.queue.push_front(event);
+        }
+    }
+
+    /// Puts new code in place between two events; the connections and what is on its way stay.
+    async fn swap(&mut self, generation: Arc<Generation>) {
+        if Arc::ptr_eq(&generation, &self.code.generation) {
+            return;
+        }
+        let (from, to) = (self.code.generation.number, generation.number);
+        match self.code.swap(generation.clone()).await {
+            Ok(()) => {
+                info!(from, to, "the connector's code was swapped");
+                let resumed = self.resumed();
+                self.queue.push_front(resumed);
+            }
+            Err(failure) => {
+                error!(from, to, %failure, "new code could not take over; the code before goes on");
+                self.parts.plugins.report(&generation, Err(&failure));
+            }
+        }
+    }
+
+    fn resumed(&self) -> wire::Event {
+        let (requests, timers) = (self.work.requests.tokens(), self.work.timers.tokens());
+        wire::Event::Resumed(wire::Resumed { sockets: Vec::new(), requests, timers })
+    }
+
+    pub(super) fn set_state(&self, state: State, error: Option<String>) {
+        super::set_state(self.parts, self.health, &self.setup.name, state, error);
+    }
+
+    pub(super) fn broken(&self, error: &crate::error::Error) -> ControlFlow<()> {
+        error!(%error, "the store failed; the channel stops");
+        self.set_state(State::Disconnected, Some("the gateway's store failed; see its log".into()));
+        ControlFlow::Break(())
+    }
+}
+
+/// The span that every log line of a channel is in.
+pub(super) fn span(channel: &str) -> Span {
+    info_span!("channel", module = format!("channel::{channel}"))
+}
+
+/// Tells a pump of everything that comes from the rest of the gateway, for as long as the task lives.
+pub(super) async fn forward(parts: Parts, channel: String, inputs: mpsc::Sender<Input>) {
+    let outbox = parts.store.outbox_ready(&channel);
+    let mut activity = parts.events.activity();
+    let forwarding = async {
+        loop {
+            let input = tokio::select! {
+                () = outbox.notified() => Input::Outbox,
+                reported = activity.recv() => match reported {
+                    Ok(activity) if activity.channel == channel => Input::Activity(activity),
+                    // Someone else's, or some were missed: typing is a courtesy.
+                    _ => continue,
+                },
+            };
+            if inputs.send(input).await.is_err() {
+                return;
+            }
+        }
+    };
+    forwarding.instrument(Span::current()).await;
+}

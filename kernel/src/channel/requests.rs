@@ -1,0 +1,185 @@
+//! The HTTP calls that a connector asked for and that are on their way.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::Method;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::pump::Input;
+use crate::egress::{self, Egress, Failure, Policy};
+use crate::plugin::bindings::connector as wire;
+use crate::plugin::bindings::types;
+
+/// Largest answer that is handed to a connector.
+const MAX_BODY: u64 = 8 << 20;
+/// A call without an answer in this time is over, whatever the connector asked for.
+const MAX_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Starts calls, keeps each lane to one at a time, and forgets a call when its answer came or it was cancelled.
+pub(super) struct Requests {
+    egress: Egress,
+    policy: Arc<Policy>,
+    answers: mpsc::Sender<Input>,
+    tasks: JoinSet<()>,
+    open: HashMap<u64, Open>,
+    lanes: HashMap<String, Lane>,
+}
+
+/// A call that was started, or that waits in its lane.
+struct Open {
+    lane: Option<String>,
+    task: Option<AbortHandle>,
+}
+
+/// Calls that go out one at a time, in order.
+struct Lane {
+    waiting: VecDeque<wire::HttpRequest>,
+    /// Cancelled when the call before has let go of its connection.
+    before: CancellationToken,
+}
+
+impl Requests {
+    pub(super) fn new(egress: Egress, policy: Arc<Policy>, answers: mpsc::Sender<Input>) -> Self {
+        let (open, lanes) = (HashMap::new(), HashMap::new());
+        Self { egress, policy, answers, tasks: JoinSet::new(), open, lanes }
+    }
+
+    /// Sends a request, or queues it behind those of its lane. Its answer comes as [`Input::Http`].
+    pub(super) fn start(&mut self, request: wire::HttpRequest) {
+        self.cancel(request.token);
+        let busy = self.open.values().any(|open| open.lane.is_some() && open.lane == request.lane);
+        self.open.insert(request.token, Open { lane: request.lane.clone(), task: None });
+        match request.lane.as_ref().and_then(|lane| self.lanes.get_mut(lane)) {
+            Some(lane) if busy => lane.waiting.push_back(request),
+            _ => self.send(request),
+        }
+    }
+
+    /// Notes that the answer to a request was taken. False: nobody waits for it, it had been cancelled.
+    pub(super) fn finish(&mut self, token: u64) -> bool {
+        while self.tasks.try_join_next().is_some() {}
+        let Some(open) = self.open.remove(&token) else { return false };
+        self.next_of(open.lane);
+        true
+    }
+
+    /// Drops a request, wherever it is. Its answer will not come.
+    pub(super) fn cancel(&mut self, token: u64) {
+        let Some(open) = self.open.remove(&token) else { return };
+        match open.task {
+            Some(task) => {
+                task.abort();
+                self.next_of(open.lane);
+            }
+            None => {
+                if let Some(lane) = open.lane.and_then(|lane| self.lanes.get_mut(&lane)) {
+                    lane.waiting.retain(|request| request.token != token);
+                }
+            }
+        }
+    }
+
+    /// The tokens of all requests whose answers are still to come.
+    pub(super) fn tokens(&self) -> Vec<u64> {
+        let mut tokens: Vec<u64> = self.open.keys().copied().collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
+    /// Ends every call, and returns only when each has let go of its connection.
+    pub(super) async fn abort_all(&mut self) {
+        self.open.clear();
+        self.lanes.clear();
+        self.tasks.shutdown().await;
+    }
+
+    fn next_of(&mut self, lane: Option<String>) {
+        let waiting =
+            lane.and_then(|lane| self.lanes.get_mut(&lane)).and_then(|lane| lane.waiting.pop_front());
+        if let Some(request) = waiting {
+            self.send(request);
+        }
+        self.lanes.retain(|_, lane| !lane.waiting.is_empty() || !lane.before.is_cancelled());
+    }
+
+    fn send(&mut self, request: wire::HttpRequest) {
+        let (egress, policy, answers) = (self.egress.clone(), self.policy.clone(), self.answers.clone());
+        let (token, over) = (request.token, CancellationToken::new());
+        let before = request.lane.as_ref().map(|lane| {
+            let fresh = || Lane { waiting: VecDeque::new(), before: over.clone() };
+            let lane = self.lanes.entry(lane.clone()).or_insert_with(fresh);
+            std::mem::replace(&mut lane.before, over.clone())
+        });
+        let before = before.filter(|before| *before != over);
+        let over = over.drop_guard();
+        let task = self.tasks.spawn(async move {
+            if let Some(before) = before {
+                before.cancelled().await;
+            }
+            let outcome = match call(&egress, &policy, request).await {
+                Ok(response) => wire::HttpOutcome::Response(response),
+                Err(failure) => wire::HttpOutcome::Failed(wire::HttpFailure {
+                    sent: failure.sent,
+                    reason: failure.reason,
+                }),
+            };
+            drop(over);
+            // The pump that asked is gone: so is its interest in the answer.
+            let _ = answers.send(Input::Http(wire::HttpDone { token, outcome })).await;
+        });
+        if let Some(open) = self.open.get_mut(&token) {
+            open.task = Some(task);
+        }
+    }
+}
+
+async fn call(
+    egress: &Egress,
+    policy: &Policy,
+    request: wire::HttpRequest,
+) -> Result<wire::HttpResponse, Failure> {
+    if request.body_to_blob {
+        return Err(denied("this kernel keeps no blobs: ask for the body itself"));
+    }
+    let whole = Duration::from_millis(request.timeout_ms.into()).min(MAX_TIMEOUT);
+    let headers = request.headers.into_iter().map(|field| Ok((field.name, segments(field.value)?)));
+    let outgoing = egress::Request {
+        method: Method::from_bytes(request.method.as_bytes())
+            .map_err(|_| denied("this is no HTTP method"))?,
+        url: segments(request.url)?,
+        headers: headers.collect::<Result<_, Failure>>()?,
+        body: egress::Body::Segments(segments(request.body)?),
+        timeouts: egress::Timeouts { first_byte: whole, idle: whole, total: whole, ..Default::default() },
+        max_body: MAX_BODY,
+        redirects: 0,
+    };
+    let response = egress.send(policy, outgoing).await?;
+    let (status, headers, elapsed) = (response.status, response.headers.clone(), response.elapsed);
+    let body = response.collect().await?;
+    let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+    Ok(wire::HttpResponse {
+        status: status.as_u16(),
+        headers: headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
+        body: body.to_vec(),
+        blob: None,
+        elapsed_ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
+    })
+}
+
+fn segments(pieces: Vec<types::Segment>) -> Result<Vec<egress::Segment>, Failure> {
+    let piece = |piece| match piece {
+        types::Segment::Text(text) => Ok(egress::Segment::Text(text)),
+        types::Segment::Bytes(bytes) => Ok(egress::Segment::Bytes(bytes)),
+        types::Segment::Secret(name) => Ok(egress::Segment::Secret(name)),
+        types::Segment::Blob(_) => Err(denied("this kernel keeps no blobs: send the bytes")),
+    };
+    pieces.into_iter().map(piece).collect()
+}
+
+fn denied(reason: &str) -> Failure {
+    Failure { kind: egress::Kind::Denied, sent: false, reason: reason.into() }
+}

@@ -1,0 +1,40 @@
+//! What a channel is made of: its table in the configuration, held against its plugin's manifest.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::config::Settings;
+use crate::egress::Policy;
+use crate::plugin::Generation;
+
+/// A channel's configuration as its pump uses it.
+pub(super) struct Setup {
+    pub(super) name: String,
+    /// For the connector: JSON, defaults filled in, without secrets.
+    pub(super) config: String,
+    /// Where its requests may go, and which secrets may be put into them.
+    pub(super) policy: Arc<Policy>,
+    /// An operation whose outcome is unknown is given up rather than sent once more.
+    pub(super) drop_unknown: bool,
+}
+
+impl Setup {
+    /// Checks a channel's table against the manifest of the code that is to serve it.
+    ///
+    /// # Errors
+    /// The table does not fit; says each key and what to do.
+    pub(super) fn new(name: &str, settings: &Settings, generation: &Generation) -> Result<Self, String> {
+        let mut settings = settings.clone();
+        settings.remove("plugin");
+        let drop_unknown = settings.get("on_unknown").and_then(Value::as_str) == Some("drop");
+        let checked = generation.manifest.check_config(&settings).map_err(|problems| problems.join("; "))?;
+        let policy = Arc::new(generation.policy(&checked));
+        Ok(Self { name: name.into(), config: checked.json, policy, drop_unknown })
+    }
+}
+
+/// The plugin that serves a channel: the one its table names, or the one of its own name.
+pub(super) fn plugin<'a>(name: &'a str, settings: &'a Settings) -> &'a str {
+    settings.get("plugin").and_then(Value::as_str).unwrap_or(name)
+}

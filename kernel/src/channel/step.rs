@@ -1,0 +1,253 @@
+//! From a connector's step to one commit, and from the commit to its effects.
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tracing::{debug, error, info, trace, warn};
+
+use super::health::State;
+use super::pump::Pump;
+use super::timers::Alarm;
+use crate::error::Error;
+use crate::events::Kind;
+use crate::plugin::CallError;
+use crate::plugin::bindings::connector as wire;
+use crate::store::{Conversation, NewInbound, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
+
+/// How often an operation is tried before it counts as failed.
+const MAX_ATTEMPTS: u32 = 20;
+/// Pause before an operation on which the connector failed is tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// Pause before an operation whose outcome is unknown is sent once more.
+const AFTER_UNKNOWN: Duration = Duration::from_secs(1);
+
+/// Commits what a step says in one transaction; only then lets its commands go out.
+pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wire::Step) -> ControlFlow<()> {
+    let wire::Step { commands, state } = step;
+    let name = pump.setup.name.clone();
+    let state = state.map(|bytes| pump.code.next_state(bytes));
+    let max_turns = pump.parts.config.current().agent.max_turns;
+    let mut commit = StepCommit { channel: name, state: state.clone(), max_turns, ..StepCommit::default() };
+    let mut effects = Vec::new();
+    for command in commands {
+        match command {
+            wire::Command::Deliver(inbound) => commit.inbound.push(received(&pump.setup.name, inbound)),
+            wire::Command::Done(done) => {
+                if let Some(entry) = pump.work.outbound.at_work(&done.id) {
+                    let outcome = settle(entry, done.outcome, pump.setup.drop_unknown);
+                    commit.outcomes.push((done.id, outcome));
+                }
+            }
+            effect => effects.push(effect),
+        }
+    }
+    commit.dispatched = dispatched(pump, batch, &commit);
+    commit.replayable = commit.inbound.is_empty() && !pump.work.outbound.is_at_work();
+    let outcomes = commit.outcomes.clone();
+    if let Err(error) = write(pump, commit).await {
+        return pump.broken(&error);
+    }
+    if let Some(state) = state {
+        pump.code.set_state(state);
+    }
+    for (id, outcome) in outcomes {
+        finish(pump, &id, &outcome);
+    }
+    for effect in effects {
+        apply(pump, effect);
+    }
+    ControlFlow::Continue(())
+}
+
+/// Gives up on an event that the connector can't handle. An operation goes back to the outbox.
+pub(super) async fn put_aside(
+    pump: &mut Pump<'_>,
+    batch: &[wire::Event],
+    failure: &CallError,
+) -> ControlFlow<()> {
+    for event in batch {
+        if let wire::Event::Outbound(operation) = event
+            && let Some(entry) = pump.work.outbound.at_work(&operation.id)
+        {
+            let outcome = retry(entry, AFTER_FAILURE, false, &format!("the connector failed: {failure}"));
+            conclude(pump, operation.id.clone(), outcome).await?;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// Ends an operation that can't even be handed to the connector.
+pub(super) async fn refuse(pump: &mut Pump<'_>, id: String, reason: String) -> ControlFlow<()> {
+    conclude(pump, id, OutboxOutcome::Failed { reason }).await
+}
+
+async fn conclude(pump: &mut Pump<'_>, id: String, outcome: OutboxOutcome) -> ControlFlow<()> {
+    let outcomes = vec![(id.clone(), outcome.clone())];
+    let commit = StepCommit { channel: pump.setup.name.clone(), outcomes, ..StepCommit::default() };
+    if let Err(error) = write(pump, commit).await {
+        return pump.broken(&error);
+    }
+    finish(pump, &id, &outcome);
+    ControlFlow::Continue(())
+}
+
+/// An outbox entry as its connector takes it.
+pub(super) fn outbound(entry: OutboxEntry) -> Result<wire::Outbound, serde_json::Error> {
+    Ok(wire::Outbound {
+        target: target(&entry.target)?,
+        operation: serde_json::from_value(entry.operation)?,
+        id: entry.id,
+        attempt: entry.attempt + 1,
+        maybe_duplicate: entry.maybe_duplicate,
+    })
+}
+
+/// Where something is to go, as it was kept.
+pub(super) fn target(kept: &Value) -> Result<wire::Target, serde_json::Error> {
+    serde_json::from_value(kept.clone())
+}
+
+/// Fresh randomness for one call.
+pub(super) fn seed() -> u64 {
+    getrandom::u64().unwrap_or_default()
+}
+
+/// The operations of this batch that may reach the platform from here on.
+fn dispatched(pump: &Pump<'_>, batch: &[wire::Event], commit: &StepCommit) -> Vec<String> {
+    let id = |event: &wire::Event| match event {
+        wire::Event::Outbound(operation) => Some(operation.id.clone()),
+        _ => None,
+    };
+    let waiting = |id: &String| {
+        pump.work.outbound.at_work(id).is_some() && !commit.outcomes.iter().any(|(done, _)| done == id)
+    };
+    batch.iter().filter_map(id).filter(waiting).collect()
+}
+
+async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<(), Error> {
+    if commit.is_empty() {
+        return Ok(());
+    }
+    let heard = !commit.inbound.is_empty();
+    let receipt = pump.parts.store.commit_step(commit).await?;
+    if heard {
+        announce(pump, &receipt);
+    }
+    Ok(())
+}
+
+fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
+    let events = &pump.parts.events;
+    let channel = &pump.setup.name;
+    for session in &receipt.opened {
+        events.publish(Kind::SessionCreated, json!({ "session_id": session.id, "channel": channel }));
+    }
+    for turn in &receipt.accepted {
+        events.publish(Kind::MessageReceived, json!({ "session_id": turn.session, "channel": channel }));
+    }
+    if receipt.duplicates > 0 {
+        debug!(count = receipt.duplicates, "messages that had come before were left out");
+    }
+    let now = pump.parts.clock.now();
+    pump.health.send_modify(|health| health.last_message_at = Some(now));
+}
+
+fn received(channel: &str, inbound: wire::Inbound) -> NewInbound {
+    let wire::Target { conversation, thread, .. } = inbound.target.clone();
+    let sent_at = i64::try_from(inbound.sent_at).unwrap_or_default();
+    NewInbound {
+        dedupe: inbound.dedupe,
+        conversation: Conversation { channel: channel.into(), conversation, thread },
+        user_id: inbound.sender.id,
+        user_name: inbound.sender.name,
+        text: inbound.text,
+        target: serde_json::to_value(inbound.target).unwrap_or_default(),
+        sent_at: Timestamp::from_millisecond(sent_at).unwrap_or(Timestamp::UNIX_EPOCH),
+        metadata: json!({}),
+    }
+}
+
+fn settle(entry: &OutboxEntry, outcome: wire::Outcome, drop_unknown: bool) -> OutboxOutcome {
+    match outcome {
+        wire::Outcome::Ok(platform_id) => OutboxOutcome::Sent { platform_id },
+        wire::Outcome::RetryAfter(ms) => {
+            retry(entry, Duration::from_millis(ms.into()), false, "the platform did not take it")
+        }
+        wire::Outcome::Unknown(reason) if drop_unknown || entry.maybe_duplicate => {
+            OutboxOutcome::Failed { reason: format!("outcome unknown: {reason}") }
+        }
+        wire::Outcome::Unknown(reason) => retry(entry, AFTER_UNKNOWN, true, &reason),
+        wire::Outcome::Unsupported => OutboxOutcome::Failed { reason: "the channel can't do this".into() },
+        wire::Outcome::Refused(reason) => OutboxOutcome::Failed { reason },
+    }
+}
+
+fn retry(entry: &OutboxEntry, after: Duration, maybe_duplicate: bool, reason: &str) -> OutboxOutcome {
+    if entry.attempt >= MAX_ATTEMPTS {
+        return OutboxOutcome::Failed { reason: format!("given up after {MAX_ATTEMPTS} attempts: {reason}") };
+    }
+    OutboxOutcome::Retry { after, maybe_duplicate }
+}
+
+fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
+    pump.work.outbound.finish(id, outcome, pump.parts.clock.now());
+    match outcome {
+        OutboxOutcome::Sent { .. } => {}
+        OutboxOutcome::Retry { after, maybe_duplicate } => {
+            debug!(id, ?after, maybe_duplicate, "an operation is tried again");
+            pump.work.timers.set(Alarm::Outbound(id.into()), *after);
+        }
+        OutboxOutcome::Failed { reason } => {
+            error!(id, reason, "an operation failed; it is kept among the dead letters");
+            let data = json!({ "channel": pump.setup.name, "operation": id, "reason": reason });
+            pump.parts.events.publish(Kind::ErrorOccurred, data);
+        }
+    }
+}
+
+/// What a command does outside, now that what it follows from is on disk.
+fn apply(pump: &mut Pump<'_>, command: wire::Command) {
+    match command {
+        wire::Command::Http(request) => pump.work.requests.start(request),
+        wire::Command::Cancel(token) => {
+            pump.work.requests.cancel(token);
+            pump.work.timers.cancel(&Alarm::Connector(token));
+        }
+        wire::Command::Timer((token, ms)) => {
+            pump.work.timers.set(Alarm::Connector(token), Duration::from_millis(ms.into()));
+        }
+        wire::Command::Status(status) => {
+            let (state, error) = match status {
+                wire::Status::Connecting => (State::Connecting, None),
+                wire::Status::Connected => (State::Connected, None),
+                wire::Status::Reconnecting(reason) => (State::Reconnecting, Some(reason)),
+                wire::Status::Failed(reason) => (State::Disconnected, Some(reason)),
+            };
+            pump.set_state(state, error);
+        }
+        wire::Command::Proof(proof) => {
+            let (now, good_for) = (pump.parts.clock.now(), Duration::from_millis(proof.good_for_ms.into()));
+            pump.health.send_modify(|health| health.prove(now, good_for, proof.latency_ms));
+        }
+        wire::Command::Log((level, message)) => log(level, &message),
+        wire::Command::WsConnect(connect) => pump.refuse_socket(connect.token),
+        // Without a socket or a webhook there is nothing that these could be about.
+        wire::Command::WsSend(_) | wire::Command::WsKeepalive(_) | wire::Command::WsClose(_) => {}
+        wire::Command::WebhookReply(_) => {}
+        // These are part of the commit.
+        wire::Command::Deliver(_) | wire::Command::Done(_) => {}
+    }
+}
+
+fn log(level: wire::LogLevel, message: &str) {
+    let message = message.escape_debug();
+    match level {
+        wire::LogLevel::Trace => trace!("{message}"),
+        wire::LogLevel::Debug => debug!("{message}"),
+        wire::LogLevel::Info => info!("{message}"),
+        wire::LogLevel::Warn => warn!("{message}"),
+        wire::LogLevel::Error => error!("{message}"),
+    }
+}

@@ -1,0 +1,84 @@
+//! Things a pump wants to be told later.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, JoinSet};
+
+use super::pump::Input;
+use crate::clock::Clock;
+
+/// What a timer is for; setting it again replaces it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Alarm {
+    /// The connector asked to be woken with this token.
+    Connector(u64),
+    /// This entry of the outbox may be tried again.
+    Outbound(String),
+    /// The agent is still at work in this conversation: say so again.
+    Typing(String),
+    /// The connector failed a while ago: let it take up what it left.
+    Resume,
+}
+
+/// Timers of one pump. Dropped with it.
+pub(super) struct Timers {
+    clock: Clock,
+    inputs: mpsc::Sender<Input>,
+    tasks: JoinSet<()>,
+    set: HashMap<Alarm, (u64, AbortHandle)>,
+    count: u64,
+}
+
+impl Timers {
+    pub(super) fn new(clock: Clock, inputs: mpsc::Sender<Input>) -> Self {
+        Self { clock, inputs, tasks: JoinSet::new(), set: HashMap::new(), count: 0 }
+    }
+
+    /// Sends [`Input::Alarm`] after `delay`, instead of when this alarm was set to before.
+    pub(super) fn set(&mut self, alarm: Alarm, delay: Duration) {
+        self.cancel(&alarm);
+        self.count += 1;
+        let (clock, inputs, count) = (self.clock.clone(), self.inputs.clone(), self.count);
+        let ringing = alarm.clone();
+        let task = self.tasks.spawn(async move {
+            clock.sleep(delay).await;
+            // The pump is gone: nobody is left to wake.
+            let _ = inputs.send(Input::Alarm(ringing, count)).await;
+        });
+        self.set.insert(alarm, (count, task));
+    }
+
+    /// Notes that an alarm rang. False: it had been cancelled or set anew on the way here.
+    pub(super) fn rang(&mut self, alarm: &Alarm, count: u64) -> bool {
+        while self.tasks.try_join_next().is_some() {}
+        let current = self.set.get(alarm).is_some_and(|(set, _)| *set == count);
+        if current {
+            self.set.remove(alarm);
+        }
+        current
+    }
+
+    /// An alarm that is cancelled does not ring.
+    pub(super) fn cancel(&mut self, alarm: &Alarm) {
+        if let Some((_, task)) = self.set.remove(alarm) {
+            task.abort();
+        }
+    }
+
+    /// The connector's own timers that have not rung yet.
+    pub(super) fn tokens(&self) -> Vec<u64> {
+        let token = |alarm: &Alarm| if let Alarm::Connector(token) = alarm { Some(*token) } else { None };
+        let mut tokens: Vec<u64> = self.set.keys().filter_map(token).collect();
+        tokens.sort_unstable();
+        tokens
+    }
+
+    /// None of them rings any more.
+    pub(super) fn clear(&mut self) {
+        self.set.clear();
+        self.tasks.abort_all();
+    }
+}

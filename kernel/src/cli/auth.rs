@@ -1,0 +1,92 @@
+//! `prx auth`
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::client::{Sent, path};
+use super::output::{Console, say, table};
+use super::place::Place;
+use crate::api::tokens;
+use crate::clock::Clock;
+use crate::http::mint;
+use crate::store::Store;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Make a token and print it, alone; it can't be shown again
+    Token {
+        /// What it is for
+        #[arg(long, default_value = "cli")]
+        name: String,
+        /// What it may do, such as sessions:read; may be repeated [default: admin]
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// How long it is good for, such as 30d [default: until it is revoked]
+        #[arg(long, value_name = "DURATION")]
+        expires: Option<String>,
+    },
+    /// List the tokens there are
+    List,
+    /// Make a token good no more
+    Revoke {
+        /// The token's id, from `prx auth list`
+        id: String,
+    },
+}
+
+pub(super) async fn run(console: &Console, place: &Place, command: Command) -> Result<(), Failure> {
+    let answer = if console.gateway.is_running().await {
+        ask(console, &command).await?
+    } else {
+        // Nobody else has the store open.
+        let store = Store::open(&place.data_dir, Clock::system())?;
+        let answer = act(&store, &command).await;
+        store.close().await;
+        answer?
+    };
+    match command {
+        Command::Token { .. } => {
+            console.show(&answer, |made| made["token"].as_str().unwrap_or_default().to_owned())
+        }
+        Command::List => console.show(&answer, |answer| {
+            table(
+                &answer["tokens"],
+                &["id", "name", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"],
+            )
+        }),
+        Command::Revoke { id } => say(&format!("revoked {id}")),
+    }
+}
+
+/// Has the running gateway do it.
+async fn ask(console: &Console, command: &Command) -> Result<Value, Failure> {
+    match command {
+        Command::Token { name, scopes, expires } => {
+            let wanted = json!({"name": name, "scopes": scopes, "expires_in": expires});
+            console.gateway.post("/api/v1/auth/tokens", wanted).await
+        }
+        Command::List => console.gateway.get("/api/v1/auth/tokens").await,
+        Command::Revoke { id } => {
+            console.gateway.send(Method::DELETE, &path(&["auth", "tokens", id]), Sent::Nothing).await
+        }
+    }
+}
+
+/// Does it where no gateway runs.
+async fn act(store: &Store, command: &Command) -> Result<Value, Failure> {
+    match command {
+        Command::Token { name, scopes, expires } => {
+            let new = tokens::wanted(Some(name.clone()), scopes, expires.as_deref())?;
+            Ok(json!(tokens::Made::from(mint(store, &Clock::system(), new).await?)))
+        }
+        Command::List => {
+            let tokens: Vec<_> = store.tokens()?.into_iter().map(tokens::Shown::from).collect();
+            Ok(json!({"tokens": tokens}))
+        }
+        Command::Revoke { id } => {
+            store.revoke_token(id).await?;
+            Ok(Value::Null)
+        }
+    }
+}

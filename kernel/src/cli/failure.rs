@@ -1,0 +1,87 @@
+//! Why a command did not do what it was asked, and with which exit code it ends.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use crate::config::Invalid;
+use crate::error::Error;
+use crate::http::{BadTable, BindError};
+use crate::kernel::StartError;
+use crate::store::OpenError;
+
+/// `EX_CONFIG`: the configuration can't be served.
+const CONFIG: u8 = 78;
+
+/// Ends the command.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The command line is wrong, or help was asked for.
+    Usage(clap::Error),
+    /// Anything else, told on standard error.
+    Told { message: String, code: u8 },
+}
+
+impl Failure {
+    pub(super) fn new(message: impl Display) -> Self {
+        Self::Told { message: message.to_string(), code: 1 }
+    }
+
+    /// Tells the user and gives the exit code.
+    pub(super) fn report(self) -> ExitCode {
+        match self {
+            Self::Usage(error) => {
+                // There is nowhere else to say that standard error is gone.
+                let _ = error.print();
+                ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+            }
+            Self::Told { message, code } => {
+                let _ = writeln!(io::stderr(), "prx: {message}");
+                ExitCode::from(code)
+            }
+        }
+    }
+}
+
+impl From<clap::Error> for Failure {
+    fn from(error: clap::Error) -> Self {
+        Self::Usage(error)
+    }
+}
+
+impl From<Invalid> for Failure {
+    fn from(invalid: Invalid) -> Self {
+        Self::Told { message: invalid.to_string(), code: CONFIG }
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Config(invalid) => invalid.into(),
+            StartError::Store(error) => error.into(),
+            StartError::Other(error) => error.into(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match std::error::Error::source(&error) {
+            Some(cause) => Self::new(format!("{error} ({cause})")),
+            None => Self::new(error),
+        }
+    }
+}
+
+macro_rules! told {
+    ($($error:ty),*) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self::new(error)
+            }
+        }
+    )*};
+}
+
+told!(io::Error, OpenError, BindError, BadTable);

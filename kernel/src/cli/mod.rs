@@ -1,0 +1,107 @@
+//! The command line: `serve` runs the gateway, everything else is a thin client of its API.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::Builder;
+
+use self::failure::Failure;
+use self::place::Place;
+
+mod auth;
+mod channel;
+mod chat;
+mod client;
+mod failure;
+mod output;
+mod place;
+mod plugin;
+mod serve;
+mod session;
+mod skill;
+mod status;
+mod tool;
+
+/// A self-hosted gateway for AI agents whose channels, skills, tools and model providers are WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "prx", version)]
+struct CommandLine {
+    #[command(flatten)]
+    place: place::Named,
+    /// Print the API's answer as it is
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway in the foreground
+    Serve(serve::Arguments),
+    /// Make, list and revoke tokens; works whether or not the gateway runs
+    #[command(subcommand)]
+    Auth(auth::Command),
+    /// Show how the gateway is
+    Status,
+    /// Talk to the agent
+    Chat(chat::Arguments),
+    /// Look after plugins
+    #[command(subcommand)]
+    Plugin(plugin::Command),
+    /// Look at sessions, and end them
+    #[command(subcommand)]
+    Session(session::Command),
+    /// Look at channels
+    #[command(subcommand)]
+    Channel(channel::Command),
+    /// Look at tools, and call them
+    #[command(subcommand)]
+    Tool(tool::Command),
+    /// Look at skills
+    #[command(subcommand)]
+    Skill(skill::Command),
+}
+
+/// Does what the command line says. Whatever goes wrong is told on standard error.
+pub fn main() -> ExitCode {
+    match run(std::env::args_os()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
+    let CommandLine { place, json, command } = CommandLine::try_parse_from(words)?;
+    let place = Place::find(place)?;
+    if let Command::Serve(arguments) = command {
+        return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(place, arguments));
+    }
+    let console = output::Console::new(&place, json);
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        match command {
+            Command::Serve(_) => Ok(()),
+            Command::Auth(command) => auth::run(&console, &place, command).await,
+            Command::Status => status::run(&console).await,
+            Command::Chat(arguments) => chat::run(&console, arguments).await,
+            Command::Plugin(command) => plugin::run(&console, command).await,
+            Command::Session(command) => session::run(&console, command).await,
+            Command::Channel(command) => channel::run(&console, command).await,
+            Command::Tool(command) => tool::run(&console, command).await,
+            Command::Skill(command) => skill::run(&console, command).await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+}

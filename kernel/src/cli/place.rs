@@ -1,0 +1,55 @@
+//! Where the configuration and the data are.
+
+use std::env;
+use std::path::PathBuf;
+
+use super::Failure;
+use crate::config::{self, Config};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Named {
+    /// The configuration [default: ~/.config/prx/prx.toml, or the defaults if there is none]
+    #[arg(long, global = true, env = "PRX_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where everything is kept [default: ~/.local/share/prx]
+    #[arg(long, global = true, env = "PRX_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// The configuration file and the data directory.
+#[derive(Debug)]
+pub(super) struct Place {
+    config: PathBuf,
+    /// The file was named, so it must be there.
+    config_named: bool,
+    /// The data directory.
+    pub(super) data_dir: PathBuf,
+}
+
+impl Place {
+    pub(super) fn find(Named { config, data_dir }: Named) -> Result<Self, Failure> {
+        let config_named = config.is_some();
+        let config = match config {
+            Some(file) => file,
+            None => base("XDG_CONFIG_HOME", ".config")?.join("prx.toml"),
+        };
+        let data_dir = match data_dir {
+            Some(directory) => directory,
+            None => base("XDG_DATA_HOME", ".local/share")?,
+        };
+        Ok(Self { config, config_named, data_dir })
+    }
+
+    /// Reads and checks the configuration.
+    pub(super) fn load(&self) -> Result<Config, Failure> {
+        Ok(config::load(&self.config, self.config_named)?)
+    }
+}
+
+/// `prx` in a base directory as XDG has them.
+fn base(variable: &str, under_home: &str) -> Result<PathBuf, Failure> {
+    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let found = set(variable).or_else(|| Some(set("HOME")?.join(under_home)));
+    let found = found.map(|base| base.join("prx"));
+    found.ok_or_else(|| Failure::new("HOME is not set; say where things are with --config and --data-dir"))
+}

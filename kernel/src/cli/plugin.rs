@@ -1,0 +1,95 @@
+//! `prx plugin`
+
+use std::fs;
+use std::path::PathBuf;
+
+use hyper::Method;
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::client::{Sent, path};
+use super::output::{Console, fields, say, table};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List the plugins there are
+    List,
+    /// Show one plugin
+    Show {
+        /// The plugin's name
+        name: String,
+    },
+    /// Put a component in place, under the name in its manifest
+    Install {
+        /// The component
+        file: PathBuf,
+    },
+    /// Load a plugin anew; the old code serves until the new has answered
+    Reload {
+        /// The plugin's name
+        name: String,
+    },
+    /// Take a plugin's capabilities away until it is enabled
+    Disable {
+        /// The plugin's name
+        name: String,
+    },
+    /// Bring a disabled plugin back
+    Enable {
+        /// The plugin's name
+        name: String,
+    },
+    /// Go back to the component that was replaced last
+    Rollback {
+        /// The plugin's name
+        name: String,
+    },
+    /// Remove a plugin; where it overrides a bundled one, that one is back
+    Remove {
+        /// The plugin's name
+        name: String,
+    },
+}
+
+pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List => {
+            let answer = console.gateway.get("/api/v1/plugins").await?;
+            console.show(&answer, |answer| {
+                table(
+                    &answer["plugins"],
+                    &["name", "version", "status", "capabilities", "memory_usage_bytes", "error"],
+                )
+            })
+        }
+        Command::Show { name } => {
+            console.show(&console.gateway.get(&path(&["plugins", &name])).await?, fields)
+        }
+        Command::Install { file } => {
+            let component = fs::read(&file)
+                .map_err(|error| Failure::new(format!("can't read {}: {error}", file.display())))?;
+            let sent = Sent::Component(component.into());
+            told(console, &console.gateway.send(Method::POST, "/api/v1/plugins", sent).await?)
+        }
+        Command::Reload { name } => act(console, &name, "reload").await,
+        Command::Disable { name } => act(console, &name, "disable").await,
+        Command::Enable { name } => act(console, &name, "enable").await,
+        Command::Rollback { name } => act(console, &name, "rollback").await,
+        Command::Remove { name } => {
+            console.gateway.send(Method::DELETE, &path(&["plugins", &name]), Sent::Nothing).await?;
+            say(&format!("removed {name}"))
+        }
+    }
+}
+
+async fn act(console: &Console, name: &str, action: &str) -> Result<(), Failure> {
+    told(console, &console.gateway.post(&path(&["plugins", name, action]), json!({})).await?)
+}
+
+/// How the plugin stands now.
+fn told(console: &Console, answer: &Value) -> Result<(), Failure> {
+    let word = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+    console.show(answer, |_| {
+        format!("{} {} {}", word("name"), word("version"), word("status")).replace("  ", " ")
+    })
+}

@@ -1,0 +1,98 @@
+//! `prx serve`
+
+use std::sync::Arc;
+
+use clap::ValueEnum;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::Failure;
+use super::output::say;
+use super::place::Place;
+use crate::api;
+use crate::http::{self, OwnerSocket};
+use crate::kernel::{Kernel, Options};
+use crate::logs::{Format, Logs};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Listen on this address instead of gateway.host
+    #[arg(long)]
+    host: Option<String>,
+    /// Listen on this port instead of gateway.port; 0 takes any free one
+    #[arg(long)]
+    port: Option<u16>,
+    /// Reload a plugin when its file changes
+    #[arg(long)]
+    watch: bool,
+    /// Load the bundled plugins only
+    #[arg(long)]
+    safe_mode: bool,
+    /// How log lines on standard error look
+    #[arg(long, value_enum, default_value_t = LogFormat::Human)]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Human,
+    /// A JSON object a line
+    Json,
+}
+
+impl From<LogFormat> for Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Human => Self::Human,
+            LogFormat::Json => Self::Json,
+        }
+    }
+}
+
+/// Runs the gateway until it is told to stop.
+pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failure> {
+    let mut config = place.load()?;
+    if let Some(host) = arguments.host {
+        config.gateway.host = host;
+    }
+    if let Some(port) = arguments.port {
+        config.gateway.port = port;
+    }
+    config.plugins.watch |= arguments.watch;
+    let retain = usize::try_from(config.logs.retain_entries).unwrap_or(usize::MAX);
+    let _logs = Logs::start(arguments.log_format.into(), &config.logs.level, retain).map_err(Failure::new)?;
+    let stop = Stop::listen()?;
+    let network = http::network(&config.gateway).await?;
+    let address = network.local_addr()?;
+    let options = Options { config, data_dir: place.data_dir.clone(), safe_mode: arguments.safe_mode };
+    let kernel = Arc::new(Kernel::start(options).await?);
+    let served = match OwnerSocket::bind(&place.data_dir) {
+        Ok(owner) => {
+            say(&format!("listening on http://{address}"))?;
+            api::serve(kernel.clone(), network, owner, stop.asked()).await.map_err(Failure::new)
+        }
+        Err(error) => Err(error.into()),
+    };
+    kernel.stop().await;
+    served
+}
+
+/// The signals by which a gateway is told to stop.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    }
+}

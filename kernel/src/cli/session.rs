@@ -1,0 +1,59 @@
+//! `prx session`
+
+use hyper::Method;
+
+use super::Failure;
+use super::client::{Sent, encoded, path};
+use super::output::{Console, fields, say, table};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// List sessions
+    List {
+        /// active, idle or terminated
+        #[arg(long, default_value = "active")]
+        status: String,
+        /// Those of one channel
+        #[arg(long)]
+        channel: Option<String>,
+        /// At most so many, up to 500
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+        /// Leave out so many at the beginning
+        #[arg(long, default_value_t = 0)]
+        offset: usize,
+    },
+    /// Show one session
+    Show {
+        /// The session's id
+        id: String,
+    },
+    /// End a session
+    End {
+        /// The session's id
+        id: String,
+    },
+}
+
+pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::List { status, channel, limit, offset } => {
+            let channel =
+                channel.map(|channel| format!("&channel={}", encoded(&channel))).unwrap_or_default();
+            let status = encoded(&status);
+            let query = format!("/api/v1/sessions?status={status}&limit={limit}&offset={offset}{channel}");
+            let answer = console.gateway.get(&query).await?;
+            console.show(&answer, |answer| {
+                let sessions = &answer["sessions"];
+                let listed =
+                    table(sessions, &["id", "channel", "user_id", "status", "created_at", "last_activity"]);
+                format!("{listed}\n{} in all", answer["total"])
+            })
+        }
+        Command::Show { id } => console.show(&console.gateway.get(&path(&["sessions", &id])).await?, fields),
+        Command::End { id } => {
+            console.gateway.send(Method::DELETE, &path(&["sessions", &id]), Sent::Nothing).await?;
+            say(&format!("ended {id}"))
+        }
+    }
+}

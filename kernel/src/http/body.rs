@@ -1,0 +1,240 @@
+//! The request body: bounded in size and time, and typed field by field.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, EXPECT};
+use serde_json::{Map, Value};
+
+use crate::clock::Clock;
+use crate::error::{Code, Error, Result};
+
+/// How long a body may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How much of a body that is too large is read and thrown away, so that its sender gets to read why.
+const DISCARD: u64 = 16 << 20;
+/// For how long.
+const DISCARD_FOR: Duration = Duration::from_secs(2);
+
+/// A request body that has not been read yet.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    content_type: Option<String>,
+    expects_continue: bool,
+    limit: u64,
+    clock: Clock,
+}
+
+impl Body {
+    pub(super) fn new(incoming: Incoming, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
+        let content_type = headers.get(CONTENT_TYPE).map(|value| {
+            let value = value.to_str().unwrap_or("?");
+            value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        });
+        Self { incoming, content_type, expects_continue: headers.contains_key(EXPECT), limit, clock }
+    }
+
+    /// The body as a JSON object, within `gateway.max_body_bytes`.
+    ///
+    /// # Errors
+    /// 415 for another content type, 413 for a larger body, 408 for one that takes too long, 400 for anything but
+    /// a JSON object.
+    pub async fn object(&mut self) -> Result<Fields> {
+        let is_json = |kind: &str| kind == "application/json" || kind.ends_with("+json");
+        if !self.content_type.as_deref().is_none_or(is_json) {
+            return Err(self.wrong_type("application/json"));
+        }
+        let bytes = self.read(self.limit).await?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(fields)) => Ok(Fields(fields)),
+            Ok(other) => {
+                Err(Error::bad_request(format!("The body must be a JSON object, not {}", kind(&other))))
+            }
+            Err(_) if bytes.is_empty() => {
+                Err(Error::bad_request("The body is empty; it must be a JSON object"))
+            }
+            Err(error) => Err(Error::bad_request(format!("The body is not JSON: {error}"))),
+        }
+    }
+
+    /// The body as bytes of one content type (or of none, or of `application/octet-stream`), within a limit of
+    /// its own.
+    ///
+    /// # Errors
+    /// As for [`Body::object`], but for the 400.
+    pub async fn bytes(&mut self, content_type: &str, limit: u64) -> Result<Bytes> {
+        let fits = |kind: &str| kind == content_type || kind == "application/octet-stream";
+        if !self.content_type.as_deref().is_none_or(fits) {
+            return Err(self.wrong_type(content_type));
+        }
+        self.read(limit).await
+    }
+
+    fn wrong_type(&self, wanted: &str) -> Error {
+        let given = self.content_type.as_deref().unwrap_or_default();
+        Error::new(Code::UnsupportedMediaType, format!("The body must be {wanted}, not {given}"))
+    }
+
+    async fn read(&mut self, limit: u64) -> Result<Bytes> {
+        let clock = self.clock.clone();
+        tokio::select! {
+            bytes = self.collect(limit) => bytes,
+            () = clock.sleep(DEADLINE) => Err(Error::new(
+                Code::RequestTimeout,
+                format!("The body did not arrive within {} seconds", DEADLINE.as_secs()),
+            )),
+        }
+    }
+
+    async fn collect(&mut self, limit: u64) -> Result<Bytes> {
+        let mut bytes = BytesMut::new();
+        let mut fits = self.incoming.size_hint().lower() <= limit;
+        while fits && let Some(frame) = self.incoming.frame().await {
+            let frame =
+                frame.map_err(|error| Error::bad_request("The body ended early").with_cause(error))?;
+            let data = frame.into_data().unwrap_or_default();
+            fits = (bytes.len() + data.len()) as u64 <= limit;
+            bytes.extend_from_slice(&data);
+        }
+        if fits {
+            return Ok(bytes.freeze());
+        }
+        self.discard().await;
+        Err(Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes")))
+    }
+
+    /// Closing on a client that is still sending would destroy the answer before it is read.
+    async fn discard(&mut self) {
+        if self.expects_continue {
+            return;
+        }
+        let clock = self.clock.clone();
+        let rest = async {
+            let mut read = 0;
+            while read < DISCARD
+                && let Some(Ok(frame)) = self.incoming.frame().await
+            {
+                read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+        };
+        tokio::select! {
+            () = rest => {}
+            () = clock.sleep(DISCARD_FOR) => {}
+        }
+    }
+}
+
+/// The fields of a JSON object in a request. One that nobody asks for is ignored; `null` is as good as absent.
+#[derive(Debug, Default)]
+pub struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// A text, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else or blank.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                Err(Error::bad_request(format!("`{name}` must not be empty")))
+            }
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong(name, "a string", &other)),
+        }
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is missing, something else or blank.
+    pub fn required_text(&mut self, name: &str) -> Result<String> {
+        let text = self.text(name)?;
+        text.ok_or_else(|| Error::bad_request(format!("`{name}` is missing; it must be a string")))
+    }
+
+    /// An object, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else.
+    pub fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(other) => Err(wrong(name, "an object", &other)),
+        }
+    }
+
+    /// A list of texts, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else.
+    pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let Value::Array(items) = value else { return Err(wrong(name, "a list of strings", &value)) };
+        let texts = items.into_iter().map(|item| match item {
+            Value::String(text) => Ok(text),
+            other => Err(wrong(name, "a list of strings", &other)),
+        });
+        texts.collect::<Result<_>>().map(Some)
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+}
+
+fn wrong(name: &str, accepted: &str, given: &Value) -> Error {
+    Error::bad_request(format!("`{name}` must be {accepted}, not {}", kind(given)))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        Fields(value.as_object().expect("an object").clone())
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_field() {
+        let mut fields = fields(json!({"channel": 5, "metadata": [], "scopes": ["a", 1], "content": " "}));
+        assert_eq!(fields.text("channel").unwrap_err().message(), "`channel` must be a string, not a number");
+        assert_eq!(
+            fields.object("metadata").unwrap_err().message(),
+            "`metadata` must be an object, not a list"
+        );
+        assert_eq!(
+            fields.texts("scopes").unwrap_err().message(),
+            "`scopes` must be a list of strings, not a number"
+        );
+        assert_eq!(fields.required_text("content").unwrap_err().message(), "`content` must not be empty");
+        assert_eq!(
+            fields.required_text("gone").unwrap_err().message(),
+            "`gone` is missing; it must be a string"
+        );
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let mut fields = fields(json!({"channel": null}));
+        assert_eq!(fields.text("channel").unwrap(), None);
+    }
+}

@@ -1,0 +1,256 @@
+//! The way of a request: where it may come from, which route it is for, who is calling, what comes back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use hyper::body::Incoming;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW, CONNECTION,
+    HeaderName, HeaderValue, TRANSFER_ENCODING, VARY,
+};
+use hyper::{HeaderMap, Method, Request, Response};
+use tracing::Instrument;
+use ulid::Ulid;
+
+use super::auth::{self, Tokens};
+use super::reply::Payload;
+use super::router::{Found, Params, Router};
+use super::{Access, Body, Caller, Query, Reply, Route, hosts};
+use crate::clock::{self, Clock};
+use crate::config;
+use crate::error::{Code, Error, Result};
+use crate::store::Store;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// A request on its way to a handler.
+#[derive(Debug)]
+pub struct Call {
+    /// Who is calling.
+    pub caller: Caller,
+    /// The parameters after the `?`.
+    pub query: Query,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body, not read yet.
+    pub body: Body,
+    params: Params,
+}
+
+impl Call {
+    /// A parameter of the path; empty if the route has none of that name.
+    pub fn param(&self, name: &str) -> &str {
+        let found = self.params.iter().find(|(given, _)| given == name);
+        found.map_or("", |(_, value)| value)
+    }
+}
+
+/// What the way of a request needs of the gateway.
+pub struct Parts {
+    /// Where the tokens are.
+    pub store: Store,
+    /// Whom `[gateway]` lets in, now.
+    pub config: config::Live,
+    /// What time it is.
+    pub clock: Clock,
+}
+
+/// Where a connection comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Peer {
+    /// The socket in the data directory, which only its owner can open.
+    Owner,
+    /// The network; with the address the connection came in on.
+    Network { local: SocketAddr },
+}
+
+/// Everything between a connection and the handlers, which are given the state.
+pub struct Front<S> {
+    state: Arc<S>,
+    router: Router<S>,
+    tokens: Tokens,
+    config: config::Live,
+    clock: Clock,
+}
+
+/// One request in the access log.
+struct Entry {
+    id: String,
+    method: Method,
+    route: &'static str,
+    started: Instant,
+}
+
+impl<S: Send + Sync + 'static> Front<S> {
+    /// A way from requests to the handlers of a route table.
+    pub fn new(state: Arc<S>, router: Router<S>, parts: Parts) -> Self {
+        let Parts { store, config, clock } = parts;
+        let tokens = Tokens::new(store, clock.clone());
+        Self { state, router, tokens, config, clock }
+    }
+
+    pub(super) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn config(&self) -> Arc<config::Config> {
+        self.config.current()
+    }
+
+    /// Writes down when which token was last used.
+    pub(super) async fn write_token_uses(&self) {
+        self.tokens.write_uses().await;
+    }
+
+    /// Answers one request, whatever happens on the way.
+    pub(super) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Payload> {
+        let mut entry = Entry {
+            id: self.request_id(),
+            method: request.method().clone(),
+            route: "-",
+            started: clock::stopwatch(),
+        };
+        let ambiguous_length = request.headers().contains_key(TRANSFER_ENCODING);
+        let admitted = match peer {
+            Peer::Owner => Ok(None),
+            Peer::Network { local } => hosts::check(local, &request, &self.config.current().gateway),
+        };
+        let reply = match admitted {
+            Err(error) => entry.failed(&error),
+            Ok(origin) => {
+                let reply = self.dispatch(&mut entry, peer, request, origin.is_some()).await;
+                let reply = reply.unwrap_or_else(|error| entry.failed(&error));
+                origin.into_iter().fold(reply, share_with)
+            }
+        };
+        // A request may carry both lengths, and a proxy may have believed the other one: what follows on this
+        // connection is not to be trusted.
+        let reply =
+            if ambiguous_length { reply.with(CONNECTION, HeaderValue::from_static("close")) } else { reply };
+        entry.finish(reply)
+    }
+
+    async fn dispatch(
+        &self,
+        entry: &mut Entry,
+        peer: Peer,
+        request: Request<Incoming>,
+        foreign: bool,
+    ) -> Result<Reply> {
+        let (route, params) = match self.router.find(request.method(), request.uri().path()) {
+            Found::Route(route, params) => (route, params),
+            Found::WrongMethod(allow) if foreign && asks_beforehand(&request) => {
+                return Ok(permission(&allow));
+            }
+            // What there is and what there isn't is nobody's business without a token.
+            Found::WrongMethod(allow) => {
+                self.known(peer, request.headers())?;
+                return Ok(wrong_method(entry, &allow));
+            }
+            Found::Nothing => {
+                self.known(peer, request.headers())?;
+                return Err(Error::new(Code::NotFound, "There is no such route"));
+            }
+        };
+        entry.route = route.path;
+        let caller = match route.access {
+            Access::Public => Caller::Anyone,
+            Access::Scope(_) => self.known(peer, request.headers())?,
+        };
+        // Rate limits are taken here: by caller, or by address where there is none, and `route.access.group()`.
+        if let Access::Scope(scope) = route.access {
+            caller.require(scope)?;
+        }
+        let query = Query::parse(request.uri().query())?;
+        let (head, body) = request.into_parts();
+        let limit = self.config.current().gateway.max_body_bytes;
+        let body = Body::new(body, &head.headers, limit, self.clock.clone());
+        self.run(entry, route, Call { caller, query, headers: head.headers, body, params }).await
+    }
+
+    fn known(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
+        match peer {
+            Peer::Owner => Ok(Caller::Owner),
+            Peer::Network { .. } => self.tokens.caller(headers),
+        }
+    }
+
+    /// Runs a handler to its end, also when the client hangs up meanwhile, so that nothing is left half done.
+    async fn run(&self, entry: &Entry, route: &Route<S>, call: Call) -> Result<Reply> {
+        let span = tracing::info_span!("request", request_id = entry.id);
+        let handler = (route.handler)(self.state.clone(), call).instrument(span);
+        tokio::spawn(handler).await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+    }
+
+    fn request_id(&self) -> String {
+        let random = auth::random().map_or(0, u128::from_ne_bytes);
+        format!("req_{}", Ulid::from_parts(self.clock.now_ms(), random).to_string().to_lowercase())
+    }
+}
+
+impl Entry {
+    /// The answer to a request that failed. The cause goes to the log, here and only here.
+    fn failed(&self, error: &Error) -> Reply {
+        if let Some(cause) = std::error::Error::source(error) {
+            let cause = chain(cause);
+            let code = error.code().as_str();
+            if error.code().status() >= 500 {
+                tracing::error!(request_id = self.id, route = self.route, code, cause, "{error}");
+            } else {
+                tracing::debug!(request_id = self.id, route = self.route, code, cause, "{error}");
+            }
+        }
+        Reply::error(error)
+    }
+
+    fn finish(self, reply: Reply) -> Response<Payload> {
+        let status = reply.0.status().as_u16();
+        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(method = %self.method, route = self.route, status, ms, request_id = self.id, "request");
+        // An id is made of letters and digits.
+        let id = HeaderValue::try_from(self.id).unwrap_or(HeaderValue::from_static("-"));
+        reply.with(X_REQUEST_ID, id).0
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+fn wrong_method(entry: &Entry, allow: &str) -> Reply {
+    let message = format!("{} is not a method of this route", entry.method);
+    let reply = entry.failed(&Error::new(Code::MethodNotAllowed, message));
+    HeaderValue::from_str(allow).into_iter().fold(reply, |reply, allow| reply.with(ALLOW, allow))
+}
+
+/// Whether a browser asks what a web page may do before the page does it.
+fn asks_beforehand<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+fn permission(allow: &str) -> Reply {
+    let headers = "authorization, content-type, idempotency-key, if-match, last-event-id";
+    let reply = Reply::no_content()
+        .with(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers))
+        .with(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    let methods = HeaderValue::from_str(allow).into_iter();
+    methods.fold(reply, |reply, methods| reply.with(ACCESS_CONTROL_ALLOW_METHODS, methods))
+}
+
+/// Lets a web page of that origin read the answer.
+fn share_with(reply: Reply, origin: HeaderValue) -> Reply {
+    let exposed =
+        "x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, retry-after, etag";
+    reply
+        .with(ACCESS_CONTROL_ALLOW_ORIGIN, origin)
+        .with(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed))
+        .with(VARY, HeaderValue::from_static("origin"))
+}

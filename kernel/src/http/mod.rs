@@ -1,0 +1,29 @@
+//! Bytes and headers: from an accepted connection to a handler and back. Knows no resource.
+
+pub use self::auth::{Caller, Minted, NewToken, mint};
+pub use self::body::{Body, Fields};
+pub use self::front::{Call, Front, Parts};
+pub use self::listen::{BindError, OwnerSocket, SOCKET, network};
+pub use self::query::Query;
+pub use self::reply::{Envelope, Reply};
+pub use self::router::{Access, BadTable, Group, Handler, Route, Router};
+pub use self::scope::Scope;
+pub use self::server::serve;
+
+mod auth;
+mod body;
+mod decode;
+pub mod duration;
+mod front;
+mod hosts;
+mod listen;
+mod query;
+mod reply;
+mod router;
+mod scope;
+mod server;
+pub mod sse;
+mod stall;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,44 @@
+//! Server-sent events.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http_body_util::StreamBody;
+use hyper::body::{Body, Frame};
+use serde_json::Value;
+
+use crate::clock::Clock;
+
+/// How long a stream may be silent before a comment shows that it is alive.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// One event of a stream.
+#[derive(Debug)]
+pub struct Event {
+    /// The event's type.
+    pub name: &'static str,
+    /// Its data, on one line.
+    pub data: Value,
+}
+
+impl Event {
+    fn frame(&self) -> Frame<Bytes> {
+        Frame::data(format!("event: {}\ndata: {}\n\n", self.name, self.data).into())
+    }
+}
+
+pub(super) fn body(
+    events: impl Stream<Item = Event> + Send + 'static,
+    clock: Clock,
+) -> impl Body<Data = Bytes, Error = Infallible> + Send {
+    let frames = stream::unfold((Box::pin(events), clock), |(mut events, clock)| async move {
+        let frame = tokio::select! {
+            event = events.next() => event?.frame(),
+            () = clock.sleep(SILENCE) => Frame::data(Bytes::from_static(b": still here\n\n")),
+        };
+        Some((Ok(frame), (events, clock)))
+    });
+    StreamBody::new(frames)
+}

@@ -1,0 +1,256 @@
+//! Looks at a component before anything is compiled: bounds, manifest, exports, imports. It walks the bytes
+//! once and holds on to nothing but names, so that garbage costs what reading it costs.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use wasmparser::{ComponentExternalKind, ComponentInstance, ComponentTypeRef, Parser, Payload};
+
+use super::manifest::{Manifest, ManifestError};
+
+/// Largest component, in bytes. A Python interpreter with its library takes 18 MB.
+pub const MAX_BYTES: usize = 64 << 20;
+/// Most functions in all modules of a component.
+const MAX_FUNCTIONS: u64 = 60_000;
+/// Largest function body, in bytes: compiling takes longer than in proportion.
+const MAX_BODY: usize = 1 << 20;
+/// How deep components and modules may lie in one another.
+const MAX_DEPTH: usize = 8;
+/// Most instances that instantiating the component makes. Nested components multiply.
+const MAX_INSTANCES: u64 = 1_000;
+/// Largest manifest, in bytes.
+const MAX_MANIFEST: usize = 64 << 10;
+
+const SECTION: &str = "prx:manifest";
+/// What a component gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Capability {
+    /// A connector.
+    Channel,
+    /// Tools.
+    Tool,
+    /// Skills.
+    Skill,
+    /// A model provider.
+    Provider,
+}
+
+/// What a component says of itself without being run.
+#[derive(Debug, Clone)]
+pub struct Inspected {
+    /// Its manifest.
+    pub manifest: Manifest,
+    /// What it exports of `prx:plugin`, in whatever version.
+    pub capabilities: BTreeSet<Capability>,
+    /// The interfaces it imports, with their versions.
+    pub imports: BTreeSet<String>,
+}
+
+/// Why a component cannot be a plugin.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InspectError {
+    /// The bytes are something else.
+    #[error("this is no WebAssembly component: it does not begin like one")]
+    NotWasm,
+    /// A module that has not been made into a component.
+    #[error("this is a core WebAssembly module, not a component: build it with --target wasm32-wasip2")]
+    CoreModule,
+    /// The bytes begin like a component and go wrong later.
+    #[error("this component is damaged or cut short: {0}")]
+    Malformed(String),
+    /// It goes beyond a bound.
+    #[error("this component has {found} {what}; the most is {most}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much of it there is, or how much was counted before giving up.
+        found: u64,
+        /// How much there may be.
+        most: u64,
+    },
+    /// It has no manifest, or no single one.
+    #[error(
+        "this component has {0} in a custom section `{SECTION}`: build it with prx_sdk::plugin! or `prx plugin build`"
+    )]
+    NoManifest(&'static str),
+    /// The manifest has a mistake.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// It imports a component, where only interfaces can be given.
+    #[error("imports {0}, a component, which this kernel does not serve")]
+    ImportsComponent(String),
+    /// It exports nothing that the kernel knows, or not what its manifest says.
+    #[error("{0}")]
+    Capabilities(String),
+}
+
+impl InspectError {
+    /// Whether the bytes are no component at all, as opposed to one that this kernel will not have.
+    pub fn is_garbage(&self) -> bool {
+        matches!(self, Self::NotWasm | Self::CoreModule | Self::Malformed(_) | Self::TooLarge { .. })
+    }
+}
+
+/// Looks at a component. Takes time and memory in proportion to its size; for large ones, call it where
+/// blocking is fine.
+///
+/// # Errors
+/// The first thing that keeps the component from being a plugin.
+pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
+    at_most("bytes", bytes.len() as u64, MAX_BYTES as u64)?;
+    if !bytes.starts_with(b"\0asm") {
+        return Err(InspectError::NotWasm);
+    }
+    if Parser::is_core_wasm(bytes) {
+        return Err(InspectError::CoreModule);
+    }
+    if !Parser::is_component(bytes) {
+        return Err(InspectError::Malformed("its header is of no known version".into()));
+    }
+    let mut walk = Walk::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        walk.step(payload.map_err(malformed)?)?;
+    }
+    walk.finish()
+}
+
+#[derive(Default)]
+struct Walk<'a> {
+    /// For each component that is being read, outermost first: how many instances it makes.
+    open: Vec<Level>,
+    functions: u64,
+    /// The most instances that any component read so far makes.
+    heaviest: u64,
+    manifest: Option<&'a [u8]>,
+    capabilities: BTreeSet<Capability>,
+    imports: BTreeSet<String>,
+}
+
+#[derive(Default)]
+struct Level {
+    instances: u64,
+}
+
+impl<'a> Walk<'a> {
+    fn step(&mut self, payload: Payload<'a>) -> Result<(), InspectError> {
+        match payload {
+            Payload::Version { .. } => {
+                self.open.push(Level::default());
+                at_most("levels of nesting", self.open.len() as u64, MAX_DEPTH as u64)?;
+            }
+            Payload::End(_) => {
+                let closed = self.open.pop().unwrap_or_default();
+                self.heaviest = self.heaviest.max(closed.instances);
+            }
+            Payload::CodeSectionStart { count, .. } => {
+                self.functions += u64::from(count);
+                at_most("functions", self.functions, MAX_FUNCTIONS)?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                at_most("bytes in one function", body.as_bytes().len() as u64, MAX_BODY as u64)?;
+            }
+            Payload::InstanceSection(section) => self.instances(u64::from(section.count()), 1)?,
+            Payload::ComponentInstanceSection(section) => {
+                for instance in section {
+                    if let ComponentInstance::Instantiate { .. } = instance.map_err(malformed)? {
+                        self.instances(1, 1 + self.heaviest)?;
+                    }
+                }
+            }
+            Payload::ComponentImportSection(section) => {
+                for import in section {
+                    let import = import.map_err(malformed)?;
+                    self.import(import.name.name, import.ty)?;
+                }
+            }
+            Payload::ComponentExportSection(section) if self.open.len() == 1 => {
+                for export in section {
+                    let export = export.map_err(malformed)?;
+                    self.export(export.name.name, export.kind)?;
+                }
+            }
+            Payload::CustomSection(section) if section.name() == SECTION => self.manifest(section.data())?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Counts what the component being read makes. It cannot be more than `each` for any of them, as whatever
+    /// it instantiates has been read before.
+    fn instances(&mut self, count: u64, each: u64) -> Result<(), InspectError> {
+        let Some(level) = self.open.last_mut() else { return Ok(()) };
+        level.instances = level.instances.saturating_add(count.saturating_mul(each));
+        at_most("instances", level.instances, MAX_INSTANCES)
+    }
+
+    fn manifest(&mut self, data: &'a [u8]) -> Result<(), InspectError> {
+        at_most("bytes of manifest", data.len() as u64, MAX_MANIFEST as u64)?;
+        match self.manifest {
+            Some(other) if other != data => Err(InspectError::NoManifest("more than one manifest")),
+            _ => {
+                self.manifest = Some(data);
+                Ok(())
+            }
+        }
+    }
+
+    fn import(&mut self, name: &str, kind: ComponentTypeRef) -> Result<(), InspectError> {
+        if self.open.len() == 1 {
+            self.imports.insert(name.to_owned());
+        }
+        // With a component as a parameter nobody could say beforehand how many instances there will be.
+        match kind {
+            ComponentTypeRef::Component(_) => Err(InspectError::ImportsComponent(name.to_owned())),
+            _ => Ok(()),
+        }
+    }
+
+    fn export(&mut self, name: &str, kind: ComponentExternalKind) -> Result<(), InspectError> {
+        let interface = name.split_once('@').map_or(name, |(interface, _)| interface);
+        let Some(interface) = interface.strip_prefix("prx:plugin/") else { return Ok(()) };
+        let capability = match interface {
+            "connector" => Capability::Channel,
+            "tool" => Capability::Tool,
+            "skill" => Capability::Skill,
+            "provider" => Capability::Provider,
+            _ => {
+                let message = format!("exports {name}, which this kernel does not know how to use");
+                return Err(InspectError::Capabilities(message));
+            }
+        };
+        if kind == ComponentExternalKind::Instance {
+            self.capabilities.insert(capability);
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Inspected, InspectError> {
+        let manifest = self.manifest.ok_or(InspectError::NoManifest("no manifest"))?;
+        let manifest = std::str::from_utf8(manifest)
+            .map_err(|error| InspectError::Malformed(format!("its manifest is not UTF-8: {error}")))?;
+        let manifest = Manifest::parse(manifest)?;
+        let wrong = |message: &str| Err(InspectError::Capabilities(message.to_owned()));
+        if self.capabilities.is_empty() {
+            return wrong("exports none of connector, tool, skill and provider of prx:plugin");
+        }
+        if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
+            return wrong("its manifest has [channel], but it exports no connector");
+        }
+        if !manifest.schedule.is_empty() {
+            return wrong("its manifest has [[schedule]], but it exports no job");
+        }
+        Ok(Inspected { manifest, capabilities: self.capabilities, imports: self.imports })
+    }
+}
+
+fn at_most(what: &'static str, found: u64, most: u64) -> Result<(), InspectError> {
+    if found > most { Err(InspectError::TooLarge { what, found, most }) } else { Ok(()) }
+}
+
+fn malformed(error: wasmparser::BinaryReaderError) -> InspectError {
+    InspectError::Malformed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+//! What the operator configured for a plugin, held against the keys that its manifest declares.
+
+use std::{env, fs};
+
+use serde_json::{Map, Value};
+
+use super::{Extends, Key, Manifest};
+use crate::config::keys::nearest;
+use crate::config::{Secret, Settings};
+use crate::egress::{Origin, Secrets};
+
+/// Longest secret, in bytes.
+const MAX_SECRET: u64 = 64 << 10;
+
+/// A plugin's configuration, checked: what it may see, apart from what it may only name.
+#[derive(Debug, Clone, Default)]
+pub struct PluginConfig {
+    /// A JSON object with every default filled in, without the secrets.
+    pub json: String,
+    /// The values of its secret keys.
+    pub secrets: Secrets,
+    /// Origins of the URLs that the operator wrote under keys with `extends = "http"`.
+    pub origins: Vec<Origin>,
+}
+
+impl Manifest {
+    /// Holds the operator's settings against the declared keys, fills in defaults and resolves secrets, which
+    /// are written literally, as `env:NAME` or as `file:PATH`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each naming its key and what to do about it.
+    pub fn check_config(&self, settings: &Settings) -> Result<PluginConfig, Vec<String>> {
+        let mut problems: Vec<String> = settings
+            .keys()
+            .filter(|name| !self.config.contains_key(*name))
+            .map(|name| self.unknown_key(name))
+            .collect();
+        let (mut shown, mut secrets, mut origins) = (Map::new(), Vec::new(), Vec::new());
+        for (name, key) in self.keys() {
+            match check(key, settings.get(name)) {
+                Ok(None) => {}
+                Ok(Some(Checked::Shown(value))) => {
+                    shown.insert(name.to_owned(), value);
+                }
+                Ok(Some(Checked::Origin(url, origin))) => {
+                    shown.insert(name.to_owned(), url);
+                    origins.extend(origin);
+                }
+                Ok(Some(Checked::Secret(secret))) => secrets.push((name.to_owned(), secret)),
+                Err(problem) => problems.push(format!("{name}: {problem}")),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let secrets = secrets.into_iter().collect();
+        Ok(PluginConfig { json: Value::Object(shown).to_string(), secrets, origins })
+    }
+
+    fn unknown_key(&self, name: &str) -> String {
+        let known: Vec<&str> = self.keys().map(|(known, _)| known).collect();
+        match nearest(name, known.iter().copied()) {
+            Some(near) => format!("{name}: is no key there is; did you mean \"{near}\"?"),
+            None if known.is_empty() => {
+                format!("{name}: is no key there is; {} takes no configuration", self.plugin.name)
+            }
+            None => format!("{name}: is no key there is; there are: {}", known.join(", ")),
+        }
+    }
+}
+
+enum Checked {
+    Shown(Value),
+    Origin(Value, Option<Origin>),
+    Secret(Secret),
+}
+
+fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
+    let Some(value) = value else {
+        if key.required {
+            let about =
+                if key.description.is_empty() { String::new() } else { format!(" ({})", key.description) };
+            return Err(format!("required, and not set{about}"));
+        }
+        return Ok(key.default.clone().map(Checked::Shown));
+    };
+    key.r#type.check(value).map_err(|wanted| format!("must be {wanted}"))?;
+    match (value.as_str(), key.extends) {
+        (Some(""), _) if key.required => Err("required, and empty".into()),
+        (Some(text), _) if key.secret => resolve(text).map(|secret| Some(Checked::Secret(secret))),
+        (Some(""), Some(Extends::Http)) => Ok(Some(Checked::Origin(value.clone(), None))),
+        (Some(url), Some(Extends::Http)) => {
+            let origin = Origin::of_url(url).map_err(|error| error.to_string())?;
+            Ok(Some(Checked::Origin(value.clone(), Some(origin))))
+        }
+        _ => Ok(Some(Checked::Shown(value.clone()))),
+    }
+}
+
+/// The secret that a setting stands for. Problems never repeat the setting but for the name it refers to.
+fn resolve(text: &str) -> Result<Secret, String> {
+    let secret = if let Some(name) = text.strip_prefix("env:") {
+        env::var(name).map_err(|_| format!("the environment variable {name} is not set"))?
+    } else if let Some(path) = text.strip_prefix("file:") {
+        read(path)?
+    } else {
+        text.to_owned()
+    };
+    if secret.is_empty() {
+        return Err("the secret is empty".into());
+    }
+    Ok(Secret::new(secret))
+}
+
+/// A secret in a file, without the line break that editors put at the end.
+fn read(path: &str) -> Result<String, String> {
+    let about = fs::metadata(path).map_err(|error| format!("{path}: {error}"))?;
+    if !about.is_file() || about.len() > MAX_SECRET {
+        return Err(format!("{path} is not a file of at most {MAX_SECRET} bytes"));
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}

@@ -1,0 +1,43 @@
+//! What a provider is shown: who it is, what was said before, and which tools it may call.
+
+use crate::error::Result;
+use crate::plugin::bindings::provider as wire;
+use crate::store::{Message, NewMessage, Role, Store, ToolCall, Turn};
+use crate::tool::ToolSummary;
+
+/// Everything earlier in the session, up to and with the message that began this turn.
+pub(super) fn history(store: &Store, turn: &Turn, limit: u32) -> Result<Vec<Message>> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut messages = store.messages(&turn.session, limit.max(1), Some(&turn.message.id))?.items;
+    let whole = messages.iter().position(|message| message.role == Role::User).unwrap_or(messages.len());
+    // What is left of a turn whose question fell out of the window makes no sense to a provider.
+    messages.drain(..whole);
+    if limit == 0 {
+        messages.clear();
+    }
+    messages.push(turn.message.clone());
+    Ok(messages)
+}
+
+/// A stored message as providers take it.
+pub(super) fn message(message: NewMessage) -> wire::Message {
+    let text = message.content;
+    match message.role {
+        Role::User => wire::Message::User(wire::UserMessage { text, attachments: Vec::new() }),
+        Role::Assistant => {
+            let call = |ToolCall { id, name, arguments }| wire::ToolCall { id, name, arguments };
+            let tool_calls = message.tool_calls.into_iter().map(call).collect();
+            wire::Message::Assistant(wire::AssistantMessage { text, tool_calls })
+        }
+        Role::Tool => {
+            let id = message.tool_call_id.unwrap_or_default();
+            wire::Message::ToolResult(wire::ToolResult { id, text, is_error: message.is_error })
+        }
+    }
+}
+
+/// A tool as providers are told of it.
+pub(super) fn spec(tool: ToolSummary) -> wire::ToolSpec {
+    let ToolSummary { name, description, parameters, .. } = tool;
+    wire::ToolSpec { name, description, parameters: parameters.to_string() }
+}

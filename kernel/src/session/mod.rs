@@ -1,0 +1,232 @@
+//! Sessions at work: one turn at a time in each, in order, many sessions side by side. A turn is on disk before
+//! it begins and until its reply is, so whatever cuts it off, it is taken up again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info, info_span};
+
+use self::stream::Listeners;
+pub use self::stream::{TurnEvent, TurnStream};
+use self::turn::{Cut, run};
+use crate::clock::Clock;
+use crate::config::Live;
+use crate::error::{Code, Error, Result};
+use crate::events::{Events, Kind};
+use crate::plugin::Plugins;
+use crate::store::{Session, SessionStatus, Store, Turn};
+use crate::tool::Tools;
+
+mod context;
+mod reply;
+mod skills;
+mod stream;
+mod turn;
+
+/// Turns that run at the same time.
+const AT_ONCE: usize = 64;
+
+/// What turns work with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The time.
+    pub clock: Clock,
+    /// The configuration in force.
+    pub config: Live,
+    /// The bus.
+    pub events: Events,
+    /// The disk.
+    pub store: Store,
+    /// Skills and providers.
+    pub plugins: Plugins,
+    /// Tools.
+    pub tools: Tools,
+}
+
+/// A cheap-clone handle to the turn loop.
+#[derive(Clone)]
+pub struct Turns {
+    parts: Parts,
+    listeners: Listeners,
+    /// Sessions with a worker. True: something came in meanwhile, so it has to look again.
+    busy: Arc<Mutex<HashMap<String, bool>>>,
+    room: Arc<Semaphore>,
+    workers: TaskTracker,
+    closing: Arc<Notify>,
+}
+
+impl Turns {
+    /// Starts the loop: from here on every turn in the store is run, those an earlier process left first.
+    pub fn start(parts: Parts) -> Self {
+        let turns = Self {
+            parts,
+            listeners: Listeners::default(),
+            busy: Arc::default(),
+            room: Arc::new(Semaphore::new(AT_ONCE)),
+            workers: TaskTracker::new(),
+            closing: Arc::default(),
+        };
+        tokio::spawn(turns.clone().dispatch());
+        tokio::spawn(turns.clone().sweep());
+        turns
+    }
+
+    /// Adds a message to a session, and returns what its turn says, as it is said.
+    ///
+    /// # Errors
+    /// There is no such session, or it is terminated.
+    pub async fn submit(&self, session: &str, content: String) -> Result<TurnStream> {
+        let message = self.parts.store.new_message_id();
+        let stream = self.listeners.listen(&message);
+        let turn = self.parts.store.accept_message(session, message, content).await?;
+        self.parts.events.publish(Kind::MessageReceived, json!({ "session_id": turn.session }));
+        Ok(stream)
+    }
+
+    /// Takes no new turns, waits for those at work as long as `patience` lasts, and leaves the rest to the next
+    /// process.
+    pub async fn stop(&self, patience: Duration) {
+        self.closing.notify_waiters();
+        self.room.close();
+        self.workers.close();
+        tokio::select! {
+            () = self.workers.wait() => {}
+            () = self.parts.clock.sleep(patience) => info!("turns are cut off; the next start takes them up again"),
+        }
+        self.listeners.close();
+    }
+
+    async fn dispatch(self) {
+        let ready = self.parts.store.turns_ready();
+        loop {
+            let session = ready.next().await;
+            let Ok(permit) = self.room.clone().acquire_owned().await else { return };
+            if !self.take(&session) {
+                continue;
+            }
+            let turns = self.clone();
+            let span = info_span!("turn", session_id = session);
+            let work = async move {
+                turns.work(&session).await;
+                drop(permit);
+            };
+            self.workers.spawn(work.instrument(span));
+        }
+    }
+
+    /// Makes the caller this session's worker, or tells the one there is to look again.
+    fn take(&self, session: &str) -> bool {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        match busy.get_mut(session) {
+            Some(again) => {
+                *again = true;
+                false
+            }
+            None => {
+                busy.insert(session.into(), false);
+                true
+            }
+        }
+    }
+
+    /// Ends this session's worker, unless something came in meanwhile.
+    fn release(&self, session: &str) -> bool {
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy.get(session) == Some(&true) {
+            busy.insert(session.into(), false);
+            return false;
+        }
+        busy.remove(session);
+        true
+    }
+
+    /// Runs a session's turns, one after the other, until none waits.
+    async fn work(&self, session: &str) {
+        while !self.room.is_closed() {
+            match self.parts.store.claim_turn(session).await {
+                Ok(Some(turn)) => self.run(turn).await,
+                Ok(None) => {
+                    if self.release(session) {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    error!(%error, "turns can't be read from the store");
+                    self.release(session);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Runs one turn to its end, or puts it back for another attempt.
+    async fn run(&self, turn: Turn) {
+        let said = self.listeners.said(&turn.message.id);
+        let activity = reply::activity(&turn);
+        if let Some(activity) = &activity {
+            self.parts.events.report_activity(activity.clone());
+        }
+        let ended = run(&self.parts, &turn, &said).await;
+        if let Some(mut activity) = activity {
+            activity.busy = false;
+            self.parts.events.report_activity(activity);
+        }
+        match ended {
+            Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
+            Err(cut) => self.cut(&turn, cut).await,
+        }
+    }
+
+    /// A turn that could not end: tried again after a pause, or put aside with its reason.
+    async fn cut(&self, turn: &Turn, cut: Cut) {
+        let last = turn.attempts >= MAX_ATTEMPTS;
+        if cut.again && !last {
+            info!(error = %cut.error, attempt = turn.attempts, "the turn is tried again");
+            let pause = Duration::from_millis(250 << turn.attempts.min(6));
+            self.parts.clock.sleep(pause).await;
+            return;
+        }
+        error!(error = %cut.error, cause = ?std::error::Error::source(&cut.error), "the turn is put aside");
+        let told = reply::apology(turn, &cut.error);
+        match self.parts.store.park_turn(&turn.id(), cut.error.message().into(), told).await {
+            Ok(()) => self.listeners.done(&turn.message.id, Err(cut.error)),
+            Err(error) => self.listeners.done(&turn.message.id, Err(error)),
+        }
+    }
+
+    /// Lets sessions become idle, and idle ones end.
+    async fn sweep(self) {
+        loop {
+            let agent = self.parts.config.current().agent.clone();
+            let idle = Duration::from_secs(agent.session_idle_secs);
+            let timeout = Duration::from_secs(agent.session_timeout_secs);
+            let pause = (idle.min(timeout) / 4).clamp(Duration::from_millis(250), Duration::from_secs(15));
+            tokio::select! {
+                () = self.parts.clock.sleep(pause) => {}
+                () = self.closing.notified() => return,
+            }
+            match self.parts.store.sweep_sessions(idle, timeout).await {
+                Ok(changed) => changed.iter().for_each(|session| self.tell_ended(session)),
+                Err(error) => error!(%error, "sessions can't be swept"),
+            }
+        }
+    }
+
+    fn tell_ended(&self, session: &Session) {
+        if session.status == SessionStatus::Terminated {
+            self.parts.events.publish(Kind::SessionTerminated, json!({ "session_id": session.id }));
+        }
+    }
+}
+
+/// Attempts a turn gets before it is put aside.
+const MAX_ATTEMPTS: u32 = 5;
+
+/// A turn whose session ended under it.
+fn session_gone(session: &str) -> Error {
+    Error::new(Code::Conflict, format!("Session {session} was terminated before the reply was there"))
+}

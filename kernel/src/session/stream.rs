@@ -1,0 +1,145 @@
+//! What a turn says while it runs, for whoever listens. A listener that is slow gets fewer, larger pieces.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::error::{Code, Error, Result};
+use crate::store::Message;
+
+/// Events that wait for a slow listener.
+const WAITING: usize = 64;
+
+/// One thing that a turn said.
+#[derive(Debug)]
+pub enum TurnEvent {
+    /// The next piece of the reply.
+    Token(String),
+    /// A tool is about to be called.
+    ToolCall {
+        /// The call's id, the same in its result.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// What it is called with.
+        arguments: Value,
+    },
+    /// A tool answered.
+    ToolResult {
+        /// The id of its call.
+        id: String,
+        /// What it said.
+        content: String,
+        /// It could not do it.
+        is_error: bool,
+    },
+    /// The reply is in the store. Nothing follows.
+    Done(Message),
+    /// There will be no reply. Nothing follows.
+    Error(Error),
+}
+
+/// The listening end of one turn.
+#[derive(Debug)]
+pub struct TurnStream {
+    message: String,
+    events: mpsc::Receiver<TurnEvent>,
+    listeners: Listeners,
+}
+
+impl TurnStream {
+    /// The next thing that is said; none after `Done` or `Error`.
+    pub async fn next(&mut self) -> Option<TurnEvent> {
+        self.events.recv().await
+    }
+
+    /// Waits for the reply.
+    ///
+    /// # Errors
+    /// The turn was put aside, its session ended, or the gateway is stopping; the message is kept in each case.
+    pub async fn reply(mut self) -> Result<Message> {
+        while let Some(event) = self.next().await {
+            match event {
+                TurnEvent::Done(message) => return Ok(message),
+                TurnEvent::Error(error) => return Err(error),
+                TurnEvent::Token(_) | TurnEvent::ToolCall { .. } | TurnEvent::ToolResult { .. } => {}
+            }
+        }
+        let message = "The gateway is stopping; the message is kept and answered after the next start";
+        Err(Error::new(Code::Unavailable, message))
+    }
+}
+
+impl Drop for TurnStream {
+    fn drop(&mut self) {
+        self.listeners.lock().remove(&self.message);
+    }
+}
+
+/// Who listens to which turn, by the id of the message that began it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listeners(Arc<Mutex<HashMap<String, mpsc::Sender<TurnEvent>>>>);
+
+impl Listeners {
+    /// Begins to listen to a turn that is about to be queued.
+    pub(super) fn listen(&self, message: &str) -> TurnStream {
+        // One more place than a speaker uses, so that the last word always has one.
+        let (sender, events) = mpsc::channel(WAITING + 1);
+        self.lock().insert(message.into(), sender);
+        TurnStream { message: message.into(), events, listeners: self.clone() }
+    }
+
+    /// The speaking end for a turn, whether anyone listens or not.
+    pub(super) fn said(&self, message: &str) -> Said {
+        Said { listener: self.lock().get(message).cloned(), held_back: Mutex::default() }
+    }
+
+    /// Says the last word of a turn.
+    pub(super) fn done(&self, message: &str, ended: Result<Message>) {
+        if let Some(listener) = self.lock().remove(message) {
+            let last = ended.map_or_else(TurnEvent::Error, TurnEvent::Done);
+            // It fails only when the listener went away.
+            let _ = listener.try_send(last);
+        }
+    }
+
+    /// Nothing more will be said to anyone.
+    pub(super) fn close(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<TurnEvent>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The speaking end of one turn. Never waits: what a slow listener has no room for is said with the next piece,
+/// and the whole reply comes with `Done` in any case.
+pub(super) struct Said {
+    listener: Option<mpsc::Sender<TurnEvent>>,
+    held_back: Mutex<String>,
+}
+
+impl Said {
+    /// Says the next piece of the reply. False: nobody listens.
+    pub(super) fn token(&self, text: &str) -> bool {
+        let Some(listener) = &self.listener else { return false };
+        let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        held_back.push_str(text);
+        if listener.capacity() > 1 {
+            let _ = listener.try_send(TurnEvent::Token(std::mem::take(&mut held_back)));
+        }
+        !listener.is_closed()
+    }
+
+    /// Says something else than a piece of the reply.
+    pub(super) fn event(&self, event: TurnEvent) {
+        if let Some(listener) = &self.listener
+            && listener.capacity() > 1
+        {
+            let _ = listener.try_send(event);
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The store as its users see it, on a real file.
+
+use std::fs;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::*;
+
+mod channels;
+mod files;
+mod model;
+mod outbox;
+mod records;
+mod sessions;
+mod turns;
+
+/// A data directory and the time in it.
+struct Home {
+    dir: TempDir,
+    clock: Clock,
+}
+
+impl Home {
+    fn new() -> Self {
+        let start = "2026-03-21T10:00:00Z".parse::<Timestamp>().unwrap();
+        Self { dir: tempfile::tempdir().unwrap(), clock: Clock::manual(start) }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn open(&self) -> Store {
+        Store::open(self.path(), self.clock.clone()).unwrap()
+    }
+
+    async fn reopen(&self, store: Store) -> Store {
+        store.close().await;
+        self.open()
+    }
+
+    /// What `kill -9` leaves behind: the file as it is, never closed.
+    fn crash(&self) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::copy(self.path().join("prx.redb"), dir.path().join("prx.redb")).unwrap();
+        Self { dir, clock: self.clock.clone() }
+    }
+}
+
+fn new_session(channel: &str) -> NewSession {
+    let metadata = json!({"source": "web-app"});
+    NewSession { channel: channel.into(), user_id: "user_123".into(), metadata, conversation: None }
+}
+
+fn conversation(name: &str) -> Conversation {
+    Conversation { channel: "chat".into(), conversation: name.into(), thread: None }
+}
+
+fn inbound(conversation: &Conversation, dedupe: &str) -> NewInbound {
+    NewInbound {
+        dedupe: dedupe.into(),
+        conversation: conversation.clone(),
+        user_id: "7".into(),
+        user_name: "Ann".into(),
+        text: format!("text of {dedupe}"),
+        target: json!({"chat": conversation.conversation}),
+        sent_at: Timestamp::UNIX_EPOCH,
+        metadata: Value::Null,
+    }
+}
+
+fn step(inbound: Vec<NewInbound>) -> StepCommit {
+    StepCommit {
+        channel: "chat".into(),
+        state: None,
+        inbound,
+        outcomes: Vec::new(),
+        dispatched: Vec::new(),
+        max_turns: 50,
+    }
+}
+
+fn outbound(conversation: &Conversation, text: &str) -> NewOutbound {
+    NewOutbound { conversation: conversation.clone(), target: json!({}), operation: json!({"send": text}) }
+}
+
+fn done(turn: &Turn, replies: &[&str]) -> TurnDone {
+    let replies = replies.iter();
+    TurnDone {
+        id: turn.id(),
+        messages: replies.map(|reply| NewMessage::assistant(*reply)).collect(),
+        usage: Usage { input: 10, output: 4 },
+        outbound: Vec::new(),
+        end_session: false,
+    }
+}

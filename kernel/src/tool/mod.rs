@@ -1,0 +1,121 @@
+//! Every tool there is, in one list, and one way to call it.
+
+use jiff::SignedDuration;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tracing::info;
+
+use crate::clock::stopwatch;
+use crate::error::{Error, Result};
+use crate::events::{Events, Kind};
+use crate::plugin::bindings::tool as wire;
+use crate::plugin::{CallError, Plugins};
+
+/// A tool as models and people are shown it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ToolSummary {
+    /// The name it is called by.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+    /// It changes nothing outside.
+    pub read_only: bool,
+    /// Where it comes from: `plugin:<name>`.
+    pub source: String,
+}
+
+/// On whose behalf a tool is called.
+#[derive(Debug, Clone, Default)]
+pub struct CallContext {
+    /// The session, where there is one.
+    pub session: Option<String>,
+    /// The call's own id, where the provider gave one.
+    pub call: String,
+    /// The user the session belongs to.
+    pub user: Option<String>,
+}
+
+/// What a tool said.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ToolResult {
+    /// Its answer, or what went wrong.
+    pub content: String,
+    /// The answer as JSON, where it has structure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub structured: Option<Value>,
+    /// The tool could not do it; `content` says why.
+    pub is_error: bool,
+}
+
+impl ToolResult {
+    /// A result that says why there is none.
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self { content: reason.into(), structured: None, is_error: true }
+    }
+}
+
+/// A cheap-clone handle to all tools.
+#[derive(Clone)]
+pub struct Tools {
+    plugins: Plugins,
+    events: Events,
+}
+
+impl Tools {
+    /// Tools of these plugins; each call is told to `events`.
+    pub fn new(plugins: Plugins, events: Events) -> Self {
+        Self { plugins, events }
+    }
+
+    /// Every tool that can be called now, by name.
+    pub fn list(&self) -> Vec<ToolSummary> {
+        let mut tools: Vec<ToolSummary> = self.plugins.tools().into_iter().map(summary).collect();
+        tools.sort_by(|a, b| a.name.cmp(&b.name));
+        tools
+    }
+
+    /// Calls a tool with a JSON object that fits its parameters.
+    ///
+    /// # Errors
+    /// There is no such tool, or the arguments are no object. That the tool itself failed is an answer, with
+    /// `is_error` set.
+    pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+        if !arguments.is_object() {
+            return Err(Error::bad_request("arguments takes a JSON object that fits the tool's parameters"));
+        }
+        let started = stopwatch();
+        let session = context.session.clone();
+        let context = wire::CallContext { session: context.session, call: context.call, user: context.user };
+        let called = self.plugins.call_tool(name, &arguments.to_string(), &context).await;
+        let result = match called {
+            Ok(output) => ToolResult {
+                content: output.text,
+                structured: output.structured.and_then(|json| serde_json::from_str(&json).ok()),
+                is_error: false,
+            },
+            Err(CallError::NoSuch(_)) => return Err(Error::not_found("Tool", name)),
+            Err(failure) => ToolResult::failed(failure.to_string()),
+        };
+        let duration = SignedDuration::try_from(started.elapsed()).unwrap_or_default();
+        let (duration_ms, is_error) = (duration.as_millis(), result.is_error);
+        info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
+        let data = json!({
+            "tool": name, "session_id": session, "duration_ms": duration_ms as u64, "is_error": is_error,
+        });
+        self.events.publish(Kind::ToolExecuted, data);
+        Ok(result)
+    }
+}
+
+fn summary(entry: crate::plugin::ToolEntry) -> ToolSummary {
+    ToolSummary {
+        name: entry.info.name,
+        description: entry.info.description,
+        parameters: serde_json::from_str(&entry.info.parameters)
+            .unwrap_or_else(|_| json!({ "type": "object" })),
+        read_only: entry.info.read_only,
+        source: format!("plugin:{}", entry.plugin),
+    }
+}

@@ -1,0 +1,37 @@
+//! Bot API calls as HTTP requests, and how long to wait before the next try.
+
+use std::time::Duration;
+
+use prx_sdk::connector::{Context, Http, HttpOutcome, Segments};
+use serde_json::Value;
+
+use crate::api::{self, Answer, Trouble};
+use crate::config::Config;
+
+/// How long a call may take beyond what it waits for on purpose.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+const FIRST_WAIT_MS: u64 = 1_000;
+const LONGEST_WAIT_MS: u64 = 60_000;
+
+/// A call of this method, of which the token is a part of the URL.
+pub(crate) fn post(config: &Config, method: &str, body: &Value) -> Http {
+    let url =
+        Segments::text(format!("{}/bot", config.api_base())).secret("bot_token").then(format!("/{method}"));
+    Http::post(url).json(body)
+}
+
+/// What came of a call.
+pub(crate) fn answer(outcome: &HttpOutcome) -> Answer<'_> {
+    match outcome {
+        HttpOutcome::Response(response) => api::answer(response.status, &response.body),
+        HttpOutcome::Failed(failure) if failure.sent => Err(Trouble::Unknown(failure.reason.clone())),
+        HttpOutcome::Failed(failure) => Err(Trouble::Server(failure.reason.clone())),
+    }
+}
+
+/// A wait that doubles with every failure, from 1 s to 60 s, its latter half by chance.
+pub(crate) fn backoff(cx: &Context<Config>, failures: u32) -> Duration {
+    let longest = FIRST_WAIT_MS.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT_MS);
+    Duration::from_millis(cx.random_between(longest / 2, longest))
+}

@@ -1,0 +1,90 @@
+//! What the operator set for this channel.
+
+use serde::Deserialize;
+
+use crate::api::User;
+
+/// The configuration of one channel; `bot_token` never gets here.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    pub allowed_users: Vec<String>,
+    pub api_base: String,
+    pub poll_timeout_secs: u32,
+    pub mention_only: bool,
+}
+
+const PUBLIC_API: &str = "https://api.telegram.org";
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            allowed_users: Vec::new(),
+            api_base: PUBLIC_API.to_owned(),
+            poll_timeout_secs: 30,
+            mention_only: true,
+        }
+    }
+}
+
+impl Config {
+    /// Nobody may talk to the bot.
+    pub fn refuses_everyone(&self) -> bool {
+        self.allowed_users.iter().all(|entry| bare(entry).is_empty())
+    }
+
+    /// Whether this user may talk to the bot, by id or by username in any case.
+    pub fn allows(&self, user: &User) -> bool {
+        let id = user.id.to_string();
+        self.allowed_users.iter().map(|entry| bare(entry)).any(|entry| {
+            let named = user
+                .username
+                .as_ref()
+                .is_some_and(|name| !entry.is_empty() && name.eq_ignore_ascii_case(entry));
+            entry == "*" || entry == id || named
+        })
+    }
+
+    /// Where the Bot API is, without a slash at the end.
+    pub fn api_base(&self) -> &str {
+        if self.api_base.is_empty() { PUBLIC_API } else { self.api_base.trim_end_matches('/') }
+    }
+
+    /// How long the platform may hold a poll open, in seconds.
+    pub fn poll_timeout(&self) -> u32 {
+        self.poll_timeout_secs.min(50)
+    }
+}
+
+fn bare(entry: &str) -> &str {
+    entry.trim().trim_start_matches('@')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(entries: &[&str], id: i64, username: Option<&str>) -> bool {
+        let allowed_users = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        let user = User { id, username: username.map(str::to_owned), ..User::default() };
+        Config { allowed_users, ..Config::default() }.allows(&user)
+    }
+
+    #[test]
+    fn a_user_is_known_by_id_or_username() {
+        assert!(allows(&["42"], 42, None));
+        assert!(allows(&["@Ann"], 1, Some("ann")));
+        assert!(allows(&["ann"], 1, Some("Ann")));
+        assert!(allows(&["*"], 1, None));
+        assert!(!allows(&["42"], 4, Some("bob")));
+        assert!(!allows(&["ann"], 1, None));
+    }
+
+    #[test]
+    fn an_empty_list_refuses_everyone() {
+        assert!(!allows(&[], 42, Some("ann")));
+        assert!(!allows(&["", "@"], 42, Some("")));
+        assert!(Config { allowed_users: vec![" @ ".into()], ..Config::default() }.refuses_everyone());
+        assert!(!Config { allowed_users: vec!["*".into()], ..Config::default() }.refuses_everyone());
+    }
+}

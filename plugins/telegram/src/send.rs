@@ -1,0 +1,124 @@
+//! What the agent has to say goes out, part by part, and its outcome is told.
+
+use std::time::Duration;
+
+use prx_sdk::connector::{Commands, Context, HttpOutcome, LogLevel, Operation, Outbound, Outcome};
+use serde_json::value::RawValue;
+
+use crate::api::{Sent, Trouble};
+use crate::call;
+use crate::config::Config;
+use crate::op::{Op, Work};
+use crate::state::State;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
+pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
+    let id = outbound.id.clone();
+    if matches!(&outbound.operation, Operation::Send(content) if !content.attachments.is_empty()) {
+        out.log(LogLevel::Warn, format!("{id}: attachments are left out, only text is sent"));
+    }
+    if let Some(op) = state.take_begun(&id) {
+        return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
+    }
+    match Op::new(outbound) {
+        Ok(Some(op)) if op.work == Work::Typing => typing(cx, state, &op, out),
+        Ok(Some(op)) => request(cx, state, op, out),
+        Ok(None) => out.done(id, Outcome::Unsupported),
+        Err(reason) => out.done(id, Outcome::Refused(reason)),
+    }
+}
+
+/// The request of an operation was answered, or it failed.
+pub(crate) fn answered(
+    cx: &Context<Config>,
+    state: &mut State,
+    op: Op,
+    outcome: &HttpOutcome,
+    out: &mut Commands,
+) {
+    match call::answer(outcome) {
+        Ok(result) => went_well(cx, state, op, result, out),
+        Err(trouble) => went_wrong(cx, state, op, trouble, out),
+    }
+}
+
+fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
+    op.token = state.token();
+    let call = call::post(&cx.config, op.method(), &op.parameters(state)).token(op.token).timeout(TIMEOUT);
+    out.http(call.lane(format!("chat:{}", op.chat_id(state))));
+    state.ops.push(op);
+}
+
+/// Nobody misses a sign of typing that was lost, and no message should wait for one.
+fn typing(cx: &Context<Config>, state: &mut State, op: &Op, out: &mut Commands) {
+    let token = state.token();
+    out.http(call::post(&cx.config, op.method(), &op.parameters(state)).token(token).timeout(call::GRACE));
+    out.done(&op.id, Outcome::Ok(None));
+}
+
+fn went_well(cx: &Context<Config>, state: &mut State, mut op: Op, result: &RawValue, out: &mut Commands) {
+    let sent = serde_json::from_str::<Sent>(result.get()).ok();
+    if op.advance(sent.map(|sent| sent.message_id)) {
+        request(cx, state, op, out);
+    } else {
+        out.done(&op.id, Outcome::Ok(op.message_id()));
+    }
+}
+
+fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trouble, out: &mut Commands) {
+    match trouble {
+        Trouble::Refused(reason) if !op.plain && is_about_marks(&reason) => {
+            op.plain = true;
+            request(cx, state, op, out);
+        }
+        Trouble::Refused(reason) if is_done_already(&op, &reason) => {
+            out.done(&op.id, Outcome::Ok(op.message_id()));
+        }
+        Trouble::Migrated(new) if op.chat_id(state) != new => {
+            state.chat_moved(op.chat.id, new);
+            request(cx, state, op, out);
+        }
+        Trouble::Pace(seconds) => {
+            let after = Duration::from_secs(seconds.into());
+            later(state, op, after, "the platform asks to slow down", out);
+        }
+        Trouble::Server(reason) | Trouble::Conflict(reason) => {
+            let after = call::backoff(cx, op.attempt.saturating_sub(1));
+            later(state, op, after, &reason, out);
+        }
+        Trouble::Unknown(reason) if op.is_repeatable() => {
+            let after = call::backoff(cx, op.attempt.saturating_sub(1));
+            later(state, op, after, &reason, out);
+        }
+        Trouble::Unknown(reason) => {
+            out.done(&op.id, Outcome::Unknown(reason));
+            state.pause(op);
+        }
+        Trouble::Refused(reason) => out.done(&op.id, Outcome::Refused(reason)),
+        Trouble::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
+        Trouble::Migrated(_) => out.done(&op.id, Outcome::Refused("the group moves without end".to_owned())),
+    }
+}
+
+fn later(state: &mut State, op: Op, after: Duration, reason: &str, out: &mut Commands) {
+    let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    out.log(LogLevel::Warn, format!("{}: {} in attempt {}: {reason}", op.id, op.method(), op.attempt));
+    out.done(&op.id, Outcome::RetryAfter(millis));
+    state.pause(op);
+}
+
+fn is_about_marks(reason: &str) -> bool {
+    ["can't parse entities", "text must be non-empty", "message text is empty"]
+        .iter()
+        .any(|sign| reason.to_ascii_lowercase().contains(sign))
+}
+
+fn is_done_already(op: &Op, reason: &str) -> bool {
+    match op.work {
+        Work::Edit { .. } => reason.contains("message is not modified"),
+        Work::Delete { .. } => reason.contains("message to delete not found"),
+        _ => false,
+    }
+}

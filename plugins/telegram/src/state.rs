@@ -1,0 +1,105 @@
+//! What outlives a restart.
+
+use serde::{Deserialize, Serialize};
+
+use crate::api::Me;
+use crate::op::Op;
+use crate::poll::Poll;
+
+/// Operations kept for the sake of their progress while nothing of them is in flight.
+const MAX_PAUSED: usize = 64;
+/// Groups whose move to another id is remembered.
+const MAX_MOVED: usize = 256;
+
+/// The state of one channel, committed with what it delivered and learned.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct State {
+    tokens: u64,
+    pub poll: Poll,
+    pub bot: Bot,
+    /// The first update that was not yet handed over; 0: whatever there is.
+    pub offset: i64,
+    pub ops: Vec<Op>,
+    moved: Vec<(i64, i64)>,
+}
+
+/// Whose token this is.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Bot {
+    pub id: i64,
+    pub username: String,
+}
+
+impl State {
+    /// A token that was never used before.
+    pub fn token(&mut self) -> u64 {
+        self.tokens += 1;
+        self.tokens
+    }
+
+    /// Takes note of whose token this is. Another bot's updates are counted anew.
+    pub fn meet(&mut self, me: Me) {
+        if self.bot.id != me.id {
+            self.offset = 0;
+        }
+        self.bot = Bot { id: me.id, username: me.username };
+    }
+
+    /// The operation whose request has this token.
+    pub fn take_op(&mut self, token: u64) -> Option<Op> {
+        let place = self.ops.iter().position(|op| op.token == token && token != 0)?;
+        Some(self.ops.remove(place))
+    }
+
+    /// The operation of this id, begun earlier.
+    pub fn take_begun(&mut self, id: &str) -> Option<Op> {
+        let place = self.ops.iter().position(|op| op.id == id)?;
+        Some(self.ops.remove(place))
+    }
+
+    /// Keeps an operation that comes again, if some of it is already done.
+    pub fn pause(&mut self, mut op: Op) {
+        op.token = 0;
+        if !op.has_progress() {
+            return;
+        }
+        if self.ops.iter().filter(|op| op.token == 0).count() >= MAX_PAUSED
+            && let Some(oldest) = self.ops.iter().position(|op| op.token == 0)
+        {
+            self.ops.remove(oldest);
+        }
+        self.ops.push(op);
+    }
+
+    /// Forgets the requests that are no longer in flight.
+    pub fn pause_all_but(&mut self, in_flight: &[u64]) {
+        for op in std::mem::take(&mut self.ops) {
+            if in_flight.contains(&op.token) {
+                self.ops.push(op);
+            } else {
+                self.pause(op);
+            }
+        }
+    }
+
+    /// A group became a supergroup: what goes to the old id goes to the new one, what comes from the new one belongs
+    /// to the old one's conversation.
+    pub fn chat_moved(&mut self, old: i64, new: i64) {
+        self.moved.retain(|(from, _)| *from != old);
+        if self.moved.len() >= MAX_MOVED {
+            self.moved.remove(0);
+        }
+        self.moved.push((old, new));
+    }
+
+    /// Where a conversation is now.
+    pub fn chat_of(&self, conversation: i64) -> i64 {
+        self.moved.iter().find(|(old, _)| *old == conversation).map_or(conversation, |(_, new)| *new)
+    }
+
+    /// The conversation that a chat began as.
+    pub fn conversation_of(&self, chat: i64) -> i64 {
+        self.moved.iter().find(|(_, new)| *new == chat).map_or(chat, |(old, _)| *old)
+    }
+}

@@ -1,0 +1,139 @@
+use prx_sdk::connector::{LogLevel, Sender};
+
+use super::*;
+
+const GROUP: i64 = -100;
+
+fn in_group(text: &str, fields: Value) -> Value {
+    let mut fields = fields;
+    fields["chat"] = json!({"id": GROUP, "type": "supergroup"});
+    message_with(1, text, fields)
+}
+
+/// What of one update reaches the agent: its text.
+fn heard(update: Value) -> Option<String> {
+    let mut talk = Talk::listening();
+    let delivered = talk.updates(json!([update]));
+    assert_eq!(talk.script.state().offset, 2);
+    delivered.into_iter().next().map(|message| message.text)
+}
+
+#[test]
+fn a_private_message_is_delivered_with_all_that_a_reply_needs() {
+    let mut talk = Talk::listening();
+    let delivered = talk.updates(json!([message(500, "hello")]));
+    assert_eq!(
+        delivered,
+        [Inbound {
+            dedupe: "99:500".into(),
+            target: Target::conversation("7"),
+            sender: Sender { id: "7".into(), name: "Ann Lee".into(), is_bot: false },
+            text: "hello".into(),
+            attachments: Vec::new(),
+            sent_at: 1_700_000_000_000,
+            addressed: true,
+            choice: None,
+        }]
+    );
+}
+
+#[test]
+fn a_stranger_gets_nothing_and_the_log_says_why_but_not_what() {
+    let mut talk = Talk::listening();
+    let stranger = json!({"from": {"id": 8, "first_name": "Eve", "username": "eve"}});
+    assert_eq!(talk.updates(json!([message_with(1, "let me in", stranger)])), []);
+    let why = "update 1 ignored: user 8 (@eve) is not in allowed_users".to_owned();
+    let commands = talk.script.commands();
+    assert!(commands.contains(&Command::Log((LogLevel::Warn, why))));
+    assert!(!format!("{commands:?}").contains("let me in"));
+}
+
+#[test]
+fn a_username_opens_as_well_as_an_id() {
+    let ann = json!({"from": {"id": 12, "first_name": "A", "username": "ANN"}});
+    assert_eq!(heard(message_with(1, "hi", ann)).as_deref(), Some("hi"));
+}
+
+#[test]
+fn bots_and_those_who_write_in_the_name_of_a_chat_are_not_heard() {
+    let bot = json!({"from": {"id": 7, "is_bot": true, "first_name": "b"}});
+    assert_eq!(heard(message_with(1, "hi", bot)), None);
+    assert_eq!(heard(message_with(1, "hi", json!({"sender_chat": {"id": -5}}))), None);
+    assert_eq!(heard(message_with(1, "hi", json!({"from": null}))), None);
+}
+
+#[test]
+fn in_a_group_only_what_is_said_to_the_bot_counts() {
+    assert_eq!(heard(in_group("just talking", json!({}))), None);
+    assert_eq!(heard(in_group("mail me@prxbot.org, @prxbotter", json!({}))), None);
+    assert_eq!(heard(in_group("@prxBOT what is new?", json!({}))).as_deref(), Some("what is new?"));
+    assert_eq!(
+        heard(in_group("what do you say, @prxbot?", json!({}))).as_deref(),
+        Some("what do you say, @prxbot?")
+    );
+    assert_eq!(heard(in_group("@prxbot", json!({}))).as_deref(), Some("@prxbot"));
+    let named = json!({"entities": [{"type": "text_mention", "offset": 0, "length": 3, "user": {"id": 99}}]});
+    assert_eq!(heard(in_group("you there", named)).as_deref(), Some("you there"));
+}
+
+#[test]
+fn a_reply_to_the_bot_is_said_to_it() {
+    let reply = json!({"reply_to_message": {"message_id": 1, "from": {"id": 99, "is_bot": true}}});
+    assert_eq!(heard(in_group("yes", reply)).as_deref(), Some("yes"));
+    let other = json!({"reply_to_message": {"message_id": 1, "from": {"id": 7}}});
+    assert_eq!(heard(in_group("yes", other)), None);
+    let topic = json!({"reply_to_message": {"from": {"id": 99}, "forum_topic_created": {"name": "x"}}});
+    assert_eq!(heard(in_group("yes", topic)), None, "in a topic that the bot opened, not all is said to it");
+}
+
+#[test]
+fn a_command_for_another_bot_is_ignored_one_for_this_bot_loses_its_name() {
+    assert_eq!(heard(in_group("/help@OtherBot", json!({}))), None);
+    assert_eq!(heard(in_group("/help@OtherBot @prxbot", json!({}))), None);
+    assert_eq!(heard(in_group("/help@PRXBOT me now", json!({}))).as_deref(), Some("/help me now"));
+    assert_eq!(heard(message(1, "/start")).as_deref(), Some("/start"));
+}
+
+#[test]
+fn without_mention_only_all_of_a_group_is_heard() {
+    let mut config = config();
+    config["mention_only"] = json!(false);
+    let mut talk = Talk::with(config);
+    talk.script.start();
+    talk.open();
+    let heard = talk.updates(json!([in_group("just talking", json!({}))]));
+    assert_eq!((heard.len(), heard[0].addressed), (1, false));
+}
+
+#[test]
+fn a_group_message_is_replied_to_and_a_topic_is_a_thread() {
+    let mut talk = Talk::listening();
+    let topic = json!({"message_thread_id": 42, "is_topic_message": true});
+    let heard = talk.updates(json!([in_group("@prxbot hi", topic)]));
+    let target =
+        Target { conversation: GROUP.to_string(), thread: Some("42".into()), reply_to: Some("10".into()) };
+    assert_eq!(heard[0].target, target);
+    let chain = json!({"message_thread_id": 42});
+    let heard = talk.updates(json!([{"update_id": 2, "message": in_group("@prxbot hi", chain)["message"]}]));
+    assert_eq!(heard[0].target.thread, None, "outside of a forum nothing can be sent to a thread");
+}
+
+#[test]
+fn a_caption_counts_as_text_and_a_picture_alone_does_not() {
+    let picture = json!({"text": null, "caption": "look", "photo": [{"file_id": "x"}]});
+    assert_eq!(heard(message_with(1, "", picture)).as_deref(), Some("look"));
+    assert_eq!(heard(message_with(1, "", json!({"text": null, "sticker": {}}))), None);
+}
+
+#[test]
+fn a_group_that_moves_stays_the_same_conversation() {
+    let mut talk = Talk::listening();
+    let moves = in_group("", json!({"text": null, "migrate_to_chat_id": -200}));
+    talk.updates(json!([moves]));
+    let mut after = in_group("@prxbot hi", json!({}));
+    after["update_id"] = json!(2);
+    after["message"]["chat"]["id"] = json!(-200);
+    assert_eq!(talk.updates(json!([after]))[0].target.conversation, GROUP.to_string());
+    talk.script.send(&GROUP.to_string(), "hello");
+    assert_eq!(talk.body("sendMessage")["chat_id"], -200);
+}
