@@ -119,6 +119,7 @@ impl Plugins {
             let generation = catalog.entry(&name).and_then(|entry| entry.generation.as_ref());
             match (file, generation) {
                 (Some(bytes), Some(generation)) if generation.digest == digest(bytes.clone()).await? => {
+                    plugins.change(&name, |entry| Some(Entry { error: None, ..entry }));
                     Ok(())
                 }
                 (Some(_), _) => plugins.reload_now(&name).await,

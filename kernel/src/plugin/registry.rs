@@ -254,3 +254,6 @@ impl Plugins {
         self.0.parts.events.publish(kind, data);
     }
 }
+
+#[cfg(test)]
+mod tests;
