@@ -9,10 +9,10 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use super::bindings::connector::Context;
-use super::bindings::provider::Request;
+use super::bindings::connector::{Context, Event};
+use super::bindings::provider::{Message, Request, UserMessage};
 use super::bindings::tool::CallContext;
-use super::{CallError, Code, CompileError, Engine, Limits, LinkError, Links, Services};
+use super::{CallError, Code, CompileError, Description, Engine, Limits, LinkError, Links, Services};
 use crate::clock::Clock;
 use crate::egress::Egress;
 use crate::store::Store;
@@ -49,9 +49,26 @@ fn links() -> Links {
         config: "{}".into(),
         http: None,
         kv_bytes: None,
-        limits: Limits { memory_bytes: 1 << 20, cpu: Duration::from_millis(200), ..Limits::default() },
+        limits: Limits {
+            memory_bytes: 1 << 20,
+            cpu: Duration::from_millis(200),
+            deadline: Duration::from_secs(1),
+        },
         reuse: false,
     }
+}
+
+/// The bundled component that says this of itself.
+async fn bundled(host: &Host, is: impl Fn(&Description) -> bool) -> Code {
+    for (_, component) in crate::plugin::bundled::all() {
+        let limits = Limits { memory_bytes: 2 << 20, ..links().limits };
+        let links = Links { kv_bytes: Some(1024), limits, ..links() };
+        let code = host.link(&Bytes::from_static(component), links).await.unwrap();
+        if is(&code.describe().await.unwrap()) {
+            return code;
+        }
+    }
+    panic!("no bundled component is like that")
 }
 
 async fn call(code: &Code, arguments: &str) -> Result<String, CallError> {
@@ -69,7 +86,7 @@ fn trap(outcome: Result<String, CallError>) -> String {
 #[tokio::test]
 async fn a_tool_answers() {
     let host = Host::new();
-    let code = host.code(&guest::tool("", "", "")).await;
+    let code = host.code(&guest::tool("", "")).await;
     assert_eq!(call(&code, r#"{"a":1}"#).await.unwrap(), r#"{"a":1}"#);
     let description = code.describe().await.unwrap();
     assert_eq!((description.tools.len(), description.models, description.connector), (0, None, false));
@@ -78,7 +95,7 @@ async fn a_tool_answers() {
 #[tokio::test]
 async fn what_is_not_exported_is_no_such_thing() {
     let host = Host::new();
-    let code = host.code(&guest::provider(0)).await;
+    let code = host.code(&guest::text("(component)")).await;
     assert_eq!(call(&code, "{}").await, Err(CallError::NoSuch("tools".into())));
     assert!(matches!(code.connector().await.err(), Some(CallError::NoSuch(_))));
 }
@@ -86,8 +103,8 @@ async fn what_is_not_exported_is_no_such_thing() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_spinning_guest_is_cut_off_and_holds_up_nobody() {
     let host = Host::new();
-    let spinning = host.code(&guest::tool("", "(loop (br 0))", "")).await;
-    let answering = host.code(&guest::tool("", "", "")).await;
+    let spinning = host.code(&guest::tool("(loop (br 0))", "")).await;
+    let answering = host.code(&guest::tool("", "")).await;
     let (done, mut order) = mpsc::unbounded_channel();
     let spin = async {
         let outcome = call(&spinning, "{}").await;
@@ -108,9 +125,9 @@ async fn a_spinning_guest_is_cut_off_and_holds_up_nobody() {
 #[tokio::test]
 async fn init_is_limited_like_a_call() {
     let host = Host::new();
-    let spins = host.code(&guest::tool("", "", "(func $init (loop (br 0))) (start $init)")).await;
+    let spins = host.code(&guest::tool("", "(func $init (loop (br 0))) (start $init)")).await;
     assert_eq!(call(&spins, "{}").await, Err(CallError::CpuLimit(Duration::from_millis(200))));
-    let traps = host.code(&guest::tool("", "", "(func $init unreachable) (start $init)")).await;
+    let traps = host.code(&guest::tool("", "(func $init unreachable) (start $init)")).await;
     assert!(trap(call(&traps, "{}").await).contains("unreachable"));
     assert!(traps.describe().await.is_err());
 }
@@ -119,7 +136,7 @@ async fn init_is_limited_like_a_call() {
 async fn endless_recursion_is_a_trap() {
     let host = Host::new();
     let code =
-        host.code(&guest::tool("", "(call $deeper)", "(func $deeper (call $deeper) (call $deeper))")).await;
+        host.code(&guest::tool("(call $deeper)", "(func $deeper (call $deeper) (call $deeper))")).await;
     assert!(trap(call(&code, "{}").await).contains("stack exhausted"));
 }
 
@@ -127,7 +144,7 @@ async fn endless_recursion_is_a_trap() {
 async fn memory_is_bounded_in_one_piece_and_in_many() {
     let host = Host::new();
     let greedy = "(drop (memory.grow (i32.const 16))) unreachable";
-    let code = host.code(&guest::tool("", greedy, "")).await;
+    let code = host.code(&guest::tool(greedy, "")).await;
     assert_eq!(call(&code, "{}").await, Err(CallError::OutOfMemory(1 << 20)));
 
     let pieces = "(core instance (instantiate $piece))".repeat(6);
@@ -142,11 +159,11 @@ async fn memory_is_bounded_in_one_piece_and_in_many() {
 #[tokio::test]
 async fn what_all_instances_hold_is_known_and_let_go() {
     let host = Host::new();
-    let code = host.link(&guest::tool("", "", ""), Links { reuse: true, ..links() }).await.unwrap();
+    let code = host.link(&guest::tool("", ""), Links { reuse: true, ..links() }).await.unwrap();
     let before = code.memory_bytes();
     call(&code, "{}").await.unwrap();
     assert_eq!(code.memory_bytes(), before + 65536);
-    let code = host.code(&guest::tool("", "", "")).await;
+    let code = host.code(&guest::tool("", "")).await;
     call(&code, "{}").await.unwrap();
     assert_eq!(code.memory_bytes(), before);
 }
@@ -157,7 +174,7 @@ async fn a_huge_answer_is_refused() {
     let huge = "(drop (memory.grow (i32.const 100))) (i32.store (i32.const 2052) (i32.const 0))
                 (i32.store (i32.const 2056) (i32.const 6000000))";
     let code =
-        host.link(&guest::tool("", huge, ""), Links { limits: Limits::default(), ..links() }).await.unwrap();
+        host.link(&guest::tool(huge, ""), Links { limits: Limits::default(), ..links() }).await.unwrap();
     assert!(trap(call(&code, "{}").await).contains("too much data"));
 }
 
@@ -169,10 +186,10 @@ async fn only_a_clean_instance_serves_again() {
         (if (i32.eq (local.get 3) (i32.const 4)) (then unreachable))
         (i32.store (i32.const 2056) (i32.const 1))";
     let host = Host::new();
-    let fresh = host.code(&guest::tool("", COUNT, "")).await;
+    let fresh = host.code(&guest::tool(COUNT, "")).await;
     assert_eq!((call(&fresh, "").await.unwrap(), call(&fresh, "").await.unwrap()), ("1".into(), "1".into()));
 
-    let kept = host.link(&guest::tool("", COUNT, ""), Links { reuse: true, ..links() }).await.unwrap();
+    let kept = host.link(&guest::tool(COUNT, ""), Links { reuse: true, ..links() }).await.unwrap();
     assert_eq!((call(&kept, "").await.unwrap(), call(&kept, "").await.unwrap()), ("1".into(), "2".into()));
     assert!(trap(call(&kept, "trap").await).contains("unreachable"));
     assert_eq!(call(&kept, "").await.unwrap(), "1");
@@ -180,13 +197,19 @@ async fn only_a_clean_instance_serves_again() {
 
 #[tokio::test]
 async fn an_import_without_a_grant_is_refused_by_name() {
-    const KV: &str = r#"(import "prx:plugin/kv@0.1.0" "get" (func $get (param i32 i32 i32)))"#;
+    const KV: &str = r#"(import "prx:plugin/kv@0.1.0" (instance))"#;
     let host = Host::new();
-    let component = guest::tool(KV, "(call $get (i32.const 0) (i32.const 1) (i32.const 4096))", "");
+    let component = guest::importing(KV, "", "");
     let refused = host.link(&component, links()).await.err().unwrap();
     assert_eq!(refused, LinkError::NotGranted { import: "prx:plugin/kv@0.1.0".into(), permission: "kv" });
     let granted = host.link(&component, Links { kv_bytes: Some(1024), ..links() }).await.unwrap();
     assert_eq!(call(&granted, "fine").await.unwrap(), "fine");
+
+    for import in ["wasi:sockets/tcp@0.2.4", "acme:things/thing@1.0.0"] {
+        let component = guest::importing(&format!(r#"(import "{import}" (instance))"#), "", "");
+        let refused = host.link(&component, links()).await.err().unwrap();
+        assert_eq!(refused, LinkError::NotServed(import.into()));
+    }
 }
 
 #[tokio::test]
@@ -198,55 +221,55 @@ async fn another_version_of_a_capability_is_refused() {
 }
 
 #[tokio::test]
-async fn a_connector_sees_only_the_time_and_chance_of_its_call() {
-    const DRAW: &str = "(i64.store (i32.const 4096) (call $random)) (i64.store (i32.const 4104) (call $now))";
+async fn a_connector_gives_the_same_step_for_the_same_input() {
     let host = Host::new();
-    let code = host.code(&guest::connector(DRAW)).await;
+    let code = bundled(&host, |description| description.connector).await;
     let context = |now, seed| Context { channel: "test".into(), now, seed, config: "{}".into() };
-    let mut first = code.connector().await.unwrap();
-    let one = first.handle(&context(7, 1), b"", &[]).await.unwrap().state.unwrap();
-    let other = first.handle(&context(8, 2), b"", &[]).await.unwrap().state.unwrap();
-    assert_eq!(one[8..], 7_000_000_u64.to_le_bytes());
-    assert_ne!(one, other);
-    let mut second = code.connector().await.unwrap();
-    assert_eq!(second.handle(&context(8, 2), b"", &[]).await.unwrap().state.unwrap(), other);
-    assert_eq!(second.migrate(1, b"old").await.unwrap(), b"");
+    let mut used = code.connector().await.unwrap();
+    used.handle(&context(7, 1), b"", &[Event::Started]).await.unwrap();
+    let again = used.handle(&context(8, 2), b"", &[Event::Started]).await.unwrap();
+    let mut fresh = code.connector().await.unwrap();
+    assert_eq!(fresh.handle(&context(8, 2), b"", &[Event::Started]).await.unwrap(), again);
 }
 
 #[tokio::test]
-async fn a_trapped_connector_is_dead() {
+async fn a_connector_that_was_given_up_is_dead() {
     let host = Host::new();
-    let code = host.code(&guest::connector("unreachable")).await;
+    let code = bundled(&host, |description| description.connector).await;
     let context = Context { channel: "test".into(), now: 0, seed: 0, config: "{}".into() };
     let mut connector = code.connector().await.unwrap();
-    assert!(matches!(connector.handle(&context, b"", &[]).await, Err(CallError::Trap(_))));
-    assert_eq!(connector.handle(&context, b"", &[]).await, Err(CallError::Stopped));
+    connector.handle(&context, b"", &[Event::Started]).await.unwrap();
+    let overlong = vec![0; 2 << 20];
+    assert_eq!(connector.handle(&context, &overlong, &[]).await, Err(CallError::OutOfMemory(2 << 20)));
+    assert_eq!(connector.handle(&context, b"", &[Event::Started]).await, Err(CallError::Stopped));
 }
 
 #[tokio::test]
 async fn waiting_costs_no_computing_time_but_ends_at_the_deadline() {
     let host = Host::new();
-    let limits =
-        Limits { deadline: Duration::from_millis(500), cpu: Duration::from_millis(100), ..links().limits };
-    let code = host.link(&guest::provider(2), Links { limits, ..links() }).await.unwrap();
+    let code = bundled(&host, |description| description.models.is_some()).await;
+    let said =
+        UserMessage { text: "one two three four five six seven eight".into(), attachments: Vec::new() };
     let request = Request {
-        model: "m".into(),
+        model: code.describe().await.unwrap().models.unwrap().remove(0),
         system: String::new(),
-        messages: Vec::new(),
+        messages: vec![Message::User(said)],
         tools: Vec::new(),
         options: "{}".into(),
     };
     let (deltas, _unread) = mpsc::channel(1);
-    assert_eq!(code.complete(&request, deltas).await, Err(CallError::Deadline(limits.deadline)));
-    let (deltas, mut read) = mpsc::channel(2);
-    assert!(code.complete(&request, deltas).await.unwrap().is_ok());
-    assert!(read.recv().await.is_some() && read.recv().await.is_some() && read.recv().await.is_none());
+    let waited = code.complete(&request, deltas).await;
+    assert_eq!(waited, Err(CallError::Deadline(links().limits.deadline)));
+    let (deltas, mut read) = mpsc::channel(1);
+    let counted = async { while read.recv().await.is_some() {} };
+    let (answer, ()) = tokio::join!(code.complete(&request, deltas), counted);
+    assert!(!answer.unwrap().unwrap().text.is_empty());
 }
 
 #[tokio::test]
 async fn a_changed_artifact_is_noticed_and_made_anew() {
     let host = Host::new();
-    let component = guest::tool("", "", "");
+    let component = guest::tool("", "");
     host.code(&component).await;
     let files = artifacts(host.data_dir.path());
     let [file] = &files[..] else { panic!("{files:?}") };
@@ -274,7 +297,7 @@ async fn what_is_no_component_is_refused() {
 #[tokio::test]
 async fn calls_run_on_any_thread() {
     let host = Host::new();
-    let code = host.code(&guest::tool("", "", "")).await;
+    let code = host.code(&guest::tool("", "")).await;
     let calls: Vec<_> = (0..50)
         .map(|n| {
             let code = code.clone();
