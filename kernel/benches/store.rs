@@ -69,6 +69,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         outcomes: Vec::new(),
         dispatched: Vec::new(),
         max_turns: u64::MAX,
+        replayable: false,
     }
 }
 
@@ -103,7 +104,10 @@ fn turn(bencher: Bencher, callers: usize) {
         let answer = |session: &str| {
             let (store, session) = (home.store.clone(), session.to_owned());
             home.runtime.spawn(async move {
-                store.accept_message(&session, "What will the weather be?".into()).await.unwrap();
+                store
+                    .accept_message(&session, store.new_message_id(), "What will the weather be?".into())
+                    .await
+                    .unwrap();
                 let turn = store.claim_turn(&session).await.unwrap().unwrap();
                 let done = TurnDone {
                     id: turn.id(),
