@@ -12,7 +12,7 @@ use crate::config::{self, Config, Live};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
-use crate::plugin::{self, Engine, Plugins, Services};
+use crate::plugin::{self, Engine, Plugins, Services, Watch};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
 use crate::tool::Tools;
@@ -51,6 +51,8 @@ pub struct Kernel {
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
+    /// Keeps plugins in step with their files, where that is wanted.
+    _watch: Option<Watch>,
     /// When the gateway was started.
     pub started: Timestamp,
 }
@@ -105,6 +107,10 @@ impl Kernel {
             safe_mode: options.safe_mode,
         };
         let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
+        let watch = match config.current().plugins.watch && !options.safe_mode {
+            true => Some(plugins.watch(clock.clone()).map_err(StartError::Other)?),
+            false => None,
+        };
         let tools = Tools::new(plugins.clone(), events.clone());
         let turns = Turns::start(session::Parts {
             clock: clock.clone(),
@@ -122,7 +128,7 @@ impl Kernel {
             egress,
             plugins: plugins.clone(),
         });
-        Ok(Self { clock, config, events, store, plugins, tools, turns, channels, started })
+        Ok(Self { clock, config, events, store, plugins, tools, turns, channels, _watch: watch, started })
     }
 
     /// Shuts down in order: no new messages, then the turns at work, then the disk.

@@ -1,1 +1,5 @@
-fn main() {}
+//! The gateway's one binary; everything is in the library.
+
+fn main() -> std::process::ExitCode {
+    prx::cli::main()
+}

@@ -47,7 +47,7 @@ pub fn post(url: impl Into<String>) -> Request {
 pub struct Request {
     /// The method, in capitals.
     pub method: String,
-    /// Where to: `http` or `https`, no user, no secrets.
+    /// Where to: `http` or `https`, without user, fragment and secrets.
     pub url: String,
     /// Names and values, in order. The gateway sets `host` and what the connection needs.
     pub headers: Vec<(String, String)>,

@@ -19,10 +19,13 @@ pub(super) enum Command {
         /// The plugin's name
         name: String,
     },
-    /// Put a component in place, under the name in its manifest
+    /// Add a plugin, under the name in its manifest
     Install {
         /// The component
         file: PathBuf,
+        /// Put it in the place of this plugin, which must be its own name
+        #[arg(long, value_name = "NAME")]
+        replace: Option<String>,
     },
     /// Load a plugin anew; the old code serves until the new has answered
     Reload {
@@ -65,11 +68,14 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Show { name } => {
             console.show(&console.gateway.get(&path(&["plugins", &name])).await?, fields)
         }
-        Command::Install { file } => {
+        Command::Install { file, replace } => {
             let component = fs::read(&file)
                 .map_err(|error| Failure::new(format!("can't read {}: {error}", file.display())))?;
-            let sent = Sent::Component(component.into());
-            told(console, &console.gateway.send(Method::POST, "/api/v1/plugins", sent).await?)
+            let (method, path) = match replace {
+                Some(name) => (Method::PUT, path(&["plugins", &name])),
+                None => (Method::POST, path(&["plugins"])),
+            };
+            told(console, &console.gateway.send(method, &path, Sent::Component(component.into())).await?)
         }
         Command::Reload { name } => act(console, &name, "reload").await,
         Command::Disable { name } => act(console, &name, "disable").await,

@@ -59,8 +59,8 @@ pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failur
         config.gateway.port = port;
     }
     config.plugins.watch |= arguments.watch;
-    let retain = usize::try_from(config.logs.retain_entries).unwrap_or(usize::MAX);
-    let _logs = Logs::start(arguments.log_format.into(), &config.logs.level, retain).map_err(Failure::new)?;
+    let retained = usize::try_from(config.logs.retain_entries).unwrap_or(usize::MAX);
+    Logs::start(arguments.log_format.into(), &config.logs.level, retained).map_err(Failure::new)?;
     let stop = Stop::listen()?;
     let network = http::network(&config.gateway).await?;
     let address = network.local_addr()?;

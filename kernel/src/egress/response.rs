@@ -77,8 +77,7 @@ impl Response {
             return Err(too_large(origin));
         }
         if let Some(secrets) = &bounds.secrets {
-            let encoding = head.headers.get(header::CONTENT_ENCODING);
-            if encoding.is_some_and(|encoding| encoding != "identity") {
+            if is_encoded(&head.headers) {
                 let reason = "it encodes its answer unasked, so that secrets in it could not be found";
                 return Err(Failure::sent(Kind::Protocol, origin, reason));
             }
@@ -213,6 +212,13 @@ impl Idle {
         let patience = self.patience;
         self.running.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx)
     }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let beyond = |name, plain: &str| {
+        headers.get_all(name).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    beyond(header::CONTENT_ENCODING, "identity") || beyond(header::TRANSFER_ENCODING, "chunked")
 }
 
 fn too_large(origin: &Origin) -> Failure {

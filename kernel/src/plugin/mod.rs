@@ -33,3 +33,6 @@ pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::registry::{Parts, Plugins};
 pub use self::watch::Watch;
+
+#[cfg(test)]
+mod tests;

@@ -142,13 +142,12 @@ fn error(code: ErrorCode) -> Error {
     let (kind, message) = match code {
         ErrorCode::HttpRequestDenied => (Denied, "the gateway has no grant for this origin"),
         ErrorCode::DestinationIpProhibited => (Denied, "the gateway does not connect to that address"),
-        ErrorCode::DnsTimeout => (Timeout, "resolving the name took too long"),
         ErrorCode::DnsError(_) | ErrorCode::DestinationNotFound => (Unreachable, "the name does not resolve"),
-        ErrorCode::ConnectionTimeout => (Timeout, "connecting took too long"),
-        ErrorCode::ConnectionReadTimeout | ErrorCode::HttpResponseTimeout => {
-            (Timeout, "the answer took too long")
-        }
-        ErrorCode::ConnectionWriteTimeout => (Timeout, "sending took too long"),
+        ErrorCode::DnsTimeout
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => (Timeout, "no answer in time"),
         ErrorCode::ConnectionRefused => (Unreachable, "the connection was refused"),
         ErrorCode::DestinationUnavailable | ErrorCode::DestinationIpUnroutable => {
             (Unreachable, "there is no way there")

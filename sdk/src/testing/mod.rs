@@ -5,6 +5,8 @@
 mod http;
 mod imports;
 mod script;
+#[cfg(test)]
+mod tests;
 
 #[cfg(feature = "http")]
 pub(crate) use http::send;

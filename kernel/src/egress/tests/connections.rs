@@ -71,3 +71,14 @@ async fn a_caller_says_what_it_is_or_the_gateway_does() {
     assert!(server.seen()[0].contains("user-agent: prx/"));
     assert!(server.seen()[1].contains("user-agent: weather/1\r\n"));
 }
+
+#[tokio::test]
+async fn a_url_arrives_as_it_was_written() {
+    let server = Server::http(|_| ok("hello")).await;
+    let (egress, policy) = (egress(), policy(&[&server]));
+    for target in ["/", "/bot12:AA-b_c/getMe?x=%20&y=a+b", "/a;b=c,d/%2e%2F/~!$'()*@[]|", "/?q=a/b?c[]=|:@"] {
+        fetch(&egress, &policy, get(server.url(target) + "#gone")).await.unwrap();
+        let seen = server.seen().pop().unwrap();
+        assert!(seen.starts_with(&format!("GET {target} HTTP/1.1\r\n")), "{target} became {seen}");
+    }
+}

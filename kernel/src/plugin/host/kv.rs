@@ -5,9 +5,6 @@ use crate::plugin::bindings::kv;
 use crate::plugin::bindings::types::{Fault, FaultCode};
 use crate::plugin::host::Host;
 
-/// Longest key, in bytes.
-const LONGEST_KEY: usize = 512;
-
 /// Most keys in one answer.
 const PAGE: usize = 1000;
 
@@ -17,18 +14,12 @@ impl kv::Host for Host {
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Fault>> {
-        if key.len() > LONGEST_KEY {
-            return Ok(Err(quota(format!(
-                "a key has at most {LONGEST_KEY} bytes; this one has {}",
-                key.len()
-            ))));
-        }
         let links = &self.shared.links;
-        let most = links.kv_bytes.unwrap_or(0);
-        let stored = self.shared.services.store.kv_set(&links.name, &key, value, most).await;
+        let quota = links.kv_bytes.unwrap_or(0);
+        let stored = self.shared.services.store.kv_set(&links.name, &key, value, quota).await;
         Ok(match stored {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(quota(format!("this plugin may keep {most} bytes; delete something first"))),
+            Ok(Err(over)) => Err(Fault { code: FaultCode::Quota, message: over.to_string() }),
             Err(error) => Err(unavailable(error)),
         })
     }
@@ -47,10 +38,6 @@ impl kv::Host for Host {
         let keys = store.kv_keys(&self.shared.links.name, &prefix, after.as_deref(), PAGE);
         Ok(keys.map_err(unavailable))
     }
-}
-
-fn quota(message: String) -> Fault {
-    Fault { code: FaultCode::Quota, message }
 }
 
 fn unavailable(error: Error) -> Fault {

@@ -80,6 +80,7 @@ fn step(inbound: Vec<NewInbound>) -> StepCommit {
         outcomes: Vec::new(),
         dispatched: Vec::new(),
         max_turns: 50,
+        replayable: false,
     }
 }
 

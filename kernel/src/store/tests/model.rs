@@ -155,7 +155,7 @@ impl World {
             Op::Work(who, replies) => self.work(who, replies).await,
             Op::Park(who) => {
                 if let Some(turn) = self.claim(who).await {
-                    self.store.park_turn(&turn.id(), "no".into()).await.unwrap();
+                    self.store.park_turn(&turn.id(), "no".into(), None).await.unwrap();
                     self.model.queues[who].pop_front();
                     self.model.parked += 1;
                 }
@@ -193,8 +193,9 @@ impl World {
         let sessions = self.model.sessions.iter().filter(|talk| talk.who == who);
         let ids: Vec<String> = sessions.map(|talk| talk.id.clone()).rev().collect();
         let mut claimed = None;
-        for id in ids {
-            claimed = self.store.claim_turn(&id).await.unwrap();
+        // Twice: parking the last turn of one session lets the next one begin.
+        for id in ids.iter().chain(&ids) {
+            claimed = self.store.claim_turn(id).await.unwrap();
             if claimed.is_some() {
                 break;
             }

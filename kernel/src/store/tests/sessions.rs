@@ -59,13 +59,16 @@ async fn terminating_ends_a_session_once_and_parks_its_turns() {
     let home = Home::new();
     let store = home.open();
     let session = store.create_session(new_session("api")).await.unwrap().id;
-    store.accept_message(&session, "one".into()).await.unwrap();
-    store.accept_message(&session, "two".into()).await.unwrap();
+    store.accept_message(&session, store.new_message_id(), "one".into()).await.unwrap();
+    store.accept_message(&session, store.new_message_id(), "two".into()).await.unwrap();
     let claimed = store.claim_turn(&session).await.unwrap().unwrap();
     let ended = store.terminate_session(&session).await.unwrap();
     assert_eq!(ended.status, SessionStatus::Terminated);
     assert_eq!(store.terminate_session(&session).await.unwrap_err().code(), Code::Conflict);
-    assert_eq!(store.accept_message(&session, "three".into()).await.unwrap_err().code(), Code::Conflict);
+    assert_eq!(
+        store.accept_message(&session, store.new_message_id(), "three".into()).await.unwrap_err().code(),
+        Code::Conflict
+    );
     assert_eq!(store.terminate_session("sess_xyz").await.unwrap_err().code(), Code::NotFound);
     assert!(store.claim_turn(&session).await.unwrap().is_none());
     let late = store.complete_turn(done(&claimed, &["too late"])).await.unwrap();
@@ -89,7 +92,7 @@ async fn quiet_sessions_become_idle_then_end_and_a_message_wakes_them() {
     let store = home.open();
     let quiet = store.create_session(new_session("api")).await.unwrap().id;
     let busy = store.create_session(new_session("api")).await.unwrap().id;
-    store.accept_message(&busy, "still at it".into()).await.unwrap();
+    store.accept_message(&busy, store.new_message_id(), "still at it".into()).await.unwrap();
     let sweep = || store.sweep_sessions(5 * MINUTE, 60 * MINUTE);
     home.clock.advance(5 * MINUTE - Duration::from_secs(1));
     assert!(sweep().await.unwrap().is_empty());
@@ -100,7 +103,7 @@ async fn quiet_sessions_become_idle_then_end_and_a_message_wakes_them() {
     assert_eq!(listed(&store, SessionStatus::Idle, Some("api")), *std::slice::from_ref(&quiet));
     assert_eq!(listed(&store, SessionStatus::Active, Some("api")), *std::slice::from_ref(&busy));
 
-    let turn = store.accept_message(&quiet, "hello again".into()).await.unwrap();
+    let turn = store.accept_message(&quiet, store.new_message_id(), "hello again".into()).await.unwrap();
     assert_eq!(store.session(&quiet).unwrap().status, SessionStatus::Active);
     store.complete_turn(done(&turn, &["hello"])).await.unwrap();
     home.clock.advance(5 * MINUTE);

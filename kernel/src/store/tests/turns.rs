@@ -9,7 +9,7 @@ async fn a_turn_goes_from_message_to_reply_in_one_commit() {
     let home = Home::new();
     let store = home.open();
     let session = store.create_session(new_session("api")).await.unwrap().id;
-    let accepted = store.accept_message(&session, "hello".into()).await.unwrap();
+    let accepted = store.accept_message(&session, store.new_message_id(), "hello".into()).await.unwrap();
     assert_eq!((accepted.attempts, accepted.message.role), (0, Role::User));
     assert_eq!(store.turns_ready().next().await, session);
     let turn = store.claim_turn(&session).await.unwrap().unwrap();
@@ -43,7 +43,7 @@ async fn turns_wait_in_order_and_answers_stand_with_what_they_answer() {
     let store = home.open();
     let session = store.create_session(new_session("api")).await.unwrap().id;
     for text in ["one", "two", "three"] {
-        store.accept_message(&session, text.into()).await.unwrap();
+        store.accept_message(&session, store.new_message_id(), text.into()).await.unwrap();
     }
     for text in ["one", "two"] {
         let turn = store.claim_turn(&session).await.unwrap().unwrap();
@@ -71,7 +71,7 @@ async fn a_crash_in_a_turn_brings_it_back_with_its_progress() {
     let home = Home::new();
     let store = home.open();
     let session = store.create_session(new_session("api")).await.unwrap().id;
-    store.accept_message(&session, "hello".into()).await.unwrap();
+    store.accept_message(&session, store.new_message_id(), "hello".into()).await.unwrap();
     let turn = store.claim_turn(&session).await.unwrap().unwrap();
     store.record_progress(&turn.id(), json!({"tools": [1]})).await.unwrap();
     let home = home.crash();
@@ -81,7 +81,7 @@ async fn a_crash_in_a_turn_brings_it_back_with_its_progress() {
     assert_eq!(again, Turn { attempts: 2, progress: Some(json!({"tools": [1]})), ..turn });
     store.complete_turn(done(&again, &["hi"])).await.unwrap();
     store.record_progress(&again.id(), json!("late")).await.unwrap();
-    store.park_turn(&again.id(), "late".into()).await.unwrap();
+    store.park_turn(&again.id(), "late".into(), None).await.unwrap();
     assert!(store.parked_turns(10).unwrap().is_empty());
     store.close().await;
 }
@@ -92,7 +92,7 @@ async fn a_turn_that_keeps_failing_is_parked_and_the_next_one_served() {
     let store = home.open();
     let session = store.create_session(new_session("api")).await.unwrap().id;
     for text in ["poison", "refused", "fine"] {
-        store.accept_message(&session, text.into()).await.unwrap();
+        store.accept_message(&session, store.new_message_id(), text.into()).await.unwrap();
     }
     for attempt in 1..=MAX_ATTEMPTS {
         let turn = store.claim_turn(&session).await.unwrap().unwrap();
@@ -100,7 +100,7 @@ async fn a_turn_that_keeps_failing_is_parked_and_the_next_one_served() {
     }
     let refused = store.claim_turn(&session).await.unwrap().unwrap();
     assert_eq!((refused.attempts, refused.message.content.as_str()), (1, "refused"));
-    store.park_turn(&refused.id(), "no such skill".into()).await.unwrap();
+    store.park_turn(&refused.id(), "no such skill".into(), None).await.unwrap();
     let fine = store.claim_turn(&session).await.unwrap().unwrap();
     assert_eq!(fine.message.content, "fine");
     store.complete_turn(done(&fine, &["ok"])).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_session_ends_with_a_turn_but_not_over_the_heads_of_those_that_wait() 
     let store = home.open();
     let session = store.create_session(new_session("api")).await.unwrap().id;
     for text in ["one", "two"] {
-        store.accept_message(&session, text.into()).await.unwrap();
+        store.accept_message(&session, store.new_message_id(), text.into()).await.unwrap();
     }
     for status in [SessionStatus::Active, SessionStatus::Terminated] {
         let turn = store.claim_turn(&session).await.unwrap().unwrap();
@@ -141,10 +141,13 @@ async fn unknown_sessions_are_told() {
         outbound: Vec::new(),
         end_session: false,
     };
-    assert_eq!(store.accept_message("sess_xyz", "hi".into()).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(
+        store.accept_message("sess_xyz", store.new_message_id(), "hi".into()).await.unwrap_err().code(),
+        Code::NotFound
+    );
     assert_eq!(store.claim_turn("sess_xyz").await.unwrap_err().code(), Code::NotFound);
     assert_eq!(store.complete_turn(outcome).await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(store.park_turn(&missing, String::new()).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(store.park_turn(&missing, String::new(), None).await.unwrap_err().code(), Code::NotFound);
     assert!(store.is_healthy());
     store.close().await;
 }

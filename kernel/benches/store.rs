@@ -1,0 +1,133 @@
+//! What the store costs: a durable message by one caller and by 64 at once, a whole turn, and a page far down a long
+//! list of sessions.
+
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use prx::clock::Clock;
+use prx::store::{
+    Conversation, NewInbound, NewMessage, NewSession, SessionFilter, StepCommit, Store, TurnDone, Usage,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+/// Messages that each caller sends in one run.
+const MESSAGES: usize = 32;
+
+fn main() {
+    divan::main();
+}
+
+struct Home {
+    runtime: Runtime,
+    store: Store,
+    _dir: TempDir,
+}
+
+impl Home {
+    fn new() -> Self {
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let store = Store::open(dir.path(), Clock::system()).unwrap();
+        Self { runtime, store, _dir: dir }
+    }
+
+    fn with_sessions(sessions: usize) -> Self {
+        let home = Self::new();
+        let new = || NewSession {
+            channel: "api".into(),
+            user_id: "user_123".into(),
+            metadata: json!({"source": "web-app"}),
+            conversation: None,
+        };
+        home.runtime.block_on(join_all((0..sessions).map(|_| home.store.create_session(new()))));
+        home
+    }
+}
+
+fn message(caller: usize, number: u64) -> StepCommit {
+    let conversation =
+        Conversation { channel: "chat".into(), conversation: caller.to_string(), thread: None };
+    let inbound = NewInbound {
+        dedupe: format!("{caller}/{number}"),
+        conversation,
+        user_id: caller.to_string(),
+        user_name: "Ann".into(),
+        text: "What will the weather be in Oslo tomorrow?".into(),
+        target: json!({"chat": caller}),
+        sent_at: Timestamp::UNIX_EPOCH,
+        metadata: Value::Null,
+    };
+    StepCommit {
+        channel: "chat".into(),
+        state: None,
+        inbound: vec![inbound],
+        outcomes: Vec::new(),
+        dispatched: Vec::new(),
+        max_turns: u64::MAX,
+        replayable: false,
+    }
+}
+
+/// Durable messages, by so many callers at once.
+#[divan::bench(args = [1, 64], sample_count = 20, sample_size = 1)]
+fn ingest(bencher: Bencher, callers: usize) {
+    let home = Home::new();
+    let mut numbers = 0_u64..;
+    bencher
+        .counter(ItemsCount::new(callers * MESSAGES))
+        .with_inputs(|| numbers.by_ref().take(MESSAGES).collect::<Vec<_>>())
+        .bench_local_values(|numbers| {
+            let send = |caller: usize| {
+                let (store, numbers) = (home.store.clone(), numbers.clone());
+                home.runtime.spawn(async move {
+                    for number in numbers {
+                        store.commit_step(message(caller, number)).await.unwrap();
+                    }
+                })
+            };
+            let sent: Vec<_> = (0..callers).map(send).collect();
+            home.runtime.block_on(join_all(sent)).into_iter().for_each(Result::unwrap);
+        });
+}
+
+/// A message taken in, claimed and answered, by so many callers at once.
+#[divan::bench(args = [1, 64], sample_count = 20, sample_size = 1)]
+fn turn(bencher: Bencher, callers: usize) {
+    let home = Home::with_sessions(callers);
+    let sessions = home.store.sessions(&SessionFilter::default(), callers, 0).unwrap().items;
+    bencher.counter(ItemsCount::new(callers)).bench_local(|| {
+        let answer = |session: &str| {
+            let (store, session) = (home.store.clone(), session.to_owned());
+            home.runtime.spawn(async move {
+                store
+                    .accept_message(&session, store.new_message_id(), "What will the weather be?".into())
+                    .await
+                    .unwrap();
+                let turn = store.claim_turn(&session).await.unwrap().unwrap();
+                let done = TurnDone {
+                    id: turn.id(),
+                    messages: vec![NewMessage::assistant("It will rain.")],
+                    usage: Usage { input: 100, output: 10 },
+                    outbound: Vec::new(),
+                    end_session: false,
+                };
+                store.complete_turn(done).await.unwrap();
+            })
+        };
+        let answered: Vec<_> = sessions.iter().map(|session| answer(&session.id)).collect();
+        home.runtime.block_on(join_all(answered)).into_iter().for_each(Result::unwrap);
+    });
+}
+
+/// Fifty sessions from nine tenths down the list.
+#[divan::bench(args = [100, 10_000])]
+fn page(bencher: Bencher, sessions: usize) {
+    let home = Home::with_sessions(sessions);
+    let offset = sessions * 9 / 10 - 40 * usize::from(sessions == 100);
+    bencher.bench_local(|| home.store.sessions(&SessionFilter::default(), 50, offset).unwrap());
+}
