@@ -1,1 +1,23 @@
-//! End-to-end tests against the built gateway.
+//! End-to-end tests against the built gateway: its harness, the servers it talks to, and components to feed it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`gateway`] | a real `prx serve` in a home of its own |
+//! | [`client`] | HTTP in, JSON out |
+//! | [`telegram`] | a fake Bot API server |
+//! | [`origin`] | a fake web service |
+//! | [`component`] | plugin files, good ones and bad ones |
+//! | [`wait`] | waiting for a condition |
+//! | [`random`] | randomness from a printed seed |
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
+
+pub mod client;
+pub mod component;
+pub mod gateway;
+pub mod origin;
+pub mod random;
+pub mod telegram;
+pub mod wait;
+
+mod binary;
+mod server;

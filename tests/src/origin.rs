@@ -1,0 +1,70 @@
+//! A fake web service: answers every path as it was told and remembers who asked.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use hyper::Request;
+use serde_json::Value;
+
+use crate::server::{Reply, Server, Service};
+
+/// A web service on loopback. Paths it was told nothing about answer 404.
+pub struct Origin {
+    server: Server,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    answers: Mutex<HashMap<String, Told>>,
+    asked: Mutex<Vec<String>>,
+}
+
+/// What a path was told to answer.
+enum Told {
+    Body(Value),
+    Redirect(String),
+}
+
+impl Origin {
+    /// Starts one.
+    pub async fn start() -> Self {
+        let state = Arc::new(State::default());
+        Self { server: Server::start(Arc::clone(&state)).await, state }
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    /// What a path answers from now on, whatever its query.
+    pub fn answer(&self, path: &str, body: Value) {
+        self.state.answers.lock().unwrap().insert(path.into(), Told::Body(body));
+    }
+
+    /// A path that sends its caller elsewhere.
+    pub fn redirect(&self, path: &str, location: &str) {
+        self.state.answers.lock().unwrap().insert(path.into(), Told::Redirect(location.into()));
+    }
+
+    /// Every path and query it was asked for, in order.
+    pub fn asked(&self) -> Vec<String> {
+        self.state.asked.lock().unwrap().clone()
+    }
+}
+
+impl Service for State {
+    async fn answer(&self, request: Request<Bytes>) -> Reply {
+        let uri = request.uri();
+        self.asked.lock().unwrap().push(uri.to_string());
+        match self.answers.lock().unwrap().get(uri.path()) {
+            None => Reply::Json(404, r#"{"error":"no such path"}"#.into()),
+            Some(Told::Body(body)) => Reply::Json(200, body.to_string()),
+            Some(Told::Redirect(location)) => {
+                Reply::Headed(302, vec![("location", location.clone())], "{}".into())
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! The methods of the Bot API, as the platform answers them.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Request;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Bot, Call, Fault, Sent, State, TOKEN};
+use crate::server::{Reply, Service};
+
+/// What a method comes to: its result, or the status and description of its refusal.
+type Outcome = Result<Value, (u16, String)>;
+
+impl Service for Bot {
+    async fn answer(&self, request: Request<Bytes>) -> Reply {
+        let Some((token, method)) =
+            request.uri().path().strip_prefix("/bot").and_then(|rest| rest.split_once('/'))
+        else {
+            return refusal(404, "Not Found");
+        };
+        if token != TOKEN {
+            return refusal(401, "Unauthorized");
+        }
+        let (call, fault) = self.note(method, &request);
+        let reply = self.perform(method, call, fault).await;
+        let mut state = self.state();
+        state.calls[call].status = Some(match &reply {
+            Reply::Json(status, _) | Reply::Headed(status, ..) => *status,
+            Reply::Drop => 0,
+        });
+        self.tell(state);
+        reply
+    }
+}
+
+impl Bot {
+    /// Records a call; its number, and the fault that is in store for it.
+    fn note(&self, method: &str, request: &Request<Bytes>) -> (usize, Option<Fault>) {
+        let mut state = self.state();
+        let parameters = match serde_json::from_slice(request.body()) {
+            Ok(parameters) => parameters,
+            Err(_) if request.body().is_empty() && request.uri().query().is_none() => json!({}),
+            Err(_) => {
+                state.broken_rules.push(format!("{method}: parameters that are no JSON"));
+                json!({})
+            }
+        };
+        state.calls.push(Call { method: method.into(), parameters, at: Instant::now(), status: None });
+        let call = state.calls.len() - 1;
+        let fault = state.faults.get_mut(method).and_then(std::collections::VecDeque::pop_front);
+        self.tell(state);
+        (call, fault)
+    }
+
+    async fn perform(&self, method: &str, call: usize, fault: Option<Fault>) -> Reply {
+        match fault {
+            None => self.outcome(method, call).await.into(),
+            Some(Fault::Refuse(status, description)) => refusal(status, description),
+            Some(Fault::TooMany(seconds)) => too_many(seconds),
+            Some(Fault::DropBefore) => Reply::Drop,
+            Some(Fault::DropAfter) => {
+                let _ = self.outcome(method, call).await;
+                Reply::Drop
+            }
+            Some(Fault::Slow(while_)) => {
+                let outcome = self.outcome(method, call).await;
+                sleep(while_).await;
+                outcome.into()
+            }
+        }
+    }
+
+    async fn outcome(&self, method: &str, call: usize) -> Outcome {
+        let parameters = self.state().calls[call].parameters.clone();
+        if method == "getUpdates" {
+            return self.get_updates(&parameters).await;
+        }
+        let mut state = self.state();
+        let outcome = state.call(method, &parameters);
+        let excused = |why: &str| why.ends_with("message is not modified");
+        if let Some((status, description)) = outcome.as_ref().err().filter(|(_, why)| !excused(why)) {
+            state.broken_rules.push(format!("{method}: {status} {description}"));
+        }
+        self.tell(state);
+        outcome
+    }
+
+    /// The long poll: waits for an update, for its time, or for a newer poll.
+    async fn get_updates(&self, parameters: &Value) -> Outcome {
+        let mine = self.begin_poll(parameters)?;
+        let _running = RunningPoll(self);
+        let limit = parameters["limit"].as_u64().unwrap_or(100).clamp(1, 100) as usize;
+        let seconds = parameters["timeout"].as_u64().unwrap_or(0);
+        let deadline = Instant::now() + Duration::from_secs(seconds);
+        let mut changed = self.changed.subscribe();
+        loop {
+            {
+                let state = self.state();
+                if state.numbers.poll != mine {
+                    let why = "Conflict: terminated by other getUpdates request; make sure that only one bot \
+                               instance is running";
+                    return Err((409, why.into()));
+                }
+                if !state.waiting.is_empty() || Instant::now() >= deadline {
+                    return Ok(state.waiting.iter().take(limit).cloned().collect());
+                }
+            }
+            // Its time being up is seen at the head of the loop.
+            let _ = timeout_at(deadline, changed.changed()).await;
+        }
+    }
+
+    fn begin_poll(&self, parameters: &Value) -> Result<u64, (u16, String)> {
+        let mut state = self.state();
+        if !state.webhook_gone {
+            state.broken_rules.push("getUpdates before deleteWebhook".into());
+            return Err((409, "Conflict: can't use getUpdates method while webhook is active".into()));
+        }
+        state.check_poll(parameters);
+        if let Some(offset) = parameters["offset"].as_i64().filter(|offset| *offset > 0) {
+            state.numbers.confirmed = state.numbers.confirmed.max(offset);
+            state.waiting.retain(|update| update["update_id"].as_i64() >= Some(offset));
+        }
+        if state.numbers.running_polls > 0 {
+            state.numbers.overlapping_polls += 1;
+        }
+        state.numbers.running_polls += 1;
+        state.numbers.poll += 1;
+        let mine = state.numbers.poll;
+        self.tell(state);
+        Ok(mine)
+    }
+}
+
+struct RunningPoll<'a>(&'a Bot);
+
+impl Drop for RunningPoll<'_> {
+    fn drop(&mut self) {
+        self.0.state().numbers.running_polls -= 1;
+    }
+}
+
+impl State {
+    fn check_poll(&mut self, parameters: &Value) {
+        if !parameters["allowed_updates"].is_array() {
+            self.broken_rules.push("getUpdates: allowed_updates must be explicit".into());
+        }
+        // A poll that comes back at once is a probe; one that waits waits long.
+        if !matches!(parameters["timeout"].as_u64(), None | Some(0 | 25..=50)) {
+            self.broken_rules.push(format!("getUpdates: timeout {}", parameters["timeout"]));
+        }
+        if parameters["limit"].as_u64().is_some_and(|limit| limit > 100) {
+            self.broken_rules.push(format!("getUpdates: limit {}", parameters["limit"]));
+        }
+    }
+
+    fn call(&mut self, method: &str, parameters: &Value) -> Outcome {
+        match method {
+            "getMe" => Ok(json!({
+                "id": 7_000_001, "is_bot": true, "first_name": "Prx", "username": "prx_test_bot",
+                "can_join_groups": true, "can_read_all_group_messages": false, "supports_inline_queries": false,
+            })),
+            "deleteWebhook" => {
+                if parameters["drop_pending_updates"] == true {
+                    self.broken_rules.push("deleteWebhook: pending updates thrown away".into());
+                }
+                self.webhook_gone = true;
+                Ok(json!(true))
+            }
+            "sendChatAction" => self.chat(parameters).map(|_| json!(true)),
+            "sendMessage" => self.send_message(parameters),
+            "editMessageText" => self.edit_message(parameters),
+            _ => Err((404, "Not Found".into())),
+        }
+    }
+
+    fn chat(&self, parameters: &Value) -> Result<i64, (u16, String)> {
+        let id = &parameters["chat_id"];
+        let chat = id.as_i64().or_else(|| id.as_str()?.parse().ok());
+        chat.filter(|chat| self.chats.contains(chat)).ok_or((400, "Bad Request: chat not found".into()))
+    }
+
+    fn send_message(&mut self, parameters: &Value) -> Outcome {
+        let (chat, text) = (self.chat(parameters)?, text(parameters)?);
+        self.numbers.message += 1;
+        let message = self.numbers.message;
+        self.sent.push(Sent { chat, message, text: text.clone() });
+        Ok(described(chat, message, &text))
+    }
+
+    fn edit_message(&mut self, parameters: &Value) -> Outcome {
+        let (chat, text) = (self.chat(parameters)?, text(parameters)?);
+        let message = parameters["message_id"].as_i64().unwrap_or(0);
+        let sent = self.sent.iter_mut().find(|sent| sent.chat == chat && sent.message == message);
+        let sent = sent.ok_or((400, "Bad Request: message to edit not found".to_owned()))?;
+        if sent.text == text {
+            return Err((400, "Bad Request: message is not modified".into()));
+        }
+        sent.text.clone_from(&text);
+        Ok(described(chat, message, &text))
+    }
+}
+
+fn text(parameters: &Value) -> Result<String, (u16, String)> {
+    let text = parameters["text"].as_str().unwrap_or_default();
+    let text = match parameters["parse_mode"].as_str() {
+        Some("HTML") => super::html::plain(text)
+            .map_err(|why| (400, format!("Bad Request: can't parse entities: {why}")))?,
+        _ => text.to_owned(),
+    };
+    match text.encode_utf16().count() {
+        _ if text.trim().is_empty() => Err((400, "Bad Request: message text is empty".into())),
+        1..=4096 => Ok(text),
+        _ => Err((400, "Bad Request: message is too long".into())),
+    }
+}
+
+fn described(chat: i64, message: i64, text: &str) -> Value {
+    json!({
+        "message_id": message,
+        "from": {"id": 7_000_001, "is_bot": true, "first_name": "Prx", "username": "prx_test_bot"},
+        "chat": {"id": chat, "type": "private", "first_name": format!("User {chat}")},
+        "date": 1_774_000_000 + message,
+        "text": text,
+    })
+}
+
+fn too_many(seconds: u64) -> Reply {
+    let description = format!("Too Many Requests: retry after {seconds}");
+    let body = json!({
+        "ok": false, "error_code": 429, "description": description, "parameters": {"retry_after": seconds},
+    });
+    Reply::Headed(429, vec![("retry-after", seconds.to_string())], body.to_string())
+}
+
+fn refusal(status: u16, description: &str) -> Reply {
+    Reply::Json(status, json!({"ok": false, "error_code": status, "description": description}).to_string())
+}
+
+impl From<Outcome> for Reply {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Ok(result) => Self::Json(200, json!({"ok": true, "result": result}).to_string()),
+            Err((status, description)) => refusal(status, &description),
+        }
+    }
+}

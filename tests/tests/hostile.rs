@@ -1,0 +1,291 @@
+//! Components that misbehave get a typed error; everything else goes on.
+
+use hyper::Method;
+use prx_tests::component::Component;
+use prx_tests::gateway::{Gateway, Home};
+use prx_tests::origin::Origin;
+use prx_tests::telegram::FakeTelegram;
+use prx_tests::wait::until;
+use serde_json::{Value, json};
+
+const WASM: &str = "application/wasm";
+const LIMITS: &str = "[limits]\nmemory = \"16MiB\"\ncpu = \"300ms\"\ndeadline = \"2s\"\n";
+
+/// A gateway with the misbehaving component as `hostile` and the well-behaved one as `hello-tool`.
+async fn with_hostile() -> Gateway {
+    let home = Home::new("");
+    home.place_plugin("hostile", &Component::hostile("hostile", LIMITS).bytes());
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    Gateway::start_in(home).await
+}
+
+/// Everything but the offender works.
+async fn all_is_well(gateway: &Gateway) {
+    assert_eq!(gateway.client().get("/status/health").await.expect(200), json!({"healthy": true}));
+    let hello = gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);
+    assert_eq!((&hello["content"], &hello["is_error"]), (&json!("Hello, Ada!"), &json!(false)));
+    let answer = gateway.call_tool("answer", json!({})).await.expect(200);
+    assert_eq!(answer["content"], "generation-one", "one bad call costs that call");
+}
+
+#[tokio::test]
+async fn each_offence_costs_the_one_call() {
+    let gateway = with_hostile().await;
+    for (tool, arguments, status, code) in [
+        ("spin", json!({}), 504, "gateway_timeout"),
+        ("sleep", json!({}), 504, "gateway_timeout"),
+        ("swell", json!({}), 502, "bad_gateway"),
+        ("recurse", json!({}), 502, "bad_gateway"),
+        ("trap", json!({}), 502, "bad_gateway"),
+        ("shout", json!({"bytes": 64 << 20}), 502, "bad_gateway"),
+    ] {
+        let call = gateway.call_tool(tool, arguments);
+        let (offence, ()) = tokio::join!(call, all_is_well(&gateway));
+        let reason = offence.error(status, code);
+        assert!(reason.contains("hostile"), "{tool}: the reason names the plugin: {reason}");
+        all_is_well(&gateway).await;
+        assert_eq!(gateway.plugin("hostile").await.unwrap()["status"], "loaded", "{tool}");
+    }
+}
+
+#[tokio::test]
+async fn many_offences_at_once_leave_room_for_others() {
+    let gateway = with_hostile().await;
+    let offences = (0..20).map(|_| gateway.call_tool("spin", json!({})));
+    let offences = futures_util::future::join_all(offences);
+    let others = async {
+        for _ in 0..10 {
+            let hello = gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);
+            assert_eq!(hello["content"], "Hello, Ada!");
+        }
+    };
+    let (offences, ()) = tokio::join!(offences, others);
+    for offence in offences {
+        assert!(matches!(offence.status, 503 | 504), "{offence}");
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_that_goes_on_is_quarantined() {
+    let gateway = with_hostile().await;
+    for _ in 0..5 {
+        gateway.call_tool("trap", json!({})).await.error(502, "bad_gateway");
+    }
+    let plugin = until("the quarantine", async || {
+        gateway.plugin("hostile").await.filter(|plugin| plugin["status"] == "failed")
+    })
+    .await;
+    assert_eq!(plugin["name"], "hostile");
+    let shown = gateway.client().get("/plugins/hostile").await.expect(200);
+    assert!(shown["error"].as_str().is_some_and(|error| !error.is_empty()), "it says why: {shown}");
+    let gone = gateway.call_tool("answer", json!({})).await;
+    assert!(gone.status >= 400, "{gone}");
+    gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);
+    gateway.client().post("/plugins/hostile/reload", json!({})).await.expect(200);
+    all_is_well(&gateway).await;
+}
+
+#[tokio::test]
+async fn a_broken_start_is_refused() {
+    let gateway = with_hostile().await;
+    for start in ["at-start:trap...", "at-start:spin..."] {
+        let broken = Component::hostile("broken", LIMITS).replace("at-start:nothing", start);
+        let refused = gateway.client().upload(Method::POST, "/plugins", WASM, broken.bytes()).await;
+        let reason = refused.error(409, "conflict");
+        assert!(reason.contains("broken"), "{reason}");
+        assert!(gateway.plugin("broken").await.is_none(), "nothing is half done");
+        assert!(!gateway.home().plugin_file("broken").exists(), "nothing is half done");
+        all_is_well(&gateway).await;
+    }
+}
+
+#[tokio::test]
+async fn small_memories_are_summed() {
+    let gateway = with_hostile().await;
+    // Many tiny ones, and a few that are each below the limit and together above it.
+    for (count, mebibytes) in [(400, 1), (12, 8)] {
+        let hoard = Component::hostile("hoard", "").with_memories(count, mebibytes);
+        let refused = gateway.client().upload(Method::POST, "/plugins", WASM, hoard.bytes()).await;
+        let reason = refused.error(409, "conflict");
+        assert!(reason.contains("memor"), "{count} memories of {mebibytes} MiB: {reason}");
+        assert!(gateway.plugin("hoard").await.is_none());
+        all_is_well(&gateway).await;
+    }
+    let modest = Component::hostile("modest", "").with_memories(2, 1);
+    gateway.client().upload(Method::POST, "/plugins", WASM, modest.bytes()).await.expect(201);
+}
+
+#[tokio::test]
+async fn a_broken_plugin_in_the_folder_stops_nothing() {
+    let home = Home::new("");
+    let good = Component::of("prx-hello-tool");
+    home.place_plugin("hello-tool", &good.bytes());
+    home.place_plugin(
+        "traps",
+        &Component::hostile("traps", LIMITS).replace("at-start:nothing", "at-start:trap...").bytes(),
+    );
+    home.place_plugin(
+        "spins",
+        &Component::hostile("spins", LIMITS).replace("at-start:nothing", "at-start:spin...").bytes(),
+    );
+    home.place_plugin("hoards", &Component::hostile("hoards", "").with_memories(12, 8).bytes());
+    home.place_plugin("half", &Component::hostile("half", "").truncated().bytes());
+    let gateway = Gateway::start_in(home).await;
+    for name in ["traps", "spins", "hoards", "half"] {
+        let plugin = gateway.plugin(name).await.unwrap_or_else(|| panic!("{name} is listed"));
+        assert_eq!(plugin["status"], "failed", "{plugin}");
+        let shown = gateway.client().get(&format!("/plugins/{name}")).await.expect(200);
+        assert!(shown["error"].is_string(), "it says why: {shown}");
+    }
+    gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);
+}
+
+#[tokio::test]
+async fn a_flood_of_log_lines_stays_small_and_on_its_lines() {
+    let home = Home::new("");
+    home.place_plugin("hostile", &Component::hostile("hostile", "").bytes());
+    let gateway = Gateway::start_in(home).await;
+    gateway.call_tool("babble", json!({"lines": 100_000})).await;
+    let health = gateway.client().get("/status/health").await.expect(200);
+    assert_eq!(health["healthy"], true);
+    let lines = gateway.output().lines();
+    assert!(lines.len() < 10_000, "what goes beyond the rate is dropped: {} lines", lines.len());
+    assert!(lines.iter().any(|line| line.contains("line 0")), "the first ones are there");
+    assert!(!lines.iter().any(|line| line.starts_with("ERROR forged")), "a line stays a line");
+    assert!(!lines.iter().any(|line| line.contains("\x1b[2J")), "escape codes are escaped");
+}
+
+/// The reaching component as `reaching`, asking for these origins, granted those.
+async fn reaching(asks: &[String], granted: Option<&[String]>) -> Gateway {
+    let grant = match granted {
+        Some(origins) => format!("[grants.reaching]\nhttp = {origins:?}\nkv = \"64KiB\"\n"),
+        None => String::new(),
+    };
+    let home = Home::new(&grant);
+    let manifest = format!(
+        "[plugin]\nname = \"reaching\"\nversion = \"1.0.0\"\ndescription = \"Reaches\"\n[permissions]\nhttp = \
+         {asks:?}\nkv = \"64KiB\"\n"
+    );
+    home.place_plugin("reaching", &Component::of("reaching").with_manifest(&manifest).bytes());
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    Gateway::start_in(home).await
+}
+
+async fn fetch(gateway: &Gateway, url: &str) -> Value {
+    let answer = gateway.call_tool("fetch", json!({"url": url})).await;
+    if answer.status == 200 {
+        answer.json()
+    } else {
+        json!({"is_error": true, "content": answer.to_string()})
+    }
+}
+
+#[tokio::test]
+async fn a_host_without_a_grant_is_out_of_reach() {
+    let (granted, other) = (Origin::start().await, Origin::start().await);
+    granted.answer("/open", json!({"says": "welcome"}));
+    granted.redirect("/away", &format!("{}/secret", other.url()));
+    other.answer("/secret", json!({"says": "you should not be here"}));
+
+    let gateway = reaching(&[granted.url(), other.url()], Some(&[granted.url()])).await;
+    let open = fetch(&gateway, &format!("{}/open", granted.url())).await;
+    assert!(open["content"].as_str().unwrap().contains("welcome"), "{open}");
+    let port = other.url().rsplit(':').next().unwrap().to_owned();
+    for url in [
+        format!("{}/secret", other.url()),
+        format!("http://localhost:{port}/secret"),
+        format!("http://2130706433:{port}/secret"),
+        format!("http://0177.0.0.1:{port}/secret"),
+        format!("http://[::ffff:127.0.0.1]:{port}/secret"),
+        format!("http://user:pass@127.0.0.1:{port}/secret"),
+        "https://api.example.org/".to_owned(),
+        "http://169.254.169.254/latest/meta-data".to_owned(),
+    ] {
+        let denied = fetch(&gateway, &url).await;
+        assert_eq!(denied["is_error"], true, "{url}: {denied}");
+    }
+    let away = fetch(&gateway, &format!("{}/away", granted.url())).await;
+    assert!(!away.to_string().contains("should not"), "a redirect leads to no other host: {away}");
+    assert_eq!(other.asked(), Vec::<String>::new(), "not one request has arrived");
+    gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);
+}
+
+#[tokio::test]
+async fn what_the_operator_did_not_grant_is_not_there() {
+    let origin = Origin::start().await;
+    origin.answer("/open", json!({}));
+    let gateway = reaching(&[origin.url()], None).await;
+    let plugin = gateway.client().get("/plugins/reaching").await.expect(200);
+    if plugin["status"] == "loaded" {
+        let denied = fetch(&gateway, &format!("{}/open", origin.url())).await;
+        assert_eq!(denied["is_error"], true, "{denied}");
+        let kept = gateway.call_tool("hoard", json!({"keys": 1, "bytes": 1})).await;
+        assert!(kept.status != 200 || kept.json()["is_error"] == true, "{kept}");
+    } else {
+        assert_eq!(plugin["status"], "failed", "{plugin}");
+        assert!(
+            plugin["error"].as_str().is_some_and(|error| error.contains("grant")),
+            "it says why: {plugin}"
+        );
+    }
+    assert_eq!(origin.asked(), Vec::<String>::new());
+    gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);
+}
+
+#[tokio::test]
+async fn wider_permissions_wait_for_their_grant() {
+    let (granted, wanted) = (Origin::start().await, Origin::start().await);
+    let gateway = reaching(&[granted.url()], Some(&[granted.url()])).await;
+    let manifest = format!(
+        "[plugin]\nname = \"reaching\"\nversion = \"2.0.0\"\ndescription = \"Reaches further\"\n[permissions]\nhttp = \
+         {:?}\nkv = \"64KiB\"\n",
+        [granted.url(), wanted.url()]
+    );
+    let wider = Component::of("reaching").with_manifest(&manifest);
+    let refused = gateway.client().upload(Method::PUT, "/plugins/reaching", WASM, wider.bytes()).await;
+    let reason = refused.error(409, "conflict");
+    let said = format!("{reason} {}", refused.json()["error"]["details"]);
+    assert!(said.contains(&wanted.url()), "it says what is missing: {said}");
+    assert_eq!(gateway.plugin("reaching").await.unwrap()["version"], "1.0.0");
+}
+
+#[tokio::test]
+async fn a_quota_is_kept() {
+    let origin = Origin::start().await;
+    let gateway = reaching(&[origin.url()], Some(&[origin.url()])).await;
+    let kept = gateway.call_tool("hoard", json!({"keys": 4, "bytes": 1_000})).await.expect(200);
+    assert_eq!(kept["is_error"], false, "{kept}");
+    let refused = gateway.call_tool("hoard", json!({"keys": 100, "bytes": 1_000})).await;
+    assert!(refused.status != 200 || refused.json()["is_error"] == true, "64 KiB are granted: {refused}");
+}
+
+#[tokio::test]
+async fn a_header_cannot_smuggle() {
+    let origin = Origin::start().await;
+    origin.answer("/open", json!({}));
+    let gateway = reaching(&[origin.url()], Some(&[origin.url()])).await;
+    let url = format!("{}/open", origin.url());
+    for (name, value) in
+        [("x-note", "a\r\nx-forged: b"), ("host", "internal.example"), ("transfer-encoding", "chunked")]
+    {
+        let arguments = json!({"url": url, "name": name, "value": value});
+        let refused = gateway.call_tool("fetch", arguments).await;
+        assert!(refused.status != 200 || refused.json()["is_error"] == true, "{name}: {refused}");
+    }
+    assert_eq!(origin.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_channel_whose_plugin_is_no_connector_says_so() {
+    let telegram = FakeTelegram::start().await;
+    let config =
+        telegram.config(&["*"]) + "[channels_config.wrong]\nplugin = \"local\"\n[channels_config.missing]\n";
+    let gateway = Gateway::start(&config).await;
+    for name in ["wrong", "missing"] {
+        let channel = gateway.channel(name).await.unwrap_or_else(|| panic!("{name} is listed"));
+        assert_eq!(channel["status"], "disconnected", "{channel}");
+        assert!(channel["error"].as_str().is_some_and(|error| !error.is_empty()), "{channel}");
+    }
+    telegram.write(1, "but this one works");
+    telegram.until("an answer", |t| (!t.sent().is_empty()).then_some(())).await;
+}
