@@ -12,6 +12,7 @@ use crate::config::{self, Config, Live};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
+use crate::mcp::{self, Mcp};
 use crate::plugin::{self, Engine, Plugins, Services, Watch};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
@@ -45,7 +46,9 @@ pub struct Kernel {
     pub store: Store,
     /// The components.
     pub plugins: Plugins,
-    /// Their tools.
+    /// Connections to MCP servers.
+    pub mcp: Mcp,
+    /// The tools of both.
     pub tools: Tools,
     /// Sessions at work.
     pub turns: Turns,
@@ -111,7 +114,9 @@ impl Kernel {
             true => Some(plugins.watch(clock.clone()).map_err(StartError::Other)?),
             false => None,
         };
-        let tools = Tools::new(plugins.clone(), events.clone());
+        let mcp =
+            Mcp::start(mcp::Parts { clock: clock.clone(), config: config.clone(), egress: egress.clone() });
+        let tools = Tools::new(plugins.clone(), mcp.clone(), events.clone());
         let turns = Turns::start(session::Parts {
             clock: clock.clone(),
             config: config.clone(),
@@ -128,13 +133,26 @@ impl Kernel {
             egress,
             plugins: plugins.clone(),
         });
-        Ok(Self { clock, config, events, store, plugins, tools, turns, channels, _watch: watch, started })
+        Ok(Self {
+            clock,
+            config,
+            events,
+            store,
+            plugins,
+            mcp,
+            tools,
+            turns,
+            channels,
+            _watch: watch,
+            started,
+        })
     }
 
-    /// Shuts down in order: no new messages, then the turns at work, then the disk.
+    /// Shuts down in order: no new messages, then the turns at work, then what they call, then the disk.
     pub async fn stop(&self) {
         self.channels.stop().await;
         self.turns.stop(PATIENCE).await;
+        self.mcp.stop().await;
         self.store.clone().close().await;
     }
 }

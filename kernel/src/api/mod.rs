@@ -9,6 +9,7 @@ use crate::http::{self, Access, BadTable, Front, OwnerSocket, Route, Router, Sco
 use crate::kernel::Kernel;
 
 mod channels;
+mod mcp;
 mod messages;
 mod plugins;
 mod sessions;
@@ -30,6 +31,10 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list),
+
+        get("/api/v1/mcp", S::MCP_READ, mcp::list),
+        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect),
+        post("/mcp", S::MCP_WRITE, mcp::serve),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
         post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),

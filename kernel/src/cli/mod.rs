@@ -14,6 +14,7 @@ mod channel;
 mod chat;
 mod client;
 mod failure;
+mod mcp;
 mod output;
 mod place;
 mod plugin;
@@ -56,6 +57,9 @@ enum Command {
     /// Look at channels
     #[command(subcommand)]
     Channel(channel::Command),
+    /// Look at MCP servers, and connect them anew
+    #[command(subcommand)]
+    Mcp(mcp::Command),
     /// Look at tools, and call them
     #[command(subcommand)]
     Tool(tool::Command),
@@ -88,6 +92,7 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(&console, command).await,
             Command::Session(command) => session::run(&console, command).await,
             Command::Channel(command) => channel::run(&console, command).await,
+            Command::Mcp(command) => mcp::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,
             Command::Skill(command) => skill::run(&console, command).await,
         }
