@@ -15,6 +15,7 @@ use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
 use crate::logs::Logs;
+use crate::mcp::{self, Mcp};
 use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
@@ -56,7 +57,9 @@ pub struct Kernel {
     pub store: Store,
     /// The components.
     pub plugins: Plugins,
-    /// Their tools.
+    /// Connections to MCP servers.
+    pub mcp: Mcp,
+    /// The tools of both.
     pub tools: Tools,
     /// Sessions at work.
     pub turns: Turns,
@@ -123,7 +126,9 @@ impl Kernel {
         if !misfits.is_empty() {
             return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)));
         }
-        let tools = Tools::new(plugins.clone(), events.clone());
+        let mcp =
+            Mcp::start(mcp::Parts { clock: clock.clone(), config: config.clone(), egress: egress.clone() });
+        let tools = Tools::new(plugins.clone(), mcp.clone(), events.clone());
         let turns = Turns::start(session::Parts {
             clock: clock.clone(),
             config: config.clone(),
@@ -159,6 +164,7 @@ impl Kernel {
             events,
             store,
             plugins,
+            mcp,
             tools,
             turns,
             channels,
@@ -167,10 +173,11 @@ impl Kernel {
         })
     }
 
-    /// Shuts down in order: no new messages, then the turns at work, then the disk.
+    /// Shuts down in order: no new messages, then the turns at work, then what they call, then the disk.
     pub async fn stop(&self) {
         self.channels.stop().await;
         self.turns.stop(PATIENCE).await;
+        self.mcp.stop().await;
         self.store.clone().close().await;
     }
 }

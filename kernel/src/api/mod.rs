@@ -12,6 +12,7 @@ mod channels;
 mod config;
 mod events;
 mod logs;
+mod mcp;
 mod messages;
 mod plugins;
 mod sessions;
@@ -35,6 +36,10 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/channels", S::CHANNELS_READ, channels::list),
         post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart),
         get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health),
+
+        get("/api/v1/mcp", S::MCP_READ, mcp::list),
+        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect),
+        post("/mcp", S::MCP_WRITE, mcp::serve),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
         post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),
