@@ -18,6 +18,7 @@ pub mod tool;
 
 pub mod channel;
 pub mod session;
+pub mod webhook;
 
 pub mod kernel;
 

@@ -9,6 +9,7 @@ use crate::http::{self, Access, BadTable, Front, OwnerSocket, Route, Router, Sco
 use crate::kernel::Kernel;
 
 mod channels;
+mod hooks;
 mod messages;
 mod plugins;
 mod sessions;
@@ -30,6 +31,13 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list),
+
+        get("/api/v1/hooks", S::HOOKS_READ, hooks::list),
+        post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create),
+        delete("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::remove),
+        get("/api/v1/hooks/{id}/deliveries", S::HOOKS_READ, hooks::deliveries),
+        post("/api/v1/hooks/{id}/test", S::HOOKS_WRITE, hooks::test),
+        post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
         post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),
