@@ -20,6 +20,7 @@ use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
 use crate::tool::Tools;
+use crate::webhook::{self, Hooks};
 
 pub(crate) mod settings;
 
@@ -27,6 +28,8 @@ pub(crate) mod settings;
 const BUS_CAPACITY: usize = 1024;
 /// How long turns at work are waited for when the gateway stops.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long deliveries to hooks are waited for then.
+const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -65,6 +68,8 @@ pub struct Kernel {
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
+    /// Events on their way to whoever registered for them.
+    pub hooks: Hooks,
     /// Cancelled when the gateway begins to stop.
     pub stopping: CancellationToken,
     /// When the gateway was started.
@@ -107,6 +112,14 @@ impl Kernel {
         let events = Events::new(clock.clone(), BUS_CAPACITY);
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock.clone());
+        let hooks = Hooks::start(webhook::Parts {
+            clock: clock.clone(),
+            config: config.clone(),
+            events: events.clone(),
+            store: store.clone(),
+            egress: egress.clone(),
+        });
+        let hooks = hooks.map_err(StartError::Other)?;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
         let engine = Engine::new(&options.data_dir, services).map_err(|error| {
             let message = "The WebAssembly engine does not run on this machine; its log line says why";
@@ -168,16 +181,19 @@ impl Kernel {
             tools,
             turns,
             channels,
+            hooks,
             stopping,
             started,
         })
     }
 
-    /// Shuts down in order: no new messages, then the turns at work, then what they call, then the disk.
+    /// Shuts down in order: no new messages, then the turns at work, then what they call and what hooks are told of
+    /// it, then the disk.
     pub async fn stop(&self) {
         self.channels.stop().await;
         self.turns.stop(PATIENCE).await;
         self.mcp.stop().await;
+        self.hooks.stop(HOOK_PATIENCE).await;
         self.store.clone().close().await;
     }
 }

@@ -11,6 +11,7 @@ use crate::kernel::Kernel;
 mod channels;
 mod config;
 mod events;
+mod hooks;
 mod logs;
 mod mcp;
 mod messages;
@@ -40,6 +41,13 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/mcp", S::MCP_READ, mcp::list),
         post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect),
         post("/mcp", S::MCP_WRITE, mcp::serve),
+
+        get("/api/v1/hooks", S::HOOKS_READ, hooks::list),
+        post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create),
+        delete("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::remove),
+        get("/api/v1/hooks/{id}/deliveries", S::HOOKS_READ, hooks::deliveries),
+        post("/api/v1/hooks/{id}/test", S::HOOKS_WRITE, hooks::test),
+        post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
         post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),
