@@ -1,6 +1,6 @@
 //! The way of a request: where it may come from, which route it is for, who is calling, what comes back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,9 +15,10 @@ use tracing::Instrument;
 use ulid::Ulid;
 
 use super::auth::{self, Tokens};
+use super::limits::{Limits, Payer, Standing};
 use super::reply::Payload;
 use super::router::{Found, Params, Router};
-use super::{Access, Body, Caller, Query, Reply, Route, hosts};
+use super::{Access, Body, Caller, Group, Query, Reply, Route, hosts};
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::error::{Code, Error, Result};
@@ -62,8 +63,8 @@ pub struct Parts {
 pub(super) enum Peer {
     /// The socket in the data directory, which only its owner can open.
     Owner,
-    /// The network; with the address the connection came in on.
-    Network { local: SocketAddr },
+    /// The network; with the address the connection came in on, and that of the other end.
+    Network { local: SocketAddr, remote: IpAddr },
 }
 
 /// Everything between a connection and the handlers, which are given the state.
@@ -71,6 +72,7 @@ pub struct Front<S> {
     state: Arc<S>,
     router: Router<S>,
     tokens: Tokens,
+    limits: Limits,
     config: config::Live,
     clock: Clock,
 }
@@ -81,6 +83,10 @@ struct Entry {
     method: Method,
     route: &'static str,
     started: Instant,
+    /// Who sent it, as far as the address says.
+    sender: Option<IpAddr>,
+    /// How the caller stands with the rate limits.
+    standing: Option<Standing>,
 }
 
 impl<S: Send + Sync + 'static> Front<S> {
@@ -88,7 +94,8 @@ impl<S: Send + Sync + 'static> Front<S> {
     pub fn new(state: Arc<S>, router: Router<S>, parts: Parts) -> Self {
         let Parts { store, config, clock } = parts;
         let tokens = Tokens::new(store, clock.clone());
-        Self { state, router, tokens, config, clock }
+        let limits = Limits::new(config.clone(), clock.clone());
+        Self { state, router, tokens, limits, config, clock }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -111,14 +118,23 @@ impl<S: Send + Sync + 'static> Front<S> {
             method: request.method().clone(),
             route: "-",
             started: clock::stopwatch(),
+            sender: None,
+            standing: None,
         };
         let ambiguous_length = request.headers().contains_key(TRANSFER_ENCODING);
         let admitted = match peer {
             Peer::Owner => Ok(None),
-            Peer::Network { local } => hosts::check(local, &request, &self.config.current().gateway),
+            Peer::Network { local, remote } => {
+                let gateway = &self.config.current().gateway;
+                entry.sender = Some(hosts::sender(remote, request.headers(), gateway));
+                hosts::check(local, &request, gateway)
+            }
         };
         let reply = match admitted {
-            Err(error) => entry.failed(&error),
+            Err(error) => {
+                let error = self.stranger(&mut entry, error);
+                entry.failed(&error)
+            }
             Ok(origin) => {
                 let reply = self.dispatch(&mut entry, peer, request, origin.is_some()).await;
                 let reply = reply.unwrap_or_else(|error| entry.failed(&error));
@@ -142,24 +158,27 @@ impl<S: Send + Sync + 'static> Front<S> {
         let (route, params) = match self.router.find(request.method(), request.uri().path()) {
             Found::Route(route, params) => (route, params),
             Found::WrongMethod(allow) if foreign && asks_beforehand(&request) => {
+                self.count(entry, &Caller::Anyone, Group::Other)?;
                 return Ok(permission(&allow));
             }
             // What there is and what there isn't is nobody's business without a token.
             Found::WrongMethod(allow) => {
-                self.known(peer, request.headers())?;
+                let caller = self.known(entry, peer, request.headers())?;
+                self.count(entry, &caller, Group::Other)?;
                 return Ok(wrong_method(entry, &allow));
             }
             Found::Nothing => {
-                self.known(peer, request.headers())?;
+                let caller = self.known(entry, peer, request.headers())?;
+                self.count(entry, &caller, Group::Other)?;
                 return Err(Error::new(Code::NotFound, "There is no such route"));
             }
         };
         entry.route = route.path;
         let caller = match route.access {
             Access::Public => Caller::Anyone,
-            Access::Scope(_) => self.known(peer, request.headers())?,
+            Access::Scope(_) => self.known(entry, peer, request.headers())?,
         };
-        // Rate limits are taken here: by caller, or by address where there is none, and `route.access.group()`.
+        self.count(entry, &caller, route.access.group())?;
         if let Access::Scope(scope) = route.access {
             caller.require(scope)?;
         }
@@ -170,11 +189,27 @@ impl<S: Send + Sync + 'static> Front<S> {
         self.run(entry, route, Call { caller, query, headers: head.headers, body, params }).await
     }
 
-    fn known(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
+    fn known(&self, entry: &mut Entry, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
         match peer {
             Peer::Owner => Ok(Caller::Owner),
-            Peer::Network { .. } => self.tokens.caller(headers),
+            Peer::Network { .. } => self.tokens.caller(headers).map_err(|error| self.stranger(entry, error)),
         }
+    }
+
+    /// Counts a request against its caller's rate limit: by token, or by address where there is none.
+    fn count(&self, entry: &mut Entry, caller: &Caller, group: Group) -> Result<()> {
+        let payer = match (caller, entry.sender) {
+            (Caller::Token { id, .. }, _) => Payer::Token(id.clone()),
+            (_, Some(address)) => Payer::at(address),
+            (_, None) => return Ok(()),
+        };
+        entry.standing = self.limits.count(payer, group);
+        entry.standing.and_then(Standing::refusal).map_or(Ok(()), Err)
+    }
+
+    /// Why someone is refused whom nobody knows; after too many attempts, only that.
+    fn stranger(&self, entry: &mut Entry, error: Error) -> Error {
+        self.count(entry, &Caller::Anyone, Group::Other).err().unwrap_or(error)
     }
 
     /// Runs a handler to its end, also when the client hangs up meanwhile, so that nothing is left half done.
@@ -211,7 +246,8 @@ impl Entry {
         tracing::info!(method = %self.method, route = self.route, status, ms, request_id = self.id, "request");
         // An id is made of letters and digits.
         let id = HeaderValue::try_from(self.id).unwrap_or(HeaderValue::from_static("-"));
-        reply.with(X_REQUEST_ID, id).0
+        let reply = reply.with(X_REQUEST_ID, id);
+        self.standing.into_iter().fold(reply, |reply, standing| standing.told(reply)).0
     }
 }
 

@@ -16,6 +16,7 @@ mod decode;
 pub mod duration;
 mod front;
 mod hosts;
+mod limits;
 mod listen;
 mod query;
 mod reply;

@@ -100,7 +100,7 @@ fn admit<S>(
     let _ = stream.set_nodelay(true);
     let front = front.clone();
     tokio::spawn(async move {
-        converse(front, Peer::Network { local }, stream, closing).await;
+        converse(front, Peer::Network { local, remote: address }, stream, closing).await;
         drop(place);
     });
 }

@@ -122,8 +122,9 @@ fn body(answer: &str) -> &str {
 }
 
 fn without_id(answer: &str) -> String {
-    let mask = |line: &str| match line.strip_prefix("x-request-id: req_") {
-        Some(id) if id.len() == 26 => "x-request-id: req_…".to_owned(),
+    let mask = |line: &str| match line.split_once(": ") {
+        Some(("x-request-id", id)) if id.len() == 30 => "x-request-id: req_…".to_owned(),
+        Some((name @ "x-ratelimit-reset", second)) if second.len() == 10 => format!("{name}: …"),
         _ => line.to_owned(),
     };
     answer.lines().map(mask).collect::<Vec<_>>().join("\n")
@@ -138,6 +139,9 @@ async fn an_answer_is_json_with_a_request_id() {
     cache-control: no-store
     x-content-type-options: nosniff
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 29
+    x-ratelimit-reset: …
     connection: close
     content-length: 16
 
@@ -156,6 +160,9 @@ async fn errors_come_in_the_one_envelope() {
     cache-control: no-store
     x-content-type-options: nosniff
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 29
+    x-ratelimit-reset: …
     connection: close
     content-length: 80
 
@@ -170,6 +177,9 @@ async fn errors_come_in_the_one_envelope() {
     x-content-type-options: nosniff
     allow: POST
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 28
+    x-ratelimit-reset: …
     connection: close
     content-length: 103
 
@@ -183,6 +193,9 @@ async fn errors_come_in_the_one_envelope() {
     x-content-type-options: nosniff
     www-authenticate: Bearer
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 29
+    x-ratelimit-reset: …
     connection: close
     content-length: 113
 
