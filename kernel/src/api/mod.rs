@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use hyper::Method;
-use tokio::net::TcpListener;
 
-use crate::http::{self, Access, BadTable, Front, OwnerSocket, Route, Router, Scope};
+use crate::http::{self, Access, BadTable, Front, Network, OwnerSocket, Route, Router, Scope};
 use crate::kernel::Kernel;
 
 mod channels;
@@ -63,7 +62,7 @@ pub fn table() -> Vec<Route<Kernel>> {
 /// The route table can't be served.
 pub async fn serve(
     kernel: Arc<Kernel>,
-    network: TcpListener,
+    network: Network,
     owner: OwnerSocket,
     stop: impl Future<Output = ()>,
 ) -> Result<(), BadTable> {

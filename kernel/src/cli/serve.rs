@@ -9,7 +9,7 @@ use super::Failure;
 use super::output::say;
 use super::place::Place;
 use crate::api;
-use crate::http::{self, OwnerSocket};
+use crate::http::{Network, OwnerSocket};
 use crate::kernel::{Kernel, Options};
 use crate::logs::{Format, Logs};
 
@@ -62,13 +62,13 @@ pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failur
     let retained = usize::try_from(config.logs.retain_entries).unwrap_or(usize::MAX);
     Logs::start(arguments.log_format.into(), &config.logs.level, retained).map_err(Failure::new)?;
     let stop = Stop::listen()?;
-    let network = http::network(&config.gateway).await?;
-    let address = network.local_addr()?;
+    let network = Network::bind(&config.gateway).await?;
+    let url = network.url()?;
     let options = Options { config, data_dir: place.data_dir.clone(), safe_mode: arguments.safe_mode };
     let kernel = Arc::new(Kernel::start(options).await?);
     let served = match OwnerSocket::bind(&place.data_dir) {
         Ok(owner) => {
-            say(&format!("listening on http://{address}"))?;
+            say(&format!("listening on {url}"))?;
             api::serve(kernel.clone(), network, owner, stop.asked()).await.map_err(Failure::new)
         }
         Err(error) => Err(error.into()),

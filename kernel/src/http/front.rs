@@ -11,6 +11,7 @@ use hyper::header::{
     HeaderName, HeaderValue, TRANSFER_ENCODING, VARY,
 };
 use hyper::{HeaderMap, Method, Request, Response};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use ulid::Ulid;
 
@@ -71,10 +72,12 @@ pub(super) enum Peer {
 pub struct Front<S> {
     state: Arc<S>,
     router: Router<S>,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
     limits: Limits,
     config: config::Live,
     clock: Clock,
+    /// Set when the gateway stops.
+    pub(super) closing: CancellationToken,
 }
 
 /// One request in the access log.
@@ -93,9 +96,9 @@ impl<S: Send + Sync + 'static> Front<S> {
     /// A way from requests to the handlers of a route table.
     pub fn new(state: Arc<S>, router: Router<S>, parts: Parts) -> Self {
         let Parts { store, config, clock } = parts;
-        let tokens = Tokens::new(store, clock.clone());
+        let tokens = Arc::new(Tokens::new(store, clock.clone()));
         let limits = Limits::new(config.clone(), clock.clone());
-        Self { state, router, tokens, limits, config, clock }
+        Self { state, router, tokens, limits, config, clock, closing: CancellationToken::new() }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -215,8 +218,23 @@ impl<S: Send + Sync + 'static> Front<S> {
     /// Runs a handler to its end, also when the client hangs up meanwhile, so that nothing is left half done.
     async fn run(&self, entry: &Entry, route: &Route<S>, call: Call) -> Result<Reply> {
         let span = tracing::info_span!("request", request_id = entry.id);
+        let end = self.end(call.caller.clone());
         let handler = (route.handler)(self.state.clone(), call).instrument(span);
-        tokio::spawn(handler).await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+        let reply = tokio::spawn(handler).await.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
+        Ok(reply.until(end))
+    }
+
+    /// Ends when a stream must: its caller may call no longer, or the gateway stops.
+    fn end(&self, caller: Caller) -> impl Future<Output = Error> + Send + 'static {
+        let (tokens, closing) = (self.tokens.clone(), self.closing.clone());
+        async move {
+            tokio::select! {
+                error = tokens.end(caller) => error,
+                () = closing.cancelled() => {
+                    Error::new(Code::Unavailable, "The gateway is stopping")
+                }
+            }
+        }
     }
 
     fn request_id(&self) -> String {

@@ -3,12 +3,13 @@
 pub use self::auth::{Caller, Minted, NewToken, mint};
 pub use self::body::{Body, Fields};
 pub use self::front::{Call, Front, Parts};
-pub use self::listen::{BindError, OwnerSocket, SOCKET, network};
+pub use self::listen::{BindError, Network, OwnerSocket, SOCKET};
 pub use self::query::Query;
 pub use self::reply::{Envelope, Reply};
 pub use self::router::{Access, BadTable, Group, Handler, Route, Router};
 pub use self::scope::Scope;
 pub use self::server::serve;
+pub use self::tls::TlsError;
 
 mod auth;
 mod body;
@@ -25,6 +26,7 @@ mod scope;
 mod server;
 pub mod sse;
 mod stall;
+mod tls;
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,8 @@ use crate::error::{Code, Error, Result};
 
 pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
 
+const EVENT_STREAM: &str = "text/event-stream";
+
 /// An answer on its way out.
 #[derive(Debug)]
 pub struct Reply(pub(super) Response<Payload>);
@@ -61,7 +63,13 @@ impl Reply {
     /// comment goes out whenever there has been none for a while.
     pub fn events(events: impl Stream<Item = sse::Event> + Send + 'static, clock: Clock) -> Self {
         let body = sse::body(events, clock).boxed_unsync();
-        Self::new(StatusCode::OK, "text/event-stream", body)
+        Self::new(StatusCode::OK, EVENT_STREAM, body)
+    }
+
+    /// Ends a stream of events once there is a reason to. Any other answer is as long as it is.
+    pub(super) fn until(self, end: impl Future<Output = Error> + Send + 'static) -> Self {
+        let streams = self.0.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
+        if streams { Self(self.0.map(|body| sse::until(body, end))) } else { self }
     }
 
     /// The error envelope with the error's status.

@@ -43,6 +43,10 @@ fn table() -> Vec<Route<Toy>> {
             let events = ["one", "two"].map(|word| sse::Event { name: "word", data: json!(word) });
             Ok(Reply::events(stream::iter(events), Clock::system()))
         }),
+        Route::new(Method::GET, "/endless", reads, async |toy: Arc<Toy>, _| {
+            toy.entered.notify_one();
+            Ok(Reply::events(stream::pending(), Clock::system()))
+        }),
         Route::new(Method::GET, "/slow", Access::Public, async |toy: Arc<Toy>, _| {
             toy.entered.notify_one();
             toy.leave.notified().await;
@@ -69,9 +73,9 @@ impl Gateway {
         config.gateway.port = 0;
         config.gateway.max_body_bytes = 1000;
         config.gateway.cors_origins = vec!["https://app.example.com".into()];
-        let network = network(&config.gateway).await.expect("bound");
+        let network = Network::bind(&config.gateway).await.expect("bound");
         let owner = OwnerSocket::bind(home.path()).expect("bound");
-        let address = network.local_addr().expect("bound").to_string();
+        let address = network.listener.local_addr().expect("bound").to_string();
         let toy = Arc::new(Toy::default());
         let parts = Parts { store: store.clone(), config: config::Live::new(config), clock };
         let front = Arc::new(Front::new(toy.clone(), Router::new(table()).expect("a sound table"), parts));
@@ -347,4 +351,38 @@ async fn stopping_lets_a_request_in_flight_finish() {
     let ended = tokio::time::timeout(Duration::from_secs(5), gateway.serving).await;
     ended.expect("ended in time").expect("no panic");
     assert!(!gateway.home.path().join("prx.sock").exists());
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token(&[Scope::ADMIN]).await;
+    let (_, revoked) = tokio::join!(
+        async {
+            gateway.toy.entered.notified().await;
+            let id = token.split('_').nth(1).expect("an id");
+            gateway.store.revoke_token(id).await.expect("revoked");
+        },
+        gateway.get("/endless", &token),
+    );
+    assert!(
+        revoked.contains("event: error\n") && revoked.contains("The bearer token was revoked"),
+        "{revoked}"
+    );
+    assert!(revoked.ends_with("\n0\n"), "the stream itself is whole: {revoked}");
+}
+
+#[tokio::test]
+async fn stopping_ends_streams_at_once() {
+    let mut gateway = Gateway::start().await;
+    let token = gateway.token(&[Scope::ADMIN]).await;
+    let stop = gateway.stop.take().expect("running");
+    let (_, cut) = tokio::join!(
+        async {
+            gateway.toy.entered.notified().await;
+            stop.send(()).expect("listening");
+        },
+        gateway.get("/endless", &token),
+    );
+    assert!(cut.contains(r#""code":"unavailable""#) && cut.ends_with("\n0\n"), "{cut}");
 }
