@@ -27,6 +27,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Options {
     /// The configuration, read and checked.
     pub config: Config,
+    /// The file it is from.
+    pub config_file: PathBuf,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// Load bundled plugins only.
@@ -107,6 +109,10 @@ impl Kernel {
             safe_mode: options.safe_mode,
         };
         let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
+        let misfits = plugins.misfits(&config.current().components);
+        if !misfits.is_empty() {
+            return Err(StartError::Config(config::Invalid::of(&options.config_file, misfits)));
+        }
         let watch = match config.current().plugins.watch && !options.safe_mode {
             true => Some(plugins.watch(clock.clone()).map_err(StartError::Other)?),
             false => None,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hyper::Method;
 use prx_tests::component::{Component, core_module};
 use prx_tests::gateway::{Ended, Gateway, Home};
+use prx_tests::wait::until;
 use serde_json::json;
 
 const WASM: &str = "application/wasm";
@@ -209,18 +210,33 @@ async fn a_mistake_in_the_configuration_is_found_before_anything_starts() {
         ("[gateway]\nport = 99999\n", &["prx.toml:2", "port"]),
         ("[logs]\nlevel = \"loud\"\n", &["prx.toml:2", "level", "loud"]),
         ("[gateway\nport = 1\n", &["prx.toml:1"]),
-        ("[channels_config.telegram]\nbot_tokn = \"x\"\n", &["prx.toml:2", "bot_tokn", "bot_token"]),
     ] {
         let home = Home::empty();
         home.configure(config);
         let ended = home.run(&["serve", "--port", "0"]).await;
         assert_eq!(ended.code, Some(78), "{config}{}", ended.stderr);
         one_line(&ended, words);
-        assert!(!home.data().join("prx.redb").exists() || config.contains("bot_tokn"), "nothing was begun");
+        assert!(!home.data().join("prx.redb").exists(), "nothing was begun");
     }
     let home = Home::empty();
     let ended = home.run(&["serve", "--port", "0", "--config", "/nowhere/prx.toml"]).await;
     one_line(&ended, &["/nowhere/prx.toml"]);
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_plugins_table_is_shown_with_what_it_belongs_to() {
+    let config = "[channels_config.telegram]\nbot_tokn = \"1:x\"\n[plugins_config.skills]\nlenght = 3\n";
+    let gateway = Gateway::start(config).await;
+    let channel = until("the channel to say so", async || {
+        gateway.channel("telegram").await.filter(|channel| channel["status"] == "disconnected")
+    })
+    .await;
+    let error = channel["error"].as_str().unwrap();
+    assert!(["telegram", "bot_tokn", "bot_token"].iter().all(|word| error.contains(word)), "{error}");
+    let skills = gateway.client().get("/plugins/skills").await.expect(200);
+    assert_eq!(skills["status"], "failed", "{skills}");
+    assert!(skills["error"].as_str().unwrap().contains("lenght"), "{skills}");
+    gateway.open_session("ada").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use prx_tests::client::Client;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::telegram::FakeTelegram;
+use prx_tests::wait::until;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -58,6 +59,25 @@ async fn fifty_reloads_each_go_unnoticed() {
     }
     assert_eq!(telegram.broken_rules(), Vec::<String>::new());
     assert_eq!(telegram.overlapping_polls(), 0, "the poll is not torn down by a swap");
+}
+
+#[tokio::test]
+async fn a_connector_that_waits_is_swapped_at_once() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    let polls = |telegram: &FakeTelegram| telegram.calls("getUpdates").len();
+    telegram
+        .until("the long poll", |t| {
+            t.calls("getUpdates").last().filter(|c| c.parameters["timeout"] != 0).map(|_| ())
+        })
+        .await;
+    let before = polls(&telegram);
+    gateway.client().post("/plugins/telegram/reload", json!({})).await.expect(200);
+    until("the swap", async || gateway.output().says(&["code was swapped"]).then_some(())).await;
+    assert_eq!(polls(&telegram), before, "the poll that was open goes on");
+    telegram.write(1, "to the new code");
+    telegram.until("an answer", |t| (!t.sent().is_empty()).then_some(())).await;
+    gateway.stop().await;
 }
 
 /// Says one thing after the other until it is over; how many it said. Every second one brings a skill in.

@@ -71,7 +71,7 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
     for scope in &new.scopes {
         call.caller.require(*scope)?;
     }
-    Reply::created(&Made::from(mint(&kernel.store, &kernel.clock, new).await?))
+    Ok(Reply::created(&Made::from(mint(&kernel.store, &kernel.clock, new).await?))?.holding_secret())
 }
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {

@@ -61,6 +61,8 @@ pub(super) struct Pump<'a> {
     pub(super) health: &'a watch::Sender<Health>,
     pub(super) work: Work,
     queue: VecDeque<wire::Event>,
+    /// The newest code there is, whether it took over or failed to.
+    offered: Arc<Generation>,
     /// Events at the front of the queue that are handled one at a time, for one of them makes the code fail.
     apart: usize,
     tries: u32,
@@ -90,6 +92,7 @@ impl<'a> Pump<'a> {
         for entry in recovered.map_err(|error| unread(&error))? {
             warn!(id = entry.id, "a reply was on its way when the channel stopped; it may be there already");
         }
+        let offered = generation.clone();
         let code = Code::begin(generation, state).await.map_err(|error| error.to_string())?;
         let work = Work {
             requests: Requests::new(parts.egress.clone(), setup.policy.clone(), inputs.clone()),
@@ -98,7 +101,7 @@ impl<'a> Pump<'a> {
             typing: Typing::default(),
         };
         let queue = VecDeque::from([wire::Event::Started]);
-        Ok(Self { parts, setup, code, health, work, queue, apart: 0, tries: 0 })
+        Ok(Self { parts, setup, code, health, work, queue, offered, apart: 0, tries: 0 })
     }
 
     /// Runs until something ends this life.
@@ -132,11 +135,9 @@ impl<'a> Pump<'a> {
                     break;
                 }
             }
-            if code.has_changed().unwrap_or(true) {
-                let next = code.borrow_and_update().clone();
-                let Some(next) = next else { return Ended::CodeGone };
-                self.swap(next).await;
-            }
+            let serving = code.borrow_and_update().clone();
+            let Some(serving) = serving else { return Ended::CodeGone };
+            self.swap(serving).await;
             for input in woken.drain(..) {
                 if self.take(input).is_break() {
                     return Ended::Broken;
@@ -313,9 +314,10 @@ impl<'a> Pump<'a> {
 
     /// Puts new code in place between two events; the connections and what is on its way stay.
     async fn swap(&mut self, generation: Arc<Generation>) {
-        if Arc::ptr_eq(&generation, &self.code.generation) {
+        if Arc::ptr_eq(&generation, &self.offered) {
             return;
         }
+        self.offered = generation.clone();
         let (from, to) = (self.code.generation.number, generation.number);
         match self.code.swap(generation.clone()).await {
             Ok(()) => {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::header::{
@@ -17,6 +17,7 @@ use ulid::Ulid;
 
 use super::auth::{self, Tokens};
 use super::limits::{Limits, Payer, Standing};
+use super::repeat::{Claim, Repeats};
 use super::reply::Payload;
 use super::router::{Found, Params, Router};
 use super::{Access, Body, Caller, Group, Query, Reply, Route, hosts};
@@ -26,6 +27,8 @@ use crate::error::{Code, Error, Result};
 use crate::store::Store;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// How long a stream that answers to something may go on once the gateway stops: less than its connection may.
+const FINISH: Duration = Duration::from_secs(6);
 
 /// A request on its way to a handler.
 #[derive(Debug)]
@@ -74,6 +77,7 @@ pub struct Front<S> {
     router: Router<S>,
     tokens: Arc<Tokens>,
     limits: Limits,
+    repeats: Repeats,
     config: config::Live,
     clock: Clock,
     /// Set when the gateway stops.
@@ -96,9 +100,10 @@ impl<S: Send + Sync + 'static> Front<S> {
     /// A way from requests to the handlers of a route table.
     pub fn new(state: Arc<S>, router: Router<S>, parts: Parts) -> Self {
         let Parts { store, config, clock } = parts;
-        let tokens = Arc::new(Tokens::new(store, clock.clone()));
+        let tokens = Arc::new(Tokens::new(store.clone(), clock.clone()));
+        let repeats = Repeats::new(store, clock.clone());
         let limits = Limits::new(config.clone(), clock.clone());
-        Self { state, router, tokens, limits, config, clock, closing: CancellationToken::new() }
+        Self { state, router, tokens, limits, repeats, config, clock, closing: CancellationToken::new() }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -187,9 +192,10 @@ impl<S: Send + Sync + 'static> Front<S> {
         }
         let query = Query::parse(request.uri().query())?;
         let (head, body) = request.into_parts();
+        let claim = self.repeats.claim(&caller, &head)?;
         let limit = self.config.current().gateway.max_body_bytes;
         let body = Body::new(body, &head.headers, limit, self.clock.clone());
-        self.run(entry, route, Call { caller, query, headers: head.headers, body, params }).await
+        self.run(entry, route, claim, Call { caller, query, headers: head.headers, body, params }).await
     }
 
     fn known(&self, entry: &mut Entry, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
@@ -216,23 +222,42 @@ impl<S: Send + Sync + 'static> Front<S> {
     }
 
     /// Runs a handler to its end, also when the client hangs up meanwhile, so that nothing is left half done.
-    async fn run(&self, entry: &Entry, route: &Route<S>, call: Call) -> Result<Reply> {
+    async fn run(
+        &self,
+        entry: &Entry,
+        route: &Route<S>,
+        claim: Option<Claim>,
+        mut call: Call,
+    ) -> Result<Reply> {
         let span = tracing::info_span!("request", request_id = entry.id);
-        let end = self.end(call.caller.clone());
-        let handler = (route.handler)(self.state.clone(), call).instrument(span);
-        let reply = tokio::spawn(handler).await.unwrap_or_else(|panic| Err(Error::internal(panic)))?;
-        Ok(reply.until(end))
+        let end = self.end(call.caller.clone(), &route.method);
+        let (handler, state) = (route.handler.clone(), self.state.clone());
+        let answering = async move {
+            let Some(claim) = claim else { return handler(state, call).await };
+            if let Some(reply) = claim.kept(&mut call.body).await? {
+                return Ok(reply);
+            }
+            let digest = call.body.watch();
+            claim.keep(handler(state, call).await?, &digest).await
+        };
+        let answered = tokio::spawn(answering.instrument(span)).await;
+        Ok(answered.unwrap_or_else(|panic| Err(Error::internal(panic)))?.until(end))
     }
 
-    /// Ends when a stream must: its caller may call no longer, or the gateway stops.
-    fn end(&self, caller: Caller) -> impl Future<Output = Error> + Send + 'static {
-        let (tokens, closing) = (self.tokens.clone(), self.closing.clone());
+    /// Ends when a stream must: its caller may call no longer, or the gateway stops. One that only follows what
+    /// happens must then end at once; one that answers to something may come to its own end.
+    fn end(&self, caller: Caller, method: &Method) -> impl Future<Output = Error> + Send + use<S> {
+        let (tokens, closing, clock) = (self.tokens.clone(), self.closing.clone(), self.clock.clone());
+        let patience = if method == Method::GET { Duration::ZERO } else { FINISH };
         async move {
+            let stopped = async {
+                closing.cancelled().await;
+                clock.sleep(patience).await;
+                Error::new(Code::Unavailable, "The gateway is stopping")
+            };
             tokio::select! {
                 error = tokens.end(caller) => error,
-                () = closing.cancelled() => {
-                    Error::new(Code::Unavailable, "The gateway is stopping")
-                }
+                error = stopped => error,
             }
         }
     }

@@ -20,6 +20,7 @@ mod hosts;
 mod limits;
 mod listen;
 mod query;
+mod repeat;
 mod reply;
 mod router;
 mod scope;

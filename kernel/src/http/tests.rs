@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::stream;
@@ -22,6 +23,7 @@ use crate::store::Store;
 /// What the toy's handlers share.
 #[derive(Default)]
 struct Toy {
+    made: AtomicU32,
     entered: Notify,
     leave: Notify,
 }
@@ -36,6 +38,13 @@ fn table() -> Vec<Route<Toy>> {
         Route::new(Method::POST, "/echo", writes, async |_, mut call: Call| {
             let mut fields = call.body.object().await?;
             Reply::created(&json!({"word": fields.required_text("word")?}))
+        }),
+        Route::new(Method::POST, "/things/{kind}", writes, async |toy: Arc<Toy>, mut call: Call| {
+            if call.param("kind") != "unread" {
+                call.body.object().await?.required_text("word")?;
+            }
+            let reply = Reply::created(&json!({"number": toy.made.fetch_add(1, Ordering::Relaxed)}))?;
+            Ok(if call.param("kind") == "secret" { reply.holding_secret() } else { reply })
         }),
         Route::new(Method::GET, "/panic", Access::Public, async |_, _| panic!("a defect")),
         Route::new(Method::GET, "/broken", Access::Public, async |_, _| Err(Error::internal("secret cause"))),
@@ -101,8 +110,12 @@ impl Gateway {
     }
 
     async fn post(&self, token: &str, headers: &str, body: &str) -> String {
+        self.post_to("/echo", token, headers, body).await
+    }
+
+    async fn post_to(&self, path: &str, token: &str, headers: &str, body: &str) -> String {
         let length = body.len();
-        let head = format!("POST /echo HTTP/1.1\r\nauthorization: Bearer {token}\r\n{headers}");
+        let head = format!("POST {path} HTTP/1.1\r\nauthorization: Bearer {token}\r\n{headers}");
         self.send(&format!("{head}content-length: {length}\r\n\r\n{body}")).await
     }
 }
@@ -385,4 +398,38 @@ async fn stopping_ends_streams_at_once() {
         gateway.get("/endless", &token),
     );
     assert!(cut.contains(r#""code":"unavailable""#) && cut.ends_with("\n0\n"), "{cut}");
+}
+
+#[tokio::test]
+async fn what_is_asked_again_is_done_once() {
+    let gateway = Gateway::start().await;
+    let (one, two) = (gateway.token(&[Scope::ADMIN]).await, gateway.token(&[Scope::ADMIN]).await);
+    let asked = async |token: &str, path: &str, key: &str, sent: &str| {
+        let key = format!("idempotency-key: {key}\r\n");
+        let answer = gateway.post_to(&format!("/things/{path}"), token, &key, sent).await;
+        format!("{} {}", status(&answer), body(&answer))
+    };
+    let word = r#"{"word":"a"}"#;
+    assert_eq!(asked(&one, "x", "k", "{}").await.split(' ').next(), Some("400"));
+    for (token, path, key, sent, number) in [
+        (&one, "x", "k", word, 0),
+        (&one, "x", "k", word, 0),
+        (&two, "x", "k", word, 1),
+        (&one, "x", "l", word, 2),
+        (&one, "unread", "m", "anything", 3),
+        (&one, "unread", "m", "else", 3),
+        (&one, "secret", "n", word, 4),
+    ] {
+        assert_eq!(asked(token, path, key, sent).await, format!(r#"201 {{"number":{number}}}"#));
+    }
+    for (path, key, sent, problem) in [
+        ("x", "k", r#"{"word":"b"}"#, "409 came with another request before"),
+        ("y", "k", word, "409 came with another request before"),
+        ("secret", "n", word, "409 with a secret that is not kept"),
+        ("x", "", word, "400 `Idempotency-Key` must be 1 to 255 characters"),
+    ] {
+        let (code, message) = problem.split_once(' ').expect("a code and a message");
+        let answer = asked(&one, path, key, sent).await;
+        assert!(answer.starts_with(code) && answer.contains(message), "{answer}");
+    }
 }

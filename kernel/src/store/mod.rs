@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
 pub use self::channels::{ChannelState, NewInbound, StepCommit, StepReceipt};
+pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::memory::{MemoryEntry, NewMemory};
 pub use self::messages::{Message, NewMessage, Role, ToolCall};
@@ -36,6 +37,7 @@ pub use self::tokens::TokenRecord;
 pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Turn, TurnDone, TurnId};
 
 mod channels;
+mod idempotency;
 mod ids;
 mod index;
 mod kv;

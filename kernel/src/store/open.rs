@@ -12,7 +12,8 @@ use super::index::{Seat, SessionIndex};
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::{
-    META, NEWEST_ID, Ready, VERSION, channels, kv, memory, messages, outbox, plugins, tokens, turns,
+    META, NEWEST_ID, Ready, VERSION, channels, idempotency, kv, memory, messages, outbox, plugins, tokens,
+    turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -152,5 +153,6 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;
     memory::create_tables(transaction)?;
+    idempotency::create_tables(transaction)?;
     Ok(())
 }
