@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hyper::Method;
 use prx_tests::client::Client;
+use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::telegram::FakeTelegram;
 use prx_tests::wait::until;
@@ -94,4 +96,26 @@ fn chatter(client: Client, session: String, over: Arc<AtomicBool>) -> JoinHandle
         }
         said
     })
+}
+
+#[tokio::test]
+async fn a_connector_that_fails_on_its_first_event_is_rolled_back() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    telegram.write(1, "before");
+    telegram.until("the first answer", |t| (t.sent().len() == 1).then_some(())).await;
+    let stumbling = Component::of("stumbling").bytes();
+    let replaced =
+        gateway.client().upload(Method::PUT, "/plugins/telegram", "application/wasm", stumbling).await;
+    assert_eq!(replaced.expect(200)["version"], "9.9.9", "it compiles, links and starts");
+    until("the way back", async || gateway.output().says(&["code before took over again"]).then_some(()))
+        .await;
+    telegram.write(1, "after");
+    telegram.until("the second answer", |t| (t.sent().len() == 2).then_some(())).await;
+    assert_eq!(gateway.channel("telegram").await.unwrap()["status"], "connected");
+    gateway.client().delete("/plugins/telegram").await.expect(204);
+    telegram.write(1, "at last");
+    telegram.until("the third answer", |t| (t.sent().len() == 3).then_some(())).await;
+    gateway.stop().await;
+    assert_eq!(telegram.broken_rules(), Vec::<String>::new());
 }

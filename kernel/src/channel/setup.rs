@@ -11,6 +11,7 @@ use crate::plugin::{Generation, connector_settings};
 /// A channel's configuration as its pump uses it.
 pub(super) struct Setup {
     pub(super) name: String,
+    settings: Settings,
     /// For the connector: JSON, defaults filled in, without secrets.
     pub(super) config: String,
     /// Where its requests may go, and which secrets may be put into them.
@@ -32,6 +33,14 @@ impl Setup {
         let checked = generation.manifest.check_config(&connector_settings(settings));
         let checked = checked.map_err(|problems| problems.join("; "))?;
         let policy = Arc::new(generation.policy(&checked));
-        Ok(Self { name: name.into(), config: checked.json, policy, drop_unknown })
+        Ok(Self { name: name.into(), settings: settings.clone(), config: checked.json, policy, drop_unknown })
+    }
+
+    /// The same table, for other code.
+    ///
+    /// # Errors
+    /// As for [`Setup::new`].
+    pub(super) fn renew(&self, generation: &Generation) -> Result<Self, String> {
+        Self::new(&self.name, &self.settings, generation)
     }
 }

@@ -26,17 +26,17 @@ const AFTER_UNKNOWN: Duration = Duration::from_secs(1);
 /// Commits what a step says in one transaction; only then lets its commands go out.
 pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wire::Step) -> ControlFlow<()> {
     let wire::Step { commands, state } = step;
-    let name = pump.setup.name.clone();
+    let name = pump.code.setup.name.clone();
     let state = state.map(|bytes| pump.code.next_state(bytes));
     let max_turns = pump.parts.config.current().agent.max_turns;
     let mut commit = StepCommit { channel: name, state: state.clone(), max_turns, ..StepCommit::default() };
     let mut effects = Vec::new();
     for command in commands {
         match command {
-            wire::Command::Deliver(inbound) => commit.inbound.push(received(&pump.setup.name, inbound)),
+            wire::Command::Deliver(inbound) => commit.inbound.push(received(&pump.code.setup.name, inbound)),
             wire::Command::Done(done) => {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {
-                    let outcome = settle(entry, done.outcome, pump.setup.drop_unknown);
+                    let outcome = settle(entry, done.outcome, pump.code.setup.drop_unknown);
                     commit.outcomes.push((done.id, outcome));
                 }
             }
@@ -85,7 +85,7 @@ pub(super) async fn refuse(pump: &mut Pump<'_>, id: String, reason: String) -> C
 
 async fn conclude(pump: &mut Pump<'_>, id: String, outcome: OutboxOutcome) -> ControlFlow<()> {
     let outcomes = vec![(id.clone(), outcome.clone())];
-    let commit = StepCommit { channel: pump.setup.name.clone(), outcomes, ..StepCommit::default() };
+    let commit = StepCommit { channel: pump.code.setup.name.clone(), outcomes, ..StepCommit::default() };
     if let Err(error) = write(pump, commit).await {
         return pump.broken(&error);
     }
@@ -140,7 +140,7 @@ async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<(), Error> {
 
 fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
     let events = &pump.parts.events;
-    let channel = &pump.setup.name;
+    let channel = &pump.code.setup.name;
     for session in &receipt.opened {
         events.publish(Kind::SessionCreated, json!({ "session_id": session.id, "channel": channel }));
     }
@@ -201,7 +201,7 @@ fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
         }
         OutboxOutcome::Failed { reason } => {
             error!(id, reason, "an operation failed; it is kept among the dead letters");
-            let data = json!({ "channel": pump.setup.name, "operation": id, "reason": reason });
+            let data = json!({ "channel": pump.code.setup.name, "operation": id, "reason": reason });
             pump.parts.events.publish(Kind::ErrorOccurred, data);
         }
     }
@@ -210,7 +210,7 @@ fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
 /// What a command does outside, now that what it follows from is on disk.
 fn apply(pump: &mut Pump<'_>, command: wire::Command) {
     match command {
-        wire::Command::Http(request) => pump.work.requests.start(request),
+        wire::Command::Http(request) => pump.work.requests.start(request, pump.code.setup.policy.clone()),
         wire::Command::Cancel(token) => {
             pump.work.requests.cancel(token);
             pump.work.timers.cancel(&Alarm::Connector(token));
