@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::channel::{ChannelStatus, State};
 use crate::clock::rfc3339;
 use crate::error::Result;
-use crate::http::{Call, Reply};
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 
 /// A connected channel has the time of its connection and its sessions; any other one what is wrong with it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Channel")]
 struct Listed {
     name: String,
     status: State,
@@ -24,6 +25,13 @@ struct Listed {
     error: Option<String>,
 }
 
+#[derive(Serialize, JsonSchema)]
+struct Channels {
+    channels: Vec<Listed>,
+}
+
+pub(super) const LIST: Doc = Doc::new("List channels and how they stand").answers::<Channels>(&[200]);
+
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let listed = |channel: ChannelStatus| Listed {
         connected_at: channel.connected_at.map(rfc3339),
@@ -32,6 +40,5 @@ pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
         status: channel.state,
         error: channel.error,
     };
-    let channels: Vec<_> = kernel.channels.list().into_iter().map(listed).collect();
-    Reply::ok(&json!({"channels": channels}))
+    Reply::ok(&Channels { channels: kernel.channels.list().into_iter().map(listed).collect() })
 }

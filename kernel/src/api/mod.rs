@@ -9,6 +9,7 @@ use crate::kernel::Kernel;
 
 mod channels;
 mod messages;
+mod openapi;
 mod plugins;
 mod sessions;
 mod skills;
@@ -21,38 +22,40 @@ mod tools;
 pub fn table() -> Vec<Route<Kernel>> {
     use Scope as S;
     vec![
-        post("/api/v1/sessions", S::SESSIONS_WRITE, sessions::create),
-        get("/api/v1/sessions", S::SESSIONS_READ, sessions::list),
-        get("/api/v1/sessions/{id}", S::SESSIONS_READ, sessions::show),
-        delete("/api/v1/sessions/{id}", S::SESSIONS_WRITE, sessions::end),
-        post("/api/v1/sessions/{id}/messages", S::SESSIONS_WRITE, messages::send),
-        get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list),
+        post("/api/v1/sessions", S::SESSIONS_WRITE, sessions::create).doc(sessions::CREATE),
+        get("/api/v1/sessions", S::SESSIONS_READ, sessions::list).doc(sessions::LIST),
+        get("/api/v1/sessions/{id}", S::SESSIONS_READ, sessions::show).doc(sessions::SHOW),
+        delete("/api/v1/sessions/{id}", S::SESSIONS_WRITE, sessions::end).doc(sessions::END),
+        post("/api/v1/sessions/{id}/messages", S::SESSIONS_WRITE, messages::send).doc(messages::SEND),
+        get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list).doc(messages::LIST),
 
-        get("/api/v1/channels", S::CHANNELS_READ, channels::list),
+        get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
 
-        get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
-        post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),
-        get("/api/v1/plugins/{name}", S::PLUGINS_READ, plugins::show),
-        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::replace),
-        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::remove),
-        post("/api/v1/plugins/{name}/reload", S::PLUGINS_WRITE, plugins::reload),
-        post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable),
-        post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable),
-        post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback),
+        get("/api/v1/plugins", S::PLUGINS_READ, plugins::list).doc(plugins::LIST),
+        post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install).doc(plugins::INSTALL),
+        get("/api/v1/plugins/{name}", S::PLUGINS_READ, plugins::show).doc(plugins::SHOW),
+        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::replace).doc(plugins::REPLACE),
+        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::remove).doc(plugins::REMOVE),
+        post("/api/v1/plugins/{name}/reload", S::PLUGINS_WRITE, plugins::reload).doc(plugins::RELOAD),
+        post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable).doc(plugins::DISABLE),
+        post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable).doc(plugins::ENABLE),
+        post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback).doc(plugins::ROLLBACK),
 
-        get("/api/v1/skills", S::SKILLS_READ, skills::list),
+        get("/api/v1/skills", S::SKILLS_READ, skills::list).doc(skills::LIST),
 
-        get("/api/v1/tools", S::TOOLS_READ, tools::list),
-        post("/api/v1/tools/{name}/call", S::TOOLS_WRITE, tools::call),
+        get("/api/v1/tools", S::TOOLS_READ, tools::list).doc(tools::LIST),
+        post("/api/v1/tools/{name}/call", S::TOOLS_WRITE, tools::call).doc(tools::CALL),
 
-        get("/api/v1/status", S::STATUS_READ, status::show),
-        open("/api/v1/status/health", status::health),
-        open("/livez", status::live),
-        open("/readyz", status::ready),
+        get("/api/v1/status", S::STATUS_READ, status::show).doc(status::SHOW),
+        open("/api/v1/status/health", status::health).doc(status::HEALTH),
+        open("/livez", status::live).doc(status::LIVE),
+        open("/readyz", status::ready).doc(status::READY),
 
-        post("/api/v1/auth/tokens", S::ADMIN, tokens::create),
-        get("/api/v1/auth/tokens", S::ADMIN, tokens::list),
-        delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke),
+        get("/api/v1/openapi.json", S::STATUS_READ, openapi::show).doc(openapi::SHOW),
+
+        post("/api/v1/auth/tokens", S::ADMIN, tokens::create).doc(tokens::CREATE),
+        get("/api/v1/auth/tokens", S::ADMIN, tokens::list).doc(tokens::LIST),
+        delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke).doc(tokens::REVOKE),
     ]
 }
 
@@ -106,5 +109,11 @@ mod tests {
     #[test]
     fn the_table_can_be_served() {
         Router::new(table()).expect("no two lines exclude each other");
+    }
+
+    #[test]
+    fn every_route_says_what_it_takes_and_answers() {
+        let silent: Vec<_> = table().into_iter().filter(|route| route.doc.is_none()).collect();
+        assert!(silent.is_empty(), "add `.doc(section::HANDLER)`, see sessions.rs: {silent:#?}");
     }
 }

@@ -2,6 +2,7 @@
 
 pub use self::auth::{Caller, Minted, NewToken, mint};
 pub use self::body::{Body, Fields};
+pub use self::describe::Doc;
 pub use self::front::{Call, Front, Parts};
 pub use self::listen::{BindError, Network, OwnerSocket, SOCKET};
 pub use self::query::Query;
@@ -14,6 +15,7 @@ pub use self::tls::TlsError;
 mod auth;
 mod body;
 mod decode;
+pub mod describe;
 pub mod duration;
 mod front;
 mod hosts;

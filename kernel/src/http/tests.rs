@@ -81,6 +81,7 @@ impl Gateway {
         let mut config = Config::default();
         config.gateway.port = 0;
         config.gateway.max_body_bytes = 1000;
+        config.rate_limits.sessions_write = 50;
         config.gateway.cors_origins = vec!["https://app.example.com".into()];
         let network = Network::bind(&config.gateway).await.expect("bound");
         let owner = OwnerSocket::bind(home.path()).expect("bound");
