@@ -12,6 +12,7 @@ use crate::config::{self, Config, Live};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
+use crate::http::Traffic;
 use crate::plugin::{self, Engine, Plugins, Services, Watch};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
@@ -55,6 +56,8 @@ pub struct Kernel {
     pub channels: Channels,
     /// Keeps plugins in step with their files, where that is wanted.
     _watch: Option<Watch>,
+    /// What goes through the doors.
+    pub traffic: Traffic,
     /// When the gateway was started.
     pub started: Timestamp,
 }
@@ -134,7 +137,19 @@ impl Kernel {
             egress,
             plugins: plugins.clone(),
         });
-        Ok(Self { clock, config, events, store, plugins, tools, turns, channels, _watch: watch, started })
+        Ok(Self {
+            traffic: Traffic::default(),
+            clock,
+            config,
+            events,
+            store,
+            plugins,
+            tools,
+            turns,
+            channels,
+            _watch: watch,
+            started,
+        })
     }
 
     /// Shuts down in order: no new messages, then the turns at work, then the disk.

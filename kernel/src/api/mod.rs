@@ -9,6 +9,7 @@ use crate::kernel::Kernel;
 
 mod channels;
 mod messages;
+mod metrics;
 mod openapi;
 mod plugins;
 mod sessions;
@@ -51,6 +52,7 @@ pub fn table() -> Vec<Route<Kernel>> {
         open("/livez", status::live).doc(status::LIVE),
         open("/readyz", status::ready).doc(status::READY),
 
+        get("/metrics", S::STATUS_READ, metrics::show).doc(metrics::SHOW),
         get("/api/v1/openapi.json", S::STATUS_READ, openapi::show).doc(openapi::SHOW),
 
         post("/api/v1/auth/tokens", S::ADMIN, tokens::create).doc(tokens::CREATE),
@@ -73,6 +75,7 @@ pub async fn serve(
         store: kernel.store.clone(),
         config: kernel.config.clone(),
         clock: kernel.clock.clone(),
+        traffic: kernel.traffic.clone(),
     };
     let front = Arc::new(Front::new(kernel, Router::new(table())?, parts));
     http::serve(network, owner, front, stop).await;

@@ -20,13 +20,15 @@ use super::limits::{Limits, Payer, Standing};
 use super::repeat::{Claim, Repeats};
 use super::reply::Payload;
 use super::router::{Found, Params, Router};
-use super::{Access, Body, Caller, Group, Query, Reply, Route, hosts};
+use super::{Access, Body, Caller, Group, Outcome, Query, Reply, Route, Traffic, hosts};
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What stands in place of a route where there is none.
+const NO_ROUTE: &str = "-";
 /// How long a stream that answers to something may go on once the gateway stops: less than its connection may.
 const FINISH: Duration = Duration::from_secs(6);
 
@@ -60,6 +62,8 @@ pub struct Parts {
     pub config: config::Live,
     /// What time it is.
     pub clock: Clock,
+    /// Where requests are counted.
+    pub traffic: Traffic,
 }
 
 /// Where a connection comes from.
@@ -80,6 +84,7 @@ pub struct Front<S> {
     repeats: Repeats,
     config: config::Live,
     clock: Clock,
+    pub(super) traffic: Traffic,
     /// Set when the gateway stops.
     pub(super) closing: CancellationToken,
 }
@@ -99,11 +104,21 @@ struct Entry {
 impl<S: Send + Sync + 'static> Front<S> {
     /// A way from requests to the handlers of a route table.
     pub fn new(state: Arc<S>, router: Router<S>, parts: Parts) -> Self {
-        let Parts { store, config, clock } = parts;
+        let Parts { store, config, clock, traffic } = parts;
         let tokens = Arc::new(Tokens::new(store.clone(), clock.clone()));
         let repeats = Repeats::new(store, clock.clone());
         let limits = Limits::new(config.clone(), clock.clone());
-        Self { state, router, tokens, limits, repeats, config, clock, closing: CancellationToken::new() }
+        Self {
+            state,
+            router,
+            tokens,
+            limits,
+            repeats,
+            config,
+            clock,
+            traffic,
+            closing: CancellationToken::new(),
+        }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -124,7 +139,7 @@ impl<S: Send + Sync + 'static> Front<S> {
         let mut entry = Entry {
             id: self.request_id(),
             method: request.method().clone(),
-            route: "-",
+            route: NO_ROUTE,
             started: clock::stopwatch(),
             sender: None,
             standing: None,
@@ -153,6 +168,7 @@ impl<S: Send + Sync + 'static> Front<S> {
         // connection is not to be trusted.
         let reply =
             if ambiguous_length { reply.with(CONNECTION, HeaderValue::from_static("close")) } else { reply };
+        self.traffic.count(entry.outcome(&reply));
         entry.finish(reply)
     }
 
@@ -281,6 +297,12 @@ impl Entry {
             }
         }
         Reply::error(error)
+    }
+
+    /// Anyone may make up a method, so only those of routes are counted apart.
+    fn outcome(&self, reply: &Reply) -> Outcome {
+        let method = if self.route == NO_ROUTE { NO_ROUTE } else { self.method.as_str() };
+        Outcome { route: self.route, method: method.to_owned(), status: reply.0.status().as_u16() }
     }
 
     fn finish(self, reply: Reply) -> Response<Payload> {

@@ -11,6 +11,7 @@ pub use self::router::{Access, BadTable, Group, Handler, Route, Router};
 pub use self::scope::Scope;
 pub use self::server::serve;
 pub use self::tls::TlsError;
+pub use self::traffic::{Outcome, Traffic};
 
 mod auth;
 mod body;
@@ -30,6 +31,7 @@ mod server;
 pub mod sse;
 mod stall;
 mod tls;
+mod traffic;
 
 #[cfg(test)]
 mod tests;

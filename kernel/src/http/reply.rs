@@ -137,6 +137,11 @@ impl Reply {
         }
     }
 
+    /// 200 with text of a media type.
+    pub fn text(media_type: &'static str, text: String) -> Self {
+        Self::new(StatusCode::OK, media_type, Full::new(text.into()).boxed_unsync())
+    }
+
     /// Adds a header, in place of one of the same name.
     #[must_use]
     pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {

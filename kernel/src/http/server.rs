@@ -119,6 +119,7 @@ where
     S: Send + Sync + 'static,
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let _open = front.traffic.open();
     let clock = front.clock().clone();
     let stream = TokioIo::new(Stalling::new(stream, clock.clone()));
     let service = service_fn(|request| async { Ok::<_, Infallible>(front.answer(peer, request).await) });

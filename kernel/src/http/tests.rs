@@ -1,5 +1,6 @@
 //! The whole way of a request, over real connections, to the handlers of a toy.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,12 +8,15 @@ use std::time::Duration;
 
 use futures_util::stream;
 use hyper::Method;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::clock::Clock;
@@ -75,19 +79,24 @@ struct Gateway {
 
 impl Gateway {
     async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let clock = Clock::system();
         let store = Store::open(home.path(), clock.clone()).expect("an empty store");
         let mut config = Config::default();
         config.gateway.port = 0;
         config.gateway.max_body_bytes = 1000;
-        config.rate_limits.sessions_write = 50;
         config.gateway.cors_origins = vec!["https://app.example.com".into()];
+        change(&mut config);
         let network = Network::bind(&config.gateway).await.expect("bound");
         let owner = OwnerSocket::bind(home.path()).expect("bound");
         let address = network.listener.local_addr().expect("bound").to_string();
         let toy = Arc::new(Toy::default());
-        let parts = Parts { store: store.clone(), config: config::Live::new(config), clock };
+        let (config, traffic) = (config::Live::new(config), Traffic::default());
+        let parts = Parts { store: store.clone(), config, clock, traffic };
         let front = Arc::new(Front::new(toy.clone(), Router::new(table()).expect("a sound table"), parts));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(network, owner, front, async { drop(stopped.await) }));
@@ -403,7 +412,7 @@ async fn stopping_ends_streams_at_once() {
 
 #[tokio::test]
 async fn what_is_asked_again_is_done_once() {
-    let gateway = Gateway::start().await;
+    let gateway = Gateway::start_with(|config| config.rate_limits.enabled = false).await;
     let (one, two) = (gateway.token(&[Scope::ADMIN]).await, gateway.token(&[Scope::ADMIN]).await);
     let asked = async |token: &str, path: &str, key: &str, sent: &str| {
         let key = format!("idempotency-key: {key}\r\n");
@@ -433,4 +442,27 @@ async fn what_is_asked_again_is_done_once() {
         let answer = asked(&one, path, key, sent).await;
         assert!(answer.starts_with(code) && answer.contains(message), "{answer}");
     }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_where_there_is_a_certificate() {
+    let files = tempfile::tempdir().expect("a directory");
+    let made = tls::tests::made(&["localhost"]);
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    fs::write(&cert, &made.cert_pem).expect("written");
+    fs::write(&key, &made.key_pem).expect("written");
+    let gateway = Gateway::start_with(|config| {
+        config.gateway.host = "0.0.0.0".into();
+        config.gateway.tls_cert = cert.to_string_lossy().into_owned();
+        config.gateway.tls_key = key.to_string_lossy().into_owned();
+    })
+    .await;
+    let mut roots = RootCertStore::empty();
+    roots.add(made.der).expect("a certificate");
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let port = gateway.address.rsplit(':').next().expect("a port");
+    let stream = TcpStream::connect(format!("127.0.0.1:{port}")).await.expect("connected");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("encrypted");
+    assert_eq!(status(&exchange(stream, "GET /health HTTP/1.1\r\n\r\n").await), "200");
 }

@@ -80,7 +80,7 @@ fn unusable(setting: &'static str, path: &str, problem: String) -> TlsError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use base64::Engine;
@@ -111,10 +111,21 @@ mod tests {
         }
     }
 
-    fn made() -> (String, String) {
-        let CertifiedKey { cert, signing_key } =
-            generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
-        (pem("CERTIFICATE", cert.der()), pem("PRIVATE KEY", signing_key.serialized_der()))
+    pub(in crate::http) struct Made {
+        pub(in crate::http) cert_pem: String,
+        pub(in crate::http) key_pem: String,
+        pub(in crate::http) der: CertificateDer<'static>,
+    }
+
+    /// A certificate for these names, and its key.
+    pub(in crate::http) fn made(names: &[&str]) -> Made {
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let CertifiedKey { cert, signing_key } = generate_simple_self_signed(names).expect("a certificate");
+        Made {
+            cert_pem: pem("CERTIFICATE", cert.der()),
+            key_pem: pem("PRIVATE KEY", signing_key.serialized_der()),
+            der: cert.der().clone(),
+        }
     }
 
     fn pem(kind: &str, der: &[u8]) -> String {
@@ -124,9 +135,9 @@ mod tests {
     #[test]
     fn what_is_wrong_with_which_file_is_said() {
         let files = Files::new();
-        let (cert, key) = made();
-        let (cert, key) = (files.write("cert.pem", &cert), files.write("key.pem", &key));
-        let other = files.write("other.pem", &made().1);
+        let made = made(&["localhost"]);
+        let (cert, key) = (files.write("cert.pem", &made.cert_pem), files.write("key.pem", &made.key_pem));
+        let other = files.write("other.pem", &self::made(&["localhost"]).key_pem);
         let broken =
             files.write("broken.pem", "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n");
         let absent = cert.replace("cert.pem", "absent.pem");
