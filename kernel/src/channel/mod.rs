@@ -22,7 +22,9 @@ use crate::plugin::{Generation, Plugins, Status, of_channel};
 use crate::store::Store;
 
 mod code;
+mod exchange;
 mod health;
+mod input;
 mod outbound;
 mod pump;
 mod requests;

@@ -11,14 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use super::code::Code;
+use super::exchange;
 use super::health::{Health, State};
+use super::input::{Alarm, Input};
 use super::outbound::Outbound;
 use super::requests::Requests;
 use super::setup::Setup;
-use super::timers::{Alarm, Timers};
+use super::timers::Timers;
 use super::typing::Typing;
 use super::{Control, Parts, step};
-use crate::events::Activity;
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::{CallError, Generation};
 
@@ -30,18 +31,6 @@ const TRIES: u32 = 2;
 const REST: Duration = Duration::from_secs(5);
 /// How long a channel that stops waits for what is at work on the platform.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// What wakes a pump.
-pub(super) enum Input {
-    /// A request was answered, or failed.
-    Http(wire::HttpDone),
-    /// A timer rang, by the count it was set under.
-    Alarm(Alarm, u64),
-    /// There is more in the outbox.
-    Outbox,
-    /// A turn began or ended in one of this channel's conversations.
-    Activity(Arc<Activity>),
-}
 
 /// Why a pump stopped running its connector.
 pub(super) enum Ended {
@@ -234,7 +223,7 @@ impl<'a> Pump<'a> {
     async fn queue_outbound(&mut self) -> ControlFlow<()> {
         for entry in self.work.outbound.take_ready(self.parts.clock.now()) {
             let id = entry.id.clone();
-            match step::outbound(entry) {
+            match exchange::outbound(entry) {
                 Ok(operation) => self.queue.push_back(wire::Event::Outbound(operation)),
                 Err(error) => step::refuse(self, id, format!("the entry can't be read: {error}")).await?,
             }

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::pump::Input;
+use super::input::Input;
 use crate::egress::{self, Egress, Failure, Policy};
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::bindings::types;

@@ -3,18 +3,18 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::{debug, error, info, trace, warn};
 
+use super::exchange;
 use super::health::State;
+use super::input::Alarm;
 use super::pump::Pump;
-use super::timers::Alarm;
 use crate::error::Error;
 use crate::events::Kind;
 use crate::plugin::CallError;
 use crate::plugin::bindings::connector as wire;
-use crate::store::{Conversation, NewInbound, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
+use crate::store::{OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
 
 /// How often an operation is tried before it counts as failed.
 const MAX_ATTEMPTS: u32 = 20;
@@ -33,7 +33,9 @@ pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wir
     let mut effects = Vec::new();
     for command in commands {
         match command {
-            wire::Command::Deliver(inbound) => commit.inbound.push(received(&pump.code.setup.name, inbound)),
+            wire::Command::Deliver(inbound) => {
+                commit.inbound.push(exchange::received(&pump.code.setup.name, inbound))
+            }
             wire::Command::Done(done) => {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {
                     let outcome = settle(entry, done.outcome, pump.code.setup.drop_unknown);
@@ -93,22 +95,6 @@ async fn conclude(pump: &mut Pump<'_>, id: String, outcome: OutboxOutcome) -> Co
     ControlFlow::Continue(())
 }
 
-/// An outbox entry as its connector takes it.
-pub(super) fn outbound(entry: OutboxEntry) -> Result<wire::Outbound, serde_json::Error> {
-    Ok(wire::Outbound {
-        target: target(&entry.target)?,
-        operation: serde_json::from_value(entry.operation)?,
-        id: entry.id,
-        attempt: entry.attempt + 1,
-        maybe_duplicate: entry.maybe_duplicate,
-    })
-}
-
-/// Where something is to go, as it was kept.
-pub(super) fn target(kept: &Value) -> Result<wire::Target, serde_json::Error> {
-    serde_json::from_value(kept.clone())
-}
-
 /// Fresh randomness for one call.
 pub(super) fn seed() -> u64 {
     getrandom::u64().unwrap_or_default()
@@ -152,21 +138,6 @@ fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
     }
     let now = pump.parts.clock.now();
     pump.health.send_modify(|health| health.last_message_at = Some(now));
-}
-
-fn received(channel: &str, inbound: wire::Inbound) -> NewInbound {
-    let wire::Target { conversation, thread, .. } = inbound.target.clone();
-    let sent_at = i64::try_from(inbound.sent_at).unwrap_or_default();
-    NewInbound {
-        dedupe: inbound.dedupe,
-        conversation: Conversation { channel: channel.into(), conversation, thread },
-        user_id: inbound.sender.id,
-        user_name: inbound.sender.name,
-        text: inbound.text,
-        target: serde_json::to_value(inbound.target).unwrap_or_default(),
-        sent_at: Timestamp::from_millisecond(sent_at).unwrap_or(Timestamp::UNIX_EPOCH),
-        metadata: json!({}),
-    }
 }
 
 fn settle(entry: &OutboxEntry, outcome: wire::Outcome, drop_unknown: bool) -> OutboxOutcome {

@@ -1,4 +1,4 @@
-//! The configuration tables that belong to plugins, held against the manifests of those that serve.
+//! The configuration tables that belong to plugins, held against their manifests.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub fn connector_settings(settings: &Settings) -> Settings {
 
 impl Plugins {
     /// What in these tables does not fit the plugins they are for: a dotted key, and what is wrong with it. Tables
-    /// for plugins that don't serve now are left alone.
+    /// for plugins that aren't there are left alone.
     pub fn misfits(&self, tables: &Components) -> Vec<(String, String)> {
         let channels = tables.channels_config.iter().map(|(name, settings)| {
             (format!("channels_config.{name}"), of_channel(name, settings), connector_settings(settings))
@@ -36,8 +36,10 @@ impl Plugins {
         let catalog = self.catalog();
         let mut misfits = Vec::new();
         for (table, plugin, settings) in channels.chain(others) {
-            let Some(generation) = catalog.serving(plugin) else { continue };
-            let Err(problems) = generation.manifest.check_config(&settings) else { continue };
+            let manifest = catalog.entry(plugin).and_then(|entry| entry.manifest.as_ref());
+            let Some(Err(problems)) = manifest.map(|manifest| manifest.check_config(&settings)) else {
+                continue;
+            };
             for problem in problems {
                 let (key, what) = problem.split_once(": ").unwrap_or((&problem, "does not fit"));
                 misfits.push((format!("{table}.{key}"), what.to_owned()));
