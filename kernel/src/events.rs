@@ -1,6 +1,7 @@
 //! The bus: what happened, for whoever listens. Losing a listener loses nothing else.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -90,19 +91,32 @@ pub struct Events {
     clock: Clock,
     sender: broadcast::Sender<Arc<Event>>,
     activity: broadcast::Sender<Arc<Activity>>,
+    /// By kind. Held to count, never across a wait.
+    counts: Arc<Mutex<HashMap<Kind, u64>>>,
 }
 
 impl Events {
     /// A bus on which a listener may fall this many events behind before it misses some.
     pub fn new(clock: Clock, capacity: usize) -> Self {
-        Self { clock, sender: broadcast::Sender::new(capacity), activity: broadcast::Sender::new(capacity) }
+        let (sender, activity) = (broadcast::Sender::new(capacity), broadcast::Sender::new(capacity));
+        Self { clock, sender, activity, counts: Arc::default() }
     }
 
     /// Tells everyone who listens. Never waits.
     pub fn publish(&self, kind: Kind, data: Value) {
+        *self.counts().entry(kind).or_default() += 1;
         let event = Event { kind, timestamp: self.clock.now(), data };
         // An error here only says that nobody listens.
         let _ = self.sender.send(Arc::new(event));
+    }
+
+    /// How many events of each kind there were since the start.
+    pub fn counted(&self) -> HashMap<Kind, u64> {
+        self.counts().clone()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<Kind, u64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the channels that the agent is, or is no longer, at work somewhere. Never waits.

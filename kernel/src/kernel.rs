@@ -14,6 +14,7 @@ use crate::config::{self, Live, Loaded};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
+use crate::http::Traffic;
 use crate::logs::Logs;
 use crate::mcp::{self, Mcp};
 use crate::plugin::{self, Engine, Plugins, Services};
@@ -68,6 +69,8 @@ pub struct Kernel {
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
+    /// What goes through the doors.
+    pub traffic: Traffic,
     /// Events on their way to whoever registered for them.
     pub hooks: Hooks,
     /// Cancelled when the gateway begins to stop.
@@ -170,6 +173,7 @@ impl Kernel {
         let settings = Settings::start(options.loaded, reached, stopping.clone());
         let logs = options.logs;
         Ok(Self {
+            traffic: Traffic::default(),
             clock,
             config,
             settings,

@@ -9,8 +9,10 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::events::Event;
-use crate::http::{Call, Reply, sse};
+use crate::http::{Call, Doc, Reply, sse};
 use crate::kernel::Kernel;
+
+pub(super) const STREAM: Doc = Doc::new("Follow what happens").or_as("text/event-stream");
 
 /// `GET /events`
 pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {

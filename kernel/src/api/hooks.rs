@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::clock::rfc3339;
-use crate::error::{Error, Result};
-use crate::http::{Call, Reply};
+use crate::error::{Code, Error, Result};
+use crate::http::describe::{Field, Shape, Takes};
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::store::{Attempt, Delivery, DeliveryStatus, Hook};
 
 /// A hook as it is shown: never its secret.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Hook")]
 struct Shown {
     id: String,
     url: String,
@@ -23,7 +25,8 @@ struct Shown {
 }
 
 /// A hook as it was just registered, with its secret if that was made here.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewHook")]
 struct Made<'a> {
     #[serde(flatten)]
     shown: Shown,
@@ -32,7 +35,8 @@ struct Made<'a> {
 }
 
 /// A delivery, without what is delivered.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Delivery")]
 struct ShownDelivery {
     id: String,
     event: String,
@@ -43,11 +47,24 @@ struct ShownDelivery {
     last_attempt: Option<ShownAttempt>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeliveryAttempt")]
 struct ShownAttempt {
     at: String,
     status_code: Option<u16>,
     error: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Hooks {
+    hooks: Vec<Shown>,
+}
+
+/// Part of the deliveries of a hook.
+#[derive(Serialize, JsonSchema)]
+struct Deliveries {
+    deliveries: Vec<ShownDelivery>,
+    total: usize,
 }
 
 impl From<Hook> for Shown {
@@ -76,6 +93,14 @@ impl From<Attempt> for ShownAttempt {
     }
 }
 
+pub(super) const CREATE: Doc = Doc::new("Register a webhook")
+    .takes(Takes::Object(&[
+        Field::new("url", Shape::Text, "where events are delivered to").required(),
+        Field::new("events", Shape::Texts, "names of events, or `*` for all").required(),
+        Field::new("secret", Shape::AnyText, "what deliveries are signed with; one is made if none is given"),
+    ]))
+    .answers::<Made>(&[201]);
+
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
     let url = fields.required_text("url")?;
@@ -88,27 +113,46 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
     Reply::created(&Made { shown: registered.hook.into(), secret })
 }
 
+pub(super) const LIST: Doc = Doc::new("List webhooks").answers::<Hooks>(&[200]);
+
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let hooks: Vec<_> = kernel.store.hooks()?.into_iter().map(Shown::from).collect();
-    Reply::ok(&json!({"hooks": hooks}))
+    Reply::ok(&Hooks { hooks: kernel.store.hooks()?.into_iter().map(Shown::from).collect() })
 }
+
+pub(super) const REMOVE: Doc = Doc::new("Remove a webhook").fails(&[Code::NotFound]);
 
 pub(super) async fn remove(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     kernel.hooks.remove(call.param("id")).await?;
     Ok(Reply::no_content())
 }
 
+pub(super) const DELIVERIES: Doc = Doc::new("List what became of a webhook's deliveries")
+    .query(&[
+        Field::new("limit", Shape::Number(1, 500, 50), "most deliveries to return"),
+        Field::new("before", Shape::AnyText, "only deliveries older than this one"),
+    ])
+    .answers::<Deliveries>(&[200])
+    .fails(&[Code::NotFound]);
+
 pub(super) async fn deliveries(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = call.query.number("limit", 1..=500, 50)?;
     let page = kernel.store.deliveries(call.param("id"), limit, call.query.text("before")?)?;
-    let deliveries: Vec<_> = page.items.into_iter().map(ShownDelivery::from).collect();
-    Reply::ok(&json!({"deliveries": deliveries, "total": page.total}))
+    let deliveries = page.items.into_iter().map(ShownDelivery::from).collect();
+    Reply::ok(&Deliveries { deliveries, total: page.total })
 }
+
+pub(super) const TEST: Doc = Doc::new("Send a webhook an event to try it out")
+    .answers::<ShownDelivery>(&[202])
+    .fails(&[Code::NotFound, Code::Conflict]);
 
 pub(super) async fn test(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let delivery = kernel.hooks.test(call.param("id")).await?;
     Reply::json(StatusCode::ACCEPTED, &ShownDelivery::from(delivery))
 }
+
+pub(super) const REPLAY: Doc = Doc::new("Deliver an event again")
+    .answers::<ShownDelivery>(&[202])
+    .fails(&[Code::NotFound, Code::Conflict]);
 
 pub(super) async fn replay(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let delivery = kernel.hooks.replay(call.param("id"), call.param("delivery")).await?;

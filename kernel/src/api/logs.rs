@@ -8,12 +8,15 @@ use futures_util::{Stream, stream};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 use tracing::Level;
 
 use crate::error::{Error, Result};
-use crate::http::{Call, Reply, duration, sse};
+use crate::http::describe::{Field, Shape};
+use crate::http::{Call, Doc, Reply, duration, sse};
 use crate::kernel::Kernel;
 use crate::logs::{Entry, Query};
 
@@ -31,6 +34,33 @@ const BATCH: usize = 64;
 /// How often a follower looks at most: a thousand of them don't slow down those who write.
 const PACE: Duration = Duration::from_millis(50);
 
+const LEVEL: Field =
+    Field::new("level", Shape::Word(&["info", "trace", "debug", "warn", "error"]), "the least grave level");
+const MODULE: Field =
+    Field::new("module", Shape::AnyText, "only this part of the gateway and those below it");
+const SINCE: Field =
+    Field::new("since", Shape::AnyText, "an ISO 8601 timestamp, or how long ago, such as 1h");
+const LIMIT: Field = Field::new("limit", Shape::Number(1, 1000, 100), "most entries to return");
+
+/// Part of the recent log, newest last.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "LogEntries")]
+struct Entries<'a> {
+    entries: Vec<&'a Entry>,
+    total: usize,
+}
+
+pub(super) const LIST: Doc = Doc::new("Query the recent log, or follow it")
+    .query(&[
+        LEVEL,
+        MODULE,
+        SINCE,
+        LIMIT,
+        Field::new("stream", Shape::Word(&["false", "true"]), "answer with a stream instead"),
+    ])
+    .answers::<Entries>(&[200])
+    .or_as("text/event-stream");
+
 /// `GET /logs`
 pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = limit(&call)?;
@@ -40,9 +70,11 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     }
     let since = query.since.or_else(|| back(&kernel, LOOK_BACK));
     let (entries, total) = kernel.logs.recent.query(&Query { since, ..query }, limit);
-    let entries: Vec<&Entry> = entries.iter().map(|entry| &**entry).collect();
-    Reply::ok(&json!({"entries": entries, "total": total}))
+    Reply::ok(&Entries { entries: entries.iter().map(|entry| &**entry).collect(), total })
 }
+
+pub(super) const STREAM: Doc =
+    Doc::new("Follow the log").query(&[LEVEL, MODULE, SINCE, LIMIT]).or_as("text/event-stream");
 
 /// `GET /logs/stream`
 pub(super) async fn stream(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {

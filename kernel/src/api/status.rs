@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::channel::State;
 use crate::error::Result;
-use crate::http::{Call, Reply};
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::mcp;
 use crate::plugin::Status as PluginState;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
 struct Shown {
     status: &'static str,
     version: &'static str,
@@ -27,29 +28,50 @@ struct Shown {
     issues: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelsStatus")]
 struct Channels {
     connected: usize,
     total: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PluginsStatus")]
 struct Plugins {
     loaded: usize,
     total: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MemoryStatus")]
 struct Memory {
     backend: String,
     entries: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProviderStatus")]
 struct Provider {
     name: String,
     model: String,
 }
+
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    healthy: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Ready {
+    ready: bool,
+}
+
+pub(super) const SHOW: Doc = Doc::new("Show how the gateway is").answers::<Shown>(&[200]);
 
 pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let config = kernel.config.current();
@@ -116,18 +138,24 @@ fn issues(kernel: &Kernel) -> Vec<String> {
     issues
 }
 
+pub(super) const HEALTH: Doc = Doc::new("Say whether the gateway is well").answers::<Health>(&[200, 503]);
+
 pub(super) async fn health(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let healthy = kernel.store.is_healthy();
-    Reply::json(code(healthy), &json!({"healthy": healthy}))
+    Reply::json(code(healthy), &Health { healthy })
 }
 
+pub(super) const LIVE: Doc = Doc::new("Say that the gateway runs").answers::<Live>(&[200]);
+
 pub(super) async fn live(_: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&json!({"live": true}))
+    Reply::ok(&Live { live: true })
 }
+
+pub(super) const READY: Doc = Doc::new("Say whether the gateway can serve").answers::<Ready>(&[200, 503]);
 
 pub(super) async fn ready(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let ready = kernel.store.is_healthy();
-    Reply::json(code(ready), &json!({"ready": ready}))
+    Reply::json(code(ready), &Ready { ready })
 }
 
 fn code(well: bool) -> StatusCode {

@@ -13,7 +13,7 @@ use super::output::{Console, say};
 use super::place::Place;
 use crate::clock::Clock;
 use crate::config::{Config, Overrides};
-use crate::http;
+use crate::http::Network;
 use crate::plugin::on_disk;
 use crate::store::Store;
 
@@ -104,7 +104,7 @@ async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
 /// What would keep a gateway from starting.
 async fn startable(place: &Place, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(error) = http::network(&config.gateway).await {
+    if let Err(error) = Network::bind(&config.gateway).await {
         findings.push(Finding::plain(error));
     }
     if Store::exists(&place.data_dir) {

@@ -25,6 +25,7 @@ use crate::error::{Code, Error, Result};
 pub use self::channels::{ChannelState, NewInbound, StepCommit, StepReceipt};
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
 pub use self::hooks::{Hook, NewHook};
+pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::memory::{MemoryEntry, NewMemory};
 pub use self::messages::{Message, NewMessage, Role, ToolCall};
@@ -40,6 +41,7 @@ pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Turn, Tu
 mod channels;
 mod deliveries;
 mod hooks;
+mod idempotency;
 mod ids;
 mod index;
 mod kv;

@@ -12,8 +12,8 @@ use super::index::{Seat, SessionIndex};
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::{
-    META, NEWEST_ID, Ready, VERSION, channels, deliveries, hooks, kv, memory, messages, outbox, plugins,
-    tokens, turns,
+    META, NEWEST_ID, Ready, VERSION, channels, deliveries, hooks, idempotency, kv, memory, messages, outbox,
+    plugins, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -160,5 +160,6 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;
     memory::create_tables(transaction)?;
+    idempotency::create_tables(transaction)?;
     Ok(())
 }
