@@ -5,18 +5,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
+pub use self::settings::Settings;
 use crate::channel::{self, Channels};
 use crate::clock::Clock;
-use crate::config::{self, Config, Live};
+use crate::config::{self, Live, Loaded};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
-use crate::plugin::{self, Engine, Plugins, Services, Watch};
+use crate::logs::Logs;
+use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
 use crate::tool::Tools;
 use crate::webhook::{self, Hooks};
+
+pub(crate) mod settings;
 
 /// Events that a listener on the bus may fall behind.
 const BUS_CAPACITY: usize = 1024;
@@ -28,10 +33,10 @@ const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The configuration, read and checked.
-    pub config: Config,
-    /// The file it is from.
-    pub config_file: PathBuf,
+    /// The configuration, read and checked, and its file.
+    pub loaded: Loaded,
+    /// The running log.
+    pub logs: Logs,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// Load bundled plugins only.
@@ -44,6 +49,10 @@ pub struct Kernel {
     pub clock: Clock,
     /// The configuration in force.
     pub config: Live,
+    /// Its file, and changes to both.
+    pub settings: Settings,
+    /// The running log.
+    pub logs: Logs,
     /// The bus.
     pub events: Events,
     /// The disk.
@@ -58,8 +67,8 @@ pub struct Kernel {
     pub channels: Channels,
     /// Events on their way to whoever registered for them.
     pub hooks: Hooks,
-    /// Keeps plugins in step with their files, where that is wanted.
-    _watch: Option<Watch>,
+    /// Cancelled when the gateway begins to stop.
+    pub stopping: CancellationToken,
     /// When the gateway was started.
     pub started: Timestamp,
 }
@@ -96,7 +105,7 @@ impl Kernel {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let clock = Clock::system();
         let started = clock.now();
-        let config = Live::new(options.config);
+        let config = Live::new(options.loaded.config.clone());
         let events = Events::new(clock.clone(), BUS_CAPACITY);
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock.clone());
@@ -106,8 +115,8 @@ impl Kernel {
             events: events.clone(),
             store: store.clone(),
             egress: egress.clone(),
-        });
-        let hooks = hooks.map_err(StartError::Other)?;
+        })
+        .map_err(StartError::Other)?;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
         let engine = Engine::new(&options.data_dir, services).map_err(|error| {
             let message = "The WebAssembly engine does not run on this machine; its log line says why";
@@ -122,14 +131,11 @@ impl Kernel {
             safe_mode: options.safe_mode,
         };
         let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
-        let misfits = plugins.misfits(&config.current().components);
+        let known = plugins.known();
+        let misfits = settings::check::misfits(&config.current(), &known);
         if !misfits.is_empty() {
-            return Err(StartError::Config(config::Invalid::of(&options.config_file, misfits)));
+            return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)));
         }
-        let watch = match config.current().plugins.watch && !options.safe_mode {
-            true => Some(plugins.watch(clock.clone()).map_err(StartError::Other)?),
-            false => None,
-        };
         let tools = Tools::new(plugins.clone(), events.clone());
         let turns = Turns::start(session::Parts {
             clock: clock.clone(),
@@ -147,9 +153,22 @@ impl Kernel {
             egress,
             plugins: plugins.clone(),
         });
+        let stopping = CancellationToken::new();
+        let reached = settings::Parts {
+            clock: clock.clone(),
+            config: config.clone(),
+            events: events.clone(),
+            logs: options.logs.clone(),
+            plugins: plugins.clone(),
+            channels: channels.clone(),
+        };
+        let settings = Settings::start(options.loaded, reached, stopping.clone());
+        let logs = options.logs;
         Ok(Self {
             clock,
             config,
+            settings,
+            logs,
             events,
             store,
             plugins,
@@ -157,7 +176,7 @@ impl Kernel {
             turns,
             channels,
             hooks,
-            _watch: watch,
+            stopping,
             started,
         })
     }

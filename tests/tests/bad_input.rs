@@ -6,7 +6,6 @@ use bytes::Bytes;
 use hyper::Method;
 use prx_tests::component::{Component, core_module};
 use prx_tests::gateway::{Ended, Gateway, Home};
-use prx_tests::wait::until;
 use serde_json::json;
 
 const WASM: &str = "application/wasm";
@@ -224,19 +223,27 @@ async fn a_mistake_in_the_configuration_is_found_before_anything_starts() {
 }
 
 #[tokio::test]
-async fn a_mistake_in_a_plugins_table_is_shown_with_what_it_belongs_to() {
-    let config = "[channels_config.telegram]\nbot_tokn = \"1:x\"\n[plugins_config.skills]\nlenght = 3\n";
-    let gateway = Gateway::start(config).await;
-    let channel = until("the channel to say so", async || {
-        gateway.channel("telegram").await.filter(|channel| channel["status"] == "disconnected")
-    })
-    .await;
-    let error = channel["error"].as_str().unwrap();
-    assert!(["telegram", "bot_tokn", "bot_token"].iter().all(|word| error.contains(word)), "{error}");
-    let skills = gateway.client().get("/plugins/skills").await.expect(200);
-    assert_eq!(skills["status"], "failed", "{skills}");
-    assert!(skills["error"].as_str().unwrap().contains("lenght"), "{skills}");
-    gateway.open_session("ada").await;
+async fn a_mistake_in_a_plugins_table_is_found_too() {
+    for (config, words) in [
+        (
+            "[channels_config.telegram]\nbot_token = \"1:x\"\nallowd_users = []\n",
+            &["prx.toml:3", "allowd_users", "allowed_users"][..],
+        ),
+        ("[plugins_config.skills]\nlenght = 3\n", &["prx.toml:2", "lenght"]),
+    ] {
+        let home = Home::new(config);
+        let ended = home.run(&["serve", "--port", "0"]).await;
+        assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+        // Plugins say which keys there are, so some of them may have been loaded, and logged it.
+        let told: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("prx: ")).collect();
+        assert_eq!(told.len(), 1, "{}", ended.stderr);
+        for word in words {
+            assert!(told[0].contains(word), "{word:?} is in {:?}", told[0]);
+        }
+        // Nothing is half done: with the mistake mended it starts.
+        home.configure("");
+        Gateway::start_in(home).await.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -285,6 +285,27 @@ async fn a_header_cannot_smuggle() {
 }
 
 #[tokio::test]
+async fn a_message_that_breaks_the_provider_costs_that_message() {
+    let home = Home::new("[provider]\nname = \"hostile\"\nmodel = \"moody\"\n");
+    home.place_plugin("hostile", &Component::hostile("hostile", LIMITS).bytes());
+    let gateway = Gateway::start_in(home).await;
+    let session = gateway.open_session("ada").await;
+    let path = format!("/sessions/{session}/messages");
+    let say = async |text: &str| gateway.client().post(&path, json!({"content": text})).await;
+    for poison in ["trap", "spin"] {
+        let refused = say(poison).await;
+        assert!(refused.status >= 500, "{poison}: {refused}");
+        assert!(!refused.json()["error"]["message"].as_str().unwrap().is_empty(), "{poison}: {refused}");
+        assert_eq!(
+            say("and on").await.expect(200)["content"],
+            "heard: and on",
+            "the session goes on after {poison}"
+        );
+    }
+    assert_eq!(gateway.client().get("/status/health").await.expect(200)["healthy"], true);
+}
+
+#[tokio::test]
 async fn a_channel_whose_plugin_is_no_connector_says_so() {
     let telegram = FakeTelegram::start().await;
     let config =

@@ -9,7 +9,10 @@ use crate::http::{self, Access, BadTable, Front, OwnerSocket, Route, Router, Sco
 use crate::kernel::Kernel;
 
 mod channels;
+mod config;
+mod events;
 mod hooks;
+mod logs;
 mod messages;
 mod plugins;
 mod sessions;
@@ -31,6 +34,8 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list),
+        post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart),
+        get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health),
 
         get("/api/v1/hooks", S::HOOKS_READ, hooks::list),
         post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create),
@@ -59,6 +64,13 @@ pub fn table() -> Vec<Route<Kernel>> {
         open("/livez", status::live),
         open("/readyz", status::ready),
 
+        get("/api/v1/config", S::CONFIG_READ, config::show),
+        patch("/api/v1/config", S::CONFIG_WRITE, config::update),
+
+        get("/api/v1/logs", S::LOGS_READ, logs::list),
+        get("/api/v1/logs/stream", S::LOGS_READ, logs::stream),
+        get("/api/v1/events", S::EVENTS_READ, events::stream),
+
         post("/api/v1/auth/tokens", S::ADMIN, tokens::create),
         get("/api/v1/auth/tokens", S::ADMIN, tokens::list),
         delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke),
@@ -80,6 +92,12 @@ pub async fn serve(
         config: kernel.config.clone(),
         clock: kernel.clock.clone(),
     };
+    // Streams without an end of their own end now: who follows something is no request in flight.
+    let stopping = kernel.stopping.clone();
+    let stop = async move {
+        stop.await;
+        stopping.cancel();
+    };
     let front = Arc::new(Front::new(kernel, Router::new(table())?, parts));
     http::serve(network, owner, front, stop).await;
     Ok(())
@@ -97,7 +115,7 @@ macro_rules! methods {
     )*};
 }
 
-methods! { get = GET, post = POST, put = PUT, delete = DELETE, }
+methods! { get = GET, post = POST, put = PUT, patch = PATCH, delete = DELETE, }
 
 /// A route that needs no token.
 fn open<F, A>(path: &'static str, handler: F) -> Route<Kernel>

@@ -87,6 +87,13 @@ fn issues(kernel: &Kernel) -> Vec<String> {
     if !kernel.store.is_healthy() {
         issues.push("the store has failed; the log says why".to_owned());
     }
+    if let Some(problem) = kernel.settings.problem() {
+        issues.push(format!("the configuration file is not in force: {problem}"));
+    }
+    let provider = &kernel.config.current().provider.name;
+    if kernel.plugins.models(provider).is_none() {
+        issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
+    }
     for plugin in kernel.plugins.list() {
         if plugin.status == PluginState::Failed {
             let reason = plugin.error.unwrap_or_default();

@@ -129,7 +129,7 @@ impl Ring {
             kept.trim();
             kept.last
         };
-        self.0.newest.send_replace(last);
+        self.0.newest.send_modify(|newest| *newest = last.max(*newest));
     }
 
     /// The newest `limit` entries that are wanted, newest last, and how many are wanted in all.
