@@ -121,8 +121,8 @@ impl Kernel {
             events: events.clone(),
             store: store.clone(),
             egress: egress.clone(),
-        });
-        let hooks = hooks.map_err(StartError::Other)?;
+        })
+        .map_err(StartError::Other)?;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
         let engine = Engine::new(&options.data_dir, services).map_err(|error| {
             let message = "The WebAssembly engine does not run on this machine; its log line says why";
