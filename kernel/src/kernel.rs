@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Options {
     /// The configuration, read and checked.
     pub config: Config,
+    /// The file it is from.
+    pub config_file: PathBuf,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// Load bundled plugins only.
@@ -97,10 +99,7 @@ impl Kernel {
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock.clone());
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
-        let engine = Engine::new(&options.data_dir, services).map_err(|error| {
-            let message = "The WebAssembly engine does not run on this machine; its log line says why";
-            StartError::Other(Error::new(Code::Internal, message).with_cause(error))
-        })?;
+        let engine = Engine::new(&options.data_dir, services).map_err(no_engine)?;
         let parts = plugin::Parts {
             data_dir: options.data_dir,
             engine,
@@ -110,6 +109,10 @@ impl Kernel {
             safe_mode: options.safe_mode,
         };
         let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
+        let misfits = plugins.misfits(&config.current().components);
+        if !misfits.is_empty() {
+            return Err(StartError::Config(config::Invalid::of(&options.config_file, misfits)));
+        }
         let watch = match config.current().plugins.watch && !options.safe_mode {
             true => Some(plugins.watch(clock.clone()).map_err(StartError::Other)?),
             false => None,
@@ -155,4 +158,9 @@ impl Kernel {
         self.mcp.stop().await;
         self.store.clone().close().await;
     }
+}
+
+fn no_engine(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {
+    let message = "The WebAssembly engine does not run on this machine; its log line says why";
+    StartError::Other(Error::new(Code::Internal, message).with_cause(cause))
 }

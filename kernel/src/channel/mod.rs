@@ -13,16 +13,18 @@ use tracing::{Instrument, info, warn};
 
 pub use self::health::{Health, State};
 use self::pump::{Ended, Pump, forward, span};
-use self::setup::{Setup, plugin};
+use self::setup::Setup;
 use crate::clock::Clock;
 use crate::config::{Live, Settings};
 use crate::egress::Egress;
 use crate::events::{Events, Kind};
-use crate::plugin::{Generation, Plugins, Status};
+use crate::plugin::{Generation, Plugins, Status, of_channel};
 use crate::store::Store;
 
 mod code;
+mod exchange;
 mod health;
+mod input;
 mod outbound;
 mod pump;
 mod requests;
@@ -119,7 +121,7 @@ impl Channels {
             let (state, error) = health.at(&self.parts.clock);
             ChannelStatus {
                 name: name.clone(),
-                plugin: plugin(name, &channel.settings).into(),
+                plugin: of_channel(name, &channel.settings).into(),
                 connected_at: health.connected_at.filter(|_| state == State::Connected),
                 state,
                 error,
@@ -188,7 +190,7 @@ struct Channel {
 
 impl Channel {
     async fn run(self, mut control: mpsc::Receiver<Control>) {
-        let mut code = self.parts.plugins.connector(plugin(&self.name, &self.settings));
+        let mut code = self.parts.plugins.connector(of_channel(&self.name, &self.settings));
         loop {
             let generation = code.borrow_and_update().clone();
             let ended = match generation {
@@ -256,7 +258,7 @@ impl Channel {
     }
 
     fn no_code(&self) {
-        let plugin = plugin(&self.name, &self.settings);
+        let plugin = of_channel(&self.name, &self.settings);
         match self.parts.plugins.get(plugin) {
             Ok(status) if status.status == Status::Disabled => self.become_state(State::Disabled, None),
             Ok(status) => {

@@ -19,7 +19,8 @@ pub(super) struct Named {
 /// The configuration file and the data directory.
 #[derive(Debug)]
 pub(super) struct Place {
-    config: PathBuf,
+    /// The configuration file, whether it is there or not.
+    pub(super) config: PathBuf,
     /// The file was named, so it must be there.
     config_named: bool,
     /// The data directory.

@@ -64,7 +64,12 @@ pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failur
     let stop = Stop::listen()?;
     let network = http::network(&config.gateway).await?;
     let address = network.local_addr()?;
-    let options = Options { config, data_dir: place.data_dir.clone(), safe_mode: arguments.safe_mode };
+    let options = Options {
+        config,
+        config_file: place.config.clone(),
+        data_dir: place.data_dir.clone(),
+        safe_mode: arguments.safe_mode,
+    };
     let kernel = Arc::new(Kernel::start(options).await?);
     let served = match OwnerSocket::bind(&place.data_dir) {
         Ok(owner) => {

@@ -25,6 +25,17 @@ struct Reason {
 }
 
 impl Invalid {
+    /// What is wrong with keys of a file that was read before, each with its line where the file still has one.
+    pub fn of(file: &Path, problems: Vec<(String, String)>) -> Self {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let document = Document::parse(text.as_str()).ok();
+        let reason = |(key, message): (String, String)| {
+            let start = document.as_ref().and_then(|document| span_start(document.as_item(), &key));
+            Reason { line: start.map(|start| line_at(&text, start)), text: format!("{key} {message}") }
+        };
+        Self { file: file.into(), reasons: problems.into_iter().map(reason).collect() }
+    }
+
     /// The reasons alone, without the file they are in.
     pub(super) fn texts(self) -> Vec<String> {
         self.reasons.into_iter().map(|reason| reason.text).collect()

@@ -24,7 +24,7 @@ pub struct Entry {
     /// How grave it is.
     #[serde(serialize_with = "level")]
     pub level: Level,
-    /// Which part of the gateway speaks, such as `agent::loop` or `channel::telegram`.
+    /// Which part of the gateway speaks, such as `agent::loop` or `channel::work`.
     pub module: String,
     /// What it says.
     pub message: String,

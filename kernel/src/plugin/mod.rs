@@ -21,6 +21,7 @@ mod limits;
 mod links;
 mod load;
 mod registry;
+mod tables;
 mod watch;
 
 pub use self::call::CallError;
@@ -32,6 +33,7 @@ pub use self::host::log::{Journal, Level};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::registry::{Parts, Plugins};
+pub use self::tables::{connector_settings, of_channel};
 pub use self::watch::Watch;
 
 #[cfg(test)]

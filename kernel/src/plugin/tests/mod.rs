@@ -51,17 +51,16 @@ fn links() -> Links {
         kv_bytes: None,
         limits: Limits {
             memory_bytes: 1 << 20,
-            cpu: Duration::from_millis(200),
-            deadline: Duration::from_secs(1),
+            cpu: Duration::from_secs(10),
+            deadline: Duration::from_secs(20),
         },
         reuse: false,
     }
 }
 
 /// The bundled component that says this of itself.
-async fn bundled(host: &Host, is: impl Fn(&Description) -> bool) -> Code {
+async fn bundled(host: &Host, limits: Limits, is: impl Fn(&Description) -> bool) -> Code {
     for (_, component) in crate::plugin::bundled::all() {
-        let limits = Limits { memory_bytes: 2 << 20, ..links().limits };
         let links = Links { kv_bytes: Some(1024), limits, ..links() };
         let code = host.link(&Bytes::from_static(component), links).await.unwrap();
         if is(&code.describe().await.unwrap()) {
@@ -69,6 +68,16 @@ async fn bundled(host: &Host, is: impl Fn(&Description) -> bool) -> Code {
         }
     }
     panic!("no bundled component is like that")
+}
+
+/// Enough for a component that does real work.
+fn roomy() -> Limits {
+    Limits { memory_bytes: 2 << 20, ..links().limits }
+}
+
+/// For what never stops computing by itself.
+fn briefly() -> Links {
+    Links { limits: Limits { cpu: Duration::from_millis(300), ..links().limits }, ..links() }
 }
 
 async fn call(code: &Code, arguments: &str) -> Result<String, CallError> {
@@ -103,7 +112,7 @@ async fn what_is_not_exported_is_no_such_thing() {
 #[tokio::test(flavor = "current_thread")]
 async fn a_spinning_guest_is_cut_off_and_holds_up_nobody() {
     let host = Host::new();
-    let spinning = host.code(&guest::tool("(loop (br 0))", "")).await;
+    let spinning = host.link(&guest::tool("(loop (br 0))", ""), briefly()).await.unwrap();
     let answering = host.code(&guest::tool("", "")).await;
     let (done, mut order) = mpsc::unbounded_channel();
     let spin = async {
@@ -117,7 +126,7 @@ async fn a_spinning_guest_is_cut_off_and_holds_up_nobody() {
         outcome
     };
     let (spun, answered) = tokio::join!(spin, answer);
-    assert_eq!(spun, Err(CallError::CpuLimit(Duration::from_millis(200))));
+    assert_eq!(spun, Err(CallError::CpuLimit(briefly().limits.cpu)));
     assert_eq!(answered.unwrap(), "hello");
     assert_eq!(order.recv().await, Some("answer"));
 }
@@ -125,8 +134,9 @@ async fn a_spinning_guest_is_cut_off_and_holds_up_nobody() {
 #[tokio::test]
 async fn init_is_limited_like_a_call() {
     let host = Host::new();
-    let spins = host.code(&guest::tool("", "(func $init (loop (br 0))) (start $init)")).await;
-    assert_eq!(call(&spins, "{}").await, Err(CallError::CpuLimit(Duration::from_millis(200))));
+    let spins = guest::tool("", "(func $init (loop (br 0))) (start $init)");
+    let spins = host.link(&spins, briefly()).await.unwrap();
+    assert_eq!(call(&spins, "{}").await, Err(CallError::CpuLimit(briefly().limits.cpu)));
     let traps = host.code(&guest::tool("", "(func $init unreachable) (start $init)")).await;
     assert!(trap(call(&traps, "{}").await).contains("unreachable"));
     assert!(traps.describe().await.is_err());
@@ -223,7 +233,7 @@ async fn another_version_of_a_capability_is_refused() {
 #[tokio::test]
 async fn a_connector_gives_the_same_step_for_the_same_input() {
     let host = Host::new();
-    let code = bundled(&host, |description| description.connector).await;
+    let code = bundled(&host, roomy(), |description| description.connector).await;
     let context = |now, seed| Context { channel: "test".into(), now, seed, config: "{}".into() };
     let mut used = code.connector().await.unwrap();
     used.handle(&context(7, 1), b"", &[Event::Started]).await.unwrap();
@@ -235,7 +245,7 @@ async fn a_connector_gives_the_same_step_for_the_same_input() {
 #[tokio::test]
 async fn a_connector_that_was_given_up_is_dead() {
     let host = Host::new();
-    let code = bundled(&host, |description| description.connector).await;
+    let code = bundled(&host, roomy(), |description| description.connector).await;
     let context = Context { channel: "test".into(), now: 0, seed: 0, config: "{}".into() };
     let mut connector = code.connector().await.unwrap();
     connector.handle(&context, b"", &[Event::Started]).await.unwrap();
@@ -247,7 +257,8 @@ async fn a_connector_that_was_given_up_is_dead() {
 #[tokio::test]
 async fn waiting_costs_no_computing_time_but_ends_at_the_deadline() {
     let host = Host::new();
-    let code = bundled(&host, |description| description.models.is_some()).await;
+    let limits = Limits { cpu: Duration::from_millis(500), deadline: Duration::from_secs(1), ..roomy() };
+    let code = bundled(&host, limits, |description| description.models.is_some()).await;
     let said =
         UserMessage { text: "one two three four five six seven eight".into(), attachments: Vec::new() };
     let request = Request {
@@ -259,7 +270,7 @@ async fn waiting_costs_no_computing_time_but_ends_at_the_deadline() {
     };
     let (deltas, _unread) = mpsc::channel(1);
     let waited = code.complete(&request, deltas).await;
-    assert_eq!(waited, Err(CallError::Deadline(links().limits.deadline)));
+    assert_eq!(waited, Err(CallError::Deadline(limits.deadline)));
     let (deltas, mut read) = mpsc::channel(1);
     let counted = async { while read.recv().await.is_some() {} };
     let (answer, ()) = tokio::join!(code.complete(&request, deltas), counted);
