@@ -124,10 +124,7 @@ impl Kernel {
         })
         .map_err(StartError::Other)?;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
-        let engine = Engine::new(&options.data_dir, services).map_err(|error| {
-            let message = "The WebAssembly engine does not run on this machine; its log line says why";
-            StartError::Other(Error::new(Code::Internal, message).with_cause(error))
-        })?;
+        let engine = Engine::new(&options.data_dir, services).map_err(no_engine)?;
         let parts = plugin::Parts {
             data_dir: options.data_dir,
             engine,
@@ -200,4 +197,9 @@ impl Kernel {
         self.hooks.stop(HOOK_PATIENCE).await;
         self.store.clone().close().await;
     }
+}
+
+fn no_engine(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {
+    let message = "The WebAssembly engine does not run on this machine; its log line says why";
+    StartError::Other(Error::new(Code::Internal, message).with_cause(cause))
 }
