@@ -5,17 +5,23 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
+pub use self::settings::Settings;
 use crate::channel::{self, Channels};
 use crate::clock::Clock;
-use crate::config::{self, Config, Live};
+use crate::config::{self, Live, Loaded};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
-use crate::plugin::{self, Engine, Plugins, Services, Watch};
+use crate::logs::Logs;
+use crate::mcp::{self, Mcp};
+use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
 use crate::tool::Tools;
+
+pub(crate) mod settings;
 
 /// Events that a listener on the bus may fall behind.
 const BUS_CAPACITY: usize = 1024;
@@ -25,8 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The configuration, read and checked.
-    pub config: Config,
+    /// The configuration, read and checked, and its file.
+    pub loaded: Loaded,
+    /// The running log.
+    pub logs: Logs,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// Load bundled plugins only.
@@ -39,20 +47,26 @@ pub struct Kernel {
     pub clock: Clock,
     /// The configuration in force.
     pub config: Live,
+    /// Its file, and changes to both.
+    pub settings: Settings,
+    /// The running log.
+    pub logs: Logs,
     /// The bus.
     pub events: Events,
     /// The disk.
     pub store: Store,
     /// The components.
     pub plugins: Plugins,
-    /// Their tools.
+    /// Connections to MCP servers.
+    pub mcp: Mcp,
+    /// The tools of both.
     pub tools: Tools,
     /// Sessions at work.
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
-    /// Keeps plugins in step with their files, where that is wanted.
-    _watch: Option<Watch>,
+    /// Cancelled when the gateway begins to stop.
+    pub stopping: CancellationToken,
     /// When the gateway was started.
     pub started: Timestamp,
 }
@@ -89,7 +103,7 @@ impl Kernel {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let clock = Clock::system();
         let started = clock.now();
-        let config = Live::new(options.config);
+        let config = Live::new(options.loaded.config.clone());
         let events = Events::new(clock.clone(), BUS_CAPACITY);
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock.clone());
@@ -107,11 +121,14 @@ impl Kernel {
             safe_mode: options.safe_mode,
         };
         let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
-        let watch = match config.current().plugins.watch && !options.safe_mode {
-            true => Some(plugins.watch(clock.clone()).map_err(StartError::Other)?),
-            false => None,
-        };
-        let tools = Tools::new(plugins.clone(), events.clone());
+        let known = plugins.known();
+        let misfits = settings::check::misfits(&config.current(), &known);
+        if !misfits.is_empty() {
+            return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)));
+        }
+        let mcp =
+            Mcp::start(mcp::Parts { clock: clock.clone(), config: config.clone(), egress: egress.clone() });
+        let tools = Tools::new(plugins.clone(), mcp.clone(), events.clone());
         let turns = Turns::start(session::Parts {
             clock: clock.clone(),
             config: config.clone(),
@@ -128,13 +145,39 @@ impl Kernel {
             egress,
             plugins: plugins.clone(),
         });
-        Ok(Self { clock, config, events, store, plugins, tools, turns, channels, _watch: watch, started })
+        let stopping = CancellationToken::new();
+        let reached = settings::Parts {
+            clock: clock.clone(),
+            config: config.clone(),
+            events: events.clone(),
+            logs: options.logs.clone(),
+            plugins: plugins.clone(),
+            channels: channels.clone(),
+        };
+        let settings = Settings::start(options.loaded, reached, stopping.clone());
+        let logs = options.logs;
+        Ok(Self {
+            clock,
+            config,
+            settings,
+            logs,
+            events,
+            store,
+            plugins,
+            mcp,
+            tools,
+            turns,
+            channels,
+            stopping,
+            started,
+        })
     }
 
-    /// Shuts down in order: no new messages, then the turns at work, then the disk.
+    /// Shuts down in order: no new messages, then the turns at work, then what they call, then the disk.
     pub async fn stop(&self) {
         self.channels.stop().await;
         self.turns.stop(PATIENCE).await;
+        self.mcp.stop().await;
         self.store.clone().close().await;
     }
 }

@@ -12,6 +12,7 @@ pub mod logs;
 pub mod store;
 
 pub mod http;
+pub mod mcp;
 pub mod plugin;
 
 pub mod tool;

@@ -19,7 +19,7 @@ mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
 const PACKAGES: [&str; 3] = ["prx-hello-tool", "prx-weather", "prx-test-guests"];
-const FURTHER: [&str; 1] = ["reaching"];
+const FURTHER: [&str; 2] = ["reaching", "stumbling"];
 
 /// A plugin file in the making.
 #[derive(Debug, Clone)]

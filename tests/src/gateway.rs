@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use crate::client::Client;
 use crate::wait::until;
@@ -85,6 +86,26 @@ impl Home {
         fs::rename(&partial, &file).unwrap();
     }
 
+    /// Puts what a first start leaves behind into a data directory that nothing was started in.
+    async fn warm(&self) {
+        static STARTED_ONCE: OnceCell<Home> = OnceCell::const_new();
+        if self.data().join("prx.redb").exists() {
+            return;
+        }
+        let first = async || {
+            let home = Self::empty();
+            let command = home.command(&["serve", "--port", "0"]);
+            Gateway::launch(home, command).await.stop().await
+        };
+        let from = STARTED_ONCE.get_or_init(first).await.data();
+        fs::create_dir_all(self.data().join("cache")).unwrap();
+        fs::copy(from.join("prx.redb"), self.data().join("prx.redb")).unwrap();
+        for file in fs::read_dir(from.join("cache")).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), self.data().join("cache").join(file.file_name())).unwrap();
+        }
+    }
+
     /// `prx` with this home's files, and nothing of the environment it could be confused by.
     pub fn command<S: AsRef<OsStr>>(&self, args: &[S]) -> Command {
         let mut command = self.plain(args);
@@ -134,8 +155,10 @@ impl Gateway {
         Self::start_with(home, &[]).await
     }
 
-    /// Starts a gateway in a home, with further arguments to `serve`.
+    /// Starts a gateway in a home, with further arguments to `serve`. In a new home it finds the bundled components
+    /// compiled, as after a first start.
     pub async fn start_with(home: Home, args: &[&str]) -> Self {
+        home.warm().await;
         let command = home.command(&[&["serve", "--port", "0"], args].concat());
         let mut gateway = Self::launch(home, command).await;
         let token = gateway.home().run(&["auth", "token"]).await;

@@ -209,18 +209,41 @@ async fn a_mistake_in_the_configuration_is_found_before_anything_starts() {
         ("[gateway]\nport = 99999\n", &["prx.toml:2", "port"]),
         ("[logs]\nlevel = \"loud\"\n", &["prx.toml:2", "level", "loud"]),
         ("[gateway\nport = 1\n", &["prx.toml:1"]),
-        ("[channels_config.telegram]\nbot_tokn = \"x\"\n", &["prx.toml:2", "bot_tokn", "bot_token"]),
     ] {
         let home = Home::empty();
         home.configure(config);
         let ended = home.run(&["serve", "--port", "0"]).await;
         assert_eq!(ended.code, Some(78), "{config}{}", ended.stderr);
         one_line(&ended, words);
-        assert!(!home.data().join("prx.redb").exists() || config.contains("bot_tokn"), "nothing was begun");
+        assert!(!home.data().join("prx.redb").exists(), "nothing was begun");
     }
     let home = Home::empty();
     let ended = home.run(&["serve", "--port", "0", "--config", "/nowhere/prx.toml"]).await;
     one_line(&ended, &["/nowhere/prx.toml"]);
+}
+
+#[tokio::test]
+async fn a_mistake_in_a_plugins_table_is_found_too() {
+    for (config, words) in [
+        (
+            "[channels_config.telegram]\nbot_token = \"1:x\"\nallowd_users = []\n",
+            &["prx.toml:3", "allowd_users", "allowed_users"][..],
+        ),
+        ("[plugins_config.skills]\nlenght = 3\n", &["prx.toml:2", "lenght"]),
+    ] {
+        let home = Home::new(config);
+        let ended = home.run(&["serve", "--port", "0"]).await;
+        assert_eq!(ended.code, Some(78), "{}", ended.stderr);
+        // Plugins say which keys there are, so some of them may have been loaded, and logged it.
+        let told: Vec<&str> = ended.stderr.lines().filter(|line| line.starts_with("prx: ")).collect();
+        assert_eq!(told.len(), 1, "{}", ended.stderr);
+        for word in words {
+            assert!(told[0].contains(word), "{word:?} is in {:?}", told[0]);
+        }
+        // Nothing is half done: with the mistake mended it starts.
+        home.configure("");
+        Gateway::start_in(home).await.stop().await;
+    }
 }
 
 #[tokio::test]

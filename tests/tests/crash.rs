@@ -69,7 +69,7 @@ async fn chats_survive_twenty_kills() {
 #[tokio::test]
 async fn what_the_api_accepted_survives_kills() {
     let mut random = Random::announced();
-    let mut gateway = Gateway::start("").await;
+    let mut gateway = Gateway::start("[agent]\nmax_turns = 1000000\n").await;
     let session = gateway.open_session("ada").await;
     let path = format!("/sessions/{session}/messages");
     let mut acknowledged = Vec::new();

@@ -1,6 +1,7 @@
 //! Components that misbehave get a typed error; everything else goes on.
 
 use hyper::Method;
+use prx_tests::client::Answer;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::origin::Origin;
@@ -28,21 +29,29 @@ async fn all_is_well(gateway: &Gateway) {
     assert_eq!(answer["content"], "generation-one", "one bad call costs that call");
 }
 
+/// Why a tool could not do its work: that is an answer, unlike a defect of its component.
+#[track_caller]
+fn failure(answer: &Answer) -> String {
+    let body = answer.expect(200);
+    assert_eq!(body["is_error"], true, "{answer}");
+    body["content"].as_str().unwrap_or_default().to_owned()
+}
+
 #[tokio::test]
 async fn each_offence_costs_the_one_call() {
     let gateway = with_hostile().await;
-    for (tool, arguments, status, code) in [
-        ("spin", json!({}), 504, "gateway_timeout"),
-        ("sleep", json!({}), 504, "gateway_timeout"),
-        ("swell", json!({}), 502, "bad_gateway"),
-        ("recurse", json!({}), 502, "bad_gateway"),
-        ("trap", json!({}), 502, "bad_gateway"),
-        ("shout", json!({"bytes": 64 << 20}), 502, "bad_gateway"),
+    for (tool, arguments, (status, code), reason) in [
+        ("spin", json!({}), (504, "gateway_timeout"), "computing"),
+        ("sleep", json!({}), (504, "gateway_timeout"), "2s"),
+        ("swell", json!({}), (502, "bad_gateway"), "memory"),
+        ("recurse", json!({}), (502, "bad_gateway"), "broke off"),
+        ("trap", json!({}), (502, "bad_gateway"), "unreachable"),
+        ("shout", json!({"bytes": 64 << 20}), (502, "bad_gateway"), "memory"),
     ] {
         let call = gateway.call_tool(tool, arguments);
         let (offence, ()) = tokio::join!(call, all_is_well(&gateway));
-        let reason = offence.error(status, code);
-        assert!(reason.contains("hostile"), "{tool}: the reason names the plugin: {reason}");
+        let message = offence.error(status, code);
+        assert!(message.contains(reason) && message.contains("hostile"), "{tool}: {offence}");
         all_is_well(&gateway).await;
         assert_eq!(gateway.plugin("hostile").await.unwrap()["status"], "loaded", "{tool}");
     }
@@ -92,7 +101,7 @@ async fn a_broken_start_is_refused() {
         let broken = Component::hostile("broken", LIMITS).replace("at-start:nothing", start);
         let refused = gateway.client().upload(Method::POST, "/plugins", WASM, broken.bytes()).await;
         let reason = refused.error(409, "conflict");
-        assert!(reason.contains("broken"), "{reason}");
+        assert!(reason.contains("broken") && !reason.contains("answer"), "{reason}");
         assert!(gateway.plugin("broken").await.is_none(), "nothing is half done");
         assert!(!gateway.home().plugin_file("broken").exists(), "nothing is half done");
         all_is_well(&gateway).await;
@@ -111,6 +120,7 @@ async fn small_memories_are_summed() {
         assert!(gateway.plugin("hoard").await.is_none());
         all_is_well(&gateway).await;
     }
+    gateway.client().delete("/plugins/hostile").await.expect(204);
     let modest = Component::hostile("modest", "").with_memories(2, 1);
     gateway.client().upload(Method::POST, "/plugins", WASM, modest.bytes()).await.expect(201);
 }
@@ -187,7 +197,7 @@ async fn a_host_without_a_grant_is_out_of_reach() {
     granted.redirect("/away", &format!("{}/secret", other.url()));
     other.answer("/secret", json!({"says": "you should not be here"}));
 
-    let gateway = reaching(&[granted.url(), other.url()], Some(&[granted.url()])).await;
+    let gateway = reaching(&[granted.url()], Some(&[granted.url()])).await;
     let open = fetch(&gateway, &format!("{}/open", granted.url())).await;
     assert!(open["content"].as_str().unwrap().contains("welcome"), "{open}");
     let port = other.url().rsplit(':').next().unwrap().to_owned();
@@ -219,8 +229,7 @@ async fn what_the_operator_did_not_grant_is_not_there() {
     if plugin["status"] == "loaded" {
         let denied = fetch(&gateway, &format!("{}/open", origin.url())).await;
         assert_eq!(denied["is_error"], true, "{denied}");
-        let kept = gateway.call_tool("hoard", json!({"keys": 1, "bytes": 1})).await;
-        assert!(kept.status != 200 || kept.json()["is_error"] == true, "{kept}");
+        failure(&gateway.call_tool("hoard", json!({"keys": 1, "bytes": 1})).await);
     } else {
         assert_eq!(plugin["status"], "failed", "{plugin}");
         assert!(
@@ -256,7 +265,7 @@ async fn a_quota_is_kept() {
     let kept = gateway.call_tool("hoard", json!({"keys": 4, "bytes": 1_000})).await.expect(200);
     assert_eq!(kept["is_error"], false, "{kept}");
     let refused = gateway.call_tool("hoard", json!({"keys": 100, "bytes": 1_000})).await;
-    assert!(refused.status != 200 || refused.json()["is_error"] == true, "64 KiB are granted: {refused}");
+    assert!(!failure(&refused).is_empty(), "64 KiB are granted: {refused}");
 }
 
 #[tokio::test]
@@ -270,9 +279,30 @@ async fn a_header_cannot_smuggle() {
     {
         let arguments = json!({"url": url, "name": name, "value": value});
         let refused = gateway.call_tool("fetch", arguments).await;
-        assert!(refused.status != 200 || refused.json()["is_error"] == true, "{name}: {refused}");
+        assert!(!failure(&refused).is_empty(), "{name}: {refused}");
     }
     assert_eq!(origin.asked(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_message_that_breaks_the_provider_costs_that_message() {
+    let home = Home::new("[provider]\nname = \"hostile\"\nmodel = \"moody\"\n");
+    home.place_plugin("hostile", &Component::hostile("hostile", LIMITS).bytes());
+    let gateway = Gateway::start_in(home).await;
+    let session = gateway.open_session("ada").await;
+    let path = format!("/sessions/{session}/messages");
+    let say = async |text: &str| gateway.client().post(&path, json!({"content": text})).await;
+    for poison in ["trap", "spin"] {
+        let refused = say(poison).await;
+        assert!(refused.status >= 500, "{poison}: {refused}");
+        assert!(!refused.json()["error"]["message"].as_str().unwrap().is_empty(), "{poison}: {refused}");
+        assert_eq!(
+            say("and on").await.expect(200)["content"],
+            "heard: and on",
+            "the session goes on after {poison}"
+        );
+    }
+    assert_eq!(gateway.client().get("/status/health").await.expect(200)["healthy"], true);
 }
 
 #[tokio::test]

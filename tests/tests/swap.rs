@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use hyper::Method;
 use prx_tests::client::Client;
+use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::telegram::FakeTelegram;
+use prx_tests::wait::until;
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -60,6 +63,25 @@ async fn fifty_reloads_each_go_unnoticed() {
     assert_eq!(telegram.overlapping_polls(), 0, "the poll is not torn down by a swap");
 }
 
+#[tokio::test]
+async fn a_connector_that_waits_is_swapped_at_once() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    let polls = |telegram: &FakeTelegram| telegram.calls("getUpdates").len();
+    telegram
+        .until("the long poll", |t| {
+            t.calls("getUpdates").last().filter(|c| c.parameters["timeout"] != 0).map(|_| ())
+        })
+        .await;
+    let before = polls(&telegram);
+    gateway.client().post("/plugins/telegram/reload", json!({})).await.expect(200);
+    until("the swap", async || gateway.output().says(&["code was swapped"]).then_some(())).await;
+    assert_eq!(polls(&telegram), before, "the poll that was open goes on");
+    telegram.write(1, "to the new code");
+    telegram.until("an answer", |t| (!t.sent().is_empty()).then_some(())).await;
+    gateway.stop().await;
+}
+
 /// Says one thing after the other until it is over; how many it said. Every second one brings a skill in.
 fn chatter(client: Client, session: String, over: Arc<AtomicBool>) -> JoinHandle<usize> {
     let path = format!("/sessions/{session}/messages");
@@ -74,4 +96,26 @@ fn chatter(client: Client, session: String, over: Arc<AtomicBool>) -> JoinHandle
         }
         said
     })
+}
+
+#[tokio::test]
+async fn a_connector_that_fails_on_its_first_event_is_rolled_back() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    telegram.write(1, "before");
+    telegram.until("the first answer", |t| (t.sent().len() == 1).then_some(())).await;
+    let stumbling = Component::of("stumbling").bytes();
+    let replaced =
+        gateway.client().upload(Method::PUT, "/plugins/telegram", "application/wasm", stumbling).await;
+    assert_eq!(replaced.expect(200)["version"], "9.9.9", "it compiles, links and starts");
+    until("the way back", async || gateway.output().says(&["code before took over again"]).then_some(()))
+        .await;
+    telegram.write(1, "after");
+    telegram.until("the second answer", |t| (t.sent().len() == 2).then_some(())).await;
+    assert_eq!(gateway.channel("telegram").await.unwrap()["status"], "connected");
+    gateway.client().delete("/plugins/telegram").await.expect(204);
+    telegram.write(1, "at last");
+    telegram.until("the third answer", |t| (t.sent().len() == 3).then_some(())).await;
+    gateway.stop().await;
+    assert_eq!(telegram.broken_rules(), Vec::<String>::new());
 }

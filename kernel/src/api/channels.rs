@@ -35,3 +35,31 @@ pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let channels: Vec<_> = kernel.channels.list().into_iter().map(listed).collect();
     Reply::ok(&json!({"channels": channels}))
 }
+
+pub(super) async fn restart(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let name = call.param("name");
+    kernel.channels.restart(name)?;
+    Reply::ok(&json!({"name": name, "status": State::Reconnecting}))
+}
+
+/// How a channel is, from what its platform answered last.
+#[derive(Serialize)]
+struct Health {
+    name: String,
+    healthy: bool,
+    latency_ms: Option<u32>,
+    last_message_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(super) async fn health(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let channel = kernel.channels.get(call.param("name"))?;
+    Reply::ok(&Health {
+        healthy: channel.state == State::Connected,
+        name: channel.name,
+        latency_ms: channel.latency_ms,
+        last_message_at: channel.last_message_at.map(rfc3339),
+        error: channel.error,
+    })
+}

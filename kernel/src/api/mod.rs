@@ -9,6 +9,10 @@ use crate::http::{self, Access, BadTable, Front, OwnerSocket, Route, Router, Sco
 use crate::kernel::Kernel;
 
 mod channels;
+mod config;
+mod events;
+mod logs;
+mod mcp;
 mod messages;
 mod plugins;
 mod sessions;
@@ -30,6 +34,12 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list),
+        post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart),
+        get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health),
+
+        get("/api/v1/mcp", S::MCP_READ, mcp::list),
+        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect),
+        post("/mcp", S::MCP_WRITE, mcp::serve),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
         post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),
@@ -50,6 +60,13 @@ pub fn table() -> Vec<Route<Kernel>> {
         open("/api/v1/status/health", status::health),
         open("/livez", status::live),
         open("/readyz", status::ready),
+
+        get("/api/v1/config", S::CONFIG_READ, config::show),
+        patch("/api/v1/config", S::CONFIG_WRITE, config::update),
+
+        get("/api/v1/logs", S::LOGS_READ, logs::list),
+        get("/api/v1/logs/stream", S::LOGS_READ, logs::stream),
+        get("/api/v1/events", S::EVENTS_READ, events::stream),
 
         post("/api/v1/auth/tokens", S::ADMIN, tokens::create),
         get("/api/v1/auth/tokens", S::ADMIN, tokens::list),
@@ -72,6 +89,12 @@ pub async fn serve(
         config: kernel.config.clone(),
         clock: kernel.clock.clone(),
     };
+    // Streams without an end of their own end now: who follows something is no request in flight.
+    let stopping = kernel.stopping.clone();
+    let stop = async move {
+        stop.await;
+        stopping.cancel();
+    };
     let front = Arc::new(Front::new(kernel, Router::new(table())?, parts));
     http::serve(network, owner, front, stop).await;
     Ok(())
@@ -89,7 +112,7 @@ macro_rules! methods {
     )*};
 }
 
-methods! { get = GET, post = POST, put = PUT, delete = DELETE, }
+methods! { get = GET, post = POST, put = PUT, patch = PATCH, delete = DELETE, }
 
 /// A route that needs no token.
 fn open<F, A>(path: &'static str, handler: F) -> Route<Kernel>

@@ -2,28 +2,31 @@
 
 use std::sync::Arc;
 
+use super::setup::Setup;
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::{CallError, Connector, Generation};
 use crate::store::ChannelState;
 
-/// A generation of a connector's code, the state it works on, and its instance while that is sound.
+/// A generation of a connector's code, what it is set up with, and its instance while that is sound.
 pub(super) struct Code {
     pub(super) generation: Arc<Generation>,
+    pub(super) setup: Setup,
     state: ChannelState,
     instance: Option<Connector>,
     /// What to go back to, until the new code has handled its first events.
-    previous: Option<(Arc<Generation>, ChannelState)>,
+    previous: Option<Box<Code>>,
 }
 
 impl Code {
     /// Code that begins with this state; an older version's state is migrated first.
     pub(super) async fn begin(
         generation: Arc<Generation>,
+        setup: Setup,
         state: Option<ChannelState>,
     ) -> Result<Self, CallError> {
         let version = state_version(&generation);
         let state = state.unwrap_or(ChannelState { version, bytes: Vec::new() });
-        let mut code = Self { generation, state, instance: None, previous: None };
+        let mut code = Self { generation, setup, state, instance: None, previous: None };
         code.migrate().await?;
         Ok(code)
     }
@@ -32,11 +35,12 @@ impl Code {
     ///
     /// # Errors
     /// The new code can't be instantiated or can't take over the state: this code stays, as it was.
-    pub(super) async fn swap(&mut self, generation: Arc<Generation>) -> Result<(), CallError> {
-        let mut next = Self::begin(generation, Some(self.state.clone())).await?;
+    pub(super) async fn swap(&mut self, generation: Arc<Generation>, setup: Setup) -> Result<(), CallError> {
+        let mut next = Self::begin(generation, setup, Some(self.state.clone())).await?;
         ready(&mut next.instance, &next.generation).await?;
-        next.previous = Some((self.generation.clone(), self.state.clone()));
-        *self = next;
+        self.previous = None;
+        let before = std::mem::replace(self, next);
+        self.previous = Some(Box::new(before));
         Ok(())
     }
 
@@ -47,9 +51,13 @@ impl Code {
 
     /// Goes back to the code and state before, if this code is still on probation.
     pub(super) fn roll_back(&mut self) -> bool {
-        let Some((generation, state)) = self.previous.take() else { return false };
-        *self = Self { generation, state, instance: None, previous: None };
-        true
+        match self.previous.take() {
+            Some(before) => {
+                *self = *before;
+                true
+            }
+            None => false,
+        }
     }
 
     /// Handles events. After an error the instance is gone, and the next call gets a fresh one.

@@ -11,14 +11,15 @@ use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
 use super::code::Code;
+use super::exchange;
 use super::health::{Health, State};
+use super::input::{Alarm, Input};
 use super::outbound::Outbound;
 use super::requests::Requests;
 use super::setup::Setup;
-use super::timers::{Alarm, Timers};
+use super::timers::Timers;
 use super::typing::Typing;
 use super::{Control, Parts, step};
-use crate::events::Activity;
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::{CallError, Generation};
 
@@ -30,18 +31,6 @@ const TRIES: u32 = 2;
 const REST: Duration = Duration::from_secs(5);
 /// How long a channel that stops waits for what is at work on the platform.
 const DRAIN: Duration = Duration::from_secs(5);
-
-/// What wakes a pump.
-pub(super) enum Input {
-    /// A request was answered, or failed.
-    Http(wire::HttpDone),
-    /// A timer rang, by the count it was set under.
-    Alarm(Alarm, u64),
-    /// There is more in the outbox.
-    Outbox,
-    /// A turn began or ended in one of this channel's conversations.
-    Activity(Arc<Activity>),
-}
 
 /// Why a pump stopped running its connector.
 pub(super) enum Ended {
@@ -56,11 +45,12 @@ pub(super) enum Ended {
 /// One life of a channel's connection, from `started` to `stopping`.
 pub(super) struct Pump<'a> {
     pub(super) parts: &'a Parts,
-    pub(super) setup: Setup,
     pub(super) code: Code,
     pub(super) health: &'a watch::Sender<Health>,
     pub(super) work: Work,
     queue: VecDeque<wire::Event>,
+    /// The newest code there is, whether it took over or failed to.
+    offered: Arc<Generation>,
     /// Events at the front of the queue that are handled one at a time, for one of them makes the code fail.
     apart: usize,
     tries: u32,
@@ -90,15 +80,16 @@ impl<'a> Pump<'a> {
         for entry in recovered.map_err(|error| unread(&error))? {
             warn!(id = entry.id, "a reply was on its way when the channel stopped; it may be there already");
         }
-        let code = Code::begin(generation, state).await.map_err(|error| error.to_string())?;
+        let offered = generation.clone();
+        let code = Code::begin(generation, setup, state).await.map_err(|error| error.to_string())?;
         let work = Work {
-            requests: Requests::new(parts.egress.clone(), setup.policy.clone(), inputs.clone()),
+            requests: Requests::new(parts.egress.clone(), inputs.clone()),
             timers: Timers::new(parts.clock.clone(), inputs),
             outbound: Outbound::new(parts.store.clone(), name),
             typing: Typing::default(),
         };
         let queue = VecDeque::from([wire::Event::Started]);
-        Ok(Self { parts, setup, code, health, work, queue, apart: 0, tries: 0 })
+        Ok(Self { parts, code, health, work, queue, offered, apart: 0, tries: 0 })
     }
 
     /// Runs until something ends this life.
@@ -132,11 +123,9 @@ impl<'a> Pump<'a> {
                     break;
                 }
             }
-            if code.has_changed().unwrap_or(true) {
-                let next = code.borrow_and_update().clone();
-                let Some(next) = next else { return Ended::CodeGone };
-                self.swap(next).await;
-            }
+            let serving = code.borrow_and_update().clone();
+            let Some(serving) = serving else { return Ended::CodeGone };
+            self.swap(serving).await;
             for input in woken.drain(..) {
                 if self.take(input).is_break() {
                     return Ended::Broken;
@@ -234,7 +223,7 @@ impl<'a> Pump<'a> {
     async fn queue_outbound(&mut self) -> ControlFlow<()> {
         for entry in self.work.outbound.take_ready(self.parts.clock.now()) {
             let id = entry.id.clone();
-            match step::outbound(entry) {
+            match exchange::outbound(entry) {
                 Ok(operation) => self.queue.push_back(wire::Event::Outbound(operation)),
                 Err(error) => step::refuse(self, id, format!("the entry can't be read: {error}")).await?,
             }
@@ -267,10 +256,10 @@ impl<'a> Pump<'a> {
 
     async fn call(&mut self, events: &[wire::Event]) -> Result<wire::Step, CallError> {
         let context = wire::Context {
-            channel: self.setup.name.clone(),
+            channel: self.code.setup.name.clone(),
             now: self.parts.clock.now_ms(),
             seed: step::seed(),
-            config: self.setup.config.clone(),
+            config: self.code.setup.config.clone(),
         };
         self.code.handle(&context, events).await
     }
@@ -313,11 +302,22 @@ impl<'a> Pump<'a> {
 
     /// Puts new code in place between two events; the connections and what is on its way stay.
     async fn swap(&mut self, generation: Arc<Generation>) {
-        if Arc::ptr_eq(&generation, &self.code.generation) {
+        if Arc::ptr_eq(&generation, &self.offered) {
             return;
         }
+        self.offered = generation.clone();
         let (from, to) = (self.code.generation.number, generation.number);
-        match self.code.swap(generation.clone()).await {
+        let setup = match self.code.setup.renew(&generation) {
+            Ok(setup) => setup,
+            Err(problem) => {
+                error!(
+                    from,
+                    to, problem, "new code does not fit the channel's configuration; the code before goes on"
+                );
+                return;
+            }
+        };
+        match self.code.swap(generation.clone(), setup).await {
             Ok(()) => {
                 info!(from, to, "the connector's code was swapped");
                 let resumed = self.resumed();
@@ -336,7 +336,7 @@ impl<'a> Pump<'a> {
     }
 
     pub(super) fn set_state(&self, state: State, error: Option<String>) {
-        super::set_state(self.parts, self.health, &self.setup.name, state, error);
+        super::set_state(self.parts, self.health, &self.code.setup.name, state, error);
     }
 
     pub(super) fn broken(&self, error: &crate::error::Error) -> ControlFlow<()> {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::pump::Input;
+use super::input::Input;
 use crate::egress::{self, Egress, Failure, Policy};
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::bindings::types;
@@ -22,7 +22,6 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(120);
 /// Starts calls, keeps each lane to one at a time, and forgets a call when its answer came or it was cancelled.
 pub(super) struct Requests {
     egress: Egress,
-    policy: Arc<Policy>,
     answers: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
     open: HashMap<u64, Open>,
@@ -37,25 +36,26 @@ struct Open {
 
 /// Calls that go out one at a time, in order.
 struct Lane {
-    waiting: VecDeque<wire::HttpRequest>,
+    waiting: VecDeque<(wire::HttpRequest, Arc<Policy>)>,
     /// Cancelled when the call before has let go of its connection.
     before: CancellationToken,
 }
 
 impl Requests {
-    pub(super) fn new(egress: Egress, policy: Arc<Policy>, answers: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(egress: Egress, answers: mpsc::Sender<Input>) -> Self {
         let (open, lanes) = (HashMap::new(), HashMap::new());
-        Self { egress, policy, answers, tasks: JoinSet::new(), open, lanes }
+        Self { egress, answers, tasks: JoinSet::new(), open, lanes }
     }
 
-    /// Sends a request, or queues it behind those of its lane. Its answer comes as [`Input::Http`].
-    pub(super) fn start(&mut self, request: wire::HttpRequest) {
+    /// Sends a request as far as the policy lets it go, or queues it behind those of its lane. Its answer comes as
+    /// [`Input::Http`].
+    pub(super) fn start(&mut self, request: wire::HttpRequest, policy: Arc<Policy>) {
         self.cancel(request.token);
         let busy = self.open.values().any(|open| open.lane.is_some() && open.lane == request.lane);
         self.open.insert(request.token, Open { lane: request.lane.clone(), task: None });
         match request.lane.as_ref().and_then(|lane| self.lanes.get_mut(lane)) {
-            Some(lane) if busy => lane.waiting.push_back(request),
-            _ => self.send(request),
+            Some(lane) if busy => lane.waiting.push_back((request, policy)),
+            _ => self.send(request, policy),
         }
     }
 
@@ -77,7 +77,7 @@ impl Requests {
             }
             None => {
                 if let Some(lane) = open.lane.and_then(|lane| self.lanes.get_mut(&lane)) {
-                    lane.waiting.retain(|request| request.token != token);
+                    lane.waiting.retain(|(request, _)| request.token != token);
                 }
             }
         }
@@ -100,14 +100,14 @@ impl Requests {
     fn next_of(&mut self, lane: Option<String>) {
         let waiting =
             lane.and_then(|lane| self.lanes.get_mut(&lane)).and_then(|lane| lane.waiting.pop_front());
-        if let Some(request) = waiting {
-            self.send(request);
+        if let Some((request, policy)) = waiting {
+            self.send(request, policy);
         }
         self.lanes.retain(|_, lane| !lane.waiting.is_empty() || !lane.before.is_cancelled());
     }
 
-    fn send(&mut self, request: wire::HttpRequest) {
-        let (egress, policy, answers) = (self.egress.clone(), self.policy.clone(), self.answers.clone());
+    fn send(&mut self, request: wire::HttpRequest, policy: Arc<Policy>) {
+        let (egress, answers) = (self.egress.clone(), self.answers.clone());
         let (token, over) = (request.token, CancellationToken::new());
         let before = request.lane.as_ref().map(|lane| {
             let fresh = || Lane { waiting: VecDeque::new(), before: over.clone() };

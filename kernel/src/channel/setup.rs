@@ -7,10 +7,12 @@ use serde_json::Value;
 use crate::config::Settings;
 use crate::egress::Policy;
 use crate::plugin::Generation;
+use crate::plugin::manifest::{Manifest, PluginConfig};
 
 /// A channel's configuration as its pump uses it.
 pub(super) struct Setup {
     pub(super) name: String,
+    settings: Settings,
     /// For the connector: JSON, defaults filled in, without secrets.
     pub(super) config: String,
     /// Where its requests may go, and which secrets may be put into them.
@@ -25,16 +27,35 @@ impl Setup {
     /// # Errors
     /// The table does not fit; says each key and what to do.
     pub(super) fn new(name: &str, settings: &Settings, generation: &Generation) -> Result<Self, String> {
-        let mut settings = settings.clone();
-        settings.remove("plugin");
+        if !generation.description.connector {
+            return Err(format!("plugin {} gives no connector: name another in `plugin`", generation.name()));
+        }
         let drop_unknown = settings.get("on_unknown").and_then(Value::as_str) == Some("drop");
-        let checked = generation.manifest.check_config(&settings).map_err(|problems| problems.join("; "))?;
+        let checked = check(settings, &generation.manifest).map_err(|problems| problems.join("; "))?;
         let policy = Arc::new(generation.policy(&checked));
-        Ok(Self { name: name.into(), config: checked.json, policy, drop_unknown })
+        Ok(Self { name: name.into(), settings: settings.clone(), config: checked.json, policy, drop_unknown })
+    }
+
+    /// The same table, for other code.
+    ///
+    /// # Errors
+    /// As for [`Setup::new`].
+    pub(super) fn renew(&self, generation: &Generation) -> Result<Self, String> {
+        Self::new(&self.name, &self.settings, generation)
     }
 }
 
+/// Holds a channel's table against the manifest of its plugin.
+///
+/// # Errors
+/// Everything that is wrong, each naming its key and what to do about it.
+pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, Vec<String>> {
+    let mut settings = settings.clone();
+    settings.remove("plugin");
+    manifest.check_config(&settings)
+}
+
 /// The plugin that serves a channel: the one its table names, or the one of its own name.
-pub(super) fn plugin<'a>(name: &'a str, settings: &'a Settings) -> &'a str {
+pub fn plugin<'a>(name: &'a str, settings: &'a Settings) -> &'a str {
     settings.get("plugin").and_then(Value::as_str).unwrap_or(name)
 }

@@ -3,18 +3,18 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::json;
 use tracing::{debug, error, info, trace, warn};
 
+use super::exchange;
 use super::health::State;
+use super::input::Alarm;
 use super::pump::Pump;
-use super::timers::Alarm;
 use crate::error::Error;
 use crate::events::Kind;
 use crate::plugin::CallError;
 use crate::plugin::bindings::connector as wire;
-use crate::store::{Conversation, NewInbound, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
+use crate::store::{OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
 
 /// How often an operation is tried before it counts as failed.
 const MAX_ATTEMPTS: u32 = 20;
@@ -26,17 +26,19 @@ const AFTER_UNKNOWN: Duration = Duration::from_secs(1);
 /// Commits what a step says in one transaction; only then lets its commands go out.
 pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wire::Step) -> ControlFlow<()> {
     let wire::Step { commands, state } = step;
-    let name = pump.setup.name.clone();
+    let name = pump.code.setup.name.clone();
     let state = state.map(|bytes| pump.code.next_state(bytes));
     let max_turns = pump.parts.config.current().agent.max_turns;
     let mut commit = StepCommit { channel: name, state: state.clone(), max_turns, ..StepCommit::default() };
     let mut effects = Vec::new();
     for command in commands {
         match command {
-            wire::Command::Deliver(inbound) => commit.inbound.push(received(&pump.setup.name, inbound)),
+            wire::Command::Deliver(inbound) => {
+                commit.inbound.push(exchange::received(&pump.code.setup.name, inbound))
+            }
             wire::Command::Done(done) => {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {
-                    let outcome = settle(entry, done.outcome, pump.setup.drop_unknown);
+                    let outcome = settle(entry, done.outcome, pump.code.setup.drop_unknown);
                     commit.outcomes.push((done.id, outcome));
                 }
             }
@@ -85,28 +87,12 @@ pub(super) async fn refuse(pump: &mut Pump<'_>, id: String, reason: String) -> C
 
 async fn conclude(pump: &mut Pump<'_>, id: String, outcome: OutboxOutcome) -> ControlFlow<()> {
     let outcomes = vec![(id.clone(), outcome.clone())];
-    let commit = StepCommit { channel: pump.setup.name.clone(), outcomes, ..StepCommit::default() };
+    let commit = StepCommit { channel: pump.code.setup.name.clone(), outcomes, ..StepCommit::default() };
     if let Err(error) = write(pump, commit).await {
         return pump.broken(&error);
     }
     finish(pump, &id, &outcome);
     ControlFlow::Continue(())
-}
-
-/// An outbox entry as its connector takes it.
-pub(super) fn outbound(entry: OutboxEntry) -> Result<wire::Outbound, serde_json::Error> {
-    Ok(wire::Outbound {
-        target: target(&entry.target)?,
-        operation: serde_json::from_value(entry.operation)?,
-        id: entry.id,
-        attempt: entry.attempt + 1,
-        maybe_duplicate: entry.maybe_duplicate,
-    })
-}
-
-/// Where something is to go, as it was kept.
-pub(super) fn target(kept: &Value) -> Result<wire::Target, serde_json::Error> {
-    serde_json::from_value(kept.clone())
 }
 
 /// Fresh randomness for one call.
@@ -140,7 +126,7 @@ async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<(), Error> {
 
 fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
     let events = &pump.parts.events;
-    let channel = &pump.setup.name;
+    let channel = &pump.code.setup.name;
     for session in &receipt.opened {
         events.publish(Kind::SessionCreated, json!({ "session_id": session.id, "channel": channel }));
     }
@@ -152,21 +138,6 @@ fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
     }
     let now = pump.parts.clock.now();
     pump.health.send_modify(|health| health.last_message_at = Some(now));
-}
-
-fn received(channel: &str, inbound: wire::Inbound) -> NewInbound {
-    let wire::Target { conversation, thread, .. } = inbound.target.clone();
-    let sent_at = i64::try_from(inbound.sent_at).unwrap_or_default();
-    NewInbound {
-        dedupe: inbound.dedupe,
-        conversation: Conversation { channel: channel.into(), conversation, thread },
-        user_id: inbound.sender.id,
-        user_name: inbound.sender.name,
-        text: inbound.text,
-        target: serde_json::to_value(inbound.target).unwrap_or_default(),
-        sent_at: Timestamp::from_millisecond(sent_at).unwrap_or(Timestamp::UNIX_EPOCH),
-        metadata: json!({}),
-    }
 }
 
 fn settle(entry: &OutboxEntry, outcome: wire::Outcome, drop_unknown: bool) -> OutboxOutcome {
@@ -201,7 +172,7 @@ fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
         }
         OutboxOutcome::Failed { reason } => {
             error!(id, reason, "an operation failed; it is kept among the dead letters");
-            let data = json!({ "channel": pump.setup.name, "operation": id, "reason": reason });
+            let data = json!({ "channel": pump.code.setup.name, "operation": id, "reason": reason });
             pump.parts.events.publish(Kind::ErrorOccurred, data);
         }
     }
@@ -210,7 +181,7 @@ fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
 /// What a command does outside, now that what it follows from is on disk.
 fn apply(pump: &mut Pump<'_>, command: wire::Command) {
     match command {
-        wire::Command::Http(request) => pump.work.requests.start(request),
+        wire::Command::Http(request) => pump.work.requests.start(request, pump.code.setup.policy.clone()),
         wire::Command::Cancel(token) => {
             pump.work.requests.cancel(token);
             pump.work.timers.cancel(&Alarm::Connector(token));

@@ -1,27 +1,13 @@
 //! Things a pump wants to be told later.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::pump::Input;
+use super::input::{Alarm, Input};
 use crate::clock::Clock;
-
-/// What a timer is for; setting it again replaces it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Alarm {
-    /// The connector asked to be woken with this token.
-    Connector(u64),
-    /// This entry of the outbox may be tried again.
-    Outbound(String),
-    /// The agent is still at work in this conversation: say so again.
-    Typing(String),
-    /// The connector failed a while ago: let it take up what it left.
-    Resume,
-}
 
 /// Timers of one pump. Dropped with it.
 pub(super) struct Timers {

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::step;
-use super::timers::Alarm;
+use super::exchange;
+use super::input::Alarm;
 use crate::events::Activity;
 use crate::plugin::bindings::connector as wire;
 
@@ -23,7 +23,7 @@ impl Typing {
             self.0.remove(&key);
             return None;
         }
-        let target = step::target(&activity.target).ok()?;
+        let target = exchange::target(&activity.target).ok()?;
         self.0.insert(key.clone(), target).is_none().then_some(Alarm::Typing(key))
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Number, Value};
@@ -25,6 +25,22 @@ struct Reason {
 }
 
 impl Invalid {
+    /// What is wrong with keys of a file that was read before, each with its line where the file still has one.
+    pub fn of(file: &Path, problems: Vec<(String, String)>) -> Self {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let document = Document::parse(text.as_str()).ok();
+        let reason = |(key, message): (String, String)| {
+            let start = document.as_ref().and_then(|document| span_start(document.as_item(), &key));
+            Reason { line: start.map(|start| line_at(&text, start)), text: format!("{key} {message}") }
+        };
+        Self { file: file.into(), reasons: problems.into_iter().map(reason).collect() }
+    }
+
+    /// There is no text to check.
+    pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
+        Self { file: file.into(), reasons: vec![Reason { line: None, text: error.to_string() }] }
+    }
+
     /// The reasons alone, without the file they are in.
     pub(super) fn texts(self) -> Vec<String> {
         self.reasons.into_iter().map(|reason| reason.text).collect()
@@ -45,19 +61,6 @@ impl fmt::Display for Invalid {
 }
 
 impl std::error::Error for Invalid {}
-
-/// Reads and checks a configuration file.
-///
-/// A file that is not there is an error only if `required`: without one, the defaults serve.
-pub fn load(file: &Path, required: bool) -> Result<Config, Invalid> {
-    match fs::read_to_string(file) {
-        Ok(text) => parse(file, &text),
-        Err(error) if error.kind() == ErrorKind::NotFound && !required => Ok(Config::default()),
-        Err(error) => {
-            Err(Invalid { file: file.into(), reasons: vec![Reason { line: None, text: error.to_string() }] })
-        }
-    }
-}
 
 /// Checks the text of a configuration file; `file` is only named in errors.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Invalid> {

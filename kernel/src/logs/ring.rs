@@ -24,7 +24,7 @@ pub struct Entry {
     /// How grave it is.
     #[serde(serialize_with = "level")]
     pub level: Level,
-    /// Which part of the gateway speaks, such as `agent::loop` or `channel::telegram`.
+    /// Which part of the gateway speaks, such as `agent::loop` or `channel::work`.
     pub module: String,
     /// What it says.
     pub message: String,
@@ -129,7 +129,7 @@ impl Ring {
             kept.trim();
             kept.last
         };
-        self.0.newest.send_replace(last);
+        self.0.newest.send_modify(|newest| *newest = last.max(*newest));
     }
 
     /// The newest `limit` entries that are wanted, newest last, and how many are wanted in all.

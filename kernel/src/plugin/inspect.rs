@@ -6,14 +6,18 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 use wasmparser::{ComponentExternalKind, ComponentInstance, ComponentTypeRef, Parser, Payload};
 
+use self::work::{MAX_LOOP_DEPTH, Work};
 use super::manifest::{Manifest, ManifestError};
+
+mod work;
 
 /// Largest component, in bytes. A Python interpreter with its library takes 18 MB.
 pub const MAX_BYTES: usize = 64 << 20;
 /// Most functions in all modules of a component.
 const MAX_FUNCTIONS: u64 = 60_000;
-/// Largest function body, in bytes: compiling takes longer than in proportion.
-const MAX_BODY: usize = 1 << 20;
+/// Most work for the compiler, in all and in one function; a unit is a byte of ordinary code. A minute or two.
+const MAX_WORK: u64 = 96 << 20;
+const MAX_FUNCTION_WORK: u64 = 16 << 20;
 /// How deep components and modules may lie in one another.
 const MAX_DEPTH: usize = 8;
 /// Most instances that instantiating the component makes. Nested components multiply.
@@ -120,6 +124,7 @@ struct Walk<'a> {
     /// For each component that is being read, outermost first: how many instances it makes.
     open: Vec<Level>,
     functions: u64,
+    work: u64,
     /// The most instances that any component read so far makes.
     heaviest: u64,
     manifest: Option<&'a [u8]>,
@@ -148,7 +153,11 @@ impl<'a> Walk<'a> {
                 at_most("functions", self.functions, MAX_FUNCTIONS)?;
             }
             Payload::CodeSectionEntry(body) => {
-                at_most("bytes in one function", body.as_bytes().len() as u64, MAX_BODY as u64)?;
+                let work = Work::of(&body).map_err(malformed)?;
+                at_most("loops in one another", work.loop_depth, MAX_LOOP_DEPTH)?;
+                at_most("units of work in one function", work.units(), MAX_FUNCTION_WORK)?;
+                self.work = self.work.saturating_add(work.units());
+                at_most("units of work for the compiler", self.work, MAX_WORK)?;
             }
             Payload::InstanceSection(section) => self.instances(u64::from(section.count()), 1)?,
             Payload::ComponentInstanceSection(section) => {

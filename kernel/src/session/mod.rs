@@ -183,8 +183,7 @@ impl Turns {
 
     /// A turn that could not end: tried again after a pause, or put aside with its reason.
     async fn cut(&self, turn: &Turn, cut: Cut) {
-        let last = turn.attempts >= MAX_ATTEMPTS;
-        if cut.again && !last {
+        if turn.attempts < cut.attempts {
             info!(error = %cut.error, attempt = turn.attempts, "the turn is tried again");
             let pause = Duration::from_millis(250 << turn.attempts.min(6));
             self.parts.clock.sleep(pause).await;
@@ -222,9 +221,6 @@ impl Turns {
         }
     }
 }
-
-/// Attempts a turn gets before it is put aside.
-const MAX_ATTEMPTS: u32 = 5;
 
 /// A turn whose session ended under it.
 fn session_gone(session: &str) -> Error {

@@ -15,7 +15,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::Kind;
 use crate::plugin::CallError;
 use crate::plugin::bindings::{provider as wire, skill};
-use crate::store::{Message, NewMessage, Role, SessionStatus, ToolCall, Turn, TurnDone, Usage};
+use crate::store::{MAX_ATTEMPTS, Message, NewMessage, Role, SessionStatus, ToolCall, Turn, TurnDone, Usage};
 use crate::tool::{CallContext, ToolResult, ToolSummary};
 
 /// How long one tool may take, whatever it waits for.
@@ -25,14 +25,23 @@ const TOOL_DEADLINE: Duration = Duration::from_secs(60);
 pub(super) struct Cut {
     /// What whoever waits for the reply is told.
     pub(super) error: Error,
-    /// Another attempt may succeed.
-    pub(super) again: bool,
+    /// How many attempts it is worth in all.
+    pub(super) attempts: u32,
 }
+
+/// For what goes away by itself: a provider that is overloaded, disabled, or being replaced.
+const PATIENT: u32 = MAX_ATTEMPTS;
+/// For a defect, which may have been an accident but is not likely to go away. Fewer than lead to a quarantine, so
+/// that one message can't take a provider from everyone.
+const WARY: u32 = 2;
+/// For what would only fail again.
+const ONCE: u32 = 1;
 
 impl From<Error> for Cut {
     fn from(error: Error) -> Self {
-        let again = matches!(error.code(), Code::Unavailable | Code::Internal);
-        Self { error, again }
+        let attempts =
+            if matches!(error.code(), Code::Unavailable | Code::Internal) { PATIENT } else { ONCE };
+        Self { error, attempts }
     }
 }
 
@@ -181,20 +190,23 @@ async fn complete_once(
 fn refused_by(provider: &str, refused: &wire::ProviderError) -> Cut {
     let code = if refused.retryable { Code::Unavailable } else { Code::BadGateway };
     let message = format!("The provider {provider} did not answer: {}", refused.fault.message);
-    Cut { error: Error::new(code, message), again: refused.retryable }
+    Cut { error: Error::new(code, message), attempts: if refused.retryable { PATIENT } else { ONCE } }
 }
 
 fn cut_by(provider: &str, failure: &CallError) -> Cut {
-    let (code, message) = match failure {
-        CallError::NoSuch(_) | CallError::Stopped => (
-            Code::Unavailable,
-            format!(
+    match failure {
+        CallError::NoSuch(_) | CallError::Stopped => {
+            let message = format!(
                 "There is no provider {provider} now: enable its plugin, or set provider.name to one there is"
-            ),
-        ),
-        failure => (Code::BadGateway, format!("The provider {provider} failed: {failure}")),
-    };
-    Cut { error: Error::new(code, message), again: true }
+            );
+            Cut { error: Error::new(Code::Unavailable, message), attempts: PATIENT }
+        }
+        failure => {
+            let message = format!("The provider {provider} failed: {failure}");
+            let attempts = if failure.is_defect() { WARY } else { PATIENT };
+            Cut { error: Error::new(Code::BadGateway, message), attempts }
+        }
+    }
 }
 
 /// Calls tools side by side, as many as there is room for; the rest are answered with why they were not called.

@@ -93,6 +93,11 @@ struct Shared {
 }
 
 impl Store {
+    /// Whether there is one in a data directory.
+    pub fn exists(data_dir: &Path) -> bool {
+        open::exists(data_dir)
+    }
+
     /// Opens the store in a data directory; makes both where there are none, readable by their owner only.
     ///
     /// # Errors

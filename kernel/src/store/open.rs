@@ -66,6 +66,11 @@ pub(super) struct Opened {
     pub(super) newest_id: u64,
 }
 
+/// Whether there is a store in a data directory.
+pub(super) fn exists(data_dir: &Path) -> bool {
+    data_dir.join(FILE).exists()
+}
+
 pub(super) fn open(data_dir: &Path) -> Result<Opened, OpenError> {
     let path = data_dir.join(FILE);
     prepare(data_dir, &path)?;

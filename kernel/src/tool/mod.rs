@@ -1,6 +1,5 @@
 //! Every tool there is, in one list, and one way to call it.
 
-use jiff::SignedDuration;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
@@ -8,6 +7,7 @@ use tracing::info;
 use crate::clock::stopwatch;
 use crate::error::{Error, Result};
 use crate::events::{Events, Kind};
+use crate::mcp::{self, Mcp};
 use crate::plugin::bindings::tool as wire;
 use crate::plugin::{CallError, Plugins};
 
@@ -22,7 +22,7 @@ pub struct ToolSummary {
     pub parameters: Value,
     /// It changes nothing outside.
     pub read_only: bool,
-    /// Where it comes from: `plugin:<name>`.
+    /// Where it comes from: `plugin:<name>` or `mcp:<server>`.
     pub source: String,
 }
 
@@ -60,52 +60,72 @@ impl ToolResult {
 #[derive(Clone)]
 pub struct Tools {
     plugins: Plugins,
+    mcp: Mcp,
     events: Events,
 }
 
 impl Tools {
-    /// Tools of these plugins; each call is told to `events`.
-    pub fn new(plugins: Plugins, events: Events) -> Self {
-        Self { plugins, events }
+    /// Tools of these plugins and servers; each call is told to `events`.
+    pub fn new(plugins: Plugins, mcp: Mcp, events: Events) -> Self {
+        Self { plugins, mcp, events }
     }
 
     /// Every tool that can be called now, by name.
     pub fn list(&self) -> Vec<ToolSummary> {
         let mut tools: Vec<ToolSummary> = self.plugins.tools().into_iter().map(summary).collect();
+        tools.extend(self.mcp.tools().into_iter().map(ToolSummary::from));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
+        // A server's tool does not take the place of a plugin's of the same name, which sorts before it.
+        tools.dedup_by(|later, earlier| later.name == earlier.name);
         tools
     }
 
     /// Calls a tool with a JSON object that fits its parameters.
     ///
     /// # Errors
-    /// There is no such tool, or the arguments are no object. That the tool itself failed is an answer, with
-    /// `is_error` set.
+    /// There is no such tool, the arguments are no object, or the component broke. That the tool could not do it is
+    /// an answer, with `is_error` set.
     pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
-        if !arguments.is_object() {
+        let Value::Object(fields) = arguments else {
             return Err(Error::bad_request("arguments takes a JSON object that fits the tool's parameters"));
-        }
+        };
         let started = stopwatch();
         let session = context.session.clone();
         let context = wire::CallContext { session: context.session, call: context.call, user: context.user };
-        let called = self.plugins.call_tool(name, &arguments.to_string(), &context).await;
-        let result = match called {
-            Ok(output) => ToolResult {
+        let outcome = match self.plugins.call_tool(name, &arguments.to_string(), &context).await {
+            Ok(output) => Ok(ToolResult {
                 content: output.text,
                 structured: output.structured.and_then(|json| serde_json::from_str(&json).ok()),
                 is_error: false,
+            }),
+            Err(CallError::NoSuch(_)) => match self.mcp.call(name, fields.clone()).await {
+                Some(mcp::Outcome { text, structured, is_error }) => {
+                    Ok(ToolResult { content: text, structured, is_error })
+                }
+                None => return Err(Error::not_found("Tool", name)),
             },
-            Err(CallError::NoSuch(_)) => return Err(Error::not_found("Tool", name)),
-            Err(failure) => ToolResult::failed(failure.to_string()),
+            Err(CallError::Fault(fault)) => Ok(ToolResult::failed(fault.message)),
+            Err(failure) => Err(failure.into_error(&self.plugin_of(name))),
         };
-        let duration = SignedDuration::try_from(started.elapsed()).unwrap_or_default();
-        let (duration_ms, is_error) = (duration.as_millis(), result.is_error);
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let is_error = outcome.as_ref().map_or(true, |result| result.is_error);
         info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
-        let data = json!({
-            "tool": name, "session_id": session, "duration_ms": duration_ms as u64, "is_error": is_error,
-        });
+        let data =
+            json!({ "tool": name, "session_id": session, "duration_ms": duration_ms, "is_error": is_error });
         self.events.publish(Kind::ToolExecuted, data);
-        Ok(result)
+        outcome
+    }
+
+    fn plugin_of(&self, tool: &str) -> String {
+        let giver = self.plugins.tools().into_iter().find(|entry| entry.info.name == tool);
+        giver.map_or_else(|| tool.to_owned(), |entry| entry.plugin)
+    }
+}
+
+impl From<mcp::Tool> for ToolSummary {
+    fn from(tool: mcp::Tool) -> Self {
+        let mcp::Tool { name, server, description, parameters, read_only } = tool;
+        Self { name, description, parameters, read_only, source: format!("mcp:{server}") }
     }
 }
 

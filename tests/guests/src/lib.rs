@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use prx_sdk::provider::{Completion, Message, Provider, ProviderError, Request, Sink, StopReason, Usage};
 use prx_sdk::tool::{CallContext, Tool, ToolInfo, ToolOutput};
 use prx_sdk::types::Fault;
 use serde_json::Value;
@@ -58,7 +59,28 @@ impl Tool for Misbehaving {
     }
 }
 
-prx_sdk::plugin! { tool: Misbehaving, manifest: "plugin.toml" }
+impl Provider for Misbehaving {
+    fn models() -> Vec<String> {
+        vec!["moody".into()]
+    }
+
+    /// Does what it is told last, if that is something bad.
+    fn complete(request: Request, _: &Sink) -> Result<Completion, ProviderError> {
+        let text = match request.messages.last() {
+            Some(Message::User(message)) => match message.text.as_str() {
+                "trap" => trap(),
+                "spin" => spin(),
+                "swell" => swell(),
+                text => format!("heard: {text}"),
+            },
+            _ => String::new(),
+        };
+        let usage = Usage { input: 1, output: 1, cached: 0 };
+        Ok(Completion { text, tool_calls: Vec::new(), stop: StopReason::End, usage })
+    }
+}
+
+prx_sdk::plugin! { tool: Misbehaving, provider: Misbehaving, manifest: "plugin.toml" }
 
 /// Runs when an instance starts, before anything is called.
 #[cfg(target_family = "wasm")]

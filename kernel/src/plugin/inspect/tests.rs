@@ -3,6 +3,7 @@ use wasm_encoder::{
     CodeSection, Component, ComponentExportKind, ComponentExportSection, ComponentImportSection,
     ComponentInstanceSection, ComponentTypeRef as TypeRef, ComponentTypeSection, CustomSection, Function,
     FunctionSection, InstanceType, Module, ModuleArg, ModuleSection, NestedComponentSection, TypeSection,
+    ValType,
 };
 
 use super::*;
@@ -33,14 +34,19 @@ fn plugin(manifest: &str, exports: &[&str]) -> Vec<u8> {
 }
 
 fn module(functions: u32, body: usize) -> Module {
+    code(functions, 0, &vec![0x01; body])
+}
+
+/// So many functions with so many locals and this body.
+fn code(functions: u32, locals: u32, body: &[u8]) -> Module {
     let mut module = Module::new();
     let mut types = TypeSection::new();
     types.ty().function([], []);
     let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
     for _ in 0..functions {
         declared.function(0);
-        let mut function = Function::new([]);
-        function.raw(vec![0x01; body]).instructions().end();
+        let mut function = Function::new([(locals, ValType::I32)]);
+        function.raw(body.iter().copied()).instructions().end();
         code.function(&function);
     }
     module.section(&types).section(&declared).section(&code);
@@ -117,7 +123,13 @@ fn what_is_no_plugin_is_told_apart() {
 #[test]
 fn bounds_hold_before_anything_is_compiled() {
     assert!(told(&holding(&module(100_000, 0))).contains("functions; the most is 60000"));
-    assert!(told(&holding(&module(1, 2 << 20))).contains("bytes in one function; the most is 1048576"));
+    let (open, end) = ([0x03, 0x40], [0x0b]);
+    let deep = [open.repeat(100), end.repeat(100)].concat();
+    assert!(told(&holding(&code(1, 0, &deep))).contains("loops in one another; the most is 64"));
+    let looping = [&open[..], &end].concat().repeat(5_000);
+    assert!(told(&holding(&code(1, 100, &looping))).contains("units of work in one function"));
+    let looping = [&open[..], &end].concat().repeat(1_000);
+    assert!(told(&holding(&code(200, 100, &looping))).contains("units of work for the compiler"));
     assert!(
         told(&plugin(&format!("{MANIFEST}#{}", "x".repeat(MAX_MANIFEST)), &[])).contains("bytes of manifest")
     );
@@ -188,7 +200,7 @@ proptest! {
 
     #[test]
     fn no_edit_of_a_component_makes_it_panic(edits in prop::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
-        let mut bytes = holding(&module(3, 10));
+        let mut bytes = holding(&code(3, 7, &[0x03, 0x40, 0x20, 0, 0x0d, 0, 0x0b]));
         bytes.extend(&plugin(MANIFEST, &["prx:plugin/tool@0.1.0"])[8..]);
         for (at, byte) in edits {
             let at = at % bytes.len();

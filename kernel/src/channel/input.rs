@@ -1,0 +1,31 @@
+//! What reaches a pump from outside.
+
+use std::sync::Arc;
+
+use crate::events::Activity;
+use crate::plugin::bindings::connector as wire;
+
+/// What wakes a pump.
+pub(super) enum Input {
+    /// A request was answered, or failed.
+    Http(wire::HttpDone),
+    /// A timer rang, by the count it was set under.
+    Alarm(Alarm, u64),
+    /// There is more in the outbox.
+    Outbox,
+    /// A turn began or ended in one of this channel's conversations.
+    Activity(Arc<Activity>),
+}
+
+/// What a timer is for; setting it again replaces it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Alarm {
+    /// The connector asked to be woken with this token.
+    Connector(u64),
+    /// This entry of the outbox may be tried again.
+    Outbound(String),
+    /// The agent is still at work in this conversation: say so again.
+    Typing(String),
+    /// The connector failed a while ago: let it take up what it left.
+    Resume,
+}
