@@ -45,26 +45,22 @@ impl Cache {
             .ok()
     }
 
-    /// Files a freshly compiled artifact for the next time. A disk that doesn't take it costs only time.
-    pub(super) async fn keep(&self, key: &str, component: &Component) {
-        let (directory, path, component) = (self.directory.clone(), self.path(key), component.clone());
-        let written = spawn_blocking(move || {
-            let image = component.serialize()?;
-            write(&directory, &path, &image)?;
-            prune(&directory)?;
-            Ok::<[u8; 32], wasmtime::Error>(Sha256::digest(&image).into())
-        });
-        let kept = match written.await {
-            Ok(Ok(digest)) => self.store.put_artifact(key, digest).await.map_err(|error| error.to_string()),
-            Ok(Err(error)) => Err(format!("{error:#}")),
-            Err(error) => Err(error.to_string()),
+    /// Writes a freshly compiled artifact and answers with its digest. Blocks.
+    pub(super) fn write(&self, key: &str, component: &Component) -> wasmtime::Result<[u8; 32]> {
+        let image = component.serialize()?;
+        write(&self.directory, &self.path(key), &image)?;
+        prune(&self.directory)?;
+        Ok(Sha256::digest(&image).into())
+    }
+
+    /// Has an artifact that was written loaded from now on. Where that fails it only costs time.
+    pub(super) async fn record(&self, key: &str, written: wasmtime::Result<[u8; 32]>) {
+        let recorded = match written {
+            Ok(digest) => self.store.put_artifact(key, digest).await.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("{error:#}")),
         };
-        if let Err(reason) = kept {
-            tracing::warn!(
-                key,
-                reason,
-                "a compiled component could not be kept; it is compiled again next time"
-            );
+        if let Err(reason) = recorded {
+            tracing::warn!(key, reason, "a compiled component could not be kept; it is compiled again next time");
         }
     }
 

@@ -95,13 +95,16 @@ impl Engine {
             return Ok(Artifact(artifact));
         }
         let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(failed)?;
-        let engine = self.wasmtime.clone();
+        let (engine, cache, filed) = (self.wasmtime.clone(), Arc::clone(&self.cache), key.clone());
         let compiled = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            Component::from_binary(&engine, &component)
+            let compiled = Component::from_binary(&engine, &component)?;
+            let written = cache.write(&filed, &compiled);
+            Ok((compiled, written))
         });
-        let compiled = compiled.await.map_err(failed)?.map_err(|error| invalid(&error))?;
-        self.cache.keep(&key, &compiled).await;
+        let compiled = compiled.await.map_err(failed)?;
+        let (compiled, written) = compiled.map_err(|error: wasmtime::Error| invalid(&error))?;
+        self.cache.record(&key, written).await;
         Ok(Artifact(compiled))
     }
 
