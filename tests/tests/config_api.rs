@@ -241,9 +241,12 @@ async fn an_edit_of_the_file_does_what_a_patch_does() {
     let turns = async || config(&gateway).await["agent"]["max_turns"].clone();
     until("the edit to be in force", async || (turns().await == 9).then_some(())).await;
 
-    for broken in ["[agent]\nmax_turns = \n", "[agent]\nmax_turn = 4\n", "[channels_config.telegram]\n"] {
+    for (broken, word) in [
+        ("[agent]\nmax_turns = \n", "prx.toml:5: "),
+        ("[agent]\nmax_turn = 4\n", "did you mean"),
+        ("[channels_config.telegram]\n", "bot_token"),
+    ] {
         gateway.home().configure(&format!("{good}{broken}"));
-        let word = if broken.contains("channels") { "bot_token" } else { "prx.toml:" };
         let what = format!("the status to tell of {broken:?}");
         let told = async || issues(&gateway).await.iter().any(|issue| issue.contains(word)).then_some(());
         until(&what, told).await;
