@@ -15,10 +15,12 @@ use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
 use crate::logs::Logs;
+use crate::mcp::{self, Mcp};
 use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
 use crate::tool::Tools;
+use crate::webhook::{self, Hooks};
 
 pub(crate) mod settings;
 
@@ -26,6 +28,8 @@ pub(crate) mod settings;
 const BUS_CAPACITY: usize = 1024;
 /// How long turns at work are waited for when the gateway stops.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long deliveries to hooks are waited for then.
+const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -56,12 +60,16 @@ pub struct Kernel {
     pub store: Store,
     /// The components.
     pub plugins: Plugins,
-    /// Their tools.
+    /// Connections to MCP servers.
+    pub mcp: Mcp,
+    /// The tools of both.
     pub tools: Tools,
     /// Sessions at work.
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
+    /// Events on their way to whoever registered for them.
+    pub hooks: Hooks,
     /// Cancelled when the gateway begins to stop.
     pub stopping: CancellationToken,
     /// When the gateway was started.
@@ -104,6 +112,14 @@ impl Kernel {
         let events = Events::new(clock.clone(), BUS_CAPACITY);
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock.clone());
+        let hooks = Hooks::start(webhook::Parts {
+            clock: clock.clone(),
+            config: config.clone(),
+            events: events.clone(),
+            store: store.clone(),
+            egress: egress.clone(),
+        });
+        let hooks = hooks.map_err(StartError::Other)?;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
         let engine = Engine::new(&options.data_dir, services).map_err(|error| {
             let message = "The WebAssembly engine does not run on this machine; its log line says why";
@@ -123,7 +139,9 @@ impl Kernel {
         if !misfits.is_empty() {
             return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)));
         }
-        let tools = Tools::new(plugins.clone(), events.clone());
+        let mcp =
+            Mcp::start(mcp::Parts { clock: clock.clone(), config: config.clone(), egress: egress.clone() });
+        let tools = Tools::new(plugins.clone(), mcp.clone(), events.clone());
         let turns = Turns::start(session::Parts {
             clock: clock.clone(),
             config: config.clone(),
@@ -159,18 +177,23 @@ impl Kernel {
             events,
             store,
             plugins,
+            mcp,
             tools,
             turns,
             channels,
+            hooks,
             stopping,
             started,
         })
     }
 
-    /// Shuts down in order: no new messages, then the turns at work, then the disk.
+    /// Shuts down in order: no new messages, then the turns at work, then what they call and what hooks are told of
+    /// it, then the disk.
     pub async fn stop(&self) {
         self.channels.stop().await;
         self.turns.stop(PATIENCE).await;
+        self.mcp.stop().await;
+        self.hooks.stop(HOOK_PATIENCE).await;
         self.store.clone().close().await;
     }
 }

@@ -11,7 +11,9 @@ use crate::kernel::Kernel;
 mod channels;
 mod config;
 mod events;
+mod hooks;
 mod logs;
+mod mcp;
 mod messages;
 mod plugins;
 mod sessions;
@@ -35,6 +37,17 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/channels", S::CHANNELS_READ, channels::list),
         post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart),
         get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health),
+
+        get("/api/v1/mcp", S::MCP_READ, mcp::list),
+        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect),
+        post("/mcp", S::MCP_WRITE, mcp::serve),
+
+        get("/api/v1/hooks", S::HOOKS_READ, hooks::list),
+        post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create),
+        delete("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::remove),
+        get("/api/v1/hooks/{id}/deliveries", S::HOOKS_READ, hooks::deliveries),
+        post("/api/v1/hooks/{id}/test", S::HOOKS_WRITE, hooks::test),
+        post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
         post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),

@@ -10,6 +10,7 @@ use crate::channel::State;
 use crate::error::Result;
 use crate::http::{Call, Reply};
 use crate::kernel::Kernel;
+use crate::mcp;
 use crate::plugin::Status as PluginState;
 
 #[derive(Serialize)]
@@ -104,6 +105,12 @@ fn issues(kernel: &Kernel) -> Vec<String> {
         if !matches!(channel.state, State::Connected | State::Disabled) {
             let reason = channel.error.map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("channel {} is not connected{reason}", channel.name));
+        }
+    }
+    for server in kernel.mcp.list() {
+        if server.state != mcp::State::Connected {
+            let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();
+            issues.push(format!("MCP server {} is not connected{reason}", server.name));
         }
     }
     issues

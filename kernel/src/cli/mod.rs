@@ -18,6 +18,7 @@ mod config;
 mod doctor;
 mod failure;
 mod logs;
+mod mcp;
 mod output;
 mod place;
 mod plugin;
@@ -60,6 +61,9 @@ enum Command {
     /// Look at channels, and have them connect anew
     #[command(subcommand)]
     Channel(channel::Command),
+    /// Look at MCP servers, and connect them anew
+    #[command(subcommand)]
+    Mcp(mcp::Command),
     /// Look at tools, and call them
     #[command(subcommand)]
     Tool(tool::Command),
@@ -105,6 +109,7 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(&console, command).await,
             Command::Session(command) => session::run(&console, command).await,
             Command::Channel(command) => channel::run(&console, command).await,
+            Command::Mcp(command) => mcp::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,
             Command::Skill(command) => skill::run(&console, command).await,
             Command::Config(command) => config::run(&console, &place, command).await,
