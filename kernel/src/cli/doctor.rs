@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Failure;
-use super::config::problems;
+use super::config::misfits;
 use super::output::{Console, say};
 use super::place::Place;
 use crate::clock::Clock;
@@ -56,7 +56,8 @@ pub(super) async fn run(console: &Console, place: &Place, arguments: Arguments) 
         Ok(loaded) => {
             let file = loaded.file.path().display();
             let fix = format!("mend it in {file}, or with `prx config set`");
-            findings.extend(problems(place, &loaded.config).into_iter().map(|text| Finding::new(text, &fix)));
+            let misfits = misfits(place, &loaded.config).into_iter();
+            findings.extend(misfits.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
         }
     }
     for (name, known) in on_disk(&place.data_dir) {
