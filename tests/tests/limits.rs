@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::Method;
-use prx_tests::{Answer, Client, Gateway, Home};
+use prx_tests::client::{Answer, Client};
+use prx_tests::gateway::{Gateway, Home};
 use serde_json::json;
 
 /// A gateway whose requests are limited as they are unless someone says otherwise.
