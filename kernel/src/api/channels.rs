@@ -35,7 +35,7 @@ pub(super) const LIST: Doc = Doc::new("List channels and how they stand").answer
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let listed = |channel: ChannelStatus| Listed {
         connected_at: channel.connected_at.map(rfc3339),
-        active_sessions: channel.connected_at.map(|_| kernel.store.active_sessions(Some(&channel.name))),
+        active_sessions: channel.connected_at.map(|_| kernel.base.store.active_sessions(Some(&channel.name))),
         name: channel.name,
         status: channel.state,
         error: channel.error,

@@ -46,7 +46,7 @@ pub(super) async fn update(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
 
 /// Revisions count from the start of the gateway.
 fn tag(kernel: &Kernel, revision: u64) -> String {
-    format!("\"{:x}-{revision}\"", kernel.started.as_millisecond())
+    format!("\"{:x}-{revision}\"", kernel.base.started.as_millisecond())
 }
 
 /// The revision that `If-Match` names; one that never was, if it names none of this gateway.

@@ -16,8 +16,8 @@ pub(super) const STREAM: Doc = Doc::new("Follow what happens").or_as("text/event
 
 /// `GET /events`
 pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let bus = kernel.events.subscribe();
-    let stopping = kernel.stopping.clone();
+    let bus = kernel.base.events.subscribe();
+    let stopping = kernel.base.stopping.clone();
     let events = stream::unfold((bus, stopping), |(mut bus, stopping)| async {
         let event = tokio::select! {
             event = bus.recv() => event,
@@ -32,7 +32,7 @@ pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
         };
         Some((told, (bus, stopping)))
     });
-    Ok(Reply::events(events, kernel.clock.clone()))
+    Ok(Reply::events(events, kernel.base.clock.clone()))
 }
 
 fn told(event: &Event) -> sse::Event {

@@ -116,7 +116,7 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
 pub(super) const LIST: Doc = Doc::new("List webhooks").answers::<Hooks>(&[200]);
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Hooks { hooks: kernel.store.hooks()?.into_iter().map(Shown::from).collect() })
+    Reply::ok(&Hooks { hooks: kernel.base.store.hooks()?.into_iter().map(Shown::from).collect() })
 }
 
 pub(super) const REMOVE: Doc = Doc::new("Remove a webhook").fails(&[Code::NotFound]);
@@ -136,7 +136,7 @@ pub(super) const DELIVERIES: Doc = Doc::new("List what became of a webhook's del
 
 pub(super) async fn deliveries(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = call.query.number("limit", 1..=500, 50)?;
-    let page = kernel.store.deliveries(call.param("id"), limit, call.query.text("before")?)?;
+    let page = kernel.base.store.deliveries(call.param("id"), limit, call.query.text("before")?)?;
     let deliveries = page.items.into_iter().map(ShownDelivery::from).collect();
     Reply::ok(&Deliveries { deliveries, total: page.total })
 }

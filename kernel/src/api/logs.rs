@@ -69,7 +69,7 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
         return follow(kernel, &call, query, limit);
     }
     let since = query.since.or_else(|| back(&kernel, LOOK_BACK));
-    let (entries, total) = kernel.logs.recent.query(&Query { since, ..query }, limit);
+    let (entries, total) = kernel.base.logs.recent.query(&Query { since, ..query }, limit);
     Reply::ok(&Entries { entries: entries.iter().map(|entry| &**entry).collect(), total })
 }
 
@@ -108,7 +108,7 @@ fn since(kernel: &Kernel, text: &str) -> Result<Timestamp> {
 
 fn back(kernel: &Kernel, duration: Duration) -> Option<Timestamp> {
     let duration = SignedDuration::try_from(duration).ok()?;
-    Some(kernel.clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
+    Some(kernel.base.clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
 }
 
 /// Where a follower is, and what it has read and not sent yet. What it has not read costs it nothing.
@@ -122,7 +122,7 @@ struct Follower {
 }
 
 fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Result<Reply> {
-    let recent = &kernel.logs.recent;
+    let recent = &kernel.base.logs.recent;
     let newest = recent.newest();
     let mut ready = VecDeque::new();
     let after = match call.headers.get("last-event-id") {
@@ -140,7 +140,7 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
         }
         None => *newest.borrow(),
     };
-    let clock = kernel.clock.clone();
+    let clock = kernel.base.clock.clone();
     Ok(Reply::events(Follower { kernel, query, after, newest, ready }.events(), clock))
 }
 
@@ -154,7 +154,7 @@ fn resumed(kernel: &Kernel, id: &str) -> Result<Option<u64>> {
 }
 
 fn life(kernel: &Kernel) -> String {
-    format!("{:x}", kernel.started.as_millisecond())
+    format!("{:x}", kernel.base.started.as_millisecond())
 }
 
 /// Says that entries are missing here, and how many where that is known.
@@ -172,7 +172,7 @@ impl Follower {
 
     /// The next event; none once the gateway stops.
     async fn next(&mut self) -> Option<sse::Event> {
-        let stopping = self.kernel.stopping.clone();
+        let stopping = self.kernel.base.stopping.clone();
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
@@ -182,7 +182,7 @@ impl Follower {
             if self.ready.is_empty() {
                 let newer = async {
                     let newer = self.newest.wait_for(|newest| *newest > self.after).await.is_ok();
-                    self.kernel.clock.sleep(PACE).await;
+                    self.kernel.base.clock.sleep(PACE).await;
                     newer
                 };
                 let goes_on = tokio::select! {
@@ -197,7 +197,7 @@ impl Follower {
     }
 
     fn read(&mut self) {
-        let batch = self.kernel.logs.recent.read(&self.query, self.after, BATCH);
+        let batch = self.kernel.base.logs.recent.read(&self.query, self.after, BATCH);
         self.after = batch.next;
         self.ready.extend((batch.missed > 0).then(|| gap(Some(batch.missed))));
         let life = life(&self.kernel);

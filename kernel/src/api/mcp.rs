@@ -81,7 +81,7 @@ pub(super) const SERVE: Doc =
 
 /// One message to the gateway as a server. There are no sessions: every message is answered for itself.
 pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
-    let limit = kernel.config.current().gateway.max_body_bytes;
+    let limit = kernel.base.config.current().gateway.max_body_bytes;
     let mut request = Request::new(Full::new(call.body.bytes("application/json", limit).await?));
     *request.method_mut() = Method::POST;
     *request.headers_mut() = call.headers;

@@ -50,7 +50,7 @@ pub(super) async fn send(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let content = call.body.object().await?.required_text("content")?;
     let turn = kernel.turns.submit(call.param("id"), content).await?;
     if wants_events(&call.headers) {
-        return Ok(Reply::events(events(turn), kernel.clock.clone()));
+        return Ok(Reply::events(events(turn), kernel.base.clock.clone()));
     }
     Reply::ok(&Shown::from(&turn.reply().await?))
 }
@@ -64,7 +64,7 @@ pub(super) const LIST: Doc = Doc::new("List the messages of a session, newest la
 
 pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = call.query.number("limit", 1..=500, 50)?;
-    let page = kernel.store.messages(call.param("id"), limit, call.query.text("before")?)?;
+    let page = kernel.base.store.messages(call.param("id"), limit, call.query.text("before")?)?;
     Reply::ok(&Messages { messages: page.items.iter().map(Shown::from).collect(), total: page.total })
 }
 

@@ -35,7 +35,7 @@ fn requests(kernel: &Kernel, page: &mut Page) {
 
 fn events(kernel: &Kernel, page: &mut Page) {
     page.family("prx_events_total", "counter", "What happened, by kind; message.sent counts finished turns.");
-    let counts = kernel.events.counted().into_iter().map(|(kind, count)| (json!(kind), count));
+    let counts = kernel.base.events.counted().into_iter().map(|(kind, count)| (json!(kind), count));
     let counts = counts.filter_map(|(kind, count)| Some((kind.as_str()?.to_owned(), count)));
     for (kind, count) in counts.collect::<BTreeMap<_, _>>() {
         page.sample("prx_events_total", &[("type", &kind)], count);
@@ -45,7 +45,7 @@ fn events(kernel: &Kernel, page: &mut Page) {
 }
 
 fn standing(kernel: &Kernel, page: &mut Page) {
-    page.single("prx_sessions_active", "gauge", "Active sessions.", kernel.store.active_sessions(None));
+    page.single("prx_sessions_active", "gauge", "Active sessions.", kernel.base.store.active_sessions(None));
     page.family("prx_channel_connected", "gauge", "1 for a channel that is connected.");
     for channel in kernel.channels.list() {
         let connected = u8::from(channel.connected_at.is_some());
@@ -58,9 +58,9 @@ fn standing(kernel: &Kernel, page: &mut Page) {
     if let Some(bytes) = resident_bytes() {
         page.single("process_resident_memory_bytes", "gauge", "Memory of the gateway.", bytes);
     }
-    let started = kernel.started.as_second();
+    let started = kernel.base.started.as_second();
     page.single("process_start_time_seconds", "gauge", "When the gateway was started.", started);
-    let healthy = u8::from(kernel.store.is_healthy());
+    let healthy = u8::from(kernel.base.store.is_healthy());
     page.single("prx_store_healthy", "gauge", "1 while the disk takes what it is given.", healthy);
 }
 

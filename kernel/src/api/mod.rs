@@ -97,13 +97,13 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) -> Result<(), BadTable> {
     let parts = http::Parts {
-        store: kernel.store.clone(),
-        config: kernel.config.clone(),
-        clock: kernel.clock.clone(),
+        store: kernel.base.store.clone(),
+        config: kernel.base.config.clone(),
+        clock: kernel.base.clock.clone(),
         traffic: kernel.traffic.clone(),
     };
     // Streams without an end of their own end now: who follows something is no request in flight.
-    let stopping = kernel.stopping.clone();
+    let stopping = kernel.base.stopping.clone();
     let stop = async move {
         stop.await;
         stopping.cancel();

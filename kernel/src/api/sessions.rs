@@ -85,9 +85,9 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
         metadata: Value::Object(fields.object("metadata")?.unwrap_or_default()),
         conversation: None,
     };
-    let session = kernel.store.create_session(new).await?;
+    let session = kernel.base.store.create_session(new).await?;
     let told = json!({"session_id": session.id, "channel": session.channel, "user_id": session.user_id});
-    kernel.events.publish(Kind::SessionCreated, told);
+    kernel.base.events.publish(Kind::SessionCreated, told);
     Reply::created(&Opened {
         id: &session.id,
         channel: &session.channel,
@@ -119,14 +119,14 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     };
     let limit = call.query.number("limit", 1..=500, 50)?;
     let offset = call.query.number("offset", 0..=usize::MAX, 0)?;
-    let page = kernel.store.sessions(&filter, limit, offset)?;
+    let page = kernel.base.store.sessions(&filter, limit, offset)?;
     Reply::ok(&Sessions { sessions: page.items.iter().map(Listed::from).collect(), total: page.total })
 }
 
 pub(super) const SHOW: Doc = Doc::new("Show a session").answers::<Shown>(&[200]);
 
 pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let session = kernel.store.session(call.param("id"))?;
+    let session = kernel.base.store.session(call.param("id"))?;
     Reply::ok(&Shown {
         listed: Listed::from(&session),
         turn_count: session.turn_count,
@@ -138,7 +138,7 @@ pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
 pub(super) const END: Doc = Doc::new("Terminate a session").fails(&[Code::Conflict]);
 
 pub(super) async fn end(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let session = kernel.store.terminate_session(call.param("id")).await?;
-    kernel.events.publish(Kind::SessionTerminated, json!({"session_id": session.id}));
+    let session = kernel.base.store.terminate_session(call.param("id")).await?;
+    kernel.base.events.publish(Kind::SessionTerminated, json!({"session_id": session.id}));
     Ok(Reply::no_content())
 }

@@ -74,19 +74,19 @@ struct Ready {
 pub(super) const SHOW: Doc = Doc::new("Show how the gateway is").answers::<Shown>(&[200]);
 
 pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let config = kernel.config.current();
+    let config = kernel.base.config.current();
     let channels = kernel.channels.list();
     let plugins = kernel.plugins.list();
     let issues = issues(&kernel);
     Reply::ok(&Shown {
         status: match issues.is_empty() {
-            _ if !kernel.store.is_healthy() => "unhealthy",
+            _ if !kernel.base.store.is_healthy() => "unhealthy",
             true => "healthy",
             false => "degraded",
         },
         version: env!("CARGO_PKG_VERSION"),
-        uptime_secs: kernel.clock.now().duration_since(kernel.started).as_secs(),
-        active_sessions: kernel.store.active_sessions(None),
+        uptime_secs: kernel.base.clock.now().duration_since(kernel.base.started).as_secs(),
+        active_sessions: kernel.base.store.active_sessions(None),
         channels: Channels {
             connected: channels.iter().filter(|channel| channel.state == State::Connected).count(),
             total: channels.len(),
@@ -97,7 +97,7 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
         },
         memory: Memory {
             backend: config.memory.backend.clone(),
-            entries: kernel.store.memory_entries().unwrap_or_default(),
+            entries: kernel.base.store.memory_entries().unwrap_or_default(),
         },
         provider: Provider { name: config.provider.name.clone(), model: config.provider.model.clone() },
         issues,
@@ -107,13 +107,13 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
 /// What is down and should not be, a line each.
 fn issues(kernel: &Kernel) -> Vec<String> {
     let mut issues = Vec::new();
-    if !kernel.store.is_healthy() {
+    if !kernel.base.store.is_healthy() {
         issues.push("the store has failed; the log says why".to_owned());
     }
     if let Some(problem) = kernel.settings.problem() {
         issues.push(format!("the configuration file is not in force: {problem}"));
     }
-    let provider = &kernel.config.current().provider.name;
+    let provider = &kernel.base.config.current().provider.name;
     if kernel.plugins.models(provider).is_none() {
         issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
     }
@@ -141,7 +141,7 @@ fn issues(kernel: &Kernel) -> Vec<String> {
 pub(super) const HEALTH: Doc = Doc::new("Say whether the gateway is well").answers::<Health>(&[200, 503]);
 
 pub(super) async fn health(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let healthy = kernel.store.is_healthy();
+    let healthy = kernel.base.store.is_healthy();
     Reply::json(code(healthy), &Health { healthy })
 }
 
@@ -154,7 +154,7 @@ pub(super) async fn live(_: Arc<Kernel>, _: Call) -> Result<Reply> {
 pub(super) const READY: Doc = Doc::new("Say whether the gateway can serve").answers::<Ready>(&[200, 503]);
 
 pub(super) async fn ready(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let ready = kernel.store.is_healthy();
+    let ready = kernel.base.store.is_healthy();
     Reply::json(code(ready), &Ready { ready })
 }
 

@@ -87,18 +87,19 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
     for scope in &new.scopes {
         call.caller.require(*scope)?;
     }
-    Ok(Reply::created(&Made::from(mint(&kernel.store, &kernel.clock, new).await?))?.holding_secret())
+    Ok(Reply::created(&Made::from(mint(&kernel.base.store, &kernel.base.clock, new).await?))?
+        .holding_secret())
 }
 
 pub(super) const LIST: Doc = Doc::new("List tokens, without their secrets").answers::<Listed>(&[200]);
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Listed { tokens: kernel.store.tokens()?.into_iter().map(Shown::from).collect() })
+    Reply::ok(&Listed { tokens: kernel.base.store.tokens()?.into_iter().map(Shown::from).collect() })
 }
 
 pub(super) const REVOKE: Doc = Doc::new("Revoke a token");
 
 pub(super) async fn revoke(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    kernel.store.revoke_token(call.param("id")).await?;
+    kernel.base.store.revoke_token(call.param("id")).await?;
     Ok(Reply::no_content())
 }
