@@ -112,33 +112,9 @@ impl Kernel {
         let events = Events::new(clock.clone(), BUS_CAPACITY);
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock.clone());
-        let hooks = Hooks::start(webhook::Parts {
-            clock: clock.clone(),
-            config: config.clone(),
-            events: events.clone(),
-            store: store.clone(),
-            egress: egress.clone(),
-        });
-        let hooks = hooks.map_err(StartError::Other)?;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
-        let engine = Engine::new(&options.data_dir, services).map_err(|error| {
-            let message = "The WebAssembly engine does not run on this machine; its log line says why";
-            StartError::Other(Error::new(Code::Internal, message).with_cause(error))
-        })?;
-        let parts = plugin::Parts {
-            data_dir: options.data_dir,
-            engine,
-            store: store.clone(),
-            events: events.clone(),
-            config: config.clone(),
-            safe_mode: options.safe_mode,
-        };
-        let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
-        let known = plugins.known();
-        let misfits = settings::check::misfits(&config.current(), &known);
-        if !misfits.is_empty() {
-            return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)));
-        }
+        let hooks = hooks(&services, &events, &config)?;
+        let plugins = plugins(services, &events, &config, &options).await?;
         let mcp =
             Mcp::start(mcp::Parts { clock: clock.clone(), config: config.clone(), egress: egress.clone() });
         let tools = Tools::new(plugins.clone(), mcp.clone(), events.clone());
@@ -168,12 +144,11 @@ impl Kernel {
             channels: channels.clone(),
         };
         let settings = Settings::start(options.loaded, reached, stopping.clone());
-        let logs = options.logs;
         Ok(Self {
             clock,
             config,
             settings,
-            logs,
+            logs: options.logs,
             events,
             store,
             plugins,
@@ -196,4 +171,39 @@ impl Kernel {
         self.hooks.stop(HOOK_PATIENCE).await;
         self.store.clone().close().await;
     }
+}
+
+/// Sets to work what tells hooks.
+fn hooks(services: &Services, events: &Events, config: &Live) -> Result<Hooks, StartError> {
+    let Services { store, egress, clock } = services.clone();
+    let (config, events) = (config.clone(), events.clone());
+    Hooks::start(webhook::Parts { clock, config, events, store, egress }).map_err(StartError::Other)
+}
+
+/// Loads every plugin, and holds the configuration against what they say they take.
+async fn plugins(
+    services: Services,
+    events: &Events,
+    config: &Live,
+    options: &Options,
+) -> Result<Plugins, StartError> {
+    let store = services.store.clone();
+    let engine = Engine::new(&options.data_dir, services).map_err(|error| {
+        let message = "The WebAssembly engine does not run on this machine; its log line says why";
+        StartError::Other(Error::new(Code::Internal, message).with_cause(error))
+    })?;
+    let parts = plugin::Parts {
+        data_dir: options.data_dir.clone(),
+        engine,
+        store,
+        events: events.clone(),
+        config: config.clone(),
+        safe_mode: options.safe_mode,
+    };
+    let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
+    let misfits = settings::check::misfits(&config.current(), &plugins.known());
+    if misfits.is_empty() {
+        return Ok(plugins);
+    }
+    Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)))
 }

@@ -36,8 +36,8 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
         Command::Get { key } => {
             let config = console.gateway.get("/api/v1/config").await?;
             let key = key.unwrap_or_default();
-            let parts = key.split('.').filter(|part| !part.is_empty());
-            let found = parts.fold(Some(&config), |value, part| value?.get(part));
+            let mut parts = key.split('.').filter(|part| !part.is_empty());
+            let found = parts.try_fold(&config, |value, part| value.get(part));
             let found = found.ok_or_else(|| Failure::new(format!("{key} is not set")))?;
             console.show(found, shown)
         }
