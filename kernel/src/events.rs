@@ -10,48 +10,55 @@ use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 
-/// The kinds of events there are. Hooks subscribe to them by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub enum Kind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// The kinds of events there are. Hooks subscribe to them by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        pub enum Kind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The kind's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A session was opened.
-    #[serde(rename = "session.created")]
-    SessionCreated,
+    SessionCreated = "session.created",
     /// A session ended.
-    #[serde(rename = "session.terminated")]
-    SessionTerminated,
+    SessionTerminated = "session.terminated",
     /// A message from a person is in the store.
-    #[serde(rename = "message.received")]
-    MessageReceived,
+    MessageReceived = "message.received",
     /// The agent's reply is in the store.
-    #[serde(rename = "message.sent")]
-    MessageSent,
+    MessageSent = "message.sent",
     /// A tool was called.
-    #[serde(rename = "tool.executed")]
-    ToolExecuted,
+    ToolExecuted = "tool.executed",
     /// A channel's platform answers.
-    #[serde(rename = "channel.connected")]
-    ChannelConnected,
+    ChannelConnected = "channel.connected",
     /// A channel's platform no longer answers.
-    #[serde(rename = "channel.disconnected")]
-    ChannelDisconnected,
+    ChannelDisconnected = "channel.disconnected",
     /// A plugin was loaded or enabled.
-    #[serde(rename = "plugin.loaded")]
-    PluginLoaded,
+    PluginLoaded = "plugin.loaded",
     /// A plugin's next generation serves.
-    #[serde(rename = "plugin.reloaded")]
-    PluginReloaded,
+    PluginReloaded = "plugin.reloaded",
     /// A plugin was disabled.
-    #[serde(rename = "plugin.disabled")]
-    PluginDisabled,
+    PluginDisabled = "plugin.disabled",
     /// A plugin could not be loaded, or was quarantined.
-    #[serde(rename = "plugin.failed")]
-    PluginFailed,
+    PluginFailed = "plugin.failed",
     /// The configuration changed.
-    #[serde(rename = "config.updated")]
-    ConfigUpdated,
+    ConfigUpdated = "config.updated",
     /// Something went wrong that an operator would want to know.
-    #[serde(rename = "error.occurred")]
-    ErrorOccurred,
+    ErrorOccurred = "error.occurred",
 }
 
 /// One thing that happened.

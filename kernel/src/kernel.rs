@@ -5,31 +5,40 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
 
+pub use self::settings::Settings;
 use crate::channel::{self, Channels};
 use crate::clock::Clock;
-use crate::config::{self, Config, Live};
+use crate::config::{self, Live, Loaded};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
 use crate::http::Traffic;
-use crate::plugin::{self, Engine, Plugins, Services, Watch};
+use crate::logs::Logs;
+use crate::mcp::{self, Mcp};
+use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
 use crate::tool::Tools;
+use crate::webhook::{self, Hooks};
+
+pub(crate) mod settings;
 
 /// Events that a listener on the bus may fall behind.
 const BUS_CAPACITY: usize = 1024;
 /// How long turns at work are waited for when the gateway stops.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long deliveries to hooks are waited for then.
+const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The configuration, read and checked.
-    pub config: Config,
-    /// The file it is from.
-    pub config_file: PathBuf,
+    /// The configuration, read and checked, and its file.
+    pub loaded: Loaded,
+    /// The running log.
+    pub logs: Logs,
     /// Where everything is kept.
     pub data_dir: PathBuf,
     /// Load bundled plugins only.
@@ -42,22 +51,30 @@ pub struct Kernel {
     pub clock: Clock,
     /// The configuration in force.
     pub config: Live,
+    /// Its file, and changes to both.
+    pub settings: Settings,
+    /// The running log.
+    pub logs: Logs,
     /// The bus.
     pub events: Events,
     /// The disk.
     pub store: Store,
     /// The components.
     pub plugins: Plugins,
-    /// Their tools.
+    /// Connections to MCP servers.
+    pub mcp: Mcp,
+    /// The tools of both.
     pub tools: Tools,
     /// Sessions at work.
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
-    /// Keeps plugins in step with their files, where that is wanted.
-    _watch: Option<Watch>,
     /// What goes through the doors.
     pub traffic: Traffic,
+    /// Events on their way to whoever registered for them.
+    pub hooks: Hooks,
+    /// Cancelled when the gateway begins to stop.
+    pub stopping: CancellationToken,
     /// When the gateway was started.
     pub started: Timestamp,
 }
@@ -94,10 +111,18 @@ impl Kernel {
     pub async fn start(options: Options) -> Result<Self, StartError> {
         let clock = Clock::system();
         let started = clock.now();
-        let config = Live::new(options.config);
+        let config = Live::new(options.loaded.config.clone());
         let events = Events::new(clock.clone(), BUS_CAPACITY);
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock.clone());
+        let hooks = Hooks::start(webhook::Parts {
+            clock: clock.clone(),
+            config: config.clone(),
+            events: events.clone(),
+            store: store.clone(),
+            egress: egress.clone(),
+        });
+        let hooks = hooks.map_err(StartError::Other)?;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
         let engine = Engine::new(&options.data_dir, services).map_err(|error| {
             let message = "The WebAssembly engine does not run on this machine; its log line says why";
@@ -112,15 +137,14 @@ impl Kernel {
             safe_mode: options.safe_mode,
         };
         let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
-        let misfits = plugins.misfits(&config.current().components);
+        let known = plugins.known();
+        let misfits = settings::check::misfits(&config.current(), &known);
         if !misfits.is_empty() {
-            return Err(StartError::Config(config::Invalid::of(&options.config_file, misfits)));
+            return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)));
         }
-        let watch = match config.current().plugins.watch && !options.safe_mode {
-            true => Some(plugins.watch(clock.clone()).map_err(StartError::Other)?),
-            false => None,
-        };
-        let tools = Tools::new(plugins.clone(), events.clone());
+        let mcp =
+            Mcp::start(mcp::Parts { clock: clock.clone(), config: config.clone(), egress: egress.clone() });
+        let tools = Tools::new(plugins.clone(), mcp.clone(), events.clone());
         let turns = Turns::start(session::Parts {
             clock: clock.clone(),
             config: config.clone(),
@@ -137,25 +161,43 @@ impl Kernel {
             egress,
             plugins: plugins.clone(),
         });
+        let stopping = CancellationToken::new();
+        let reached = settings::Parts {
+            clock: clock.clone(),
+            config: config.clone(),
+            events: events.clone(),
+            logs: options.logs.clone(),
+            plugins: plugins.clone(),
+            channels: channels.clone(),
+        };
+        let settings = Settings::start(options.loaded, reached, stopping.clone());
+        let logs = options.logs;
         Ok(Self {
-            traffic: Traffic::default(),
             clock,
             config,
+            settings,
+            logs,
             events,
             store,
             plugins,
+            mcp,
             tools,
             turns,
             channels,
-            _watch: watch,
+            hooks,
+            stopping,
+            traffic: Traffic::default(),
             started,
         })
     }
 
-    /// Shuts down in order: no new messages, then the turns at work, then the disk.
+    /// Shuts down in order: no new messages, then the turns at work, then what they call and what hooks are told of
+    /// it, then the disk.
     pub async fn stop(&self) {
         self.channels.stop().await;
         self.turns.stop(PATIENCE).await;
+        self.mcp.stop().await;
+        self.hooks.stop(HOOK_PATIENCE).await;
         self.store.clone().close().await;
     }
 }

@@ -12,12 +12,14 @@ pub mod logs;
 pub mod store;
 
 pub mod http;
+pub mod mcp;
 pub mod plugin;
 
 pub mod tool;
 
 pub mod channel;
 pub mod session;
+pub mod webhook;
 
 pub mod kernel;
 

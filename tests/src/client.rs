@@ -37,6 +37,7 @@ pub struct Answer {
 pub struct EventStream {
     body: Incoming,
     unread: Vec<u8>,
+    id: Option<String>,
 }
 
 impl Client {
@@ -91,12 +92,27 @@ impl Client {
             .request(Method::POST, path)
             .header("content-type", "application/json")
             .header("accept", "text/event-stream");
-        let response = timeout(PATIENCE, self.exchange(request, body.to_string().into())).await;
-        let response =
-            response.expect("an answer in time").unwrap_or_else(|error| panic!("POST {path}: {error}"));
-        assert_eq!(response.status(), 200, "POST {path}");
-        assert_eq!(response.headers()["content-type"], "text/event-stream", "POST {path}");
-        EventStream { body: response.into_body(), unread: Vec::new() }
+        self.events(request, body.to_string().into()).await
+    }
+
+    /// A GET under `/api/v1` that is answered by events: those after the one of this id, if one is given.
+    pub async fn follow(&self, path: &str, last_id: Option<&str>) -> EventStream {
+        let request = self.request(Method::GET, path);
+        let request = last_id.into_iter().fold(request, |request, id| request.header("last-event-id", id));
+        self.events(request, Bytes::new()).await
+    }
+
+    async fn events(&self, request: hyper::http::request::Builder, body: Bytes) -> EventStream {
+        let response = timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time");
+        let response = response.unwrap_or_else(|error| panic!("no answer: {error}"));
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        EventStream { body: response.into_body(), unread: Vec::new(), id: None }
+    }
+
+    /// PATCH of JSON under `/api/v1`.
+    pub async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.upload(Method::PATCH, path, "application/json", body.to_string()).await
     }
 
     /// The start of a request under `/api/v1`, with this client's token.
@@ -178,12 +194,20 @@ impl std::fmt::Display for Answer {
 }
 
 impl EventStream {
+    /// The id of the last event that had one.
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
     /// The next event and its data; none once the stream has ended.
     pub async fn next(&mut self) -> Option<(String, Value)> {
         loop {
             if let Some(end) = self.unread.windows(2).position(|pair| pair == b"\n\n") {
                 let block: Vec<u8> = self.unread.drain(..end + 2).collect();
-                match parse(std::str::from_utf8(&block).expect("events are UTF-8")) {
+                let block = std::str::from_utf8(&block).expect("events are UTF-8");
+                let id = block.lines().find_map(|line| line.strip_prefix("id: "));
+                self.id = id.map(str::to_owned).or(self.id.take());
+                match parse(block) {
                     Some(event) => return Some(event),
                     None => continue,
                 }

@@ -42,3 +42,44 @@ pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     };
     Reply::ok(&Channels { channels: kernel.channels.list().into_iter().map(listed).collect() })
 }
+
+/// A channel after it was told to connect anew.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RestartedChannel")]
+struct Restarted<'a> {
+    name: &'a str,
+    status: State,
+}
+
+pub(super) const RESTART: Doc = Doc::new("Restart a channel").answers::<Restarted>(&[200]);
+
+pub(super) async fn restart(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let name = call.param("name");
+    kernel.channels.restart(name)?;
+    Reply::ok(&Restarted { name, status: State::Reconnecting })
+}
+
+/// How a channel is, from what its platform answered last.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelHealth")]
+struct Health {
+    name: String,
+    healthy: bool,
+    latency_ms: Option<u32>,
+    last_message_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+pub(super) const HEALTH: Doc = Doc::new("Show how a channel is").answers::<Health>(&[200]);
+
+pub(super) async fn health(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let channel = kernel.channels.get(call.param("name"))?;
+    Reply::ok(&Health {
+        healthy: channel.state == State::Connected,
+        name: channel.name,
+        latency_ms: channel.latency_ms,
+        last_message_at: channel.last_message_at.map(rfc3339),
+        error: channel.error,
+    })
+}

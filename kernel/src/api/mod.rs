@@ -8,6 +8,11 @@ use crate::http::{self, Access, BadTable, Front, Network, OwnerSocket, Route, Ro
 use crate::kernel::Kernel;
 
 mod channels;
+mod config;
+mod events;
+mod hooks;
+mod logs;
+mod mcp;
 mod messages;
 mod metrics;
 mod openapi;
@@ -31,6 +36,19 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list).doc(messages::LIST),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
+        post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART),
+        get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health).doc(channels::HEALTH),
+
+        get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
+        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT),
+        post("/mcp", S::MCP_WRITE, mcp::serve).doc(mcp::SERVE),
+
+        get("/api/v1/hooks", S::HOOKS_READ, hooks::list).doc(hooks::LIST),
+        post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create).doc(hooks::CREATE),
+        delete("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::remove).doc(hooks::REMOVE),
+        get("/api/v1/hooks/{id}/deliveries", S::HOOKS_READ, hooks::deliveries).doc(hooks::DELIVERIES),
+        post("/api/v1/hooks/{id}/test", S::HOOKS_WRITE, hooks::test).doc(hooks::TEST),
+        post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay).doc(hooks::REPLAY),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list).doc(plugins::LIST),
         post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install).doc(plugins::INSTALL),
@@ -51,6 +69,13 @@ pub fn table() -> Vec<Route<Kernel>> {
         open("/api/v1/status/health", status::health).doc(status::HEALTH),
         open("/livez", status::live).doc(status::LIVE),
         open("/readyz", status::ready).doc(status::READY),
+
+        get("/api/v1/config", S::CONFIG_READ, config::show).doc(config::SHOW),
+        patch("/api/v1/config", S::CONFIG_WRITE, config::update).doc(config::UPDATE),
+
+        get("/api/v1/logs", S::LOGS_READ, logs::list).doc(logs::LIST),
+        get("/api/v1/logs/stream", S::LOGS_READ, logs::stream).doc(logs::STREAM),
+        get("/api/v1/events", S::EVENTS_READ, events::stream).doc(events::STREAM),
 
         get("/metrics", S::STATUS_READ, metrics::show).doc(metrics::SHOW),
         get("/api/v1/openapi.json", S::STATUS_READ, openapi::show).doc(openapi::SHOW),
@@ -77,6 +102,12 @@ pub async fn serve(
         clock: kernel.clock.clone(),
         traffic: kernel.traffic.clone(),
     };
+    // Streams without an end of their own end now: who follows something is no request in flight.
+    let stopping = kernel.stopping.clone();
+    let stop = async move {
+        stop.await;
+        stopping.cancel();
+    };
     let front = Arc::new(Front::new(kernel, Router::new(table())?, parts));
     http::serve(network, owner, front, stop).await;
     Ok(())
@@ -94,7 +125,7 @@ macro_rules! methods {
     )*};
 }
 
-methods! { get = GET, post = POST, put = PUT, delete = DELETE, }
+methods! { get = GET, post = POST, put = PUT, patch = PATCH, delete = DELETE, }
 
 /// A route that needs no token.
 fn open<F, A>(path: &'static str, handler: F) -> Route<Kernel>

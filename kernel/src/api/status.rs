@@ -10,6 +10,7 @@ use crate::channel::State;
 use crate::error::Result;
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
+use crate::mcp;
 use crate::plugin::Status as PluginState;
 
 #[derive(Serialize, JsonSchema)]
@@ -109,6 +110,13 @@ fn issues(kernel: &Kernel) -> Vec<String> {
     if !kernel.store.is_healthy() {
         issues.push("the store has failed; the log says why".to_owned());
     }
+    if let Some(problem) = kernel.settings.problem() {
+        issues.push(format!("the configuration file is not in force: {problem}"));
+    }
+    let provider = &kernel.config.current().provider.name;
+    if kernel.plugins.models(provider).is_none() {
+        issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
+    }
     for plugin in kernel.plugins.list() {
         if plugin.status == PluginState::Failed {
             let reason = plugin.error.unwrap_or_default();
@@ -119,6 +127,12 @@ fn issues(kernel: &Kernel) -> Vec<String> {
         if !matches!(channel.state, State::Connected | State::Disabled) {
             let reason = channel.error.map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("channel {} is not connected{reason}", channel.name));
+        }
+    }
+    for server in kernel.mcp.list() {
+        if server.state != mcp::State::Connected {
+            let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();
+            issues.push(format!("MCP server {} is not connected{reason}", server.name));
         }
     }
     issues

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, info, warn};
@@ -14,11 +15,13 @@ use tracing::{Instrument, info, warn};
 pub use self::health::{Health, State};
 use self::pump::{Ended, Pump, forward, span};
 use self::setup::Setup;
+pub use self::setup::{check, plugin};
 use crate::clock::Clock;
 use crate::config::{Live, Settings};
 use crate::egress::Egress;
+use crate::error::{Error, Result};
 use crate::events::{Events, Kind};
-use crate::plugin::{Generation, Plugins, Status, of_channel};
+use crate::plugin::{Generation, Plugins, Status};
 use crate::store::Store;
 
 mod code;
@@ -121,7 +124,7 @@ impl Channels {
             let (state, error) = health.at(&self.parts.clock);
             ChannelStatus {
                 name: name.clone(),
-                plugin: of_channel(name, &channel.settings).into(),
+                plugin: plugin(name, &channel.settings).into(),
                 connected_at: health.connected_at.filter(|_| state == State::Connected),
                 state,
                 error,
@@ -130,6 +133,43 @@ impl Channels {
             }
         };
         running.iter().map(status).collect()
+    }
+
+    /// One channel.
+    ///
+    /// # Errors
+    /// `not_found` when none of that name is configured.
+    pub fn get(&self, name: &str) -> Result<ChannelStatus> {
+        let found = self.list().into_iter().find(|channel| channel.name == name);
+        found.ok_or_else(|| Error::not_found("Channel", name))
+    }
+
+    /// Has a channel close its connection, and connect anew once that is done.
+    ///
+    /// # Errors
+    /// `not_found` when none of that name is configured; `conflict` when its plugin is disabled.
+    pub fn restart(&self, name: &str) -> Result<()> {
+        let ChannelStatus { state, plugin, .. } = self.get(name)?;
+        if state == State::Disabled {
+            let message = format!("Channel {name} can't connect: its plugin {plugin} is disabled; enable it");
+            return Err(Error::conflict(message));
+        }
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(channel) = running.get_mut(name) else { return Err(Error::not_found("Channel", name)) };
+        match channel.control.try_send(Control::Restart) {
+            // It is asked to already.
+            Ok(()) | Err(TrySendError::Full(_)) => {}
+            Err(TrySendError::Closed(_)) => *channel = start(&self.parts, name, &channel.settings),
+        }
+        Ok(())
+    }
+
+    /// Restarts the channels of a plugin, for what it is granted has changed.
+    pub fn restart_those_of(&self, plugin: &str) {
+        for channel in self.list().into_iter().filter(|channel| channel.plugin == plugin) {
+            // One that is disabled or gone by now has nothing to restart.
+            let _ = self.restart(&channel.name);
+        }
     }
 
     /// Closes every channel politely, and returns when all are closed.
@@ -190,7 +230,7 @@ struct Channel {
 
 impl Channel {
     async fn run(self, mut control: mpsc::Receiver<Control>) {
-        let mut code = self.parts.plugins.connector(of_channel(&self.name, &self.settings));
+        let mut code = self.parts.plugins.connector(plugin(&self.name, &self.settings));
         loop {
             let generation = code.borrow_and_update().clone();
             let ended = match generation {
@@ -234,6 +274,9 @@ impl Channel {
         let forwarding = tokio::spawn(forwarding.in_current_span());
         let ended = pump.run(&mut inputs, control, code).await;
         forwarding.abort();
+        if matches!(ended, Ended::Asked(Control::Restart)) {
+            self.become_state(State::Reconnecting, None);
+        }
         if !matches!(ended, Ended::Broken) {
             pump.drain(&mut inputs).await;
         }
@@ -258,7 +301,7 @@ impl Channel {
     }
 
     fn no_code(&self) {
-        let plugin = of_channel(&self.name, &self.settings);
+        let plugin = plugin(&self.name, &self.settings);
         match self.parts.plugins.get(plugin) {
             Ok(status) if status.status == Status::Disabled => self.become_state(State::Disabled, None),
             Ok(status) => {

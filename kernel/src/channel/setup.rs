@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use crate::config::Settings;
 use crate::egress::Policy;
-use crate::plugin::{Generation, connector_settings};
+use crate::plugin::Generation;
+use crate::plugin::manifest::{Manifest, PluginConfig};
 
 /// A channel's configuration as its pump uses it.
 pub(super) struct Setup {
@@ -30,8 +31,7 @@ impl Setup {
             return Err(format!("plugin {} gives no connector: name another in `plugin`", generation.name()));
         }
         let drop_unknown = settings.get("on_unknown").and_then(Value::as_str) == Some("drop");
-        let checked = generation.manifest.check_config(&connector_settings(settings));
-        let checked = checked.map_err(|problems| problems.join("; "))?;
+        let checked = check(settings, &generation.manifest).map_err(|problems| problems.join("; "))?;
         let policy = Arc::new(generation.policy(&checked));
         Ok(Self { name: name.into(), settings: settings.clone(), config: checked.json, policy, drop_unknown })
     }
@@ -43,4 +43,19 @@ impl Setup {
     pub(super) fn renew(&self, generation: &Generation) -> Result<Self, String> {
         Self::new(&self.name, &self.settings, generation)
     }
+}
+
+/// Holds a channel's table against the manifest of its plugin.
+///
+/// # Errors
+/// Everything that is wrong, each naming its key and what to do about it.
+pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, Vec<String>> {
+    let mut settings = settings.clone();
+    settings.remove("plugin");
+    manifest.check_config(&settings)
+}
+
+/// The plugin that serves a channel: the one its table names, or the one of its own name.
+pub fn plugin<'a>(name: &'a str, settings: &'a Settings) -> &'a str {
+    settings.get("plugin").and_then(Value::as_str).unwrap_or(name)
 }

@@ -2,11 +2,12 @@
 
 use std::io::{self, IsTerminal, Write};
 
+use hyper::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
 
 use super::Failure;
-use super::client::{Client, path};
+use super::client::{Client, Sent, path};
 use super::output::{Console, print, printable, say};
 
 #[derive(Debug, clap::Args)]
@@ -59,7 +60,7 @@ async fn show_earlier(gateway: &Client, session: &str) -> Result<(), Failure> {
 
 /// One message and its answer, as it comes. What went wrong with it ends nothing but the answer.
 async fn converse(gateway: &Client, messages: &str, line: &str) -> Result<(), Failure> {
-    let mut events = gateway.stream(messages, json!({"content": line})).await?;
+    let mut events = gateway.stream(Method::POST, messages, Sent::Json(json!({"content": line}))).await?;
     let mut streamed = false;
     while let Some((name, data)) = events.next().await? {
         match name.as_str() {

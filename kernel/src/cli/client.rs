@@ -58,9 +58,9 @@ impl Client {
         serde_json::from_slice(&bytes).map_err(broken)
     }
 
-    /// Posts JSON and returns the events of the answer.
-    pub(super) async fn stream(&self, path: &str, body: Value) -> Result<Events, Failure> {
-        let answer = self.exchange(Method::POST, path, Sent::Json(body), "text/event-stream").await?;
+    /// Sends a request and returns the events of the answer.
+    pub(super) async fn stream(&self, method: Method, path: &str, sent: Sent) -> Result<Events, Failure> {
+        let answer = self.exchange(method, path, sent, "text/event-stream").await?;
         Ok(Events { body: answer.into_body(), read: Vec::new() })
     }
 

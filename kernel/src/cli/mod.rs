@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
 use tokio::runtime::Builder;
 
 use self::failure::Failure;
@@ -13,7 +14,11 @@ mod auth;
 mod channel;
 mod chat;
 mod client;
+mod config;
+mod doctor;
 mod failure;
+mod logs;
+mod mcp;
 mod output;
 mod place;
 mod plugin;
@@ -53,15 +58,30 @@ enum Command {
     /// Look at sessions, and end them
     #[command(subcommand)]
     Session(session::Command),
-    /// Look at channels
+    /// Look at channels, and have them connect anew
     #[command(subcommand)]
     Channel(channel::Command),
+    /// Look at MCP servers, and connect them anew
+    #[command(subcommand)]
+    Mcp(mcp::Command),
     /// Look at tools, and call them
     #[command(subcommand)]
     Tool(tool::Command),
     /// Look at skills
     #[command(subcommand)]
     Skill(skill::Command),
+    /// Look at the configuration, and change it
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Show the recent log
+    Logs(logs::Arguments),
+    /// Find what is wrong, and say what mends it
+    Doctor(doctor::Arguments),
+    /// Print what completes these commands in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// Does what the command line says. Whatever goes wrong is told on standard error.
@@ -82,22 +102,31 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         match command {
             Command::Serve(_) => Ok(()),
+            Command::Completions { shell } => completions(shell),
             Command::Auth(command) => auth::run(&console, &place, command).await,
             Command::Status => status::run(&console).await,
             Command::Chat(arguments) => chat::run(&console, arguments).await,
             Command::Plugin(command) => plugin::run(&console, command).await,
             Command::Session(command) => session::run(&console, command).await,
             Command::Channel(command) => channel::run(&console, command).await,
+            Command::Mcp(command) => mcp::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,
             Command::Skill(command) => skill::run(&console, command).await,
+            Command::Config(command) => config::run(&console, &place, command).await,
+            Command::Logs(arguments) => logs::run(&console, arguments).await,
+            Command::Doctor(arguments) => doctor::run(&console, &place, arguments).await,
         }
     })
 }
 
+fn completions(shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut CommandLine::command(), "prx", &mut script);
+    output::print(&String::from_utf8_lossy(&script))
+}
+
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -13,7 +13,8 @@ use super::place::Place;
 pub(super) struct Console {
     /// The running gateway.
     pub(super) gateway: Client,
-    json: bool,
+    /// The API's answers are wanted as they are.
+    pub(super) json: bool,
 }
 
 impl Console {

@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::config::{self, Config};
+use crate::config::{File, Overrides};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Named {
@@ -41,9 +41,9 @@ impl Place {
         Ok(Self { config, config_named, data_dir })
     }
 
-    /// Reads and checks the configuration.
-    pub(super) fn load(&self) -> Result<Config, Failure> {
-        Ok(config::load(&self.config, self.config_named)?)
+    /// The configuration file.
+    pub(super) fn file(&self, overrides: Overrides) -> File {
+        File::new(self.config.clone(), self.config_named, overrides)
     }
 }
 

@@ -9,6 +9,7 @@ use super::Failure;
 use super::output::say;
 use super::place::Place;
 use crate::api;
+use crate::config::Overrides;
 use crate::http::{Network, OwnerSocket};
 use crate::kernel::{Kernel, Options};
 use crate::logs::{Format, Logs};
@@ -51,25 +52,13 @@ impl From<LogFormat> for Format {
 
 /// Runs the gateway until it is told to stop.
 pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failure> {
-    let mut config = place.load()?;
-    if let Some(host) = arguments.host {
-        config.gateway.host = host;
-    }
-    if let Some(port) = arguments.port {
-        config.gateway.port = port;
-    }
-    config.plugins.watch |= arguments.watch;
-    let retained = usize::try_from(config.logs.retain_entries).unwrap_or(usize::MAX);
-    Logs::start(arguments.log_format.into(), &config.logs.level, retained).map_err(Failure::new)?;
+    let Arguments { host, port, watch, safe_mode, log_format } = arguments;
+    let loaded = place.file(Overrides { host, port, watch }).load()?;
+    let logs = Logs::start(log_format.into(), &loaded.config.logs).map_err(Failure::new)?;
     let stop = Stop::listen()?;
-    let network = Network::bind(&config.gateway).await?;
+    let network = Network::bind(&loaded.config.gateway).await?;
     let url = network.url()?;
-    let options = Options {
-        config,
-        config_file: place.config.clone(),
-        data_dir: place.data_dir.clone(),
-        safe_mode: arguments.safe_mode,
-    };
+    let options = Options { loaded, logs, data_dir: place.data_dir.clone(), safe_mode };
     let kernel = Arc::new(Kernel::start(options).await?);
     let served = match OwnerSocket::bind(&place.data_dir) {
         Ok(owner) => {

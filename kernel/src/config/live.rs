@@ -16,6 +16,11 @@ impl Live {
         Self(Arc::new(watch::Sender::new(Arc::new(config))))
     }
 
+    /// Puts another one in its place, and gives word of it.
+    pub fn replace(&self, config: Config) {
+        self.0.send_replace(Arc::new(config));
+    }
+
     /// The configuration in force now. Hold it for one piece of work, then ask again.
     pub fn current(&self) -> Arc<Config> {
         self.0.borrow().clone()

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs;
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Number, Value};
@@ -36,6 +36,11 @@ impl Invalid {
         Self { file: file.into(), reasons: problems.into_iter().map(reason).collect() }
     }
 
+    /// There is no text to check.
+    pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
+        Self { file: file.into(), reasons: vec![Reason { line: None, text: error.to_string() }] }
+    }
+
     /// The reasons alone, without the file they are in.
     pub(super) fn texts(self) -> Vec<String> {
         self.reasons.into_iter().map(|reason| reason.text).collect()
@@ -56,19 +61,6 @@ impl fmt::Display for Invalid {
 }
 
 impl std::error::Error for Invalid {}
-
-/// Reads and checks a configuration file.
-///
-/// A file that is not there is an error only if `required`: without one, the defaults serve.
-pub fn load(file: &Path, required: bool) -> Result<Config, Invalid> {
-    match fs::read_to_string(file) {
-        Ok(text) => parse(file, &text),
-        Err(error) if error.kind() == ErrorKind::NotFound && !required => Ok(Config::default()),
-        Err(error) => {
-            Err(Invalid { file: file.into(), reasons: vec![Reason { line: None, text: error.to_string() }] })
-        }
-    }
-}
 
 /// Checks the text of a configuration file; `file` is only named in errors.
 pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Invalid> {

@@ -1,16 +1,21 @@
 //! What the operator configured: typed sections, where they come from, and who is told when they change.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use self::changes::Changes;
+pub use self::file::{File, Loaded, Overrides};
 pub use self::live::Live;
-pub use self::load::{Invalid, load};
+pub use self::load::Invalid;
 pub use self::patch::{Patched, patch};
 pub use self::secret::{REDACTED, Secret};
 
+mod changes;
 mod check;
+mod file;
 pub mod keys;
 mod live;
 mod load;
@@ -49,7 +54,7 @@ pub struct Config {
 }
 
 /// The tables keyed by the name of a channel, provider, plugin or server.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Components {
     /// `[channels_config.<channel>]`
@@ -62,6 +67,19 @@ pub struct Components {
     pub mcp_servers: BTreeMap<String, Settings>,
     /// `[grants.<plugin>]`
     pub grants: BTreeMap<String, Grant>,
+}
+
+/// The names only: what is in the tables may be secret.
+impl fmt::Debug for Components {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Components")
+            .field("channels_config", &self.channels_config.keys())
+            .field("providers_config", &self.providers_config.keys())
+            .field("plugins_config", &self.plugins_config.keys())
+            .field("mcp_servers", &self.mcp_servers.keys())
+            .field("grants", &self.grants)
+            .finish()
+    }
 }
 
 /// `[gateway]`

@@ -5,8 +5,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
 
+use super::changes::Changes;
 use super::check::Problem;
-use super::keys::{COMPONENT_TABLES, KEYS};
+use super::keys::COMPONENT_TABLES;
 use super::load::parse;
 use super::{Config, REDACTED};
 
@@ -49,7 +50,7 @@ pub fn patch(file: &Path, text: &str, changes: &Map<String, Value>) -> Result<Pa
     let text = document.to_string();
     let config = parse(file, &text).map_err(|invalid| invalid.texts())?;
     let updated: Vec<String> = leaves.into_iter().map(|(key, _)| key).collect();
-    let restart = KEYS.iter().any(|key| key.restart && updated.iter().any(|updated| updated == key.path));
+    let restart = Changes::need_restart(&updated);
     Ok(Patched { text, config, updated, restart })
 }
 
@@ -143,7 +144,7 @@ fn item_value(value: &Value) -> toml_edit::Value {
 
 fn contains_redaction(value: &Value) -> bool {
     match value {
-        Value::String(text) => text == REDACTED,
+        Value::String(text) => text.contains(REDACTED),
         Value::Array(list) => list.iter().any(contains_redaction),
         Value::Object(fields) => fields.values().any(contains_redaction),
         Value::Null | Value::Bool(_) | Value::Number(_) => false,

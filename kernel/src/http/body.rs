@@ -210,6 +210,11 @@ impl Fields {
         }
     }
 
+    /// All of them, as they are.
+    pub fn all(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// A list of texts, where it is given.
     ///
     /// # Errors

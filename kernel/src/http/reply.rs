@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Collected, Empty, Full};
+use hyper::body::Body;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
@@ -68,6 +69,16 @@ impl Reply {
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_vec(value).map_err(Error::internal)?;
         Ok(Self::new(status, JSON, Full::new(body.into()).boxed_unsync()))
+    }
+
+    /// What the server of another protocol answered.
+    pub fn foreign<B>(response: Response<B>) -> Self
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        Self(response.map(BodyExt::boxed_unsync))
+            .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
     }
 
     /// 204.

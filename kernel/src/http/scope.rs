@@ -39,6 +39,7 @@ scopes! {
     CONFIG_READ = "config:read",
     CONFIG_WRITE = "config:write",
     LOGS_READ = "logs:read",
+    EVENTS_READ = "events:read",
     ADMIN = "admin",
 }
 

@@ -22,13 +22,16 @@ const SILENCE: Duration = Duration::from_secs(15);
 pub struct Event {
     /// The event's type.
     pub name: &'static str,
+    /// Where a reader who comes back goes on.
+    pub id: Option<String>,
     /// Its data, on one line.
     pub data: Value,
 }
 
 impl Event {
     fn frame(&self) -> Frame<Bytes> {
-        Frame::data(format!("event: {}\ndata: {}\n\n", self.name, self.data).into())
+        let id = self.id.as_ref().map(|id| format!("id: {id}\n")).unwrap_or_default();
+        Frame::data(format!("{id}event: {}\ndata: {}\n\n", self.name, self.data).into())
     }
 }
 

@@ -52,7 +52,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RingLayer {
             id: 0,
             timestamp: self.clock.now(),
             level: *metadata.level(),
-            module: module.unwrap_or_else(|| named(metadata.target())),
+            module: module.unwrap_or_else(|| named(metadata.target(), &fields)),
             message: fields.take("message").unwrap_or_default(),
             session_id,
             fields: fields.0,
@@ -60,11 +60,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RingLayer {
     }
 }
 
-/// The name of a part of the gateway, from the path of its code.
-fn named(target: &str) -> String {
+/// The name of a part of the gateway, from the path of its code and the plugin that it is about.
+fn named(target: &str, fields: &Fields) -> String {
     let inner = target.strip_prefix("prx::").unwrap_or(target);
     match inner.split("::").next() {
         Some("session") => "agent::loop".into(),
+        Some("plugin") if let Some(Value::String(plugin)) = fields.0.get("plugin") => {
+            format!("plugin::{plugin}")
+        }
         Some(first) if inner.len() < target.len() => first.into(),
         _ => target.into(),
     }

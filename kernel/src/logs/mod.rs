@@ -3,7 +3,9 @@
 use std::io::{self, IsTerminal};
 
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
@@ -11,7 +13,9 @@ use tracing_subscriber::{Layer, Registry, reload};
 use self::layer::RingLayer;
 pub use self::ring::{Batch, Entry, Query, Ring};
 use crate::clock::Clock;
+use crate::config;
 
+mod human;
 mod layer;
 mod ring;
 
@@ -34,18 +38,21 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Starts logging to stderr, and to a ring of recent entries. A process logs to one place: a second call changes nothing and still returns a
-    /// handle.
+    /// Starts logging to stderr, and to a ring of recent entries. A process logs to one place: a second call changes
+    /// nothing and still returns a handle.
     ///
     /// # Errors
-    /// `level` is neither a level nor a filter such as `info,prx::channel=debug`.
-    pub fn start(format: Format, level: &str, retain: usize) -> Result<Self, ParseError> {
-        let recent = Ring::new(retain);
-        let (filter, handle) = reload::Layer::new(filter(level)?);
+    /// The level is neither a level nor a filter such as `info,prx::channel=debug`.
+    pub fn start(format: Format, config: &config::Logs) -> Result<Self, ParseError> {
+        let recent = Ring::new(retained(config));
+        let (filter, handle) = reload::Layer::new(filter(&config.level)?);
         let ring = RingLayer { ring: recent.clone(), clock: Clock::system() };
         let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
         let lines = match format {
-            Format::Human => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+            Format::Human => {
+                let fields = debug_fn(human::write).delimited(" ");
+                lines.fmt_fields(fields).with_ansi(io::stderr().is_terminal()).boxed()
+            }
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         // Only a second start in one process can fail here, and then the first one goes on.
@@ -53,16 +60,21 @@ impl Logs {
         Ok(Self { filter: handle, recent })
     }
 
-    /// Changes what is logged from now on.
+    /// Changes what is logged from now on, and how much of it is kept.
     ///
     /// # Errors
     /// As for [`Logs::start`].
-    pub fn set_level(&self, level: &str) -> Result<(), ParseError> {
-        let filter = filter(level)?;
+    pub fn configure(&self, config: &config::Logs) -> Result<(), ParseError> {
+        self.recent.set_limit(retained(config));
+        let filter = filter(&config.level)?;
         // The layer lives as long as the process; were it gone, there would be nothing to filter.
         let _ = self.filter.reload(filter);
         Ok(())
     }
+}
+
+fn retained(config: &config::Logs) -> usize {
+    usize::try_from(config.retain_entries).unwrap_or(usize::MAX)
 }
 
 /// The libraries below us speak of themselves from `warn` on, unless the filter names them.

@@ -219,6 +219,10 @@ impl Catalog {
         self.entries.get(name)
     }
 
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter()
+    }
+
     /// The generation of that plugin, if it serves.
     pub(super) fn serving(&self, name: &str) -> Option<&Arc<Generation>> {
         self.entry(name).and_then(Entry::serving)

@@ -90,6 +90,15 @@ pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
     (grant != Grant::default()).then_some(grant)
 }
 
+/// What is wrong with a grant, each with its key.
+pub fn check(grant: &Grant) -> Vec<String> {
+    let origins = grant.http.iter().flatten().filter_map(|text| Origin::parse(text).err());
+    let origins = origins.map(|error| format!("http: {error}"));
+    let kv = grant.kv.as_deref().filter(|text| parse_size(text).is_none());
+    let kv = kv.map(|text| format!("kv takes a size such as 1MiB, not \"{text}\""));
+    origins.chain(kv).collect()
+}
+
 /// A grant as the operator would write it into the configuration file.
 pub fn lines(plugin: &str, grant: &Grant) -> String {
     let fields = toml::to_string(grant).unwrap_or_default();

@@ -49,7 +49,7 @@ impl Plugins {
         let replaces = name.is_some();
         self.run(&said, move |plugins, name| async move {
             plugins.folder()?;
-            if !replaces && plugins.known(&name).is_ok() {
+            if !replaces && plugins.installed(&name).is_ok() {
                 let message = format!("Plugin {name} is there already; PUT /plugins/{name} replaces it");
                 return Err(Error::conflict(message));
             }
@@ -104,11 +104,35 @@ impl Plugins {
     /// `not_found`; `conflict` for a bundled plugin.
     pub async fn remove(&self, name: &str) -> Result<Option<PluginStatus>> {
         self.run(name, |plugins, name| async move {
-            plugins.known(&name)?;
+            plugins.installed(&name)?;
             plugins.remove_now(&name).await
         })
         .await?;
         Ok(self.catalog().show(name))
+    }
+
+    /// Brings a plugin under the settings and grants in force. One that can't run under them stops serving, for
+    /// what was taken from it must not go on working.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub async fn relink(&self, name: &str) -> Result<()> {
+        self.run(name, |plugins, name| async move {
+            if plugins.installed(&name).is_err() {
+                return Ok(());
+            }
+            let outcome = plugins.reload_now(&name).await;
+            if let Err(error) = &outcome {
+                plugins.change(&name, |entry| {
+                    let disabled = entry.status == Status::Disabled;
+                    let status = if disabled { Status::Disabled } else { Status::Failed };
+                    Some(Entry { status, generation: None, ..entry })
+                });
+                plugins.publish(Kind::PluginFailed, &name, json!({ "reason": error.to_string() }));
+            }
+            outcome
+        })
+        .await
     }
 
     /// Brings a plugin in line with its file, which has changed, appeared or gone.
@@ -316,7 +340,7 @@ impl Plugins {
         self.0.folder.as_ref().ok_or_else(safe_mode)
     }
 
-    fn known(&self, name: &str) -> Result<()> {
+    fn installed(&self, name: &str) -> Result<()> {
         self.catalog().entry(name).map(drop).ok_or_else(|| Error::not_found("Plugin", name))
     }
 
@@ -330,7 +354,7 @@ impl Plugins {
         F: Future<Output = Result<()>> + Send,
     {
         self.run(name, |plugins, name| async move {
-            plugins.known(&name)?;
+            plugins.installed(&name)?;
             work(plugins, name).await
         })
         .await?;

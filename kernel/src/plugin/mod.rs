@@ -16,12 +16,12 @@ mod engine;
 mod folder;
 mod host;
 mod instance;
+mod known;
 mod lifecycle;
 mod limits;
 mod links;
 mod load;
 mod registry;
-mod tables;
 mod watch;
 
 pub use self::call::CallError;
@@ -30,10 +30,10 @@ pub use self::code::{Code, Description};
 pub use self::connector::Connector;
 pub use self::engine::{Artifact, CompileError, Engine, Services};
 pub use self::host::log::{Journal, Level};
+pub use self::known::{Known, Unknown, on_disk};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::registry::{Parts, Plugins};
-pub use self::tables::{connector_settings, of_channel};
 pub use self::watch::Watch;
 
 #[cfg(test)]

@@ -12,8 +12,8 @@ use super::index::{Seat, SessionIndex};
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::{
-    META, NEWEST_ID, Ready, VERSION, channels, idempotency, kv, memory, messages, outbox, plugins, tokens,
-    turns,
+    META, NEWEST_ID, Ready, VERSION, channels, deliveries, hooks, idempotency, kv, memory, messages, outbox,
+    plugins, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -65,6 +65,11 @@ pub(super) struct Opened {
     pub(super) index: SessionIndex,
     pub(super) ready: Ready,
     pub(super) newest_id: u64,
+}
+
+/// Whether there is a store in a data directory.
+pub(super) fn exists(data_dir: &Path) -> bool {
+    data_dir.join(FILE).exists()
 }
 
 pub(super) fn open(data_dir: &Path) -> Result<Opened, OpenError> {
@@ -149,6 +154,8 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     turns::create_tables(transaction)?;
     channels::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
+    hooks::create_tables(transaction)?;
+    deliveries::create_tables(transaction)?;
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;

@@ -8,6 +8,7 @@ use tracing::info;
 use crate::clock::stopwatch;
 use crate::error::{Error, Result};
 use crate::events::{Events, Kind};
+use crate::mcp::{self, Mcp};
 use crate::plugin::bindings::tool as wire;
 use crate::plugin::{CallError, Plugins};
 
@@ -23,7 +24,7 @@ pub struct ToolSummary {
     pub parameters: Value,
     /// It changes nothing outside.
     pub read_only: bool,
-    /// Where it comes from: `plugin:<name>`.
+    /// Where it comes from: `plugin:<name>` or `mcp:<server>`.
     pub source: String,
 }
 
@@ -61,19 +62,23 @@ impl ToolResult {
 #[derive(Clone)]
 pub struct Tools {
     plugins: Plugins,
+    mcp: Mcp,
     events: Events,
 }
 
 impl Tools {
-    /// Tools of these plugins; each call is told to `events`.
-    pub fn new(plugins: Plugins, events: Events) -> Self {
-        Self { plugins, events }
+    /// Tools of these plugins and servers; each call is told to `events`.
+    pub fn new(plugins: Plugins, mcp: Mcp, events: Events) -> Self {
+        Self { plugins, mcp, events }
     }
 
     /// Every tool that can be called now, by name.
     pub fn list(&self) -> Vec<ToolSummary> {
         let mut tools: Vec<ToolSummary> = self.plugins.tools().into_iter().map(summary).collect();
+        tools.extend(self.mcp.tools().into_iter().map(ToolSummary::from));
         tools.sort_by(|a, b| a.name.cmp(&b.name));
+        // A server's tool does not take the place of a plugin's of the same name, which sorts before it.
+        tools.dedup_by(|later, earlier| later.name == earlier.name);
         tools
     }
 
@@ -83,9 +88,9 @@ impl Tools {
     /// There is no such tool, the arguments are no object, or the component broke. That the tool could not do it is
     /// an answer, with `is_error` set.
     pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
-        if !arguments.is_object() {
+        let Value::Object(fields) = arguments else {
             return Err(Error::bad_request("arguments takes a JSON object that fits the tool's parameters"));
-        }
+        };
         let started = stopwatch();
         let session = context.session.clone();
         let context = wire::CallContext { session: context.session, call: context.call, user: context.user };
@@ -95,7 +100,12 @@ impl Tools {
                 structured: output.structured.and_then(|json| serde_json::from_str(&json).ok()),
                 is_error: false,
             }),
-            Err(CallError::NoSuch(_)) => return Err(Error::not_found("Tool", name)),
+            Err(CallError::NoSuch(_)) => match self.mcp.call(name, fields.clone()).await {
+                Some(mcp::Outcome { text, structured, is_error }) => {
+                    Ok(ToolResult { content: text, structured, is_error })
+                }
+                None => return Err(Error::not_found("Tool", name)),
+            },
             Err(CallError::Fault(fault)) => Ok(ToolResult::failed(fault.message)),
             Err(failure) => Err(failure.into_error(&self.plugin_of(name))),
         };
@@ -111,6 +121,13 @@ impl Tools {
     fn plugin_of(&self, tool: &str) -> String {
         let giver = self.plugins.tools().into_iter().find(|entry| entry.info.name == tool);
         giver.map_or_else(|| tool.to_owned(), |entry| entry.plugin)
+    }
+}
+
+impl From<mcp::Tool> for ToolSummary {
+    fn from(tool: mcp::Tool) -> Self {
+        let mcp::Tool { name, server, description, parameters, read_only } = tool;
+        Self { name, description, parameters, read_only, source: format!("mcp:{server}") }
     }
 }
 

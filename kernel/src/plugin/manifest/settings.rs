@@ -1,16 +1,11 @@
 //! What the operator configured for a plugin, held against the keys that its manifest declares.
 
-use std::{env, fs};
-
 use serde_json::{Map, Value};
 
 use super::{Extends, Key, Manifest};
 use crate::config::keys::nearest;
 use crate::config::{Secret, Settings};
 use crate::egress::{Origin, Secrets};
-
-/// Longest secret, in bytes.
-const MAX_SECRET: u64 = 64 << 10;
 
 /// A plugin's configuration, checked: what it may see, apart from what it may only name.
 #[derive(Debug, Clone, Default)]
@@ -87,7 +82,7 @@ fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
     key.r#type.check(value).map_err(|wanted| format!("must be {wanted}"))?;
     match (value.as_str(), key.extends) {
         (Some(""), _) if key.required => Err("required, and empty".into()),
-        (Some(text), _) if key.secret => resolve(text).map(|secret| Some(Checked::Secret(secret))),
+        (Some(text), _) if key.secret => Secret::resolve(text).map(|secret| Some(Checked::Secret(secret))),
         (Some(""), Some(Extends::Http)) => Ok(Some(Checked::Origin(value.clone(), None))),
         (Some(url), Some(Extends::Http)) => {
             let origin = Origin::of_url(url).map_err(|error| error.to_string())?;
@@ -95,29 +90,4 @@ fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
         }
         _ => Ok(Some(Checked::Shown(value.clone()))),
     }
-}
-
-/// The secret that a setting stands for. Problems never repeat the setting but for the name it refers to.
-fn resolve(text: &str) -> Result<Secret, String> {
-    let secret = if let Some(name) = text.strip_prefix("env:") {
-        env::var(name).map_err(|_| format!("the environment variable {name} is not set"))?
-    } else if let Some(path) = text.strip_prefix("file:") {
-        read(path)?
-    } else {
-        text.to_owned()
-    };
-    if secret.is_empty() {
-        return Err("the secret is empty".into());
-    }
-    Ok(Secret::new(secret))
-}
-
-/// A secret in a file, without the line break that editors put at the end.
-fn read(path: &str) -> Result<String, String> {
-    let about = fs::metadata(path).map_err(|error| format!("{path}: {error}"))?;
-    if !about.is_file() || about.len() > MAX_SECRET {
-        return Err(format!("{path} is not a file of at most {MAX_SECRET} bytes"));
-    }
-    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -1,0 +1,41 @@
+//! What happens, as it happens.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use serde_json::json;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::clock::rfc3339;
+use crate::error::Result;
+use crate::events::Event;
+use crate::http::{Call, Doc, Reply, sse};
+use crate::kernel::Kernel;
+
+pub(super) const STREAM: Doc = Doc::new("Follow what happens, as it happens").or_as("text/event-stream");
+
+/// `GET /events`
+pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    let bus = kernel.events.subscribe();
+    let stopping = kernel.stopping.clone();
+    let events = stream::unfold((bus, stopping), |(mut bus, stopping)| async {
+        let event = tokio::select! {
+            event = bus.recv() => event,
+            () = stopping.cancelled() => return None,
+        };
+        let told = match event {
+            Ok(event) => told(&event),
+            Err(RecvError::Lagged(missed)) => {
+                sse::Event { name: "gap", id: None, data: json!({"missed": missed}) }
+            }
+            Err(RecvError::Closed) => return None,
+        };
+        Some((told, (bus, stopping)))
+    });
+    Ok(Reply::events(events, kernel.clock.clone()))
+}
+
+fn told(event: &Event) -> sse::Event {
+    let data = json!({"type": event.kind, "timestamp": rfc3339(event.timestamp), "data": event.data});
+    sse::Event { name: "message", id: None, data }
+}

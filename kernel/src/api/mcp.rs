@@ -1,0 +1,142 @@
+//! MCP, both ways: the servers whose tools the gateway calls, and the gateway as a server of all its tools.
+
+use std::sync::Arc;
+
+use http_body_util::Full;
+use hyper::{Method, Request};
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+};
+use rmcp::service::RequestContext;
+use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
+use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
+use rmcp::{RoleServer, ServerHandler};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::clock::rfc3339;
+use crate::error::{Code, Result};
+use crate::http::describe::Takes;
+use crate::http::{Call, Doc, Reply};
+use crate::kernel::Kernel;
+use crate::mcp::{ServerStatus, State};
+use crate::tool::{CallContext, ToolSummary, Tools};
+
+/// A connected server has the time of its connection; any other one what is wrong with it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "McpServer")]
+struct Listed {
+    name: String,
+    transport: &'static str,
+    status: State,
+    tools: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connected_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl From<ServerStatus> for Listed {
+    fn from(server: ServerStatus) -> Self {
+        let ServerStatus { name, transport, state, tools, connected_at, error } = server;
+        Self { name, transport, status: state, tools, connected_at: connected_at.map(rfc3339), error }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "McpServers")]
+struct Servers {
+    servers: Vec<Listed>,
+}
+
+/// A server after it was told to connect anew.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReconnectedMcpServer")]
+struct Reconnected<'a> {
+    name: &'a str,
+    status: State,
+}
+
+pub(super) const LIST: Doc = Doc::new("List MCP servers and how they stand").answers::<Servers>(&[200]);
+
+pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    Reply::ok(&Servers { servers: kernel.mcp.list().into_iter().map(Listed::from).collect() })
+}
+
+pub(super) const RECONNECT: Doc = Doc::new("Reconnect to an MCP server").answers::<Reconnected>(&[200]);
+
+pub(super) async fn reconnect(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let name = call.param("name");
+    kernel.mcp.reconnect(name)?;
+    Reply::ok(&Reconnected { name, status: State::Reconnecting })
+}
+
+pub(super) const SERVE: Doc = Doc::new("Speak MCP with the gateway: JSON-RPC over streamable HTTP")
+    .takes(Takes::AnyObject)
+    .answers::<Value>(&[200, 202, 406, 422])
+    .or_as("text/event-stream");
+
+/// One message to the gateway as a server. There are no sessions: every message is answered for itself.
+pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+    let limit = kernel.config.current().gateway.max_body_bytes;
+    let mut request = Request::new(Full::new(call.body.bytes("application/json", limit).await?));
+    *request.method_mut() = Method::POST;
+    *request.headers_mut() = call.headers;
+    // Host and Origin have been looked at before.
+    let config = StreamableHttpServerConfig::default()
+        .with_legacy_session_mode(false)
+        .with_json_response(true)
+        .disable_allowed_hosts();
+    let server = Server(kernel.tools.clone());
+    let service = StreamableHttpService::new(
+        move || Ok(server.clone()),
+        Arc::new(NeverSessionManager::default()),
+        config,
+    );
+    Ok(Reply::foreign(service.handle(request).await))
+}
+
+/// The gateway, as MCP clients see it.
+#[derive(Clone)]
+struct Server(Tools);
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let name = Implementation::new("prx", env!("CARGO_PKG_VERSION"));
+        ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_server_info(name)
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        Ok(ListToolsResult::with_all_items(self.0.list().into_iter().map(tool).collect()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        _: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let called = self.0.call(&request.name, &arguments, CallContext::default()).await;
+        let result = called.map_err(|error| match error.code() {
+            Code::NotFound | Code::BadRequest => ErrorData::invalid_params(error.to_string(), None),
+            _ => ErrorData::internal_error(error.to_string(), None),
+        })?;
+        let content = vec![ContentBlock::text(result.content)];
+        let mut answer =
+            if result.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
+        answer.structured_content = result.structured;
+        Ok(CallToolResponse::Complete(answer))
+    }
+}
+
+fn tool(summary: ToolSummary) -> Tool {
+    let ToolSummary { name, description, parameters, read_only, .. } = summary;
+    let schema = parameters.as_object().cloned().unwrap_or_default();
+    Tool::new(name, description, schema).with_annotations(ToolAnnotations::new().read_only(read_only))
+}

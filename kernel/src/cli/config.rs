@@ -1,0 +1,121 @@
+//! `prx config`
+
+use hyper::Method;
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::client::Sent;
+use super::output::{Console, fields, say};
+use super::place::Place;
+use crate::config::keys::{KEYS, Type};
+use crate::config::{Changes, Config, Overrides};
+use crate::kernel::settings::check::check;
+use crate::plugin::on_disk;
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Show the configuration in force, without its secrets
+    Get {
+        /// One key or table of it, such as agent.max_turns
+        key: Option<String>,
+    },
+    /// Change a key, in the file and in force
+    Set {
+        /// The key, such as agent.max_turns
+        key: String,
+        /// Its value; several make a list, and `null` takes the key out
+        #[arg(required = true, allow_hyphen_values = true)]
+        values: Vec<String>,
+    },
+    /// Check the file as `prx serve` would, without a gateway
+    Check,
+}
+
+pub(super) async fn run(console: &Console, place: &Place, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Get { key } => {
+            let config = console.gateway.get("/api/v1/config").await?;
+            let key = key.unwrap_or_default();
+            let parts = key.split('.').filter(|part| !part.is_empty());
+            let found = parts.fold(Some(&config), |value, part| value?.get(part));
+            let found = found.ok_or_else(|| Failure::new(format!("{key} is not set")))?;
+            console.show(found, shown)
+        }
+        Command::Set { key, values } => {
+            let changes = Map::from_iter([(key.clone(), wanted(&key, values))]);
+            let sent = Sent::Json(Value::Object(changes));
+            let done = console.gateway.send(Method::PATCH, "/api/v1/config", sent).await?;
+            console.show(&done, |done| match done["reload_required"] == true {
+                true => format!("{key} is written down, and felt after a restart of the gateway"),
+                false => format!("{key} is in force"),
+            })
+        }
+        Command::Check => {
+            let file = place.file(Overrides::default());
+            let path = file.path().display().to_string();
+            let loaded = file.load()?;
+            let problems = problems(place, &loaded.config);
+            if !problems.is_empty() {
+                let lines: Vec<_> = problems.iter().map(|problem| format!("{path}: {problem}")).collect();
+                return Err(Failure::config(lines.join("\n")));
+            }
+            let text = if loaded.text.is_some() { "is fine" } else { "is not there: the defaults serve" };
+            match console.json {
+                true => say(&json!({"file": path, "exists": loaded.text.is_some()}).to_string()),
+                false => say(&format!("{path} {text}")),
+            }
+        }
+    }
+}
+
+/// What is wrong with the tables that belong to plugins, from the plugins there are on disk.
+pub(super) fn problems(place: &Place, config: &Config) -> Vec<String> {
+    let known = on_disk(&place.data_dir).into_iter().filter_map(|(name, known)| Some((name, known.ok()?)));
+    check(Changes { before: &Config::default(), after: config }, &known.collect())
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Object(_) => fields(value),
+        Value::String(text) => super::output::printable(text, true),
+        other => other.to_string(),
+    }
+}
+
+/// A value as its key takes it; where nobody says, JSON if it is JSON, and else text.
+fn wanted(key: &str, values: Vec<String>) -> Value {
+    let declared = KEYS.iter().find(|known| known.path == key).map(|known| known.ty);
+    let typed = |text: String| match declared {
+        Some(Type::Text | Type::OneOf(_) | Type::TextList) => Value::String(text),
+        _ => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    };
+    let is_list = values.len() > 1 || declared == Some(Type::TextList);
+    match <[String; 1]>::try_from(values) {
+        Ok([only]) if only == "null" => Value::Null,
+        Ok([only]) if is_list && only.starts_with('[') => {
+            serde_json::from_str(&only).unwrap_or(Value::String(only))
+        }
+        Ok([only]) if !is_list => typed(only),
+        Ok([only]) => json!([only]),
+        Err(several) => json!(several),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_what_its_key_takes() {
+        let set = |key, values: &[&str]| wanted(key, values.iter().map(|&value| value.into()).collect());
+        assert_eq!(set("agent.max_turns", &["7"]), 7);
+        assert_eq!(set("agent.system_prompt", &["7"]), "7");
+        assert_eq!(set("agent.system_prompt", &["null"]), Value::Null);
+        assert_eq!(set("gateway.allowed_hosts", &["a"]), json!(["a"]));
+        assert_eq!(set("gateway.allowed_hosts", &["[]"]), json!([]));
+        assert_eq!(set("gateway.allowed_hosts", &["a", "b"]), json!(["a", "b"]));
+        assert_eq!(set("channels_config.work.bot_token", &["12:ab"]), "12:ab");
+        assert_eq!(set("channels_config.work.allowed_users", &["7", "8"]), json!(["7", "8"]));
+        assert_eq!(set("channels_config.work", &["{\"a\": 1}"]), json!({"a": 1}));
+    }
+}

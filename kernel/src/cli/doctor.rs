@@ -1,0 +1,145 @@
+//! `prx doctor`: what is wrong, and what mends it.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::Failure;
+use super::config::problems;
+use super::output::{Console, say};
+use super::place::Place;
+use crate::clock::Clock;
+use crate::config::{Config, Overrides};
+use crate::http;
+use crate::plugin::on_disk;
+use crate::store::Store;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Mend what can be mended without a decision of yours
+    #[arg(long)]
+    fix: bool,
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Serialize)]
+struct Finding {
+    problem: String,
+    /// None where the problem says it itself.
+    fix: Option<String>,
+    fixed: bool,
+    /// The path that is open to others.
+    #[serde(skip)]
+    exposed: Option<PathBuf>,
+}
+
+impl Finding {
+    fn new(problem: impl ToString, fix: impl ToString) -> Self {
+        Self { fix: Some(fix.to_string()), ..Self::plain(problem) }
+    }
+
+    /// A problem that says what to do about it.
+    fn plain(problem: impl ToString) -> Self {
+        Self { problem: problem.to_string(), fix: None, fixed: false, exposed: None }
+    }
+}
+
+/// Looks at everything that `serve` would look at, and at the gateway if it runs.
+pub(super) async fn run(console: &Console, place: &Place, arguments: Arguments) -> Result<(), Failure> {
+    let mut findings = exposed(place);
+    let loaded = place.file(Overrides::default()).load();
+    match &loaded {
+        Err(invalid) => findings.push(Finding::new(invalid, "mend the file; then `prx config check`")),
+        Ok(loaded) => {
+            let file = loaded.file.path().display();
+            let fix = format!("mend it in {file}, or with `prx config set`");
+            findings.extend(problems(place, &loaded.config).into_iter().map(|text| Finding::new(text, &fix)));
+        }
+    }
+    for (name, known) in on_disk(&place.data_dir) {
+        if let Err(error) = known {
+            let fix = format!("put another file in its place, or delete plugins/{name}.wasm");
+            findings.push(Finding::new(format!("plugin {name} can't be loaded: {error}"), fix));
+        }
+    }
+    if console.gateway.is_running().await {
+        findings.extend(running(console).await?);
+    } else if let Ok(loaded) = &loaded {
+        findings.extend(startable(place, &loaded.config).await);
+    }
+    if arguments.fix {
+        findings.iter_mut().for_each(mend);
+    }
+    tell(console, &findings)
+}
+
+/// Files with secrets in them that others may read.
+fn exposed(place: &Place) -> Vec<Finding> {
+    let file = place.file(Overrides::default());
+    let all = [(place.data_dir.as_path(), 0o077), (file.path(), 0o007)];
+    let open_to_others = |(path, others): &(&Path, u32)| {
+        fs::metadata(path).is_ok_and(|found| found.permissions().mode() & others != 0)
+    };
+    let finding = |(path, _): (&Path, u32)| Finding {
+        exposed: Some(path.to_owned()),
+        ..Finding::new(
+            format!("{} holds secrets, and others on this machine may read it", path.display()),
+            format!("chmod go= {}", path.display()),
+        )
+    };
+    all.into_iter().filter(open_to_others).map(finding).collect()
+}
+
+/// What the gateway that runs says is down.
+async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
+    let status = console.gateway.get("/api/v1/status").await?;
+    let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
+    let fix = "see `prx logs --level warn`; what waits for the platform comes back by itself";
+    Ok(issues.map(|issue| Finding::new(issue, fix)).collect())
+}
+
+/// What would keep a gateway from starting.
+async fn startable(place: &Place, config: &Config) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Err(error) = http::Network::bind(&config.gateway).await {
+        findings.push(Finding::plain(error));
+    }
+    if Store::exists(&place.data_dir) {
+        match Store::open(&place.data_dir, Clock::system()) {
+            Ok(store) => store.close().await,
+            Err(error) => findings.push(Finding::plain(error)),
+        }
+    }
+    findings
+}
+
+fn mend(finding: &mut Finding) {
+    let Some(path) = &finding.exposed else { return };
+    let mended = fs::metadata(path).and_then(|found| {
+        fs::set_permissions(path, Permissions::from_mode(found.permissions().mode() & 0o700))
+    });
+    finding.fixed = mended.is_ok();
+}
+
+fn tell(console: &Console, findings: &[Finding]) -> Result<(), Failure> {
+    let left = findings.iter().filter(|finding| !finding.fixed).count();
+    let line = |Finding { problem, fix, fixed, .. }: &Finding| match fix {
+        _ if *fixed => format!("mended: {problem}"),
+        Some(fix) => format!("problem: {problem}\n    fix: {fix}"),
+        None => format!("problem: {problem}"),
+    };
+    if console.json {
+        say(&format!("{:#}", json!({ "findings": findings })))?;
+    } else {
+        findings.iter().map(line).try_for_each(|line| say(&line))?;
+    }
+    match left {
+        0 if console.json => Ok(()),
+        0 => say("everything is fine"),
+        1 => Err(Failure::new("there is one problem")),
+        _ => Err(Failure::new(format!("there are {left} problems"))),
+    }
+}

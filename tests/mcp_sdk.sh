@@ -1,0 +1,106 @@
+#!/bin/sh
+# Holds the gateway against the official MCP SDK, both ways: servers made with it are called over stdio and HTTP, and
+# its client calls the gateway. Needs python3 with pip. PRX names the binary; PYTHON a python that has `mcp` already.
+set -eu
+
+prx=$(realpath "${PRX:-$(dirname "$0")/../target/debug/prx}")
+home=$(mktemp -d)
+started=
+trap 'kill $started 2>/dev/null || true; wait; rm -rf "$home"' EXIT
+cd "$home"
+
+python=${PYTHON:-}
+if [ -z "$python" ]; then
+    python3 -m venv venv
+    venv/bin/pip install --quiet "mcp>=2,<3"
+    python=$home/venv/bin/python
+fi
+
+cat > server.py <<'PY'
+import sys
+from mcp.server import MCPServer
+
+server = MCPServer("sums")
+
+@server.tool()
+def add(a: int, b: int) -> int:
+    """Adds two numbers."""
+    return a + b
+
+if sys.argv[1] == "stdio":
+    server.run("stdio")
+else:
+    server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+PY
+
+cat > client.py <<'PY'
+import asyncio, sys
+import httpx2
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+
+async def main():
+    token = open("token").read().strip()
+    http = httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"})
+    async with Client(streamable_http_client(sys.argv[1], http_client=http)) as client:
+        names = [tool.name for tool in (await client.list_tools()).tools]
+        assert {"near.add", "far.add"} <= set(names), names
+        for name in ("near.add", "far.add"):
+            result = await client.call_tool(name, {"a": 40, "b": 2})
+            assert not result.is_error and result.content[0].text == "42", result
+
+asyncio.run(main())
+PY
+
+port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+serve_far() {
+    "$python" server.py "$port" > far.log 2>&1 &
+    far=$!
+    started="$started $far"
+}
+serve_far
+cat > prx.toml <<TOML
+[mcp_servers.near]
+command = "$python"
+args = ["server.py", "stdio"]
+[mcp_servers.far]
+url = "http://127.0.0.1:$port/mcp"
+TOML
+"$prx" serve --port 0 --config prx.toml --data-dir data > prx.log 2>&1 &
+gateway=$!
+started="$started $gateway"
+
+cli() { "$prx" "$@" --config prx.toml --data-dir data; }
+# Waits until the named server stands as told.
+stands() {
+    for _ in $(seq 300); do
+        cli mcp list 2>/dev/null | grep -q "^$1 .* $2 " && return
+        sleep 0.2
+    done
+    cli mcp list || true
+    tail -n 20 prx.log far.log
+    echo "$1 is not $2" >&2
+    exit 1
+}
+
+stands near connected
+stands far connected
+for server in near far; do
+    test "$(cli tool call $server.add '{"a": 40, "b": 2}')" = 42
+done
+echo "called over stdio and HTTP"
+
+kill -9 "$(pgrep -P "$gateway")"
+stands near 'reconnecting\|near .* disconnected'
+stands near connected
+kill -9 "$far"
+stands far 'reconnecting\|far .* disconnected'
+serve_far
+cli mcp reconnect far
+stands far connected
+echo "killed and back, by itself and when asked"
+
+cli auth token --scope mcp:write > token
+address=$(sed -n 's|.*listening on \(http://[0-9.:]*\).*|\1|p' prx.log | head -n 1)
+"$python" client.py "$address/mcp"
+echo "the SDK's client called the gateway"

@@ -1,0 +1,91 @@
+//! A small MCP server on its standard input and output, for the gateway to call.
+#![expect(
+    clippy::expect_used,
+    clippy::print_stderr,
+    reason = "a server of tests fails by panicking, and logs"
+)]
+
+use std::process::{Command, id};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rmcp::model::{
+    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, JsonObject,
+    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+};
+use rmcp::service::RequestContext;
+use rmcp::{RoleServer, ServerHandler, ServiceExt};
+use serde_json::{Value, json};
+
+/// Grows a further tool when it is asked to.
+#[derive(Default)]
+struct Server {
+    grown: AtomicBool,
+}
+
+impl ServerHandler for Server {
+    fn get_info(&self) -> ServerConfig {
+        let capabilities = ServerCapabilities::builder().enable_tools().enable_tool_list_changed();
+        ServerConfig::new(capabilities.build())
+    }
+
+    async fn list_tools(
+        &self,
+        _: Option<PaginatedRequestParams>,
+        _: RequestContext<RoleServer>,
+    ) -> Result<ListToolsResult, ErrorData> {
+        let mut names = vec!["echo", "env", "fail", "pid", "spawn", "grow"];
+        if self.grown.load(Ordering::SeqCst) {
+            names.push("grown");
+        }
+        Ok(ListToolsResult::with_all_items(names.into_iter().map(tool).collect()))
+    }
+
+    async fn call_tool(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let arguments = Value::Object(request.arguments.unwrap_or_default());
+        let argument = |name: &str| arguments[name].as_str().unwrap_or_default().to_owned();
+        let text = match &*request.name {
+            "echo" => {
+                let mut result = CallToolResult::success(vec![
+                    ContentBlock::text("you said"),
+                    ContentBlock::text(argument("text")),
+                ]);
+                result.structured_content = Some(json!({"text": argument("text")}));
+                return Ok(CallToolResponse::Complete(result));
+            }
+            "fail" => {
+                let sorry = vec![ContentBlock::text("can't be done")];
+                return Ok(CallToolResponse::Complete(CallToolResult::error(sorry)));
+            }
+            "env" => std::env::var(argument("name")).unwrap_or_else(|_| "not set".into()),
+            "pid" => id().to_string(),
+            "spawn" => Command::new("sleep").arg("1000").spawn().expect("sleep").id().to_string(),
+            "grow" => {
+                self.grown.store(true, Ordering::SeqCst);
+                context.peer.notify_tool_list_changed().await.expect("the gateway listens");
+                "grown".into()
+            }
+            other => return Err(ErrorData::invalid_params(format!("there is no {other}"), None)),
+        };
+        Ok(CallToolResponse::Complete(CallToolResult::success(vec![ContentBlock::text(text)])))
+    }
+}
+
+fn tool(name: &'static str) -> Tool {
+    let schema: JsonObject = [("type".to_owned(), json!("object"))].into_iter().collect();
+    let hints = ToolAnnotations::new().read_only(name == "echo");
+    Tool::new(name, format!("Does {name}"), Arc::new(schema)).with_annotations(hints)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    let token = std::env::var("TOKEN").unwrap_or_default();
+    eprintln!("hello from the server, token {token}");
+    let service = Server::default().serve((tokio::io::stdin(), tokio::io::stdout())).await;
+    let ended = service.expect("the gateway shakes hands").waiting().await;
+    ended.expect("it ends");
+}

@@ -1,0 +1,71 @@
+//! Channels over HTTP: how they stand, and how they are made to connect anew.
+
+use prx_tests::gateway::Gateway;
+use prx_tests::telegram::{FakeTelegram, Fault};
+use prx_tests::wait::until;
+use serde_json::{Value, json};
+
+async fn connected(gateway: &Gateway) -> Value {
+    until("the channel to be connected", async || {
+        gateway.channel("telegram").await.filter(|channel| channel["status"] == "connected")
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_restart_closes_before_it_connects() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    let before = connected(&gateway).await;
+    assert_eq!(before.as_object().unwrap().len(), 4, "the fields of the reference: {before}");
+    for round in 0..3 {
+        let restarted = gateway.client().post("/channels/telegram/restart", json!({})).await.expect(200);
+        assert_eq!(restarted, json!({"name": "telegram", "status": "reconnecting"}));
+        telegram.write(7, &format!("round {round}"));
+    }
+    telegram.until("three answers", |telegram| (telegram.sent_to(7).len() >= 3).then_some(())).await;
+    until("a new connection", async || {
+        let channel = gateway.channel("telegram").await?;
+        (channel["status"] == "connected" && channel["connected_at"] != before["connected_at"]).then_some(())
+    })
+    .await;
+    gateway.stop().await;
+    assert_eq!(telegram.overlapping_polls(), 0, "one connection at a time");
+    assert_eq!(telegram.sent_to(7).len(), 3, "nothing is answered twice");
+}
+
+#[tokio::test]
+async fn health_is_what_the_platform_answered() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    connected(&gateway).await;
+    let health = async || gateway.client().get("/channels/telegram/health").await.expect(200);
+    let well = health().await;
+    assert_eq!(well["healthy"], true);
+    assert!(well["latency_ms"].is_u64(), "{well}");
+    assert_eq!(well["last_message_at"], Value::Null);
+
+    telegram.script("getUpdates", Fault::Refuse(401, "Unauthorized"));
+    let path = "/channels/telegram/restart";
+    gateway.client().post(path, json!({})).await.expect(200);
+    gateway.client().post("/plugins/telegram/disable", json!({})).await.expect(200);
+    until("the channel to be unwell", async || (health().await["healthy"] == false).then_some(())).await;
+    until("the plugin to be gone from it", async || {
+        (gateway.channel("telegram").await?["status"] == "disabled").then_some(())
+    })
+    .await;
+    let refused = gateway.client().post(path, json!({})).await.error(409, "conflict");
+    assert!(refused.contains("enable"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_channel_that_is_not_configured_is_not_found() {
+    let gateway = Gateway::start("").await;
+    let shown = gateway.client().get("/channels/nowhere/health").await.error(404, "not_found");
+    assert!(shown.contains("nowhere"), "{shown}");
+    gateway.client().post("/channels/nowhere/restart", json!({})).await.error(404, "not_found");
+    for command in ["restart", "health"] {
+        let said = gateway.home().run(&["channel", command, "nowhere"]).await;
+        assert!(said.code == Some(1) && said.stderr.contains("nowhere"), "{said:?}");
+    }
+}
