@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::channel::{ChannelStatus, State};
 use crate::clock::rfc3339;
-use crate::error::{Code, Result};
+use crate::error::Result;
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 
@@ -43,16 +43,15 @@ pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     Reply::ok(&Channels { channels: kernel.channels.list().into_iter().map(listed).collect() })
 }
 
-/// A channel that connects anew.
+/// A channel after it was told to connect anew.
 #[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RestartedChannel")]
 struct Restarted<'a> {
     name: &'a str,
     status: State,
 }
 
-pub(super) const RESTART: Doc = Doc::new("Stop a channel's connection and make a new one")
-    .answers::<Restarted>(&[200])
-    .fails(&[Code::NotFound]);
+pub(super) const RESTART: Doc = Doc::new("Restart a channel").answers::<Restarted>(&[200]);
 
 pub(super) async fn restart(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let name = call.param("name");
@@ -72,8 +71,7 @@ struct Health {
     error: Option<String>,
 }
 
-pub(super) const HEALTH: Doc =
-    Doc::new("Show how well a channel's platform answers").answers::<Health>(&[200]).fails(&[Code::NotFound]);
+pub(super) const HEALTH: Doc = Doc::new("Show how a channel is").answers::<Health>(&[200]);
 
 pub(super) async fn health(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let channel = kernel.channels.get(call.param("name"))?;

@@ -12,7 +12,7 @@ use crate::events::Event;
 use crate::http::{Call, Doc, Reply, sse};
 use crate::kernel::Kernel;
 
-pub(super) const STREAM: Doc = Doc::new("Follow what happens").or_as("text/event-stream");
+pub(super) const STREAM: Doc = Doc::new("Follow what happens, as it happens").or_as("text/event-stream");
 
 /// `GET /events`
 pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {

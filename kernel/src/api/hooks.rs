@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::clock::rfc3339;
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
+use crate::events::Kind;
 use crate::http::describe::{Field, Shape, Takes};
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
@@ -55,18 +56,6 @@ struct ShownAttempt {
     error: Option<String>,
 }
 
-#[derive(Serialize, JsonSchema)]
-struct Hooks {
-    hooks: Vec<Shown>,
-}
-
-/// Part of the deliveries of a hook.
-#[derive(Serialize, JsonSchema)]
-struct Deliveries {
-    deliveries: Vec<ShownDelivery>,
-    total: usize,
-}
-
 impl From<Hook> for Shown {
     fn from(Hook { id, url, events, active, created_at }: Hook) -> Self {
         Self { id, url, events, active, created_at: rfc3339(created_at) }
@@ -93,13 +82,29 @@ impl From<Attempt> for ShownAttempt {
     }
 }
 
+#[derive(Serialize, JsonSchema)]
+struct Hooks {
+    hooks: Vec<Shown>,
+}
+
+/// Part of a hook's deliveries.
+#[derive(Serialize, JsonSchema)]
+struct Deliveries {
+    deliveries: Vec<ShownDelivery>,
+    total: usize,
+}
+
 pub(super) const CREATE: Doc = Doc::new("Register a webhook")
     .takes(Takes::Object(&[
-        Field::new("url", Shape::Text, "where events are delivered to").required(),
-        Field::new("events", Shape::Texts, "names of events, or `*` for all").required(),
-        Field::new("secret", Shape::AnyText, "what deliveries are signed with; one is made if none is given"),
+        Field::new("url", Shape::Text, "where events are delivered").required(),
+        Field::new("events", Shape::Words(names), "which events; `*` for all").required(),
+        Field::new("secret", Shape::Text, "signs what is delivered; one is made if not said"),
     ]))
     .answers::<Made>(&[201]);
+
+fn names() -> Vec<&'static str> {
+    Kind::ALL.iter().map(|kind| kind.name()).chain(["*"]).collect()
+}
 
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
@@ -110,7 +115,8 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
     })?;
     let registered = kernel.hooks.register(url, events, fields.text("secret")?).await?;
     let secret = registered.made.as_ref().map(|secret| secret.expose());
-    Reply::created(&Made { shown: registered.hook.into(), secret })
+    let reply = Reply::created(&Made { shown: registered.hook.into(), secret })?;
+    Ok(if secret.is_some() { reply.holding_secret() } else { reply })
 }
 
 pub(super) const LIST: Doc = Doc::new("List webhooks").answers::<Hooks>(&[200]);
@@ -119,20 +125,19 @@ pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     Reply::ok(&Hooks { hooks: kernel.base.store.hooks()?.into_iter().map(Shown::from).collect() })
 }
 
-pub(super) const REMOVE: Doc = Doc::new("Remove a webhook").fails(&[Code::NotFound]);
+pub(super) const REMOVE: Doc = Doc::new("Remove a webhook");
 
 pub(super) async fn remove(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     kernel.hooks.remove(call.param("id")).await?;
     Ok(Reply::no_content())
 }
 
-pub(super) const DELIVERIES: Doc = Doc::new("List what became of a webhook's deliveries")
+pub(super) const DELIVERIES: Doc = Doc::new("List the deliveries of a webhook, newest last")
     .query(&[
         Field::new("limit", Shape::Number(1, 500, 50), "most deliveries to return"),
-        Field::new("before", Shape::AnyText, "only deliveries older than this one"),
+        Field::new("before", Shape::AnyText, "only deliveries before the one with this id"),
     ])
-    .answers::<Deliveries>(&[200])
-    .fails(&[Code::NotFound]);
+    .answers::<Deliveries>(&[200]);
 
 pub(super) async fn deliveries(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = call.query.number("limit", 1..=500, 50)?;
@@ -141,18 +146,14 @@ pub(super) async fn deliveries(kernel: Arc<Kernel>, call: Call) -> Result<Reply>
     Reply::ok(&Deliveries { deliveries, total: page.total })
 }
 
-pub(super) const TEST: Doc = Doc::new("Send a webhook an event to try it out")
-    .answers::<ShownDelivery>(&[202])
-    .fails(&[Code::NotFound, Code::Conflict]);
+pub(super) const TEST: Doc = Doc::new("Deliver a test event to a webhook").answers::<ShownDelivery>(&[202]);
 
 pub(super) async fn test(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let delivery = kernel.hooks.test(call.param("id")).await?;
     Reply::json(StatusCode::ACCEPTED, &ShownDelivery::from(delivery))
 }
 
-pub(super) const REPLAY: Doc = Doc::new("Deliver an event again")
-    .answers::<ShownDelivery>(&[202])
-    .fails(&[Code::NotFound, Code::Conflict]);
+pub(super) const REPLAY: Doc = Doc::new("Deliver something once more").answers::<ShownDelivery>(&[202]);
 
 pub(super) async fn replay(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let delivery = kernel.hooks.replay(call.param("id"), call.param("delivery")).await?;

@@ -34,31 +34,45 @@ const BATCH: usize = 64;
 /// How often a follower looks at most: a thousand of them don't slow down those who write.
 const PACE: Duration = Duration::from_millis(50);
 
-const LEVEL: Field =
-    Field::new("level", Shape::Word(&["info", "trace", "debug", "warn", "error"]), "the least grave level");
-const MODULE: Field =
-    Field::new("module", Shape::AnyText, "only this part of the gateway and those below it");
-const SINCE: Field =
-    Field::new("since", Shape::AnyText, "an ISO 8601 timestamp, or how long ago, such as 1h");
-const LIMIT: Field = Field::new("limit", Shape::Number(1, 1000, 100), "most entries to return");
-
-/// Part of the recent log, newest last.
+/// Part of the log, newest last.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "LogEntries")]
 struct Entries<'a> {
     entries: Vec<&'a Entry>,
     total: usize,
 }
 
-pub(super) const LIST: Doc = Doc::new("Query the recent log, or follow it")
+const LEVEL: Field =
+    Field::new("level", Shape::Word(&["info", "trace", "debug", "warn", "error"]), "least level to return");
+const MODULE: Field = Field::new("module", Shape::AnyText, "only entries of this part of the gateway");
+const SINCE: Field = Field::new(
+    "since",
+    Shape::Matching(
+        "^([0-9]{1,5}[smhdw]|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z)$",
+    ),
+    "only entries after this moment, or not longer ago than this; an hour if not said",
+);
+const MOST: Field = Field::new("limit", Shape::Number(1, 1000, 100), "most entries to return");
+const LAST: Field = Field::new(
+    "Last-Event-ID",
+    Shape::Matching("^[0-9a-f]{1,12}-[0-9]{1,12}$"),
+    "go on after the event with this id",
+);
+
+pub(super) const LIST: Doc = Doc::new("Show the recent log, or follow it")
     .query(&[
         LEVEL,
         MODULE,
         SINCE,
-        LIMIT,
-        Field::new("stream", Shape::Word(&["false", "true"]), "answer with a stream instead"),
+        MOST,
+        Field::new("stream", Shape::Bool, "follow the log as it is written"),
     ])
+    .headers(&[LAST])
     .answers::<Entries>(&[200])
+    .or_as("text/event-stream");
+
+pub(super) const STREAM: Doc = Doc::new("Follow the log as it is written")
+    .query(&[LEVEL, MODULE, SINCE, MOST])
+    .headers(&[LAST])
     .or_as("text/event-stream");
 
 /// `GET /logs`
@@ -72,9 +86,6 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let (entries, total) = kernel.base.logs.recent.query(&Query { since, ..query }, limit);
     Reply::ok(&Entries { entries: entries.iter().map(|entry| &**entry).collect(), total })
 }
-
-pub(super) const STREAM: Doc =
-    Doc::new("Follow the log").query(&[LEVEL, MODULE, SINCE, LIMIT]).or_as("text/event-stream");
 
 /// `GET /logs/stream`
 pub(super) async fn stream(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {

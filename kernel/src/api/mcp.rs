@@ -51,33 +51,32 @@ struct Servers {
     servers: Vec<Listed>,
 }
 
+/// A server after it was told to connect anew.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReconnectedMcpServer")]
+struct Reconnected<'a> {
+    name: &'a str,
+    status: State,
+}
+
 pub(super) const LIST: Doc = Doc::new("List MCP servers and how they stand").answers::<Servers>(&[200]);
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     Reply::ok(&Servers { servers: kernel.mcp.list().into_iter().map(Listed::from).collect() })
 }
 
-/// A server that is connected anew.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "McpReconnect")]
-struct Reconnecting<'a> {
-    name: &'a str,
-    status: State,
-}
-
-pub(super) const RECONNECT: Doc =
-    Doc::new("Connect an MCP server anew").answers::<Reconnecting>(&[200]).fails(&[Code::NotFound]);
+pub(super) const RECONNECT: Doc = Doc::new("Reconnect to an MCP server").answers::<Reconnected>(&[200]);
 
 pub(super) async fn reconnect(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let name = call.param("name");
     kernel.mcp.reconnect(name)?;
-    Reply::ok(&Reconnecting { name, status: State::Reconnecting })
+    Reply::ok(&Reconnected { name, status: State::Reconnecting })
 }
 
-pub(super) const SERVE: Doc =
-    Doc::new("Speak to the gateway as an MCP server (streamable HTTP, JSON-RPC 2.0)")
-        .takes(Takes::AnyObject)
-        .answers::<Value>(&[200, 202]);
+pub(super) const SERVE: Doc = Doc::new("Speak MCP with the gateway: JSON-RPC over streamable HTTP")
+    .takes(Takes::AnyObject)
+    .answers::<Value>(&[200, 202, 406, 422])
+    .or_as("text/event-stream");
 
 /// One message to the gateway as a server. There are no sessions: every message is answered for itself.
 pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {

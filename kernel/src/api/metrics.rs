@@ -1,13 +1,11 @@
 //! Counts and gauges, in the text format of Prometheus.
 
-use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::fs;
 use std::sync::Arc;
 
-use serde_json::json;
-
 use crate::error::Result;
+use crate::events::Kind;
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 
@@ -35,10 +33,10 @@ fn requests(kernel: &Kernel, page: &mut Page) {
 
 fn events(kernel: &Kernel, page: &mut Page) {
     page.family("prx_events_total", "counter", "What happened, by kind; message.sent counts finished turns.");
-    let counts = kernel.base.events.counted().into_iter().map(|(kind, count)| (json!(kind), count));
-    let counts = counts.filter_map(|(kind, count)| Some((kind.as_str()?.to_owned(), count)));
-    for (kind, count) in counts.collect::<BTreeMap<_, _>>() {
-        page.sample("prx_events_total", &[("type", &kind)], count);
+    let counts = kernel.base.events.counted();
+    for kind in Kind::ALL {
+        let count = counts.get(kind).copied().unwrap_or_default();
+        page.sample("prx_events_total", &[("type", kind.name())], count);
     }
     let about = "Calls of components that failed through a defect of the component.";
     page.single("prx_plugin_call_failures_total", "counter", about, kernel.plugins.failed_calls());

@@ -22,6 +22,13 @@ const HEADERS: [(&str, &str, &str); 4] = [
     ("X-RateLimit-Reset", "integer", "Unix second at which as many as ever may be made at once"),
 ];
 
+/// What every POST may carry.
+const KEY: Field = Field::new(
+    "Idempotency-Key",
+    Shape::Matching("^[!-~]{1,255}$"),
+    "the same request with the same key is done once and answered alike for 24 hours",
+);
+
 /// The OpenAPI document, 3.1.
 #[derive(Serialize, JsonSchema)]
 struct Document {
@@ -129,14 +136,9 @@ fn parameters(route: &Route<Kernel>, doc: &Doc) -> Vec<Value> {
         json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
     });
     let in_query = doc.query.iter().map(|field| parameter(field, "query"));
-    let key =
-        Field::new("Idempotency-Key", Shape::AnyText, "the same answer for the same request, for 24 hours");
-    let key = (route.method == Method::POST).then(|| {
-        let mut key = parameter(&key, "header");
-        key["schema"] = json!({"type": "string", "pattern": "^[!-~]{1,255}$"});
-        key
-    });
-    in_path.chain(in_query).chain(key).collect()
+    let key = (route.method == Method::POST).then_some(&KEY);
+    let in_header = doc.headers.iter().chain(key).map(|field| parameter(field, "header"));
+    in_path.chain(in_query).chain(in_header).collect()
 }
 
 fn parameter(field: &Field, place: &str) -> Value {

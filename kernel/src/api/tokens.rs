@@ -75,10 +75,14 @@ struct Listed {
 pub(super) const CREATE: Doc = Doc::new("Make a token; it is shown this once")
     .takes(Takes::Object(&[
         Field::new("name", Shape::Text, "what it is for"),
-        Field::new("scopes", Shape::Texts, "what it may do; everything if not said"),
-        Field::new("expires_in", Shape::Text, "how long it is good for, such as 30d"),
+        Field::new("scopes", Shape::Words(scopes), "what it may do; everything if not said"),
+        Field::new("expires_in", Shape::Matching(duration::PATTERN), "how long it is good for, such as 30d"),
     ]))
     .answers::<Made>(&[201]);
+
+fn scopes() -> Vec<&'static str> {
+    Scope::ALL.iter().map(|scope| scope.as_str()).collect()
+}
 
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;

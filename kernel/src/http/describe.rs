@@ -15,6 +15,8 @@ pub struct Doc {
     pub summary: &'static str,
     /// Its parameters after the `?`.
     pub query: &'static [Field],
+    /// The headers it looks at.
+    pub headers: &'static [Field],
     /// Its body.
     pub takes: Takes,
     /// What it answers when all is well.
@@ -65,6 +67,8 @@ pub struct Field {
 pub enum Shape {
     /// Text that isn't blank.
     Text,
+    /// Text that this regular expression matches.
+    Matching(&'static str),
     /// Any text, also none.
     AnyText,
     /// A whole number from the first to the second, or the third if it isn't given.
@@ -75,21 +79,28 @@ pub enum Shape {
     Bool,
     /// An object.
     Object,
-    /// A list of texts.
-    Texts,
+    /// A list of some of these words.
+    Words(fn() -> Vec<&'static str>),
 }
 
 impl Doc {
     /// A route that takes nothing and answers nothing.
     pub const fn new(summary: &'static str) -> Self {
         let answers = Answers { statuses: &[204], json: None, other: None };
-        Self { summary, query: &[], takes: Takes::Nothing, answers, fails: &[] }
+        Self { summary, query: &[], headers: &[], takes: Takes::Nothing, answers, fails: &[] }
     }
 
     /// It has these parameters.
     #[must_use]
     pub const fn query(mut self, query: &'static [Field]) -> Self {
         self.query = query;
+        self
+    }
+
+    /// It looks at these headers.
+    #[must_use]
+    pub const fn headers(mut self, headers: &'static [Field]) -> Self {
+        self.headers = headers;
         self
     }
 
@@ -145,6 +156,7 @@ impl Shape {
     pub fn schema(self) -> Value {
         match self {
             Self::Text => json!({"type": "string", "pattern": r"\S"}),
+            Self::Matching(pattern) => json!({"type": "string", "pattern": pattern}),
             Self::AnyText => json!({"type": "string"}),
             Self::Number(least, usize::MAX, usual) => {
                 json!({"type": "integer", "minimum": least, "default": usual})
@@ -155,7 +167,7 @@ impl Shape {
             Self::Word(words) => json!({"type": "string", "enum": words, "default": words.first()}),
             Self::Bool => json!({"type": "boolean", "default": false}),
             Self::Object => json!({"type": "object"}),
-            Self::Texts => json!({"type": "array", "items": {"type": "string"}}),
+            Self::Words(words) => json!({"type": "array", "items": {"type": "string", "enum": words()}}),
         }
     }
 }

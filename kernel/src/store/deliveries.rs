@@ -5,6 +5,7 @@ use std::ops::{Bound, RangeBounds};
 
 use jiff::Timestamp;
 use redb::WriteTransaction;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::hooks::{HOOKS, Hook, HookRow};
@@ -64,7 +65,7 @@ pub struct Delivery {
 }
 
 /// How far a delivery has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum DeliveryStatus {
     /// Waits for its next attempt, or is being attempted.
