@@ -60,7 +60,11 @@ impl Cache {
             Err(error) => Err(format!("{error:#}")),
         };
         if let Err(reason) = recorded {
-            tracing::warn!(key, reason, "a compiled component could not be kept; it is compiled again next time");
+            tracing::warn!(
+                key,
+                reason,
+                "a compiled component could not be kept; it is compiled again next time"
+            );
         }
     }
 
