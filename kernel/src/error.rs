@@ -39,6 +39,24 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code there is.
+    pub const ALL: &[Self] = &[
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::RequestTimeout,
+        Self::Conflict,
+        Self::PayloadTooLarge,
+        Self::UnsupportedMediaType,
+        Self::RateLimited,
+        Self::Internal,
+        Self::BadGateway,
+        Self::Unavailable,
+        Self::GatewayTimeout,
+    ];
+
     /// The code's text in the error envelope.
     pub const fn as_str(self) -> &'static str {
         match self {

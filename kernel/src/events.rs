@@ -1,6 +1,7 @@
 //! The bus: what happened, for whoever listens. Losing a listener loses nothing else.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -9,48 +10,55 @@ use tokio::sync::broadcast;
 
 use crate::clock::Clock;
 
-/// The kinds of events there are. Hooks subscribe to them by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-pub enum Kind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// The kinds of events there are. Hooks subscribe to them by name.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+        pub enum Kind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl Kind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The kind's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// A session was opened.
-    #[serde(rename = "session.created")]
-    SessionCreated,
+    SessionCreated = "session.created",
     /// A session ended.
-    #[serde(rename = "session.terminated")]
-    SessionTerminated,
+    SessionTerminated = "session.terminated",
     /// A message from a person is in the store.
-    #[serde(rename = "message.received")]
-    MessageReceived,
+    MessageReceived = "message.received",
     /// The agent's reply is in the store.
-    #[serde(rename = "message.sent")]
-    MessageSent,
+    MessageSent = "message.sent",
     /// A tool was called.
-    #[serde(rename = "tool.executed")]
-    ToolExecuted,
+    ToolExecuted = "tool.executed",
     /// A channel's platform answers.
-    #[serde(rename = "channel.connected")]
-    ChannelConnected,
+    ChannelConnected = "channel.connected",
     /// A channel's platform no longer answers.
-    #[serde(rename = "channel.disconnected")]
-    ChannelDisconnected,
+    ChannelDisconnected = "channel.disconnected",
     /// A plugin was loaded or enabled.
-    #[serde(rename = "plugin.loaded")]
-    PluginLoaded,
+    PluginLoaded = "plugin.loaded",
     /// A plugin's next generation serves.
-    #[serde(rename = "plugin.reloaded")]
-    PluginReloaded,
+    PluginReloaded = "plugin.reloaded",
     /// A plugin was disabled.
-    #[serde(rename = "plugin.disabled")]
-    PluginDisabled,
+    PluginDisabled = "plugin.disabled",
     /// A plugin could not be loaded, or was quarantined.
-    #[serde(rename = "plugin.failed")]
-    PluginFailed,
+    PluginFailed = "plugin.failed",
     /// The configuration changed.
-    #[serde(rename = "config.updated")]
-    ConfigUpdated,
+    ConfigUpdated = "config.updated",
     /// Something went wrong that an operator would want to know.
-    #[serde(rename = "error.occurred")]
-    ErrorOccurred,
+    ErrorOccurred = "error.occurred",
 }
 
 /// One thing that happened.
@@ -83,19 +91,32 @@ pub struct Events {
     clock: Clock,
     sender: broadcast::Sender<Arc<Event>>,
     activity: broadcast::Sender<Arc<Activity>>,
+    /// By kind. Held to count, never across a wait.
+    counts: Arc<Mutex<HashMap<Kind, u64>>>,
 }
 
 impl Events {
     /// A bus on which a listener may fall this many events behind before it misses some.
     pub fn new(clock: Clock, capacity: usize) -> Self {
-        Self { clock, sender: broadcast::Sender::new(capacity), activity: broadcast::Sender::new(capacity) }
+        let (sender, activity) = (broadcast::Sender::new(capacity), broadcast::Sender::new(capacity));
+        Self { clock, sender, activity, counts: Arc::default() }
     }
 
     /// Tells everyone who listens. Never waits.
     pub fn publish(&self, kind: Kind, data: Value) {
+        *self.counts().entry(kind).or_default() += 1;
         let event = Event { kind, timestamp: self.clock.now(), data };
         // An error here only says that nobody listens.
         let _ = self.sender.send(Arc::new(event));
+    }
+
+    /// How many events of each kind there were since the start.
+    pub fn counted(&self) -> HashMap<Kind, u64> {
+        self.counts().clone()
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<Kind, u64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the channels that the agent is, or is no longer, at work somewhere. Never waits.

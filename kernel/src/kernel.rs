@@ -1,7 +1,7 @@
 //! The composition root: what the gateway is made of, built in order and shut down in the reverse.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,12 +14,14 @@ use crate::config::{self, Live, Loaded};
 use crate::egress::Egress;
 use crate::error::{Code, Error};
 use crate::events::Events;
+use crate::http::Traffic;
 use crate::logs::Logs;
 use crate::mcp::{self, Mcp};
 use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
 use crate::tool::Tools;
+use crate::webhook::{self, Hooks};
 
 pub(crate) mod settings;
 
@@ -27,6 +29,8 @@ pub(crate) mod settings;
 const BUS_CAPACITY: usize = 1024;
 /// How long turns at work are waited for when the gateway stops.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long deliveries to hooks are waited for then.
+const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -43,18 +47,10 @@ pub struct Options {
 
 /// The running gateway, without its doors: those are opened by whoever holds it.
 pub struct Kernel {
-    /// The time.
-    pub clock: Clock,
-    /// The configuration in force.
-    pub config: Live,
-    /// Its file, and changes to both.
+    /// What everything else stands on.
+    pub base: Base,
+    /// The configuration's file, and changes to both.
     pub settings: Settings,
-    /// The running log.
-    pub logs: Logs,
-    /// The bus.
-    pub events: Events,
-    /// The disk.
-    pub store: Store,
     /// The components.
     pub plugins: Plugins,
     /// Connections to MCP servers.
@@ -65,10 +61,30 @@ pub struct Kernel {
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
-    /// Cancelled when the gateway begins to stop.
-    pub stopping: CancellationToken,
+    /// Events on their way to whoever registered for them.
+    pub hooks: Hooks,
+    /// What goes through the doors.
+    pub traffic: Traffic,
+}
+
+/// What everything else in the gateway stands on.
+pub struct Base {
+    /// The time.
+    pub clock: Clock,
     /// When the gateway was started.
     pub started: Timestamp,
+    /// The configuration in force.
+    pub config: Live,
+    /// The running log.
+    pub logs: Logs,
+    /// The bus.
+    pub events: Events,
+    /// The disk.
+    pub store: Store,
+    /// The way out.
+    pub egress: Egress,
+    /// Cancelled when the gateway begins to stop.
+    pub stopping: CancellationToken,
 }
 
 /// Why the gateway can't start.
@@ -101,83 +117,114 @@ impl Kernel {
     /// The store can't be opened, or the plugin engine can't be built. A plugin that can't be loaded is no error
     /// here: it is shown as failed.
     pub async fn start(options: Options) -> Result<Self, StartError> {
-        let clock = Clock::system();
-        let started = clock.now();
-        let config = Live::new(options.loaded.config.clone());
-        let events = Events::new(clock.clone(), BUS_CAPACITY);
-        let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
-        let egress = Egress::new(clock.clone());
-        let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
-        let engine = Engine::new(&options.data_dir, services).map_err(|error| {
-            let message = "The WebAssembly engine does not run on this machine; its log line says why";
-            StartError::Other(Error::new(Code::Internal, message).with_cause(error))
-        })?;
-        let parts = plugin::Parts {
-            data_dir: options.data_dir,
-            engine,
-            store: store.clone(),
-            events: events.clone(),
-            config: config.clone(),
-            safe_mode: options.safe_mode,
-        };
-        let plugins = Plugins::open(parts).await.map_err(StartError::Other)?;
-        let known = plugins.known();
-        let misfits = settings::check::misfits(&config.current(), &known);
+        let Options { loaded, logs, data_dir, safe_mode } = options;
+        let base = Base::open(&loaded, logs, &data_dir)?;
+        let hooks = base.hooks()?;
+        let plugins = base.plugins(data_dir, safe_mode).await?;
+        let misfits = settings::check::misfits(&loaded.config, &plugins.known());
         if !misfits.is_empty() {
-            return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), misfits)));
+            return Err(StartError::Config(config::Invalid::of(loaded.file.path(), misfits)));
         }
-        let mcp =
-            Mcp::start(mcp::Parts { clock: clock.clone(), config: config.clone(), egress: egress.clone() });
-        let tools = Tools::new(plugins.clone(), mcp.clone(), events.clone());
-        let turns = Turns::start(session::Parts {
-            clock: clock.clone(),
-            config: config.clone(),
-            events: events.clone(),
-            store: store.clone(),
-            plugins: plugins.clone(),
-            tools: tools.clone(),
-        });
-        let channels = Channels::start(channel::Parts {
-            clock: clock.clone(),
-            config: config.clone(),
-            events: events.clone(),
-            store: store.clone(),
-            egress,
-            plugins: plugins.clone(),
-        });
-        let stopping = CancellationToken::new();
-        let reached = settings::Parts {
-            clock: clock.clone(),
-            config: config.clone(),
-            events: events.clone(),
-            logs: options.logs.clone(),
-            plugins: plugins.clone(),
-            channels: channels.clone(),
-        };
-        let settings = Settings::start(options.loaded, reached, stopping.clone());
-        let logs = options.logs;
-        Ok(Self {
-            clock,
-            config,
-            settings,
-            logs,
-            events,
-            store,
-            plugins,
-            mcp,
-            tools,
-            turns,
-            channels,
-            stopping,
-            started,
-        })
+        let mcp = base.mcp();
+        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone());
+        let turns = base.turns(&plugins, &tools);
+        let channels = base.channels(&plugins);
+        let settings = base.settings(loaded, &plugins, &channels);
+        Ok(Self { base, settings, plugins, mcp, tools, turns, channels, hooks, traffic: Traffic::default() })
     }
 
-    /// Shuts down in order: no new messages, then the turns at work, then what they call, then the disk.
+    /// Shuts down in order: no new messages, then the turns at work, then what they call and what hooks are told of
+    /// it, then the disk.
     pub async fn stop(&self) {
         self.channels.stop().await;
         self.turns.stop(PATIENCE).await;
         self.mcp.stop().await;
-        self.store.clone().close().await;
+        self.hooks.stop(HOOK_PATIENCE).await;
+        self.base.store.clone().close().await;
     }
+}
+
+impl Base {
+    fn open(loaded: &Loaded, logs: Logs, data_dir: &Path) -> Result<Self, StartError> {
+        let clock = Clock::system();
+        Ok(Self {
+            started: clock.now(),
+            config: Live::new(loaded.config.clone()),
+            logs,
+            events: Events::new(clock.clone(), BUS_CAPACITY),
+            store: Store::open(data_dir, clock.clone()).map_err(StartError::Store)?,
+            egress: Egress::new(clock.clone()),
+            stopping: CancellationToken::new(),
+            clock,
+        })
+    }
+
+    fn hooks(&self) -> Result<Hooks, StartError> {
+        let parts = webhook::Parts {
+            clock: self.clock.clone(),
+            config: self.config.clone(),
+            events: self.events.clone(),
+            store: self.store.clone(),
+            egress: self.egress.clone(),
+        };
+        Hooks::start(parts).map_err(StartError::Other)
+    }
+
+    async fn plugins(&self, data_dir: PathBuf, safe_mode: bool) -> Result<Plugins, StartError> {
+        let services =
+            Services { store: self.store.clone(), egress: self.egress.clone(), clock: self.clock.clone() };
+        let parts = plugin::Parts {
+            engine: Engine::new(&data_dir, services).map_err(no_engine)?,
+            data_dir,
+            store: self.store.clone(),
+            events: self.events.clone(),
+            config: self.config.clone(),
+            safe_mode,
+        };
+        Plugins::open(parts).await.map_err(StartError::Other)
+    }
+
+    fn mcp(&self) -> Mcp {
+        let (clock, config, egress) = (self.clock.clone(), self.config.clone(), self.egress.clone());
+        Mcp::start(mcp::Parts { clock, config, egress })
+    }
+
+    fn turns(&self, plugins: &Plugins, tools: &Tools) -> Turns {
+        Turns::start(session::Parts {
+            clock: self.clock.clone(),
+            config: self.config.clone(),
+            events: self.events.clone(),
+            store: self.store.clone(),
+            plugins: plugins.clone(),
+            tools: tools.clone(),
+        })
+    }
+
+    fn channels(&self, plugins: &Plugins) -> Channels {
+        Channels::start(channel::Parts {
+            clock: self.clock.clone(),
+            config: self.config.clone(),
+            events: self.events.clone(),
+            store: self.store.clone(),
+            egress: self.egress.clone(),
+            plugins: plugins.clone(),
+        })
+    }
+
+    fn settings(&self, loaded: Loaded, plugins: &Plugins, channels: &Channels) -> Settings {
+        let reached = settings::Parts {
+            clock: self.clock.clone(),
+            config: self.config.clone(),
+            events: self.events.clone(),
+            logs: self.logs.clone(),
+            plugins: plugins.clone(),
+            channels: channels.clone(),
+        };
+        Settings::start(loaded, reached, self.stopping.clone())
+    }
+}
+
+fn no_engine(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StartError {
+    let message = "The WebAssembly engine does not run on this machine; its log line says why";
+    StartError::Other(Error::new(Code::Internal, message).with_cause(cause))
 }

@@ -19,6 +19,7 @@ pub mod tool;
 
 pub mod channel;
 pub mod session;
+pub mod webhook;
 
 pub mod kernel;
 

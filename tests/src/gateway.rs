@@ -317,6 +317,6 @@ impl Drop for Gateway {
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once("listening on http://")?;
+    let (_, rest) = line.split_once("listening on ")?.1.split_once("://")?;
     rest.split_whitespace().next()?.parse().ok()
 }

@@ -6,6 +6,7 @@
 //! | [`client`] | HTTP in, JSON out |
 //! | [`telegram`] | a fake Bot API server |
 //! | [`origin`] | a fake web service |
+//! | [`receiver`] | somewhere webhooks are delivered to |
 //! | [`component`] | plugin files, good ones and bad ones |
 //! | [`wait`] | waiting for a condition |
 //! | [`random`] | randomness from a printed seed |
@@ -16,6 +17,7 @@ pub mod component;
 pub mod gateway;
 pub mod origin;
 pub mod random;
+pub mod receiver;
 pub mod telegram;
 pub mod wait;
 

@@ -36,7 +36,12 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start<S: Service>(service: Arc<S>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port on loopback");
+        Self::start_at(0, service).await
+    }
+
+    /// On a port of the caller's choice; 0 is any free one.
+    pub(crate) async fn start_at<S: Service>(port: u16, service: Arc<S>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port on loopback");
         let address = listener.local_addr().unwrap();
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();

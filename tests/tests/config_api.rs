@@ -1,4 +1,5 @@
 //! The configuration over HTTP and in its file: shown, changed, followed.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 
@@ -241,9 +242,12 @@ async fn an_edit_of_the_file_does_what_a_patch_does() {
     let turns = async || config(&gateway).await["agent"]["max_turns"].clone();
     until("the edit to be in force", async || (turns().await == 9).then_some(())).await;
 
-    for broken in ["[agent]\nmax_turns = \n", "[agent]\nmax_turn = 4\n", "[channels_config.telegram]\n"] {
+    for (broken, word) in [
+        ("[agent]\nmax_turns = \n", "prx.toml:5: "),
+        ("[agent]\nmax_turn = 4\n", "did you mean"),
+        ("[channels_config.telegram]\n", "bot_token"),
+    ] {
         gateway.home().configure(&format!("{good}{broken}"));
-        let word = if broken.contains("channels") { "bot_token" } else { "prx.toml:" };
         let what = format!("the status to tell of {broken:?}");
         let told = async || issues(&gateway).await.iter().any(|issue| issue.contains(word)).then_some(());
         until(&what, told).await;
@@ -298,10 +302,12 @@ async fn the_command_line_checks_as_serve_does() {
     home.configure("[channels_config.telegram]\nbot_token = \"env:NOT_SET_ANYWHERE\"\n");
     home.place_plugin("broken", b"not wasm");
     let check = home.run(&["config", "check"]).await;
-    assert!(check.code == Some(78) && check.stderr.contains("NOT_SET_ANYWHERE"), "{check:?}");
+    let line = "prx.toml:2: channels_config.telegram.bot_token";
+    assert!(check.code == Some(78) && check.stderr.contains(line), "{check:?}");
+    assert!(check.stderr.contains("NOT_SET_ANYWHERE"), "{check:?}");
     let doctor = home.run(&["doctor", "--json"]).await;
     let findings: Value = serde_json::from_str(&doctor.stdout).unwrap();
-    assert_eq!(findings["findings"].as_array().map(Vec::len), Some(2), "{findings}");
+    assert_eq!(findings["findings"].as_array().map(Vec::len), Some(3), "{findings}");
 
     home.configure("[agent]\nmax_turn = 3\n");
     let (check, serve) = (home.run(&["config", "check"]).await, home.run(&["serve"]).await);

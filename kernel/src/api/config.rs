@@ -4,11 +4,17 @@ use std::sync::Arc;
 
 use hyper::HeaderMap;
 use hyper::header::{ETAG, HeaderValue, IF_MATCH};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::error::{Error, Result};
-use crate::http::{Call, Reply};
+use crate::error::{Code, Error, Result};
+use crate::http::describe::{Field, Shape, Takes};
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
+
+pub(super) const SHOW: Doc =
+    Doc::new("Show the configuration, without its secrets").answers::<Map<String, Value>>(&[200]);
 
 pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let tag = tag(&kernel, kernel.settings.revision());
@@ -16,18 +22,32 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     Ok(Reply::ok(&kernel.settings.shown())?.with(ETAG, tag))
 }
 
+/// The keys that were set, and whether one of them waits for a restart.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UpdatedConfig")]
+struct Updated {
+    updated: Vec<String>,
+    reload_required: bool,
+}
+
+pub(super) const UPDATE: Doc = Doc::new("Set dotted keys of the configuration, all or none")
+    .headers(&[Field::new("If-Match", Shape::AnyText, "only if the configuration still has this `ETag`")])
+    .takes(Takes::AnyObject)
+    .answers::<Updated>(&[200])
+    .fails(&[Code::Conflict]);
+
 pub(super) async fn update(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let changes = call.body.object().await?.all();
     let unchanged_since = unchanged_since(&kernel, &call.headers);
     let done = kernel.settings.patch(&changes, unchanged_since).await?;
-    let reply = Reply::ok(&json!({"updated": done.updated, "reload_required": done.reload_required}))?;
+    let reply = Reply::ok(&Updated { updated: done.updated, reload_required: done.reload_required })?;
     let tag = HeaderValue::try_from(tag(&kernel, kernel.settings.revision())).map_err(Error::internal)?;
     Ok(reply.with(ETAG, tag))
 }
 
 /// Revisions count from the start of the gateway.
 fn tag(kernel: &Kernel, revision: u64) -> String {
-    format!("\"{:x}-{revision}\"", kernel.started.as_millisecond())
+    format!("\"{:x}-{revision}\"", kernel.base.started.as_millisecond())
 }
 
 /// The revision that `If-Match` names; one that never was, if it names none of this gateway.

@@ -9,13 +9,15 @@ use tokio::sync::broadcast::error::RecvError;
 use crate::clock::rfc3339;
 use crate::error::Result;
 use crate::events::Event;
-use crate::http::{Call, Reply, sse};
+use crate::http::{Call, Doc, Reply, sse};
 use crate::kernel::Kernel;
+
+pub(super) const STREAM: Doc = Doc::new("Follow what happens, as it happens").or_as("text/event-stream");
 
 /// `GET /events`
 pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let bus = kernel.events.subscribe();
-    let stopping = kernel.stopping.clone();
+    let bus = kernel.base.events.subscribe();
+    let stopping = kernel.base.stopping.clone();
     let events = stream::unfold((bus, stopping), |(mut bus, stopping)| async {
         let event = tokio::select! {
             event = bus.recv() => event,
@@ -30,7 +32,7 @@ pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
         };
         Some((told, (bus, stopping)))
     });
-    Ok(Reply::events(events, kernel.clock.clone()))
+    Ok(Reply::events(events, kernel.base.clock.clone()))
 }
 
 fn told(event: &Event) -> sse::Event {

@@ -8,12 +8,15 @@ use futures_util::{Stream, stream};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
 use tracing::Level;
 
 use crate::error::{Error, Result};
-use crate::http::{Call, Reply, duration, sse};
+use crate::http::describe::{Field, Shape};
+use crate::http::{Call, Doc, Reply, duration, sse};
 use crate::kernel::Kernel;
 use crate::logs::{Entry, Query};
 
@@ -31,6 +34,47 @@ const BATCH: usize = 64;
 /// How often a follower looks at most: a thousand of them don't slow down those who write.
 const PACE: Duration = Duration::from_millis(50);
 
+/// Part of the log, newest last.
+#[derive(Serialize, JsonSchema)]
+struct Entries<'a> {
+    entries: Vec<&'a Entry>,
+    total: usize,
+}
+
+const LEVEL: Field =
+    Field::new("level", Shape::Word(&["info", "trace", "debug", "warn", "error"]), "least level to return");
+const MODULE: Field = Field::new("module", Shape::AnyText, "only entries of this part of the gateway");
+const SINCE: Field = Field::new(
+    "since",
+    Shape::Matching(
+        "^([0-9]{1,5}[smhdw]|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z)$",
+    ),
+    "only entries after this moment, or not longer ago than this; an hour if not said",
+);
+const MOST: Field = Field::new("limit", Shape::Number(1, 1000, 100), "most entries to return");
+const LAST: Field = Field::new(
+    "Last-Event-ID",
+    Shape::Matching("^[0-9a-f]{1,12}-[0-9]{1,12}$"),
+    "go on after the event with this id",
+);
+
+pub(super) const LIST: Doc = Doc::new("Show the recent log, or follow it")
+    .query(&[
+        LEVEL,
+        MODULE,
+        SINCE,
+        MOST,
+        Field::new("stream", Shape::Bool, "follow the log as it is written"),
+    ])
+    .headers(&[LAST])
+    .answers::<Entries>(&[200])
+    .or_as("text/event-stream");
+
+pub(super) const STREAM: Doc = Doc::new("Follow the log as it is written")
+    .query(&[LEVEL, MODULE, SINCE, MOST])
+    .headers(&[LAST])
+    .or_as("text/event-stream");
+
 /// `GET /logs`
 pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = limit(&call)?;
@@ -39,9 +83,8 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
         return follow(kernel, &call, query, limit);
     }
     let since = query.since.or_else(|| back(&kernel, LOOK_BACK));
-    let (entries, total) = kernel.logs.recent.query(&Query { since, ..query }, limit);
-    let entries: Vec<&Entry> = entries.iter().map(|entry| &**entry).collect();
-    Reply::ok(&json!({"entries": entries, "total": total}))
+    let (entries, total) = kernel.base.logs.recent.query(&Query { since, ..query }, limit);
+    Reply::ok(&Entries { entries: entries.iter().map(|entry| &**entry).collect(), total })
 }
 
 /// `GET /logs/stream`
@@ -76,7 +119,7 @@ fn since(kernel: &Kernel, text: &str) -> Result<Timestamp> {
 
 fn back(kernel: &Kernel, duration: Duration) -> Option<Timestamp> {
     let duration = SignedDuration::try_from(duration).ok()?;
-    Some(kernel.clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
+    Some(kernel.base.clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
 }
 
 /// Where a follower is, and what it has read and not sent yet. What it has not read costs it nothing.
@@ -90,7 +133,7 @@ struct Follower {
 }
 
 fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Result<Reply> {
-    let recent = &kernel.logs.recent;
+    let recent = &kernel.base.logs.recent;
     let newest = recent.newest();
     let mut ready = VecDeque::new();
     let after = match call.headers.get("last-event-id") {
@@ -108,7 +151,7 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
         }
         None => *newest.borrow(),
     };
-    let clock = kernel.clock.clone();
+    let clock = kernel.base.clock.clone();
     Ok(Reply::events(Follower { kernel, query, after, newest, ready }.events(), clock))
 }
 
@@ -122,7 +165,7 @@ fn resumed(kernel: &Kernel, id: &str) -> Result<Option<u64>> {
 }
 
 fn life(kernel: &Kernel) -> String {
-    format!("{:x}", kernel.started.as_millisecond())
+    format!("{:x}", kernel.base.started.as_millisecond())
 }
 
 /// Says that entries are missing here, and how many where that is known.
@@ -140,7 +183,7 @@ impl Follower {
 
     /// The next event; none once the gateway stops.
     async fn next(&mut self) -> Option<sse::Event> {
-        let stopping = self.kernel.stopping.clone();
+        let stopping = self.kernel.base.stopping.clone();
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
@@ -150,7 +193,7 @@ impl Follower {
             if self.ready.is_empty() {
                 let newer = async {
                     let newer = self.newest.wait_for(|newest| *newest > self.after).await.is_ok();
-                    self.kernel.clock.sleep(PACE).await;
+                    self.kernel.base.clock.sleep(PACE).await;
                     newer
                 };
                 let goes_on = tokio::select! {
@@ -165,7 +208,7 @@ impl Follower {
     }
 
     fn read(&mut self) {
-        let batch = self.kernel.logs.recent.read(&self.query, self.after, BATCH);
+        let batch = self.kernel.base.logs.recent.read(&self.query, self.after, BATCH);
         self.after = batch.next;
         self.ready.extend((batch.missed > 0).then(|| gap(Some(batch.missed))));
         let life = life(&self.kernel);

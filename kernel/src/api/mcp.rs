@@ -12,18 +12,21 @@ use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use rmcp::{RoleServer, ServerHandler};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clock::rfc3339;
 use crate::error::{Code, Result};
-use crate::http::{Call, Reply};
+use crate::http::describe::Takes;
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::mcp::{ServerStatus, State};
 use crate::tool::{CallContext, ToolSummary, Tools};
 
 /// A connected server has the time of its connection; any other one what is wrong with it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "McpServer")]
 struct Listed {
     name: String,
     transport: &'static str,
@@ -42,20 +45,42 @@ impl From<ServerStatus> for Listed {
     }
 }
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let servers: Vec<_> = kernel.mcp.list().into_iter().map(Listed::from).collect();
-    Reply::ok(&json!({"servers": servers}))
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "McpServers")]
+struct Servers {
+    servers: Vec<Listed>,
 }
+
+/// A server after it was told to connect anew.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReconnectedMcpServer")]
+struct Reconnected<'a> {
+    name: &'a str,
+    status: State,
+}
+
+pub(super) const LIST: Doc = Doc::new("List MCP servers and how they stand").answers::<Servers>(&[200]);
+
+pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    Reply::ok(&Servers { servers: kernel.mcp.list().into_iter().map(Listed::from).collect() })
+}
+
+pub(super) const RECONNECT: Doc = Doc::new("Reconnect to an MCP server").answers::<Reconnected>(&[200]);
 
 pub(super) async fn reconnect(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let name = call.param("name");
     kernel.mcp.reconnect(name)?;
-    Reply::ok(&json!({"name": name, "status": State::Reconnecting}))
+    Reply::ok(&Reconnected { name, status: State::Reconnecting })
 }
+
+pub(super) const SERVE: Doc = Doc::new("Speak MCP with the gateway: JSON-RPC over streamable HTTP")
+    .takes(Takes::AnyObject)
+    .answers::<Value>(&[200, 202, 406, 422])
+    .or_as("text/event-stream");
 
 /// One message to the gateway as a server. There are no sessions: every message is answered for itself.
 pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
-    let limit = kernel.config.current().gateway.max_body_bytes;
+    let limit = kernel.base.config.current().gateway.max_body_bytes;
     let mut request = Request::new(Full::new(call.body.bytes("application/json", limit).await?));
     *request.method_mut() = Method::POST;
     *request.headers_mut() = call.headers;

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use futures_util::{Stream, stream};
 use hyper::HeaderMap;
 use hyper::header::ACCEPT;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::clock::rfc3339;
 use crate::error::{Code, Error, Result};
-use crate::http::{Call, Envelope, Reply, sse};
+use crate::http::describe::{Field, Shape, Takes};
+use crate::http::{Call, Doc, Envelope, Reply, sse};
 use crate::kernel::Kernel;
 use crate::session::{TurnEvent, TurnStream};
 use crate::store::{Message, Role};
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Message")]
 struct Shown<'a> {
     id: &'a str,
     role: Role,
@@ -30,20 +33,39 @@ impl<'a> From<&'a Message> for Shown<'a> {
     }
 }
 
+/// Part of what was said in a session, newest last.
+#[derive(Serialize, JsonSchema)]
+struct Messages<'a> {
+    messages: Vec<Shown<'a>>,
+    total: usize,
+}
+
+pub(super) const SEND: Doc = Doc::new("Send a message and wait for the reply, or stream the turn")
+    .takes(Takes::Object(&[Field::new("content", Shape::Text, "what is said").required()]))
+    .answers::<Shown>(&[200])
+    .or_as("text/event-stream")
+    .fails(&[Code::BadGateway, Code::GatewayTimeout]);
+
 pub(super) async fn send(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let content = call.body.object().await?.required_text("content")?;
     let turn = kernel.turns.submit(call.param("id"), content).await?;
     if wants_events(&call.headers) {
-        return Ok(Reply::events(events(turn), kernel.clock.clone()));
+        return Ok(Reply::events(events(turn), kernel.base.clock.clone()));
     }
     Reply::ok(&Shown::from(&turn.reply().await?))
 }
 
+pub(super) const LIST: Doc = Doc::new("List the messages of a session, newest last")
+    .query(&[
+        Field::new("limit", Shape::Number(1, 500, 50), "most messages to return"),
+        Field::new("before", Shape::AnyText, "only messages before the one with this id"),
+    ])
+    .answers::<Messages>(&[200]);
+
 pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = call.query.number("limit", 1..=500, 50)?;
-    let page = kernel.store.messages(call.param("id"), limit, call.query.text("before")?)?;
-    let messages: Vec<_> = page.items.iter().map(Shown::from).collect();
-    Reply::ok(&json!({"messages": messages, "total": page.total}))
+    let page = kernel.base.store.messages(call.param("id"), limit, call.query.text("before")?)?;
+    Reply::ok(&Messages { messages: page.items.iter().map(Shown::from).collect(), total: page.total })
 }
 
 fn wants_events(headers: &HeaderMap) -> bool {

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use hyper::Method;
-use tokio::net::TcpListener;
 
-use crate::http::{self, Access, BadTable, Front, OwnerSocket, Route, Router, Scope};
+use crate::http::{self, Access, BadTable, Front, Network, OwnerSocket, Route, Router, Scope};
 use crate::kernel::Kernel;
 
 mod channels;
 mod config;
 mod events;
+mod hooks;
 mod logs;
 mod mcp;
 mod messages;
+mod metrics;
+mod openapi;
 mod plugins;
 mod sessions;
 mod skills;
@@ -26,51 +28,61 @@ mod tools;
 pub fn table() -> Vec<Route<Kernel>> {
     use Scope as S;
     vec![
-        post("/api/v1/sessions", S::SESSIONS_WRITE, sessions::create),
-        get("/api/v1/sessions", S::SESSIONS_READ, sessions::list),
-        get("/api/v1/sessions/{id}", S::SESSIONS_READ, sessions::show),
-        delete("/api/v1/sessions/{id}", S::SESSIONS_WRITE, sessions::end),
-        post("/api/v1/sessions/{id}/messages", S::SESSIONS_WRITE, messages::send),
-        get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list),
+        post("/api/v1/sessions", S::SESSIONS_WRITE, sessions::create).doc(sessions::CREATE),
+        get("/api/v1/sessions", S::SESSIONS_READ, sessions::list).doc(sessions::LIST),
+        get("/api/v1/sessions/{id}", S::SESSIONS_READ, sessions::show).doc(sessions::SHOW),
+        delete("/api/v1/sessions/{id}", S::SESSIONS_WRITE, sessions::end).doc(sessions::END),
+        post("/api/v1/sessions/{id}/messages", S::SESSIONS_WRITE, messages::send).doc(messages::SEND),
+        get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list).doc(messages::LIST),
 
-        get("/api/v1/channels", S::CHANNELS_READ, channels::list),
-        post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart),
-        get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health),
+        get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
+        post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART),
+        get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health).doc(channels::HEALTH),
 
-        get("/api/v1/mcp", S::MCP_READ, mcp::list),
-        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect),
-        post("/mcp", S::MCP_WRITE, mcp::serve),
+        get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
+        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT),
+        post("/mcp", S::MCP_WRITE, mcp::serve).doc(mcp::SERVE),
 
-        get("/api/v1/plugins", S::PLUGINS_READ, plugins::list),
-        post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install),
-        get("/api/v1/plugins/{name}", S::PLUGINS_READ, plugins::show),
-        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::replace),
-        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::remove),
-        post("/api/v1/plugins/{name}/reload", S::PLUGINS_WRITE, plugins::reload),
-        post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable),
-        post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable),
-        post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback),
+        get("/api/v1/hooks", S::HOOKS_READ, hooks::list).doc(hooks::LIST),
+        post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create).doc(hooks::CREATE),
+        delete("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::remove).doc(hooks::REMOVE),
+        get("/api/v1/hooks/{id}/deliveries", S::HOOKS_READ, hooks::deliveries).doc(hooks::DELIVERIES),
+        post("/api/v1/hooks/{id}/test", S::HOOKS_WRITE, hooks::test).doc(hooks::TEST),
+        post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay).doc(hooks::REPLAY),
 
-        get("/api/v1/skills", S::SKILLS_READ, skills::list),
+        get("/api/v1/plugins", S::PLUGINS_READ, plugins::list).doc(plugins::LIST),
+        post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install).doc(plugins::INSTALL),
+        get("/api/v1/plugins/{name}", S::PLUGINS_READ, plugins::show).doc(plugins::SHOW),
+        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::replace).doc(plugins::REPLACE),
+        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::remove).doc(plugins::REMOVE),
+        post("/api/v1/plugins/{name}/reload", S::PLUGINS_WRITE, plugins::reload).doc(plugins::RELOAD),
+        post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable).doc(plugins::DISABLE),
+        post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable).doc(plugins::ENABLE),
+        post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback).doc(plugins::ROLLBACK),
 
-        get("/api/v1/tools", S::TOOLS_READ, tools::list),
-        post("/api/v1/tools/{name}/call", S::TOOLS_WRITE, tools::call),
+        get("/api/v1/skills", S::SKILLS_READ, skills::list).doc(skills::LIST),
 
-        get("/api/v1/status", S::STATUS_READ, status::show),
-        open("/api/v1/status/health", status::health),
-        open("/livez", status::live),
-        open("/readyz", status::ready),
+        get("/api/v1/tools", S::TOOLS_READ, tools::list).doc(tools::LIST),
+        post("/api/v1/tools/{name}/call", S::TOOLS_WRITE, tools::call).doc(tools::CALL),
 
-        get("/api/v1/config", S::CONFIG_READ, config::show),
-        patch("/api/v1/config", S::CONFIG_WRITE, config::update),
+        get("/api/v1/status", S::STATUS_READ, status::show).doc(status::SHOW),
+        open("/api/v1/status/health", status::health).doc(status::HEALTH),
+        open("/livez", status::live).doc(status::LIVE),
+        open("/readyz", status::ready).doc(status::READY),
 
-        get("/api/v1/logs", S::LOGS_READ, logs::list),
-        get("/api/v1/logs/stream", S::LOGS_READ, logs::stream),
-        get("/api/v1/events", S::EVENTS_READ, events::stream),
+        get("/api/v1/config", S::CONFIG_READ, config::show).doc(config::SHOW),
+        patch("/api/v1/config", S::CONFIG_WRITE, config::update).doc(config::UPDATE),
 
-        post("/api/v1/auth/tokens", S::ADMIN, tokens::create),
-        get("/api/v1/auth/tokens", S::ADMIN, tokens::list),
-        delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke),
+        get("/api/v1/logs", S::LOGS_READ, logs::list).doc(logs::LIST),
+        get("/api/v1/logs/stream", S::LOGS_READ, logs::stream).doc(logs::STREAM),
+        get("/api/v1/events", S::EVENTS_READ, events::stream).doc(events::STREAM),
+
+        get("/metrics", S::STATUS_READ, metrics::show).doc(metrics::SHOW),
+        get("/api/v1/openapi.json", S::STATUS_READ, openapi::show).doc(openapi::SHOW),
+
+        post("/api/v1/auth/tokens", S::ADMIN, tokens::create).doc(tokens::CREATE),
+        get("/api/v1/auth/tokens", S::ADMIN, tokens::list).doc(tokens::LIST),
+        delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke).doc(tokens::REVOKE),
     ]
 }
 
@@ -80,17 +92,18 @@ pub fn table() -> Vec<Route<Kernel>> {
 /// The route table can't be served.
 pub async fn serve(
     kernel: Arc<Kernel>,
-    network: TcpListener,
+    network: Network,
     owner: OwnerSocket,
     stop: impl Future<Output = ()>,
 ) -> Result<(), BadTable> {
     let parts = http::Parts {
-        store: kernel.store.clone(),
-        config: kernel.config.clone(),
-        clock: kernel.clock.clone(),
+        store: kernel.base.store.clone(),
+        config: kernel.base.config.clone(),
+        clock: kernel.base.clock.clone(),
+        traffic: kernel.traffic.clone(),
     };
     // Streams without an end of their own end now: who follows something is no request in flight.
-    let stopping = kernel.stopping.clone();
+    let stopping = kernel.base.stopping.clone();
     let stop = async move {
         stop.await;
         stopping.cancel();
@@ -130,5 +143,11 @@ mod tests {
     #[test]
     fn the_table_can_be_served() {
         Router::new(table()).expect("no two lines exclude each other");
+    }
+
+    #[test]
+    fn every_route_says_what_it_takes_and_answers() {
+        let silent: Vec<_> = table().into_iter().filter(|route| route.doc.is_none()).collect();
+        assert!(silent.is_empty(), "add `.doc(section::HANDLER)`, see sessions.rs: {silent:#?}");
     }
 }

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
-use crate::error::Result;
-use crate::http::{Call, Reply};
+use crate::error::{Code, Result};
+use crate::http::describe::Takes;
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::plugin::inspect::MAX_BYTES;
 use crate::plugin::{PluginStatus, Status};
@@ -16,7 +17,8 @@ use crate::plugin::{PluginStatus, Status};
 const WASM: &str = "application/wasm";
 
 /// A plugin after something was done to it.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChangedPlugin")]
 struct Changed {
     name: String,
     status: Status,
@@ -29,19 +31,44 @@ impl From<PluginStatus> for Changed {
     }
 }
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&json!({"plugins": kernel.plugins.list()}))
+/// A plugin after it was switched off.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DisabledPlugin")]
+struct Disabled {
+    name: String,
+    status: Status,
 }
+
+#[derive(Serialize, JsonSchema)]
+struct Plugins {
+    plugins: Vec<PluginStatus>,
+}
+
+pub(super) const LIST: Doc = Doc::new("List plugins and how they stand").answers::<Plugins>(&[200]);
+
+pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    Reply::ok(&Plugins { plugins: kernel.plugins.list() })
+}
+
+pub(super) const SHOW: Doc = Doc::new("Show a plugin").answers::<PluginStatus>(&[200]);
 
 pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     Reply::ok(&kernel.plugins.get(call.param("name"))?)
 }
+
+pub(super) const INSTALL: Doc =
+    Doc::new("Install a plugin from its component").takes(Takes::File(WASM)).answers::<PluginStatus>(&[201]);
 
 /// Under the name in the component's manifest.
 pub(super) async fn install(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
     Reply::created(&kernel.plugins.install(None, component).await?)
 }
+
+pub(super) const REPLACE: Doc = Doc::new("Install or replace the plugin of this name")
+    .takes(Takes::File(WASM))
+    .answers::<PluginStatus>(&[200, 201])
+    .fails(&[Code::Conflict]);
 
 /// Under the name in the path, which must be the manifest's.
 pub(super) async fn replace(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
@@ -52,23 +79,34 @@ pub(super) async fn replace(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply
     Reply::json(status, &kernel.plugins.install(Some(name), component).await?)
 }
 
+pub(super) const REMOVE: Doc = Doc::new("Remove a plugin").fails(&[Code::Conflict]);
+
 pub(super) async fn remove(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     kernel.plugins.remove(call.param("name")).await?;
     Ok(Reply::no_content())
 }
 
+pub(super) const RELOAD: Doc = Doc::new("Reload a plugin").answers::<Changed>(&[200]);
+
 pub(super) async fn reload(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     Reply::ok(&Changed::from(kernel.plugins.reload(call.param("name")).await?))
 }
 
+pub(super) const DISABLE: Doc = Doc::new("Switch a plugin off").answers::<Disabled>(&[200]);
+
 pub(super) async fn disable(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let PluginStatus { name, status, .. } = kernel.plugins.disable(call.param("name")).await?;
-    Reply::ok(&json!({"name": name, "status": status}))
+    Reply::ok(&Disabled { name, status })
 }
+
+pub(super) const ENABLE: Doc = Doc::new("Switch a plugin on again").answers::<Changed>(&[200]);
 
 pub(super) async fn enable(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     Reply::ok(&Changed::from(kernel.plugins.enable(call.param("name")).await?))
 }
+
+pub(super) const ROLLBACK: Doc =
+    Doc::new("Go back to the previous version of a plugin").answers::<Changed>(&[200]);
 
 pub(super) async fn rollback(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     Reply::ok(&Changed::from(kernel.plugins.rollback(call.param("name")).await?))

@@ -2,18 +2,21 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::clock::rfc3339;
-use crate::error::Result;
+use crate::error::{Code, Result};
 use crate::events::Kind;
-use crate::http::{Call, Reply};
+use crate::http::describe::{Field, Shape, Takes};
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::store::{NewSession, Session, SessionFilter, SessionStatus, Usage};
 
 /// A session as it was just opened.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewSession")]
 struct Opened<'a> {
     id: &'a str,
     channel: &'a str,
@@ -24,7 +27,8 @@ struct Opened<'a> {
 }
 
 /// A session in a list.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "SessionSummary")]
 struct Listed<'a> {
     id: &'a str,
     channel: &'a str,
@@ -35,13 +39,21 @@ struct Listed<'a> {
 }
 
 /// A session in detail.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Session")]
 struct Shown<'a> {
     #[serde(flatten)]
     listed: Listed<'a>,
     turn_count: u64,
     token_usage: Usage,
     metadata: &'a Value,
+}
+
+/// Part of the sessions there are.
+#[derive(Serialize, JsonSchema)]
+struct Sessions<'a> {
+    sessions: Vec<Listed<'a>>,
+    total: usize,
 }
 
 impl<'a> From<&'a Session> for Listed<'a> {
@@ -57,6 +69,14 @@ impl<'a> From<&'a Session> for Listed<'a> {
     }
 }
 
+pub(super) const CREATE: Doc = Doc::new("Open a session")
+    .takes(Takes::Object(&[
+        Field::new("channel", Shape::Text, "what it came by; `api` if not said"),
+        Field::new("user_id", Shape::Text, "whose it is; `anonymous` if not said"),
+        Field::new("metadata", Shape::Object, "kept as it is"),
+    ]))
+    .answers::<Opened>(&[201]);
+
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
     let new = NewSession {
@@ -65,9 +85,9 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
         metadata: Value::Object(fields.object("metadata")?.unwrap_or_default()),
         conversation: None,
     };
-    let session = kernel.store.create_session(new).await?;
+    let session = kernel.base.store.create_session(new).await?;
     let told = json!({"session_id": session.id, "channel": session.channel, "user_id": session.user_id});
-    kernel.events.publish(Kind::SessionCreated, told);
+    kernel.base.events.publish(Kind::SessionCreated, told);
     Reply::created(&Opened {
         id: &session.id,
         channel: &session.channel,
@@ -77,6 +97,15 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
         metadata: &session.metadata,
     })
 }
+
+pub(super) const LIST: Doc = Doc::new("List sessions")
+    .query(&[
+        Field::new("status", Shape::Word(&["active", "idle", "terminated"]), "only sessions in this state"),
+        Field::new("channel", Shape::AnyText, "only sessions of this channel"),
+        Field::new("limit", Shape::Number(1, 500, 50), "most sessions to return"),
+        Field::new("offset", Shape::Number(0, usize::MAX, 0), "sessions to leave out"),
+    ])
+    .answers::<Sessions>(&[200]);
 
 pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let accepted = [
@@ -90,13 +119,14 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     };
     let limit = call.query.number("limit", 1..=500, 50)?;
     let offset = call.query.number("offset", 0..=usize::MAX, 0)?;
-    let page = kernel.store.sessions(&filter, limit, offset)?;
-    let sessions: Vec<_> = page.items.iter().map(Listed::from).collect();
-    Reply::ok(&json!({"sessions": sessions, "total": page.total}))
+    let page = kernel.base.store.sessions(&filter, limit, offset)?;
+    Reply::ok(&Sessions { sessions: page.items.iter().map(Listed::from).collect(), total: page.total })
 }
 
+pub(super) const SHOW: Doc = Doc::new("Show a session").answers::<Shown>(&[200]);
+
 pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let session = kernel.store.session(call.param("id"))?;
+    let session = kernel.base.store.session(call.param("id"))?;
     Reply::ok(&Shown {
         listed: Listed::from(&session),
         turn_count: session.turn_count,
@@ -105,8 +135,10 @@ pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     })
 }
 
+pub(super) const END: Doc = Doc::new("Terminate a session").fails(&[Code::Conflict]);
+
 pub(super) async fn end(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let session = kernel.store.terminate_session(call.param("id")).await?;
-    kernel.events.publish(Kind::SessionTerminated, json!({"session_id": session.id}));
+    let session = kernel.base.store.terminate_session(call.param("id")).await?;
+    kernel.base.events.publish(Kind::SessionTerminated, json!({"session_id": session.id}));
     Ok(Reply::no_content())
 }

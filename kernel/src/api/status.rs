@@ -3,17 +3,18 @@
 use std::sync::Arc;
 
 use hyper::StatusCode;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::channel::State;
 use crate::error::Result;
-use crate::http::{Call, Reply};
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::mcp;
 use crate::plugin::Status as PluginState;
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Status")]
 struct Shown {
     status: &'static str,
     version: &'static str,
@@ -27,44 +28,65 @@ struct Shown {
     issues: Vec<String>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelsStatus")]
 struct Channels {
     connected: usize,
     total: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PluginsStatus")]
 struct Plugins {
     loaded: usize,
     total: usize,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MemoryStatus")]
 struct Memory {
     backend: String,
     entries: u64,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProviderStatus")]
 struct Provider {
     name: String,
     model: String,
 }
 
+#[derive(Serialize, JsonSchema)]
+struct Health {
+    healthy: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Live {
+    live: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Ready {
+    ready: bool,
+}
+
+pub(super) const SHOW: Doc = Doc::new("Show how the gateway is").answers::<Shown>(&[200]);
+
 pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let config = kernel.config.current();
+    let config = kernel.base.config.current();
     let channels = kernel.channels.list();
     let plugins = kernel.plugins.list();
     let issues = issues(&kernel);
     Reply::ok(&Shown {
         status: match issues.is_empty() {
-            _ if !kernel.store.is_healthy() => "unhealthy",
+            _ if !kernel.base.store.is_healthy() => "unhealthy",
             true => "healthy",
             false => "degraded",
         },
         version: env!("CARGO_PKG_VERSION"),
-        uptime_secs: kernel.clock.now().duration_since(kernel.started).as_secs(),
-        active_sessions: kernel.store.active_sessions(None),
+        uptime_secs: kernel.base.clock.now().duration_since(kernel.base.started).as_secs(),
+        active_sessions: kernel.base.store.active_sessions(None),
         channels: Channels {
             connected: channels.iter().filter(|channel| channel.state == State::Connected).count(),
             total: channels.len(),
@@ -75,7 +97,7 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
         },
         memory: Memory {
             backend: config.memory.backend.clone(),
-            entries: kernel.store.memory_entries().unwrap_or_default(),
+            entries: kernel.base.store.memory_entries().unwrap_or_default(),
         },
         provider: Provider { name: config.provider.name.clone(), model: config.provider.model.clone() },
         issues,
@@ -85,13 +107,13 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
 /// What is down and should not be, a line each.
 fn issues(kernel: &Kernel) -> Vec<String> {
     let mut issues = Vec::new();
-    if !kernel.store.is_healthy() {
+    if !kernel.base.store.is_healthy() {
         issues.push("the store has failed; the log says why".to_owned());
     }
     if let Some(problem) = kernel.settings.problem() {
         issues.push(format!("the configuration file is not in force: {problem}"));
     }
-    let provider = &kernel.config.current().provider.name;
+    let provider = &kernel.base.config.current().provider.name;
     if kernel.plugins.models(provider).is_none() {
         issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
     }
@@ -116,18 +138,24 @@ fn issues(kernel: &Kernel) -> Vec<String> {
     issues
 }
 
+pub(super) const HEALTH: Doc = Doc::new("Say whether the gateway is well").answers::<Health>(&[200, 503]);
+
 pub(super) async fn health(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let healthy = kernel.store.is_healthy();
-    Reply::json(code(healthy), &json!({"healthy": healthy}))
+    let healthy = kernel.base.store.is_healthy();
+    Reply::json(code(healthy), &Health { healthy })
 }
+
+pub(super) const LIVE: Doc = Doc::new("Say that the gateway runs").answers::<Live>(&[200]);
 
 pub(super) async fn live(_: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&json!({"live": true}))
+    Reply::ok(&Live { live: true })
 }
 
+pub(super) const READY: Doc = Doc::new("Say whether the gateway can serve").answers::<Ready>(&[200, 503]);
+
 pub(super) async fn ready(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let ready = kernel.store.is_healthy();
-    Reply::json(code(ready), &json!({"ready": ready}))
+    let ready = kernel.base.store.is_healthy();
+    Reply::json(code(ready), &Ready { ready })
 }
 
 fn code(well: bool) -> StatusCode {

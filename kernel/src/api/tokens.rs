@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use crate::clock::rfc3339;
 use crate::error::Result;
-use crate::http::{Call, Minted, NewToken, Reply, Scope, duration, mint};
+use crate::http::describe::{Field, Shape, Takes};
+use crate::http::{Call, Doc, Minted, NewToken, Reply, Scope, duration, mint};
 use crate::kernel::Kernel;
 use crate::store::TokenRecord;
 
 /// A token as it is shown: never its secret, nor what is kept of that.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Token")]
 pub(crate) struct Shown {
     id: String,
     name: String,
@@ -24,7 +26,8 @@ pub(crate) struct Shown {
 }
 
 /// A token as it is shown once: with its secret.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewToken")]
 pub(crate) struct Made {
     token: String,
     #[serde(flatten)]
@@ -64,6 +67,23 @@ pub(crate) fn wanted(name: Option<String>, scopes: &[String], expires_in: Option
     })
 }
 
+#[derive(Serialize, JsonSchema)]
+struct Listed {
+    tokens: Vec<Shown>,
+}
+
+pub(super) const CREATE: Doc = Doc::new("Make a token; it is shown this once")
+    .takes(Takes::Object(&[
+        Field::new("name", Shape::Text, "what it is for"),
+        Field::new("scopes", Shape::Words(scopes), "what it may do; everything if not said"),
+        Field::new("expires_in", Shape::Matching(duration::PATTERN), "how long it is good for, such as 30d"),
+    ]))
+    .answers::<Made>(&[201]);
+
+fn scopes() -> Vec<&'static str> {
+    Scope::ALL.iter().map(|scope| scope.as_str()).collect()
+}
+
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
     let (name, scopes) = (fields.text("name")?, fields.texts("scopes")?.unwrap_or_default());
@@ -71,15 +91,19 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
     for scope in &new.scopes {
         call.caller.require(*scope)?;
     }
-    Reply::created(&Made::from(mint(&kernel.store, &kernel.clock, new).await?))
+    Ok(Reply::created(&Made::from(mint(&kernel.base.store, &kernel.base.clock, new).await?))?
+        .holding_secret())
 }
+
+pub(super) const LIST: Doc = Doc::new("List tokens, without their secrets").answers::<Listed>(&[200]);
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let tokens: Vec<_> = kernel.store.tokens()?.into_iter().map(Shown::from).collect();
-    Reply::ok(&json!({"tokens": tokens}))
+    Reply::ok(&Listed { tokens: kernel.base.store.tokens()?.into_iter().map(Shown::from).collect() })
 }
 
+pub(super) const REVOKE: Doc = Doc::new("Revoke a token");
+
 pub(super) async fn revoke(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    kernel.store.revoke_token(call.param("id")).await?;
+    kernel.base.store.revoke_token(call.param("id")).await?;
     Ok(Reply::no_content())
 }

@@ -2,16 +2,31 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::Value;
 
-use crate::error::Result;
-use crate::http::{Call, Reply};
+use crate::error::{Code, Result};
+use crate::http::describe::{Field, Shape, Takes};
+use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
-use crate::tool::CallContext;
+use crate::tool::{CallContext, ToolResult, ToolSummary};
+
+#[derive(Serialize, JsonSchema)]
+struct Tools {
+    tools: Vec<ToolSummary>,
+}
+
+pub(super) const LIST: Doc = Doc::new("List tools, wherever they come from").answers::<Tools>(&[200]);
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&json!({"tools": kernel.tools.list()}))
+    Reply::ok(&Tools { tools: kernel.tools.list() })
 }
+
+pub(super) const CALL: Doc = Doc::new("Call a tool")
+    .takes(Takes::Object(&[Field::new("arguments", Shape::Object, "what the tool takes")]))
+    .answers::<ToolResult>(&[200])
+    .fails(&[Code::BadGateway, Code::GatewayTimeout]);
 
 pub(super) async fn call(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let arguments = call.body.object().await?.object("arguments")?.unwrap_or_default();

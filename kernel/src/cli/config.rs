@@ -8,8 +8,8 @@ use super::client::Sent;
 use super::output::{Console, fields, say};
 use super::place::Place;
 use crate::config::keys::{KEYS, Type};
-use crate::config::{Changes, Config, Overrides};
-use crate::kernel::settings::check::check;
+use crate::config::{Changes, Config, Invalid, Overrides};
+use crate::kernel::settings::check::{Misfit, check};
 use crate::plugin::on_disk;
 
 #[derive(Debug, clap::Subcommand)]
@@ -36,8 +36,8 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
         Command::Get { key } => {
             let config = console.gateway.get("/api/v1/config").await?;
             let key = key.unwrap_or_default();
-            let parts = key.split('.').filter(|part| !part.is_empty());
-            let found = parts.fold(Some(&config), |value, part| value?.get(part));
+            let mut parts = key.split('.').filter(|part| !part.is_empty());
+            let found = parts.try_fold(&config, |value, part| value.get(part));
             let found = found.ok_or_else(|| Failure::new(format!("{key} is not set")))?;
             console.show(found, shown)
         }
@@ -51,14 +51,13 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
             })
         }
         Command::Check => {
-            let file = place.file(Overrides::default());
-            let path = file.path().display().to_string();
-            let loaded = file.load()?;
-            let problems = problems(place, &loaded.config);
-            if !problems.is_empty() {
-                let lines: Vec<_> = problems.iter().map(|problem| format!("{path}: {problem}")).collect();
-                return Err(Failure::config(lines.join("\n")));
+            let loaded = place.file(Overrides::default()).load()?;
+            let path = loaded.file.path();
+            let misfits = misfits(place, &loaded.config);
+            if !misfits.is_empty() {
+                return Err(Invalid::of(path, misfits).into());
             }
+            let path = path.display().to_string();
             let text = if loaded.text.is_some() { "is fine" } else { "is not there: the defaults serve" };
             match console.json {
                 true => say(&json!({"file": path, "exists": loaded.text.is_some()}).to_string()),
@@ -69,7 +68,7 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
 }
 
 /// What is wrong with the tables that belong to plugins, from the plugins there are on disk.
-pub(super) fn problems(place: &Place, config: &Config) -> Vec<String> {
+pub(super) fn misfits(place: &Place, config: &Config) -> Vec<Misfit> {
     let known = on_disk(&place.data_dir).into_iter().filter_map(|(name, known)| Some((name, known.ok()?)));
     check(Changes { before: &Config::default(), after: config }, &known.collect())
 }

@@ -8,12 +8,12 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Failure;
-use super::config::problems;
+use super::config::misfits;
 use super::output::{Console, say};
 use super::place::Place;
 use crate::clock::Clock;
 use crate::config::{Config, Overrides};
-use crate::http;
+use crate::http::Network;
 use crate::plugin::on_disk;
 use crate::store::Store;
 
@@ -56,7 +56,8 @@ pub(super) async fn run(console: &Console, place: &Place, arguments: Arguments) 
         Ok(loaded) => {
             let file = loaded.file.path().display();
             let fix = format!("mend it in {file}, or with `prx config set`");
-            findings.extend(problems(place, &loaded.config).into_iter().map(|text| Finding::new(text, &fix)));
+            let misfits = misfits(place, &loaded.config).into_iter();
+            findings.extend(misfits.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
         }
     }
     for (name, known) in on_disk(&place.data_dir) {
@@ -104,7 +105,7 @@ async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
 /// What would keep a gateway from starting.
 async fn startable(place: &Place, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(error) = http::network(&config.gateway).await {
+    if let Err(error) = Network::bind(&config.gateway).await {
         findings.push(Finding::plain(error));
     }
     if Store::exists(&place.data_dir) {

@@ -27,11 +27,6 @@ impl Failure {
         Self::Told { message: message.to_string(), code: 1 }
     }
 
-    /// The configuration can't be served.
-    pub(super) fn config(message: impl Display) -> Self {
-        Self::Told { message: message.to_string(), code: CONFIG }
-    }
-
     /// Tells the user and gives the exit code.
     pub(super) fn report(self) -> ExitCode {
         match self {
@@ -56,7 +51,7 @@ impl From<clap::Error> for Failure {
 
 impl From<Invalid> for Failure {
     fn from(invalid: Invalid) -> Self {
-        Self::config(invalid)
+        Self::Told { message: invalid.to_string(), code: CONFIG }
     }
 }
 

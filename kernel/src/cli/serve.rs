@@ -10,7 +10,7 @@ use super::output::say;
 use super::place::Place;
 use crate::api;
 use crate::config::Overrides;
-use crate::http::{self, OwnerSocket};
+use crate::http::{Network, OwnerSocket};
 use crate::kernel::{Kernel, Options};
 use crate::logs::{Format, Logs};
 
@@ -56,13 +56,13 @@ pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failur
     let loaded = place.file(Overrides { host, port, watch }).load()?;
     let logs = Logs::start(log_format.into(), &loaded.config.logs).map_err(Failure::new)?;
     let stop = Stop::listen()?;
-    let network = http::network(&loaded.config.gateway).await?;
-    let address = network.local_addr()?;
+    let network = Network::bind(&loaded.config.gateway).await?;
+    let url = network.url()?;
     let options = Options { loaded, logs, data_dir: place.data_dir.clone(), safe_mode };
     let kernel = Arc::new(Kernel::start(options).await?);
     let served = match OwnerSocket::bind(&place.data_dir) {
         Ok(owner) => {
-            say(&format!("listening on http://{address}"))?;
+            say(&format!("listening on {url}"))?;
             api::serve(kernel.clone(), network, owner, stop.asked()).await.map_err(Failure::new)
         }
         Err(error) => Err(error.into()),

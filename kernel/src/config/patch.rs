@@ -44,11 +44,15 @@ pub fn patch(file: &Path, text: &str, changes: &Map<String, Value>) -> Result<Pa
             problems.push(said(problem));
         }
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
     let text = document.to_string();
-    let config = parse(file, &text).map_err(|invalid| invalid.texts())?;
+    let config = match parse(file, &text) {
+        Ok(config) if problems.is_empty() => config,
+        Ok(_) => return Err(problems),
+        Err(invalid) => {
+            problems.extend(invalid.texts());
+            return Err(problems);
+        }
+    };
     let updated: Vec<String> = leaves.into_iter().map(|(key, _)| key).collect();
     let restart = Changes::need_restart(&updated);
     Ok(Patched { text, config, updated, restart })

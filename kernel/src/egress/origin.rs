@@ -4,6 +4,8 @@ use std::fmt;
 
 use url::{Host, Url};
 
+use super::address::is_public;
+
 /// Scheme, host and port of an HTTP server. Two are equal only if all three are.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
@@ -53,6 +55,16 @@ impl Origin {
     /// Whether it is reached over TLS.
     pub fn is_https(&self) -> bool {
         self.tls
+    }
+
+    /// Whether it is plain from the text alone that this is no place on the public internet: a loopback, private or
+    /// otherwise special address, or `localhost`. Other names show what they are only when they are resolved.
+    pub fn is_inside(&self) -> bool {
+        match &self.host {
+            Host::Ipv4(address) => !is_public((*address).into()),
+            Host::Ipv6(address) => !is_public((*address).into()),
+            Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
+        }
     }
 
     pub(super) fn host(&self) -> &Host<String> {
@@ -169,6 +181,18 @@ mod tests {
         ];
         for text in doubtful {
             assert!(Origin::of_url(text).is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn what_lies_inside_is_seen_where_the_text_says_so() {
+        for text in
+            ["http://127.1", "http://10.0.0.8:80", "http://[::1]", "http://LOCALHOST", "http://a.localhost"]
+        {
+            assert!(Origin::parse(text).unwrap().is_inside(), "{text}");
+        }
+        for text in ["http://8.8.8.8", "https://example.com", "http://localhost.example"] {
+            assert!(!Origin::parse(text).unwrap().is_inside(), "{text}");
         }
     }
 

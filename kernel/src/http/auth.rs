@@ -1,6 +1,7 @@
 //! Bearer tokens: made, read, checked. A token is `prx_<id>_<secret>`; only a SHA-256 of the secret is kept.
 
 use std::collections::HashMap;
+use std::future;
 use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,6 +17,9 @@ use super::Scope;
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 use crate::store::{Store, TokenRecord};
+
+/// How long an open stream may go on after its token was revoked or has expired.
+const RECHECK: Duration = Duration::from_secs(1);
 
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,15 +137,36 @@ impl Tokens {
         let record = record.filter(|record| bool::from(record.sha256.ct_eq(&digest(secret))));
         let record = record.ok_or_else(|| unauthorized("The bearer token is not valid"))?;
         let now = self.clock.now();
-        if record.revoked_at.is_some() {
-            return Err(unauthorized("The bearer token was revoked"));
-        }
-        if record.expires_at.is_some_and(|end| end <= now) {
-            return Err(unauthorized("The bearer token has expired"));
-        }
+        self.check(&record)?;
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(record.id.clone(), now);
         let scopes = record.scopes.iter().filter_map(|scope| Scope::parse(scope).ok()).collect();
         Ok(Caller::Token { id: record.id, scopes })
+    }
+
+    /// Ends when a caller may call no longer, and says why.
+    pub(super) async fn end(&self, caller: Caller) -> Error {
+        let Caller::Token { id, .. } = caller else { return future::pending().await };
+        loop {
+            self.clock.sleep(RECHECK).await;
+            let good = match self.store.token(&id) {
+                Ok(Some(record)) => self.check(&record),
+                Ok(None) => Err(unauthorized("The bearer token is not valid")),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = good {
+                return error;
+            }
+        }
+    }
+
+    fn check(&self, record: &TokenRecord) -> Result<()> {
+        if record.revoked_at.is_some() {
+            return Err(unauthorized("The bearer token was revoked"));
+        }
+        if record.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Err(unauthorized("The bearer token has expired"));
+        }
+        Ok(())
     }
 
     /// Writes down when which token was last used.

@@ -8,7 +8,9 @@ use hyper::HeaderMap;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, EXPECT};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 
+use super::repeat::BodyDigest;
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
@@ -27,6 +29,8 @@ pub struct Body {
     expects_continue: bool,
     limit: u64,
     clock: Clock,
+    /// Where somebody wants to know what was read.
+    digest: Option<BodyDigest>,
 }
 
 impl Body {
@@ -35,7 +39,14 @@ impl Body {
             let value = value.to_str().unwrap_or("?");
             value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
         });
-        Self { incoming, content_type, expects_continue: headers.contains_key(EXPECT), limit, clock }
+        Self {
+            incoming,
+            content_type,
+            expects_continue: headers.contains_key(EXPECT),
+            limit,
+            clock,
+            digest: None,
+        }
     }
 
     /// The body as a JSON object, within `gateway.max_body_bytes`.
@@ -74,6 +85,25 @@ impl Body {
         self.read(limit).await
     }
 
+    /// Where the digest of what is read will be.
+    pub(super) fn watch(&mut self) -> BodyDigest {
+        self.digest.get_or_insert_default().clone()
+    }
+
+    /// The digest of a body that is only read for it.
+    pub(super) async fn digest(&mut self) -> Result<[u8; 32]> {
+        let mut digest = Sha256::new();
+        let clock = self.clock.clone();
+        let read = async {
+            while let Some(frame) = self.incoming.frame().await {
+                digest.update(frame.map_err(ended_early)?.into_data().unwrap_or_default());
+            }
+            Ok(())
+        };
+        within_deadline(&clock, read).await?;
+        Ok(digest.finalize().into())
+    }
+
     fn wrong_type(&self, wanted: &str) -> Error {
         let given = self.content_type.as_deref().unwrap_or_default();
         Error::new(Code::UnsupportedMediaType, format!("The body must be {wanted}, not {given}"))
@@ -81,22 +111,19 @@ impl Body {
 
     async fn read(&mut self, limit: u64) -> Result<Bytes> {
         let clock = self.clock.clone();
-        tokio::select! {
-            bytes = self.collect(limit) => bytes,
-            () = clock.sleep(DEADLINE) => Err(Error::new(
-                Code::RequestTimeout,
-                format!("The body did not arrive within {} seconds", DEADLINE.as_secs()),
-            )),
+        let bytes = within_deadline(&clock, self.collect(limit)).await?;
+        if let Some(digest) = &self.digest {
+            // A body is read once.
+            let _ = digest.set(Sha256::digest(&bytes).into());
         }
+        Ok(bytes)
     }
 
     async fn collect(&mut self, limit: u64) -> Result<Bytes> {
         let mut bytes = BytesMut::new();
         let mut fits = self.incoming.size_hint().lower() <= limit;
         while fits && let Some(frame) = self.incoming.frame().await {
-            let frame =
-                frame.map_err(|error| Error::bad_request("The body ended early").with_cause(error))?;
-            let data = frame.into_data().unwrap_or_default();
+            let data = frame.map_err(ended_early)?.into_data().unwrap_or_default();
             fits = (bytes.len() + data.len()) as u64 <= limit;
             bytes.extend_from_slice(&data);
         }
@@ -126,6 +153,20 @@ impl Body {
             () = clock.sleep(DISCARD_FOR) => {}
         }
     }
+}
+
+async fn within_deadline<T>(clock: &Clock, read: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        read = read => read,
+        () = clock.sleep(DEADLINE) => Err(Error::new(
+            Code::RequestTimeout,
+            format!("The body did not arrive within {} seconds", DEADLINE.as_secs()),
+        )),
+    }
+}
+
+fn ended_early(error: hyper::Error) -> Error {
+    Error::bad_request("The body ended early").with_cause(error)
 }
 
 /// The fields of a JSON object in a request. One that nobody asks for is ignored; `null` is as good as absent.

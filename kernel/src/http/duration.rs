@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
+/// What a duration of everyday length looks like.
+pub const PATTERN: &str = "^[0-9]{1,5}[smhdw]$";
+
 /// Reads a duration.
 ///
 /// # Errors

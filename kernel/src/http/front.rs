@@ -1,8 +1,8 @@
 //! The way of a request: where it may come from, which route it is for, who is calling, what comes back.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::header::{
@@ -11,19 +11,26 @@ use hyper::header::{
     HeaderName, HeaderValue, TRANSFER_ENCODING, VARY,
 };
 use hyper::{HeaderMap, Method, Request, Response};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use ulid::Ulid;
 
 use super::auth::{self, Tokens};
+use super::limits::{Limits, Payer, Standing};
+use super::repeat::{Claim, Repeats};
 use super::reply::Payload;
 use super::router::{Found, Params, Router};
-use super::{Access, Body, Caller, Query, Reply, Route, hosts};
+use super::{Access, Body, Caller, Group, Outcome, Query, Reply, Route, Traffic, hosts};
 use crate::clock::{self, Clock};
 use crate::config;
 use crate::error::{Code, Error, Result};
 use crate::store::Store;
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// What stands in place of a route where there is none.
+const NO_ROUTE: &str = "-";
+/// How long a stream that answers to something may go on once the gateway stops: less than its connection may.
+const FINISH: Duration = Duration::from_secs(6);
 
 /// A request on its way to a handler.
 #[derive(Debug)]
@@ -55,6 +62,8 @@ pub struct Parts {
     pub config: config::Live,
     /// What time it is.
     pub clock: Clock,
+    /// Where requests are counted.
+    pub traffic: Traffic,
 }
 
 /// Where a connection comes from.
@@ -62,17 +71,22 @@ pub struct Parts {
 pub(super) enum Peer {
     /// The socket in the data directory, which only its owner can open.
     Owner,
-    /// The network; with the address the connection came in on.
-    Network { local: SocketAddr },
+    /// The network; with the address the connection came in on, and that of the other end.
+    Network { local: SocketAddr, remote: IpAddr },
 }
 
 /// Everything between a connection and the handlers, which are given the state.
 pub struct Front<S> {
     state: Arc<S>,
     router: Router<S>,
-    tokens: Tokens,
+    tokens: Arc<Tokens>,
+    limits: Limits,
+    repeats: Repeats,
     config: config::Live,
     clock: Clock,
+    pub(super) traffic: Traffic,
+    /// Set when the gateway stops.
+    pub(super) closing: CancellationToken,
 }
 
 /// One request in the access log.
@@ -81,14 +95,30 @@ struct Entry {
     method: Method,
     route: &'static str,
     started: Instant,
+    /// Who sent it, as far as the address says.
+    sender: Option<IpAddr>,
+    /// How the caller stands with the rate limits.
+    standing: Option<Standing>,
 }
 
 impl<S: Send + Sync + 'static> Front<S> {
     /// A way from requests to the handlers of a route table.
     pub fn new(state: Arc<S>, router: Router<S>, parts: Parts) -> Self {
-        let Parts { store, config, clock } = parts;
-        let tokens = Tokens::new(store, clock.clone());
-        Self { state, router, tokens, config, clock }
+        let Parts { store, config, clock, traffic } = parts;
+        let tokens = Arc::new(Tokens::new(store.clone(), clock.clone()));
+        let repeats = Repeats::new(store, clock.clone());
+        let limits = Limits::new(config.clone(), clock.clone());
+        Self {
+            state,
+            router,
+            tokens,
+            limits,
+            repeats,
+            config,
+            clock,
+            traffic,
+            closing: CancellationToken::new(),
+        }
     }
 
     pub(super) fn clock(&self) -> &Clock {
@@ -109,16 +139,25 @@ impl<S: Send + Sync + 'static> Front<S> {
         let mut entry = Entry {
             id: self.request_id(),
             method: request.method().clone(),
-            route: "-",
+            route: NO_ROUTE,
             started: clock::stopwatch(),
+            sender: None,
+            standing: None,
         };
         let ambiguous_length = request.headers().contains_key(TRANSFER_ENCODING);
         let admitted = match peer {
             Peer::Owner => Ok(None),
-            Peer::Network { local } => hosts::check(local, &request, &self.config.current().gateway),
+            Peer::Network { local, remote } => {
+                let gateway = &self.config.current().gateway;
+                entry.sender = Some(hosts::sender(remote, request.headers(), gateway));
+                hosts::check(local, &request, gateway)
+            }
         };
         let reply = match admitted {
-            Err(error) => entry.failed(&error),
+            Err(error) => {
+                let error = self.stranger(&mut entry, error);
+                entry.failed(&error)
+            }
             Ok(origin) => {
                 let reply = self.dispatch(&mut entry, peer, request, origin.is_some()).await;
                 let reply = reply.unwrap_or_else(|error| entry.failed(&error));
@@ -129,6 +168,7 @@ impl<S: Send + Sync + 'static> Front<S> {
         // connection is not to be trusted.
         let reply =
             if ambiguous_length { reply.with(CONNECTION, HeaderValue::from_static("close")) } else { reply };
+        self.traffic.count(entry.outcome(&reply));
         entry.finish(reply)
     }
 
@@ -142,46 +182,100 @@ impl<S: Send + Sync + 'static> Front<S> {
         let (route, params) = match self.router.find(request.method(), request.uri().path()) {
             Found::Route(route, params) => (route, params),
             Found::WrongMethod(allow) if foreign && asks_beforehand(&request) => {
+                self.count(entry, &Caller::Anyone, Group::Other)?;
                 return Ok(permission(&allow));
             }
             // What there is and what there isn't is nobody's business without a token.
             Found::WrongMethod(allow) => {
-                self.known(peer, request.headers())?;
+                let caller = self.known(entry, peer, request.headers())?;
+                self.count(entry, &caller, Group::Other)?;
                 return Ok(wrong_method(entry, &allow));
             }
             Found::Nothing => {
-                self.known(peer, request.headers())?;
+                let caller = self.known(entry, peer, request.headers())?;
+                self.count(entry, &caller, Group::Other)?;
                 return Err(Error::new(Code::NotFound, "There is no such route"));
             }
         };
         entry.route = route.path;
         let caller = match route.access {
             Access::Public => Caller::Anyone,
-            Access::Scope(_) => self.known(peer, request.headers())?,
+            Access::Scope(_) => self.known(entry, peer, request.headers())?,
         };
-        // Rate limits are taken here: by caller, or by address where there is none, and `route.access.group()`.
+        self.count(entry, &caller, route.access.group())?;
         if let Access::Scope(scope) = route.access {
             caller.require(scope)?;
         }
         let query = Query::parse(request.uri().query())?;
         let (head, body) = request.into_parts();
+        let claim = self.repeats.claim(&caller, &head)?;
         let limit = self.config.current().gateway.max_body_bytes;
         let body = Body::new(body, &head.headers, limit, self.clock.clone());
-        self.run(entry, route, Call { caller, query, headers: head.headers, body, params }).await
+        self.run(entry, route, claim, Call { caller, query, headers: head.headers, body, params }).await
     }
 
-    fn known(&self, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
+    fn known(&self, entry: &mut Entry, peer: Peer, headers: &HeaderMap) -> Result<Caller> {
         match peer {
             Peer::Owner => Ok(Caller::Owner),
-            Peer::Network { .. } => self.tokens.caller(headers),
+            Peer::Network { .. } => self.tokens.caller(headers).map_err(|error| self.stranger(entry, error)),
         }
     }
 
+    /// Counts a request against its caller's rate limit: by token, or by address where there is none.
+    fn count(&self, entry: &mut Entry, caller: &Caller, group: Group) -> Result<()> {
+        let payer = match (caller, entry.sender) {
+            (Caller::Token { id, .. }, _) => Payer::Token(id.clone()),
+            (_, Some(address)) => Payer::at(address),
+            (_, None) => return Ok(()),
+        };
+        entry.standing = self.limits.count(payer, group);
+        entry.standing.and_then(Standing::refusal).map_or(Ok(()), Err)
+    }
+
+    /// Why someone is refused whom nobody knows; after too many attempts, only that.
+    fn stranger(&self, entry: &mut Entry, error: Error) -> Error {
+        self.count(entry, &Caller::Anyone, Group::Other).err().unwrap_or(error)
+    }
+
     /// Runs a handler to its end, also when the client hangs up meanwhile, so that nothing is left half done.
-    async fn run(&self, entry: &Entry, route: &Route<S>, call: Call) -> Result<Reply> {
+    async fn run(
+        &self,
+        entry: &Entry,
+        route: &Route<S>,
+        claim: Option<Claim>,
+        mut call: Call,
+    ) -> Result<Reply> {
         let span = tracing::info_span!("request", request_id = entry.id);
-        let handler = (route.handler)(self.state.clone(), call).instrument(span);
-        tokio::spawn(handler).await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+        let end = self.end(call.caller.clone(), &route.method);
+        let (handler, state) = (route.handler.clone(), self.state.clone());
+        let answering = async move {
+            let Some(claim) = claim else { return handler(state, call).await };
+            if let Some(reply) = claim.kept(&mut call.body).await? {
+                return Ok(reply);
+            }
+            let digest = call.body.watch();
+            claim.keep(handler(state, call).await?, &digest).await
+        };
+        let answered = tokio::spawn(answering.instrument(span)).await;
+        Ok(answered.unwrap_or_else(|panic| Err(Error::internal(panic)))?.until(end))
+    }
+
+    /// Ends when a stream must: its caller may call no longer, or the gateway stops. One that only follows what
+    /// happens must then end at once; one that answers to something may come to its own end.
+    fn end(&self, caller: Caller, method: &Method) -> impl Future<Output = Error> + Send + use<S> {
+        let (tokens, closing, clock) = (self.tokens.clone(), self.closing.clone(), self.clock.clone());
+        let patience = if method == Method::GET { Duration::ZERO } else { FINISH };
+        async move {
+            let stopped = async {
+                closing.cancelled().await;
+                clock.sleep(patience).await;
+                Error::new(Code::Unavailable, "The gateway is stopping")
+            };
+            tokio::select! {
+                error = tokens.end(caller) => error,
+                error = stopped => error,
+            }
+        }
     }
 
     fn request_id(&self) -> String {
@@ -205,13 +299,20 @@ impl Entry {
         Reply::error(error)
     }
 
+    /// Anyone may make up a method, so only those of routes are counted apart.
+    fn outcome(&self, reply: &Reply) -> Outcome {
+        let method = if self.route == NO_ROUTE { NO_ROUTE } else { self.method.as_str() };
+        Outcome { route: self.route, method: method.to_owned(), status: reply.0.status().as_u16() }
+    }
+
     fn finish(self, reply: Reply) -> Response<Payload> {
         let status = reply.0.status().as_u16();
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         tracing::info!(method = %self.method, route = self.route, status, ms, request_id = self.id, "request");
         // An id is made of letters and digits.
         let id = HeaderValue::try_from(self.id).unwrap_or(HeaderValue::from_static("-"));
-        reply.with(X_REQUEST_ID, id).0
+        let reply = reply.with(X_REQUEST_ID, id);
+        self.standing.into_iter().fold(reply, |reply, standing| standing.told(reply)).0
     }
 }
 

@@ -2,11 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use hyper::header::{HOST, HeaderValue, ORIGIN};
-use hyper::{Request, Version};
+use hyper::header::{HOST, HeaderName, HeaderValue, ORIGIN};
+use hyper::{HeaderMap, Request, Version};
 
 use crate::config::Gateway;
 use crate::error::{Code, Error, Result};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The address a request comes from: the other end's, or the one that the proxy there saw.
+pub(super) fn sender(remote: IpAddr, headers: &HeaderMap, gateway: &Gateway) -> IpAddr {
+    let forwarded = headers.get_all(X_FORWARDED_FOR).iter().next_back();
+    // What stands before the last one was sent by whoever spoke to the proxy.
+    let seen = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    seen.filter(|_| gateway.behind_proxy).unwrap_or(remote)
+}
 
 /// Checks `Host` against the names the gateway has, so that no web page reaches it by a name of its own, and
 /// `Origin` against `gateway.cors_origins`. Returns the foreign origin that is let in, if the request has one.
@@ -86,6 +96,17 @@ mod tests {
             headers.iter().fold(Request::get("/"), |request, (name, value)| request.header(*name, *value));
         let request = request.body(()).expect("a sound request");
         check("127.0.0.1:3120".parse().expect("an address"), &request, &gateway)
+    }
+
+    #[test]
+    fn a_proxy_says_who_it_speaks_for_and_nobody_else_does() {
+        let mut headers = HeaderMap::new();
+        headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("10.0.0.1, 192.0.2.7"));
+        let remote = IpAddr::from([127, 0, 0, 1]);
+        assert_eq!(sender(remote, &headers, &Gateway::default()), remote);
+        let behind = Gateway { behind_proxy: true, ..Gateway::default() };
+        assert_eq!(sender(remote, &headers, &behind), IpAddr::from([192, 0, 2, 7]));
+        assert_eq!(sender(remote, &HeaderMap::new(), &behind), remote);
     }
 
     #[test]

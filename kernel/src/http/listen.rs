@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use tokio::net::{TcpListener, UnixListener, lookup_host};
+use tokio_rustls::TlsAcceptor;
 
+use super::tls::{self, TlsError};
 use crate::config::Gateway;
 
 /// The name of the owner's socket in the data directory.
@@ -29,10 +31,14 @@ pub enum BindError {
     },
     /// Plain HTTP would go over a network.
     #[error(
-        "{0} is not a loopback address: tokens would cross the network unencrypted; listen on 127.0.0.1, or put a \
-         proxy that speaks TLS in front and set gateway.behind_proxy = true"
+        "{0} is not a loopback address: tokens would cross the network unencrypted; listen on 127.0.0.1, set \
+         gateway.tls_cert and gateway.tls_key, or put a proxy that speaks TLS in front and set \
+         gateway.behind_proxy = true"
     )]
     Exposed(IpAddr),
+    /// TLS is asked for and can't be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The address can't be had for another reason.
     #[error("can't listen on {host}:{port}: {source}; check gateway.host and gateway.port")]
     Address {
@@ -56,20 +62,41 @@ pub enum BindError {
     },
 }
 
-/// Binds the address that `[gateway]` names; port 0 takes any free one.
-///
-/// # Errors
-/// Someone else is there, the address is open to a network, or the system refuses.
-pub async fn network(gateway: &Gateway) -> Result<TcpListener, BindError> {
-    let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
-    let found = lookup_host((host, gateway.port)).await.map_err(|source| address_error(gateway, source))?;
-    let found: Vec<_> = found.collect();
-    if let Some(open) = found.iter().find(|address| !address.ip().is_loopback())
-        && !gateway.behind_proxy
-    {
-        return Err(BindError::Exposed(open.ip()));
+/// The network's door: an address, and what is spoken there.
+pub struct Network {
+    pub(super) listener: TcpListener,
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+impl Network {
+    /// Binds the address that `[gateway]` names; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// Someone else is there, the address is open to a network without TLS, a file of the certificate can't be
+    /// used, or the system refuses.
+    pub async fn bind(gateway: &Gateway) -> Result<Self, BindError> {
+        let tls = tls::acceptor(gateway)?;
+        let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
+        let found = lookup_host((host, gateway.port)).await;
+        let found: Vec<_> = found.map_err(|source| address_error(gateway, source))?.collect();
+        if let Some(open) = found.iter().find(|address| !address.ip().is_loopback())
+            && tls.is_none()
+            && !gateway.behind_proxy
+        {
+            return Err(BindError::Exposed(open.ip()));
+        }
+        let listener = TcpListener::bind(&*found).await.map_err(|source| address_error(gateway, source))?;
+        Ok(Self { listener, tls })
     }
-    TcpListener::bind(&*found).await.map_err(|source| address_error(gateway, source))
+
+    /// Where it is, such as `http://127.0.0.1:3120`.
+    ///
+    /// # Errors
+    /// The system doesn't say.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.listener.local_addr()?))
+    }
 }
 
 /// The socket that only the owner of the data directory can open. Gone when dropped.
@@ -121,9 +148,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_in_use_is_named_with_what_to_do() {
-        let first = network(&Gateway { port: 0, ..Gateway::default() }).await.expect("bound");
-        let port = first.local_addr().expect("bound").port();
-        let error = network(&Gateway { port, ..Gateway::default() }).await.expect_err("in use").to_string();
+        let first = Network::bind(&Gateway { port: 0, ..Gateway::default() }).await.expect("bound");
+        let port = first.listener.local_addr().expect("bound").port();
+        let second = Network::bind(&Gateway { port, ..Gateway::default() }).await;
+        let error = second.err().expect("in use").to_string();
         assert!(error.contains(&format!("127.0.0.1:{port} is in use")), "{error}");
         assert!(error.contains("--port"), "{error}");
     }
@@ -145,8 +173,8 @@ mod tests {
     #[tokio::test]
     async fn a_network_is_listened_to_only_behind_a_proxy() {
         let open = Gateway { host: "0.0.0.0".into(), port: 0, ..Gateway::default() };
-        let error = network(&open).await.expect_err("exposed");
+        let error = Network::bind(&open).await.err().expect("exposed");
         assert!(matches!(error, BindError::Exposed(_)), "{error}");
-        assert!(network(&Gateway { behind_proxy: true, ..open }).await.is_ok());
+        assert!(Network::bind(&Gateway { behind_proxy: true, ..open }).await.is_ok());
     }
 }

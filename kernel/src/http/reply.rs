@@ -6,7 +6,7 @@ use std::fmt;
 use bytes::Bytes;
 use futures_util::Stream;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{BodyExt, Collected, Empty, Full};
 use hyper::body::Body;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -20,6 +20,26 @@ use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
 pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
+
+const JSON: &str = "application/json";
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The largest answer that is kept to be given again.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Marks an answer that must not be kept.
+#[derive(Debug, Clone)]
+struct HoldsSecret;
+
+/// What may be kept of an answer to give it again.
+pub(super) enum Keepable {
+    /// Nothing.
+    No(Reply),
+    /// That there was one.
+    WithoutBody(Reply),
+    /// All of it.
+    Whole(Reply, String),
+}
 
 /// An answer on its way out.
 #[derive(Debug)]
@@ -48,7 +68,7 @@ impl Reply {
     /// As for [`Reply::ok`].
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_vec(value).map_err(Error::internal)?;
-        Ok(Self::new(status, "application/json", Full::new(body.into()).boxed_unsync()))
+        Ok(Self::new(status, JSON, Full::new(body.into()).boxed_unsync()))
     }
 
     /// What the server of another protocol answered.
@@ -72,18 +92,65 @@ impl Reply {
     /// comment goes out whenever there has been none for a while.
     pub fn events(events: impl Stream<Item = sse::Event> + Send + 'static, clock: Clock) -> Self {
         let body = sse::body(events, clock).boxed_unsync();
-        Self::new(StatusCode::OK, "text/event-stream", body)
+        Self::new(StatusCode::OK, EVENT_STREAM, body)
+    }
+
+    /// Ends a stream of events once there is a reason to. Any other answer is as long as it is.
+    pub(super) fn until(self, end: impl Future<Output = Error> + Send + 'static) -> Self {
+        let streams = self.0.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
+        if streams { Self(self.0.map(|body| sse::until(body, end))) } else { self }
     }
 
     /// The error envelope with the error's status.
     pub(super) fn error(error: &Error) -> Self {
         let body = Envelope::from(error).to_string().into_bytes();
         let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let reply = Self::new(status, "application/json", Full::new(body.into()).boxed_unsync());
+        let reply = Self::new(status, JSON, Full::new(body.into()).boxed_unsync());
         match error.code() {
             Code::Unauthorized => reply.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             _ => reply,
         }
+    }
+
+    /// Says that the answer holds a secret that is shown once and kept nowhere.
+    #[must_use]
+    pub fn holding_secret(mut self) -> Self {
+        self.0.extensions_mut().insert(HoldsSecret);
+        self
+    }
+
+    /// What may be kept of it: success told in JSON or in no words at all, that isn't large or secret.
+    pub(super) async fn keepable(self) -> Keepable {
+        let kind = self.0.headers().get(CONTENT_TYPE);
+        let finite = kind.is_none_or(|kind| kind == JSON);
+        if !self.0.status().is_success() || !finite {
+            return Keepable::No(self);
+        }
+        if self.0.extensions().get::<HoldsSecret>().is_some() {
+            return Keepable::WithoutBody(self);
+        }
+        let (head, body) = self.0.into_parts();
+        let Ok(body) = body.collect().await.map(Collected::to_bytes);
+        let text = String::from_utf8(body.to_vec());
+        let reply = Self(Response::from_parts(head, Full::new(body).boxed_unsync()));
+        match text {
+            Ok(text) if text.len() <= KEPT_BYTES => Keepable::Whole(reply, text),
+            _ => Keepable::No(reply),
+        }
+    }
+
+    /// An answer that was kept.
+    pub(super) fn kept(status: u16, json: String) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        match json.is_empty() {
+            true => Self::no_content(),
+            false => Self::new(status, JSON, Full::new(json.into()).boxed_unsync()),
+        }
+    }
+
+    /// 200 with text of a media type.
+    pub fn text(media_type: &'static str, text: String) -> Self {
+        Self::new(StatusCode::OK, media_type, Full::new(text.into()).boxed_unsync())
     }
 
     /// Adds a header, in place of one of the same name.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::{BoxFuture, FutureExt};
 use hyper::Method;
 
-use super::{Call, Reply, Scope, decode};
+use super::{Call, Doc, Reply, Scope, decode};
 use crate::error::Result;
 
 /// What answers a call.
@@ -54,6 +54,8 @@ pub struct Route<S> {
     pub path: &'static str,
     /// Who may call it.
     pub access: Access,
+    /// What there is to say of it.
+    pub doc: Option<Doc>,
     pub(super) handler: Handler<S>,
 }
 
@@ -64,7 +66,15 @@ impl<S> Route<S> {
         F: Fn(Arc<S>, Call) -> A + Send + Sync + 'static,
         A: Future<Output = Result<Reply>> + Send + 'static,
     {
-        Self { method, path, access, handler: Arc::new(move |state, call| handler(state, call).boxed()) }
+        let handler = Arc::new(move |state, call| handler(state, call).boxed());
+        Self { method, path, access, doc: None, handler }
+    }
+
+    /// Says what it takes and answers.
+    #[must_use]
+    pub fn doc(mut self, doc: Doc) -> Self {
+        self.doc = Some(doc);
+        self
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,11 +12,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
 use super::front::{Front, Peer};
-use super::listen::OwnerSocket;
+use super::listen::{Network, OwnerSocket};
 use super::reply::Envelope;
 use super::stall::Stalling;
 use crate::error::{Code, Error};
@@ -37,27 +39,29 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Serves connections until `stop` ends, then takes no new ones and lets requests in flight finish, within bounds.
 pub async fn serve<S>(
-    network: TcpListener,
+    network: Network,
     owner: OwnerSocket,
     front: Arc<Front<S>>,
     stop: impl Future<Output = ()>,
 ) where
     S: Send + Sync + 'static,
 {
-    let closing = watch::Sender::new(());
     let places = Arc::new(Places::default());
+    let connections = TaskTracker::new();
     let mut stop = pin!(stop);
     let mut uses = Box::pin(front.clock().sleep(USES_EVERY));
     loop {
         tokio::select! {
             () = &mut stop => break,
-            accepted = network.accept() => match accepted {
-                Ok((stream, peer)) => admit(&front, &places, stream, peer.ip(), closing.subscribe()),
+            accepted = network.listener.accept() => match accepted {
+                Ok((stream, _)) => {
+                    connections.spawn(admit(front.clone(), places.clone(), network.tls.clone(), stream));
+                }
                 Err(error) => refused(&front, &error).await,
             },
             accepted = owner.listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    tokio::spawn(converse(front.clone(), Peer::Owner, stream, closing.subscribe()));
+                    connections.spawn(converse(front.clone(), Peer::Owner, stream));
                 }
                 Err(error) => refused(&front, &error).await,
             },
@@ -69,8 +73,9 @@ pub async fn serve<S>(
         }
     }
     drop((network, owner));
-    closing.send_replace(());
-    closing.closed().await;
+    front.closing.cancel();
+    connections.close();
+    connections.wait().await;
     front.write_token_uses().await;
 }
 
@@ -79,38 +84,42 @@ async fn refused<S: Send + Sync + 'static>(front: &Front<S>, error: &std::io::Er
     front.clock().sleep(ACCEPT_AGAIN).await;
 }
 
-/// Serves a connection from the network, if there is a place for it. TLS will wrap the stream here.
-fn admit<S>(
-    front: &Arc<Front<S>>,
-    places: &Arc<Places>,
-    stream: TcpStream,
-    address: IpAddr,
-    closing: watch::Receiver<()>,
-) where
+/// Serves a connection from the network, if there is a place for it.
+async fn admit<S>(front: Arc<Front<S>>, places: Arc<Places>, tls: Option<TlsAcceptor>, stream: TcpStream)
+where
     S: Send + Sync + 'static,
 {
-    let Ok(local) = stream.local_addr() else { return };
+    let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
+    let (peer, address) = (Peer::Network { local, remote: remote.ip() }, remote.ip());
     let per_address = if front.config().gateway.behind_proxy { CONNECTIONS } else { CONNECTIONS_PER_ADDRESS };
-    let Some(place) = Place::take(places, address, per_address) else {
+    let Some(_place) = Place::take(&places, address, per_address) else {
         tracing::debug!(%address, "too many connections");
-        tokio::spawn(turn_away(stream));
+        if tls.is_none() {
+            turn_away(stream).await;
+        }
         return;
     };
     // Small answers should not wait for each other's acknowledgement; without this they are only slower.
     let _ = stream.set_nodelay(true);
-    let front = front.clone();
-    tokio::spawn(async move {
-        converse(front, Peer::Network { local }, stream, closing).await;
-        drop(place);
-    });
+    let Some(tls) = tls else { return converse(front, peer, stream).await };
+    let encrypted = tokio::select! {
+        encrypted = tls.accept(stream) => encrypted,
+        () = front.clock().sleep(HEAD_DEADLINE) => Err(ErrorKind::TimedOut.into()),
+        () = front.closing.cancelled() => return,
+    };
+    match encrypted {
+        Ok(stream) => converse(front, peer, stream).await,
+        Err(error) => tracing::debug!(%address, %error, "a connection did not come to speak TLS"),
+    }
 }
 
 /// Serves the requests of one connection.
-async fn converse<S, T>(front: Arc<Front<S>>, peer: Peer, stream: T, mut closing: watch::Receiver<()>)
+async fn converse<S, T>(front: Arc<Front<S>>, peer: Peer, stream: T)
 where
     S: Send + Sync + 'static,
     T: AsyncRead + AsyncWrite + Unpin,
 {
+    let _open = front.traffic.open();
     let clock = front.clock().clone();
     let stream = TokioIo::new(Stalling::new(stream, clock.clone()));
     let service = service_fn(|request| async { Ok::<_, Infallible>(front.answer(peer, request).await) });
@@ -122,7 +131,7 @@ where
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        _ = closing.changed() => {
+        () = front.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => ended,

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http_body_util::StreamBody;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame};
 use serde_json::Value;
 
+use super::Envelope;
+use super::reply::Payload;
 use crate::clock::Clock;
+use crate::error::Error;
 
 /// How long a stream may be silent before a comment shows that it is alive.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -44,4 +47,21 @@ pub(super) fn body(
         Some((Ok(frame), (events, clock)))
     });
     StreamBody::new(frames)
+}
+
+/// The events of a body until there is a reason to end it, which is told in a last event `error`.
+pub(super) fn until(body: Payload, end: impl Future<Output = Error> + Send + 'static) -> Payload {
+    let frames = stream::unfold(Some((body, Box::pin(end))), |open| async {
+        let (mut body, mut end) = open?;
+        tokio::select! {
+            biased;
+            error = &mut end => Some((Ok(told(&error)), None)),
+            frame = body.frame() => Some((frame?, Some((body, end)))),
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+fn told(error: &Error) -> Frame<Bytes> {
+    Frame::data(format!("event: error\ndata: {}\n\n", Envelope::from(error)).into())
 }

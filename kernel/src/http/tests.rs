@@ -1,17 +1,22 @@
 //! The whole way of a request, over real connections, to the handlers of a toy.
 
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::stream;
 use hyper::Method;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
 
 use super::*;
 use crate::clock::Clock;
@@ -22,6 +27,7 @@ use crate::store::Store;
 /// What the toy's handlers share.
 #[derive(Default)]
 struct Toy {
+    made: AtomicU32,
     entered: Notify,
     leave: Notify,
 }
@@ -37,11 +43,22 @@ fn table() -> Vec<Route<Toy>> {
             let mut fields = call.body.object().await?;
             Reply::created(&json!({"word": fields.required_text("word")?}))
         }),
+        Route::new(Method::POST, "/things/{kind}", writes, async |toy: Arc<Toy>, mut call: Call| {
+            if call.param("kind") != "unread" {
+                call.body.object().await?.required_text("word")?;
+            }
+            let reply = Reply::created(&json!({"number": toy.made.fetch_add(1, Ordering::Relaxed)}))?;
+            Ok(if call.param("kind") == "secret" { reply.holding_secret() } else { reply })
+        }),
         Route::new(Method::GET, "/panic", Access::Public, async |_, _| panic!("a defect")),
         Route::new(Method::GET, "/broken", Access::Public, async |_, _| Err(Error::internal("secret cause"))),
         Route::new(Method::GET, "/stream", Access::Public, async |_, _| {
             let events = ["one", "two"].map(|word| sse::Event { name: "word", id: None, data: json!(word) });
             Ok(Reply::events(stream::iter(events), Clock::system()))
+        }),
+        Route::new(Method::GET, "/endless", reads, async |toy: Arc<Toy>, _| {
+            toy.entered.notify_one();
+            Ok(Reply::events(stream::pending(), Clock::system()))
         }),
         Route::new(Method::GET, "/slow", Access::Public, async |toy: Arc<Toy>, _| {
             toy.entered.notify_one();
@@ -62,6 +79,10 @@ struct Gateway {
 
 impl Gateway {
     async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let clock = Clock::system();
         let store = Store::open(home.path(), clock.clone()).expect("an empty store");
@@ -69,11 +90,13 @@ impl Gateway {
         config.gateway.port = 0;
         config.gateway.max_body_bytes = 1000;
         config.gateway.cors_origins = vec!["https://app.example.com".into()];
-        let network = network(&config.gateway).await.expect("bound");
+        change(&mut config);
+        let network = Network::bind(&config.gateway).await.expect("bound");
         let owner = OwnerSocket::bind(home.path()).expect("bound");
-        let address = network.local_addr().expect("bound").to_string();
+        let address = network.listener.local_addr().expect("bound").to_string();
         let toy = Arc::new(Toy::default());
-        let parts = Parts { store: store.clone(), config: config::Live::new(config), clock };
+        let (config, traffic) = (config::Live::new(config), Traffic::default());
+        let parts = Parts { store: store.clone(), config, clock, traffic };
         let front = Arc::new(Front::new(toy.clone(), Router::new(table()).expect("a sound table"), parts));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(network, owner, front, async { drop(stopped.await) }));
@@ -97,8 +120,12 @@ impl Gateway {
     }
 
     async fn post(&self, token: &str, headers: &str, body: &str) -> String {
+        self.post_to("/echo", token, headers, body).await
+    }
+
+    async fn post_to(&self, path: &str, token: &str, headers: &str, body: &str) -> String {
         let length = body.len();
-        let head = format!("POST /echo HTTP/1.1\r\nauthorization: Bearer {token}\r\n{headers}");
+        let head = format!("POST {path} HTTP/1.1\r\nauthorization: Bearer {token}\r\n{headers}");
         self.send(&format!("{head}content-length: {length}\r\n\r\n{body}")).await
     }
 }
@@ -122,8 +149,9 @@ fn body(answer: &str) -> &str {
 }
 
 fn without_id(answer: &str) -> String {
-    let mask = |line: &str| match line.strip_prefix("x-request-id: req_") {
-        Some(id) if id.len() == 26 => "x-request-id: req_…".to_owned(),
+    let mask = |line: &str| match line.split_once(": ") {
+        Some(("x-request-id", id)) if id.len() == 30 => "x-request-id: req_…".to_owned(),
+        Some((name @ "x-ratelimit-reset", second)) if second.len() == 10 => format!("{name}: …"),
         _ => line.to_owned(),
     };
     answer.lines().map(mask).collect::<Vec<_>>().join("\n")
@@ -138,6 +166,9 @@ async fn an_answer_is_json_with_a_request_id() {
     cache-control: no-store
     x-content-type-options: nosniff
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 29
+    x-ratelimit-reset: …
     connection: close
     content-length: 16
 
@@ -156,6 +187,9 @@ async fn errors_come_in_the_one_envelope() {
     cache-control: no-store
     x-content-type-options: nosniff
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 29
+    x-ratelimit-reset: …
     connection: close
     content-length: 80
 
@@ -170,6 +204,9 @@ async fn errors_come_in_the_one_envelope() {
     x-content-type-options: nosniff
     allow: POST
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 28
+    x-ratelimit-reset: …
     connection: close
     content-length: 103
 
@@ -183,6 +220,9 @@ async fn errors_come_in_the_one_envelope() {
     x-content-type-options: nosniff
     www-authenticate: Bearer
     x-request-id: req_…
+    x-ratelimit-limit: 30
+    x-ratelimit-remaining: 29
+    x-ratelimit-reset: …
     connection: close
     content-length: 113
 
@@ -334,4 +374,95 @@ async fn stopping_lets_a_request_in_flight_finish() {
     let ended = tokio::time::timeout(Duration::from_secs(5), gateway.serving).await;
     ended.expect("ended in time").expect("no panic");
     assert!(!gateway.home.path().join("prx.sock").exists());
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let gateway = Gateway::start().await;
+    let token = gateway.token(&[Scope::ADMIN]).await;
+    let (_, revoked) = tokio::join!(
+        async {
+            gateway.toy.entered.notified().await;
+            let id = token.split('_').nth(1).expect("an id");
+            gateway.store.revoke_token(id).await.expect("revoked");
+        },
+        gateway.get("/endless", &token),
+    );
+    assert!(
+        revoked.contains("event: error\n") && revoked.contains("The bearer token was revoked"),
+        "{revoked}"
+    );
+    assert!(revoked.ends_with("\n0\n"), "the stream itself is whole: {revoked}");
+}
+
+#[tokio::test]
+async fn stopping_ends_streams_at_once() {
+    let mut gateway = Gateway::start().await;
+    let token = gateway.token(&[Scope::ADMIN]).await;
+    let stop = gateway.stop.take().expect("running");
+    let (_, cut) = tokio::join!(
+        async {
+            gateway.toy.entered.notified().await;
+            stop.send(()).expect("listening");
+        },
+        gateway.get("/endless", &token),
+    );
+    assert!(cut.contains(r#""code":"unavailable""#) && cut.ends_with("\n0\n"), "{cut}");
+}
+
+#[tokio::test]
+async fn what_is_asked_again_is_done_once() {
+    let gateway = Gateway::start_with(|config| config.rate_limits.enabled = false).await;
+    let (one, two) = (gateway.token(&[Scope::ADMIN]).await, gateway.token(&[Scope::ADMIN]).await);
+    let asked = async |token: &str, path: &str, key: &str, sent: &str| {
+        let key = format!("idempotency-key: {key}\r\n");
+        let answer = gateway.post_to(&format!("/things/{path}"), token, &key, sent).await;
+        format!("{} {}", status(&answer), body(&answer))
+    };
+    let word = r#"{"word":"a"}"#;
+    assert_eq!(asked(&one, "x", "k", "{}").await.split(' ').next(), Some("400"));
+    for (token, path, key, sent, number) in [
+        (&one, "x", "k", word, 0),
+        (&one, "x", "k", word, 0),
+        (&two, "x", "k", word, 1),
+        (&one, "x", "l", word, 2),
+        (&one, "unread", "m", "anything", 3),
+        (&one, "unread", "m", "else", 3),
+        (&one, "secret", "n", word, 4),
+    ] {
+        assert_eq!(asked(token, path, key, sent).await, format!(r#"201 {{"number":{number}}}"#));
+    }
+    for (path, key, sent, problem) in [
+        ("x", "k", r#"{"word":"b"}"#, "409 came with another request before"),
+        ("y", "k", word, "409 came with another request before"),
+        ("secret", "n", word, "409 with a secret that is not kept"),
+        ("x", "", word, "400 `Idempotency-Key` must be 1 to 255 characters"),
+    ] {
+        let (code, message) = problem.split_once(' ').expect("a code and a message");
+        let answer = asked(&one, path, key, sent).await;
+        assert!(answer.starts_with(code) && answer.contains(message), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn tls_is_spoken_where_there_is_a_certificate() {
+    let files = tempfile::tempdir().expect("a directory");
+    let made = tls::tests::made(&["localhost"]);
+    let (cert, key) = (files.path().join("cert.pem"), files.path().join("key.pem"));
+    fs::write(&cert, &made.cert_pem).expect("written");
+    fs::write(&key, &made.key_pem).expect("written");
+    let gateway = Gateway::start_with(|config| {
+        config.gateway.host = "0.0.0.0".into();
+        config.gateway.tls_cert = cert.to_string_lossy().into_owned();
+        config.gateway.tls_key = key.to_string_lossy().into_owned();
+    })
+    .await;
+    let mut roots = RootCertStore::empty();
+    roots.add(made.der).expect("a certificate");
+    let config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    let port = gateway.address.rsplit(':').next().expect("a port");
+    let stream = TcpStream::connect(format!("127.0.0.1:{port}")).await.expect("connected");
+    let name = ServerName::try_from("localhost").expect("a name");
+    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.expect("encrypted");
+    assert_eq!(status(&exchange(stream, "GET /health HTTP/1.1\r\n\r\n").await), "200");
 }

@@ -125,7 +125,8 @@ impl Settings {
             Error::conflict(message)
         };
         let text = self.on_disk(in_force).map_err(mend)?.unwrap_or_default();
-        self.0.file.parse(&text).map_err(|invalid| mend(invalid.to_string()))?;
+        let config = self.0.file.parse(&text).map_err(|invalid| mend(invalid.to_string()))?;
+        self.check(&config).map_err(|problems| mend(problems.join("; ")))?;
         Ok(text)
     }
 
@@ -140,8 +141,11 @@ impl Settings {
 
     fn check(&self, config: &Config) -> Result<(), Vec<String>> {
         let changes = Changes { before: &self.0.parts.config.current(), after: config };
-        let problems = check::check(changes, &self.0.parts.plugins.known());
-        if problems.is_empty() { Ok(()) } else { Err(problems) }
+        let misfits = check::check(changes, &self.0.parts.plugins.known());
+        if misfits.is_empty() {
+            return Ok(());
+        }
+        Err(misfits.into_iter().map(|(key, what)| format!("{key}: {what}")).collect())
     }
 
     /// Makes a checked configuration the one that everything works with. Returns when it does.

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
@@ -13,16 +14,19 @@ use tracing::Level;
 const MAX_BYTES: usize = 16 << 20;
 
 /// One line of the log.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "LogEntry")]
 pub struct Entry {
     /// Its number since the gateway started, from 1.
     #[serde(skip)]
     pub id: u64,
     /// When it was written.
     #[serde(serialize_with = "millis")]
+    #[schemars(with = "String")]
     pub timestamp: Timestamp,
     /// How grave it is.
     #[serde(serialize_with = "level")]
+    #[schemars(with = "String")]
     pub level: Level,
     /// Which part of the gateway speaks, such as `agent::loop` or `channel::work`.
     pub module: String,

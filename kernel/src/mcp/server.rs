@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rmcp::RoleClient;
 use rmcp::model::Tool;
 use rmcp::service::Peer;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -30,8 +31,9 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// Whether a server can be called.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[schemars(rename = "McpState")]
 pub enum State {
     /// It can.
     Connected,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::bindings::{skill, tool};
@@ -70,8 +71,9 @@ impl Generation {
 }
 
 /// Where a plugin is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[schemars(rename = "PluginState")]
 pub enum Status {
     /// It serves.
     Loaded,
@@ -82,7 +84,8 @@ pub enum Status {
 }
 
 /// A plugin as the API shows it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Plugin")]
 pub struct PluginStatus {
     /// Its name.
     pub name: String,
@@ -106,7 +109,7 @@ pub struct PluginStatus {
 }
 
 /// The part of a plugin's status that comes from its manifest.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
 pub struct PluginAbout {
     /// What it is for.
     pub description: String,

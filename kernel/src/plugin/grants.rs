@@ -95,7 +95,7 @@ pub fn check(grant: &Grant) -> Vec<String> {
     let origins = grant.http.iter().flatten().filter_map(|text| Origin::parse(text).err());
     let origins = origins.map(|error| format!("http: {error}"));
     let kv = grant.kv.as_deref().filter(|text| parse_size(text).is_none());
-    let kv = kv.map(|text| format!("kv takes a size such as 1MiB, not \"{text}\""));
+    let kv = kv.map(|text| format!("kv: takes a size such as 1MiB, not \"{text}\""));
     origins.chain(kv).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -58,6 +59,7 @@ pub(super) struct Registry {
     pub(super) turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// By plugin: what its channels are told. The lock is held to send, never across an await.
     taps: Mutex<BTreeMap<String, watch::Sender<Option<Arc<Generation>>>>>,
+    failed_calls: AtomicU64,
 }
 
 impl Plugins {
@@ -84,6 +86,7 @@ impl Plugins {
             changing: tokio::sync::Mutex::default(),
             turns: Mutex::default(),
             taps: Mutex::default(),
+            failed_calls: AtomicU64::new(0),
         }));
         plugins.load_all().await?;
         Ok(plugins)
@@ -179,6 +182,7 @@ impl Plugins {
     pub fn report(&self, generation: &Arc<Generation>, outcome: Result<(), &CallError>) {
         let Some(defects) = generation.count(outcome) else { return };
         let Err(error) = outcome else { return };
+        self.0.failed_calls.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             plugin = generation.name(),
             generation = generation.number,
@@ -188,6 +192,11 @@ impl Plugins {
         if defects == DEFECTS {
             self.quarantine(generation, error);
         }
+    }
+
+    /// How many calls have failed through a defect of the component.
+    pub fn failed_calls(&self) -> u64 {
+        self.0.failed_calls.load(Ordering::Relaxed)
     }
 
     fn quarantine(&self, generation: &Arc<Generation>, error: &CallError) {

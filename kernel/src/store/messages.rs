@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use redb::{TableDefinition, WriteTransaction};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rows::{Cause, Failure, Rows, Tx};
@@ -43,7 +44,7 @@ pub struct Message {
 }
 
 /// Who said something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The person.

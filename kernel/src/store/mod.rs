@@ -1,5 +1,5 @@
-//! What must survive: sessions, messages, turns, channel state, the outbox, tokens, plugin records, key-value data
-//! and memories. Verbs, not get and put: each one is atomic, and durable when it returns.
+//! What must survive: sessions, messages, turns, channel state, the outbox, hooks and their deliveries, tokens, plugin
+//! records, key-value data and memories. Verbs, not get and put: each one is atomic, and durable when it returns.
 //!
 //! Nothing above this module knows the database. Reads are synchronous, short and bounded; changes go through one
 //! writer that commits many of them at once.
@@ -23,6 +23,9 @@ use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
 pub use self::channels::{ChannelState, NewInbound, StepCommit, StepReceipt};
+pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
+pub use self::hooks::{Hook, NewHook};
+pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::memory::{MemoryEntry, NewMemory};
 pub use self::messages::{Message, NewMessage, Role, ToolCall};
@@ -36,6 +39,9 @@ pub use self::tokens::TokenRecord;
 pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Turn, TurnDone, TurnId};
 
 mod channels;
+mod deliveries;
+mod hooks;
+mod idempotency;
 mod ids;
 mod index;
 mod kv;

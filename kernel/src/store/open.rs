@@ -12,7 +12,8 @@ use super::index::{Seat, SessionIndex};
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::{
-    META, NEWEST_ID, Ready, VERSION, channels, kv, memory, messages, outbox, plugins, tokens, turns,
+    META, NEWEST_ID, Ready, VERSION, channels, deliveries, hooks, idempotency, kv, memory, messages, outbox,
+    plugins, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -153,9 +154,12 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     turns::create_tables(transaction)?;
     channels::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
+    hooks::create_tables(transaction)?;
+    deliveries::create_tables(transaction)?;
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;
     memory::create_tables(transaction)?;
+    idempotency::create_tables(transaction)?;
     Ok(())
 }

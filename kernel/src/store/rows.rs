@@ -256,4 +256,13 @@ impl<'t> Tx<'t> {
         self.change(rows.table)?.remove(key)?;
         Ok(())
     }
+
+    /// Removes all rows of a range.
+    pub(super) fn clear<'k, K: Key + 'static, R>(
+        &self,
+        rows: &Rows<K, R>,
+        range: impl RangeBounds<K::SelfType<'k>> + 'k,
+    ) -> Result<(), Failure> {
+        Ok(self.change(rows.table)?.retain_in(range, |_, _| false)?)
+    }
 }

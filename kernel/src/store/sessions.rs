@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -47,7 +48,7 @@ pub struct Session {
 }
 
 /// Where a session is in its life.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum SessionStatus {
     /// Something was said lately.
@@ -60,7 +61,8 @@ pub enum SessionStatus {
 }
 
 /// Tokens that a model has read and written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "TokenUsage")]
 pub struct Usage {
     /// Read.
     pub input: u64,

@@ -1,5 +1,6 @@
 //! Every tool there is, in one list, and one way to call it.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tracing::info;
@@ -12,7 +13,8 @@ use crate::plugin::bindings::tool as wire;
 use crate::plugin::{CallError, Plugins};
 
 /// A tool as models and people are shown it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Tool")]
 pub struct ToolSummary {
     /// The name it is called by.
     pub name: String,
@@ -38,7 +40,7 @@ pub struct CallContext {
 }
 
 /// What a tool said.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct ToolResult {
     /// Its answer, or what went wrong.
     pub content: String,

@@ -8,9 +8,12 @@ use crate::config::{Changes, Config, Settings};
 use crate::plugin::inspect::Capability;
 use crate::plugin::{Known, grants};
 
-/// Everything wrong with the tables of components that are new or differ, each with its dotted key. What was there
-/// before is no reason to refuse what changes now.
-pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<String> {
+/// A dotted key, and what is wrong with it.
+pub(crate) type Misfit = (String, String);
+
+/// Everything wrong with the tables of components that are new or differ. What was there before is no reason to
+/// refuse what changes now.
+pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Misfit> {
     let channels = changes.tables(|config| &config.components.channels_config).flat_map(|(name, table)| {
         let problems = check_channel(name, table, plugins);
         problems.into_iter().map(move |problem| format!("channels_config.{name}.{problem}"))
@@ -23,37 +26,18 @@ pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
         let problems = grants::check(grant);
         problems.into_iter().map(move |problem| format!("grants.{name}.{problem}"))
     });
-    check_provider(changes, plugins)
-        .into_iter()
-        .chain(channels)
-        .chain(providers)
-        .chain(settings)
-        .chain(grants)
-        .collect()
+    let provider = check_provider(changes, plugins).into_iter();
+    let all = provider.chain(channels).chain(providers).chain(settings).chain(grants);
+    all.filter_map(|problem| problem.split_once(": ").map(|(key, what)| (key.into(), what.into()))).collect()
 }
 
-/// What in the tables of components does not fit the plugins there are: each dotted key, and what is wrong with it.
-/// A table whose plugin is missing, or is no connector, is no reason not to start: its channel says so.
-pub(crate) fn misfits(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<(String, String)> {
-    let channels = config.components.channels_config.iter().flat_map(|(name, table)| {
-        let known = plugins.get(channel::plugin(name, table));
-        let known = known.filter(|known| known.may_give(Capability::Channel));
-        let problems =
-            known.and_then(|known| channel::check(table, &known.manifest).err()).unwrap_or_default();
-        problems.into_iter().map(move |problem| format!("channels_config.{name}.{problem}"))
-    });
-    let others = [
-        ("providers_config", &config.components.providers_config),
-        ("plugins_config", &config.components.plugins_config),
-    ];
-    let others = others.into_iter().flat_map(|(section, tables)| {
-        tables.iter().flat_map(move |(name, table)| check_plugin(section, (name.as_str(), table), plugins))
-    });
-    let split = |problem: String| match problem.split_once(": ") {
-        Some((key, what)) => (key.to_owned(), what.to_owned()),
-        None => (problem, "does not fit".to_owned()),
-    };
-    channels.chain(others).map(split).collect()
+/// What of that keeps a gateway from starting. A plugin that is missing, or gives something else, does not: its
+/// channel says so, and so does the status for a provider.
+pub(crate) fn misfits(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Misfit> {
+    let mut misfits = check(Changes { before: &Config::default(), after: config }, plugins);
+    // No manifest has a key named `plugin`.
+    misfits.retain(|(key, _)| key != "provider.name" && !key.ends_with(".plugin"));
+    misfits
 }
 
 fn check_provider(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Option<String> {
@@ -69,7 +53,7 @@ fn check_provider(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Op
 
 fn check_channel(name: &str, table: &Settings, plugins: &BTreeMap<String, Known>) -> Vec<String> {
     if table.get("plugin").is_some_and(|plugin| !plugin.is_string()) {
-        return vec!["plugin takes the name of a plugin in quotes".into()];
+        return vec!["plugin: takes the name of a plugin in quotes".into()];
     }
     let plugin = channel::plugin(name, table);
     let Some(known) = plugins.get(plugin) else {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use super::*;
 
 mod channels;
 mod files;
+mod hooks;
 mod model;
 mod outbox;
 mod records;

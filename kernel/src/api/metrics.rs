@@ -1,0 +1,120 @@
+//! Counts and gauges, in the text format of Prometheus.
+
+use std::fmt::{Display, Write};
+use std::fs;
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::events::Kind;
+use crate::http::{Call, Doc, Reply};
+use crate::kernel::Kernel;
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+pub(super) const SHOW: Doc = Doc::new("Show counts and gauges for Prometheus").or_as("text/plain");
+
+pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+    let mut page = Page::default();
+    requests(&kernel, &mut page);
+    events(&kernel, &mut page);
+    standing(&kernel, &mut page);
+    Ok(Reply::text(TEXT, page.0))
+}
+
+fn requests(kernel: &Kernel, page: &mut Page) {
+    page.family("prx_http_requests_total", "counter", "Requests by route and outcome.");
+    for (outcome, count) in kernel.traffic.requests() {
+        let status = outcome.status.to_string();
+        let labels = [("method", &*outcome.method), ("route", outcome.route), ("status", &*status)];
+        page.sample("prx_http_requests_total", &labels, count);
+    }
+    page.single("prx_http_connections", "gauge", "Open connections.", kernel.traffic.connections());
+}
+
+fn events(kernel: &Kernel, page: &mut Page) {
+    page.family("prx_events_total", "counter", "What happened, by kind; message.sent counts finished turns.");
+    let counts = kernel.base.events.counted();
+    for kind in Kind::ALL {
+        let count = counts.get(kind).copied().unwrap_or_default();
+        page.sample("prx_events_total", &[("type", kind.name())], count);
+    }
+    let about = "Calls of components that failed through a defect of the component.";
+    page.single("prx_plugin_call_failures_total", "counter", about, kernel.plugins.failed_calls());
+}
+
+fn standing(kernel: &Kernel, page: &mut Page) {
+    page.single("prx_sessions_active", "gauge", "Active sessions.", kernel.base.store.active_sessions(None));
+    page.family("prx_channel_connected", "gauge", "1 for a channel that is connected.");
+    for channel in kernel.channels.list() {
+        let connected = u8::from(channel.connected_at.is_some());
+        page.sample("prx_channel_connected", &[("channel", &channel.name)], connected);
+    }
+    page.family("prx_plugin_memory_bytes", "gauge", "Memory of a plugin's instances and code.");
+    for plugin in kernel.plugins.list() {
+        page.sample("prx_plugin_memory_bytes", &[("plugin", &plugin.name)], plugin.memory_usage_bytes);
+    }
+    if let Some(bytes) = resident_bytes() {
+        page.single("process_resident_memory_bytes", "gauge", "Memory of the gateway.", bytes);
+    }
+    let started = kernel.base.started.as_second();
+    page.single("process_start_time_seconds", "gauge", "When the gateway was started.", started);
+    let healthy = u8::from(kernel.base.store.is_healthy());
+    page.single("prx_store_healthy", "gauge", "1 while the disk takes what it is given.", healthy);
+}
+
+/// What the system says the process has in memory; none where it doesn't say.
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+}
+
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, about: &str) {
+        self.line(format_args!("# HELP {name} {about}\n# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels: Vec<_> =
+            labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect();
+        self.line(format_args!("{name}{{{}}} {value}", labels.join(",")));
+    }
+
+    fn single(&mut self, name: &str, kind: &str, about: &str, value: impl Display) {
+        self.family(name, kind, about);
+        self.line(format_args!("{name} {value}"));
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to a text does not fail.
+        let _ = writeln!(self.0, "{line}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_label_may_say_anything() {
+        let mut page = Page::default();
+        page.family("a", "gauge", "About.");
+        page.sample("a", &[("b", "c\"\\\nd"), ("e", "")], 7);
+        page.single("f", "counter", "About.", 0);
+        let expected = "# HELP a About.\n# TYPE a gauge\na{b=\"c\\\"\\\\\\nd\",e=\"\"} 7\n\
+                        # HELP f About.\n# TYPE f counter\nf 0\n";
+        assert_eq!(page.0, expected);
+    }
+
+    #[test]
+    fn the_system_says_how_much_memory_there_is() {
+        assert!(resident_bytes().is_some_and(|bytes| bytes > 1 << 20));
+    }
+}

@@ -1,0 +1,79 @@
+//! Signatures of Standard Webhooks 1.0, symmetric: `v1,` and HMAC-SHA256.
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD as ALPHABET;
+use base64::engine::general_purpose::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::Timestamp;
+use sha2::Sha256;
+
+use crate::config::Secret;
+use crate::error::{Error, Result};
+
+const PREFIX: &str = "whsec_";
+/// Takes base64 with its padding or without.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &ALPHABET,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A new secret of 256 bits.
+pub(super) fn make_secret() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(Error::internal)?;
+    Ok(format!("{PREFIX}{}", STANDARD.encode(bytes)))
+}
+
+/// What the header `webhook-signature` says.
+pub(super) fn sign(secret: &Secret, id: &str, at: Timestamp, body: &str) -> Result<String> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key(secret.expose())).map_err(Error::internal)?;
+    mac.update(format!("{id}.{}.{body}", at.as_second()).as_bytes());
+    Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+}
+
+/// The bytes that a secret stands for: what its base64 means, where it has the prefix and is base64, or itself.
+fn key(secret: &str) -> Vec<u8> {
+    let decoded = secret.strip_prefix(PREFIX).and_then(|text| LENIENT.decode(text).ok());
+    decoded.filter(|key| !key.is_empty()).unwrap_or_else(|| secret.as_bytes().to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+    const BODY: &str = r#"{"test": 2432232314}"#;
+
+    fn signed(secret: &str) -> String {
+        let at = Timestamp::from_second(1_614_265_330).unwrap();
+        sign(&Secret::new(secret), ID, at, BODY).unwrap()
+    }
+
+    #[test]
+    fn the_standards_own_example_comes_out() {
+        let expected = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+        assert_eq!(signed("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), expected);
+    }
+
+    /// Computed with Python's `hmac`.
+    #[test]
+    fn whatever_is_no_base64_is_the_key_itself() {
+        assert_eq!(signed("correct horse"), "v1,ZquVke8vjahY5FUylxSXNumFQQGbjldZLz39AEzazrc=");
+        assert_eq!(signed("whsec_xxxxxxxxxxx"), "v1,1DZAti5LlCSk4EzJ8sTY2Rpr+xXVtTPBAf60WJcDpLA=");
+    }
+
+    #[test]
+    fn a_made_secret_is_256_bits_and_never_the_same() {
+        let (one, other) = (make_secret().unwrap(), make_secret().unwrap());
+        assert_ne!(one, other);
+        assert_eq!(key(&one).len(), 32);
+    }
+
+    #[test]
+    fn padding_may_be_left_out() {
+        assert_eq!(key("whsec_AAECAw"), [0, 1, 2, 3]);
+        assert_eq!(key("whsec_AAECAw=="), [0, 1, 2, 3]);
+        assert_eq!(key("whsec_"), b"whsec_");
+    }
+}

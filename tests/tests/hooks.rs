@@ -1,0 +1,178 @@
+//! Outgoing webhooks: registered as the reference page has it, delivered signed, never lost, and careful with secrets.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
+use std::fs;
+
+use prx_tests::gateway::Gateway;
+use prx_tests::receiver::Receiver;
+use prx_tests::wait::until;
+use serde_json::{Value, json};
+
+const INSIDE: &str = "[hooks]\nallow_private = true\n";
+const CANARY: &str = "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnk=";
+
+async fn register(gateway: &Gateway, url: &str, events: &[&str]) -> Value {
+    let body = json!({"url": url, "events": events, "secret": CANARY});
+    gateway.client().post("/hooks", body).await.expect(201)
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<&str> = value.as_object().expect("an object").keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+/// The one delivery of a hook, when it is as wanted.
+async fn delivery(gateway: &Gateway, hook: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    until("the delivery", async || {
+        let list = gateway.client().get(&format!("/hooks/{hook}/deliveries")).await.expect(200);
+        let deliveries = list["deliveries"].as_array().expect("a list of deliveries");
+        assert_eq!(list["total"], deliveries.len());
+        deliveries.first().filter(|delivery| wanted(delivery)).cloned()
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_hook_is_registered_told_listed_and_removed() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(INSIDE).await;
+    let hook = register(&gateway, &receiver.url(), &["session.created", "message.received"]).await;
+    assert_eq!(keys(&hook), ["active", "created_at", "events", "id", "url"]);
+    let id = hook["id"].as_str().unwrap();
+    assert!(id.starts_with("hook_") && id.len() == 31, "{id}");
+    assert_eq!(hook["events"], json!(["session.created", "message.received"]));
+    assert_eq!((&hook["url"], &hook["active"]), (&json!(receiver.url()), &json!(true)));
+    assert_eq!(gateway.client().get("/hooks").await.expect(200), json!({"hooks": [hook]}));
+
+    let session = gateway.open_session("ada").await;
+    let received = receiver.until(1).await.remove(0);
+    assert_eq!(received.signature, received.signed(b"canary-canary-canary"));
+    let body = received.json();
+    assert_eq!(keys(&body), ["data", "timestamp", "type"]);
+    assert_eq!((&body["type"], &body["data"]["session_id"]), (&json!("session.created"), &json!(session)));
+
+    let delivered = delivery(&gateway, id, |delivery| delivery["status"] == "delivered").await;
+    assert_eq!((&delivered["id"], &delivered["attempts"]), (&json!(received.id), &json!(1)));
+    assert_eq!(delivered["last_attempt"]["status_code"], 200);
+    let replay = format!("/hooks/{id}/deliveries/{}/replay", received.id);
+    gateway.client().post(&replay, json!({})).await.expect(202);
+    assert_eq!(receiver.until(2).await[1].id, received.id);
+    let test = gateway.client().post(&format!("/hooks/{id}/test"), json!({})).await.expect(202);
+    let tested = receiver.until(3).await.remove(2);
+    assert_eq!((&test["id"], tested.json()["type"].as_str()), (&json!(tested.id), Some("hook.test")));
+
+    gateway.client().delete(&format!("/hooks/{id}")).await.expect(204);
+    gateway.client().delete(&format!("/hooks/{id}")).await.error(404, "not_found");
+    assert_eq!(gateway.client().get("/hooks").await.expect(200), json!({"hooks": []}));
+    gateway.open_session("ada").await;
+    gateway.stop().await;
+    assert_eq!(receiver.received().len(), 3);
+}
+
+#[tokio::test]
+async fn what_was_queued_before_a_kill_arrives_after_it_under_the_same_id() {
+    let mut receiver = Receiver::closed();
+    let gateway = Gateway::start(INSIDE).await;
+    let hook = register(&gateway, &receiver.url(), &["*"]).await;
+    let hook = hook["id"].as_str().unwrap();
+    let session = gateway.open_session("ada").await;
+    let queued = delivery(&gateway, hook, |delivery| delivery["attempts"] == 1).await;
+    assert_eq!(
+        (&queued["status"], &queued["last_attempt"]["status_code"]),
+        (&json!("pending"), &Value::Null)
+    );
+
+    let home = gateway.kill();
+    receiver.open().await;
+    let gateway = Gateway::start_in(home).await;
+    let received = until("the session's webhook", async || {
+        receiver
+            .received()
+            .into_iter()
+            .find(|webhook| webhook.json()["data"]["session_id"] == session.as_str())
+    })
+    .await;
+    assert_eq!(queued["id"], json!(received.id));
+    assert_eq!(received.signature, received.signed(b"canary-canary-canary"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_is_shown_once_if_it_was_made_here_and_never_otherwise() {
+    let receiver = Receiver::closed();
+    let gateway = Gateway::start(INSIDE).await;
+    let body = json!({"url": receiver.url(), "events": ["*"]});
+    let made = gateway.client().post("/hooks", body).await.expect(201);
+    assert_eq!(keys(&made), ["active", "created_at", "events", "id", "secret", "url"]);
+    let secret = made["secret"].as_str().unwrap().to_owned();
+    assert!(secret.starts_with("whsec_") && secret.len() == 50, "{secret}");
+
+    let given = register(&gateway, &receiver.url(), &["*"]).await;
+    let id = given["id"].as_str().unwrap();
+    gateway.open_session("ada").await;
+    delivery(&gateway, id, |delivery| delivery["attempts"] == 1).await;
+    let client = gateway.client();
+    let answers = [
+        client.get("/hooks").await,
+        client.get(&format!("/hooks/{id}/deliveries")).await,
+        client.post(&format!("/hooks/{id}/test"), json!({})).await,
+        client.post("/hooks", json!({"url": "nowhere", "events": ["*"], "secret": CANARY})).await,
+        client.post("/hooks", json!({"url": "https://a.example", "events": ["x"], "secret": CANARY})).await,
+    ];
+    for secret in [CANARY, secret.as_str(), "canary-canary"] {
+        assert!(!given.to_string().contains(secret));
+        assert!(answers.iter().all(|answer| !answer.to_string().contains(secret)));
+        assert!(!gateway.output().says(&[secret]));
+    }
+    let home = gateway.stop().await;
+    let holding: Vec<_> = fs::read_dir(home.data())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
+        .filter(|path| fs::read(path).unwrap().windows(CANARY.len()).any(|part| part == CANARY.as_bytes()))
+        .collect();
+    assert_eq!(holding, [home.data().join("prx.redb")]);
+}
+
+#[tokio::test]
+async fn a_hook_that_cannot_work_is_refused_and_changes_nothing() {
+    let gateway = Gateway::start("").await;
+    let refused = [
+        (json!({"events": ["*"]}), "`url` is missing"),
+        (json!({"url": 5, "events": ["*"]}), "`url` must be a string"),
+        (json!({"url": "example.com/webhook", "events": ["*"]}), "`url` must be a whole http or https URL"),
+        (json!({"url": "ftp://example.com/", "events": ["*"]}), "`url` must be a whole http or https URL"),
+        (json!({"url": "http://127.0.0.1:9/", "events": ["*"]}), "loopback or private"),
+        (json!({"url": "http://[fd00::1]/", "events": ["*"]}), "loopback or private"),
+        (json!({"url": "http://169.254.169.254/", "events": ["*"]}), "loopback or private"),
+        (json!({"url": "https://example.com/"}), "`events` is missing"),
+        (json!({"url": "https://example.com/", "events": "*"}), "`events` must be a list of strings"),
+        (
+            json!({"url": "https://example.com/", "events": []}),
+            "`events` must not be empty; there are *, session.",
+        ),
+        (
+            json!({"url": "https://example.com/", "events": ["session.made"]}),
+            "there are *, session.created, ",
+        ),
+        (json!({"url": "https://example.com/", "events": ["*"], "secret": ""}), "`secret` must not be empty"),
+        (json!({"url": "https://example.com/", "events": ["*"], "secret": 1}), "`secret` must be a string"),
+    ];
+    for (body, expected) in refused {
+        let message = gateway.client().post("/hooks", body.clone()).await.error(400, "bad_request");
+        assert!(message.contains(expected), "{body}: {message}");
+    }
+    assert_eq!(gateway.client().get("/hooks").await.expect(200), json!({"hooks": []}));
+    for path in ["/hooks/hook_none/test", "/hooks/hook_none/deliveries/dlv_none/replay"] {
+        gateway.client().post(path, json!({})).await.error(404, "not_found");
+    }
+    gateway.client().get("/hooks/hook_none/deliveries").await.error(404, "not_found");
+    gateway.client().get("/hooks/hook_none/deliveries?limit=0").await.error(400, "bad_request");
+
+    let minted = gateway.client().post("/auth/tokens", json!({"scopes": ["hooks:read"]})).await.expect(201);
+    let reader = gateway.client().with_token(minted["token"].as_str());
+    reader.get("/hooks").await.expect(200);
+    let body = json!({"url": "https://example.com/", "events": ["*"]});
+    assert!(reader.post("/hooks", body).await.error(403, "forbidden").contains("hooks:write"));
+}

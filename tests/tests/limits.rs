@@ -1,0 +1,128 @@
+//! Rate limits, as the reference has them.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use prx_tests::client::{Answer, Client};
+use prx_tests::gateway::{Gateway, Home};
+use serde_json::json;
+
+/// A gateway whose requests are limited as they are unless someone says otherwise.
+async fn limited() -> Gateway {
+    let home = Home::empty();
+    home.configure("");
+    Gateway::start_in(home).await
+}
+
+/// The caller's limit, what is left of it, and the Unix second at which it is whole again.
+#[track_caller]
+fn standing(answer: &Answer) -> (u64, u64, u64) {
+    let number = |name: &str| {
+        let value = answer.headers.get(name).unwrap_or_else(|| panic!("no {name}: {answer}"));
+        value.to_str().expect("ASCII").parse().expect("a number")
+    };
+    (number("x-ratelimit-limit"), number("x-ratelimit-remaining"), number("x-ratelimit-reset"))
+}
+
+async fn second_token(gateway: &Gateway) -> Client {
+    let made = gateway.client().post("/auth/tokens", json!({})).await.expect(201);
+    gateway.client().with_token(made["token"].as_str())
+}
+
+/// Fifty clients with one token ask as fast as they can. How many were let in, and in how many seconds.
+async fn rush(client: &Client, method: Method, path: &'static str) -> (f64, f64) {
+    const CLIENTS: usize = 50;
+    let start = tokio::time::Instant::now();
+    let tasks: Vec<_> = (0..CLIENTS)
+        .map(|_| {
+            let (client, method) = (client.clone(), method.clone());
+            tokio::spawn(async move {
+                let mut allowed = 0;
+                while start.elapsed() < Duration::from_secs(3) {
+                    let request =
+                        client.request(method.clone(), path).header("content-type", "application/json");
+                    let answer = client.send(request, Bytes::from_static(b"{}")).await;
+                    match answer.status {
+                        200 | 201 => allowed += 1,
+                        _ => {
+                            answer.error(429, "rate_limited");
+                            assert_eq!(answer.headers["retry-after"], "1");
+                            assert_eq!(standing(&answer).1, 0);
+                        }
+                    }
+                }
+                allowed
+            })
+        })
+        .collect();
+    let mut allowed = 0;
+    for task in tasks {
+        allowed += task.await.expect("no panic");
+    }
+    (f64::from(allowed), start.elapsed().as_secs_f64())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_token_gets_the_rate_of_each_group_and_no_more() {
+    let gateway = limited().await;
+    let other = second_token(&gateway).await;
+    for (method, path, rate) in
+        [(Method::POST, "/sessions", 10.0), (Method::GET, "/sessions", 50.0), (Method::GET, "/tools", 30.0)]
+    {
+        let (allowed, seconds) = rush(gateway.client(), method, path).await;
+        let most = rate * (seconds + 1.0);
+        assert!(allowed <= most, "{path}: {allowed} in {seconds} s; {most} are the most");
+        let least = rate * (seconds - 1.0);
+        assert!(allowed >= least, "{path}: {allowed} in {seconds} s; {least} are the least");
+        let answer = other.get(path).await;
+        assert_eq!(answer.status, 200, "another token is not affected: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn every_answer_says_how_its_caller_stands() {
+    let gateway = limited().await;
+    let client = gateway.client();
+    let first = client.get("/sessions").await;
+    let (limit, remaining, reset) = standing(&first);
+    assert_eq!((limit, remaining), (50, 49));
+    assert!(reset > 1_700_000_000, "a Unix second: {reset}");
+    assert_eq!(standing(&client.post("/sessions", json!({})).await).0, 10);
+    for (path, status) in
+        [("/tools", 200), ("/sessions/sess_absent", 404), ("/nowhere", 404), ("/status/health", 200)]
+    {
+        let answer = client.get(path).await;
+        assert_eq!(answer.status, status, "{answer}");
+        standing(&answer);
+    }
+    let reader = client.post("/auth/tokens", json!({"scopes": ["logs:read"]})).await.expect(201);
+    let forbidden = client.with_token(reader["token"].as_str()).get("/tools").await;
+    forbidden.error(403, "forbidden");
+    assert_eq!(standing(&forbidden).0, 30);
+}
+
+#[tokio::test]
+async fn strangers_are_limited_by_address_and_do_not_keep_others_out() {
+    let gateway = limited().await;
+    let stranger = gateway.client().with_token(Some("prx_01abc_wrong"));
+    let mut refused = 0;
+    for _ in 0..200 {
+        let answer = stranger.get("/status").await;
+        assert!([401, 429].contains(&answer.status), "{answer}");
+        assert_eq!(standing(&answer).0, 30);
+        refused += u32::from(answer.status == 429);
+    }
+    assert!(refused > 0, "two hundred attempts in a row are too many");
+    gateway.client().get("/status").await.expect(200);
+}
+
+#[tokio::test]
+async fn the_owner_is_not_limited() {
+    let gateway = limited().await;
+    for _ in 0..12 {
+        let ended = gateway.home().run(&["session", "list", "--json"]).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    }
+}
