@@ -18,7 +18,7 @@ use super::limits::{Gauge, Meter};
 use super::links::{self, LinkError, Links};
 
 /// Calls of one plugin that can be under way at a time; more wait for their turn.
-const CALLS: usize = 128;
+const CALLS: usize = 64;
 
 /// Clean instances that wait for the next call, where the manifest allows it.
 const IDLE: usize = 8;
@@ -180,8 +180,13 @@ impl Code {
     ) -> Result<R, CallError> {
         let linked = &*self.0;
         let limits = &linked.shared.links.limits;
-        let turn = timeout(limits.deadline, linked.turns.acquire()).await;
-        let _turn = turn.map_err(|_| CallError::Busy)?;
+        let _turn = match linked.turns.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => {
+                let turn = timeout(limits.deadline, linked.turns.acquire()).await;
+                turn.ok().and_then(Result::ok).ok_or(CallError::Busy)?
+            }
+        };
 
         let meter = Meter::new(limits.cpu);
         let mut place = None;

@@ -12,7 +12,7 @@ use wasmtime::ResourceLimiter;
 
 use crate::clock;
 
-/// Most linear memory that an operator can allow one instance. The engine reserves address space for it.
+/// Most linear memory that an operator can allow one instance.
 pub const MAX_MEMORY_BYTES: u64 = 64 << 20;
 
 /// What all live instances of one plugin may hold together, in multiples of what one may.
@@ -138,7 +138,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn memories(&self) -> usize {
-        8
+        4
     }
 
     fn tables(&self) -> usize {

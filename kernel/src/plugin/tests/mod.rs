@@ -157,8 +157,8 @@ async fn memory_is_bounded_in_one_piece_and_in_many() {
     let code = host.code(&guest::tool(greedy, "")).await;
     assert_eq!(call(&code, "{}").await, Err(CallError::OutOfMemory(1 << 20)));
 
-    let pieces = "(core instance (instantiate $piece))".repeat(6);
-    let many = guest::text(&format!("(component (core module $piece (memory 3)) {pieces})"));
+    let pieces = "(core instance (instantiate $piece))".repeat(4);
+    let many = guest::text(&format!("(component (core module $piece (memory 5)) {pieces})"));
     assert_eq!(host.code(&many).await.describe().await, Err(CallError::OutOfMemory(1 << 20)));
 
     let tables = "(core instance (instantiate $piece))".repeat(8);
