@@ -13,7 +13,7 @@ use prx::clock::Clock;
 use prx::egress::Egress;
 use prx::plugin::bindings::connector::{Command, Context, Event, HttpDone, HttpOutcome, HttpResponse, Step};
 use prx::plugin::bindings::tool::CallContext;
-use prx::plugin::{Code, Connector, Engine, Limits, Links, Services};
+use prx::plugin::{Code, Connector, Engine, Limits, Links, Scope, Services};
 use prx::store::Store;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -76,7 +76,8 @@ fn tool_call(bencher: Bencher, reuse: bool) {
     let code = home.code(TOOL, reuse);
     let context = CallContext { session: None, call: "call_1".into(), user: None };
     bencher.bench(|| {
-        let answer = home.runtime.block_on(code.call_tool("hello", r#"{"name":"Ann"}"#, &context));
+        let answer =
+            home.runtime.block_on(code.call_tool("hello", r#"{"name":"Ann"}"#, &context, Scope::default()));
         assert_eq!(answer.unwrap().text, "Hello, Ann!");
     });
 }

@@ -58,6 +58,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         user_id: caller.to_string(),
         user_name: "Ann".into(),
         text: "What will the weather be in Oslo tomorrow?".into(),
+        attachments: Vec::new(),
         target: json!({"chat": caller}),
         sent_at: Timestamp::UNIX_EPOCH,
         metadata: Value::Null,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
 
 pub use self::settings::Settings;
 use crate::channel::{self, Channels};
@@ -29,6 +30,9 @@ pub(crate) mod settings;
 const BUS_CAPACITY: usize = 1024;
 /// How long turns at work are waited for when the gateway stops.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often it is looked for blobs whose days are over.
+const SWEEP: Duration = Duration::from_secs(600);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long deliveries to hooks are waited for then.
 const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -130,6 +134,7 @@ impl Kernel {
         let turns = base.turns(&plugins, &tools);
         let channels = base.channels(&plugins);
         let settings = base.settings(loaded, &plugins, &channels);
+        base.sweep_blobs();
         Ok(Self { base, settings, plugins, mcp, tools, turns, channels, hooks, traffic: Traffic::default() })
     }
 
@@ -209,6 +214,23 @@ impl Base {
             egress: self.egress.clone(),
             plugins: plugins.clone(),
         })
+    }
+
+    /// Lets go of images and files whose days are over, until the gateway stops.
+    fn sweep_blobs(&self) {
+        let (clock, config, store) = (self.clock.clone(), self.config.clone(), self.store.clone());
+        let sweeping = async move {
+            loop {
+                let days = config.current().store.blobs_days;
+                match store.sweep_blobs(DAY * days).await {
+                    Ok(0) => {}
+                    Ok(count) => info!(count, "images and files of old messages were let go"),
+                    Err(error) => error!(%error, "images and files can't be swept"),
+                }
+                clock.sleep(SWEEP).await;
+            }
+        };
+        tokio::spawn(self.stopping.clone().run_until_cancelled_owned(sweeping));
     }
 
     fn settings(&self, loaded: Loaded, plugins: &Plugins, channels: &Channels) -> Settings {

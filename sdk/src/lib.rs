@@ -6,14 +6,15 @@
 //! | to write | implement | it may use |
 //! |---|---|---|
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else |
-//! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`http`] |
-//! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`] |
-//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`sink`], [`http`] |
+//! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
+//! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`] |
+//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`sink`], [`http`] |
 //!
 //! Everything compiles away from WebAssembly too, where [`testing`] stands in for the gateway.
 
 #[macro_use]
 mod plugin;
+pub mod blobs;
 mod commands;
 pub mod config;
 pub mod connector;

@@ -16,6 +16,7 @@ pub mod imports {
                 import prx:plugin/log@0.1.0;
                 import prx:plugin/config@0.1.0;
                 import prx:plugin/kv@0.1.0;
+                import prx:plugin/blobs@0.1.0;
                 import prx:plugin/sink@0.1.0;
             }
         ",
@@ -24,7 +25,7 @@ pub mod imports {
         generate_unused_types: true,
         additional_derives: [PartialEq, Eq],
     });
-    pub use prx::plugin::{config, kv, log, sink, types};
+    pub use prx::plugin::{blobs, config, kv, log, sink, types};
 }
 
 macro_rules! capability {
@@ -50,16 +51,20 @@ capability!(tool, "tool-plugin", {
     "prx:plugin/log@0.1.0": crate::wire::imports::log,
     "prx:plugin/config@0.1.0": crate::wire::imports::config,
     "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
+    "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
 });
 capability!(skill, "skill-plugin", {
     "prx:plugin/types@0.1.0": crate::wire::imports::types,
     "prx:plugin/log@0.1.0": crate::wire::imports::log,
     "prx:plugin/config@0.1.0": crate::wire::imports::config,
     "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
+    "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
 });
 capability!(provider, "provider-plugin", {
     "prx:plugin/types@0.1.0": crate::wire::imports::types,
     "prx:plugin/log@0.1.0": crate::wire::imports::log,
     "prx:plugin/config@0.1.0": crate::wire::imports::config,
+    "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
+    "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
     "prx:plugin/sink@0.1.0": crate::wire::imports::sink,
 });

@@ -15,7 +15,7 @@ use crate::http::describe::{Field, Shape, Takes};
 use crate::http::{Call, Doc, Envelope, Reply, sse};
 use crate::kernel::Kernel;
 use crate::session::{TurnEvent, TurnStream};
-use crate::store::{Message, Role};
+use crate::store::{Attachment, Message, Role};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Message")]
@@ -24,12 +24,15 @@ struct Shown<'a> {
     role: Role,
     content: &'a str,
     created_at: String,
+    #[serde(skip_serializing_if = "<[Attachment]>::is_empty")]
+    attachments: &'a [Attachment],
 }
 
 impl<'a> From<&'a Message> for Shown<'a> {
     fn from(message: &'a Message) -> Self {
         let created_at = rfc3339(message.created_at);
-        Self { id: &message.id, role: message.role, content: &message.content, created_at }
+        let Message { id, role, content, attachments, .. } = message;
+        Self { id, role: *role, content, created_at, attachments }
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::blobs::Blobs;
 use crate::plugin::bindings::connector as wire;
 use crate::store::{Conversation, NewInbound, OutboxEntry};
 
@@ -23,7 +24,7 @@ pub(super) fn target(kept: &Value) -> Result<wire::Target, serde_json::Error> {
 }
 
 /// A message as the store takes it in.
-pub(super) fn received(channel: &str, inbound: wire::Inbound) -> NewInbound {
+pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> NewInbound {
     let wire::Target { conversation, thread, .. } = inbound.target.clone();
     let sent_at = i64::try_from(inbound.sent_at).unwrap_or_default();
     NewInbound {
@@ -32,6 +33,7 @@ pub(super) fn received(channel: &str, inbound: wire::Inbound) -> NewInbound {
         user_id: inbound.sender.id,
         user_name: inbound.sender.name,
         text: inbound.text,
+        attachments: blobs.attachments(inbound.attachments),
         target: serde_json::to_value(inbound.target).unwrap_or_default(),
         sent_at: Timestamp::from_millisecond(sent_at).unwrap_or(Timestamp::UNIX_EPOCH),
         metadata: json!({}),

@@ -24,6 +24,7 @@ use crate::events::{Events, Kind};
 use crate::plugin::{Generation, Plugins, Status};
 use crate::store::Store;
 
+mod blobs;
 mod code;
 mod exchange;
 mod health;

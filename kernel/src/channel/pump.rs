@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, Span, error, info, info_span, warn};
 
+use super::blobs::Blobs;
 use super::code::Code;
 use super::exchange;
 use super::health::{Health, State};
@@ -59,6 +60,7 @@ pub(super) struct Pump<'a> {
 /// What is on its way outside: it goes when the connection goes.
 pub(super) struct Work {
     pub(super) requests: Requests,
+    pub(super) blobs: Blobs,
     pub(super) timers: Timers,
     pub(super) outbound: Outbound,
     pub(super) typing: Typing,
@@ -82,8 +84,10 @@ impl<'a> Pump<'a> {
         }
         let offered = generation.clone();
         let code = Code::begin(generation, setup, state).await.map_err(|error| error.to_string())?;
+        let blobs = Blobs::new(name.clone(), parts.store.clone(), parts.config.clone());
         let work = Work {
-            requests: Requests::new(parts.egress.clone(), inputs.clone()),
+            requests: Requests::new(parts.egress.clone(), blobs.clone(), inputs.clone()),
+            blobs,
             timers: Timers::new(parts.clock.clone(), inputs),
             outbound: Outbound::new(parts.store.clone(), name),
             typing: Typing::default(),

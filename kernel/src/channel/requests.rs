@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::blobs::{Blobs, denied};
 use super::input::Input;
 use crate::egress::{self, Egress, Failure, Policy};
 use crate::plugin::bindings::connector as wire;
@@ -22,6 +23,7 @@ const MAX_TIMEOUT: Duration = Duration::from_secs(120);
 /// Starts calls, keeps each lane to one at a time, and forgets a call when its answer came or it was cancelled.
 pub(super) struct Requests {
     egress: Egress,
+    blobs: Blobs,
     answers: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
     open: HashMap<u64, Open>,
@@ -42,9 +44,9 @@ struct Lane {
 }
 
 impl Requests {
-    pub(super) fn new(egress: Egress, answers: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(egress: Egress, blobs: Blobs, answers: mpsc::Sender<Input>) -> Self {
         let (open, lanes) = (HashMap::new(), HashMap::new());
-        Self { egress, answers, tasks: JoinSet::new(), open, lanes }
+        Self { egress, blobs, answers, tasks: JoinSet::new(), open, lanes }
     }
 
     /// Sends a request as far as the policy lets it go, or queues it behind those of its lane. Its answer comes as
@@ -107,7 +109,7 @@ impl Requests {
     }
 
     fn send(&mut self, request: wire::HttpRequest, policy: Arc<Policy>) {
-        let (egress, answers) = (self.egress.clone(), self.answers.clone());
+        let (egress, blobs, answers) = (self.egress.clone(), self.blobs.clone(), self.answers.clone());
         let (token, over) = (request.token, CancellationToken::new());
         let before = request.lane.as_ref().map(|lane| {
             let fresh = || Lane { waiting: VecDeque::new(), before: over.clone() };
@@ -120,7 +122,7 @@ impl Requests {
             if let Some(before) = before {
                 before.cancelled().await;
             }
-            let outcome = match call(&egress, &policy, request).await {
+            let outcome = match call(&egress, &blobs, &policy, request).await {
                 Ok(response) => wire::HttpOutcome::Response(response),
                 Err(failure) => wire::HttpOutcome::Failed(wire::HttpFailure {
                     sent: failure.sent,
@@ -139,12 +141,10 @@ impl Requests {
 
 async fn call(
     egress: &Egress,
+    blobs: &Blobs,
     policy: &Policy,
     request: wire::HttpRequest,
 ) -> Result<wire::HttpResponse, Failure> {
-    if request.body_to_blob {
-        return Err(denied("this kernel keeps no blobs: ask for the body itself"));
-    }
     let whole = Duration::from_millis(request.timeout_ms.into()).min(MAX_TIMEOUT);
     let headers = request.headers.into_iter().map(|field| Ok((field.name, segments(field.value)?)));
     let outgoing = egress::Request {
@@ -152,34 +152,50 @@ async fn call(
             .map_err(|_| denied("this is no HTTP method"))?,
         url: segments(request.url)?,
         headers: headers.collect::<Result<_, Failure>>()?,
-        body: egress::Body::Segments(segments(request.body)?),
+        body: body(blobs, request.body).await?,
         timeouts: egress::Timeouts { first_byte: whole, idle: whole, total: whole, ..Default::default() },
-        max_body: MAX_BODY,
+        max_body: if request.body_to_blob { blobs.limits().each } else { MAX_BODY },
         redirects: 0,
     };
     let response = egress.send(policy, outgoing).await?;
     let (status, headers, elapsed) = (response.status, response.headers.clone(), response.elapsed);
-    let body = response.collect().await?;
+    let (body, blob) = match request.body_to_blob && status.is_success() {
+        true => (Vec::new(), Some(blobs.keep(response).await?.id)),
+        false => (response.collect().await?.into(), None),
+    };
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     Ok(wire::HttpResponse {
         status: status.as_u16(),
         headers: headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
-        body: body.to_vec(),
-        blob: None,
+        body,
+        blob,
         elapsed_ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
     })
 }
 
+async fn body(blobs: &Blobs, pieces: Vec<types::Segment>) -> Result<egress::Body, Failure> {
+    if !pieces.iter().any(|piece| matches!(piece, types::Segment::Blob(_))) {
+        return Ok(egress::Body::Segments(segments(pieces)?));
+    }
+    let mut body = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        body.push(match piece {
+            types::Segment::Blob(id) => blobs.piece(&id).await?,
+            other => egress::Piece::Segment(segment(other)?),
+        });
+    }
+    Ok(egress::Body::Pieces(body))
+}
+
 fn segments(pieces: Vec<types::Segment>) -> Result<Vec<egress::Segment>, Failure> {
-    let piece = |piece| match piece {
+    pieces.into_iter().map(segment).collect()
+}
+
+fn segment(piece: types::Segment) -> Result<egress::Segment, Failure> {
+    match piece {
         types::Segment::Text(text) => Ok(egress::Segment::Text(text)),
         types::Segment::Bytes(bytes) => Ok(egress::Segment::Bytes(bytes)),
         types::Segment::Secret(name) => Ok(egress::Segment::Secret(name)),
-        types::Segment::Blob(_) => Err(denied("this kernel keeps no blobs: send the bytes")),
-    };
-    pieces.into_iter().map(piece).collect()
-}
-
-fn denied(reason: &str) -> Failure {
-    Failure { kind: egress::Kind::Denied, sent: false, reason: reason.into() }
+        types::Segment::Blob(_) => Err(denied("a blob can stand in a body only")),
+    }
 }

@@ -34,7 +34,7 @@ pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wir
     for command in commands {
         match command {
             wire::Command::Deliver(inbound) => {
-                commit.inbound.push(exchange::received(&pump.code.setup.name, inbound))
+                commit.inbound.push(exchange::received(&pump.code.setup.name, &pump.work.blobs, inbound))
             }
             wire::Command::Done(done) => {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {

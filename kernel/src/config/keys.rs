@@ -70,6 +70,13 @@ pub const KEYS: &[Key] = &[
     hot("memory.backend", Type::OneOf(&["redb"]), "where memories are kept"),
     hot("memory.top_k", Type::Integer(0, 100), "memories that a turn recalls"),
     restart("store.url", Type::OneOf(&[""]), "empty: redb in the data directory"),
+    hot(
+        "store.blob_max_bytes",
+        Type::Integer(1024, 1 << 30),
+        "largest image or file that is kept of a message",
+    ),
+    hot("store.blobs_max_bytes", Type::Integer(1 << 20, 1 << 40), "all of them; the oldest make room"),
+    hot("store.blobs_days", Type::Integer(1, 36_500), "days that each is kept"),
     hot("rate_limits.enabled", Type::Bool, "whether requests are limited at all"),
     hot("rate_limits.sessions_write", Type::Integer(1, 1_000_000), "session writes per token and second"),
     hot("rate_limits.sessions_read", Type::Integer(1, 1_000_000), "session reads per token and second"),

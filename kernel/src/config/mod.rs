@@ -183,11 +183,23 @@ impl Default for Memory {
 }
 
 /// `[store]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Store {
     /// Empty: redb in the data directory.
     pub url: String,
+    /// The largest image or file that is kept of a message, in bytes.
+    pub blob_max_bytes: u64,
+    /// What all of them may take, in bytes; where a new one needs room, the oldest go.
+    pub blobs_max_bytes: u64,
+    /// Days that each is kept.
+    pub blobs_days: u32,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: String::new(), blob_max_bytes: 20 << 20, blobs_max_bytes: 2 << 30, blobs_days: 30 }
+    }
 }
 
 /// `[rate_limits]`: requests per second for each token.

@@ -22,5 +22,5 @@ pub use connect::{Answers, Resolver};
 pub use failure::{Failure, Kind};
 pub use origin::{InvalidUrl, Origin};
 pub use policy::{Allowed, Policy, Secrets};
-pub use request::{Body, BoxError, Request, Segment, Stream, Timeouts};
+pub use request::{Body, BoxError, Piece, Request, Segment, Stream, Timeouts};
 pub use response::{Response, ResponseBody};

@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http;
 use hyper::{Method, Uri};
 use url::{Position, Url};
 
 use super::origin::{origin_end, parse_url};
-use super::request::{Body, Request, Segment, Stream};
+use super::request::{Body, Piece, Request, Segment, Stream};
 use super::{Failure, InvalidUrl, Kind, Origin, Secrets};
 
 const MAX_URL: usize = 16 * 1024;
@@ -74,6 +76,11 @@ impl Outgoing {
                 if let Some(length) = length {
                     headers.insert(header::CONTENT_LENGTH, length.into());
                 }
+                Content::Once(stream)
+            }
+            Body::Pieces(pieces) => {
+                let (stream, length) = chain(pieces, secrets).map_err(|why| denied(&origin, why))?;
+                headers.insert(header::CONTENT_LENGTH, length.into());
                 Content::Once(stream)
             }
         };
@@ -174,6 +181,25 @@ fn join(segments: &[Segment], secrets: &Secrets) -> Result<(Vec<u8>, bool), Stri
         }
     }
     Ok((joined, secret))
+}
+
+/// The pieces one after the other, and their length together.
+fn chain(pieces: Vec<Piece>, secrets: &Secrets) -> Result<(Stream, u64), String> {
+    let (mut streams, mut length) = (Vec::with_capacity(pieces.len()), 0);
+    for piece in pieces {
+        let (stream, size) = match piece {
+            Piece::Segment(segment) => {
+                let bytes = Bytes::from(join(&[segment], secrets)?.0);
+                let size = bytes.len() as u64;
+                (Full::new(bytes).map_err(|never| match never {}).boxed_unsync(), size)
+            }
+            Piece::Stream(stream, size) => (stream, size),
+        };
+        length += size;
+        streams.push(stream.into_data_stream());
+    }
+    let frames = stream::iter(streams).flatten().map_ok(Frame::data);
+    Ok((StreamBody::new(frames).boxed_unsync(), length))
 }
 
 fn lookup<'a>(name: &str, secrets: &'a Secrets) -> Result<&'a str, String> {

@@ -55,6 +55,16 @@ pub enum Body {
     Segments(Vec<Segment>),
     /// A stream, and its length where that is known. Holds no secrets and can't be sent twice.
     Stream(Stream, Option<u64>),
+    /// Pieces of both kinds, to be joined while they are sent. Can't be sent twice.
+    Pieces(Vec<Piece>),
+}
+
+/// A piece of a body.
+pub enum Piece {
+    /// As in [`Body::Segments`].
+    Segment(Segment),
+    /// A stream of this length.
+    Stream(Stream, u64),
 }
 
 /// How long to wait for what.
@@ -133,6 +143,7 @@ impl fmt::Debug for Body {
         match self {
             Self::Segments(segments) => f.debug_tuple("Segments").field(segments).finish(),
             Self::Stream(_, length) => f.debug_tuple("Stream").field(length).finish(),
+            Self::Pieces(pieces) => f.debug_tuple("Pieces").field(&pieces.len()).finish(),
         }
     }
 }

@@ -6,6 +6,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use wasmtime::component::{InstancePre, Resource};
 
+use super::bindings::types::Attachment;
 use super::bindings::{provider, sink, skill, tool};
 use super::call::CallError;
 use super::connector::Connector;
@@ -16,6 +17,7 @@ use super::host::{Host, Shared};
 use super::instance::{Exports, Live, Missing, judge, within};
 use super::limits::{Gauge, Meter};
 use super::links::{self, LinkError, Links};
+use super::scope::Scope;
 
 /// Calls of one plugin that can be under way at a time; more wait for their turn.
 const CALLS: usize = 64;
@@ -83,7 +85,7 @@ impl Code {
     /// # Errors
     /// See [`CallError`].
     pub async fn describe(&self) -> Result<Description, CallError> {
-        self.call(async |live| {
+        self.call(Scope::default(), async |live| {
             let Live { store, guest } = live;
             let mut description =
                 Description { connector: guest.connector.is_some(), ..Description::default() };
@@ -110,8 +112,9 @@ impl Code {
         name: &str,
         arguments: &str,
         context: &tool::CallContext,
+        scope: Scope,
     ) -> Result<tool::ToolOutput, CallError> {
-        let answer = self.call(async |live| {
+        let answer = self.call(scope, async |live| {
             let tool = live.guest.tool.as_ref().ok_or(Missing("tools"))?;
             tool.call_call(&mut live.store, name, arguments, context).await
         });
@@ -126,15 +129,17 @@ impl Code {
         &self,
         name: &str,
         input: &skill::SkillInput,
+        scope: Scope,
     ) -> Result<skill::Activation, CallError> {
-        let answer = self.call(async |live| {
+        let answer = self.call(scope, async |live| {
             let skill = live.guest.skill.as_ref().ok_or(Missing("skills"))?;
             skill.call_activate(&mut live.store, name, input).await
         });
         answer.await?.map_err(CallError::Fault)
     }
 
-    /// Has a model answer. What it says on the way goes to `deltas`; when nobody takes them the provider waits.
+    /// Has a model answer. What it says on the way goes to `deltas`; when nobody takes them the provider waits. It may
+    /// read the files in the request, whatever its scope.
     ///
     /// # Errors
     /// See [`CallError`]. The inner error is the provider's own.
@@ -142,8 +147,10 @@ impl Code {
         &self,
         request: &provider::Request,
         deltas: mpsc::Sender<sink::Delta>,
+        mut scope: Scope,
     ) -> Result<Result<provider::Completion, provider::ProviderError>, CallError> {
-        self.call(async move |live| {
+        scope.attachments = attached(request);
+        self.call(scope, async move |live| {
             let Live { store, guest } = live;
             let provider = guest.provider.as_ref().ok_or(Missing("models"))?;
             let sink = store.data_mut().table.push(DeltaSink(deltas))?;
@@ -176,6 +183,7 @@ impl Code {
     /// One call within its limits, on an instance that nobody else has.
     async fn call<R>(
         &self,
+        scope: Scope,
         work: impl AsyncFnOnce(&mut Live) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let linked = &*self.0;
@@ -192,6 +200,7 @@ impl Code {
         let mut place = None;
         let outcome = within(limits, &meter, async {
             let live = place.insert(linked.instance(&meter).await?);
+            live.store.data_mut().scope = scope;
             work(live).await
         });
         match outcome.await? {
@@ -202,6 +211,15 @@ impl Code {
             Err(error) => Err(judge(&error, place.as_ref(), &linked.shared)),
         }
     }
+}
+
+/// The files that come with a request.
+fn attached(request: &provider::Request) -> Vec<Attachment> {
+    let attached = request.messages.iter().filter_map(|message| match message {
+        provider::Message::User(user) => Some(&user.attachments),
+        _ => None,
+    });
+    attached.flatten().cloned().collect()
 }
 
 impl Linked {

@@ -14,6 +14,7 @@ use super::code::Linked;
 use super::host::log::Level;
 use super::host::{Host, Shared};
 use super::limits::{Exceeded, Limits, Meter};
+use super::scope::Scope;
 
 /// Which capabilities a component exports, and where.
 pub(super) struct Exports {
@@ -87,7 +88,9 @@ impl Live {
 
     /// Makes an instance that has answered before ready for a further call.
     pub(super) fn resume(&mut self, meter: &Arc<Meter>) {
-        self.store.data_mut().meter = Arc::clone(meter);
+        let host = self.store.data_mut();
+        host.meter = Arc::clone(meter);
+        host.scope = Scope::default();
         self.store.set_epoch_deadline(1);
     }
 

@@ -85,9 +85,8 @@ pub(super) fn check(import: &str, links: &Links) -> Result<(), LinkError> {
             fits(import, WIT_VERSION)?;
             if links.kv_bytes.is_none() { not_granted("kv") } else { Ok(()) }
         }
-        "prx:plugin/log" | "prx:plugin/config" | "prx:plugin/sink" | "prx:plugin/types" => {
-            fits(import, WIT_VERSION)
-        }
+        "prx:plugin/log" | "prx:plugin/config" | "prx:plugin/blobs" | "prx:plugin/sink"
+        | "prx:plugin/types" => fits(import, WIT_VERSION),
         "wasi:http/types" | "wasi:http/outgoing-handler" => {
             fits(import, WASI_VERSION)?;
             if links.http.is_none() { not_granted("http") } else { Ok(()) }

@@ -22,6 +22,7 @@ mod limits;
 mod links;
 mod load;
 mod registry;
+mod scope;
 mod watch;
 
 pub use self::call::CallError;
@@ -34,6 +35,7 @@ pub use self::known::{Known, Unknown, on_disk};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::registry::{Parts, Plugins};
+pub use self::scope::Scope;
 pub use self::watch::Watch;
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use super::engine::Engine;
 use super::folder::Folder;
 use super::load::examine;
 use super::manifest::Permissions;
+use super::scope::Scope;
 use crate::config;
 use crate::error::{Error, Result};
 use crate::events::{Events, Kind};
@@ -129,10 +130,11 @@ impl Plugins {
         name: &str,
         arguments: &str,
         context: &tool::CallContext,
+        scope: Scope,
     ) -> Result<tool::ToolOutput, CallError> {
         let generation = self.catalog().tool(name).cloned();
         let generation = generation.ok_or_else(|| CallError::NoSuch(format!("tool {name}")))?;
-        let answer = generation.code.call_tool(name, arguments, context).await;
+        let answer = generation.code.call_tool(name, arguments, context, scope).await;
         self.report(&generation, answer.as_ref().map(drop));
         answer
     }
@@ -145,10 +147,11 @@ impl Plugins {
         &self,
         name: &str,
         input: &skill::SkillInput,
+        scope: Scope,
     ) -> Result<skill::Activation, CallError> {
         let generation = self.catalog().skill(name).cloned();
         let generation = generation.ok_or_else(|| CallError::NoSuch(format!("skill {name}")))?;
-        let answer = generation.code.activate(name, input).await;
+        let answer = generation.code.activate(name, input, scope).await;
         self.report(&generation, answer.as_ref().map(drop));
         answer
     }
@@ -162,10 +165,11 @@ impl Plugins {
         provider: &str,
         request: &provider::Request,
         deltas: mpsc::Sender<sink::Delta>,
+        scope: Scope,
     ) -> Result<Result<provider::Completion, provider::ProviderError>, CallError> {
         let generation = self.catalog().serving(provider).cloned();
         let generation = generation.ok_or_else(|| CallError::NoSuch(format!("provider {provider}")))?;
-        let answer = generation.code.complete(request, deltas).await;
+        let answer = generation.code.complete(request, deltas, scope).await;
         self.report(&generation, answer.as_ref().map(drop));
         answer
     }

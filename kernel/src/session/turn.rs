@@ -13,8 +13,8 @@ use super::stream::{Said, TurnEvent};
 use super::{Parts, context, reply, session_gone, skills};
 use crate::error::{Code, Error, Result};
 use crate::events::Kind;
-use crate::plugin::CallError;
 use crate::plugin::bindings::{provider as wire, skill};
+use crate::plugin::{CallError, Scope};
 use crate::store::{MAX_ATTEMPTS, Message, NewMessage, Role, SessionStatus, ToolCall, Turn, TurnDone, Usage};
 use crate::tool::{CallContext, ToolResult, ToolSummary};
 
@@ -95,7 +95,7 @@ async fn steer(parts: &Parts, turn: &Turn) -> Result<Steer, Cut> {
         session: turn.session.clone(),
     };
     info!(skill = triggered.name, "skill activated");
-    match parts.plugins.activate(triggered.name, &input).await {
+    match parts.plugins.activate(triggered.name, &input, context::scope(turn)).await {
         Ok(skill::Activation::Reply(text)) => Ok(Steer::Reply(text)),
         Ok(skill::Activation::Instruct(instructions)) => Ok(Steer::Instruct(instructions)),
         // It was disabled between the look and the call: the message is answered without it.
@@ -171,7 +171,7 @@ async fn complete_once(
     said: &Said,
 ) -> Result<wire::Completion, Cut> {
     let (deltas, mut pieces) = mpsc::channel(64);
-    let completing = parts.plugins.complete(provider, request, deltas);
+    let completing = parts.plugins.complete(provider, request, deltas, Scope::default());
     let passing_on = async {
         while let Some(delta) = pieces.recv().await {
             if let crate::plugin::bindings::sink::Delta::Text(text) = delta {
@@ -242,7 +242,8 @@ async fn call_tools(
 
 async fn call_tool(parts: &Parts, turn: &Turn, id: &str, name: &str, arguments: &Value) -> ToolResult {
     let session = Some(turn.session.clone());
-    let context = CallContext { session, call: id.into(), user: None };
+    let scope = context::scope(turn);
+    let context = CallContext { session, call: id.into(), user: None, scope };
     let called = parts.tools.call(name, arguments, context);
     match tokio::time::timeout(TOOL_DEADLINE, called).await {
         Ok(Ok(result)) => result,

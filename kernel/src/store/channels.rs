@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde_json::Value;
 
+use super::messages::{Attachment, NewMessage};
 use super::rows::{Cause, Failure, Tx};
 use super::sessions::{self, Conversation, NewSession, Session, SessionRow};
 use super::turns::{self, InboundInfo, TurnId};
@@ -70,6 +71,8 @@ pub struct NewInbound {
     pub user_name: String,
     /// What was said.
     pub text: String,
+    /// The files that came with it.
+    pub attachments: Vec<Attachment>,
     /// Where the reply goes, as the connector put it.
     pub target: Value,
     /// When, by the platform's clock.
@@ -212,7 +215,8 @@ fn receive(
         sent_at: inbound.sent_at,
         metadata: inbound.metadata,
     };
-    let turn = turns::queue(tx, &mut row, tx.id("msg"), inbound.text, Some(info))?;
+    let said = NewMessage { attachments: inbound.attachments, ..NewMessage::user(inbound.text) };
+    let turn = turns::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
     row.save(tx)?;
     receipt.accepted.push(turn.id());
     Ok(())

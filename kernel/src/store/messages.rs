@@ -41,6 +41,42 @@ pub struct Message {
     /// Whether a tool message says that the call failed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub is_error: bool,
+    /// The files that came with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+/// A file that goes with a message. Its bytes are kept for a while only: see [`super::Blob`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Attachment {
+    /// The blob's id.
+    pub blob: String,
+    /// What a person would call it.
+    pub kind: AttachmentKind,
+    /// A file name, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `image/png`, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mime: Option<String>,
+    /// In bytes.
+    pub size: u64,
+}
+
+/// What a person would call a file, whatever its format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AttachmentKind {
+    /// A picture.
+    Image,
+    /// Speech or music.
+    Audio,
+    /// A film.
+    Video,
+    /// Something to read.
+    Document,
+    /// Anything else.
+    Other,
 }
 
 /// Who said something.
@@ -79,21 +115,30 @@ pub struct NewMessage {
     pub tool_call_id: Option<String>,
     /// Whether a tool message says that the call failed.
     pub is_error: bool,
+    /// The files that come with it.
+    #[serde(default)]
+    pub attachments: Vec<Attachment>,
 }
 
 impl Message {
     /// What was said, without when and under which id.
     pub fn said(self) -> NewMessage {
-        let Self { role, content, tool_calls, tool_call_id, is_error, .. } = self;
-        NewMessage { role, content, tool_calls, tool_call_id, is_error }
+        let Self { role, content, tool_calls, tool_call_id, is_error, attachments, .. } = self;
+        NewMessage { role, content, tool_calls, tool_call_id, is_error, attachments }
     }
 }
 
 impl NewMessage {
     /// What a person says.
     pub fn user(content: impl Into<String>) -> Self {
-        let content = content.into();
-        Self { role: Role::User, content, tool_calls: Vec::new(), tool_call_id: None, is_error: false }
+        Self {
+            role: Role::User,
+            content: content.into(),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            is_error: false,
+            attachments: Vec::new(),
+        }
     }
 
     /// What the agent says.
@@ -156,6 +201,7 @@ pub(super) fn append(
         tool_calls: new.tool_calls,
         tool_call_id: new.tool_call_id,
         is_error: new.is_error,
+        attachments: new.attachments,
     };
     tx.put(&MESSAGES, (&row.session.id, turn, place), &message)?;
     tx.change(PLACES)?.insert(message.id.as_str(), (turn, place))?;

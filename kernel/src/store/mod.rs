@@ -1,12 +1,12 @@
-//! What must survive: sessions, messages, turns, channel state, the outbox, hooks and their deliveries, tokens, plugin
-//! records, key-value data and memories. Verbs, not get and put: each one is atomic, and durable when it returns.
+//! What must survive: sessions, messages and their files, turns, channel state, the outbox, hooks and their deliveries,
+//! tokens, plugin records, key-value data and memories. Verbs, not get and put: each one is atomic, and durable when it returns.
 //!
 //! Nothing above this module knows the database. Reads are synchronous, short and bounded; changes go through one
 //! writer that commits many of them at once.
 
 use std::collections::HashMap;
 use std::fmt::Display;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
@@ -22,13 +22,14 @@ use self::writer::Order;
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
+pub use self::blobs::{Blob, BlobLimits, NewBlob};
 pub use self::channels::{ChannelState, NewInbound, StepCommit, StepReceipt};
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
 pub use self::hooks::{Hook, NewHook};
 pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::memory::{MemoryEntry, NewMemory};
-pub use self::messages::{Message, NewMessage, Role, ToolCall};
+pub use self::messages::{Attachment, AttachmentKind, Message, NewMessage, Role, ToolCall};
 pub use self::open::OpenError;
 pub use self::outbox::{DeadLetter, NewOutbound, OutboxEntry, OutboxOutcome, OutboxState};
 pub use self::plugins::PluginRecord;
@@ -38,6 +39,7 @@ pub use self::sessions::{Conversation, NewSession, Session, SessionFilter, Sessi
 pub use self::tokens::TokenRecord;
 pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Turn, TurnDone, TurnId};
 
+mod blobs;
 mod channels;
 mod deliveries;
 mod hooks;
@@ -93,6 +95,8 @@ struct Shared {
     /// None: closed. Only closing takes it for writing, so nobody waits here while it is open.
     database: RwLock<Option<Database>>,
     ids: Ids,
+    /// Where the bytes of blobs are.
+    blobs: PathBuf,
     index: RwLock<SessionIndex>,
     ready: Ready,
     outboxes: Mutex<HashMap<String, Arc<Notify>>>,
@@ -115,6 +119,7 @@ impl Store {
             healthy: AtomicBool::new(true),
             database: RwLock::new(Some(opened.database)),
             ids: Ids::after(opened.newest_id),
+            blobs: opened.blobs,
             index: RwLock::new(opened.index),
             ready: opened.ready,
             outboxes: Mutex::default(),

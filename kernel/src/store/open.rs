@@ -12,8 +12,8 @@ use super::index::{Seat, SessionIndex};
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::{
-    META, NEWEST_ID, Ready, VERSION, channels, deliveries, hooks, idempotency, kv, memory, messages, outbox,
-    plugins, tokens, turns,
+    META, NEWEST_ID, Ready, VERSION, blobs, channels, deliveries, hooks, idempotency, kv, memory, messages,
+    outbox, plugins, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -65,6 +65,7 @@ pub(super) struct Opened {
     pub(super) index: SessionIndex,
     pub(super) ready: Ready,
     pub(super) newest_id: u64,
+    pub(super) blobs: PathBuf,
 }
 
 /// Whether there is a store in a data directory.
@@ -74,16 +75,17 @@ pub(super) fn exists(data_dir: &Path) -> bool {
 
 pub(super) fn open(data_dir: &Path) -> Result<Opened, OpenError> {
     let path = data_dir.join(FILE);
-    prepare(data_dir, &path)?;
+    let blobs = prepare(data_dir, &path)?;
     // The database trusts the file and may panic over one that something else has written to.
     let opened = catch_unwind(|| {
         let database = Database::builder().set_cache_size(CACHE_BYTES).create(&path);
-        load(database.map_err(|error| refusal(&path, error))?, &path)
+        load(database.map_err(|error| refusal(&path, error))?, &path, blobs)
     });
     opened.unwrap_or_else(|_| Err(corrupt(&path, "its pages contradict each other")))
 }
 
-fn prepare(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
+/// Makes what is not there yet. Answers with the folder for blobs.
+fn prepare(data_dir: &Path, path: &Path) -> Result<PathBuf, OpenError> {
     let unwritable = |path: &Path| {
         let path = path.to_owned();
         |source| OpenError::Unwritable { path, source }
@@ -91,7 +93,8 @@ fn prepare(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(unwritable(data_dir))?;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map(drop).map_err(unwritable(path))
+    options.open(path).map_err(unwritable(path))?;
+    blobs::prepare(data_dir).map_err(unwritable(data_dir))
 }
 
 fn corrupt(path: &Path, reason: impl ToString) -> OpenError {
@@ -112,18 +115,19 @@ fn refusal(path: &Path, error: DatabaseError) -> OpenError {
 }
 
 /// Checks the version, makes what tables are missing, and takes into memory what is kept there.
-fn load(database: Database, path: &Path) -> Result<Opened, OpenError> {
+fn load(database: Database, path: &Path, blobs: PathBuf) -> Result<Opened, OpenError> {
     let transaction = database.begin_write().map_err(|error| corrupt(path, error))?;
     let found = version(&transaction).map_err(|error| corrupt(path, error))?;
     if found > SERVED {
         return Err(OpenError::Newer { found, served: SERVED });
     }
     let (index, ready, newest_id) = scan(&transaction).map_err(|error| corrupt(path, error))?;
+    blobs::recover(&transaction, &blobs).map_err(|error| corrupt(path, error))?;
     transaction.commit().map_err(|error| match error.into() {
         redb::Error::Io(source) => OpenError::Unwritable { path: path.to_owned(), source },
         other => corrupt(path, other),
     })?;
-    Ok(Opened { database, index, ready, newest_id })
+    Ok(Opened { database, index, ready, newest_id, blobs })
 }
 
 fn version(transaction: &WriteTransaction) -> Result<u64, Cause> {
@@ -152,6 +156,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     SESSIONS.create(transaction)?;
     messages::create_tables(transaction)?;
     turns::create_tables(transaction)?;
+    blobs::create_tables(transaction)?;
     channels::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
     hooks::create_tables(transaction)?;

@@ -133,7 +133,7 @@ impl Store {
         self.write(move |tx| {
             let mut row = SessionRow::load(tx, &session)?;
             row.check_open()?;
-            let turn = queue(tx, &mut row, id, content, None)?;
+            let turn = queue(tx, &mut row, id, NewMessage::user(content), None)?;
             row.save(tx)?;
             Ok(turn)
         })
@@ -213,11 +213,11 @@ pub(super) fn queue(
     tx: &Tx<'_>,
     session: &mut SessionRow,
     id: String,
-    text: String,
+    said: NewMessage,
     inbound: Option<InboundInfo>,
 ) -> Result<Turn, Failure> {
     let seq = session.newest_turn + 1;
-    let message = messages::append(tx, session, (seq, OPENING), id, NewMessage::user(text))?;
+    let message = messages::append(tx, session, (seq, OPENING), id, said)?;
     let turn = TurnRow { seq, attempts: 0, received_at: tx.now(), inbound, progress: None };
     tx.put(&TURNS, (&session.session.id, seq), &turn)?;
     session.newest_turn = seq;

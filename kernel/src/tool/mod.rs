@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::events::{Events, Kind};
 use crate::mcp::{self, Mcp};
 use crate::plugin::bindings::tool as wire;
-use crate::plugin::{CallError, Plugins};
+use crate::plugin::{CallError, Plugins, Scope};
 
 /// A tool as models and people are shown it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -37,6 +37,8 @@ pub struct CallContext {
     pub call: String,
     /// The user the session belongs to.
     pub user: Option<String>,
+    /// What it may see of the conversation.
+    pub scope: Scope,
 }
 
 /// What a tool said.
@@ -93,8 +95,10 @@ impl Tools {
         };
         let started = stopwatch();
         let session = context.session.clone();
-        let context = wire::CallContext { session: context.session, call: context.call, user: context.user };
-        let outcome = match self.plugins.call_tool(name, &arguments.to_string(), &context).await {
+        let CallContext { session: of, call, user, scope } = context;
+        let context = wire::CallContext { session: of, call, user };
+        let text = arguments.to_string();
+        let outcome = match self.plugins.call_tool(name, &text, &context, scope).await {
             Ok(output) => Ok(ToolResult {
                 content: output.text,
                 structured: output.structured.and_then(|json| serde_json::from_str(&json).ok()),

@@ -1,6 +1,7 @@
 //! What a plugin imports, for one test thread.
 
 use crate::log::Level;
+use crate::types::Attachment;
 use serde::Serialize;
 use std::cell::RefCell;
 
@@ -20,6 +21,52 @@ pub(crate) fn config() -> String {
 #[allow(clippy::print_stderr, reason = "the test runner shows it beside the test that fails")]
 pub(crate) fn log(level: Level, message: &str) {
     eprintln!("{level:?} {message}");
+}
+
+/// Gives the calls of this thread a file with these bytes, as if it came with a message; answers with what stands for it.
+pub fn give(mime: &str, bytes: impl Into<Vec<u8>>) -> Attachment {
+    blobs::add(mime, bytes.into())
+}
+
+/// The files that a test gave.
+pub(crate) mod blobs {
+    use crate::types::{Attachment, AttachmentKind, Fault, FaultCode};
+    use std::cell::RefCell;
+
+    thread_local! {
+        static GIVEN: RefCell<Vec<(Attachment, Vec<u8>)>> = RefCell::default();
+    }
+
+    pub(crate) fn add(mime: &str, bytes: Vec<u8>) -> Attachment {
+        let kind = match mime.split('/').next() {
+            Some("image") => AttachmentKind::Image,
+            Some("audio") => AttachmentKind::Audio,
+            Some("video") => AttachmentKind::Video,
+            _ => AttachmentKind::Document,
+        };
+        GIVEN.with_borrow_mut(|given| {
+            let blob = format!("blob_{}", given.len() + 1);
+            let (mime, size) = (Some(mime.to_owned()), bytes.len() as u64);
+            let attachment = Attachment { blob, kind, name: None, mime, size };
+            given.push((attachment.clone(), bytes));
+            attachment
+        })
+    }
+
+    pub(crate) fn given() -> Vec<Attachment> {
+        GIVEN.with_borrow(|given| given.iter().map(|(attachment, _)| attachment.clone()).collect())
+    }
+
+    pub(crate) fn read(id: &str, offset: u64, length: u32) -> Result<Vec<u8>, Fault> {
+        GIVEN.with_borrow(|given| {
+            let bytes = given.iter().find(|(attachment, _)| attachment.blob == id).map(|(_, bytes)| bytes);
+            let denied = || Fault::new(FaultCode::Denied, format!("this call was not given the blob {id}"));
+            let rest = usize::try_from(offset).ok().and_then(|offset| bytes?.get(offset..));
+            let length = length.min(crate::blobs::MOST) as usize;
+            bytes.ok_or_else(denied)?;
+            Ok(rest.unwrap_or_default().iter().take(length).copied().collect())
+        })
+    }
 }
 
 /// Storage without quota, empty at the start of each thread.

@@ -12,6 +12,6 @@ mod tests;
 pub(crate) use http::send;
 #[cfg(feature = "http")]
 pub use http::serve;
-pub use imports::configure;
-pub(crate) use imports::{config, kv, log};
+pub(crate) use imports::{blobs, config, kv, log};
+pub use imports::{configure, give};
 pub use script::Script;

@@ -14,7 +14,9 @@ use super::bindings;
 use super::engine::Services;
 use super::limits::{Gauge, Limiter, Meter};
 use super::links::Links;
+use super::scope::Scope;
 
+mod blobs;
 mod clocks;
 mod config;
 mod http;
@@ -41,6 +43,8 @@ pub(super) struct Host {
     pub(super) limiter: Limiter,
     pub(super) meter: Arc<Meter>,
     pub(super) table: ResourceTable,
+    /// What the call that is under way may see.
+    pub(super) scope: Scope,
     shared: Arc<Shared>,
     time: Time,
     entropy: Entropy,
@@ -73,6 +77,7 @@ impl Host {
             limiter: Limiter::new(&shared.links.limits, Arc::clone(&shared.gauge)),
             meter,
             table,
+            scope: Scope::default(),
             wasi: wasi::context(shared, &time),
             http: Outgoing::new(shared),
             shared: Arc::clone(shared),
@@ -88,6 +93,7 @@ pub(super) fn link(linker: &mut Linker<Host>, links: &Links) -> wasmtime::Result
     bindings::types::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::log::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::config::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    bindings::blobs::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::sink::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     if links.kv_bytes.is_some() {
         bindings::kv::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;

@@ -106,7 +106,7 @@ impl Gateway {
 async fn activate(plugins: &Plugins, name: &str) -> Result<skill::Activation, CallError> {
     let input =
         skill::SkillInput { text: "One. Two. Three.".into(), history: vec![], session: "sess_1".into() };
-    plugins.activate(name, &input).await
+    plugins.activate(name, &input, Scope::default()).await
 }
 
 fn put(data_dir: &Path, name: &str, component: &[u8]) {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::bindings::connector::{Context, Event};
 use super::bindings::provider::{Message, Request, UserMessage};
 use super::bindings::tool::CallContext;
-use super::{CallError, Code, CompileError, Description, Engine, Limits, LinkError, Links, Services};
+use super::{CallError, Code, CompileError, Description, Engine, Limits, LinkError, Links, Scope, Services};
 use crate::clock::Clock;
 use crate::egress::Egress;
 use crate::store::Store;
@@ -82,7 +82,7 @@ fn briefly() -> Links {
 
 async fn call(code: &Code, arguments: &str) -> Result<String, CallError> {
     let context = CallContext { session: None, call: "call_1".into(), user: None };
-    code.call_tool("any", arguments, &context).await.map(|output| output.text)
+    code.call_tool("any", arguments, &context, Scope::default()).await.map(|output| output.text)
 }
 
 fn trap(outcome: Result<String, CallError>) -> String {
@@ -269,11 +269,11 @@ async fn waiting_costs_no_computing_time_but_ends_at_the_deadline() {
         options: "{}".into(),
     };
     let (deltas, _unread) = mpsc::channel(1);
-    let waited = code.complete(&request, deltas).await;
+    let waited = code.complete(&request, deltas, Scope::default()).await;
     assert_eq!(waited, Err(CallError::Deadline(limits.deadline)));
     let (deltas, mut read) = mpsc::channel(1);
     let counted = async { while read.recv().await.is_some() {} };
-    let (answer, ()) = tokio::join!(code.complete(&request, deltas), counted);
+    let (answer, ()) = tokio::join!(code.complete(&request, deltas, Scope::default()), counted);
     assert!(!answer.unwrap().unwrap().text.is_empty());
 }
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod blobs;
 mod channels;
 mod files;
 mod hooks;
@@ -68,6 +69,7 @@ fn inbound(conversation: &Conversation, dedupe: &str) -> NewInbound {
         user_id: "7".into(),
         user_name: "Ann".into(),
         text: format!("text of {dedupe}"),
+        attachments: Vec::new(),
         target: json!({"chat": conversation.conversation}),
         sent_at: Timestamp::UNIX_EPOCH,
         metadata: Value::Null,

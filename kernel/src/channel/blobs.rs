@@ -1,0 +1,114 @@
+//! Files on their way between a platform and the store, never whole in memory.
+
+use bytes::BytesMut;
+use futures_util::stream;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::Frame;
+use hyper::header::CONTENT_TYPE;
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tracing::warn;
+
+use crate::config::Live;
+use crate::egress::{self, BoxError, Failure, Kind};
+use crate::error::Error;
+use crate::plugin::bindings::types;
+use crate::store::{Attachment, AttachmentKind, Blob, BlobLimits, Store};
+
+/// Bytes of a file that are read at a time.
+const PIECE: usize = 64 << 10;
+
+/// The blobs of one channel: those that came in by it, and no others.
+#[derive(Clone)]
+pub(super) struct Blobs {
+    channel: String,
+    store: Store,
+    config: Live,
+}
+
+impl Blobs {
+    pub(super) fn new(channel: String, store: Store, config: Live) -> Self {
+        Self { channel, store, config }
+    }
+
+    /// How much blobs may take.
+    pub(super) fn limits(&self) -> BlobLimits {
+        let store = &self.config.current().store;
+        BlobLimits { each: store.blob_max_bytes, total: store.blobs_max_bytes }
+    }
+
+    /// Puts an answer's body into a blob as it arrives.
+    pub(super) async fn keep(&self, response: egress::Response) -> Result<Blob, Failure> {
+        let mime = response.headers.get(CONTENT_TYPE).and_then(|mime| mime.to_str().ok()).map(str::to_owned);
+        let mut blob = self.store.new_blob(self.limits()).await.map_err(unkept)?;
+        let mut body = response.body;
+        while let Some(frame) = body.frame().await {
+            if let Ok(bytes) = frame?.into_data() {
+                blob.write(&bytes).await.map_err(unkept)?;
+            }
+        }
+        blob.keep(&self.channel, mime).await.map_err(unkept)
+    }
+
+    /// A blob as a piece of what is sent.
+    pub(super) async fn piece(&self, id: &str) -> Result<egress::Piece, Failure> {
+        let blob = self.find(id).map_err(unread)?.ok_or_else(|| self.refused(id))?;
+        let file = self.store.open_blob(id).await.map_err(unread)?;
+        Ok(egress::Piece::Stream(pieces(file), blob.size))
+    }
+
+    /// What came with a message, as the store keeps it. What is no blob of this channel is left out.
+    pub(super) fn attachments(&self, came: Vec<types::Attachment>) -> Vec<Attachment> {
+        let known = came.into_iter().filter_map(|attachment| match self.find(&attachment.blob) {
+            Ok(Some(blob)) => Some(kept(attachment, blob)),
+            _ => {
+                let reason = self.refused(&attachment.blob).reason;
+                warn!(reason, "a message's attachment is left out");
+                None
+            }
+        });
+        known.collect()
+    }
+
+    fn find(&self, id: &str) -> Result<Option<Blob>, Error> {
+        Ok(self.store.blob(id)?.filter(|blob| blob.channel == self.channel))
+    }
+
+    fn refused(&self, id: &str) -> Failure {
+        denied(format!("channel {} has no blob {id}, or not any more", self.channel))
+    }
+}
+
+fn kept(attachment: types::Attachment, blob: Blob) -> Attachment {
+    let kind = match attachment.kind {
+        types::AttachmentKind::Image => AttachmentKind::Image,
+        types::AttachmentKind::Audio => AttachmentKind::Audio,
+        types::AttachmentKind::Video => AttachmentKind::Video,
+        types::AttachmentKind::Document => AttachmentKind::Document,
+        types::AttachmentKind::Other => AttachmentKind::Other,
+    };
+    let types::Attachment { name, mime, .. } = attachment;
+    Attachment { blob: blob.id, kind, name, mime: mime.or(blob.mime), size: blob.size }
+}
+
+fn pieces(file: File) -> egress::Stream {
+    let frames = stream::try_unfold(file, |mut file| async move {
+        let mut piece = BytesMut::with_capacity(PIECE);
+        let read = file.read_buf(&mut piece).await?;
+        Ok::<_, BoxError>((read > 0).then(|| (Frame::data(piece.freeze()), file)))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// A rule refuses a request, before a byte of it has left.
+pub(super) fn denied(reason: impl Into<String>) -> Failure {
+    Failure { kind: Kind::Denied, sent: false, reason: reason.into() }
+}
+
+fn unread(error: Error) -> Failure {
+    denied(error.message())
+}
+
+fn unkept(error: Error) -> Failure {
+    Failure { kind: Kind::TooLarge, sent: true, reason: error.message().to_owned() }
+}

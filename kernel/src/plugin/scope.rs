@@ -1,0 +1,10 @@
+//! What one call may see of the conversation that it is made for.
+
+use super::bindings::types::Attachment;
+
+/// The part of what the gateway keeps that is open to one call. By default nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// The files whose bytes it may read.
+    pub attachments: Vec<Attachment>,
+}
