@@ -18,8 +18,8 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 3] = ["prx-hello-tool", "prx-weather", "prx-test-guests"];
-const FURTHER: [&str; 2] = ["reaching", "stumbling"];
+const PACKAGES: [&str; 4] = ["prx-hello-tool", "prx-scripted", "prx-weather", "prx-test-guests"];
+const FURTHER: [&str; 3] = ["carrying", "reaching", "stumbling"];
 
 /// A plugin file in the making.
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ impl Component {
 fn build() -> Result<BTreeMap<&'static str, Vec<u8>>, String> {
     let guests = Guests::new(binary::workspace(), &binary::build_dir())?;
     let packages = guests.build(&PACKAGES.map(str::to_owned))?;
-    guests.cargo(&["--package", PACKAGES[2], "--examples"])?;
+    guests.cargo(&["--package", "prx-test-guests", "--examples"])?;
     let further = FURTHER.map(|name| guests.artifact(&format!("examples/{name}.wasm")));
     let further = further.into_iter().collect::<Result<Vec<_>, _>>()?;
     let files = packages.iter().chain(&further).map(|file| fs::read(file).expect("what cargo has built"));

@@ -10,6 +10,7 @@
 //! | [`component`] | plugin files, good ones and bad ones |
 //! | [`wait`] | waiting for a condition |
 //! | [`random`] | randomness from a printed seed |
+//! | [`scripted`] | gateways whose model says what a test wrote |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
 
 pub mod client;
@@ -18,6 +19,7 @@ pub mod gateway;
 pub mod origin;
 pub mod random;
 pub mod receiver;
+pub mod scripted;
 pub mod telegram;
 pub mod wait;
 

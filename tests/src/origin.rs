@@ -19,6 +19,7 @@ pub struct Origin {
 struct State {
     answers: Mutex<HashMap<String, Told>>,
     asked: Mutex<Vec<String>>,
+    bodies: Mutex<Vec<(String, Bytes)>>,
 }
 
 /// What a path was told to answer.
@@ -53,12 +54,19 @@ impl Origin {
     pub fn asked(&self) -> Vec<String> {
         self.state.asked.lock().unwrap().clone()
     }
+
+    /// The last thing that was sent to a path.
+    pub fn sent(&self, path: &str) -> Option<Bytes> {
+        let bodies = self.state.bodies.lock().unwrap();
+        bodies.iter().rev().find(|(to, _)| to == path).map(|(_, body)| body.clone())
+    }
 }
 
 impl Service for State {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
         let uri = request.uri();
         self.asked.lock().unwrap().push(uri.to_string());
+        self.bodies.lock().unwrap().push((uri.path().to_owned(), request.body().clone()));
         match self.answers.lock().unwrap().get(uri.path()) {
             None => Reply::Json(404, r#"{"error":"no such path"}"#.into()),
             Some(Told::Body(body)) => Reply::Json(200, body.to_string()),
