@@ -63,8 +63,12 @@ impl Commands {
         self.push(Command::WsSend((socket, frame.into().0)));
     }
 
-    /// Has the kernel keep this socket alive, also while the connector is swapped. Replaces an earlier one.
+    /// Has the kernel keep this socket alive, also while the connector is swapped. Replaces an earlier one; with the
+    /// same interval, the beat goes on and only the payload is new.
     pub fn ws_keepalive(&mut self, socket: Socket, keepalive: Keepalive) {
+        // Of several in one step, the last one counts.
+        let replaced = |command: &Command| matches!(command, Command::WsKeepalive((to, _)) if *to == socket);
+        self.0.retain(|command| !replaced(command));
         self.push(Command::WsKeepalive((socket, keepalive)));
     }
 

@@ -27,6 +27,7 @@ pub mod sink;
 pub mod skill;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+pub mod text;
 pub mod tool;
 pub mod types;
 #[doc(hidden)]

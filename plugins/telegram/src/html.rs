@@ -230,8 +230,8 @@ fn escape(text: &str, out: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chance::Chance;
     use crate::text::units;
+    use prx_sdk::testing::Chance;
 
     #[test]
     fn marks_become_tags() {

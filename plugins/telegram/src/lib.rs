@@ -16,8 +16,6 @@ mod state;
 mod text;
 
 #[cfg(test)]
-mod chance;
-#[cfg(test)]
 mod tests;
 
 pub use connector::Telegram;

@@ -1,6 +1,7 @@
 //! Tests without a gateway, without a network, without WebAssembly.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
 
+mod chance;
 #[cfg(feature = "http")]
 mod http;
 mod imports;
@@ -8,6 +9,7 @@ mod script;
 #[cfg(test)]
 mod tests;
 
+pub use chance::Chance;
 #[cfg(feature = "http")]
 pub(crate) use http::send;
 #[cfg(feature = "http")]

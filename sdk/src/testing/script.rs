@@ -2,13 +2,15 @@
 
 use crate::connector::{
     Command, Connector, Content, Event, HttpDone, HttpFailure, HttpOutcome, HttpRequest, HttpResponse,
-    Inbound, Operation, Outbound, Outcome, Resumed, Segments, Socket, SocketClosed, SocketOpened, Status,
-    Step, Stopping, Target, Token,
+    Inbound, Keepalive, Operation, Outbound, Outcome, Resumed, Segments, Socket, Status, Step, Stopping,
+    Target, Token, Webhook, WebhookReply, WsConnect,
 };
 use crate::wire::connector::{Context, Guest};
 use serde::Serialize;
 use serde_json::Value;
 use std::time::Duration;
+
+mod sockets;
 
 /// Plays the kernel's part for one connector: feeds it events, keeps its state, and holds what it asked for until the
 /// test answers. Time moves only when the test moves it.
@@ -31,8 +33,9 @@ pub struct Script<C: Connector> {
 struct Open {
     requests: Vec<HttpRequest>,
     timers: Vec<(u64, Token)>,
-    connects: Vec<Token>,
+    connects: Vec<WsConnect>,
     sockets: Vec<(Socket, Token)>,
+    keepalives: Vec<(Socket, Keepalive)>,
     operations: u64,
 }
 
@@ -154,21 +157,15 @@ impl<C: Connector> Script<C> {
         self.operate(Target::conversation(conversation), Operation::Send(Content::text(markdown)))
     }
 
-    /// Opens the WebSocket asked for under this token.
-    pub fn open_socket(&mut self, token: Token, socket: Socket) {
-        let place = self.open.connects.iter().position(|open| *open == token);
-        self.open.connects.remove(place.unwrap_or_else(|| panic!("no socket asked for under token {token}")));
-        self.open.sockets.push((socket, token));
-        self.feed(Event::WsOpen(SocketOpened { socket, token }));
-    }
-
-    /// The other side closes this socket.
-    pub fn close_socket(&mut self, socket: Socket, code: Option<u16>, reason: &str) {
-        let place = self.open.sockets.iter().position(|open| open.0 == socket);
-        let (_, token) =
-            self.open.sockets.remove(place.unwrap_or_else(|| panic!("socket {socket} is not open")));
-        let reason = reason.to_owned();
-        self.feed(Event::WsClosed(SocketClosed { socket, token, code, reason, silent: false }));
+    /// The platform calls the channel's webhook; the answer that it gets.
+    pub fn call(&mut self, webhook: Webhook) -> WebhookReply {
+        let token = webhook.token;
+        self.feed(Event::Webhook(webhook));
+        let reply = self.commands.iter().rev().find_map(|command| match command {
+            Command::WebhookReply((to, reply)) if *to == token => Some(reply.clone()),
+            _ => None,
+        });
+        reply.unwrap_or_else(|| panic!("webhook {token} is not answered in its own step"))
     }
 
     /// The request in flight under this token.
@@ -264,13 +261,18 @@ impl<C: Connector> Script<C> {
             Command::Cancel(token) => {
                 open.requests.retain(|request| request.token != *token);
                 open.timers.retain(|timer| timer.1 != *token);
+                open.connects.retain(|connect| connect.token != *token);
             }
             Command::Timer((token, after)) => {
                 open.timers.retain(|timer| timer.1 != *token);
                 open.timers.push((self.now + u64::from(*after), *token));
             }
-            Command::WsConnect(connect) => open.connects.push(connect.token),
-            Command::WsClose((socket, _)) => open.sockets.retain(|other| other.0 != *socket),
+            Command::WsConnect(connect) => open.connects.push(connect.clone()),
+            Command::WsClose((socket, _)) => open.forget_socket(*socket),
+            Command::WsKeepalive((socket, keepalive)) => {
+                open.keepalives.retain(|other| other.0 != *socket);
+                open.keepalives.push((*socket, keepalive.clone()));
+            }
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 use prx_sdk::connector::{Event, HttpDone, HttpOutcome, HttpResponse};
 
 use super::*;
-use crate::chance::Chance;
+use prx_sdk::testing::Chance;
 
 fn odd_value(chance: &mut Chance, depth: usize) -> Value {
     match chance.below(if depth == 0 { 7 } else { 9 }) {
