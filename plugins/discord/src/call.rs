@@ -1,0 +1,65 @@
+//! REST calls as HTTP requests, and how long to wait before the next try.
+
+use std::time::Duration;
+
+use prx_sdk::connector::{Context, Http, HttpOutcome, HttpResponse, Segments};
+
+use crate::api::{self, Trouble};
+use crate::config::Config;
+
+/// How long a call may take that nobody waits for.
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+
+const FIRST_WAIT_MS: u64 = 1_000;
+const LONGEST_WAIT_MS: u64 = 60_000;
+const USER_AGENT: &str =
+    concat!("DiscordBot (https://github.com/prx-gateway/prx, ", env!("CARGO_PKG_VERSION"), ")");
+
+/// A call that its path alone entitles to.
+pub(crate) fn open(config: &Config, method: &str, path: &str) -> Http {
+    Http::new(method, format!("{}{path}", config.api_base())).header("user-agent", USER_AGENT)
+}
+
+/// A call with the bot's token.
+pub(crate) fn authorized(config: &Config, method: &str, path: &str) -> Http {
+    open(config, method, path).header("authorization", Segments::text("Bot ").secret("bot_token"))
+}
+
+/// What came of a call.
+pub(crate) fn answer(outcome: &HttpOutcome) -> Result<&HttpResponse, Trouble> {
+    match outcome {
+        HttpOutcome::Response(response) => api::judge(response).map(|()| response),
+        HttpOutcome::Failed(failure) if failure.sent => Err(Trouble::Unknown(failure.reason.clone())),
+        HttpOutcome::Failed(failure) => Err(Trouble::Server(failure.reason.clone())),
+    }
+}
+
+/// A wait that doubles with every failure, from 1 s to 60 s, its latter half by chance.
+pub(crate) fn backoff(cx: &Context<Config>, failures: u32) -> Duration {
+    let longest = FIRST_WAIT_MS.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT_MS);
+    Duration::from_millis(cx.random_between(longest / 2, longest))
+}
+
+/// The text as a part of a path.
+pub(crate) fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_its_part_of_a_path() {
+        assert_eq!(encoded("a-b_c.d~e:1"), "a-b_c.d~e:1");
+        assert_eq!(encoded("👍/../?#"), "%F0%9F%91%8D%2F..%2F%3F%23");
+    }
+}

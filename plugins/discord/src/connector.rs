@@ -1,0 +1,51 @@
+//! Each event to the part that it concerns.
+
+use prx_sdk::connector::{Commands, Connector, Context, Event, Fault};
+
+use crate::config::Config;
+use crate::state::State;
+use crate::{gateway, protocol, send, webhook};
+
+/// The connector: one bot, one connection to the gateway.
+pub struct Discord;
+
+impl Connector for Discord {
+    type Config = Config;
+    type State = State;
+
+    fn handle(
+        cx: &Context<Config>,
+        state: &mut State,
+        event: Event,
+        out: &mut Commands,
+    ) -> Result<(), Fault> {
+        match event {
+            Event::Started => {
+                state.pause_all_but(&[]);
+                gateway::begin(cx, state, out);
+            }
+            Event::Resumed(resumed) => {
+                state.pause_all_but(&resumed.requests);
+                gateway::resumed(cx, state, &resumed, out);
+            }
+            Event::ConfigChanged => gateway::begin(cx, state, out),
+            Event::HttpDone(done) if state.link.asks(done.token) => {
+                gateway::answered(cx, state, &done.outcome, out);
+            }
+            Event::HttpDone(done) => {
+                if let Some(op) = state.take_op(done.token) {
+                    send::answered(cx, state, op, &done.outcome, out);
+                }
+            }
+            Event::WsOpen(opened) => gateway::opened(state, &opened, out),
+            Event::WsText((socket, text)) => protocol::received(cx, state, (socket, &text), out),
+            Event::WsBinary(_) => state.oddities.note("a frame that is no text", out),
+            Event::WsClosed(closed) => gateway::closed(cx, state, &closed, out),
+            Event::Timer(token) => gateway::rang(cx, state, token, out),
+            Event::Webhook(call) => webhook::called(cx, state, &call, out),
+            Event::Outbound(outbound) => send::outbound(cx, state, outbound, out),
+            Event::Stopping(stopping) => gateway::stop(state, stopping.final_, out),
+        }
+        Ok(())
+    }
+}

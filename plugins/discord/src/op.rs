@@ -1,0 +1,197 @@
+//! One thing to do on the platform, as REST calls.
+
+use prx_sdk::connector::{Choice, Content, Operation, Outbound, Target};
+use prx_sdk::text;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::message::is_id;
+
+/// The most that one message holds. The platform counts characters; UTF-16 units are never fewer.
+pub(crate) const MAX_TEXT: usize = 2000;
+const MAX_CHOICES: usize = 25;
+const MAX_CHOICE_ID: usize = 100;
+const MAX_LABEL: usize = 80;
+
+/// An operation with its progress: whatever is needed to make its next call.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Op {
+    pub id: String,
+    /// The request in flight; 0: none.
+    pub token: u64,
+    pub attempt: u32,
+    /// When the next call went out for the first time; 0: it did not.
+    pub since: u64,
+    pub channel: String,
+    pub work: Work,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Work {
+    Send(Parts),
+    Edit { message: String, text: String },
+    Delete { message: String },
+    React { message: String, emoji: String },
+}
+
+/// A text in as many messages as it needs, one after the other.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parts {
+    pub part: String,
+    pub rest: String,
+    /// How many were sent.
+    pub sent: u32,
+    /// The message that it answers, or `i` and the id of the command that it answers.
+    pub reply_to: Option<String>,
+    /// The platform's id of the first one.
+    pub first: Option<String>,
+    /// Buttons under the last one: what each gives back and says.
+    pub choices: Vec<(String, String)>,
+}
+
+impl Op {
+    /// The operation that was asked for, or why it can't be done. `None`: there is no such thing on this platform.
+    pub(crate) fn new(outbound: Outbound) -> Result<Option<Op>, String> {
+        let Outbound { id, target, operation, attempt, .. } = outbound;
+        let Target { conversation, thread, reply_to } = target;
+        // A thread is a channel of its own.
+        let channel = platform_id(thread.unwrap_or(conversation))?;
+        let work = match operation {
+            Operation::Send(content) => Work::Send(Parts::new(&content, reply_to, Vec::new())?),
+            Operation::Ask((content, choices)) => {
+                Work::Send(Parts::new(&content, reply_to, asked(choices)?)?)
+            }
+            Operation::Edit((message, content)) => {
+                Work::Edit { message: platform_id(message)?, text: whole(content.markdown)? }
+            }
+            Operation::Delete(message) => Work::Delete { message: platform_id(message)? },
+            Operation::React((message, emoji)) if emoji.contains(|c| c != '.') => {
+                Work::React { message: platform_id(message)?, emoji }
+            }
+            Operation::React(_) | Operation::Typing | Operation::Draft(_) => return Ok(None),
+        };
+        Ok(Some(Op { id, token: 0, attempt, since: 0, channel, work }))
+    }
+
+    /// Whether it is to be remembered what has been done of it.
+    pub(crate) fn has_progress(&self) -> bool {
+        matches!(&self.work, Work::Send(parts) if self.since > 0 || parts.sent > 0)
+    }
+
+    /// The kind of the next call, as the platform counts them.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self.work {
+            Work::Send { .. } => "send",
+            Work::Edit { .. } => "edit",
+            Work::Delete { .. } => "delete",
+            Work::React { .. } => "react",
+        }
+    }
+
+    /// Steps on after a call that went well: whether there is another one to make.
+    pub(crate) fn advance(&mut self, message: Option<String>) -> bool {
+        let Work::Send(parts) = &mut self.work else { return false };
+        self.since = 0;
+        parts.first = parts.first.take().or(message);
+        parts.sent += 1;
+        (parts.part, parts.rest) = text::cut(&parts.rest, MAX_TEXT);
+        !parts.part.is_empty()
+    }
+
+    /// The platform's id of what it is about: of the first message, where it took several.
+    pub(crate) fn message(&self) -> Option<String> {
+        match &self.work {
+            Work::Send(parts) => parts.first.clone(),
+            Work::Edit { message, .. } => Some(message.clone()),
+            _ => None,
+        }
+    }
+
+    /// The body of the next message. Sent again under the same nonce, the platform makes no second one of it.
+    pub(crate) fn message_body(&self, parts: &Parts) -> Value {
+        let mut body = parts.body();
+        body["nonce"] = json!(nonce(&self.id, parts.sent));
+        body["enforce_nonce"] = json!(true);
+        if let (Some(message), 0) = (parts.reply_to.as_ref().filter(|id| is_id(id)), parts.sent) {
+            body["message_reference"] = json!({"message_id": message, "fail_if_not_exists": false});
+        }
+        body
+    }
+}
+
+impl Parts {
+    fn new(
+        content: &Content,
+        reply_to: Option<String>,
+        choices: Vec<(String, String)>,
+    ) -> Result<Parts, String> {
+        let (part, rest) = text::cut(&content.markdown, MAX_TEXT);
+        if part.trim().is_empty() {
+            return Err("the message has no text".to_owned());
+        }
+        Ok(Parts { part, rest, reply_to, choices, ..Parts::default() })
+    }
+
+    /// What every message says, whichever way it goes out. Nobody is notified of a name in it.
+    pub(crate) fn body(&self) -> Value {
+        let mut body = json!({"content": self.part, "allowed_mentions": {"parse": []}});
+        if self.rest.is_empty() && !self.choices.is_empty() {
+            let button = |(id, label): &(String, String)| json!({"type": 2, "style": 2, "label": label, "custom_id": id});
+            let row = |five: &[(String, String)]| json!({"type": 1, "components": five.iter().map(button).collect::<Vec<_>>()});
+            body["components"] = self.choices.chunks(5).map(row).collect();
+        }
+        body
+    }
+}
+
+fn asked(choices: Vec<Choice>) -> Result<Vec<(String, String)>, String> {
+    if !(1..=MAX_CHOICES).contains(&choices.len()) {
+        return Err(format!("a question has 1 to {MAX_CHOICES} choices, not {}", choices.len()));
+    }
+    let button = |choice: Choice| {
+        if choice.id.is_empty() || text::units(&choice.id) > MAX_CHOICE_ID {
+            return Err(format!("a choice's id has 1 to {MAX_CHOICE_ID} characters"));
+        }
+        let label: String = choice.label.chars().take(MAX_LABEL / 2).collect();
+        Ok((choice.id.clone(), if label.trim().is_empty() { choice.id } else { label }))
+    };
+    choices.into_iter().map(button).collect()
+}
+
+fn whole(markdown: String) -> Result<String, String> {
+    match text::units(&markdown) {
+        _ if markdown.trim().is_empty() => Err("the message has no text".to_owned()),
+        units if units > MAX_TEXT => {
+            Err(format!("a message holds {MAX_TEXT} characters, the new text has more"))
+        }
+        _ => Ok(markdown),
+    }
+}
+
+fn platform_id(text: String) -> Result<String, String> {
+    if is_id(&text) { Ok(text) } else { Err(format!("{text:?} is no id of this platform")) }
+}
+
+/// At most 25 characters, the same for every attempt at the same part, and another for any other.
+fn nonce(id: &str, part: u32) -> String {
+    // FNV-1a: ids are unique already, they are only too long.
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    format!("{hash:016x}.{part}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nonce_is_short_and_one_of_a_kind() {
+        let nonces: std::collections::BTreeSet<String> =
+            (0..10_000).map(|n| nonce(&format!("out_01kb{:022}", n / 2), n % 2)).collect();
+        assert_eq!(nonces.len(), 10_000);
+        assert!(nonce("out_01kb6v2s8z1c9q4m3t5w7x0y2a", 12_345_678).len() <= 25);
+    }
+}

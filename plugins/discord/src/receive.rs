@@ -1,0 +1,105 @@
+//! Messages for the agent, or a line that says why not.
+
+use prx_sdk::connector::{Commands, Context, Inbound, LogLevel, Sender, Target};
+
+use crate::config::Config;
+use crate::message::{Message, User, made_at};
+use crate::state::State;
+
+/// Why something is not for the agent.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Ignored {
+    NotAPerson,
+    /// The platform's own news.
+    NotWritten,
+    NotAllowed(String, String),
+    OtherServer(String),
+    NotAddressed,
+    NoText,
+}
+
+impl Ignored {
+    pub(crate) fn level(&self) -> LogLevel {
+        if matches!(self, Ignored::NotAllowed(..)) { LogLevel::Warn } else { LogLevel::Debug }
+    }
+}
+
+impl std::fmt::Display for Ignored {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Ignored::NotAPerson => f.write_str("it comes from a program"),
+            Ignored::NotWritten => f.write_str("nobody wrote it"),
+            Ignored::NotAllowed(id, name) => write!(f, "user {id} (@{name}) is not in allowed_users"),
+            Ignored::OtherServer(id) => write!(f, "server {id} is not in allowed_guilds"),
+            Ignored::NotAddressed => f.write_str("it is not addressed to the bot, and mention_only is set"),
+            Ignored::NoText => f.write_str("it has no text"),
+        }
+    }
+}
+
+/// Hands a message on, if it is one for the agent.
+pub(crate) fn message(cx: &Context<Config>, state: &State, message: Message, out: &mut Commands) {
+    let addressed = message.guild_id.is_none() || speaks_to(&message, &state.me.id);
+    match judge(&cx.config, &state.me.id, &message, addressed) {
+        Ok(text) => out.deliver(Inbound {
+            target: Target {
+                reply_to: message.guild_id.is_some().then(|| message.id.clone()),
+                ..Target::conversation(&message.channel_id)
+            },
+            sender: sender(&message.author),
+            text,
+            attachments: Vec::new(),
+            sent_at: made_at(&message.id),
+            addressed,
+            choice: None,
+            dedupe: message.id,
+        }),
+        Err(ignored) => out.log(ignored.level(), format!("message {} ignored: {ignored}", message.id)),
+    }
+}
+
+/// Whether this user may talk to the bot in this place.
+pub(crate) fn admit(config: &Config, user: &User, guild: Option<&str>) -> Result<(), Ignored> {
+    if !config.listens_in(guild) {
+        return Err(Ignored::OtherServer(guild.unwrap_or_default().to_owned()));
+    }
+    if !config.allows(user) {
+        return Err(Ignored::NotAllowed(user.id.clone(), user.username.clone()));
+    }
+    Ok(())
+}
+
+pub(crate) fn sender(user: &User) -> Sender {
+    Sender { id: user.id.clone(), name: user.name(), is_bot: user.bot }
+}
+
+fn judge(config: &Config, me: &str, message: &Message, addressed: bool) -> Result<String, Ignored> {
+    if message.author.bot || message.webhook_id.is_some() || message.author.id == me {
+        return Err(Ignored::NotAPerson);
+    }
+    if !message.is_written() {
+        return Err(Ignored::NotWritten);
+    }
+    // Before the list of users: in a server, most of what strangers say is not said to the bot.
+    if !addressed && config.mention_only {
+        return Err(Ignored::NotAddressed);
+    }
+    admit(config, &message.author, message.guild_id.as_deref())?;
+    let text = without_greeting(&message.content, me);
+    if text.trim().is_empty() { Err(Ignored::NoText) } else { Ok(text.to_owned()) }
+}
+
+fn speaks_to(message: &Message, me: &str) -> bool {
+    let replied = message.referenced_message.as_ref();
+    !me.is_empty()
+        && (message.mentions.iter().any(|user| user.id == me)
+            || replied.is_some_and(|replied| replied.author.id == me))
+}
+
+/// The text without the bot's name at its beginning, if more is said.
+fn without_greeting<'a>(text: &'a str, me: &str) -> &'a str {
+    let mention = text.trim_start().strip_prefix("<@").map(|rest| rest.strip_prefix('!').unwrap_or(rest));
+    let rest = mention.and_then(|rest| rest.strip_prefix(me)).and_then(|rest| rest.strip_prefix('>'));
+    let rest = rest.map(|rest| rest.trim_start_matches([',', ':']).trim_start());
+    rest.filter(|rest| !rest.is_empty()).unwrap_or(text)
+}

@@ -1,0 +1,208 @@
+//! What the agent has to say goes out, part by part, and its outcome is told.
+
+use std::time::Duration;
+
+use prx_sdk::connector::{
+    Commands, Context, Http, HttpOutcome, LogLevel, Operation, Outbound, Outcome, Target,
+};
+use serde_json::{Value, json};
+
+use crate::api::{Sent, Trouble};
+use crate::call;
+use crate::config::Config;
+use crate::interact::{self, Pending};
+use crate::message::is_id;
+use crate::op::{Op, Work};
+use crate::pace::Route;
+use crate::state::State;
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// So long the platform recognizes a message that is sent again.
+const NONCE_MS: u64 = 120_000;
+/// The platform shows a sign of typing for ten seconds.
+const TYPING_MS: u64 = 7_500;
+
+const UNKNOWN_MESSAGE: u64 = 10_008;
+const UNKNOWN_WEBHOOK: u64 = 10_015;
+
+/// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
+pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
+    let id = outbound.id.clone();
+    match &outbound.operation {
+        Operation::Typing => return typing(cx, state, &id, &outbound.target, out),
+        Operation::Send(content) if !content.attachments.is_empty() => {
+            out.log(LogLevel::Warn, format!("{id}: attachments are left out, only text is sent"));
+        }
+        _ => {}
+    }
+    if let Some(op) = state.take_begun(&id) {
+        return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
+    }
+    match Op::new(outbound) {
+        Ok(Some(op)) => request(cx, state, op, out),
+        Ok(None) => out.done(id, Outcome::Unsupported),
+        Err(reason) => out.done(id, Outcome::Refused(reason)),
+    }
+}
+
+/// The request of an operation was answered, or it failed.
+pub(crate) fn answered(
+    cx: &Context<Config>,
+    state: &mut State,
+    op: Op,
+    outcome: &HttpOutcome,
+    out: &mut Commands,
+) {
+    if let HttpOutcome::Response(response) = outcome {
+        state.pace.learn(cx.now, Route { kind: op.kind(), place: &op.channel }, response);
+    }
+    match call::answer(outcome) {
+        Ok(response) if matches!(op.work, Work::Send(_)) => match response.json::<Sent>() {
+            Ok(sent) if is_id(&sent.id) => went_well(cx, state, op, Some(sent.id), out),
+            _ => went_wrong(cx, state, op, Trouble::Unknown("the answer names no message".into()), out),
+        },
+        Ok(_) => went_well(cx, state, op, None, out),
+        Err(trouble) => went_wrong(cx, state, op, trouble, out),
+    }
+}
+
+fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
+    let pending = pending(cx, state, &op).cloned();
+    if pending.is_none()
+        && let Some(after) = state.pace.wait(cx, Route { kind: op.kind(), place: &op.channel })
+    {
+        return later(state, op, after, out);
+    }
+    op.token = state.token();
+    if op.since == 0 {
+        op.since = cx.now;
+    }
+    let request = match &pending {
+        Some(pending) => answer_to_command(cx, &op, pending),
+        None => request_of(cx, &op).lane(format!("channel:{}", op.channel)),
+    };
+    out.http(request.token(op.token).timeout(TIMEOUT));
+    state.ops.push(op);
+}
+
+fn request_of(cx: &Context<Config>, op: &Op) -> Http {
+    let messages = format!("/channels/{}/messages", op.channel);
+    match &op.work {
+        Work::Send(parts) => call::authorized(&cx.config, "POST", &messages).json(&op.message_body(parts)),
+        Work::Edit { message, text } => {
+            let body = json!({"content": text, "allowed_mentions": {"parse": []}});
+            call::authorized(&cx.config, "PATCH", &format!("{messages}/{message}")).json(&body)
+        }
+        Work::Delete { message } => call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}")),
+        Work::React { message, emoji } => {
+            let path = format!("{messages}/{message}/reactions/{}/@me", call::encoded(emoji));
+            call::authorized(&cx.config, "PUT", &path)
+        }
+    }
+}
+
+/// The command that this is the answer to, as long as it can be answered.
+fn pending<'a>(cx: &Context<Config>, state: &'a State, op: &Op) -> Option<&'a Pending> {
+    let Work::Send(parts) = &op.work else { return None };
+    interact::pending(state, parts.reply_to.as_deref()?, cx.now)
+}
+
+/// The first part takes the place of "thinking…", the others follow it.
+fn answer_to_command(cx: &Context<Config>, op: &Op, pending: &Pending) -> Http {
+    let path = format!("/webhooks/{}/{}", pending.application, call::encoded(&pending.token));
+    let (body, sent) = match &op.work {
+        Work::Send(parts) => (parts.body(), parts.sent),
+        _ => (Value::Null, 0),
+    };
+    let request = match sent {
+        0 => call::open(&cx.config, "PATCH", &format!("{path}/messages/@original")),
+        _ => call::open(&cx.config, "POST", &format!("{path}?wait=true")),
+    };
+    request.json(&body).lane(interact::lane(&pending.id))
+}
+
+/// Nobody misses a sign of typing that was lost, and no message should wait for one.
+fn typing(cx: &Context<Config>, state: &mut State, id: &str, target: &Target, out: &mut Commands) {
+    let channel = target.thread.as_ref().unwrap_or(&target.conversation);
+    if !is_id(channel) {
+        return out.done(id, Outcome::Refused(format!("{channel:?} is no id of this platform")));
+    }
+    let route = Route { kind: "typing", place: channel };
+    if state.pace.wait(cx, route).is_none() {
+        // It still shows: to say so again before then is to no use.
+        state.pace.hold(cx.now, route, Duration::from_millis(TYPING_MS));
+        let path = format!("/channels/{channel}/typing");
+        let token = state.token();
+        out.http(call::authorized(&cx.config, "POST", &path).token(token).timeout(call::GRACE));
+    }
+    out.done(id, Outcome::Ok(None));
+}
+
+fn went_well(
+    cx: &Context<Config>,
+    state: &mut State,
+    mut op: Op,
+    message: Option<String>,
+    out: &mut Commands,
+) {
+    if op.advance(message) {
+        request(cx, state, op, out);
+    } else {
+        out.done(&op.id, Outcome::Ok(op.message()));
+    }
+}
+
+fn went_wrong(cx: &Context<Config>, state: &mut State, op: Op, trouble: Trouble, out: &mut Commands) {
+    let route = Route { kind: op.kind(), place: &op.channel };
+    match trouble {
+        Trouble::Pace { after, global } => {
+            if global {
+                state.pace.hold_all(cx.now, after);
+            } else {
+                state.pace.hold(cx.now, route, after);
+            }
+            log(&op, "the platform asks to slow down", out);
+            later(state, op, after, out);
+        }
+        Trouble::Unknown(reason) if !is_repeatable(cx, state, &op) => {
+            out.done(&op.id, Outcome::Unknown(reason));
+            state.pause(op);
+        }
+        Trouble::Refused { code: UNKNOWN_WEBHOOK, reason }
+            if op.attempt < 5 && pending(cx, state, &op).is_some() =>
+        {
+            // The platform has not yet seen that the command was taken.
+            log(&op, &reason, out);
+            later(state, op, Duration::from_secs(1), out);
+        }
+        Trouble::Refused { code: UNKNOWN_MESSAGE, .. } if matches!(op.work, Work::Delete { .. }) => {
+            out.done(&op.id, Outcome::Ok(None));
+        }
+        Trouble::Server(reason) | Trouble::Unknown(reason) => {
+            log(&op, &reason, out);
+            let after = call::backoff(cx, op.attempt.saturating_sub(1));
+            later(state, op, after, out);
+        }
+        Trouble::Refused { reason, .. } => out.done(&op.id, Outcome::Refused(reason)),
+        Trouble::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
+    }
+}
+
+/// Whether doing it a second time changes nothing: the platform knows a message by its nonce, for a while.
+fn is_repeatable(cx: &Context<Config>, state: &State, op: &Op) -> bool {
+    let Work::Send(parts) = &op.work else { return true };
+    if pending(cx, state, op).is_some() {
+        return parts.sent == 0;
+    }
+    cx.now.saturating_sub(op.since) < NONCE_MS
+}
+
+fn later(state: &mut State, op: Op, after: Duration, out: &mut Commands) {
+    let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+    out.done(&op.id, Outcome::RetryAfter(millis));
+    state.pause(op);
+}
+
+fn log(op: &Op, reason: &str, out: &mut Commands) {
+    out.log(LogLevel::Warn, format!("{}: {} in attempt {}: {reason}", op.id, op.kind(), op.attempt));
+}

@@ -1,0 +1,83 @@
+//! The gateway's sessions: the one there is, and how many more may be begun.
+
+use std::time::Duration;
+
+use prx_sdk::connector::Context;
+use serde::{Deserialize, Serialize};
+
+use crate::api::GatewayBot;
+use crate::config::Config;
+
+/// What the API said is asked for anew after this long.
+const FRESH_MS: u64 = 3_600_000;
+/// The platform wants this long between two sessions begun.
+const APART_MS: u64 = 5_000;
+const DAY_MS: u64 = 86_400_000;
+
+/// A session of the gateway that may be taken up again.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    pub id: String,
+    /// Where it is taken up again.
+    pub url: String,
+    /// The last event seen of it.
+    pub sequence: u64,
+}
+
+/// Beginning sessions: where, and how often that is still allowed. Too often, and the platform resets the token.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Starts {
+    /// Where the API said that the gateway is.
+    pub url: String,
+    asked_at: u64,
+    pub remaining: u32,
+    resets_at: u64,
+    last: u64,
+    /// Sessions begun since the count was last reset, for the operator to see.
+    pub begun: u32,
+}
+
+impl Starts {
+    /// Takes note of what the API says.
+    pub(crate) fn learn(&mut self, now: u64, said: &GatewayBot) {
+        let limit = &said.session_start_limit;
+        let resets_at = now + u64::from(limit.reset_after).clamp(60_000, DAY_MS);
+        if now >= self.resets_at {
+            self.begun = 0;
+        }
+        self.url.clone_from(&said.url);
+        (self.asked_at, self.resets_at) = (now, resets_at);
+        self.remaining = limit.remaining;
+    }
+
+    /// Whether the API has to be asked before another session begins.
+    pub(crate) fn is_stale(&self, now: u64) -> bool {
+        self.url.is_empty() || now >= self.resets_at || now.saturating_sub(self.asked_at) > FRESH_MS
+    }
+
+    /// The next session begins where the API says then.
+    pub(crate) fn forget_url(&mut self) {
+        self.asked_at = 0;
+    }
+
+    /// How long to wait before another session may begin, and why.
+    pub(crate) fn wait(&self, now: u64) -> Option<(Duration, String)> {
+        if self.remaining == 0 && now < self.resets_at {
+            let why = format!(
+                "no more sessions may be begun today ({} were), or the platform would reset the token",
+                self.begun
+            );
+            return Some((Duration::from_millis(self.resets_at - now), why));
+        }
+        let apart = (self.last + APART_MS).saturating_sub(now).min(APART_MS);
+        (apart > 0).then(|| (Duration::from_millis(apart), "sessions begin 5 s apart at least".to_owned()))
+    }
+
+    /// Counts a session that begins now.
+    pub(crate) fn begin(&mut self, cx: &Context<Config>) {
+        self.last = cx.now;
+        self.begun = self.begun.saturating_add(1);
+        self.remaining = self.remaining.saturating_sub(1);
+    }
+}
