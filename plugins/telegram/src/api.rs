@@ -1,7 +1,6 @@
-//! The parts of the Bot API that this connector reads.
+//! Answers of the Bot API, and what has to be done about one that is no result.
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 /// What came of one Bot API call: its `result` as JSON, or why there is none.
@@ -24,6 +23,21 @@ pub(crate) enum Trouble {
     Server(String),
     /// It may or may not have happened.
     Unknown(String),
+}
+
+impl Trouble {
+    /// What the platform says of it.
+    pub(crate) fn reason(&self) -> &str {
+        match self {
+            Trouble::Token(reason)
+            | Trouble::Conflict(reason)
+            | Trouble::Refused(reason)
+            | Trouble::Server(reason)
+            | Trouble::Unknown(reason) => reason,
+            Trouble::Pace(_) => "the platform asks to slow down",
+            Trouble::Migrated(_) => "the group moved",
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -89,91 +103,17 @@ pub struct Me {
     pub username: String,
 }
 
-/// Only what every update has, so that one of an unknown shape still counts as seen.
-#[derive(Deserialize)]
-pub(crate) struct Numbered {
-    pub update_id: i64,
-}
-
-/// An update of the kinds that were asked for.
-#[derive(Deserialize)]
-pub(crate) struct Update {
-    pub message: Option<Message>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Message {
-    pub message_id: i64,
-    pub message_thread_id: Option<i64>,
-    pub is_topic_message: bool,
-    pub from: Option<User>,
-    /// Set when someone writes in the name of a chat: an anonymous administrator, a linked channel.
-    pub sender_chat: Option<IgnoredAny>,
-    pub date: u64,
-    pub chat: Chat,
-    pub reply_to_message: Option<Box<Replied>>,
-    pub text: Option<String>,
-    pub entities: Vec<Entity>,
-    pub caption: Option<String>,
-    pub caption_entities: Vec<Entity>,
-    pub migrate_to_chat_id: Option<i64>,
-}
-
-/// The message that another one answers.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Replied {
-    pub from: Option<User>,
-    /// In a topic, what answers nothing in particular answers the topic's own beginning.
-    pub forum_topic_created: Option<IgnoredAny>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct User {
-    pub id: i64,
-    pub is_bot: bool,
-    pub first_name: String,
-    pub last_name: Option<String>,
-    pub username: Option<String>,
-}
-
-impl User {
-    /// How people call this user.
-    pub fn name(&self) -> String {
-        match &self.last_name {
-            Some(last) => format!("{} {last}", self.first_name),
-            None => self.first_name.clone(),
-        }
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Chat {
-    pub id: i64,
-    #[serde(rename = "type")]
-    pub kind: String,
-}
-
-impl Chat {
-    pub(crate) fn is_group(&self) -> bool {
-        matches!(self.kind.as_str(), "group" | "supergroup")
-    }
-}
-
-/// A marked piece of a text; only one that names a user matters here.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Entity {
-    pub user: Option<User>,
-}
-
-/// What `sendMessage` made.
+/// What a method that sends made.
 #[derive(Deserialize)]
 pub(crate) struct Sent {
     pub message_id: i64,
+}
+
+/// Where a file can be fetched, as `getFile` says.
+#[derive(Deserialize)]
+pub(crate) struct Located {
+    pub file_path: Option<String>,
+    pub file_size: Option<u64>,
 }
 
 #[cfg(test)]

@@ -16,9 +16,12 @@ const LONGEST_WAIT_MS: u64 = 60_000;
 
 /// A call of this method, of which the token is a part of the URL.
 pub(crate) fn post(config: &Config, method: &str, body: &Value) -> Http {
-    let url =
-        Segments::text(format!("{}/bot", config.api_base())).secret("bot_token").then(format!("/{method}"));
-    Http::post(url).json(body)
+    Http::post(url(config, method)).json(body)
+}
+
+/// Where a method is called.
+pub(crate) fn url(config: &Config, method: &str) -> Segments {
+    Segments::text(format!("{}/bot", config.api_base())).secret("bot_token").then(format!("/{method}"))
 }
 
 /// What came of a call.

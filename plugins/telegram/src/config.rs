@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::api::User;
+use crate::update::User;
 
 /// The configuration of one channel; `bot_token` never gets here.
 #[derive(Debug, Clone, Deserialize)]
@@ -12,7 +12,14 @@ pub struct Config {
     pub api_base: String,
     pub poll_timeout_secs: u32,
     pub mention_only: bool,
+    pub webhook: bool,
+    pub webhook_url: String,
 }
+
+const NOBODY_ALLOWED: &str = "allowed_users is empty, so everyone is refused: \
+    list user ids or usernames there, or \"*\" for everyone";
+const NO_ADDRESS: &str = "webhook is on and webhook_url is empty: set it to this gateway's public https address \
+    followed by /in/ and the channel's name, or turn webhook off";
 
 const PUBLIC_API: &str = "https://api.telegram.org";
 
@@ -23,13 +30,23 @@ impl Default for Config {
             api_base: PUBLIC_API.to_owned(),
             poll_timeout_secs: 30,
             mention_only: true,
+            webhook: false,
+            webhook_url: String::new(),
         }
     }
 }
 
 impl Config {
+    /// What keeps the channel from being of any use, and what to do about it.
+    pub fn problem(&self) -> Option<&'static str> {
+        if self.refuses_everyone() {
+            return Some(NOBODY_ALLOWED);
+        }
+        (self.webhook && self.webhook_url.is_empty()).then_some(NO_ADDRESS)
+    }
+
     /// Nobody may talk to the bot.
-    pub fn refuses_everyone(&self) -> bool {
+    fn refuses_everyone(&self) -> bool {
         self.allowed_users.iter().all(|entry| bare(entry).is_empty())
     }
 

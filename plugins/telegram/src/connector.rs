@@ -4,14 +4,16 @@ use prx_sdk::connector::{Commands, Connector, Context, Event, Fault};
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{poll, send};
+use crate::{migrate, parcel, poll, send, webhook};
 
-/// The connector: one bot, long-polled.
+/// The connector: one bot, long-polled or called by the platform.
 pub struct Telegram;
 
 impl Connector for Telegram {
     type Config = Config;
     type State = State;
+
+    const STATE_VERSION: u32 = 2;
 
     fn handle(
         cx: &Context<Config>,
@@ -23,12 +25,14 @@ impl Connector for Telegram {
             Event::Started => {
                 state.pause_all_but(&[]);
                 poll::begin(cx, state, out);
+                parcel::take_up(cx, state, (&[], &[]), out);
             }
             Event::Resumed(resumed) => {
                 state.pause_all_but(&resumed.requests);
                 if !state.poll.lives_in(&resumed) {
                     poll::begin(cx, state, out);
                 }
+                parcel::take_up(cx, state, (&resumed.requests, &resumed.timers), out);
             }
             Event::ConfigChanged => poll::begin(cx, state, out),
             Event::HttpDone(done) if state.poll.awaits_answer(done.token) => {
@@ -37,12 +41,23 @@ impl Connector for Telegram {
             Event::HttpDone(done) => {
                 if let Some(op) = state.take_op(done.token) {
                     send::answered(cx, state, op, &done.outcome, out);
+                } else {
+                    parcel::answered(cx, state, done.token, &done.outcome, out);
                 }
             }
             Event::Timer(token) if state.poll.awaits_timer(token) => poll::again(cx, state, out),
+            Event::Timer(token) => parcel::again(cx, state, token, out),
+            Event::Webhook(call) => webhook::called(cx, state, call, out),
             Event::Outbound(outbound) => send::outbound(cx, state, outbound, out),
             _ => {}
         }
         Ok(())
+    }
+
+    fn migrate(from: u32, state: &[u8]) -> Result<State, Fault> {
+        match from {
+            1 => migrate::from_first(state),
+            _ => Err(Fault::bad_input(format!("reads state versions 1 and 2, not {from}"))),
+        }
     }
 }

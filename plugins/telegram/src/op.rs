@@ -1,12 +1,21 @@
 //! One thing to do on the platform, as Bot API calls.
 
-use prx_sdk::connector::{Operation, Outbound};
+use std::time::Duration;
+
+use prx_sdk::connector::{Context, Http, Operation, Outbound};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::html;
+use crate::call;
+use crate::config::Config;
+use crate::form;
+use crate::speech::{Speech, marked};
 use crate::state::State;
 use crate::text::{self, MAX_TEXT};
+
+/// How long a call may take; one with a file takes longer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const UPLOAD: Duration = Duration::from_secs(120);
 
 /// An operation with its progress: whatever is needed to make its next call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,15 +41,10 @@ pub struct Chat {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
-    /// A text in as many messages as it needs, one after the other: `part` is next, `last` was sent before it.
-    Send {
-        part: String,
-        rest: String,
-        reply_to: Option<i64>,
-        last: Option<i64>,
-    },
-    Edit {
-        message: i64,
+    Say(Speech),
+    /// An answer in the making, as far as the platform shows it.
+    Draft {
+        number: u64,
         text: String,
     },
     Delete {
@@ -57,42 +61,30 @@ impl Op {
     /// The operation that was asked for, or why it can't be done. `None`: there is no such thing on this platform.
     pub fn new(outbound: Outbound) -> Result<Option<Op>, String> {
         let Outbound { id, target, operation, attempt, .. } = outbound;
+        let thread = target.thread.as_deref().map(number).transpose()?;
+        let chat = Chat { id: number(&target.conversation)?, thread };
+        let reply_to = target.reply_to.as_deref().and_then(|id| id.parse().ok());
         let work = match operation {
-            Operation::Send(content) => {
-                let (part, rest) = text::cut(&content.markdown, MAX_TEXT);
-                let reply_to = target.reply_to.as_deref().and_then(|id| id.parse().ok());
-                Work::Send { part, rest, reply_to, last: None }
-            }
-            Operation::Edit((message, content)) => {
-                Work::Edit { message: number(&message)?, text: content.markdown }
-            }
+            Operation::Send(content) => Work::Say(Speech::new(content, reply_to)?),
+            Operation::Edit((message, content)) => Work::Say(Speech::edit(number(&message)?, content)?),
+            Operation::Ask((content, choices)) => Work::Say(Speech::ask(content, choices, reply_to)?),
             Operation::Delete(message) => Work::Delete { message: number(&message)? },
             Operation::React((message, emoji)) => Work::React { message: number(&message)?, emoji },
             Operation::Typing => Work::Typing,
-            Operation::Draft(_) | Operation::Ask(_) => return Ok(None),
+            Operation::Draft(_) if chat.is_group() => return Ok(None),
+            Operation::Draft((number, content)) => Work::Draft { number, text: latest(&content.markdown) },
         };
-        match &work {
-            Work::Send { part: text, .. } | Work::Edit { text, .. } if text.trim().is_empty() => {
-                return Err("the message has no text".to_owned());
-            }
-            Work::Edit { text, .. } if text::units(text) > MAX_TEXT => {
-                return Err(format!("a message holds {MAX_TEXT} UTF-16 units, the new text has more"));
-            }
-            _ => {}
-        }
-        let thread = target.thread.as_deref().map(number).transpose()?;
-        let chat = Chat { id: number(&target.conversation)?, thread };
         Ok(Some(Op { id, token: 0, attempt, chat, work, plain: false }))
     }
 
     /// Whether it would go on elsewhere than at its beginning.
     pub fn has_progress(&self) -> bool {
-        self.plain || matches!(self.work, Work::Send { last: Some(_), .. })
+        self.plain || self.speech().is_some_and(|speech| speech.message().is_some())
     }
 
-    /// Whether doing it a second time changes nothing.
+    /// Whether making the next call a second time changes nothing.
     pub fn is_repeatable(&self) -> bool {
-        !matches!(self.work, Work::Send { .. })
+        self.speech().is_none_or(Speech::is_repeatable)
     }
 
     /// The conversation's chat, which may have moved since.
@@ -102,29 +94,34 @@ impl Op {
 
     /// The Bot API method of the next call.
     pub fn method(&self) -> &'static str {
-        match self.work {
-            Work::Send { .. } => "sendMessage",
-            Work::Edit { .. } => "editMessageText",
+        match &self.work {
+            Work::Say(speech) => speech.method(),
+            Work::Draft { .. } => "sendMessageDraft",
             Work::Delete { .. } => "deleteMessage",
             Work::React { .. } => "setMessageReaction",
             Work::Typing => "sendChatAction",
         }
     }
 
-    /// The parameters of the next call.
-    pub fn parameters(&self, state: &State) -> Value {
-        let mut call = match &self.work {
-            Work::Send { part, reply_to, last, .. } => {
-                let mut call = self.marked(part);
-                if let (Some(message), None) = (reply_to, last) {
-                    call["reply_parameters"] =
-                        json!({ "message_id": message, "allow_sending_without_reply": true });
-                }
-                call
+    /// The next call.
+    pub fn call(&self, cx: &Context<Config>, state: &State) -> Http {
+        let parameters = self.parameters(state);
+        match self.speech().and_then(Speech::upload) {
+            None => call::post(&cx.config, self.method(), &parameters).timeout(TIMEOUT),
+            Some(file) => {
+                let boundary = format!("prx-{:016x}{:016x}", cx.random(), cx.random());
+                let call = Http::post(call::url(&cx.config, self.method())).timeout(UPLOAD);
+                form::fill(call, &parameters, file, &boundary)
             }
-            Work::Edit { message, text } => {
-                let mut call = self.marked(text);
-                call["message_id"] = json!(message);
+        }
+    }
+
+    fn parameters(&self, state: &State) -> Value {
+        let mut call = match &self.work {
+            Work::Say(speech) => speech.parameters(self.plain),
+            Work::Draft { number, text } => {
+                let mut call = marked("text", text, self.plain);
+                call["draft_id"] = json!(draft_id(*number));
                 call
             }
             Work::Delete { message } => json!({ "message_id": message }),
@@ -135,37 +132,57 @@ impl Op {
             Work::Typing => json!({ "action": "typing" }),
         };
         call["chat_id"] = json!(self.chat_id(state));
-        if let (Some(thread), Work::Send { .. } | Work::Typing) = (self.chat.thread, &self.work) {
+        let in_thread = match &self.work {
+            Work::Say(speech) => speech.sends(),
+            Work::Draft { .. } | Work::Typing => true,
+            Work::Delete { .. } | Work::React { .. } => false,
+        };
+        if let Some(thread) = self.chat.thread.filter(|_| in_thread) {
             call["message_thread_id"] = json!(thread);
         }
         call
     }
 
-    fn marked(&self, text: &str) -> Value {
-        if self.plain {
-            json!({ "text": text })
-        } else {
-            json!({ "text": html::render(text), "parse_mode": "HTML" })
-        }
-    }
-
     /// Steps on after a call that went well: whether there is another one to make.
-    pub fn advance(&mut self, message_id: Option<i64>) -> bool {
-        let Work::Send { part, rest, last, .. } = &mut self.work else { return false };
-        *last = message_id.or(*last);
+    pub fn advance(&mut self, message: Option<i64>) -> bool {
         self.plain = false;
-        (*part, *rest) = text::cut(rest, MAX_TEXT);
-        !part.is_empty()
+        if let Work::Say(speech) = &mut self.work { speech.advance(message) } else { false }
     }
 
-    /// The platform's id of what was sent last.
-    pub fn message_id(&self) -> Option<String> {
-        match &self.work {
-            Work::Send { last, .. } => last.map(|id| id.to_string()),
-            Work::Edit { message, .. } => Some(message.to_string()),
-            _ => None,
-        }
+    /// Has a picture that the platform does not take for one go as a file. False: there is none.
+    pub fn degrade(&mut self) -> bool {
+        if let Work::Say(speech) = &mut self.work { speech.degrade() } else { false }
     }
+
+    /// The platform's id of what was said, of the first part where it took several.
+    pub fn message_id(&self) -> Option<String> {
+        self.speech()?.message().map(|id| id.to_string())
+    }
+
+    fn speech(&self) -> Option<&Speech> {
+        if let Work::Say(speech) = &self.work { Some(speech) } else { None }
+    }
+}
+
+impl Chat {
+    /// Groups and channels have negative ids.
+    fn is_group(&self) -> bool {
+        self.id < 0
+    }
+}
+
+/// A draft shows one message: of a longer text, the one that is being written.
+fn latest(markdown: &str) -> String {
+    let (mut part, mut rest) = text::cut(markdown, MAX_TEXT);
+    while !rest.is_empty() {
+        (part, rest) = text::cut(&rest, MAX_TEXT);
+    }
+    part
+}
+
+/// Any number as one that the platform takes: positive, in 31 bits.
+fn draft_id(number: u64) -> u64 {
+    number % 0x7fff_ffff + 1
 }
 
 fn number(text: &str) -> Result<i64, String> {

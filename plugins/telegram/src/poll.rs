@@ -1,4 +1,5 @@
-//! The poll: one request for updates at a time, and what happens when it doesn't come back well.
+//! The way in: one request for updates at a time or, with a webhook, a look at how it fares from time to time; and
+//! what happens when a request doesn't come back well.
 
 use std::time::Duration;
 
@@ -12,9 +13,14 @@ use crate::call::{self, GRACE};
 use crate::config::Config;
 use crate::receive::{self, Batch};
 use crate::state::State;
+use crate::webhook;
 
-const NOBODY_ALLOWED: &str = "allowed_users is empty, so everyone is refused: \
-    list user ids or usernames there, or \"*\" for everyone";
+/// The updates that are asked for. Said each time, for a list that is left out is the one from before.
+pub(crate) const UPDATES: [&str; 2] = ["message", "callback_query"];
+/// How often the platform is asked how its webhook fares.
+const LOOK: Duration = Duration::from_secs(60);
+/// How long to wait when messages come in faster than their media.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Where the poll stands.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,6 +49,10 @@ enum Stage {
     Probe,
     /// The long poll.
     Listen,
+    /// Setting a webhook up.
+    Hook,
+    /// Asking how the webhook fares.
+    Look,
 }
 
 impl Stage {
@@ -52,6 +62,8 @@ impl Stage {
             Stage::Unhook => "deleteWebhook",
             Stage::Identify => "getMe",
             Stage::Probe | Stage::Listen => "getUpdates",
+            Stage::Hook => "setWebhook",
+            Stage::Look => "getWebhookInfo",
         }
     }
 }
@@ -67,6 +79,16 @@ impl Poll {
         self.waiting && self.stage != Stage::Off && self.token == token
     }
 
+    /// Whether there is a connection, or one being made.
+    pub fn is_on(&self) -> bool {
+        self.stage != Stage::Off
+    }
+
+    /// Whether the webhook is set up.
+    pub fn is_hooked(&self) -> bool {
+        self.stage == Stage::Look
+    }
+
     /// Whether it goes on by itself with what is still on its way.
     pub fn lives_in(&self, resumed: &Resumed) -> bool {
         let open = if self.waiting { &resumed.timers } else { &resumed.requests };
@@ -77,15 +99,15 @@ impl Poll {
 /// Starts from the beginning, whatever was before.
 pub(crate) fn begin(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
     let before = std::mem::take(&mut state.poll);
-    if before.stage != Stage::Off {
+    if before.is_on() {
         out.cancel(before.token);
     }
-    if cx.config.refuses_everyone() {
-        out.status(Status::Failed(NOBODY_ALLOWED.to_owned()));
+    if let Some(problem) = cx.config.problem() {
+        out.status(Status::Failed(problem.to_owned()));
         return;
     }
     out.status(Status::Connecting);
-    request(cx, state, Stage::Unhook, out);
+    request(cx, state, if cx.config.webhook { Stage::Identify } else { Stage::Unhook }, out);
 }
 
 /// The wait is over.
@@ -104,25 +126,34 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, outcome: &HttpOu
     match (state.poll.stage, call::answer(outcome)) {
         (Stage::Unhook, Ok(_)) => request(cx, state, Stage::Identify, out),
         (Stage::Identify, Ok(result)) => identified(cx, state, result, latency, out),
+        (Stage::Hook, Ok(_)) => request(cx, state, Stage::Look, out),
+        (Stage::Look, Ok(result)) => looked(cx, state, result, latency, out),
         (_, Ok(result)) => received(cx, state, result, latency, out),
+        (Stage::Hook, Err(Trouble::Refused(reason))) => fail(state, webhook::advice(&reason), out),
+        (Stage::Hook, Err(Trouble::Server(reason))) if reason.contains("webhook_secret") => {
+            fail(state, webhook::advice(&reason), out);
+        }
         (_, Err(trouble)) => troubled(cx, state, trouble, out),
     }
 }
 
 fn request(cx: &Context<Config>, state: &mut State, stage: Stage, out: &mut Commands) {
     let hold = if stage == Stage::Listen { cx.config.poll_timeout() } else { 0 };
-    let body = match stage {
-        Stage::Off | Stage::Identify => json!({}),
-        Stage::Unhook => json!({ "drop_pending_updates": false }),
+    let call = match stage {
+        Stage::Hook => webhook::set_up(&cx.config),
+        Stage::Off | Stage::Identify | Stage::Look => call::post(&cx.config, stage.method(), &json!({})),
+        Stage::Unhook => call::post(&cx.config, stage.method(), &json!({ "drop_pending_updates": false })),
         Stage::Probe | Stage::Listen => {
-            json!({ "offset": state.offset, "limit": 100, "timeout": hold, "allowed_updates": ["message"] })
+            let offset = state.offset;
+            let body = json!({ "offset": offset, "limit": 100, "timeout": hold, "allowed_updates": UPDATES });
+            call::post(&cx.config, stage.method(), &body)
         }
     };
     let token = state.token();
     state.poll = Poll { stage, token, waiting: false, since: cx.now, failures: state.poll.failures };
     let timeout = Duration::from_secs(hold.into()) + GRACE;
     // One lane: a poll that was given up is over before the next one goes out.
-    out.http(call::post(&cx.config, stage.method(), &body).token(token).timeout(timeout).lane("poll"));
+    out.http(call.token(token).timeout(timeout).lane("poll"));
 }
 
 fn identified(
@@ -136,7 +167,7 @@ fn identified(
         Ok(me) => {
             state.meet(me);
             out.proof(good_for(&cx.config), latency);
-            request(cx, state, Stage::Probe, out);
+            request(cx, state, if cx.config.webhook { Stage::Hook } else { Stage::Probe }, out);
         }
         Err(_) => retry(cx, state, "the answer names no bot", out),
     }
@@ -154,20 +185,60 @@ fn received(
             state.poll.failures = 0;
             out.proof(good_for(&cx.config), latency);
             out.status(Status::Connected);
-            request(cx, state, Stage::Listen, out);
+            if state.is_full() {
+                rest(cx, state, (Stage::Listen, BREATH), out);
+            } else {
+                request(cx, state, Stage::Listen, out);
+            }
         }
         Batch::Stuck(reason) => retry(cx, state, reason, out),
     }
 }
 
-/// Two long polls in a row may go amiss before the channel counts as deaf.
-fn good_for(config: &Config) -> Duration {
-    2 * (Duration::from_secs(config.poll_timeout().into()) + GRACE) + GRACE
+fn looked(
+    cx: &Context<Config>,
+    state: &mut State,
+    result: &RawValue,
+    latency: Option<Duration>,
+    out: &mut Commands,
+) {
+    let Ok(info) = serde_json::from_str::<webhook::Info>(result.get()) else {
+        return retry(cx, state, "the answer tells nothing of a webhook", out);
+    };
+    if !info.leads_to(&cx.config) {
+        state.poll.stage = Stage::Hook;
+        return wait(state, conflict_wait(cx), webhook::ELSEWHERE, out);
+    }
+    out.proof(good_for(&cx.config), latency);
+    match info.trouble(cx.now.saturating_sub(2 * LOOK.as_secs() * 1000)) {
+        None => out.status(Status::Connected),
+        Some(trouble) => out.status(Status::Reconnecting(trouble)),
+    }
+    rest(cx, state, (Stage::Look, LOOK), out);
+}
+
+/// Nothing is wrong; this comes next, after a while.
+fn rest(cx: &Context<Config>, state: &mut State, (stage, after): (Stage, Duration), out: &mut Commands) {
+    let token = state.token();
+    state.poll = Poll { stage, token, waiting: true, since: cx.now, failures: 0 };
+    out.timer(token, after);
+}
+
+/// Two long polls, or looks at the webhook, in a row may go amiss before the channel counts as deaf.
+pub(crate) fn good_for(config: &Config) -> Duration {
+    let each = if config.webhook { LOOK } else { Duration::from_secs(config.poll_timeout().into()) };
+    2 * (each + GRACE) + GRACE
 }
 
 fn troubled(cx: &Context<Config>, state: &mut State, trouble: Trouble, out: &mut Commands) {
     match trouble {
-        Trouble::Token(reason) => fail(state, &reason, out),
+        Trouble::Token(reason) => fail(
+            state,
+            format!(
+                "the Bot API does not accept the token ({reason}): check bot_token, and api_base if it is set"
+            ),
+            out,
+        ),
         Trouble::Conflict(reason) if reason.contains("webhook") => {
             state.poll.stage = Stage::Unhook;
             let why = format!("a webhook is set for this bot and takes its updates ({reason})");
@@ -204,11 +275,8 @@ fn timed_out(cx: &Context<Config>, poll: &Poll) -> bool {
     poll.stage == Stage::Listen && poll.failures == 0 && held >= cx.config.poll_timeout().into()
 }
 
-fn fail(state: &mut State, reason: &str, out: &mut Commands) {
+fn fail(state: &mut State, why: String, out: &mut Commands) {
     state.poll = Poll::default();
-    let why = format!(
-        "the Bot API does not accept the token ({reason}): check bot_token, and api_base if it is set"
-    );
     out.log(LogLevel::Error, &why);
     out.status(Status::Failed(why));
 }

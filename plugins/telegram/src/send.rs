@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::{Commands, Context, HttpOutcome, LogLevel, Operation, Outbound, Outcome};
+use prx_sdk::connector::{Commands, Context, HttpOutcome, LogLevel, Outbound, Outcome};
 use serde_json::value::RawValue;
 
 use crate::api::{Sent, Trouble};
@@ -11,19 +11,18 @@ use crate::config::Config;
 use crate::op::{Op, Work};
 use crate::state::State;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
-
 /// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
 pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
     let id = outbound.id.clone();
-    if matches!(&outbound.operation, Operation::Send(content) if !content.attachments.is_empty()) {
-        out.log(LogLevel::Warn, format!("{id}: attachments are left out, only text is sent"));
-    }
     if let Some(op) = state.take_begun(&id) {
         return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
     }
     match Op::new(outbound) {
         Ok(Some(op)) if op.work == Work::Typing => typing(cx, state, &op, out),
+        // There is nothing to show yet.
+        Ok(Some(Op { work: Work::Draft { text, .. }, .. })) if text.trim().is_empty() => {
+            out.done(id, Outcome::Ok(None));
+        }
         Ok(Some(op)) => request(cx, state, op, out),
         Ok(None) => out.done(id, Outcome::Unsupported),
         Err(reason) => out.done(id, Outcome::Refused(reason)),
@@ -46,21 +45,25 @@ pub(crate) fn answered(
 
 fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
     op.token = state.token();
-    let call = call::post(&cx.config, op.method(), &op.parameters(state)).token(op.token).timeout(TIMEOUT);
-    out.http(call.lane(format!("chat:{}", op.chat_id(state))));
+    out.http(op.call(cx, state).token(op.token).lane(format!("chat:{}", op.chat_id(state))));
     state.ops.push(op);
 }
 
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
 fn typing(cx: &Context<Config>, state: &mut State, op: &Op, out: &mut Commands) {
     let token = state.token();
-    out.http(call::post(&cx.config, op.method(), &op.parameters(state)).token(token).timeout(call::GRACE));
+    out.http(op.call(cx, state).token(token).timeout(call::GRACE));
     out.done(&op.id, Outcome::Ok(None));
 }
 
-fn went_well(cx: &Context<Config>, state: &mut State, mut op: Op, result: &RawValue, out: &mut Commands) {
+fn went_well(cx: &Context<Config>, state: &mut State, op: Op, result: &RawValue, out: &mut Commands) {
     let sent = serde_json::from_str::<Sent>(result.get()).ok();
-    if op.advance(sent.map(|sent| sent.message_id)) {
+    go_on(cx, state, op, sent.map(|sent| sent.message_id), out);
+}
+
+/// A call is made and has made this message: on to the next one.
+fn go_on(cx: &Context<Config>, state: &mut State, mut op: Op, message: Option<i64>, out: &mut Commands) {
+    if op.advance(message) {
         request(cx, state, op, out);
     } else {
         out.done(&op.id, Outcome::Ok(op.message_id()));
@@ -73,8 +76,12 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trou
             op.plain = true;
             request(cx, state, op, out);
         }
-        Trouble::Refused(reason) if is_done_already(&op, &reason) => {
-            out.done(&op.id, Outcome::Ok(op.message_id()));
+        Trouble::Refused(reason) if is_about_pictures(&reason) && op.degrade() => {
+            request(cx, state, op, out);
+        }
+        Trouble::Refused(reason) if is_done_already(&op, &reason) => go_on(cx, state, op, None, out),
+        Trouble::Refused(reason) | Trouble::Token(reason) if is_unknown_here(&op, &reason) => {
+            out.done(&op.id, Outcome::Unsupported);
         }
         Trouble::Migrated(new) if op.chat_id(state) != new => {
             state.chat_moved(op.chat.id, new);
@@ -115,10 +122,25 @@ fn is_about_marks(reason: &str) -> bool {
         .any(|sign| reason.to_ascii_lowercase().contains(sign))
 }
 
+fn is_about_pictures(reason: &str) -> bool {
+    ["photo", "image"].iter().any(|sign| reason.to_ascii_lowercase().contains(sign))
+}
+
 fn is_done_already(op: &Op, reason: &str) -> bool {
     match op.work {
-        Work::Edit { .. } => reason.contains("message is not modified"),
+        Work::Say(_) => reason.contains("message is not modified"),
         Work::Delete { .. } => reason.contains("message to delete not found"),
+        _ => false,
+    }
+}
+
+/// A server or a chat without such a thing: drafts and reactions are younger than the rest.
+fn is_unknown_here(op: &Op, reason: &str) -> bool {
+    match op.work {
+        Work::Draft { .. } => {
+            ["Not Found", "method not found", "PEER_INVALID"].iter().any(|sign| reason.contains(sign))
+        }
+        Work::React { .. } => reason.contains("method not found"),
         _ => false,
     }
 }

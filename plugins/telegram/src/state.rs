@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api::Me;
+use crate::letter::Place;
 use crate::op::Op;
+use crate::parcel::Parcel;
 use crate::poll::Poll;
+use crate::update::Message;
 
 /// Operations kept for the sake of their progress while nothing of them is in flight.
 const MAX_PAUSED: usize = 64;
@@ -21,6 +24,7 @@ pub struct State {
     /// The first update that was not yet handed over; 0: whatever there is.
     pub offset: i64,
     pub ops: Vec<Op>,
+    pub parcels: Vec<Parcel>,
     moved: Vec<(i64, i64)>,
 }
 
@@ -96,6 +100,11 @@ impl State {
     /// Where a conversation is now.
     pub fn chat_of(&self, conversation: i64) -> i64 {
         self.moved.iter().find(|(old, _)| *old == conversation).map_or(conversation, |(_, new)| *new)
+    }
+
+    /// The session that a message belongs to.
+    pub(crate) fn place_of(&self, message: &Message) -> Place {
+        Place { conversation: self.conversation_of(message.chat.id), thread: message.thread() }
     }
 
     /// The conversation that a chat began as.

@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use crate::Telegram;
 
 mod anything;
+mod asking;
+mod files;
 mod polling;
 mod receiving;
 mod sending;
+mod upgrading;
+mod webhook;
 
 /// A channel that lets user 7 in, and the platform's side of it.
 struct Talk {
@@ -90,10 +94,14 @@ impl Talk {
 
     /// Asks once more for an operation that did not succeed.
     fn retry(&mut self, id: &str, attempt: u32, markdown: &str) {
+        self.attempt(id, attempt, Operation::Send(prx_sdk::connector::Content::text(markdown)));
+    }
+
+    fn attempt(&mut self, id: &str, attempt: u32, operation: Operation) {
         self.script.feed(prx_sdk::connector::Event::Outbound(Outbound {
             id: id.to_owned(),
             target: Target::conversation("7"),
-            operation: Operation::Send(prx_sdk::connector::Content::text(markdown)),
+            operation,
             attempt,
             maybe_duplicate: attempt > 1,
         }));

@@ -1,0 +1,66 @@
+//! Buttons: a press is acknowledged, whoever it comes from, and becomes the choice that the button stands for.
+
+use prx_sdk::connector::{Commands, Context};
+use serde_json::{Value, json};
+
+use crate::call::{self, GRACE};
+use crate::config::Config;
+use crate::judge::{Ignored, admit};
+use crate::letter::Letter;
+use crate::parcel;
+use crate::state::State;
+use crate::update::{Message, Press};
+
+/// The most bytes that a button carries.
+pub(crate) const MAX_DATA: usize = 64;
+
+/// Takes in that a button was pressed.
+pub(crate) fn pressed<'a>(
+    cx: &Context<Config>,
+    state: &mut State,
+    number: i64,
+    press: &'a Press,
+    out: &mut Commands,
+) -> Result<(), Ignored<'a>> {
+    acknowledge(cx, state, &press.id, out);
+    let (Some(message), Some(data)) = (&press.message, &press.data) else { return Err(Ignored::NoText) };
+    admit(&cx.config, &press.from)?;
+    close(cx, state, message, out);
+    let letter = Letter {
+        dedupe: format!("{}:{number}", state.bot.id),
+        place: state.place_of(message),
+        reply_to: message.chat.is_group().then_some(message.message_id),
+        sender: (press.from.id, press.from.name()),
+        text: message.label(data).to_owned(),
+        sent_at: cx.now,
+        addressed: true,
+        choice: Some(data.clone()),
+    };
+    parcel::take(cx, state, letter, (None, Vec::new()), out);
+    Ok(())
+}
+
+/// Ends the sign of waiting at the button. Nothing is made of the answer: later is too late.
+pub(crate) fn acknowledge(cx: &Context<Config>, state: &mut State, id: &str, out: &mut Commands) {
+    tell(cx, state, "answerCallbackQuery", &json!({ "callback_query_id": id }), out);
+}
+
+/// Takes the buttons away: the question is answered.
+fn close(cx: &Context<Config>, state: &mut State, message: &Message, out: &mut Commands) {
+    let body = json!({ "chat_id": message.chat.id, "message_id": message.message_id });
+    tell(cx, state, "editMessageReplyMarkup", &body, out);
+}
+
+fn tell(cx: &Context<Config>, state: &mut State, method: &str, body: &Value, out: &mut Commands) {
+    let token = state.token();
+    out.http(call::post(&cx.config, method, body).token(token).timeout(GRACE));
+}
+
+impl Message {
+    /// What the button that carries this data says.
+    fn label<'a>(&'a self, data: &'a str) -> &'a str {
+        let rows = self.reply_markup.iter().flat_map(|keyboard| &keyboard.inline_keyboard);
+        let button = rows.flatten().find(|button| button.callback_data.as_deref() == Some(data));
+        button.map_or(data, |button| &button.text)
+    }
+}

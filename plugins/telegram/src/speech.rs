@@ -1,0 +1,192 @@
+//! Something to say: text, files and buttons, in as many calls as they need.
+
+use prx_sdk::connector::{Attachment, AttachmentKind, Choice, Content};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::ask::MAX_DATA;
+use crate::html;
+use crate::text::{self, MAX_TEXT};
+
+/// The most that a file's caption holds, in UTF-16 units.
+const MAX_CAPTION: usize = 1024;
+/// A larger picture goes as a file.
+const MAX_PHOTO: u64 = 10 << 20;
+
+/// What is still to be said.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Speech {
+    /// The message whose text the next part is to replace.
+    edit: Option<i64>,
+    /// The text that goes out next, and what follows it.
+    part: String,
+    rest: String,
+    /// They follow the text, the first with the last of it as its caption.
+    files: Vec<Upload>,
+    /// The data and the label of each.
+    buttons: Vec<(String, String)>,
+    reply_to: Option<i64>,
+    /// The first of the messages that it has become so far.
+    first: Option<i64>,
+}
+
+/// A file to be sent, from the gateway's blob store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Upload {
+    pub blob: String,
+    /// Shown as a picture.
+    photo: bool,
+    pub name: String,
+    pub mime: Option<String>,
+}
+
+enum Next<'a> {
+    Edit(i64),
+    Text,
+    File(&'a Upload),
+}
+
+impl Speech {
+    /// A message, or several.
+    pub fn new(content: Content, reply_to: Option<i64>) -> Result<Speech, String> {
+        let files: Vec<_> = content.attachments.into_iter().map(Upload::new).collect();
+        if content.markdown.trim().is_empty() && files.is_empty() {
+            return Err("the message has no text".to_owned());
+        }
+        let (part, rest) = text::cut(&content.markdown, MAX_TEXT);
+        Ok(Speech { part, rest, files, reply_to, ..Speech::default() })
+    }
+
+    /// Another text for a message; what it has no room for follows in messages of its own.
+    pub fn edit(message: i64, content: Content) -> Result<Speech, String> {
+        if content.markdown.trim().is_empty() {
+            return Err("the message has no text".to_owned());
+        }
+        Ok(Speech { edit: Some(message), ..Speech::new(content, None)? })
+    }
+
+    /// A message with buttons under it.
+    pub fn ask(content: Content, choices: Vec<Choice>, reply_to: Option<i64>) -> Result<Speech, String> {
+        if choices.iter().any(|choice| choice.id.is_empty() || choice.id.len() > MAX_DATA) {
+            return Err(format!("the id of a choice has 1 to {MAX_DATA} bytes on this platform"));
+        }
+        let label =
+            |choice: &Choice| if choice.label.is_empty() { &choice.id } else { &choice.label }.clone();
+        let buttons = choices.into_iter().map(|choice| (choice.id.clone(), label(&choice))).collect();
+        Ok(Speech { buttons, ..Speech::new(content, reply_to)? })
+    }
+
+    fn next(&self) -> Next<'_> {
+        let fits_a_caption = self.rest.is_empty() && text::units(&self.part) <= MAX_CAPTION;
+        match (self.edit, self.files.first()) {
+            (Some(message), _) => Next::Edit(message),
+            (None, Some(file)) if fits_a_caption => Next::File(file),
+            _ => Next::Text,
+        }
+    }
+
+    /// The method of the next call.
+    pub fn method(&self) -> &'static str {
+        match self.next() {
+            Next::Edit(_) => "editMessageText",
+            Next::Text => "sendMessage",
+            Next::File(file) if file.photo => "sendPhoto",
+            Next::File(_) => "sendDocument",
+        }
+    }
+
+    /// Whether making the next call twice changes nothing.
+    pub fn is_repeatable(&self) -> bool {
+        self.edit.is_some()
+    }
+
+    /// Whether the next call makes a message.
+    pub fn sends(&self) -> bool {
+        self.edit.is_none()
+    }
+
+    /// The file that the next call carries, under the name of its field.
+    pub fn upload(&self) -> Option<(&'static str, &Upload)> {
+        match self.next() {
+            Next::File(file) => Some((if file.photo { "photo" } else { "document" }, file)),
+            _ => None,
+        }
+    }
+
+    /// The parameters of the next call.
+    pub fn parameters(&self, plain: bool) -> Value {
+        let (mut call, last) = match self.next() {
+            Next::Edit(message) => {
+                let mut call = marked("text", &self.part, plain);
+                call["message_id"] = json!(message);
+                (call, self.rest.is_empty() && self.files.is_empty())
+            }
+            Next::Text => (marked("text", &self.part, plain), self.rest.is_empty() && self.files.is_empty()),
+            Next::File(_) if self.part.is_empty() => (json!({}), self.files.len() == 1),
+            Next::File(_) => (marked("caption", &self.part, plain), self.files.len() == 1),
+        };
+        if let (Some(message), None, true) = (self.reply_to, self.first, self.sends()) {
+            call["reply_parameters"] = json!({ "message_id": message, "allow_sending_without_reply": true });
+        }
+        if last && !self.buttons.is_empty() {
+            let button = |(data, label): &(String, String)| json!([{ "text": label, "callback_data": data }]);
+            let rows: Vec<_> = self.buttons.iter().map(button).collect();
+            call["reply_markup"] = json!({ "inline_keyboard": rows });
+        }
+        call
+    }
+
+    /// Steps on after a call that went well: whether there is another one to make.
+    pub fn advance(&mut self, message: Option<i64>) -> bool {
+        let cut = match self.next() {
+            Next::File(_) => {
+                self.files.remove(0);
+                (String::new(), String::new())
+            }
+            _ => text::cut(&self.rest, MAX_TEXT),
+        };
+        (self.part, self.rest) = cut;
+        self.first = self.first.or(self.edit.take()).or(message);
+        !self.part.is_empty() || !self.files.is_empty()
+    }
+
+    /// Has a picture that the platform does not take for one go as a file. False: there is none.
+    pub fn degrade(&mut self) -> bool {
+        let shown = matches!(self.next(), Next::File(file) if file.photo);
+        if let Some(file) = self.files.first_mut().filter(|_| shown) {
+            file.photo = false;
+        }
+        shown
+    }
+
+    /// The first of the messages that it has become so far.
+    pub fn message(&self) -> Option<i64> {
+        self.first
+    }
+}
+
+impl Upload {
+    fn new(attachment: Attachment) -> Upload {
+        let mime = attachment.mime.filter(|mime| !mime.is_empty());
+        let still = mime.as_deref().is_none_or(|m| matches!(m, "image/jpeg" | "image/png" | "image/webp"));
+        let photo = attachment.kind == AttachmentKind::Image && still && attachment.size <= MAX_PHOTO;
+        let name = attachment.name.filter(|name| !name.is_empty());
+        let name = name.unwrap_or_else(|| usual_name(attachment.kind).to_owned());
+        Upload { blob: attachment.blob, photo, name, mime }
+    }
+}
+
+fn usual_name(kind: AttachmentKind) -> &'static str {
+    match kind {
+        AttachmentKind::Image => "picture",
+        AttachmentKind::Audio => "recording",
+        AttachmentKind::Video => "video",
+        AttachmentKind::Document | AttachmentKind::Other => "file",
+    }
+}
+
+/// A text with its marks, or without.
+pub(crate) fn marked(field: &str, text: &str, plain: bool) -> Value {
+    if plain { json!({ field: text }) } else { json!({ field: html::render(text), "parse_mode": "HTML" }) }
+}

@@ -1,0 +1,150 @@
+//! Updates as the platform sends them, as far as this connector reads them.
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+/// Only what every update has, so that one of an unknown shape still counts as seen.
+#[derive(Deserialize)]
+pub(crate) struct Numbered {
+    pub update_id: i64,
+}
+
+/// An update of the kinds that were asked for.
+#[derive(Deserialize)]
+pub(crate) struct Update {
+    pub message: Option<Message>,
+    pub callback_query: Option<Press>,
+}
+
+/// Someone pressed a button under a message.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Press {
+    pub id: String,
+    pub from: User,
+    pub message: Option<Message>,
+    pub data: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Message {
+    pub message_id: i64,
+    pub message_thread_id: Option<i64>,
+    pub is_topic_message: bool,
+    pub from: Option<User>,
+    /// Set when someone writes in the name of a chat: an anonymous administrator, a linked channel.
+    pub sender_chat: Option<IgnoredAny>,
+    pub date: u64,
+    pub chat: Chat,
+    pub reply_to_message: Option<Box<Replied>>,
+    pub text: Option<String>,
+    pub entities: Vec<Entity>,
+    pub caption: Option<String>,
+    pub caption_entities: Vec<Entity>,
+    pub migrate_to_chat_id: Option<i64>,
+    pub reply_markup: Option<Keyboard>,
+}
+
+/// An update of which only the media of its message matters.
+#[derive(Deserialize)]
+pub(crate) struct WithMedia {
+    pub message: Media,
+}
+
+/// An update of which only the press that waits for an answer matters.
+#[derive(Deserialize)]
+pub(crate) struct WithPress {
+    pub callback_query: Pressed,
+}
+
+/// What every press of a button has.
+#[derive(Deserialize)]
+pub(crate) struct Pressed {
+    pub id: String,
+}
+
+/// What a message shows or plays.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Media {
+    /// What belongs together comes as messages of one group.
+    pub media_group_id: Option<String>,
+    /// One picture in several sizes, the largest last.
+    pub photo: Vec<Enclosed>,
+    pub document: Option<Enclosed>,
+    pub audio: Option<Enclosed>,
+    pub voice: Option<Enclosed>,
+    pub video: Option<Enclosed>,
+    pub video_note: Option<Enclosed>,
+}
+
+/// One file, to be fetched by its id.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Enclosed {
+    pub file_id: String,
+    pub file_name: Option<String>,
+    pub mime_type: Option<String>,
+    pub file_size: Option<u64>,
+}
+
+/// The buttons under a message.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Keyboard {
+    pub inline_keyboard: Vec<Vec<Button>>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct Button {
+    pub text: String,
+    pub callback_data: Option<String>,
+}
+
+/// The message that another one answers.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Replied {
+    pub from: Option<User>,
+    /// In a topic, what answers nothing in particular answers the topic's own beginning.
+    pub forum_topic_created: Option<IgnoredAny>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct User {
+    pub id: i64,
+    pub is_bot: bool,
+    pub first_name: String,
+    pub last_name: Option<String>,
+    pub username: Option<String>,
+}
+
+impl User {
+    /// How people call this user.
+    pub fn name(&self) -> String {
+        match &self.last_name {
+            Some(last) => format!("{} {last}", self.first_name),
+            None => self.first_name.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Chat {
+    pub id: i64,
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+impl Chat {
+    pub(crate) fn is_group(&self) -> bool {
+        matches!(self.kind.as_str(), "group" | "supergroup")
+    }
+}
+
+/// A marked piece of a text; only one that names a user matters here.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Entity {
+    pub user: Option<User>,
+}
