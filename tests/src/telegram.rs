@@ -1,24 +1,33 @@
 //! A fake Bot API server: real HTTP on loopback, the platform's rules, and faults on demand.
 //!
 //! The rules it enforces: the token in the path; no `getUpdates` while a webhook is set; a newer `getUpdates`
-//! ends an older one with 409; an offset confirms and drops what lies before it; texts of 1 to 4096 UTF-16
-//! units once its HTML is read; messages only to chats that have written to the bot.
+//! ends an older one with 409; an offset confirms and drops what lies before it; texts of 1 to 4096 and captions of up
+//! to 1024 UTF-16 units once their HTML is read; messages only to chats that have written to the bot; drafts only in
+//! private ones; a webhook's address is https, and what it doesn't accept is brought again.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+pub use self::hook::Delivery;
+use self::hook::Hook;
 use crate::server::Server;
 use crate::wait::PATIENCE;
 
 mod api;
+mod chat;
+mod form;
+mod hook;
 mod html;
+mod media;
 #[cfg(test)]
 mod tests;
+mod users;
 
 /// The token the server knows its one bot by.
 pub const TOKEN: &str = "7000001:canary-AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw";
@@ -66,6 +75,25 @@ pub struct Sent {
     pub message: i64,
     /// What it says, as last edited.
     pub text: String,
+    /// The topic it went to.
+    pub thread: Option<i64>,
+    /// The buttons under it, null without.
+    pub keyboard: Value,
+    /// Its file as `{kind, name, content}`, null without.
+    pub file: Value,
+}
+
+/// A draft that the bot has shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The chat that saw it.
+    pub chat: i64,
+    /// The number it goes by.
+    pub draft: i64,
+    /// What it says.
+    pub text: String,
+    /// How many messages the bot had sent before.
+    pub sent_before: usize,
 }
 
 struct Bot {
@@ -80,9 +108,16 @@ struct State {
     waiting: VecDeque<Value>,
     chats: HashSet<i64>,
     webhook_gone: bool,
+    hook: Option<Hook>,
+    deliveries: Vec<Option<u16>>,
     faults: HashMap<String, VecDeque<Fault>>,
     calls: Vec<Call>,
     sent: Vec<Sent>,
+    drafts: Vec<Draft>,
+    /// Presses that wait to be acknowledged.
+    presses: Vec<String>,
+    /// What each file holds, by its id, which is its path too.
+    files: HashMap<String, String>,
     broken_rules: Vec<String>,
 }
 
@@ -117,37 +152,9 @@ impl FakeTelegram {
         )
     }
 
-    /// A user writes to the bot in a private chat. The number of the update.
-    pub fn write(&self, user: i64, text: &str) -> i64 {
-        let mut state = self.bot.state();
-        state.numbers.update += 1;
-        state.numbers.message += 1;
-        let (update, message) = (state.numbers.update, state.numbers.message);
-        state.chats.insert(user);
-        state.waiting.push_back(json!({
-            "update_id": update,
-            "message": {
-                "message_id": message,
-                "from": {"id": user, "is_bot": false, "first_name": format!("User {user}"), "language_code": "en"},
-                "chat": {"id": user, "type": "private", "first_name": format!("User {user}")},
-                "date": 1_774_000_000 + message,
-                "text": text,
-            },
-        }));
-        self.bot.tell(state);
-        update
-    }
-
-    /// An update of a kind that the bot's program can't know.
-    pub fn write_unknown_kind(&self) -> i64 {
-        let mut state = self.bot.state();
-        state.numbers.update += 1;
-        let update = state.numbers.update;
-        state
-            .waiting
-            .push_back(json!({"update_id": update, "hologram": {"id": 7, "of": [null, {"x": 1.5}]}}));
-        self.bot.tell(state);
-        update
+    /// Brings updates to the gateway here, as soon as the bot has a webhook and as long as the result lives.
+    pub fn deliver_to(&self, gateway: SocketAddr) -> Delivery {
+        Delivery::start(Arc::clone(&self.bot), gateway)
     }
 
     /// The next call of a method that has no fault yet meets this one.
@@ -190,6 +197,21 @@ impl FakeTelegram {
     /// The texts the bot has sent to a chat, in order.
     pub fn sent_to(&self, chat: i64) -> Vec<String> {
         self.sent().into_iter().filter(|sent| sent.chat == chat).map(|sent| sent.text).collect()
+    }
+
+    /// Every draft the bot has shown, in order.
+    pub fn drafts(&self) -> Vec<Draft> {
+        self.bot.state().drafts.clone()
+    }
+
+    /// How the gateway answered each call of its webhook; none where it did not.
+    pub fn deliveries(&self) -> Vec<Option<u16>> {
+        self.bot.state().deliveries.clone()
+    }
+
+    /// How many presses of buttons still wait to be acknowledged.
+    pub fn waiting_presses(&self) -> usize {
+        self.bot.state().presses.len()
     }
 
     /// Every update below this number is confirmed: the platform has forgotten it.

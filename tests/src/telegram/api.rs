@@ -1,5 +1,6 @@
 //! The methods of the Bot API, as the platform answers them.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,21 +8,29 @@ use hyper::Request;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Bot, Call, Fault, Sent, State, TOKEN};
+use super::{Bot, Call, Fault, State, TOKEN, form};
 use crate::server::{Reply, Service};
 
-/// What a method comes to: its result, or the status and description of its refusal.
-type Outcome = Result<Value, (u16, String)>;
+/// The status and description of a refusal.
+pub(super) type Refusal = (u16, String);
+/// What a method comes to.
+pub(super) type Outcome = Result<Value, Refusal>;
 
 impl Service for Bot {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
-        let Some((token, method)) =
-            request.uri().path().strip_prefix("/bot").and_then(|rest| rest.split_once('/'))
-        else {
+        let path = request.uri().path();
+        let (file, path) = match path.strip_prefix("/file") {
+            Some(path) => (true, path),
+            None => (false, path),
+        };
+        let Some((token, method)) = path.strip_prefix("/bot").and_then(|rest| rest.split_once('/')) else {
             return refusal(404, "Not Found");
         };
         if token != TOKEN {
             return refusal(401, "Unauthorized");
+        }
+        if file {
+            return self.download(method);
         }
         let (call, fault) = self.note(method, &request);
         let reply = self.perform(method, call, fault).await;
@@ -39,10 +48,12 @@ impl Bot {
     /// Records a call; its number, and the fault that is in store for it.
     fn note(&self, method: &str, request: &Request<Bytes>) -> (usize, Option<Fault>) {
         let mut state = self.state();
-        let parameters = match serde_json::from_slice(request.body()) {
-            Ok(parameters) => parameters,
-            Err(_) if request.body().is_empty() && request.uri().query().is_none() => json!({}),
-            Err(_) => {
+        let kind = request.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+        let parameters = match (form::parse(kind, request.body()), serde_json::from_slice(request.body())) {
+            (Some(fields), _) => fields,
+            (None, Ok(parameters)) => parameters,
+            _ if request.body().is_empty() && request.uri().query().is_none() => json!({}),
+            _ => {
                 state.broken_rules.push(format!("{method}: parameters that are no JSON"));
                 json!({})
             }
@@ -112,7 +123,7 @@ impl Bot {
         }
     }
 
-    fn begin_poll(&self, parameters: &Value) -> Result<u64, (u16, String)> {
+    fn begin_poll(&self, parameters: &Value) -> Result<u64, Refusal> {
         let mut state = self.state();
         if !state.webhook_gone {
             state.broken_rules.push("getUpdates before deleteWebhook".into());
@@ -162,69 +173,45 @@ impl State {
                 "id": 7_000_001, "is_bot": true, "first_name": "Prx", "username": "prx_test_bot",
                 "can_join_groups": true, "can_read_all_group_messages": false, "supports_inline_queries": false,
             })),
+            "setWebhook" => self.set_webhook(parameters),
+            "getWebhookInfo" => Ok(self.webhook_info()),
             "deleteWebhook" => {
                 if parameters["drop_pending_updates"] == true {
                     self.broken_rules.push("deleteWebhook: pending updates thrown away".into());
                 }
                 self.webhook_gone = true;
+                self.hook = None;
                 Ok(json!(true))
             }
             "sendChatAction" => self.chat(parameters).map(|_| json!(true)),
-            "sendMessage" => self.send_message(parameters),
+            "sendMessage" => self.send(parameters, text(parameters, "text", 1..=4096)?),
+            "sendPhoto" => self.send_file(parameters, "photo"),
+            "sendDocument" => self.send_file(parameters, "document"),
+            "sendMessageDraft" => self.draft(parameters),
             "editMessageText" => self.edit_message(parameters),
-            _ => Err((404, "Not Found".into())),
+            "editMessageReplyMarkup" => self.edit_keyboard(parameters),
+            "answerCallbackQuery" => self.answer_press(parameters),
+            "getFile" => self.locate(parameters),
+            _ => Err((404, "Not Found: method not found".into())),
         }
-    }
-
-    fn chat(&self, parameters: &Value) -> Result<i64, (u16, String)> {
-        let id = &parameters["chat_id"];
-        let chat = id.as_i64().or_else(|| id.as_str()?.parse().ok());
-        chat.filter(|chat| self.chats.contains(chat)).ok_or((400, "Bad Request: chat not found".into()))
-    }
-
-    fn send_message(&mut self, parameters: &Value) -> Outcome {
-        let (chat, text) = (self.chat(parameters)?, text(parameters)?);
-        self.numbers.message += 1;
-        let message = self.numbers.message;
-        self.sent.push(Sent { chat, message, text: text.clone() });
-        Ok(described(chat, message, &text))
-    }
-
-    fn edit_message(&mut self, parameters: &Value) -> Outcome {
-        let (chat, text) = (self.chat(parameters)?, text(parameters)?);
-        let message = parameters["message_id"].as_i64().unwrap_or(0);
-        let sent = self.sent.iter_mut().find(|sent| sent.chat == chat && sent.message == message);
-        let sent = sent.ok_or((400, "Bad Request: message to edit not found".to_owned()))?;
-        if sent.text == text {
-            return Err((400, "Bad Request: message is not modified".into()));
-        }
-        sent.text.clone_from(&text);
-        Ok(described(chat, message, &text))
     }
 }
 
-fn text(parameters: &Value) -> Result<String, (u16, String)> {
-    let text = parameters["text"].as_str().unwrap_or_default();
+/// What a text says once its marks are read, if it is of a length that will do.
+pub(super) fn text(parameters: &Value, field: &str, units: RangeInclusive<usize>) -> Result<String, Refusal> {
+    let text = parameters[field].as_str().unwrap_or_default();
     let text = match parameters["parse_mode"].as_str() {
         Some("HTML") => super::html::plain(text)
             .map_err(|why| (400, format!("Bad Request: can't parse entities: {why}")))?,
         _ => text.to_owned(),
     };
     match text.encode_utf16().count() {
-        _ if text.trim().is_empty() => Err((400, "Bad Request: message text is empty".into())),
-        1..=4096 => Ok(text),
+        _ if text.trim().is_empty() && *units.start() > 0 => {
+            Err((400, "Bad Request: message text is empty".into()))
+        }
+        count if units.contains(&count) => Ok(text),
         _ => Err((400, "Bad Request: message is too long".into())),
     }
-}
-
-fn described(chat: i64, message: i64, text: &str) -> Value {
-    json!({
-        "message_id": message,
-        "from": {"id": 7_000_001, "is_bot": true, "first_name": "Prx", "username": "prx_test_bot"},
-        "chat": {"id": chat, "type": "private", "first_name": format!("User {chat}")},
-        "date": 1_774_000_000 + message,
-        "text": text,
-    })
 }
 
 fn too_many(seconds: u64) -> Reply {
@@ -235,7 +222,7 @@ fn too_many(seconds: u64) -> Reply {
     Reply::Headed(429, vec![("retry-after", seconds.to_string())], body.to_string())
 }
 
-fn refusal(status: u16, description: &str) -> Reply {
+pub(super) fn refusal(status: u16, description: &str) -> Reply {
     Reply::Json(status, json!({"ok": false, "error_code": status, "description": description}).to_string())
 }
 

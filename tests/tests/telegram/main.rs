@@ -7,6 +7,8 @@ use prx_tests::telegram::{FakeTelegram, Fault, TOKEN};
 use prx_tests::wait::until;
 use serde_json::json;
 
+mod groups;
+
 async fn running(telegram: &FakeTelegram) -> Gateway {
     Gateway::start(&telegram.config(&["*"])).await
 }

@@ -1,0 +1,58 @@
+//! Groups: what is said to the bot is heard, each topic is a session of its own, and a group that moves goes on.
+
+use prx_tests::telegram::{FakeTelegram, Sent};
+use serde_json::{Value, json};
+
+use super::{answers, running};
+
+const GROUP: i64 = -100_500;
+
+fn group() -> Value {
+    json!({"id": GROUP, "type": "supergroup", "title": "Room", "is_forum": true})
+}
+
+fn in_topic(topic: i64, text: &str) -> Value {
+    json!({"text": format!("@prx_test_bot {text}"), "message_thread_id": topic, "is_topic_message": true})
+}
+
+async fn sent_in_group(telegram: &FakeTelegram, count: usize) -> Vec<Sent> {
+    answers(telegram, GROUP, count).await;
+    telegram.sent().into_iter().filter(|sent| sent.chat == GROUP).collect()
+}
+
+#[tokio::test]
+async fn a_group_hears_what_is_said_to_the_bot_and_each_topic_is_a_session() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = running(&telegram).await;
+    telegram.say(1, &group(), json!({"text": "not for the bot"}));
+    telegram.say(1, &group(), json!({"text": "/help@another_bot"}));
+    telegram.say(1, &group(), in_topic(7, "in seven"));
+    telegram.say(2, &group(), in_topic(8, "in eight"));
+    telegram.say(3, &group(), in_topic(7, "again in seven"));
+    telegram.say(4, &group(), json!({"text": "@prx_test_bot in none"}));
+    let sent = sent_in_group(&telegram, 4).await;
+    let threads = |word: &str| {
+        sent.iter().filter(|sent| sent.text.contains(word)).map(|s| s.thread).collect::<Vec<_>>()
+    };
+    assert_eq!(threads("in seven"), [Some(7), Some(7)]);
+    assert_eq!((threads("in eight"), threads("in none")), (vec![Some(8)], vec![None]));
+    assert_eq!(gateway.sessions("telegram").await.len(), 3);
+    gateway.stop().await;
+    assert_eq!(telegram.sent_to(GROUP).len(), 4, "what is not for the bot is not answered");
+    assert_eq!(telegram.broken_rules(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_group_that_moves_goes_on_in_its_session() {
+    const MOVED: i64 = -100_900;
+    let telegram = FakeTelegram::start().await;
+    let gateway = running(&telegram).await;
+    telegram.say(1, &json!({"id": -5, "type": "group"}), json!({"text": "@prx_test_bot before"}));
+    answers(&telegram, -5, 1).await;
+    telegram.say(1, &json!({"id": -5, "type": "group"}), json!({"migrate_to_chat_id": MOVED}));
+    telegram.say(1, &json!({"id": MOVED, "type": "supergroup"}), json!({"text": "@prx_test_bot after"}));
+    assert!(answers(&telegram, MOVED, 1).await[0].contains("after"));
+    assert_eq!(gateway.sessions("telegram").await.len(), 1);
+    assert_eq!(gateway.heard("telegram").await, ["before", "after"]);
+    gateway.stop().await;
+}
