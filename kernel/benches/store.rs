@@ -57,6 +57,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         conversation,
         user_id: caller.to_string(),
         user_name: "Ann".into(),
+        choice: None,
         text: "What will the weather be in Oslo tomorrow?".into(),
         attachments: Vec::new(),
         target: json!({"chat": caller}),

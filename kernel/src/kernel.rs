@@ -130,7 +130,7 @@ impl Kernel {
             return Err(StartError::Config(config::Invalid::of(loaded.file.path(), misfits)));
         }
         let mcp = base.mcp();
-        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone());
+        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
         let turns = base.turns(&plugins, &tools);
         let channels = base.channels(&plugins);
         let settings = base.settings(loaded, &plugins, &channels);

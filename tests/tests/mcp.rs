@@ -56,7 +56,7 @@ async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
     let gateway = Gateway::start(&near("")).await;
     let near = connected(&gateway, "near").await;
     assert_eq!(near["transport"], "stdio");
-    assert_eq!(near["tools"], json!(["echo", "env", "fail", "pid", "spawn", "grow"]));
+    assert_eq!(near["tools"], json!(["echo", "env", "fail", "pid", "spawn", "grow", "flood", "wait"]));
     assert!(near["connected_at"].as_str().unwrap().ends_with('Z'), "{near}");
     assert!(near.get("error").is_none(), "{near}");
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::clock::rfc3339;
+use crate::config::Policy;
 use crate::error::{Code, Result};
 use crate::http::describe::Takes;
 use crate::http::{Call, Doc, Reply};
@@ -113,7 +114,9 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        Ok(ListToolsResult::with_all_items(self.0.list().into_iter().map(tool).collect()))
+        let callable = |tool: &ToolSummary| tool.policy != Policy::Deny && tool.problem.is_none();
+        let tools = self.0.list().into_iter().filter(callable).map(tool);
+        Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 
     async fn call_tool(
@@ -124,7 +127,9 @@ impl ServerHandler for Server {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let called = self.0.call(&request.name, &arguments, CallContext::default()).await;
         let result = called.map_err(|error| match error.code() {
-            Code::NotFound | Code::BadRequest => ErrorData::invalid_params(error.to_string(), None),
+            Code::NotFound | Code::BadRequest | Code::Forbidden => {
+                ErrorData::invalid_params(error.to_string(), None)
+            }
             _ => ErrorData::internal_error(error.to_string(), None),
         })?;
         let content = vec![ContentBlock::text(result.content)];

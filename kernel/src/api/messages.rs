@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
+use super::approvals;
 use crate::clock::rfc3339;
 use crate::error::{Code, Error, Result};
 use crate::http::describe::{Field, Shape, Takes};
@@ -26,13 +27,20 @@ struct Shown<'a> {
     created_at: String,
     #[serde(skip_serializing_if = "<[Attachment]>::is_empty")]
     attachments: &'a [Attachment],
+    /// It was cut short because the turn was stopped.
+    #[serde(skip_serializing_if = "is_false")]
+    stopped: bool,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl<'a> From<&'a Message> for Shown<'a> {
     fn from(message: &'a Message) -> Self {
         let created_at = rfc3339(message.created_at);
-        let Message { id, role, content, attachments, .. } = message;
-        Self { id, role: *role, content, created_at, attachments }
+        let Message { id, role, content, attachments, stopped, .. } = message;
+        Self { id, role: *role, content, created_at, attachments, stopped: *stopped }
     }
 }
 
@@ -95,6 +103,10 @@ fn cut_off() -> TurnEvent {
 fn told(event: TurnEvent) -> sse::Event {
     let (name, data) = match event {
         TurnEvent::Token(text) => ("token", json!({"text": text})),
+        TurnEvent::Thinking(text) => ("thinking", json!({"text": text})),
+        TurnEvent::Restart { reason } => ("restart", json!({"reason": reason})),
+        TurnEvent::ToolCallStarted { id, name } => ("tool_call_started", json!({"id": id, "name": name})),
+        TurnEvent::Approval(approval) => ("approval", json!(approvals::Shown::from(&approval))),
         TurnEvent::ToolCall { id, name, arguments } => {
             ("tool_call", json!({"id": id, "name": name, "arguments": arguments}))
         }

@@ -7,6 +7,7 @@ use hyper::Method;
 use crate::http::{self, Access, BadTable, Front, Network, OwnerSocket, Route, Router, Scope};
 use crate::kernel::Kernel;
 
+mod approvals;
 mod channels;
 mod config;
 mod events;
@@ -34,6 +35,9 @@ pub fn table() -> Vec<Route<Kernel>> {
         delete("/api/v1/sessions/{id}", S::SESSIONS_WRITE, sessions::end).doc(sessions::END),
         post("/api/v1/sessions/{id}/messages", S::SESSIONS_WRITE, messages::send).doc(messages::SEND),
         get("/api/v1/sessions/{id}/messages", S::SESSIONS_READ, messages::list).doc(messages::LIST),
+        post("/api/v1/sessions/{id}/cancel", S::SESSIONS_WRITE, sessions::cancel).doc(sessions::CANCEL),
+        get("/api/v1/sessions/{id}/approvals", S::SESSIONS_READ, approvals::list).doc(approvals::LIST),
+        post("/api/v1/sessions/{id}/approvals/{approval}", S::SESSIONS_WRITE, approvals::decide).doc(approvals::DECIDE),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
         post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART),

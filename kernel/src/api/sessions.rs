@@ -46,6 +46,9 @@ struct Shown<'a> {
     listed: Listed<'a>,
     turn_count: u64,
     token_usage: Usage,
+    /// Tokens that it may still cost, where `agent.max_tokens_per_session` bounds them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tokens_left: Option<u64>,
     metadata: &'a Value,
 }
 
@@ -127,12 +130,30 @@ pub(super) const SHOW: Doc = Doc::new("Show a session").answers::<Shown>(&[200])
 
 pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let session = kernel.base.store.session(call.param("id"))?;
+    let budget = Some(kernel.base.config.current().agent.max_tokens_per_session).filter(|most| *most > 0);
     Reply::ok(&Shown {
         listed: Listed::from(&session),
         turn_count: session.turn_count,
         token_usage: session.token_usage,
+        tokens_left: budget.map(|most| most.saturating_sub(session.token_usage.total())),
         metadata: &session.metadata,
     })
+}
+
+/// Whether there was anything to cancel.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Cancelled")]
+struct Cancelled<'a> {
+    id: &'a str,
+    cancelled: bool,
+}
+
+pub(super) const CANCEL: Doc =
+    Doc::new("Stop the turn at work; what it has said becomes the reply").answers::<Cancelled>(&[200]);
+
+pub(super) async fn cancel(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let id = call.param("id");
+    Reply::ok(&Cancelled { id, cancelled: kernel.turns.cancel(id).await? })
 }
 
 pub(super) const END: Doc = Doc::new("Terminate a session").fails(&[Code::Conflict]);

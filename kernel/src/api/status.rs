@@ -12,6 +12,7 @@ use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::mcp;
 use crate::plugin::Status as PluginState;
+use crate::store::Usage;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Status")]
@@ -24,6 +25,7 @@ struct Shown {
     plugins: Plugins,
     memory: Memory,
     provider: Provider,
+    usage: Spent,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<String>,
 }
@@ -54,6 +56,16 @@ struct Memory {
 struct Provider {
     name: String,
     model: String,
+}
+
+/// What all sessions have cost since midnight, UTC, in tokens.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UsageStatus")]
+struct Spent {
+    today: Usage,
+    /// What a day may cost, where `agent.max_tokens_per_day` bounds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_tokens_per_day: Option<u64>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -100,6 +112,10 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
             entries: kernel.base.store.memory_entries().unwrap_or_default(),
         },
         provider: Provider { name: config.provider.name.clone(), model: config.provider.model.clone() },
+        usage: Spent {
+            today: kernel.base.store.spent_today().unwrap_or_default(),
+            max_tokens_per_day: Some(config.agent.max_tokens_per_day).filter(|most| *most > 0),
+        },
         issues,
     })
 }
@@ -113,9 +129,20 @@ fn issues(kernel: &Kernel) -> Vec<String> {
     if let Some(problem) = kernel.settings.problem() {
         issues.push(format!("the configuration file is not in force: {problem}"));
     }
-    let provider = &kernel.base.config.current().provider.name;
-    if kernel.plugins.models(provider).is_none() {
-        issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
+    let config = kernel.base.config.current();
+    for (provider, _) in config.provider.choices() {
+        if kernel.plugins.models(provider).is_none() {
+            issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
+        } else if let Some(problem) = kernel.turns.provider_problem(provider) {
+            issues.push(format!("provider {provider} gave no answer the last time: {problem}"));
+        }
+    }
+    if config.agent.max_tokens_per_day > 0
+        && kernel.base.store.spent_today().is_ok_and(|spent| spent.total() >= config.agent.max_tokens_per_day)
+    {
+        issues.push(
+            "today's tokens are used up: raise agent.max_tokens_per_day, or wait for midnight UTC".into(),
+        );
     }
     for plugin in kernel.plugins.list() {
         if plugin.status == PluginState::Failed {

@@ -34,6 +34,7 @@ pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> 
         user_name: inbound.sender.name,
         text: inbound.text,
         attachments: blobs.attachments(inbound.attachments),
+        choice: inbound.choice,
         target: serde_json::to_value(inbound.target).unwrap_or_default(),
         sent_at: Timestamp::from_millisecond(sent_at).unwrap_or(Timestamp::UNIX_EPOCH),
         metadata: json!({}),

@@ -19,7 +19,12 @@ pub(super) struct Setup {
     pub(super) policy: Arc<Policy>,
     /// An operation whose outcome is unknown is given up rather than sent once more.
     pub(super) drop_unknown: bool,
+    /// A new message in a conversation stops what is still being answered there.
+    pub(super) interrupts: bool,
 }
+
+/// Whether a new message stops the turn at work. The kernel's own key: no manifest declares it.
+const INTERRUPTS: &str = "interrupt_on_new_message";
 
 impl Setup {
     /// Checks a channel's table against the manifest of the code that is to serve it.
@@ -31,9 +36,17 @@ impl Setup {
             return Err(format!("plugin {} gives no connector: name another in `plugin`", generation.name()));
         }
         let drop_unknown = settings.get("on_unknown").and_then(Value::as_str) == Some("drop");
+        let interrupts = settings.get(INTERRUPTS).and_then(Value::as_bool).unwrap_or_default();
         let checked = check(settings, &generation.manifest).map_err(|problems| problems.join("; "))?;
         let policy = Arc::new(generation.policy(&checked));
-        Ok(Self { name: name.into(), settings: settings.clone(), config: checked.json, policy, drop_unknown })
+        Ok(Self {
+            name: name.into(),
+            settings: settings.clone(),
+            config: checked.json,
+            policy,
+            drop_unknown,
+            interrupts,
+        })
     }
 
     /// The same table, for other code.
@@ -52,7 +65,12 @@ impl Setup {
 pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, Vec<String>> {
     let mut settings = settings.clone();
     settings.remove("plugin");
-    manifest.check_config(&settings)
+    match settings.remove(INTERRUPTS) {
+        Some(wrong) if !wrong.is_boolean() => {
+            Err(vec![format!("{INTERRUPTS}: takes true or false, not {wrong}")])
+        }
+        _ => manifest.check_config(&settings),
+    }
 }
 
 /// The plugin that serves a channel: the one its table names, or the one of its own name.

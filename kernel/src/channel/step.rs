@@ -29,7 +29,9 @@ pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wir
     let name = pump.code.setup.name.clone();
     let state = state.map(|bytes| pump.code.next_state(bytes));
     let max_turns = pump.parts.config.current().agent.max_turns;
-    let mut commit = StepCommit { channel: name, state: state.clone(), max_turns, ..StepCommit::default() };
+    let interrupts = pump.code.setup.interrupts;
+    let mut commit =
+        StepCommit { channel: name, state: state.clone(), max_turns, interrupts, ..StepCommit::default() };
     let mut effects = Vec::new();
     for command in commands {
         match command {

@@ -1,10 +1,12 @@
 //! `prx chat`
 
+use std::collections::VecDeque;
 use std::io::{self, IsTerminal, Write};
 
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::signal::ctrl_c;
 
 use super::Failure;
 use super::client::{Client, Sent, path};
@@ -19,8 +21,11 @@ pub(super) struct Arguments {
 
 /// Earlier messages that are shown when a session goes on.
 const LOOK_BACK: usize = 10;
+/// Letters of a tool's result that are shown.
+const SHOWN: usize = 200;
 
-/// Sends each line of standard input and prints what is answered, until the input ends.
+/// Sends each line of standard input and prints what is answered, until the input ends. Ctrl-C stops an answer, and
+/// between two of them the conversation.
 pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), Failure> {
     let gateway = &console.gateway;
     let session = match arguments.session {
@@ -31,13 +36,16 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
         None => open(gateway).await?,
     };
     aside(&format!("session {session}; end with Ctrl-D, go on with: prx chat --session {session}"));
-    let messages = path(&["sessions", &session, "messages"]);
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut chat = Chat { gateway, session, lines: BufReader::new(tokio::io::stdin()).lines() };
     loop {
         prompt();
-        let Some(line) = lines.next_line().await? else { return Ok(()) };
+        let line = tokio::select! {
+            line = chat.lines.next_line() => line?,
+            _ = ctrl_c() => None,
+        };
+        let Some(line) = line else { return Ok(()) };
         if !line.trim().is_empty() {
-            converse(gateway, &messages, &line).await?;
+            chat.converse(&line).await?;
         }
     }
 }
@@ -52,34 +60,132 @@ async fn show_earlier(gateway: &Client, session: &str) -> Result<(), Failure> {
     let earlier =
         gateway.get(&format!("{}?limit={LOOK_BACK}", path(&["sessions", session, "messages"]))).await?;
     for message in earlier["messages"].as_array().into_iter().flatten() {
-        let mark = if message["role"] == "user" { "> " } else { "" };
-        say(&format!("{mark}{}", text(&message["content"])))?;
-    }
-    Ok(())
-}
-
-/// One message and its answer, as it comes. What went wrong with it ends nothing but the answer.
-async fn converse(gateway: &Client, messages: &str, line: &str) -> Result<(), Failure> {
-    let mut events = gateway.stream(Method::POST, messages, Sent::Json(json!({"content": line}))).await?;
-    let mut streamed = false;
-    while let Some((name, data)) = events.next().await? {
-        match name.as_str() {
-            "token" => {
-                print(&text(&data["text"]))?;
-                streamed = true;
-            }
-            "tool_call" => aside(&format!("{} {}", text(&data["name"]), data["arguments"])),
-            "done" if streamed => say("")?,
-            "done" => say(&text(&data["content"]))?,
-            "error" => aside(&text(&data["error"]["message"])),
-            _ => {}
+        let content = text(&message["content"]);
+        match message["role"].as_str() {
+            Some("user") => say(&format!("> {content}"))?,
+            Some("tool") => aside(&shortened(&content)),
+            // An answer that only called tools.
+            _ if content.is_empty() => {}
+            _ => say(&content)?,
         }
     }
     Ok(())
 }
 
+struct Chat<'a> {
+    gateway: &'a Client,
+    session: String,
+    lines: Lines<BufReader<Stdin>>,
+}
+
+/// What was shown of an answer so far.
+#[derive(Default)]
+struct Answer {
+    streamed: bool,
+    /// Calls that wait to be allowed, oldest first.
+    asked: VecDeque<String>,
+}
+
+impl Chat<'_> {
+    /// One message and its answer, as it comes. What went wrong with it ends nothing but the answer.
+    async fn converse(&mut self, line: &str) -> Result<(), Failure> {
+        let messages = path(&["sessions", &self.session, "messages"]);
+        let message = Sent::Json(json!({"content": line}));
+        let mut events = self.gateway.stream(Method::POST, &messages, message).await?;
+        let mut answer = Answer::default();
+        loop {
+            tokio::select! {
+                event = events.next() => match event? {
+                    Some((name, data)) => answer.show(&name, &data)?,
+                    None => return Ok(()),
+                },
+                line = self.lines.next_line(), if !answer.asked.is_empty() => {
+                    self.decide(&mut answer, line?.as_deref()).await;
+                }
+                _ = ctrl_c() => self.tell(&["cancel"], json!({})).await,
+            }
+        }
+    }
+
+    /// Takes a line for the answer to the oldest question; the end of the input is a no.
+    async fn decide(&self, answer: &mut Answer, line: Option<&str>) {
+        let decision = match line.map(|line| line.trim().to_lowercase()).as_deref() {
+            Some("a" | "allow" | "y" | "yes") => "allow",
+            Some("d" | "deny" | "n" | "no") | None => "deny",
+            Some(_) => return aside("answer with allow or deny"),
+        };
+        if let Some(id) = answer.asked.pop_front() {
+            self.tell(&["approvals", &id], json!({"decision": decision})).await;
+        }
+    }
+
+    /// Tells the turn at work something. If it is over by now, that is no failure of the conversation.
+    async fn tell(&self, place: &[&str], body: Value) {
+        let place = [&["sessions", &self.session], place].concat();
+        if let Err(Failure::Told { message, .. }) = self.gateway.post(&path(&place), body).await {
+            aside(&message);
+        }
+    }
+}
+
+impl Answer {
+    fn show(&mut self, name: &str, data: &Value) -> Result<(), Failure> {
+        match name {
+            "token" => {
+                print(&text(&data["text"]))?;
+                self.streamed = true;
+            }
+            "restart" => {
+                self.end_line()?;
+                aside(&format!("the answer begins anew: {}", text(&data["reason"])));
+            }
+            "tool_call" => {
+                self.end_line()?;
+                aside(&format!(
+                    "{} {}",
+                    text(&data["name"]),
+                    printable(&data["arguments"].to_string(), false)
+                ));
+            }
+            "tool_result" => aside(&shortened(&text(&data["content"]))),
+            "approval" => {
+                self.end_line()?;
+                aside(&format!("may it call {}? allow or deny", text(&data["tool"])));
+                self.asked.extend(data["id"].as_str().map(str::to_owned));
+            }
+            "done" => {
+                match self.streamed {
+                    true => say("")?,
+                    false => say(&text(&data["content"]))?,
+                }
+                if data["stopped"] == true {
+                    aside("stopped");
+                }
+            }
+            "error" => {
+                self.end_line()?;
+                aside(&text(&data["error"]["message"]));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Ends the line of what was said so far; what follows is said anew.
+    fn end_line(&mut self) -> Result<(), Failure> {
+        if std::mem::take(&mut self.streamed) { say("") } else { Ok(()) }
+    }
+}
+
 fn text(value: &Value) -> String {
     printable(value.as_str().unwrap_or_default(), true)
+}
+
+/// The beginning of a text, on one line.
+fn shortened(text: &str) -> String {
+    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let begin: String = line.chars().take(SHOWN).collect();
+    if begin.len() < line.len() { format!("{begin}…") } else { begin }
 }
 
 /// Says something that is not part of the conversation.

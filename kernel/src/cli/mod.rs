@@ -55,7 +55,7 @@ enum Command {
     /// Look after plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Look at sessions, and end them
+    /// Look at sessions, stop what they are answering, and end them
     #[command(subcommand)]
     Session(session::Command),
     /// Look at channels, and have them connect anew
@@ -99,7 +99,8 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(place, arguments));
     }
     let console = output::Console::new(&place, json);
-    Builder::new_current_thread().enable_all().build()?.block_on(async {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
         match command {
             Command::Serve(_) => Ok(()),
             Command::Completions { shell } => completions(shell),
@@ -116,7 +117,10 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Logs(arguments) => logs::run(&console, arguments).await,
             Command::Doctor(arguments) => doctor::run(&console, &place, arguments).await,
         }
-    })
+    });
+    // A line of standard input that is waited for keeps nobody.
+    runtime.shutdown_background();
+    done
 }
 
 fn completions(shell: Shell) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! `prx session`
 
 use hyper::Method;
+use serde_json::json;
 
 use super::Failure;
 use super::client::{Sent, encoded, path};
@@ -28,6 +29,11 @@ pub(super) enum Command {
         /// The session's id
         id: String,
     },
+    /// Stop what a session is answering; what was said so far stays
+    Cancel {
+        /// The session's id
+        id: String,
+    },
     /// End a session
     End {
         /// The session's id
@@ -51,6 +57,13 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
             })
         }
         Command::Show { id } => console.show(&console.gateway.get(&path(&["sessions", &id])).await?, fields),
+        Command::Cancel { id } => {
+            let answer = console.gateway.post(&path(&["sessions", &id, "cancel"]), json!({})).await?;
+            console.show(&answer, |answer| match answer["cancelled"] == true {
+                true => format!("stopped {id}"),
+                false => format!("nothing to stop in {id}"),
+            })
+        }
         Command::End { id } => {
             console.gateway.send(Method::DELETE, &path(&["sessions", &id]), Sent::Nothing).await?;
             say(&format!("ended {id}"))

@@ -16,6 +16,10 @@ pub enum Type {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     TextList,
+    /// A list of texts such as `provider/model`.
+    Models,
+    /// A table of any names, each with one of these words.
+    Words(&'static [&'static str]),
 }
 
 /// One row of the table.
@@ -42,8 +46,14 @@ const fn restart(path: &'static str, ty: Type, about: &'static str) -> Key {
 /// About seventeen years: far enough for any interval, and no arithmetic overflows on it.
 const LONG: u64 = 1 << 29;
 
+/// Tokens: more than any budget, and still exact in JSON.
+const MANY: u64 = 1 << 53;
+
 /// Levels of a log line, from the chattiest.
 pub const LEVELS: &[&str] = &["trace", "debug", "info", "warn", "error"];
+
+/// What may become of a call of a tool that a model asks for.
+pub const POLICIES: &[&str] = &["allow", "ask", "deny"];
 
 /// Every key whose table belongs to the kernel.
 pub const KEYS: &[Key] = &[
@@ -64,9 +74,39 @@ pub const KEYS: &[Key] = &[
         "seconds without activity until a session is idle",
     ),
     hot("agent.history_messages", Type::Integer(0, 10_000), "earlier messages that the provider is shown"),
+    hot(
+        "agent.max_context_tokens",
+        Type::Integer(0, MANY),
+        "tokens that the provider is shown, by an estimate of four bytes each; 0: no bound",
+    ),
+    hot("agent.turn_timeout_secs", Type::Integer(1, LONG), "seconds after which a turn is given up"),
+    hot(
+        "agent.max_tokens_per_session",
+        Type::Integer(0, MANY),
+        "tokens that a session may cost; 0: no bound",
+    ),
+    hot(
+        "agent.max_tokens_per_day",
+        Type::Integer(0, MANY),
+        "tokens that all sessions together may cost from midnight to midnight, UTC; 0: no bound",
+    ),
     hot("agent.system_prompt", Type::Text, "said to the provider before everything else"),
     hot("provider.name", Type::Text, "plugin that answers"),
     hot("provider.model", Type::Text, "one of the models it lists"),
+    hot("provider.fallbacks", Type::Models, "who answers, in this order, when that one can't"),
+    hot("tools.timeout_secs", Type::Integer(1, 86_400), "seconds that one call of a tool may take"),
+    hot(
+        "tools.max_result_bytes",
+        Type::Integer(256, 4 << 20),
+        "bytes of a tool's result; the rest is cut off",
+    ),
+    hot("tools.default_policy", Type::OneOf(POLICIES), "what a model may do with a tool that has no policy"),
+    hot(
+        "tools.policy",
+        Type::Words(POLICIES),
+        "what a model may do with the tools of these names; a name may end with *",
+    ),
+    hot("tools.ask_timeout_secs", Type::Integer(1, LONG), "seconds that a person has to allow a call"),
     hot("memory.backend", Type::OneOf(&["redb"]), "where memories are kept"),
     hot("memory.top_k", Type::Integer(0, 100), "memories that a turn recalls"),
     restart("store.url", Type::OneOf(&[""]), "empty: redb in the data directory"),
@@ -110,6 +150,13 @@ impl Type {
             Self::Text => value.is_string(),
             Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+            Self::Models => value.as_array().is_some_and(|list| {
+                let model = |text: &str| provider_and_model(text).is_some();
+                list.iter().all(|text| text.as_str().is_some_and(model))
+            }),
+            Self::Words(words) => value.as_object().is_some_and(|table| {
+                table.values().all(|word| word.as_str().is_some_and(|word| words.contains(&word)))
+            }),
         };
         (!fits).then(|| format!("takes {}, not {value}", self.describe()))
     }
@@ -122,8 +169,17 @@ impl Type {
             Self::OneOf([only]) => format!("only \"{only}\" for now"),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::TextList => "a list of texts".into(),
+            Self::Models => "a list of texts such as \"provider/model\"".into(),
+            Self::Words(words) => {
+                format!("a table in which every name has one of {}", words.join(", "))
+            }
         }
     }
+}
+
+/// The two parts of a text such as `provider/model`; the model's name may have slashes of its own.
+pub fn provider_and_model(text: &str) -> Option<(&str, &str)> {
+    text.split_once('/').filter(|(provider, model)| !provider.is_empty() && !model.is_empty())
 }
 
 /// The candidate that a misspelt word most likely meant, if any is near enough to be worth saying.

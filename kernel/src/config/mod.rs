@@ -12,6 +12,7 @@ pub use self::live::Live;
 pub use self::load::Invalid;
 pub use self::patch::{Patched, patch};
 pub use self::secret::{REDACTED, Secret};
+pub use self::sections::{Agent, Policy, Provider, Tools};
 
 mod changes;
 mod check;
@@ -21,6 +22,7 @@ mod live;
 mod load;
 mod patch;
 mod secret;
+mod sections;
 
 /// A table whose keys belong to a plugin, as written. The plugin's manifest says which keys there are and
 /// which of them are secret; nothing in here is resolved or checked yet.
@@ -36,6 +38,8 @@ pub struct Config {
     pub agent: Agent,
     /// Which model answers.
     pub provider: Provider,
+    /// What models may do with tools.
+    pub tools: Tools,
     /// What the agent remembers between sessions.
     pub memory: Memory,
     /// Where the gateway keeps its data.
@@ -116,53 +120,6 @@ impl Default for Gateway {
             tls_key: String::new(),
             behind_proxy: false,
         }
-    }
-}
-
-/// `[agent]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Agent {
-    /// Turns after which a session ends.
-    pub max_turns: u64,
-    /// Tool calls that one turn may make.
-    pub max_tool_calls_per_turn: u32,
-    /// Seconds an idle session lives on before it is terminated.
-    pub session_timeout_secs: u64,
-    /// Seconds without activity after which an active session is idle.
-    pub session_idle_secs: u64,
-    /// Earlier messages that the provider is shown.
-    pub history_messages: u32,
-    /// Said to the provider before everything else.
-    pub system_prompt: String,
-}
-
-impl Default for Agent {
-    fn default() -> Self {
-        Self {
-            max_turns: 50,
-            max_tool_calls_per_turn: 10,
-            session_timeout_secs: 3600,
-            session_idle_secs: 300,
-            history_messages: 50,
-            system_prompt: String::new(),
-        }
-    }
-}
-
-/// `[provider]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Provider {
-    /// The plugin that gives the capability `provider:<name>`.
-    pub name: String,
-    /// One of the models it lists.
-    pub model: String,
-}
-
-impl Default for Provider {
-    fn default() -> Self {
-        Self { name: "local".into(), model: "local-1".into() }
     }
 }
 

@@ -30,9 +30,6 @@ mod process;
 mod server;
 mod settings;
 
-/// How long one call may take.
-const DEADLINE: Duration = Duration::from_secs(60);
-
 /// What servers are connected with.
 #[derive(Clone)]
 pub struct Parts {
@@ -153,8 +150,9 @@ impl Mcp {
     /// answer is an outcome like any other.
     pub async fn call(&self, name: &str, arguments: JsonObject) -> Option<Outcome> {
         let (server, peer, tool) = self.find(name)?;
+        let limit = Duration::from_secs(self.parts.config.current().tools.timeout_secs);
         let params = CallToolRequestParams::new(tool).with_arguments(arguments);
-        Some(match timeout(DEADLINE, peer.call_tool_once(params)).await {
+        Some(match timeout(limit, peer.call_tool_once(params)).await {
             Ok(Ok(CallToolResponse::Complete(result))) => Outcome::from(result),
             Ok(Ok(_)) => Outcome::failed("the tool asks for something that only a person could give"),
             Ok(Err(ServiceError::McpError(error))) => Outcome::failed(error.message),
@@ -164,7 +162,7 @@ impl Mcp {
             }
             Err(_) => {
                 server.suspect.notify_one();
-                Outcome::failed(format!("{name} did not answer within {} s", DEADLINE.as_secs()))
+                Outcome::failed(format!("{name} did not answer within {limit:?} (tools.timeout_secs)"))
             }
         })
     }

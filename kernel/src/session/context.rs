@@ -1,11 +1,104 @@
 //! What a provider is shown: who it is, what was said before, and which tools it may call.
 
-use crate::error::Result;
+use std::collections::BTreeMap;
+
+use super::Work;
+use super::bounds::{self, estimate};
+use crate::config::{Policy, Provider};
+use crate::error::{Error, Result};
 use crate::plugin::Scope;
 use crate::plugin::bindings::provider as wire;
-use crate::plugin::bindings::types;
+use crate::plugin::bindings::{skill, types};
 use crate::store::{Attachment, AttachmentKind, Message, NewMessage, Role, Store, ToolCall, Turn};
-use crate::tool::ToolSummary;
+use crate::tool::{Names, ToolSummary};
+
+/// What stays the same while a turn lasts.
+pub(super) struct Context {
+    /// Who is asked.
+    pub(super) provider: Provider,
+    /// What models call the tools.
+    pub(super) names: Names,
+    /// The tools that may be called, and what the operator says about each.
+    offered: BTreeMap<String, Policy>,
+    tools: Vec<wire::ToolSpec>,
+    system: String,
+    /// Up to and with the message that began this turn.
+    history: Vec<NewMessage>,
+    /// Tokens that a request may have; 0: any number.
+    room: u64,
+}
+
+impl Context {
+    /// What a turn begins with.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub(super) fn of(work: &Work<'_>, instructions: Option<skill::Instructions>) -> Result<Self> {
+        let config = work.parts.config.current();
+        let (text, allowed) = instructions.map(|given| (given.text, given.tools)).unwrap_or_default();
+        let wanted = |tool: &ToolSummary| {
+            let allowed = allowed.is_empty() || allowed.contains(&tool.name);
+            allowed && tool.policy != Policy::Deny && tool.problem.is_none()
+        };
+        let mut tools = work.parts.tools.list();
+        tools.retain(|tool| config.agent.max_tool_calls_per_turn > 0 && wanted(tool));
+        let history = history(&work.parts.store, work.turn, config.agent.history_messages)?;
+        let history: Vec<NewMessage> = history.into_iter().map(Message::said).collect();
+        let called = history.iter().flat_map(|message| &message.tool_calls).map(|call| call.name.as_str());
+        let names = Names::new(tools.iter().map(|tool| tool.name.as_str()).chain(called));
+        let system = [config.agent.system_prompt.as_str(), &text];
+        let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
+        Ok(Self {
+            provider: config.provider.clone(),
+            offered: tools.iter().map(|tool| (tool.name.clone(), tool.policy)).collect(),
+            tools: tools.into_iter().map(|tool| spec(tool, &names)).collect(),
+            names,
+            system: system.join("\n\n"),
+            history,
+            room: config.agent.max_context_tokens,
+        })
+    }
+
+    /// What a model may do with a tool in this turn; none if it is not to be called.
+    pub(super) fn policy_of(&self, tool: &str) -> Option<Policy> {
+        self.offered.get(tool).copied()
+    }
+
+    /// The request, for any model, with what was said in this turn so far.
+    ///
+    /// # Errors
+    /// There is no room for it, whatever is left out.
+    pub(super) fn request(&self, since: &[NewMessage]) -> Result<wire::Request> {
+        let own = self.history.len().saturating_sub(1);
+        let mut messages: Vec<wire::Message> =
+            self.history.iter().chain(since).map(|said| message(said, &self.names)).collect();
+        if self.room > 0 {
+            let fixed = estimate(&self.system) + bounds::tools(&self.tools);
+            let needed = fixed + bounds::fit(&mut messages, own, self.room.saturating_sub(fixed));
+            if needed > self.room {
+                return Err(Error::bad_request(format!(
+                    "This needs about {needed} tokens, and agent.max_context_tokens is {}: say less at once, or raise it",
+                    self.room
+                )));
+            }
+        }
+        Ok(wire::Request {
+            model: String::new(),
+            system: self.system.clone(),
+            messages,
+            tools: self.tools.clone(),
+            options: "{}".into(),
+        })
+    }
+
+    /// A completion with the tools' own names.
+    pub(super) fn own_names(&self, mut completion: wire::Completion) -> wire::Completion {
+        for call in &mut completion.tool_calls {
+            call.name = self.names.own(&call.name).to_owned();
+        }
+        completion
+    }
+}
 
 /// Everything earlier in the session, up to and with the message that began this turn.
 pub(super) fn history(store: &Store, turn: &Turn, limit: u32) -> Result<Vec<Message>> {
@@ -17,6 +110,10 @@ pub(super) fn history(store: &Store, turn: &Turn, limit: u32) -> Result<Vec<Mess
     if limit == 0 {
         messages.clear();
     }
+    // Nor does an answer that was stopped before it began.
+    messages.retain(|message| {
+        message.role != Role::Assistant || !message.content.is_empty() || !message.tool_calls.is_empty()
+    });
     messages.push(turn.message.clone());
     for message in &mut messages {
         drop_gone(store, &mut message.attachments)?;
@@ -25,21 +122,26 @@ pub(super) fn history(store: &Store, turn: &Turn, limit: u32) -> Result<Vec<Mess
 }
 
 /// A stored message as providers take it.
-pub(super) fn message(message: NewMessage) -> wire::Message {
-    let text = message.content;
-    match message.role {
+fn message(said: &NewMessage, names: &Names) -> wire::Message {
+    let text = said.content.clone();
+    match said.role {
         Role::User => {
-            let attachments = message.attachments.into_iter().map(attachment).collect();
+            let attachments = said.attachments.iter().cloned().map(attachment).collect();
             wire::Message::User(wire::UserMessage { text, attachments })
         }
         Role::Assistant => {
-            let call = |ToolCall { id, name, arguments }| wire::ToolCall { id, name, arguments };
-            let tool_calls = message.tool_calls.into_iter().map(call).collect();
+            let call = |ToolCall { id, name, arguments }: &ToolCall| wire::ToolCall {
+                id: id.clone(),
+                name: names.shown(name).to_owned(),
+                arguments: arguments.clone(),
+            };
+            let tool_calls = said.tool_calls.iter().map(call).collect();
+            let text = if said.stopped { format!("{text}\n[stopped here by the user]") } else { text };
             wire::Message::Assistant(wire::AssistantMessage { text, tool_calls })
         }
         Role::Tool => {
-            let id = message.tool_call_id.unwrap_or_default();
-            wire::Message::ToolResult(wire::ToolResult { id, text, is_error: message.is_error })
+            let id = said.tool_call_id.clone().unwrap_or_default();
+            wire::Message::ToolResult(wire::ToolResult { id, text, is_error: said.is_error })
         }
     }
 }
@@ -74,7 +176,7 @@ fn attachment(kept: Attachment) -> types::Attachment {
 }
 
 /// A tool as providers are told of it.
-pub(super) fn spec(tool: ToolSummary) -> wire::ToolSpec {
+fn spec(tool: ToolSummary, names: &Names) -> wire::ToolSpec {
     let ToolSummary { name, description, parameters, .. } = tool;
-    wire::ToolSpec { name, description, parameters: parameters.to_string() }
+    wire::ToolSpec { name: names.shown(&name).to_owned(), description, parameters: parameters.to_string() }
 }

@@ -1,8 +1,7 @@
 //! Sessions at work: one turn at a time in each, in order, many sessions side by side. A turn is on disk before
 //! it begins and until its reply is, so whatever cuts it off, it is taken up again.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,9 +9,11 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
 
-use self::stream::Listeners;
+use self::standing::Standing;
+use self::stream::{Listeners, Said};
 pub use self::stream::{TurnEvent, TurnStream};
 use self::turn::{Cut, run};
+use self::workers::{Word, Workers};
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::error::{Code, Error, Result};
@@ -21,14 +22,22 @@ use crate::plugin::Plugins;
 use crate::store::{Session, SessionStatus, Store, Turn};
 use crate::tool::Tools;
 
+mod approval;
+mod bounds;
+mod budget;
+mod calls;
+mod completion;
 mod context;
+mod progress;
 mod reply;
 mod skills;
+mod standing;
 mod stream;
 mod turn;
+mod workers;
 
-/// Turns that run at the same time.
-const AT_ONCE: usize = 64;
+/// Turns that run at the same time. Most of them wait: for a model, a tool or a person.
+const AT_ONCE: usize = 256;
 
 /// What turns work with.
 #[derive(Clone)]
@@ -52,11 +61,20 @@ pub struct Parts {
 pub struct Turns {
     parts: Parts,
     listeners: Listeners,
-    /// Sessions with a worker. True: something came in meanwhile, so it has to look again.
-    busy: Arc<Mutex<HashMap<String, bool>>>,
+    standing: Standing,
+    busy: Workers,
     room: Arc<Semaphore>,
     workers: TaskTracker,
     closing: Arc<Notify>,
+}
+
+/// A turn at work, and what it works with.
+struct Work<'a> {
+    parts: &'a Parts,
+    standing: &'a Standing,
+    turn: &'a Turn,
+    said: &'a Said,
+    word: Word,
 }
 
 impl Turns {
@@ -65,12 +83,14 @@ impl Turns {
         let turns = Self {
             parts,
             listeners: Listeners::default(),
-            busy: Arc::default(),
+            standing: Standing::default(),
+            busy: Workers::default(),
             room: Arc::new(Semaphore::new(AT_ONCE)),
             workers: TaskTracker::new(),
             closing: Arc::default(),
         };
         tokio::spawn(turns.clone().dispatch());
+        tokio::spawn(turns.clone().pass_on());
         tokio::spawn(turns.clone().sweep());
         turns
     }
@@ -85,6 +105,19 @@ impl Turns {
         let turn = self.parts.store.accept_message(session, message, content).await?;
         self.parts.events.publish(Kind::MessageReceived, json!({ "session_id": turn.session }));
         Ok(stream)
+    }
+
+    /// Ends the turn at work in a session, or the next one, with what it has said so far. False: there is none.
+    ///
+    /// # Errors
+    /// There is no such session, or it is terminated.
+    pub async fn cancel(&self, session: &str) -> Result<bool> {
+        self.parts.store.stop_turn(session).await
+    }
+
+    /// Why a provider gave no answer the last time; none if it did, or was not asked yet.
+    pub fn provider_problem(&self, provider: &str) -> Option<String> {
+        self.standing.problem(provider)
     }
 
     /// Takes no new turns, waits for those at work as long as `patience` lasts, and leaves the rest to the next
@@ -105,58 +138,38 @@ impl Turns {
         loop {
             let session = ready.next().await;
             let Ok(permit) = self.room.clone().acquire_owned().await else { return };
-            if !self.take(&session) {
-                continue;
-            }
+            let Some(word) = self.busy.take(&session) else { continue };
             let turns = self.clone();
             let span = info_span!("turn", session_id = session);
             let work = async move {
-                turns.work(&session).await;
+                turns.work(&session, word).await;
                 drop(permit);
             };
             self.workers.spawn(work.instrument(span));
         }
     }
 
-    /// Makes the caller this session's worker, or tells the one there is to look again.
-    fn take(&self, session: &str) -> bool {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        match busy.get_mut(session) {
-            Some(again) => {
-                *again = true;
-                false
-            }
-            None => {
-                busy.insert(session.into(), false);
-                true
-            }
+    /// Tells turns at work what was said to them.
+    async fn pass_on(self) {
+        let told = self.parts.store.turns_told();
+        loop {
+            self.busy.tell(&told.next().await);
         }
-    }
-
-    /// Ends this session's worker, unless something came in meanwhile.
-    fn release(&self, session: &str) -> bool {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if busy.get(session) == Some(&true) {
-            busy.insert(session.into(), false);
-            return false;
-        }
-        busy.remove(session);
-        true
     }
 
     /// Runs a session's turns, one after the other, until none waits.
-    async fn work(&self, session: &str) {
+    async fn work(&self, session: &str, word: Word) {
         while !self.room.is_closed() {
             match self.parts.store.claim_turn(session).await {
-                Ok(Some(turn)) => self.run(turn).await,
+                Ok(Some(turn)) => self.run(turn, word.clone()).await,
                 Ok(None) => {
-                    if self.release(session) {
+                    if self.busy.release(session) {
                         return;
                     }
                 }
                 Err(error) => {
                     error!(%error, "turns can't be read from the store");
-                    self.release(session);
+                    self.busy.release(session);
                     return;
                 }
             }
@@ -164,13 +177,14 @@ impl Turns {
     }
 
     /// Runs one turn to its end, or puts it back for another attempt.
-    async fn run(&self, turn: Turn) {
+    async fn run(&self, turn: Turn, word: Word) {
         let said = self.listeners.said(&turn.message.id);
         let activity = reply::activity(&turn);
         if let Some(activity) = &activity {
             self.parts.events.report_activity(activity.clone());
         }
-        let ended = run(&self.parts, &turn, &said).await;
+        let work = Work { parts: &self.parts, standing: &self.standing, turn: &turn, said: &said, word };
+        let ended = run(&work).await;
         if let Some(mut activity) = activity {
             activity.busy = false;
             self.parts.events.report_activity(activity);

@@ -4,14 +4,43 @@ use serde_json::{Value, json};
 
 use crate::error::Error;
 use crate::events::Activity;
-use crate::store::{NewOutbound, Turn};
+use crate::store::{Approval, NewOutbound, Stop, Turn};
+
+/// Bytes of a call's arguments that a person is shown.
+const LONGEST_SHOWN: usize = 1500;
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 pub(super) fn outbound(turn: &Turn, text: &str) -> Option<NewOutbound> {
+    operation(turn, json!({ "Send": { "markdown": text, "attachments": [] } }))
+}
+
+fn operation(turn: &Turn, operation: Value) -> Option<NewOutbound> {
     let inbound = turn.inbound.as_ref()?;
-    let operation = json!({ "Send": { "markdown": text, "attachments": [] } });
     let (conversation, target) = (inbound.conversation.clone(), inbound.target.clone());
     Some(NewOutbound { conversation, target, operation })
+}
+
+/// The last word of a turn for the channel that the message came from. A turn that was stopped before anything was said
+/// confirms that, if stopping it was all that the person wanted.
+pub(super) fn last(turn: &Turn, text: &str, stop: Option<Stop>) -> Option<NewOutbound> {
+    match stop {
+        _ if !text.trim().is_empty() => outbound(turn, text),
+        None => outbound(turn, "The model has given an empty answer."),
+        Some(Stop::Asked) => outbound(turn, "Stopped."),
+        Some(Stop::Interrupted) => None,
+    }
+}
+
+/// Asks the person whether a tool may be called.
+pub(super) fn question(turn: &Turn, approval: &str, tool: &str, arguments: &Value) -> Option<NewOutbound> {
+    // Inside a string of JSON this is the same letter, and none that could end the block it is shown in.
+    let shown = format!("{arguments:#}").replace('`', "\\u0060");
+    let more = if shown.len() > LONGEST_SHOWN { "\n…" } else { "" };
+    let shown = &shown[..shown.floor_char_boundary(LONGEST_SHOWN)];
+    let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}{more}\n```");
+    let choices = Approval::choices(approval).map(|(id, label)| json!({ "id": id, "label": label }));
+    let content = json!({ "markdown": markdown, "attachments": [] });
+    operation(turn, json!({ "Ask": [content, choices] }))
 }
 
 /// Says that the agent is at work on a turn, where a channel can show it.

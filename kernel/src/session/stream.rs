@@ -7,16 +7,34 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use crate::error::{Code, Error, Result};
-use crate::store::Message;
+use crate::store::{Approval, Message};
 
 /// Events that wait for a slow listener.
 const WAITING: usize = 64;
+/// Of these, places that pieces of the reply leave free for what can't be said later.
+const RESERVED: usize = 32;
 
 /// One thing that a turn said.
 #[derive(Debug)]
 pub enum TurnEvent {
     /// The next piece of the reply.
     Token(String),
+    /// The next piece of what the model thinks aloud, apart from the reply.
+    Thinking(String),
+    /// The reply begins anew: pieces of it since the last result of a tool are void.
+    Restart {
+        /// Why.
+        reason: String,
+    },
+    /// The model has begun to ask for a tool.
+    ToolCallStarted {
+        /// The call's id.
+        id: String,
+        /// The tool's name.
+        name: String,
+    },
+    /// A tool waits for a person to allow its call.
+    Approval(Approval),
     /// A tool is about to be called.
     ToolCall {
         /// The call's id, the same in its result.
@@ -64,7 +82,7 @@ impl TurnStream {
             match event {
                 TurnEvent::Done(message) => return Ok(message),
                 TurnEvent::Error(error) => return Err(error),
-                TurnEvent::Token(_) | TurnEvent::ToolCall { .. } | TurnEvent::ToolResult { .. } => {}
+                _ => {}
             }
         }
         let message = "The gateway is stopping; the message is kept and answered after the next start";
@@ -128,14 +146,23 @@ impl Said {
         let Some(listener) = &self.listener else { return false };
         let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
         held_back.push_str(text);
-        if listener.capacity() > 1 {
+        if listener.capacity() > RESERVED {
             let _ = listener.try_send(TurnEvent::Token(std::mem::take(&mut held_back)));
         }
         !listener.is_closed()
     }
 
-    /// Says something else than a piece of the reply.
+    /// Says something else than a piece of the reply, after what was held back of that.
     pub(super) fn event(&self, event: TurnEvent) {
+        let held_back = std::mem::take(&mut *self.held_back.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = Some(TurnEvent::Token(held_back)).filter(|_| !matches!(event, TurnEvent::Restart { .. }));
+        let late = late.filter(|late| !matches!(late, TurnEvent::Token(text) if text.is_empty()));
+        for event in late.into_iter().chain([event]) {
+            self.say(event);
+        }
+    }
+
+    fn say(&self, event: TurnEvent) {
         if let Some(listener) = &self.listener
             && listener.capacity() > 1
         {

@@ -3,23 +3,17 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use serde_json::json;
 use tracing::{info, warn};
 
-use super::stream::{Said, TurnEvent};
-use super::{Parts, context, reply, session_gone, skills};
+use super::context::{self, Context};
+use super::progress::Progress;
+use super::{Work, budget, calls, completion, reply, session_gone, skills};
 use crate::error::{Code, Error, Result};
 use crate::events::Kind;
+use crate::plugin::CallError;
 use crate::plugin::bindings::{provider as wire, skill};
-use crate::plugin::{CallError, Scope};
-use crate::store::{MAX_ATTEMPTS, Message, NewMessage, Role, SessionStatus, ToolCall, Turn, TurnDone, Usage};
-use crate::tool::{CallContext, ToolResult, ToolSummary};
-
-/// How long one tool may take, whatever it waits for.
-const TOOL_DEADLINE: Duration = Duration::from_secs(60);
+use crate::store::{MAX_ATTEMPTS, Message, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone, Usage};
 
 /// Why a turn did not come to its end.
 pub(super) struct Cut {
@@ -29,29 +23,24 @@ pub(super) struct Cut {
     pub(super) attempts: u32,
 }
 
-/// For what goes away by itself: a provider that is overloaded, disabled, or being replaced.
-const PATIENT: u32 = MAX_ATTEMPTS;
-/// For a defect, which may have been an accident but is not likely to go away. Fewer than lead to a quarantine, so
-/// that one message can't take a provider from everyone.
-const WARY: u32 = 2;
-/// For what would only fail again.
-const ONCE: u32 = 1;
-
-impl From<Error> for Cut {
-    fn from(error: Error) -> Self {
-        let attempts =
-            if matches!(error.code(), Code::Unavailable | Code::Internal) { PATIENT } else { ONCE };
-        Self { error, attempts }
+impl Cut {
+    /// For what would only fail again, or was tried often enough.
+    pub(super) fn last(error: Error) -> Self {
+        Self { error, attempts: 1 }
     }
 }
 
-/// What a turn has come to so far.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Progress {
-    /// What was said after the user's message.
-    messages: Vec<NewMessage>,
-    usage: Usage,
-    tool_calls: u32,
+impl From<Error> for Cut {
+    fn from(error: Error) -> Self {
+        let again = matches!(error.code(), Code::Unavailable | Code::Internal);
+        Self { error, attempts: if again { MAX_ATTEMPTS } else { 1 } }
+    }
+}
+
+/// How a turn's work ended.
+enum Ended {
+    Answered(String),
+    Stopped(Stop),
 }
 
 /// What a skill has to say about a turn.
@@ -61,27 +50,62 @@ enum Steer {
     Nothing,
 }
 
-/// Runs a turn, or what is left of it, and commits its reply.
-pub(super) async fn run(parts: &Parts, turn: &Turn, said: &Said) -> Result<Message, Cut> {
-    let mut progress = match &turn.progress {
+/// Runs a turn, or what is left of it, until there is a reply, someone stops it or its time is up; then commits what
+/// was said.
+pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
+    let mut progress = match &work.turn.progress {
         Some(kept) => serde_json::from_value(kept.clone()).map_err(Error::internal)?,
         None => Progress::default(),
     };
-    let text = match steer(parts, turn).await? {
-        Steer::Reply(text) => {
-            said.token(&text);
-            text
-        }
-        Steer::Instruct(instructions) => {
-            converse(parts, turn, said, &mut progress, Some(instructions)).await?
-        }
-        Steer::Nothing => converse(parts, turn, said, &mut progress, None).await?,
+    let limit = Duration::from_secs(work.parts.config.current().agent.turn_timeout_secs);
+    let ended = tokio::select! {
+        biased;
+        why = work.stopped() => Ok(Ended::Stopped(why)),
+        () = work.parts.clock.sleep(limit) => Err(late(limit)),
+        answered = Box::pin(answer(work, &mut progress)) => answered.map(Ended::Answered),
     };
-    complete(parts, turn, progress, text).await
+    progress.break_off();
+    match ended {
+        Ok(Ended::Answered(text)) => complete(work, progress, NewMessage::assistant(text), None).await,
+        Ok(Ended::Stopped(why)) => {
+            for (_, call) in progress.open_calls() {
+                progress.settle(NewMessage::tool(call.id, "not finished: the user stopped the turn", true));
+            }
+            let text = std::mem::take(&mut progress.unfinished.text);
+            info!(bytes = text.len(), "the turn was stopped");
+            let said = NewMessage { stopped: true, ..NewMessage::assistant(text) };
+            complete(work, progress, said, Some(why)).await
+        }
+        Err(cut) => {
+            work.keep(&mut progress).await?;
+            Err(cut)
+        }
+    }
+}
+
+fn late(limit: Duration) -> Cut {
+    let message = format!(
+        "There was no answer within {limit:?} (agent.turn_timeout_secs); ask again, for less at once, or have the \
+         operator raise it"
+    );
+    Cut::last(Error::new(Code::GatewayTimeout, message))
+}
+
+async fn answer(work: &Work<'_>, progress: &mut Progress) -> Result<String, Cut> {
+    let instructions = match steer(work).await? {
+        Steer::Reply(text) => {
+            work.said.token(&text);
+            return Ok(text);
+        }
+        Steer::Instruct(instructions) => Some(instructions),
+        Steer::Nothing => None,
+    };
+    converse(work, progress, instructions).await
 }
 
 /// Asks the skill that the message triggers, if one does.
-async fn steer(parts: &Parts, turn: &Turn) -> Result<Steer, Cut> {
+async fn steer(work: &Work<'_>) -> Result<Steer, Cut> {
+    let (parts, turn) = (work.parts, work.turn);
     let skills = parts.plugins.skills();
     let Some(triggered) = skills::triggered(&skills, &turn.message.content) else {
         return Ok(Steer::Nothing);
@@ -110,159 +134,50 @@ async fn steer(parts: &Parts, turn: &Turn) -> Result<Steer, Cut> {
 
 /// Lets the provider speak and call tools until it has a reply.
 async fn converse(
-    parts: &Parts,
-    turn: &Turn,
-    said: &Said,
+    work: &Work<'_>,
     progress: &mut Progress,
     instructions: Option<skill::Instructions>,
 ) -> Result<String, Cut> {
-    let config = parts.config.current();
-    let limit = config.agent.max_tool_calls_per_turn;
-    let mut request = request(parts, turn, instructions)?;
-    request.messages.extend(progress.messages.iter().cloned().map(context::message));
+    let context = Context::of(work, instructions)?;
+    let limit = work.parts.config.current().agent.max_tool_calls_per_turn;
     loop {
-        let completion = complete_once(parts, &config.provider.name, &request, said).await?;
-        progress.usage.input += completion.usage.input;
-        progress.usage.output += completion.usage.output;
-        if completion.tool_calls.is_empty() || request.tools.is_empty() {
+        calls::make(work, &context, progress).await?;
+        budget::check(work)?;
+        let completion = completion::complete(work, &context, progress).await?;
+        if completion.tool_calls.is_empty() || limit == 0 {
             return Ok(completion.text);
         }
-        let from = progress.messages.len();
-        let calls: Vec<ToolCall> = completion.tool_calls.into_iter().map(tool_call).collect();
-        progress
-            .messages
-            .push(NewMessage { tool_calls: calls.clone(), ..NewMessage::assistant(completion.text) });
-        let room = usize::try_from(limit.saturating_sub(progress.tool_calls)).unwrap_or(usize::MAX);
-        let results = call_tools(parts, turn, said, &calls, room).await;
-        progress.tool_calls += u32::try_from(calls.len().min(room)).unwrap_or(u32::MAX);
-        progress.messages.extend(results);
-        let kept = serde_json::to_value(&*progress).map_err(Error::internal)?;
-        parts.store.record_progress(&turn.id(), kept).await?;
-        request.messages.extend(progress.messages[from..].iter().cloned().map(context::message));
-        if progress.tool_calls >= limit {
-            // One last word without tools: the results above say why.
-            request.tools.clear();
+        // It was told before that there is nothing left.
+        if progress.calls().count() as u64 > u64::from(limit) {
+            return Ok(last_words(completion.text, limit));
         }
+        progress.ask(completion.text, completion.tool_calls.into_iter().map(tool_call).collect());
+        work.keep(progress).await?;
     }
 }
 
-fn request(parts: &Parts, turn: &Turn, instructions: Option<skill::Instructions>) -> Result<wire::Request> {
-    let config = parts.config.current();
-    let skill::Instructions { text, tools: allowed } =
-        instructions.unwrap_or(skill::Instructions { text: String::new(), tools: Vec::new() });
-    let wanted = |tool: &ToolSummary| allowed.is_empty() || allowed.contains(&tool.name);
-    let history = context::history(&parts.store, turn, config.agent.history_messages)?;
-    let system: Vec<&str> =
-        [config.agent.system_prompt.as_str(), &text].into_iter().filter(|s| !s.is_empty()).collect();
-    Ok(wire::Request {
-        model: config.provider.model.clone(),
-        system: system.join("\n\n"),
-        messages: history.into_iter().map(|kept| context::message(kept.said())).collect(),
-        tools: parts.tools.list().into_iter().filter(wanted).map(context::spec).collect(),
-        options: "{}".into(),
-    })
-}
-
-/// One completion, its pieces passed on as they come.
-async fn complete_once(
-    parts: &Parts,
-    provider: &str,
-    request: &wire::Request,
-    said: &Said,
-) -> Result<wire::Completion, Cut> {
-    let (deltas, mut pieces) = mpsc::channel(64);
-    let completing = parts.plugins.complete(provider, request, deltas, Scope::default());
-    let passing_on = async {
-        while let Some(delta) = pieces.recv().await {
-            if let crate::plugin::bindings::sink::Delta::Text(text) = delta {
-                said.token(&text);
-            }
+fn last_words(text: String, limit: u32) -> String {
+    match text.is_empty() {
+        true => {
+            format!("There is no answer yet, and this turn has made its {limit} tool calls. Ask me to go on.")
         }
-    };
-    let (completed, ()) = tokio::join!(completing, passing_on);
-    match completed {
-        Ok(Ok(completion)) => Ok(completion),
-        Ok(Err(refused)) => Err(refused_by(provider, &refused)),
-        Err(failure) => Err(cut_by(provider, &failure)),
+        false => text,
     }
 }
 
-fn refused_by(provider: &str, refused: &wire::ProviderError) -> Cut {
-    let code = if refused.retryable { Code::Unavailable } else { Code::BadGateway };
-    let message = format!("The provider {provider} did not answer: {}", refused.fault.message);
-    Cut { error: Error::new(code, message), attempts: if refused.retryable { PATIENT } else { ONCE } }
-}
-
-fn cut_by(provider: &str, failure: &CallError) -> Cut {
-    match failure {
-        CallError::NoSuch(_) | CallError::Stopped => {
-            let message = format!(
-                "There is no provider {provider} now: enable its plugin, or set provider.name to one there is"
-            );
-            Cut { error: Error::new(Code::Unavailable, message), attempts: PATIENT }
-        }
-        failure => {
-            let message = format!("The provider {provider} failed: {failure}");
-            let attempts = if failure.is_defect() { WARY } else { PATIENT };
-            Cut { error: Error::new(Code::BadGateway, message), attempts }
-        }
-    }
-}
-
-/// Calls tools side by side, as many as there is room for; the rest are answered with why they were not called.
-async fn call_tools(
-    parts: &Parts,
-    turn: &Turn,
-    said: &Said,
-    calls: &[ToolCall],
-    room: usize,
-) -> Vec<NewMessage> {
-    let one = |(index, call): (usize, &ToolCall)| {
-        let call = call.clone();
-        async move {
-            let ToolCall { id, name, arguments } = call;
-            let arguments = serde_json::from_str(&arguments).unwrap_or(Value::String(arguments));
-            said.event(TurnEvent::ToolCall {
-                id: id.clone(),
-                name: name.clone(),
-                arguments: arguments.clone(),
-            });
-            let result = if index < room {
-                call_tool(parts, turn, &id, &name, &arguments).await
-            } else {
-                ToolResult::failed("not called: the turn has used up agent.max_tool_calls_per_turn")
-            };
-            let ToolResult { content, is_error, .. } = result;
-            said.event(TurnEvent::ToolResult { id: id.clone(), content: content.clone(), is_error });
-            NewMessage::tool(id, content, is_error)
-        }
-    };
-    join_all(calls.iter().enumerate().map(one)).await
-}
-
-async fn call_tool(parts: &Parts, turn: &Turn, id: &str, name: &str, arguments: &Value) -> ToolResult {
-    let session = Some(turn.session.clone());
-    let scope = context::scope(turn);
-    let context = CallContext { session, call: id.into(), user: None, scope };
-    let called = parts.tools.call(name, arguments, context);
-    match tokio::time::timeout(TOOL_DEADLINE, called).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(error)) => ToolResult::failed(error.to_string()),
-        Err(_) => ToolResult::failed(format!("{name} did not answer within {} s", TOOL_DEADLINE.as_secs())),
-    }
-}
-
-async fn complete(parts: &Parts, turn: &Turn, progress: Progress, text: String) -> Result<Message, Cut> {
+async fn complete(
+    work: &Work<'_>,
+    progress: Progress,
+    said: NewMessage,
+    stop: Option<Stop>,
+) -> Result<Message, Cut> {
+    let (parts, turn) = (work.parts, work.turn);
     let Progress { mut messages, usage, .. } = progress;
-    messages.push(NewMessage::assistant(text.clone()));
+    let outbound = reply::last(turn, &said.content, stop).into_iter().collect();
+    messages.push(said);
     let count = parts.store.session(&turn.session)?.turn_count + 1;
-    let done = TurnDone {
-        id: turn.id(),
-        messages,
-        usage,
-        outbound: reply::outbound(turn, &text).into_iter().collect(),
-        end_session: count >= parts.config.current().agent.max_turns,
-    };
+    let end_session = count >= parts.config.current().agent.max_turns;
+    let done = TurnDone { id: turn.id(), messages, usage, outbound, end_session };
     let mut completed = parts.store.complete_turn(done).await?;
     let message = completed.messages.pop().ok_or_else(|| session_gone(&turn.session))?;
     let data = json!({ "session_id": turn.session, "message_id": message.id });
@@ -271,6 +186,31 @@ async fn complete(parts: &Parts, turn: &Turn, progress: Progress, text: String) 
         parts.events.publish(Kind::SessionTerminated, json!({ "session_id": turn.session }));
     }
     Ok(message)
+}
+
+impl Work<'_> {
+    /// Ends when the turn is to end with what was said so far.
+    async fn stopped(&self) -> Stop {
+        let mut word = self.word.clone();
+        loop {
+            match self.parts.store.stop_of(&self.turn.id()) {
+                Ok(Some(why)) => return why,
+                Ok(None) if word.changed().await.is_ok() => {}
+                // A store that has failed ends the turn elsewhere.
+                Ok(None) | Err(_) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Puts what the turn has come to on disk, and counts what it has cost.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub(super) async fn keep(&self, progress: &mut Progress) -> Result<()> {
+        let kept = serde_json::to_value(&*progress).map_err(Error::internal)?;
+        let usage = std::mem::replace(&mut progress.usage, Usage::default());
+        self.parts.store.record_progress(&self.turn.id(), kept, usage).await
+    }
 }
 
 fn tool_call(call: wire::ToolCall) -> ToolCall {

@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::messages::{Attachment, NewMessage};
 use super::rows::{Cause, Failure, Tx};
 use super::sessions::{self, Conversation, NewSession, Session, SessionRow};
-use super::turns::{self, InboundInfo, TurnId};
-use super::{OutboxOutcome, Store, outbox};
+use super::turns::{self, InboundInfo, Stop, TurnId};
+use super::{OutboxOutcome, Store, approvals, outbox};
 use crate::error::Result;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
@@ -17,6 +17,8 @@ pub(super) const SEEN: TableDefinition<'static, (&str, &str), i64> = TableDefini
 /// The same by age, to forget them.
 pub(super) const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = TableDefinition::new("seen_at");
 
+/// Said alone, it stops the turn at work.
+const STOP: &str = "/stop";
 /// How long a message of a platform is recognised when it comes again.
 const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Keys that a step may forget beyond the number it adds: bounded work, and yet they never pile up.
@@ -54,6 +56,8 @@ pub struct StepCommit {
     pub dispatched: Vec<String>,
     /// Turns after which a conversation gets a fresh session.
     pub max_turns: u64,
+    /// What people say stops what is still being answered in their conversation.
+    pub interrupts: bool,
     /// A crash may undo this step, for the platform then says the same again.
     pub replayable: bool,
 }
@@ -73,6 +77,8 @@ pub struct NewInbound {
     pub text: String,
     /// The files that came with it.
     pub attachments: Vec<Attachment>,
+    /// The choice's id, where this answers a question with choices.
+    pub choice: Option<String>,
     /// Where the reply goes, as the connector put it.
     pub target: Value,
     /// When, by the platform's clock.
@@ -120,7 +126,8 @@ impl Store {
     /// Commits one step of a connector, all of it or nothing.
     ///
     /// A message goes to the session of its conversation, or to a fresh one when that has ended or has no turn left;
-    /// the fresh one's turns wait until the other's are done.
+    /// the fresh one's turns wait until the other's are done. `/stop`, and the answer to a question that a turn has
+    /// asked, go to the turn at work instead and wait for nothing.
     ///
     /// # Errors
     /// Only when the store has failed.
@@ -143,7 +150,10 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
     for inbound in step.inbound {
         if recognise(tx, channel, &inbound.dedupe)? {
             receipt.duplicates += 1;
-        } else {
+        } else if !for_turn_at_work(tx, &inbound)? {
+            if step.interrupts {
+                interrupt(tx, &inbound.conversation)?;
+            }
             receive(tx, inbound, step.max_turns, &mut receipt)?;
         }
     }
@@ -191,6 +201,31 @@ fn oldest(
         let (age, channel, key) = key.value();
         (age, channel.to_owned(), key.to_owned())
     }))
+}
+
+/// Tells the turn at work what is meant for it. Only what is meant for nobody else is taken: with no turn at work, and
+/// no question to answer, a message is one like any other.
+fn for_turn_at_work(tx: &Tx<'_>, inbound: &NewInbound) -> Result<bool, Failure> {
+    let chosen = inbound.choice.is_some();
+    let newest = sessions::of_conversation(tx, &inbound.conversation)?;
+    let at_work = newest.map(|row| row.at_work(tx)).transpose()?.flatten();
+    let Some(SessionRow { session, .. }) = at_work else { return Ok(chosen) };
+    if approvals::answer(tx, &session.id, inbound)? || chosen {
+        return Ok(true);
+    }
+    match inbound.text.trim() {
+        STOP => turns::stop(tx, &session.id, Stop::Asked),
+        _ => Ok(false),
+    }
+}
+
+/// Stops what is still being answered.
+fn interrupt(tx: &Tx<'_>, conversation: &Conversation) -> Result<(), Failure> {
+    let newest = sessions::of_conversation(tx, conversation)?;
+    if let Some(row) = newest.map(|row| row.at_work(tx)).transpose()?.flatten() {
+        turns::stop(tx, &row.session.id, Stop::Interrupted)?;
+    }
+    Ok(())
 }
 
 fn receive(

@@ -44,6 +44,9 @@ pub struct Message {
     /// The files that came with it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attachments: Vec<Attachment>,
+    /// Whether an assistant message was cut short because the turn was stopped.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub stopped: bool,
 }
 
 /// A file that goes with a message. Its bytes are kept for a while only: see [`super::Blob`].
@@ -118,13 +121,16 @@ pub struct NewMessage {
     /// The files that come with it.
     #[serde(default)]
     pub attachments: Vec<Attachment>,
+    /// Whether an assistant message was cut short because the turn was stopped.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 impl Message {
     /// What was said, without when and under which id.
     pub fn said(self) -> NewMessage {
-        let Self { role, content, tool_calls, tool_call_id, is_error, attachments, .. } = self;
-        NewMessage { role, content, tool_calls, tool_call_id, is_error, attachments }
+        let Self { role, content, tool_calls, tool_call_id, is_error, attachments, stopped, .. } = self;
+        NewMessage { role, content, tool_calls, tool_call_id, is_error, attachments, stopped }
     }
 }
 
@@ -138,6 +144,7 @@ impl NewMessage {
             tool_call_id: None,
             is_error: false,
             attachments: Vec::new(),
+            stopped: false,
         }
     }
 
@@ -202,6 +209,7 @@ pub(super) fn append(
         tool_call_id: new.tool_call_id,
         is_error: new.is_error,
         attachments: new.attachments,
+        stopped: new.stopped,
     };
     tx.put(&MESSAGES, (&row.session.id, turn, place), &message)?;
     tx.change(PLACES)?.insert(message.id.as_str(), (turn, place))?;

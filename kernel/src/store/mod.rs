@@ -22,6 +22,7 @@ use self::writer::Order;
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
+pub use self::approvals::{Approval, Decision, NewApproval};
 pub use self::blobs::{Blob, BlobLimits, NewBlob};
 pub use self::channels::{ChannelState, NewInbound, StepCommit, StepReceipt};
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
@@ -37,8 +38,9 @@ pub use self::ready::Ready;
 pub use self::rows::MAX_PAGE;
 pub use self::sessions::{Conversation, NewSession, Session, SessionFilter, SessionStatus, Usage};
 pub use self::tokens::TokenRecord;
-pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Turn, TurnDone, TurnId};
+pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Stop, Turn, TurnDone, TurnId};
 
+mod approvals;
 mod blobs;
 mod channels;
 mod deliveries;
@@ -55,6 +57,7 @@ mod plugins;
 mod ready;
 mod rows;
 mod sessions;
+mod spending;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -99,6 +102,7 @@ struct Shared {
     blobs: PathBuf,
     index: RwLock<SessionIndex>,
     ready: Ready,
+    told: Ready,
     outboxes: Mutex<HashMap<String, Arc<Notify>>>,
 }
 
@@ -122,6 +126,7 @@ impl Store {
             blobs: opened.blobs,
             index: RwLock::new(opened.index),
             ready: opened.ready,
+            told: Ready::default(),
             outboxes: Mutex::default(),
         });
         let (orders, receiver) = mpsc::channel(MAX_ORDERS);
@@ -190,6 +195,7 @@ impl Shared {
             match effect {
                 Effect::Session { before, after } => index.set(before.as_ref(), &after),
                 Effect::Turn(session) => self.ready.push(session),
+                Effect::Told(session) => self.told.push(session),
                 Effect::Outbox(channel) => self.outbox(&channel).notify_one(),
             }
         }

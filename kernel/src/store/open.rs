@@ -12,8 +12,8 @@ use super::index::{Seat, SessionIndex};
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::{
-    META, NEWEST_ID, Ready, VERSION, blobs, channels, deliveries, hooks, idempotency, kv, memory, messages,
-    outbox, plugins, tokens, turns,
+    META, NEWEST_ID, Ready, VERSION, approvals, blobs, channels, deliveries, hooks, idempotency, kv, memory,
+    messages, outbox, plugins, spending, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -158,7 +158,9 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     turns::create_tables(transaction)?;
     blobs::create_tables(transaction)?;
     channels::create_tables(transaction)?;
+    approvals::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
+    spending::create_tables(transaction)?;
     hooks::create_tables(transaction)?;
     deliveries::create_tables(transaction)?;
     tokens::create_tables(transaction)?;

@@ -1,4 +1,4 @@
-//! Which sessions have turns waiting.
+//! Which sessions there is something to do for.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -7,9 +7,9 @@ use tokio::sync::Notify;
 
 use super::lock;
 
-/// The sessions with turns waiting, in the order in which they came; each at most once.
+/// Sessions in the order in which they came; each at most once.
 ///
-/// A cheap-clone handle: whoever takes a session's id from it owns that session's queue until
+/// A cheap-clone handle. Of sessions with turns waiting: whoever takes one's id owns its queue until
 /// [`claim_turn`](super::Store::claim_turn) says that it is empty.
 #[derive(Clone, Default)]
 pub struct Ready(Arc<Waiting>);

@@ -158,6 +158,8 @@ pub(super) enum Effect {
     Session { before: Option<Seat>, after: Seat },
     /// A session has a turn waiting.
     Turn(String),
+    /// Something was said to a session's turn at work.
+    Told(String),
     /// A channel has something to send.
     Outbox(String),
 }

@@ -70,6 +70,21 @@ pub struct Usage {
     pub output: u64,
 }
 
+impl Usage {
+    /// Both together.
+    pub fn total(self) -> u64 {
+        self.input.saturating_add(self.output)
+    }
+
+    /// The sum. What a provider claims is no reason to overflow.
+    #[must_use]
+    pub fn plus(self, more: Self) -> Self {
+        let (input, output) =
+            (self.input.saturating_add(more.input), self.output.saturating_add(more.output));
+        Self { input, output }
+    }
+}
+
 /// A place on a platform where people talk.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Conversation {
@@ -306,6 +321,16 @@ impl SessionRow {
             row = Self::load(tx, predecessor)?;
         }
         Ok(Some(row))
+    }
+
+    /// The session, this one or an earlier one of the conversation, whose turn is at work or next.
+    pub(super) fn at_work(self, tx: &Tx<'_>) -> Result<Option<Self>, Failure> {
+        let (mut found, mut next) = (None, Some(self));
+        while let Some(row) = next {
+            next = row.predecessor.as_ref().map(|id| Self::load(tx, id)).transpose()?;
+            found = if row.waiting > 0 { Some(row) } else { found };
+        }
+        Ok(found)
     }
 
     /// With its last turn gone, those of the next session of the conversation may begin.

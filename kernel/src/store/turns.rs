@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::messages::{self, MESSAGES, Message, NewMessage};
-use super::rows::{Cause, Effect, Failure, Rows, Tx};
+use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
 use super::sessions::{Conversation, Session, SessionRow, Usage};
-use super::{NewOutbound, Ready, Store, outbox};
+use super::{NewOutbound, Ready, Store, approvals, outbox, spending};
 use crate::error::{Error, Result};
 
 /// By session and number: the queue of a session is a range of this table.
@@ -51,6 +51,18 @@ pub struct Turn {
     pub inbound: Option<InboundInfo>,
     /// What an earlier attempt left for this one.
     pub progress: Option<Value>,
+    /// It is to end with what was said so far, and why.
+    pub stop: Option<Stop>,
+}
+
+/// Why a turn is to end with what was said so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stop {
+    /// Someone asked for it.
+    Asked,
+    /// The person went on to say something else.
+    Interrupted,
 }
 
 impl Turn {
@@ -84,7 +96,7 @@ pub struct TurnDone {
     pub id: TurnId,
     /// What was said in it after the person's own message, in order.
     pub messages: Vec<NewMessage>,
-    /// What it has cost.
+    /// What it has cost, as far as that was not recorded before.
     pub usage: Usage,
     /// What is to be sent, in order.
     pub outbound: Vec<NewOutbound>,
@@ -121,6 +133,8 @@ struct TurnRow {
     received_at: Timestamp,
     inbound: Option<InboundInfo>,
     progress: Option<Value>,
+    #[serde(default)]
+    stop: Option<Stop>,
 }
 
 impl Store {
@@ -152,18 +166,47 @@ impl Store {
         self.write(move |tx| claim(tx, SessionRow::load(tx, &session)?)).await
     }
 
-    /// Keeps with a turn what a later attempt at it would need. Does nothing for a turn that is over.
+    /// Keeps with a turn what a later attempt at it would need, and counts what it has cost since the last time. Of a
+    /// turn that is over only the cost is counted.
     ///
     /// # Errors
-    /// Only when the store has failed.
-    pub async fn record_progress(&self, turn: &TurnId, progress: Value) -> Result<()> {
+    /// `not_found` for the session.
+    pub async fn record_progress(&self, turn: &TurnId, progress: Value, usage: Usage) -> Result<()> {
         let id = turn.clone();
         self.write(move |tx| {
+            if usage != Usage::default() {
+                let mut session = SessionRow::load(tx, &id.session)?;
+                spending::count(tx, &mut session, usage)?;
+                session.save(tx)?;
+            }
             let Some(mut row) = tx.get(&TURNS, (&id.session, id.seq))? else { return Ok(()) };
             row.progress = Some(progress);
             tx.put(&TURNS, (&id.session, id.seq), &row)
         })
         .await
+    }
+
+    /// Marks the turn at the head of a session's queue as one that is to end with what was said so far, and gives
+    /// word of it. False: there is no turn.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` when the session is terminated.
+    pub async fn stop_turn(&self, session: &str) -> Result<bool> {
+        let session = session.to_owned();
+        self.write(move |tx| {
+            SessionRow::load(tx, &session)?.check_open()?;
+            stop(tx, &session, Stop::Asked)
+        })
+        .await
+    }
+
+    /// Why a turn is to end with what was said so far; none if it may go on.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn stop_of(&self, turn: &TurnId) -> Result<Option<Stop>> {
+        let row = self.read(|snapshot| snapshot.get(&TURNS, (&turn.session, turn.seq)))?;
+        Ok(row.and_then(|row| row.stop))
     }
 
     /// Stores a turn's outcome, all of it or nothing: its messages, its cost, what is to be sent, and that it is over.
@@ -206,6 +249,11 @@ impl Store {
     pub fn turns_ready(&self) -> Ready {
         self.shared.ready.clone()
     }
+
+    /// The sessions whose turn at work was told something: to stop, or the answer to a question.
+    pub fn turns_told(&self) -> Ready {
+        self.shared.told.clone()
+    }
 }
 
 /// Stores a person's message and puts its turn at the end of the session's queue; the caller saves the row.
@@ -218,13 +266,26 @@ pub(super) fn queue(
 ) -> Result<Turn, Failure> {
     let seq = session.newest_turn + 1;
     let message = messages::append(tx, session, (seq, OPENING), id, said)?;
-    let turn = TurnRow { seq, attempts: 0, received_at: tx.now(), inbound, progress: None };
+    let turn = TurnRow { seq, attempts: 0, received_at: tx.now(), inbound, progress: None, stop: None };
     tx.put(&TURNS, (&session.session.id, seq), &turn)?;
     session.newest_turn = seq;
     session.waiting += 1;
     session.touch(tx.now());
     tx.announce(Effect::Turn(session.session.id.clone()));
     Ok(turn.with_message(&session.session.id, message))
+}
+
+/// Marks turns of a session as to be ended: the one at the head of its queue if that was asked for, all of them if
+/// something else was said. False: there is none.
+pub(super) fn stop(tx: &Tx<'_>, session: &str, why: Stop) -> Result<bool, Failure> {
+    let most = if why == Stop::Asked { 1 } else { MAX_PAGE };
+    let turns = tx.page(&TURNS, (session, 0)..=(session, u64::MAX), most)?;
+    for mut turn in turns.iter().cloned() {
+        turn.stop = turn.stop.or(Some(why));
+        tx.put(&TURNS, (session, turn.seq), &turn)?;
+    }
+    tx.announce(Effect::Told(session.to_owned()));
+    Ok(!turns.is_empty())
 }
 
 /// Parks all turns of a session; the caller saves the row.
@@ -280,8 +341,7 @@ fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {
     leave(tx, &mut session, id.seq)?;
     session.touch(tx.now());
     session.session.turn_count += 1;
-    session.session.token_usage.input += done.usage.input;
-    session.session.token_usage.output += done.usage.output;
+    spending::count(tx, &mut session, done.usage)?;
     if done.end_session && session.waiting == 0 {
         session.end(tx, "the session ended")?;
     }
@@ -300,6 +360,7 @@ fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> R
 /// Takes a turn out of its queue.
 fn leave(tx: &Tx<'_>, session: &mut SessionRow, seq: u64) -> Result<(), Failure> {
     tx.remove(&TURNS, (&session.session.id, seq))?;
+    approvals::forget(tx, &session.session.id)?;
     session.waiting = session.waiting.saturating_sub(1);
     if session.waiting == 0 { session.release(tx) } else { Ok(()) }
 }
@@ -321,6 +382,7 @@ impl TurnRow {
             message,
             inbound: self.inbound,
             progress: self.progress,
+            stop: self.stop,
         }
     }
 }

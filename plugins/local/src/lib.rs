@@ -66,14 +66,22 @@ fn call(rest: &str, request: &Request) -> Reply {
     if name.is_empty() {
         return Reply::Say(format!("Write `/tool NAME {{json}}`. {}", names(&request.tools)));
     }
-    if !request.tools.iter().any(|tool| tool.name == name) {
+    let Some(tool) = find(name, &request.tools) else {
         return Reply::Say(format!("There is no tool `{name}`. {}", names(&request.tools)));
-    }
+    };
     if let Err(e) = serde_json::from_str::<BTreeMap<String, IgnoredAny>>(arguments) {
         return Reply::Say(format!("What follows `{name}` must be a JSON object: {e}."));
     }
     let id = format!("call_{}", calls(request).count() + 1);
-    Reply::Call(ToolCall { id, name: name.to_owned(), arguments: arguments.to_owned() })
+    Reply::Call(ToolCall { id, name: tool.name.clone(), arguments: arguments.to_owned() })
+}
+
+/// The tool of this name, or the one that is written like it in letters that every model takes: `files.read` is shown
+/// as `files_read`.
+fn find<'a>(name: &str, tools: &'a [ToolSpec]) -> Option<&'a ToolSpec> {
+    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'), "_");
+    let named = |name: &str| tools.iter().find(|tool| tool.name == name);
+    named(name).or_else(|| named(&plain))
 }
 
 /// What the tools just called had to say.

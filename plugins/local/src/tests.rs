@@ -65,6 +65,9 @@ fn a_tool_is_called_and_its_result_is_the_answer() {
     let failed = vec![user("/tool hello"), assistant(vec![call]), result(true)];
     assert_eq!(complete(failed).0.text, "`hello` failed: Hello, Ada!");
 
+    let dotted = complete(vec![user("/tool get.weather")]).0.tool_calls.remove(0);
+    assert_eq!(dotted.name, "get_weather", "as it is shown");
+
     let later = [conversation, vec![user("/tool get_weather")]].concat();
     let second = complete(later).0.tool_calls.remove(0);
     assert_eq!((second.id.as_str(), second.arguments.as_str()), ("call_2", "{}"));
@@ -80,6 +83,7 @@ fn what_cannot_be_called_is_answered_with_what_can() {
     assert!(text("/tool").starts_with("Write `/tool NAME {json}`."));
     assert!(text("/tool hello [1]").starts_with("What follows `hello` must be a JSON object:"));
     assert!(text("/tool hello {\"name\": ").starts_with("What follows `hello` must be a JSON object:"));
+    assert!(text("/tool he.llo").starts_with("There is no tool `he.llo`."));
     assert!(text("/toolbox").contains("You said: /toolbox"));
 }
 

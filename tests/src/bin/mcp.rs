@@ -34,7 +34,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut names = vec!["echo", "env", "fail", "pid", "spawn", "grow"];
+        let mut names = vec!["echo", "env", "fail", "pid", "spawn", "grow", "flood", "wait"];
         if self.grown.load(Ordering::SeqCst) {
             names.push("grown");
         }
@@ -63,6 +63,8 @@ impl ServerHandler for Server {
             }
             "env" => std::env::var(argument("name")).unwrap_or_else(|_| "not set".into()),
             "pid" => id().to_string(),
+            "flood" => "é".repeat(50 << 20),
+            "wait" => std::future::pending().await,
             "spawn" => Command::new("sleep").arg("1000").spawn().expect("sleep").id().to_string(),
             "grow" => {
                 self.grown.store(true, Ordering::SeqCst);

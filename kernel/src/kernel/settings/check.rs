@@ -26,7 +26,7 @@ pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
         let problems = grants::check(grant);
         problems.into_iter().map(move |problem| format!("grants.{name}.{problem}"))
     });
-    let provider = check_provider(changes, plugins).into_iter();
+    let provider = check_providers(changes, plugins).into_iter();
     let all = provider.chain(channels).chain(providers).chain(settings).chain(grants);
     all.filter_map(|problem| problem.split_once(": ").map(|(key, what)| (key.into(), what.into()))).collect()
 }
@@ -36,19 +36,21 @@ pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
 pub(crate) fn misfits(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Misfit> {
     let mut misfits = check(Changes { before: &Config::default(), after: config }, plugins);
     // No manifest has a key named `plugin`.
-    misfits.retain(|(key, _)| key != "provider.name" && !key.ends_with(".plugin"));
+    misfits.retain(|(key, _)| !key.starts_with("provider.") && !key.ends_with(".plugin"));
     misfits
 }
 
-fn check_provider(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Option<String> {
-    let name = &changes.after.provider.name;
+fn check_providers(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<String> {
     let gives = |known: &Known| known.may_give(Capability::Provider);
-    if *name == changes.before.provider.name || plugins.get(name).is_some_and(gives) {
-        return None;
-    }
+    let before: Vec<&str> = changes.before.provider.choices().map(|(name, _)| name).collect();
+    let keys = std::iter::once("provider.name").chain(std::iter::repeat("provider.fallbacks"));
+    let choices = keys.zip(changes.after.provider.choices().map(|(name, _)| name));
+    let unknown =
+        choices.filter(|(_, name)| !before.contains(name) && !plugins.get(*name).is_some_and(gives));
     let all: Vec<&str> =
         plugins.iter().filter(|(_, known)| gives(known)).map(|(name, _)| name.as_str()).collect();
-    Some(format!("provider.name: there is no provider {name}; there are: {}", all.join(", ")))
+    let all = all.join(", ");
+    unknown.map(|(key, name)| format!("{key}: there is no provider {name}; there are: {all}")).collect()
 }
 
 fn check_channel(name: &str, table: &Settings, plugins: &BTreeMap<String, Known>) -> Vec<String> {

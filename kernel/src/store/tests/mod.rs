@@ -68,6 +68,7 @@ fn inbound(conversation: &Conversation, dedupe: &str) -> NewInbound {
         conversation: conversation.clone(),
         user_id: "7".into(),
         user_name: "Ann".into(),
+        choice: None,
         text: format!("text of {dedupe}"),
         attachments: Vec::new(),
         target: json!({"chat": conversation.conversation}),

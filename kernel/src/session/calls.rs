@@ -1,0 +1,86 @@
+//! The tools that a model asks for in one answer, called side by side.
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use serde_json::{Value, json};
+
+use super::Work;
+use super::approval::{self, Verdict};
+use super::context::{self, Context};
+use super::progress::Progress;
+use super::stream::TurnEvent;
+use crate::config::Policy;
+use crate::error::Result;
+use crate::store::{NewMessage, ToolCall};
+use crate::tool::{CallContext, ToolResult};
+
+/// Makes every call that has no result yet, as many as the turn may make; the rest are answered with why they were not
+/// made. What is done is kept while others wait for a person.
+///
+/// # Errors
+/// The store has failed.
+pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Progress) -> Result<()> {
+    let limit = work.parts.config.current().agent.max_tool_calls_per_turn;
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let open = progress.open_calls();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let asks = open.iter().any(|(_, call)| context.policy_of(&call.name) == Some(Policy::Ask));
+    let calls = open.into_iter().map(|(before, call)| one(work, context, call, before < limit));
+    let mut calls: FuturesUnordered<_> = calls.collect();
+    while let Some(result) = calls.next().await {
+        progress.settle(result);
+        if asks && !calls.is_empty() {
+            work.keep(progress).await?;
+        }
+    }
+    drop(calls);
+    work.keep(progress).await
+}
+
+async fn one(work: &Work<'_>, context: &Context, call: ToolCall, allowed: bool) -> NewMessage {
+    let ToolCall { id, name, arguments } = call;
+    let arguments = match arguments.trim() {
+        "" => json!({}),
+        text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+    };
+    let event = TurnEvent::ToolCall { id: id.clone(), name: name.clone(), arguments: arguments.clone() };
+    work.said.event(event);
+    let result = match allowed {
+        true => attempt(work, context, &id, (&name, &arguments)).await,
+        false => ToolResult::failed(
+            "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is",
+        ),
+    };
+    let ToolResult { content, is_error, .. } = result;
+    work.said.event(TurnEvent::ToolResult { id: id.clone(), content: content.clone(), is_error });
+    NewMessage::tool(id, content, is_error)
+}
+
+/// One call: whatever is in its way is told to the model.
+async fn attempt(
+    work: &Work<'_>,
+    context: &Context,
+    id: &str,
+    (name, arguments): (&str, &Value),
+) -> ToolResult {
+    let Some(policy) = context.policy_of(name) else {
+        return ToolResult::failed(format!("There is no tool {name} to be called in this turn"));
+    };
+    if let Err(error) = work.parts.tools.check(name, arguments) {
+        return ToolResult::failed(error.to_string());
+    }
+    if policy == Policy::Ask {
+        match approval::ask(work, id, name, arguments).await {
+            Ok(Verdict::Allowed) => {}
+            Ok(Verdict::Refused(why)) => return ToolResult::failed(format!("{name} was not called: {why}")),
+            Err(error) => return ToolResult::failed(error.to_string()),
+        }
+    }
+    let user = work.turn.inbound.as_ref().map(|inbound| inbound.user_id.clone());
+    let (session, scope) = (Some(work.turn.session.clone()), context::scope(work.turn));
+    let call = CallContext { session, call: id.into(), user, scope };
+    let called = work.parts.tools.call(name, arguments, call).await;
+    called.unwrap_or_else(|error| ToolResult::failed(error.to_string()))
+}

@@ -1,0 +1,223 @@
+//! One answer of a model: from the first choice that can give it, tried again where that may help.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use super::Work;
+use super::bounds::asked;
+use super::context::Context;
+use super::progress::{Progress, Unfinished};
+use super::stream::TurnEvent;
+use super::turn::Cut;
+use crate::error::{Code, Error};
+use crate::plugin::bindings::provider as wire;
+use crate::plugin::bindings::sink::Delta;
+use crate::plugin::bindings::types::FaultCode;
+use crate::plugin::{CallError, Scope};
+use crate::store::Usage;
+
+/// Tries for what goes away by itself: a provider that is overloaded, disabled, or being replaced.
+const PATIENT: u32 = 5;
+/// Tries for a defect, which may have been an accident but is not likely to go away. Fewer than lead to a quarantine,
+/// so that one message can't take a provider from everyone.
+const WARY: u32 = 2;
+/// The pause before the second try; it doubles from there.
+const PAUSE: Duration = Duration::from_millis(500);
+/// Whoever wants to be left alone for longer is not tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Longest answer. A model that does not come to an end is cut off before it fills the memory.
+const LONGEST_ANSWER: usize = 1 << 20;
+
+/// Why a provider gave no answer, and what may still be tried.
+struct Failure {
+    error: Error,
+    /// How often to try in all.
+    tries: u32,
+    /// Not before this.
+    after: Option<Duration>,
+    /// Another provider might do better.
+    elsewhere: bool,
+}
+
+/// Has the first choice answer that can. What was said of an answer that is then begun anew is taken back, and
+/// whoever listens is told so.
+///
+/// # Errors
+/// Nobody could; says what each said and what to do.
+pub(super) async fn complete(
+    work: &Work<'_>,
+    context: &Context,
+    progress: &mut Progress,
+) -> Result<wire::Completion, Cut> {
+    let mut request = context.request(&progress.messages)?;
+    let mut failed: Vec<Error> = Vec::new();
+    for (provider, model) in context.provider.choices() {
+        model.clone_into(&mut request.model);
+        match persist(work, context, provider, &request, progress).await {
+            Ok(completion) => return Ok(context.own_names(completion)),
+            Err(failure) if failure.elsewhere => failed.push(failure.error),
+            Err(failure) => return Err(Cut::last(failure.error)),
+        }
+    }
+    Err(Cut::last(all(failed)))
+}
+
+/// The errors of everyone who was tried, as one.
+fn all(failed: Vec<Error>) -> Error {
+    let mut failed = failed.into_iter();
+    let Some(first) = failed.next() else { return Error::internal("there is no provider to ask") };
+    let further: Vec<String> = failed.map(|error| error.message().to_owned()).collect();
+    if further.is_empty() {
+        return first;
+    }
+    Error::new(first.code(), format!("{}. Then: {}", first.message(), further.join(". Then: ")))
+}
+
+/// Tries one provider as often as that makes sense.
+async fn persist(
+    work: &Work<'_>,
+    context: &Context,
+    provider: &str,
+    request: &wire::Request,
+    progress: &mut Progress,
+) -> Result<wire::Completion, Failure> {
+    let mut tries = 0;
+    loop {
+        let failure = match once(work, context, provider, request, progress).await {
+            Ok(completion) => {
+                work.standing.answered(provider);
+                return Ok(completion);
+            }
+            Err(failure) => failure,
+        };
+        tries += 1;
+        let (error, model) = (&failure.error, &request.model);
+        warn!(provider, model, tries, %error, "no answer");
+        if failure.elsewhere {
+            work.standing.failed(provider, error.message());
+        }
+        progress.break_off();
+        progress.unfinished.failure = Some(failure.error.message().to_owned());
+        let pause = pause(tries, failure.after);
+        if tries >= failure.tries || pause > LONGEST_PAUSE {
+            return Err(failure);
+        }
+        work.parts.clock.sleep(pause).await;
+    }
+}
+
+/// One try, its pieces passed on as they come.
+async fn once(
+    work: &Work<'_>,
+    context: &Context,
+    provider: &str,
+    request: &wire::Request,
+    progress: &mut Progress,
+) -> Result<wire::Completion, Failure> {
+    let before = std::mem::take(&mut progress.unfinished);
+    if let Some(reason) = before.failure.filter(|_| !before.text.is_empty()) {
+        work.said.event(TurnEvent::Restart { reason });
+    }
+    progress.unfinished.asked = asked(request);
+    let (deltas, pieces) = mpsc::channel(64);
+    let completing =
+        async { Ok(work.parts.plugins.complete(provider, request, deltas, Scope::default()).await) };
+    let passing_on = pass_on(work, context, pieces, &mut progress.unfinished);
+    let Ok((completed, ())) = tokio::try_join!(completing, passing_on) else {
+        let message =
+            format!("The provider {provider} was cut off after {LONGEST_ANSWER} bytes of one answer");
+        let error = Error::new(Code::BadGateway, message);
+        return Err(Failure { error, tries: 1, after: None, elsewhere: false });
+    };
+    match completed {
+        Ok(Ok(completion)) => {
+            progress.unfinished = Unfinished::default();
+            let wire::Usage { input, output, .. } = completion.usage;
+            progress.usage = progress.usage.plus(Usage { input, output });
+            Ok(completion)
+        }
+        Ok(Err(refused)) => Err(refused_by(provider, &refused)),
+        Err(failure) => Err(broken_by(provider, &failure)),
+    }
+}
+
+/// It says more than anyone would read.
+struct Endless;
+
+/// Says what a provider says, and notes it.
+async fn pass_on(
+    work: &Work<'_>,
+    context: &Context,
+    mut pieces: mpsc::Receiver<Delta>,
+    unfinished: &mut Unfinished,
+) -> Result<(), Endless> {
+    let mut thought = 0;
+    while let Some(piece) = pieces.recv().await {
+        match piece {
+            Delta::Text(text) => {
+                work.said.token(&text);
+                unfinished.text.push_str(&text);
+            }
+            Delta::Thinking(text) => {
+                thought += text.len();
+                work.said.event(TurnEvent::Thinking(text));
+            }
+            Delta::ToolCallStarted((id, name)) => {
+                let name = context.names.own(&name).to_owned();
+                work.said.event(TurnEvent::ToolCallStarted { id, name });
+            }
+        }
+        if unfinished.text.len().max(thought) > LONGEST_ANSWER {
+            return Err(Endless);
+        }
+    }
+    Ok(())
+}
+
+fn refused_by(provider: &str, refused: &wire::ProviderError) -> Failure {
+    let code = match refused.fault.code {
+        FaultCode::Timeout => Code::GatewayTimeout,
+        _ if refused.retryable => Code::Unavailable,
+        _ => Code::BadGateway,
+    };
+    Failure {
+        error: Error::new(code, format!("The provider {provider} did not answer: {}", refused.fault.message)),
+        tries: if refused.retryable { PATIENT } else { 1 },
+        after: refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
+        // What makes no sense to one makes none to another.
+        elsewhere: refused.fault.code != FaultCode::BadInput,
+    }
+}
+
+fn broken_by(provider: &str, failure: &CallError) -> Failure {
+    let (code, message, tries) = match failure {
+        CallError::NoSuch(_) | CallError::Stopped => {
+            let message = format!(
+                "There is no provider {provider} now: enable its plugin, or set provider.name to one there is"
+            );
+            (Code::Unavailable, message, PATIENT)
+        }
+        failure => {
+            let tries = match failure {
+                CallError::Busy => PATIENT,
+                failure if failure.is_defect() => WARY,
+                _ => 1,
+            };
+            let code = if tries == 1 { Code::GatewayTimeout } else { Code::BadGateway };
+            (code, format!("The provider {provider} failed: {failure}"), tries)
+        }
+    };
+    Failure { error: Error::new(code, message), tries, after: None, elsewhere: true }
+}
+
+/// How long to wait before the next try: as long as was asked for, or twice as long each time; never quite the same,
+/// so that turns which failed together don't come back together.
+fn pause(tries: u32, after: Option<Duration>) -> Duration {
+    let luck = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+    match after {
+        Some(after) => after + PAUSE.mul_f64(luck),
+        None => (PAUSE * (1 << tries.saturating_sub(1).min(10))).mul_f64(0.5 + luck / 2.0),
+    }
+}

@@ -1,0 +1,60 @@
+//! Which sessions are being worked on: by one worker each, that can be told something while it works.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+/// Word for a worker that something was said to its turn; what, is in the store. Word that came before it is waited
+/// for is not lost.
+pub(super) type Word = watch::Receiver<()>;
+
+/// The workers there are, by session.
+#[derive(Clone, Default)]
+pub(super) struct Workers(Arc<Mutex<HashMap<String, Worker>>>);
+
+struct Worker {
+    /// A turn came in meanwhile, so it has to look again.
+    again: bool,
+    word: watch::Sender<()>,
+}
+
+impl Workers {
+    /// Makes the caller this session's worker; none if there is one, which will look again.
+    pub(super) fn take(&self, session: &str) -> Option<Word> {
+        let mut workers = self.lock();
+        if let Some(worker) = workers.get_mut(session) {
+            worker.again = true;
+            return None;
+        }
+        let (sender, word) = watch::channel(());
+        workers.insert(session.into(), Worker { again: false, word: sender });
+        Some(word)
+    }
+
+    /// Ends this session's worker, unless something came in meanwhile.
+    pub(super) fn release(&self, session: &str) -> bool {
+        let mut workers = self.lock();
+        match workers.get_mut(session) {
+            Some(worker) if worker.again => {
+                worker.again = false;
+                false
+            }
+            _ => {
+                workers.remove(session);
+                true
+            }
+        }
+    }
+
+    /// Has this session's worker, if there is one, look at what was said to its turn.
+    pub(super) fn tell(&self, session: &str) {
+        if let Some(worker) = self.lock().get(session) {
+            worker.word.send_replace(());
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, Worker>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
