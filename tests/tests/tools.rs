@@ -85,13 +85,8 @@ async fn the_calls_of_one_answer_run_side_by_side_and_a_slow_one_times_out() {
     let told = follow(&gateway, &session, "go").await.rest().await;
     let called: Vec<&Value> = all(&told, "tool_call").into_iter().map(|call| &call["name"]).collect();
     assert_eq!(called, ["sleep", "hello", "near.echo"], "with the tools' own names: {told:?}");
-    let first = told.iter().position(|(name, _)| name == "tool_result").unwrap();
-    assert_eq!(
-        told[..first].iter().filter(|(name, _)| name == "tool_call").count(),
-        3,
-        "none waits for another"
-    );
-    assert_ne!(told[first].1["id"], all(&told, "tool_call")[0]["id"], "the slow one is not the first to end");
+    let ended: Vec<&Value> = all(&told, "tool_result").into_iter().map(|result| &result["id"]).collect();
+    assert_eq!(ended[2], &all(&told, "tool_call")[0]["id"], "nobody waits for the slow one: {told:?}");
     let results = results(&gateway, &session).await;
     assert!(results[0].contains("did not answer within 1s (tools.timeout_secs)"), "{results:?}");
     assert_eq!(results[1..], ["Hello, Ada!", "you said\nhi"]);
@@ -164,8 +159,11 @@ async fn a_long_result_is_cut_and_an_impossible_one_costs_the_call() {
     assert_eq!(told[0], format!("{}\n[cut off: the first 1000 of 100000 bytes]", "x".repeat(1000)));
     assert!(told[1].contains("memory"), "{}", told[1]);
     assert!(told[2].contains("did not answer within"), "{}", told[2]);
-    let again = gateway.call_tool("near.echo", json!({"text": "hi"})).await.expect(200);
-    assert_eq!(again["content"], "you said\nhi", "the server's connection is as good as before");
+    until("the server to be as good as before", async || {
+        let again = gateway.call_tool("near.echo", json!({"text": "hi"})).await;
+        (again.status == 200 && again.json()["content"] == "you said\nhi").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

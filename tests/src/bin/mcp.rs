@@ -63,7 +63,7 @@ impl ServerHandler for Server {
             }
             "env" => std::env::var(argument("name")).unwrap_or_else(|_| "not set".into()),
             "pid" => id().to_string(),
-            "flood" => "é".repeat(50 << 20),
+            "flood" => "é".repeat(10 << 20),
             "wait" => std::future::pending().await,
             "spawn" => Command::new("sleep").arg("1000").spawn().expect("sleep").id().to_string(),
             "grow" => {
