@@ -87,18 +87,22 @@ stands near connected
 stands far connected
 for server in near far; do
     test "$(cli tool call $server.add '{"a": 40, "b": 2}')" = 42
+    echo "/tool $server.add {\"a\": 40, \"b\": 2}" | cli chat 2>/dev/null | grep -q 42
 done
-echo "called over stdio and HTTP"
+echo "called over stdio and HTTP, by themselves and in a turn"
 
-kill -9 "$(pgrep -P "$gateway")"
-stands near 'reconnecting\|near .* disconnected'
-stands near connected
-kill -9 "$far"
-stands far 'reconnecting\|far .* disconnected'
-serve_far
-cli mcp reconnect far
-stands far connected
-echo "killed and back, by itself and when asked"
+for way in itself asked; do
+    kill -9 "$(pgrep -P "$gateway")"
+    stands near 'reconnecting\|near .* disconnected'
+    [ "$way" = itself ] || cli mcp reconnect near
+    stands near connected
+    kill -9 "$far"
+    stands far 'reconnecting\|far .* disconnected'
+    serve_far
+    [ "$way" = itself ] || cli mcp reconnect far
+    stands far connected
+done
+echo "killed and back, by themselves and when asked"
 
 cli auth token --scope mcp:write > token
 address=$(sed -n 's|.*listening on \(http://[0-9.:]*\).*|\1|p' prx.log | head -n 1)

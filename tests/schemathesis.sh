@@ -18,7 +18,19 @@ if ! command -v "$tool" >/dev/null; then
     tool=$home/venv/bin/schemathesis
 fi
 
-printf '[rate_limits]\nenabled = false\n' > "$home/prx.toml"
+# What there is to ask about: a channel and a server that nobody answers at, hooks, a delivery, a session.
+cat > "$home/prx.toml" <<'END'
+[rate_limits]
+enabled = false
+[hooks]
+allow_private = true
+[channels_config.telegram]
+bot_token = "1:unknown"
+allowed_users = []
+api_base = "http://127.0.0.1:9"
+[mcp_servers.files]
+url = "http://127.0.0.1:9/mcp"
+END
 set -- --config "$home/prx.toml" --data-dir "$home/data" -- "$@"
 "$prx" serve --port 0 "$1" "$2" "$3" "$4" > "$home/out" 2> "$home/log" &
 gateway=$!
@@ -34,17 +46,54 @@ done
 token=$("$prx" auth token "$1" "$2" "$3" "$4")
 shift 5
 
+post() {
+    curl -fsS -H "Authorization: Bearer $token" -H 'Content-Type: application/json' "$url/api/v1/$1" -d "$2"
+}
+id() {
+    sed 's/.*"id":"\([^"]*\)".*/\1/'
+}
+hook=$(post hooks '{"url": "http://127.0.0.1:9/", "events": ["plugin.failed"]}' | id)
+other=$(post hooks '{"url": "http://127.0.0.1:9/", "events": ["plugin.failed"]}' | id)
+delivery=$(post "hooks/$hook/test" '{}' | id)
+session=$(post sessions '{}' | id)
+
 # Left out: what would revoke its own token or switch its provider off, files that can't be made up, streams without
 # an end, and MCP, which is a protocol of its own. That a URL or a setting is one that is accepted, or a message one
 # that is there, no schema can say.
-cat > "$home/schemathesis.toml" <<'END'
+cat > "$home/schemathesis.toml" <<END
+[[operations]]
+include-operation-id = ["post_hooks_id_test", "post_hooks_id_deliveries_delivery_replay"]
+parameters = { id = "$hook", delivery = "$delivery" }
+
+[[operations]]
+include-operation-id = "delete_hooks_id"
+parameters = { id = "$other" }
+
+[[operations]]
+include-operation-id = ["get_channels_name_health", "post_channels_name_restart"]
+parameters = { name = "telegram" }
+
+[[operations]]
+include-operation-id = "post_mcp_name_reconnect"
+parameters = { name = "files" }
+
 [[operations]]
 include-operation-id = "get_logs"
 parameters = { stream = "false" }
 checks.negative_data_rejection.enabled = false
 
 [[operations]]
-include-operation-id = ["post_hooks", "patch_config", "get_sessions_id_messages", "get_hooks_id_deliveries"]
+include-operation-id = ["post_hooks", "patch_config"]
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = "get_sessions_id_messages"
+parameters = { id = "$session" }
+checks.positive_data_acceptance.enabled = false
+
+[[operations]]
+include-operation-id = "get_hooks_id_deliveries"
+parameters = { id = "$hook" }
 checks.positive_data_acceptance.enabled = false
 END
 cd "$home"

@@ -1,7 +1,9 @@
-//! What the store costs: a durable message by one caller and by 64 at once, a whole turn, and a page far down a long
-//! list of sessions.
+//! What the store costs: a durable message by one caller and by 64 at once, a whole turn; and what is read of few and
+//! of many sessions with a hundred messages each.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
+
+use std::sync::OnceLock;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
@@ -9,12 +11,17 @@ use futures_util::future::join_all;
 use jiff::Timestamp;
 use prx::clock::Clock;
 use prx::store::{
-    Conversation, NewInbound, NewMessage, NewSession, SessionFilter, StepCommit, Store, TurnDone, Usage,
+    Conversation, NewInbound, NewMessage, NewSession, Session, SessionFilter, StepCommit, Store, TurnDone,
+    Usage,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+/// How many sessions are few, and how many are many.
+const SIZES: [usize; 2] = [100, 10_000];
+/// Sessions that are listed in one go.
+const PAGE: usize = 500;
 /// Messages that each caller sends in one run.
 const MESSAGES: usize = 32;
 
@@ -47,6 +54,47 @@ impl Home {
         home.runtime.block_on(join_all((0..sessions).map(|_| home.store.create_session(new()))));
         home
     }
+
+    /// A home with so many sessions and a hundred messages in each; made once for all that read it.
+    fn talkative(sessions: usize) -> &'static Self {
+        static HOMES: [OnceLock<Home>; SIZES.len()] = [const { OnceLock::new() }; SIZES.len()];
+        let place = SIZES.iter().position(|size| *size == sessions).unwrap();
+        HOMES[place].get_or_init(|| {
+            let home = Self::with_sessions(sessions);
+            let ids: Vec<_> = home.ids().take(sessions).collect();
+            for some in ids.chunks(256) {
+                let said = some.iter().map(|id| converse(home.store.clone(), id.clone(), 99));
+                home.runtime.block_on(join_all(said));
+            }
+            home
+        })
+    }
+
+    /// The ids of its sessions, over and over, in an order that is none.
+    fn ids(&self) -> impl Iterator<Item = String> + use<> {
+        let total = self.store.active_sessions(None);
+        let pages = (0..total).step_by(PAGE);
+        let sessions =
+            pages.flat_map(|at| self.store.sessions(&SessionFilter::default(), PAGE, at).unwrap().items);
+        let ids: Vec<_> = sessions.map(|session| session.id).collect();
+        // A step that has no divisor in common with either size visits every one.
+        (0..).map(move |number| ids[number * 37 % ids.len()].clone())
+    }
+}
+
+/// Something is said in a session, and answered with so many messages.
+async fn converse(store: Store, session: String, answers: usize) {
+    let question = "What will the weather be in Oslo tomorrow?".into();
+    store.accept_message(&session, store.new_message_id(), question).await.unwrap();
+    let turn = store.claim_turn(&session).await.unwrap().unwrap();
+    let done = TurnDone {
+        id: turn.id(),
+        messages: vec![NewMessage::assistant("It will rain."); answers],
+        usage: Usage { input: 100, output: 10 },
+        outbound: Vec::new(),
+        end_session: false,
+    };
+    store.complete_turn(done).await.unwrap();
 }
 
 fn message(caller: usize, number: u64) -> StepCommit {
@@ -103,33 +151,30 @@ fn turn(bencher: Bencher, callers: usize) {
     let home = Home::with_sessions(callers);
     let sessions = home.store.sessions(&SessionFilter::default(), callers, 0).unwrap().items;
     bencher.counter(ItemsCount::new(callers)).bench_local(|| {
-        let answer = |session: &str| {
-            let (store, session) = (home.store.clone(), session.to_owned());
-            home.runtime.spawn(async move {
-                store
-                    .accept_message(&session, store.new_message_id(), "What will the weather be?".into())
-                    .await
-                    .unwrap();
-                let turn = store.claim_turn(&session).await.unwrap().unwrap();
-                let done = TurnDone {
-                    id: turn.id(),
-                    messages: vec![NewMessage::assistant("It will rain.")],
-                    usage: Usage { input: 100, output: 10 },
-                    outbound: Vec::new(),
-                    end_session: false,
-                };
-                store.complete_turn(done).await.unwrap();
-            })
-        };
-        let answered: Vec<_> = sessions.iter().map(|session| answer(&session.id)).collect();
+        let answer = |session: &Session| converse(home.store.clone(), session.id.clone(), 1);
+        let answered: Vec<_> = sessions.iter().map(|session| home.runtime.spawn(answer(session))).collect();
         home.runtime.block_on(join_all(answered)).into_iter().for_each(Result::unwrap);
     });
 }
 
 /// Fifty sessions from nine tenths down the list.
-#[divan::bench(args = [100, 10_000])]
+#[divan::bench(args = SIZES)]
 fn page(bencher: Bencher, sessions: usize) {
-    let home = Home::with_sessions(sessions);
     let offset = sessions * 9 / 10 - 40 * usize::from(sessions == 100);
+    let home = Home::talkative(sessions);
     bencher.bench_local(|| home.store.sessions(&SessionFilter::default(), 50, offset).unwrap());
+}
+
+/// One session in detail, another one each time.
+#[divan::bench(args = SIZES)]
+fn detail(bencher: Bencher, sessions: usize) {
+    let (home, mut ids) = (Home::talkative(sessions), Home::talkative(sessions).ids());
+    bencher.bench_local(|| home.store.session(&ids.next().unwrap()).unwrap());
+}
+
+/// The last fifty messages of a session, another one each time.
+#[divan::bench(args = SIZES)]
+fn last_messages(bencher: Bencher, sessions: usize) {
+    let (home, mut ids) = (Home::talkative(sessions), Home::talkative(sessions).ids());
+    bencher.bench_local(|| home.store.messages(&ids.next().unwrap(), 50, None).unwrap());
 }

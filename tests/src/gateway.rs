@@ -163,8 +163,13 @@ impl Gateway {
         let mut gateway = Self::launch(home, command).await;
         let token = gateway.home().run(&["auth", "token"]).await;
         assert_eq!(token.code, Some(0), "prx auth token: {}", token.stderr);
-        gateway.client = gateway.client.with_token(Some(token.stdout.trim()));
+        gateway.sign_in(token.stdout.trim());
         gateway
+    }
+
+    /// Has its client use this token.
+    pub fn sign_in(&mut self, token: &str) {
+        self.client = self.client.with_token(Some(token));
     }
 
     /// Starts a gateway as told and waits until it listens. Its client has no token yet.

@@ -7,6 +7,7 @@
 //! | [`telegram`] | a fake Bot API server |
 //! | [`origin`] | a fake web service |
 //! | [`receiver`] | somewhere webhooks are delivered to |
+//! | [`page`] | the reference page of the API, read |
 //! | [`component`] | plugin files, good ones and bad ones |
 //! | [`wait`] | waiting for a condition |
 //! | [`random`] | randomness from a printed seed |
@@ -17,6 +18,7 @@ pub mod client;
 pub mod component;
 pub mod gateway;
 pub mod origin;
+pub mod page;
 pub mod random;
 pub mod receiver;
 pub mod scripted;

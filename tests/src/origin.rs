@@ -26,6 +26,7 @@ struct State {
 enum Told {
     Body(Value),
     Redirect(String),
+    Echo,
 }
 
 impl Origin {
@@ -48,6 +49,11 @@ impl Origin {
     /// A path that sends its caller elsewhere.
     pub fn redirect(&self, path: &str, location: &str) {
         self.state.answers.lock().unwrap().insert(path.into(), Told::Redirect(location.into()));
+    }
+
+    /// A path that refuses with 401 and tells its caller every header that came.
+    pub fn echo(&self, path: &str) {
+        self.state.answers.lock().unwrap().insert(path.into(), Told::Echo);
     }
 
     /// Every path and query it was asked for, in order.
@@ -73,6 +79,7 @@ impl Service for State {
             Some(Told::Redirect(location)) => {
                 Reply::Headed(302, vec![("location", location.clone())], "{}".into())
             }
+            Some(Told::Echo) => Reply::Json(401, format!("{:?}", request.headers())),
         }
     }
 }

@@ -230,6 +230,8 @@ async fn a_mistake_in_a_plugins_table_is_found_too() {
             &["prx.toml:3", "allowd_users", "allowed_users"][..],
         ),
         ("[plugins_config.skills]\nlenght = 3\n", &["prx.toml:2", "lenght"]),
+        ("[mcp_servers.files]\n\ncomand = \"x\"\n", &["prx.toml:3", "comand", "command"]),
+        ("[mcp_servers.both]\ncommand = \"x\"\nurl = \"http://127.0.0.1:1\"\n", &["prx.toml:1", "either"]),
     ] {
         let home = Home::new(config);
         let ended = home.run(&["serve", "--port", "0"]).await;

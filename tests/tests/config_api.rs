@@ -155,6 +155,13 @@ async fn what_is_changed_is_felt_at_once() {
     let logs = gateway.client().get("/logs?level=trace&limit=1000").await.expect(200);
     assert!(logs["total"].as_u64().unwrap() <= 100, "{}", logs["total"]);
 
+    let limit = async || gateway.client().get("/sessions").await.headers.get("x-ratelimit-limit").cloned();
+    assert_eq!(limit().await, None, "the tests' gateways don't limit");
+    patch(&gateway, json!({"rate_limits.enabled": true, "rate_limits.sessions_read": 70})).await.expect(200);
+    assert_eq!(limit().await.unwrap(), "70");
+    patch(&gateway, json!({"rate_limits.sessions_read": 71})).await.expect(200);
+    assert_eq!(limit().await.unwrap(), "71");
+
     let refused = patch(&gateway, json!({"provider.name": "nobody"})).await.error(400, "bad_request");
     assert!(refused.contains("local"), "names those there are: {refused}");
 }
@@ -313,4 +320,9 @@ async fn the_command_line_checks_as_serve_does() {
     let (check, serve) = (home.run(&["config", "check"]).await, home.run(&["serve"]).await);
     assert_eq!((check.code, &check.stderr), (Some(78), &serve.stderr), "the same words as serve has");
     assert_eq!(home.run(&["completions", "bash"]).await.code, Some(0));
+    let keys = home.run(&["config", "keys"]).await.stdout;
+    let line = keys.lines().find(|line| line.starts_with("gateway.port ")).unwrap();
+    for word in ["a whole number from 0 to 65535", " 3120 ", " restart "] {
+        assert!(line.contains(word), "{line}");
+    }
 }

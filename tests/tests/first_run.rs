@@ -48,6 +48,8 @@ async fn a_token_is_made_whether_or_not_the_gateway_runs() {
     assert!(!gateway.output().says(&[&before]), "a token is in no log");
 
     let id = before.split('_').nth(1).unwrap();
+    let listed = gateway.home().run(&["auth", "list"]).await.stdout;
+    assert!(listed.contains(id) && listed.contains("laptop") && listed.contains("admin"), "{listed}");
     assert_eq!(gateway.home().run(&["auth", "revoke", id]).await.code, Some(0));
     gateway.client().with_token(Some(&before)).get("/status").await.error(401, "unauthorized");
     gateway.client().get("/status").await.expect(200);

@@ -68,9 +68,12 @@ async fn rush(client: &Client, method: Method, path: &'static str) -> (f64, f64)
 async fn one_token_gets_the_rate_of_each_group_and_no_more() {
     let gateway = limited().await;
     let other = second_token(&gateway).await;
-    for (method, path, rate) in
-        [(Method::POST, "/sessions", 10.0), (Method::GET, "/sessions", 50.0), (Method::GET, "/tools", 30.0)]
-    {
+    for (method, path, rate) in [
+        (Method::POST, "/sessions", 10.0),
+        (Method::GET, "/sessions", 50.0),
+        (Method::PATCH, "/config", 5.0),
+        (Method::GET, "/tools", 30.0),
+    ] {
         let (allowed, seconds) = rush(gateway.client(), method, path).await;
         let most = rate * (seconds + 1.0);
         assert!(allowed <= most, "{path}: {allowed} in {seconds} s; {most} are the most");

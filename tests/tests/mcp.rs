@@ -133,13 +133,11 @@ async fn a_servers_whole_process_group_ends_with_the_gateway() {
 async fn a_server_that_cant_be_started_says_why_and_stops_nothing() {
     let config = "[mcp_servers.lost]\ncommand = \"/nowhere/to/be/found\"\n\
                   [mcp_servers.torn]\ncommand = \"sh\"\nargs = [\"-c\", \"echo no such luck >&2; exit 3\"]\n\
-                  [mcp_servers.both]\ncommand = \"a\"\nurl = \"http://127.0.0.1:1\"\n\
                   [mcp_servers.shut]\nurl = \"http://127.0.0.1:1/mcp\"\n";
     let gateway = Gateway::start(config).await;
     let expected = [
         ("lost", "can't start /nowhere/to/be/found: No such file or directory"),
         ("torn", "the process ended (exit status: 3): no such luck"),
-        ("both", "takes either command or url, not both"),
         ("shut", "http://127.0.0.1:1"),
     ];
     for (name, why) in expected {

@@ -47,7 +47,7 @@ const MODULE: Field = Field::new("module", Shape::AnyText, "only entries of this
 const SINCE: Field = Field::new(
     "since",
     Shape::Matching(
-        "^([0-9]{1,5}[smhdw]|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z)$",
+        "^([1-9][0-9]{0,4}[smhdw]|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z)$",
     ),
     "only entries after this moment, or not longer ago than this; an hour if not said",
 );

@@ -16,6 +16,26 @@ use crate::plugin::{PluginStatus, Status};
 /// The media type of a component.
 const WASM: &str = "application/wasm";
 
+/// A plugin in a list. One that failed, or whose last reload was refused, says why.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "PluginSummary")]
+struct Listed {
+    name: String,
+    version: String,
+    status: Status,
+    capabilities: Vec<String>,
+    memory_usage_bytes: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl From<PluginStatus> for Listed {
+    fn from(plugin: PluginStatus) -> Self {
+        let PluginStatus { name, version, status, capabilities, memory_usage_bytes, error, .. } = plugin;
+        Self { name, version, status, capabilities, memory_usage_bytes, error }
+    }
+}
+
 /// A plugin after something was done to it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "ChangedPlugin")]
@@ -41,13 +61,13 @@ struct Disabled {
 
 #[derive(Serialize, JsonSchema)]
 struct Plugins {
-    plugins: Vec<PluginStatus>,
+    plugins: Vec<Listed>,
 }
 
 pub(super) const LIST: Doc = Doc::new("List plugins and how they stand").answers::<Plugins>(&[200]);
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Plugins { plugins: kernel.plugins.list() })
+    Reply::ok(&Plugins { plugins: kernel.plugins.list().into_iter().map(Listed::from).collect() })
 }
 
 pub(super) const SHOW: Doc = Doc::new("Show a plugin").answers::<PluginStatus>(&[200]);

@@ -14,6 +14,9 @@ use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::store::{NewSession, Session, SessionFilter, SessionStatus, Usage};
 
+/// The furthest down the list that a page may begin.
+const MOST_OFFSET: usize = u32::MAX as usize;
+
 /// A session as it was just opened.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NewSession")]
@@ -106,7 +109,7 @@ pub(super) const LIST: Doc = Doc::new("List sessions")
         Field::new("status", Shape::Word(&["active", "idle", "terminated"]), "only sessions in this state"),
         Field::new("channel", Shape::AnyText, "only sessions of this channel"),
         Field::new("limit", Shape::Number(1, 500, 50), "most sessions to return"),
-        Field::new("offset", Shape::Number(0, usize::MAX, 0), "sessions to leave out"),
+        Field::new("offset", Shape::Number(0, MOST_OFFSET, 0), "sessions to leave out"),
     ])
     .answers::<Sessions>(&[200]);
 
@@ -121,7 +124,7 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
         channel: call.query.text("channel")?.map(str::to_owned),
     };
     let limit = call.query.number("limit", 1..=500, 50)?;
-    let offset = call.query.number("offset", 0..=usize::MAX, 0)?;
+    let offset = call.query.number("offset", 0..=MOST_OFFSET, 0)?;
     let page = kernel.base.store.sessions(&filter, limit, offset)?;
     Reply::ok(&Sessions { sessions: page.items.iter().map(Listed::from).collect(), total: page.total })
 }

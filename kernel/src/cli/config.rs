@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::Failure;
 use super::client::Sent;
-use super::output::{Console, fields, say};
+use super::output::{Console, fields, say, table};
 use super::place::Place;
-use crate::config::keys::{KEYS, Type};
+use crate::config::keys::{KEYS, Key, Type};
 use crate::config::{Changes, Config, Invalid, Overrides};
 use crate::kernel::settings::check::{Misfit, check};
 use crate::plugin::on_disk;
@@ -29,6 +29,8 @@ pub(super) enum Command {
     },
     /// Check the file as `prx serve` would, without a gateway
     Check,
+    /// List the keys there are, with what they take
+    Keys,
 }
 
 pub(super) async fn run(console: &Console, place: &Place, command: Command) -> Result<(), Failure> {
@@ -50,6 +52,8 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
                 false => format!("{key} is in force"),
             })
         }
+        Command::Keys => console
+            .show(&reference(), |keys| table(&keys["keys"], &["key", "takes", "default", "change", "about"])),
         Command::Check => {
             let loaded = place.file(Overrides::default()).load()?;
             let path = loaded.file.path();
@@ -71,6 +75,18 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
 pub(super) fn misfits(place: &Place, config: &Config) -> Vec<Misfit> {
     let known = on_disk(&place.data_dir).into_iter().filter_map(|(name, known)| Some((name, known.ok()?)));
     check(Changes { before: &Config::default(), after: config }, &known.collect())
+}
+
+/// Every key whose table belongs to the kernel.
+fn reference() -> Value {
+    let defaults = json!(Config::default());
+    let row = |key: &Key| {
+        let (section, name) = key.path.split_once('.').unwrap_or_default();
+        let change = if key.restart { "restart" } else { "at once" };
+        let default = &defaults[section][name];
+        json!({"key": key.path, "takes": key.ty.describe(), "default": default, "change": change, "about": key.about})
+    };
+    json!({"keys": KEYS.iter().map(row).collect::<Vec<_>>()})
 }
 
 fn shown(value: &Value) -> String {

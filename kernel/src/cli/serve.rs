@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
@@ -55,6 +56,7 @@ pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failur
     let Arguments { host, port, watch, safe_mode, log_format } = arguments;
     let loaded = place.file(Overrides { host, port, watch }).load()?;
     let logs = Logs::start(log_format.into(), &loaded.config.logs).map_err(Failure::new)?;
+    allow_many_files();
     let stop = Stop::listen()?;
     let network = Network::bind(&loaded.config.gateway).await?;
     let url = network.url()?;
@@ -69,6 +71,14 @@ pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failur
     };
     kernel.stop().await;
     served
+}
+
+/// Connections are files, and by default a process may have only a few of them.
+fn allow_many_files() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "there can't be more than {:?} connections and files", limit.current);
+    }
 }
 
 /// The signals by which a gateway is told to stop.

@@ -161,7 +161,8 @@ impl Type {
         (!fits).then(|| format!("takes {}, not {value}", self.describe()))
     }
 
-    fn describe(self) -> String {
+    /// What fits, in words.
+    pub fn describe(self) -> String {
         match self {
             Self::Bool => "true or false".into(),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),

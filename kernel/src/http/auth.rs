@@ -18,8 +18,8 @@ use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 use crate::store::{Store, TokenRecord};
 
-/// How long an open stream may go on after its token was revoked or has expired.
-const RECHECK: Duration = Duration::from_secs(1);
+/// How long an open stream may go on after its token has expired, in case the time was set.
+const RECHECK: Duration = Duration::from_secs(60);
 
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,17 +146,29 @@ impl Tokens {
     /// Ends when a caller may call no longer, and says why.
     pub(super) async fn end(&self, caller: Caller) -> Error {
         let Caller::Token { id, .. } = caller else { return future::pending().await };
+        let mut revoked = self.store.revocations();
         loop {
-            self.clock.sleep(RECHECK).await;
             let good = match self.store.token(&id) {
-                Ok(Some(record)) => self.check(&record),
+                Ok(Some(record)) => self.check(&record).map(|()| record.expires_at),
                 Ok(None) => Err(unauthorized("The bearer token is not valid")),
                 Err(error) => Err(error),
             };
-            if let Err(error) = good {
-                return error;
+            let expires_at = match good {
+                Ok(expires_at) => expires_at,
+                Err(error) => return error,
+            };
+            tokio::select! {
+                _ = revoked.changed() => {}
+                () = self.expiry(expires_at) => {}
             }
         }
+    }
+
+    /// Ends when a token may have expired.
+    async fn expiry(&self, at: Option<Timestamp>) {
+        let Some(at) = at else { return future::pending().await };
+        let left = Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default();
+        self.clock.sleep(left.min(RECHECK)).await;
     }
 
     fn check(&self, record: &TokenRecord) -> Result<()> {
@@ -218,6 +230,7 @@ fn base64url(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
     use hyper::header::HeaderValue;
 
     use super::*;
@@ -314,6 +327,15 @@ mod tests {
         assert!(door.present(&bearer).is_ok());
         door.clock.advance(Duration::from_secs(1));
         assert_eq!(door.refusal(&bearer), "The bearer token has expired");
+
+        let brief = door.mint(&[Scope::ADMIN], Some(Duration::from_secs(90))).await;
+        let caller = door.present(&format!("Bearer {}", brief.token)).expect("good");
+        let mut end = Box::pin(door.tokens.end(caller));
+        for _ in 0..3 {
+            assert!((&mut end).now_or_never().is_none());
+            door.clock.advance(Duration::from_secs(30));
+        }
+        assert_eq!(end.await.message(), "The bearer token has expired");
 
         let revoked = door.mint(&[Scope::ADMIN], None).await;
         door.store.revoke_token(&revoked.record.id).await.expect("revoked");

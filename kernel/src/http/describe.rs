@@ -158,9 +158,6 @@ impl Shape {
             Self::Text => json!({"type": "string", "pattern": r"\S"}),
             Self::Matching(pattern) => json!({"type": "string", "pattern": pattern}),
             Self::AnyText => json!({"type": "string"}),
-            Self::Number(least, usize::MAX, usual) => {
-                json!({"type": "integer", "minimum": least, "default": usual})
-            }
             Self::Number(least, most, usual) => {
                 json!({"type": "integer", "minimum": least, "maximum": most, "default": usual})
             }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::error::{Error, Result};
 
 /// What a duration of everyday length looks like.
-pub const PATTERN: &str = "^[0-9]{1,5}[smhdw]$";
+pub const PATTERN: &str = "^[1-9][0-9]{0,4}[smhdw]$";
 
 /// Reads a duration.
 ///

@@ -45,11 +45,8 @@ impl Query {
         let Some(text) = self.text(name)? else { return Ok(default) };
         let number = text.parse().ok().filter(|number| accepted.contains(number));
         number.ok_or_else(|| {
-            let range = match (accepted.start(), accepted.end()) {
-                (least, &usize::MAX) => format!("of at least {least}"),
-                (least, most) => format!("from {least} to {most}"),
-            };
-            refused(name, &format!("a whole number {range}"), text)
+            let (least, most) = accepted.into_inner();
+            refused(name, &format!("a whole number from {least} to {most}"), text)
         })
     }
 
@@ -86,7 +83,7 @@ mod tests {
         assert_eq!(query.text("x").unwrap(), Some(""));
         assert_eq!(query.text("absent").unwrap(), None);
         assert_eq!(query.number("limit", 1..=500, 50).unwrap(), 7);
-        assert_eq!(query.number("offset", 0..=usize::MAX, 3).unwrap(), 3);
+        assert_eq!(query.number("offset", 0..=9, 3).unwrap(), 3);
     }
 
     #[test]
@@ -103,8 +100,6 @@ mod tests {
             let message = message(query(raw).number("limit", 1..=500, 50));
             assert!(message.starts_with("`limit` must be a whole number from 1 to 500, not \""), "{message}");
         }
-        let offset = message(query("offset=-1").number("offset", 0..=usize::MAX, 0));
-        assert_eq!(offset, "`offset` must be a whole number of at least 0, not \"-1\"");
         let twice = message(query("limit=1&limit=2").number("limit", 1..=500, 50));
         assert_eq!(twice, "`limit` is given more than once");
         let word = query("status=Active").word("status", &[("active", 1), ("idle", 2)], 1);

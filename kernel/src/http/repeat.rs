@@ -125,9 +125,12 @@ impl Drop for Claim {
 
 fn key(headers: &HeaderMap) -> Result<Option<&str>> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
-    key.map(Some).ok_or_else(|| {
-        Error::bad_request(format!("`Idempotency-Key` must be 1 to {LONGEST_KEY} characters of ASCII"))
+    let sound = |key: &&str| {
+        (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    key.to_str().ok().filter(sound).map(Some).ok_or_else(|| {
+        let accepted = format!("1 to {LONGEST_KEY} characters of ASCII, none of them a space");
+        Error::bad_request(format!("`Idempotency-Key` must be {accepted}"))
     })
 }
 

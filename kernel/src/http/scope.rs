@@ -52,7 +52,8 @@ impl Scope {
         let found = Self::ALL.iter().find(|scope| scope.0 == text);
         found.copied().ok_or_else(|| {
             let all: Vec<_> = Self::ALL.iter().map(|scope| scope.0).collect();
-            Error::bad_request(format!("There is no scope \"{text}\"; there are {}", all.join(", ")))
+            let there_are = format!("there are {}", all.join(", "));
+            Error::bad_request(format!("`scopes` has \"{text}\", which there is none of; {there_are}"))
         })
     }
 

@@ -65,3 +65,26 @@ pub(super) fn until(body: Payload, end: impl Future<Output = Error> + Send + 'st
 fn told(error: &Error) -> Frame<Bytes> {
     Frame::data(format!("event: error\ndata: {}\n\n", Envelope::from(error)).into())
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_stream_shows_that_it_is_alive() {
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+        let mut body = Box::pin(body(stream::pending(), clock.clone()));
+        for _ in 0..3 {
+            let mut frame = body.frame();
+            assert!((&mut frame).now_or_never().is_none());
+            clock.advance(SILENCE - Duration::from_secs(1));
+            assert!((&mut frame).now_or_never().is_none());
+            clock.advance(Duration::from_secs(1));
+            let Some(Ok(frame)) = frame.await else { panic!("the stream goes on") };
+            assert!(frame.into_data().unwrap().starts_with(b": "), "a comment");
+        }
+    }
+}

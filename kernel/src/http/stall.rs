@@ -81,3 +81,31 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
         self.bounded(cx, closed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_stops_reading_is_given_up_on() {
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
+        let (near, mut far) = duplex(16);
+        let mut near = Stalling::new(near, clock.clone());
+        near.write_all(&[0; 16]).await.unwrap();
+        for _ in 0..3 {
+            let mut write = Box::pin(near.write_all(&[0; 8]));
+            assert!((&mut write).now_or_never().is_none());
+            clock.advance(PATIENCE - Duration::from_secs(1));
+            assert!((&mut write).now_or_never().is_none());
+            far.read_exact(&mut [0; 8]).await.unwrap();
+            write.await.expect("who reads slowly is waited for");
+        }
+        let mut write = Box::pin(near.write_all(&[0; 8]));
+        assert!((&mut write).now_or_never().is_none());
+        clock.advance(PATIENCE);
+        assert_eq!(write.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}

@@ -18,6 +18,7 @@ use tracing::{Instrument, info_span};
 pub use self::content::Outcome;
 use self::server::Server;
 pub use self::server::State;
+pub use self::settings::check;
 use crate::clock::Clock;
 use crate::config::Live;
 use crate::egress::Egress;

@@ -100,7 +100,8 @@ impl Server {
 
     /// Asks for a fresh connection. Any number of requests during one attempt are answered by that attempt.
     pub(super) fn reconnect(&self) {
-        self.become_state(State::Reconnecting, None);
+        let mut standing = self.standing();
+        *standing = Standing { state: State::Reconnecting, error: None, live: None };
         self.asked.notify_one();
     }
 
@@ -136,8 +137,6 @@ impl Server {
             () = self.stop.cancelled() => return Ended::Stopped,
             connected = connecting => connected,
         };
-        // Whoever asked meanwhile has got what he asked for.
-        let _ = self.asked.notified().now_or_never();
         let mut connection = match connected {
             Ok(Ok(connection)) => connection,
             Ok(Err(problem)) => return Ended::Lost(problem),
@@ -162,7 +161,11 @@ impl Server {
         let tools = connection.tools().await?;
         info!(tools = tools.len(), "connected");
         let live = Live { peer: connection.peer.clone(), tools: tools.into(), since: parts.clock.now() };
-        *self.standing() = Standing { state: State::Connected, error: None, live: Some(live) };
+        let mut standing = self.standing();
+        // Whoever asked meanwhile has got what he asked for; whoever asks from now on finds it connected.
+        let _ = self.asked.notified().now_or_never();
+        *standing = Standing { state: State::Connected, error: None, live: Some(live) };
+        drop(standing);
         Ok(connection)
     }
 

@@ -49,6 +49,14 @@ pub(super) fn is_program(settings: &Settings) -> bool {
     settings.contains_key("command") || !settings.contains_key("url")
 }
 
+/// Whether a table can be served, without trying to.
+///
+/// # Errors
+/// As a dotted key below the table's own, where it is about one, and what that takes.
+pub fn check(settings: &Settings) -> Result<(), String> {
+    read(settings).map(drop)
+}
+
 /// Reads a table.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use std::thread;
 
 use redb::{Database, ReadableDatabase, TableDefinition};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use self::ids::Ids;
 use self::index::SessionIndex;
@@ -104,6 +104,7 @@ struct Shared {
     ready: Ready,
     told: Ready,
     outboxes: Mutex<HashMap<String, Arc<Notify>>>,
+    revoked: watch::Sender<()>,
 }
 
 impl Store {
@@ -128,6 +129,7 @@ impl Store {
             ready: opened.ready,
             told: Ready::default(),
             outboxes: Mutex::default(),
+            revoked: watch::Sender::new(()),
         });
         let (orders, receiver) = mpsc::channel(MAX_ORDERS);
         let writer = {
@@ -197,6 +199,7 @@ impl Shared {
                 Effect::Turn(session) => self.ready.push(session),
                 Effect::Told(session) => self.told.push(session),
                 Effect::Outbox(channel) => self.outbox(&channel).notify_one(),
+                Effect::Revoked => self.revoked.send_replace(()),
             }
         }
     }

@@ -162,6 +162,8 @@ pub(super) enum Effect {
     Told(String),
     /// A channel has something to send.
     Outbox(String),
+    /// A token is good no more.
+    Revoked,
 }
 
 /// A verb's view of the transaction that it shares with the other verbs of its batch.

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::Store;
-use super::rows::{Cause, MAX_PAGE, Rows};
+use super::rows::{Cause, Effect, MAX_PAGE, Rows};
 use crate::error::{Error, Result};
 
 const TOKENS: Rows<&str, TokenRecord> = Rows::new("tokens");
@@ -78,9 +79,15 @@ impl Store {
                 return Ok(());
             }
             token.revoked_at = Some(tx.now());
+            tx.announce(Effect::Revoked);
             tx.put(&TOKENS, id.as_str(), &token)
         })
         .await
+    }
+
+    /// Word whenever a token is revoked, from now on.
+    pub fn revocations(&self) -> watch::Receiver<()> {
+        self.shared.revoked.subscribe()
     }
 
     /// Notes when tokens were last used. A crash may undo it.

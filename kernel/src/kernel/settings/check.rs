@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::channel;
 use crate::config::keys::nearest;
 use crate::config::{Changes, Config, Settings};
+use crate::mcp;
 use crate::plugin::inspect::Capability;
 use crate::plugin::{Known, grants};
 
@@ -26,8 +27,13 @@ pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
         let problems = grants::check(grant);
         problems.into_iter().map(move |problem| format!("grants.{name}.{problem}"))
     });
+    let servers = changes.tables(|config| &config.components.mcp_servers);
+    let servers = servers.filter_map(|(name, table)| match mcp::check(table).err()? {
+        whole if whole.starts_with("takes ") => Some(format!("mcp_servers.{name}: {whole}")),
+        problem => Some(format!("mcp_servers.{name}.{problem}")),
+    });
     let provider = check_providers(changes, plugins).into_iter();
-    let all = provider.chain(channels).chain(providers).chain(settings).chain(grants);
+    let all = provider.chain(channels).chain(providers).chain(settings).chain(servers).chain(grants);
     all.filter_map(|problem| problem.split_once(": ").map(|(key, what)| (key.into(), what.into()))).collect()
 }
 
