@@ -19,7 +19,10 @@ fn main() {
 }
 
 fn run() -> Result<(), String> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Where the script runs, not where it was built: a target folder may have been copied.
+    let package =
+        env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set: run this through cargo")?;
+    let workspace = Path::new(&package).join("..");
     for watched in ["plugins", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
         println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
     }

@@ -6,6 +6,8 @@
 //! | [`client`] | HTTP in, JSON out |
 //! | [`telegram`] | a fake Bot API server |
 //! | [`origin`] | a fake web service |
+//! | [`system`] | any system that talks by webhooks |
+//! | [`sockets`] | a WebSocket server whose side a test plays |
 //! | [`receiver`] | somewhere webhooks are delivered to |
 //! | [`page`] | the reference page of the API, read |
 //! | [`component`] | plugin files, good ones and bad ones |
@@ -22,6 +24,8 @@ pub mod page;
 pub mod random;
 pub mod receiver;
 pub mod scripted;
+pub mod sockets;
+pub mod system;
 pub mod telegram;
 pub mod wait;
 

@@ -12,6 +12,7 @@ mod channels;
 mod config;
 mod events;
 mod hooks;
+mod inbound;
 mod logs;
 mod mcp;
 mod messages;
@@ -42,6 +43,11 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
         post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART),
         get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health).doc(channels::HEALTH),
+
+        open("/in/{channel}", inbound::receive).doc(inbound::ASK),
+        open("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK),
+        knock("/in/{channel}", inbound::receive).doc(inbound::RECEIVE),
+        knock("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE),
 
         get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
         post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT),
@@ -138,6 +144,15 @@ where
     A: Future<Output = crate::error::Result<http::Reply>> + Send + 'static,
 {
     Route::new(Method::GET, path, Access::Public, handler)
+}
+
+/// A route that anyone may post to.
+fn knock<F, A>(path: &'static str, handler: F) -> Route<Kernel>
+where
+    F: Fn(Arc<Kernel>, http::Call) -> A + Send + Sync + 'static,
+    A: Future<Output = crate::error::Result<http::Reply>> + Send + 'static,
+{
+    Route::new(Method::POST, path, Access::Public, handler)
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ struct Document {
     openapi: &'static str,
     info: Map<String, Value>,
     /// By path and method.
-    paths: BTreeMap<&'static str, Map<String, Value>>,
+    paths: BTreeMap<String, Map<String, Value>>,
     components: Map<String, Value>,
 }
 
@@ -71,11 +71,14 @@ fn document(table: &[Route<Kernel>]) -> Document {
         .with(|settings| settings.definitions_path = "/components/schemas".into());
     let mut generator = SchemaGenerator::new(settings);
     let error = generator.subschema_for::<Envelope>();
-    let mut paths: BTreeMap<&'static str, Map<String, Value>> = BTreeMap::new();
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for route in table {
         let Some(doc) = &route.doc else { continue };
         let method = route.method.as_str().to_lowercase();
-        paths.entry(route.path).or_default().insert(method, operation(route, doc, &mut generator));
+        paths
+            .entry(route.path.replace("{*", "{"))
+            .or_default()
+            .insert(method, operation(route, doc, &mut generator));
     }
     let info = [
         ("title", json!("PRX")),
@@ -132,6 +135,7 @@ fn operation_id(route: &Route<Kernel>) -> String {
 
 fn parameters(route: &Route<Kernel>, doc: &Doc) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let in_path = in_path.map(|name| name.trim_start_matches('*'));
     let in_path = in_path.map(|name| {
         json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
     });

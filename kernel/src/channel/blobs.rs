@@ -57,6 +57,17 @@ impl Blobs {
         Ok(egress::Piece::Stream(pieces(file), blob.size))
     }
 
+    /// A blob's contents, if they are not more than so many bytes.
+    pub(super) async fn whole(&self, id: &str, most: usize) -> Result<Vec<u8>, Failure> {
+        let blob = self.find(id).map_err(unread)?.ok_or_else(|| self.refused(id))?;
+        if blob.size > most as u64 {
+            return Err(denied(format!("blob {id} is larger than the {most} bytes that fit")));
+        }
+        let file = self.store.open_blob(id).await.map_err(unread)?;
+        let contents = pieces(file).collect().await;
+        Ok(contents.map_err(|error| denied(error.to_string()))?.to_bytes().into())
+    }
+
     /// What came with a message, as the store keeps it. What is no blob of this channel is left out.
     pub(super) fn attachments(&self, came: Vec<types::Attachment>) -> Vec<Attachment> {
         let known = came.into_iter().filter_map(|attachment| match self.find(&attachment.blob) {

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::socket::Report;
+use super::webhooks::Knock;
 use crate::events::Activity;
 use crate::plugin::bindings::connector as wire;
 
@@ -9,6 +11,10 @@ use crate::plugin::bindings::connector as wire;
 pub(super) enum Input {
     /// A request was answered, or failed.
     Http(wire::HttpDone),
+    /// A socket of this number has something to say.
+    Socket(u64, Report),
+    /// The platform calls.
+    Webhook(Knock),
     /// A timer rang, by the count it was set under.
     Alarm(Alarm, u64),
     /// There is more in the outbox.

@@ -13,9 +13,12 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, info, warn};
 
 pub use self::health::{Health, State};
+use self::input::Input;
 use self::pump::{Ended, Pump, forward, span};
 use self::setup::Setup;
 pub use self::setup::{check, plugin};
+use self::webhooks::Door;
+pub use self::webhooks::{Webhook, WebhookReply};
 use crate::clock::Clock;
 use crate::config::{Live, Settings};
 use crate::egress::Egress;
@@ -29,13 +32,18 @@ mod code;
 mod exchange;
 mod health;
 mod input;
+mod keepalive;
 mod outbound;
 mod pump;
 mod requests;
 mod setup;
+mod socket;
+mod sockets;
 mod step;
 mod timers;
 mod typing;
+mod verification;
+mod webhooks;
 
 /// Inputs that wait for a pump before those who send them have to wait, too.
 const INPUTS: usize = 256;
@@ -98,6 +106,7 @@ struct Running {
     settings: Settings,
     health: watch::Receiver<Health>,
     control: mpsc::Sender<Control>,
+    door: Arc<Door>,
     task: JoinHandle<()>,
 }
 
@@ -215,10 +224,14 @@ async fn stop_all(channels: BTreeMap<String, Running>) {
 fn start(parts: &Parts, name: &str, settings: &Settings) -> Running {
     let (control, controls) = mpsc::channel(4);
     let (health_in, health) = watch::channel(Health::new(State::Connecting));
+    let (pump_in, pump) = watch::channel(None);
+    let code = parts.plugins.connector(plugin(name, settings));
+    let door = Arc::new(Door::new(name, settings, code, pump));
+    let (parts, settings) = (parts.clone(), settings.clone());
     let channel =
-        Channel { parts: parts.clone(), name: name.into(), settings: settings.clone(), health: health_in };
+        Channel { parts, name: name.into(), settings: settings.clone(), health: health_in, pump: pump_in };
     let task = tokio::spawn(channel.run(controls).instrument(span(name)));
-    Running { settings: settings.clone(), health, control, task }
+    Running { settings, health, control, door, task }
 }
 
 /// One channel: a chain of lives, each with the code there is at its time.
@@ -227,6 +240,8 @@ struct Channel {
     name: String,
     settings: Settings,
     health: watch::Sender<Health>,
+    /// Where inputs of the present life go.
+    pump: watch::Sender<Option<mpsc::Sender<Input>>>,
 }
 
 impl Channel {
@@ -271,10 +286,12 @@ impl Channel {
             Ok(pump) => pump,
             Err(problem) => return self.rest(problem, control, code).await,
         };
+        self.pump.send_replace(Some(inputs_in.clone()));
         let forwarding = forward(self.parts.clone(), self.name.clone(), inputs_in);
         let forwarding = tokio::spawn(forwarding.in_current_span());
         let ended = pump.run(&mut inputs, control, code).await;
         forwarding.abort();
+        self.pump.send_replace(None);
         if matches!(ended, Ended::Asked(Control::Restart)) {
             self.become_state(State::Reconnecting, None);
         }

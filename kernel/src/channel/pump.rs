@@ -18,8 +18,11 @@ use super::input::{Alarm, Input};
 use super::outbound::Outbound;
 use super::requests::Requests;
 use super::setup::Setup;
+use super::socket::INTERRUPTED;
+use super::sockets::Sockets;
 use super::timers::Timers;
 use super::typing::Typing;
+use super::webhooks::Webhooks;
 use super::{Control, Parts, step};
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::{CallError, Generation};
@@ -32,6 +35,8 @@ const TRIES: u32 = 2;
 const REST: Duration = Duration::from_secs(5);
 /// How long a channel that stops waits for what is at work on the platform.
 const DRAIN: Duration = Duration::from_secs(5);
+/// What a socket is closed with that a disabled channel leaves open.
+const NORMAL: u16 = 1000;
 
 /// Why a pump stopped running its connector.
 pub(super) enum Ended {
@@ -61,9 +66,11 @@ pub(super) struct Pump<'a> {
 pub(super) struct Work {
     pub(super) requests: Requests,
     pub(super) blobs: Blobs,
+    pub(super) sockets: Sockets,
     pub(super) timers: Timers,
     pub(super) outbound: Outbound,
     pub(super) typing: Typing,
+    pub(super) webhooks: Webhooks,
 }
 
 impl<'a> Pump<'a> {
@@ -87,10 +94,12 @@ impl<'a> Pump<'a> {
         let blobs = Blobs::new(name.clone(), parts.store.clone(), parts.config.clone());
         let work = Work {
             requests: Requests::new(parts.egress.clone(), blobs.clone(), inputs.clone()),
+            sockets: Sockets::new(parts.egress.clone(), blobs.clone(), inputs.clone(), parts.clock.now_ms()),
             blobs,
             timers: Timers::new(parts.clock.clone(), inputs),
             outbound: Outbound::new(parts.store.clone(), name),
             typing: Typing::default(),
+            webhooks: Webhooks::default(),
         };
         let queue = VecDeque::from([wire::Event::Started]);
         Ok(Self { parts, code, health, work, queue, offered, apart: 0, tries: 0 })
@@ -138,6 +147,7 @@ impl<'a> Pump<'a> {
             if !self.queue.is_empty() && self.step().await.is_break() {
                 return Ended::Broken;
             }
+            self.work.sockets.handled_but(&self.queue);
         }
     }
 
@@ -168,6 +178,7 @@ impl<'a> Pump<'a> {
             let _ = step::commit(self, &[], step).await;
         }
         self.work.timers.clear();
+        self.work.sockets.close_all(if last { NORMAL } else { INTERRUPTED }).await;
         self.work.requests.abort_all().await;
     }
 
@@ -178,6 +189,13 @@ impl<'a> Pump<'a> {
                     self.queue.push_back(wire::Event::HttpDone(done));
                 }
             }
+            Input::Socket(socket, report) => {
+                if let Some((event, heard)) = self.work.sockets.take(socket, report) {
+                    self.queue.push_back(event);
+                    heard.into_iter().for_each(|heard| self.prove(heard.good_for, Some(heard.after)));
+                }
+            }
+            Input::Webhook(knock) => self.queue.push_back(self.work.webhooks.admit(knock)),
             Input::Alarm(alarm, count) => {
                 if self.work.timers.rang(&alarm, count) {
                     self.ring(alarm);
@@ -198,10 +216,7 @@ impl<'a> Pump<'a> {
             Alarm::Connector(token) => self.queue.push_back(wire::Event::Timer(token)),
             // The entry is due now, and is taken with the rest.
             Alarm::Outbound(_) => {}
-            Alarm::Resume => {
-                let resumed = self.resumed();
-                self.queue.push_back(resumed);
-            }
+            Alarm::Resume => self.resume(),
             Alarm::Typing(key) => {
                 if let Some((operation, again)) = self.work.typing.refresh(&key) {
                     self.queue.push_back(wire::Event::Outbound(operation));
@@ -235,11 +250,16 @@ impl<'a> Pump<'a> {
         ControlFlow::Continue(())
     }
 
-    /// Sockets come with the first connector that needs them; until then asking for one ends at once.
-    pub(super) fn refuse_socket(&mut self, token: u64) {
-        let reason = "this kernel opens no WebSockets for connectors".to_owned();
-        let closed = wire::SocketClosed { socket: 0, token, code: None, reason, silent: false };
-        self.queue.push_back(wire::Event::WsClosed(closed));
+    /// Carries out a command for a socket. One that this ends is reported like any that ends by itself.
+    pub(super) fn converse(&mut self, command: wire::Command) {
+        let (sockets, policy) = (&mut self.work.sockets, &self.code.setup.policy);
+        let ended = match command {
+            wire::Command::WsConnect(asked) => sockets.connect(asked, policy.clone()),
+            wire::Command::WsSend((socket, frame)) => sockets.send(socket, frame, policy.clone()),
+            wire::Command::WsKeepalive((socket, asked)) => sockets.keep_alive(socket, asked, policy),
+            _ => None,
+        };
+        self.queue.extend(ended);
     }
 
     /// Handles what is queued, as one call and one commit.
@@ -324,8 +344,7 @@ impl<'a> Pump<'a> {
         match self.code.swap(generation.clone(), setup).await {
             Ok(()) => {
                 info!(from, to, "the connector's code was swapped");
-                let resumed = self.resumed();
-                self.queue.push_front(resumed);
+                self.resume();
             }
             Err(failure) => {
                 error!(from, to, %failure, "new code could not take over; the code before goes on");
@@ -334,9 +353,25 @@ impl<'a> Pump<'a> {
         }
     }
 
-    fn resumed(&self) -> wire::Event {
-        let (requests, timers) = (self.work.requests.tokens(), self.work.timers.tokens());
-        wire::Event::Resumed(wire::Resumed { sockets: Vec::new(), requests, timers })
+    /// Has the code told what is open and what is still to come, before anything else comes.
+    fn resume(&mut self) {
+        let (mut requests, mut timers) = (self.work.requests.tokens(), self.work.timers.tokens());
+        for event in &self.queue {
+            match event {
+                wire::Event::HttpDone(done) => requests.push(done.token),
+                wire::Event::Timer(token) => timers.push(*token),
+                _ => {}
+            }
+        }
+        let sockets = self.work.sockets.open(&self.queue);
+        self.queue.push_front(wire::Event::Resumed(wire::Resumed { sockets, requests, timers }));
+    }
+
+    /// Notes that the platform hears us, for a while, with the round trip of a real call.
+    pub(super) fn prove(&self, good_for: Duration, latency: Option<Duration>) {
+        let now = self.parts.clock.now();
+        let latency_ms = latency.map(|latency| u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));
+        self.health.send_modify(|health| health.prove(now, good_for, latency_ms));
     }
 
     pub(super) fn set_state(&self, state: State, error: Option<String>) {

@@ -10,6 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::blobs::{Blobs, denied};
+use super::exchange::{segment, segments};
 use super::input::Input;
 use crate::egress::{self, Egress, Failure, Policy};
 use crate::plugin::bindings::connector as wire;
@@ -185,17 +186,4 @@ async fn body(blobs: &Blobs, pieces: Vec<types::Segment>) -> Result<egress::Body
         });
     }
     Ok(egress::Body::Pieces(body))
-}
-
-fn segments(pieces: Vec<types::Segment>) -> Result<Vec<egress::Segment>, Failure> {
-    pieces.into_iter().map(segment).collect()
-}
-
-fn segment(piece: types::Segment) -> Result<egress::Segment, Failure> {
-    match piece {
-        types::Segment::Text(text) => Ok(egress::Segment::Text(text)),
-        types::Segment::Bytes(bytes) => Ok(egress::Segment::Bytes(bytes)),
-        types::Segment::Secret(name) => Ok(egress::Segment::Secret(name)),
-        types::Segment::Blob(_) => Err(denied("a blob can stand in a body only")),
-    }
 }

@@ -48,7 +48,8 @@ pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wir
         }
     }
     commit.dispatched = dispatched(pump, batch, &commit);
-    commit.replayable = commit.inbound.is_empty() && !pump.work.outbound.is_at_work();
+    let told = effects.iter().any(|effect| tells(effect, batch));
+    commit.replayable = commit.inbound.is_empty() && !pump.work.outbound.is_at_work() && !told;
     let outcomes = commit.outcomes.clone();
     if let Err(error) = write(pump, commit).await {
         return pump.broken(&error);
@@ -72,6 +73,9 @@ pub(super) async fn put_aside(
     failure: &CallError,
 ) -> ControlFlow<()> {
     for event in batch {
+        if let wire::Event::Webhook(webhook) = event {
+            pump.work.webhooks.forget(webhook.token);
+        }
         if let wire::Event::Outbound(operation) = event
             && let Some(entry) = pump.work.outbound.at_work(&operation.id)
         {
@@ -112,6 +116,18 @@ fn dispatched(pump: &Pump<'_>, batch: &[wire::Event], commit: &StepCommit) -> Ve
         pump.work.outbound.at_work(id).is_some() && !commit.outcomes.iter().any(|(done, _)| done == id)
     };
     batch.iter().filter_map(id).filter(waiting).collect()
+}
+
+/// Whether a platform may act on this so that it does not say again what led to it: it gets an answer, or a frame, or
+/// what it said on a socket made the connection.
+fn tells(effect: &wire::Command, batch: &[wire::Event]) -> bool {
+    match effect {
+        wire::Command::WebhookReply(_) | wire::Command::WsSend(_) => true,
+        wire::Command::Status(wire::Status::Connected) => {
+            batch.iter().any(|event| matches!(event, wire::Event::WsText(_) | wire::Event::WsBinary(_)))
+        }
+        _ => false,
+    }
 }
 
 async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<(), Error> {
@@ -186,6 +202,7 @@ fn apply(pump: &mut Pump<'_>, command: wire::Command) {
         wire::Command::Http(request) => pump.work.requests.start(request, pump.code.setup.policy.clone()),
         wire::Command::Cancel(token) => {
             pump.work.requests.cancel(token);
+            pump.work.sockets.cancel(token);
             pump.work.timers.cancel(&Alarm::Connector(token));
         }
         wire::Command::Timer((token, ms)) => {
@@ -201,14 +218,15 @@ fn apply(pump: &mut Pump<'_>, command: wire::Command) {
             pump.set_state(state, error);
         }
         wire::Command::Proof(proof) => {
-            let (now, good_for) = (pump.parts.clock.now(), Duration::from_millis(proof.good_for_ms.into()));
-            pump.health.send_modify(|health| health.prove(now, good_for, proof.latency_ms));
+            let latency = proof.latency_ms.map(|ms| Duration::from_millis(ms.into()));
+            pump.prove(Duration::from_millis(proof.good_for_ms.into()), latency);
         }
         wire::Command::Log((level, message)) => log(level, &message),
-        wire::Command::WsConnect(connect) => pump.refuse_socket(connect.token),
-        // Without a socket or a webhook there is nothing that these could be about.
-        wire::Command::WsSend(_) | wire::Command::WsKeepalive(_) | wire::Command::WsClose(_) => {}
-        wire::Command::WebhookReply(_) => {}
+        wire::Command::WsConnect(_) | wire::Command::WsSend(_) | wire::Command::WsKeepalive(_) => {
+            pump.converse(command);
+        }
+        wire::Command::WsClose((socket, code)) => pump.work.sockets.close(socket, code),
+        wire::Command::WebhookReply((token, reply)) => pump.work.webhooks.reply(token, reply),
         // These are part of the commit.
         wire::Command::Deliver(_) | wire::Command::Done(_) => {}
     }

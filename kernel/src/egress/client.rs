@@ -16,7 +16,7 @@ use super::render::Outgoing;
 use super::request::{Request, Timeouts};
 use super::response::{Bounds, Response};
 use super::scrub::Patterns;
-use super::{Failure, Kind, Origin, Policy};
+use super::{Failure, Kind, Origin, Policy, Upgrade, WebSocket};
 use crate::clock::Clock;
 
 /// No request takes longer, whatever its time-outs say.
@@ -78,6 +78,14 @@ impl Egress {
             return Response::new(response, lease, bounds);
         }
         Err(Failure::sent(Kind::Protocol, &hop.origin, format!("more than {redirects} redirects")))
+    }
+
+    /// Opens a WebSocket as far as `policy` lets it go.
+    ///
+    /// # Errors
+    /// Whatever keeps the other side from agreeing to it.
+    pub async fn connect(&self, policy: &Policy, upgrade: Upgrade) -> Result<WebSocket, Failure> {
+        WebSocket::open(&self.0.connector, policy, upgrade).await
     }
 
     /// One request, one answer's head. A pooled connection that turns out to be closed before it took the
@@ -170,7 +178,7 @@ mod tests {
         egress.0.pool.put(key, Connection { sender, task: task.abort_handle() });
         drop(theirs);
 
-        let policy = Policy::new(vec![Allowed { origin, private: true }], Secrets::default());
+        let policy = Policy::new(vec![Allowed { origin: origin.into(), private: true }], Secrets::default());
         let request = Request {
             method: hyper::Method::POST,
             url: vec![Segment::Text(url)],

@@ -11,11 +11,12 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::{ServerName, UnixTime};
 use rustls::time_provider::TimeProvider;
 use rustls::{ClientConfig, RootCertStore};
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use url::Host;
 
 use super::address::is_public;
@@ -28,6 +29,9 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// How many names are looked up at the same time.
 const LOOKUPS: usize = 16;
+
+/// A connection before anything is said on it: plain, or with TLS.
+pub(super) type Wire = Either<TcpStream, TlsStream<TcpStream>>;
 
 /// The addresses of a name.
 pub type Answers = dyn Fn(&str) -> Vec<IpAddr> + Send + Sync;
@@ -60,15 +64,20 @@ impl Connector {
         }
     }
 
-    /// A fresh connection, or why there is none. No byte of a request has been written in either case.
+    /// A fresh connection for requests, or why there is none. No byte of one has been written in either case.
     pub(super) async fn open(&self, key: &Key, deadline: Instant) -> Result<Connection, Failure> {
-        let opened = timeout_at(deadline, async {
+        handshake(&key.origin, self.connect(key, deadline).await?).await
+    }
+
+    /// A fresh connection, or why there is none.
+    pub(super) async fn connect(&self, key: &Key, deadline: Instant) -> Result<Wire, Failure> {
+        let connected = timeout_at(deadline, async {
             let addresses = self.addresses(key).await?;
             let stream = dial(&key.origin, &addresses, deadline).await?;
-            self.start(&key.origin, stream).await
+            self.secure(&key.origin, stream).await
         });
-        match opened.await {
-            Ok(opened) => opened,
+        match connected.await {
+            Ok(connected) => connected,
             Err(_) => Err(Failure::unsent(Kind::Timeout, &key.origin, "no connection in time")),
         }
     }
@@ -109,9 +118,9 @@ impl Connector {
         lookup.await?
     }
 
-    async fn start(&self, origin: &Origin, stream: TcpStream) -> Result<Connection, Failure> {
+    async fn secure(&self, origin: &Origin, stream: TcpStream) -> Result<Wire, Failure> {
         if !origin.is_https() {
-            return handshake(origin, stream).await;
+            return Ok(Either::Left(stream));
         }
         let name = match origin.host() {
             Host::Domain(name) => ServerName::try_from(name.clone()),
@@ -120,7 +129,7 @@ impl Connector {
         };
         let name = name.map_err(|error| Failure::unsent(Kind::Tls, origin, error))?;
         match self.tls.connect(name, stream).await {
-            Ok(stream) => handshake(origin, stream).await,
+            Ok(stream) => Ok(Either::Right(stream)),
             Err(error) => Err(Failure::unsent(Kind::Tls, origin, error)),
         }
     }
@@ -144,10 +153,7 @@ async fn dial(origin: &Origin, addresses: &[SocketAddr], deadline: Instant) -> R
     Err(Failure::unsent(Kind::Connect, origin, problem))
 }
 
-async fn handshake<T>(origin: &Origin, stream: T) -> Result<Connection, Failure>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
+async fn handshake(origin: &Origin, stream: Wire) -> Result<Connection, Failure> {
     let mut builder = http1::Builder::new();
     builder.max_header_size(MAX_HEAD).max_buf_size(2 * MAX_HEAD);
     match builder.handshake(TokioIo::new(stream)).await {

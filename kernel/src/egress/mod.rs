@@ -1,12 +1,13 @@
-//! The one way out. Every request of a plugin leaves through [`Egress::send`]: its origin is checked against
-//! the [`Policy`], its name is resolved once and every address checked, its secrets are put in here and
-//! nowhere else, and whatever comes back is bounded and scrubbed of them.
+//! The one way out. Every request of a plugin leaves through [`Egress::send`], every WebSocket is opened by
+//! [`Egress::connect`]: the origin is checked against the [`Policy`], its name is resolved once and every address
+//! checked, secrets are put in here and nowhere else, and whatever comes back is bounded and scrubbed of them.
 
 mod address;
 mod client;
 mod connect;
 mod failure;
 mod origin;
+mod pattern;
 mod policy;
 mod pool;
 mod redirect;
@@ -16,11 +17,14 @@ mod response;
 mod scrub;
 #[cfg(test)]
 mod tests;
+mod websocket;
 
 pub use client::Egress;
 pub use connect::{Answers, Resolver};
 pub use failure::{Failure, Kind};
 pub use origin::{InvalidUrl, Origin};
+pub use pattern::Pattern;
 pub use policy::{Allowed, Policy, Secrets};
 pub use request::{Body, BoxError, Piece, Request, Segment, Stream, Timeouts};
 pub use response::{Response, ResponseBody};
+pub use websocket::{Frame, MAX_MESSAGE, Payload, Progress, Upgrade, WebSocket};

@@ -23,7 +23,7 @@ impl Origin {
     /// Reads an origin alone, for example `https://api.example.com` or `http://127.0.0.1:8080`.
     ///
     /// # Errors
-    /// The text is no URL that [`Origin::of_url`] takes, or it names more than an origin.
+    /// The text is no URL that [`Origin::reached_by`] takes, or it names more than an origin.
     pub fn parse(text: &str) -> Result<Self, InvalidUrl> {
         let url = parse_url(text)?;
         if url.path() != "/" || url.query().is_some() || text.contains('#') {
@@ -37,6 +37,17 @@ impl Origin {
     /// # Errors
     /// The text is no absolute http or https URL, names a user, or has characters that belong in no URL.
     pub fn of_url(text: &str) -> Result<Self, InvalidUrl> {
+        let url = parse_url(text)?;
+        HTTP.check(&url)?;
+        Self::of(&url)
+    }
+
+    /// The origin that a URL leads to, be it a request's or a WebSocket's: `wss://a.example` is the same place as
+    /// `https://a.example`.
+    ///
+    /// # Errors
+    /// As for [`Origin::of_url`], but for the schemes ws and wss.
+    pub fn reached_by(text: &str) -> Result<Self, InvalidUrl> {
         Self::of(&parse_url(text)?)
     }
 
@@ -49,7 +60,7 @@ impl Origin {
         }
         let port = url.port_or_known_default().filter(|port| *port != 0);
         let port = port.ok_or(InvalidUrl("the URL names no port that can be reached"))?;
-        Ok(Self { tls: url.scheme() == "https", host, port })
+        Ok(Self { tls: matches!(url.scheme(), "https" | "wss"), host, port })
     }
 
     /// Whether it is reached over TLS.
@@ -97,6 +108,28 @@ fn is_name(name: &str) -> bool {
     name.len() <= 253 && name.split('.').all(is_label)
 }
 
+/// What URLs may be of, without TLS and with it.
+pub(super) struct Schemes {
+    names: [&'static str; 2],
+    other: InvalidUrl,
+}
+
+pub(super) const HTTP: Schemes =
+    Schemes { names: ["http", "https"], other: InvalidUrl("the URL's scheme is neither http nor https") };
+pub(super) const WEBSOCKET: Schemes =
+    Schemes { names: ["ws", "wss"], other: InvalidUrl("the URL's scheme is neither ws nor wss") };
+
+impl Schemes {
+    /// Whether a URL is one of these.
+    pub(super) fn check(&self, url: &Url) -> Result<(), InvalidUrl> {
+        if self.has(url.scheme()) { Ok(()) } else { Err(self.other) }
+    }
+
+    fn has(&self, scheme: &str) -> bool {
+        self.names.contains(&scheme)
+    }
+}
+
 /// Where the host part of `text` ends, so that what follows can't change the origin any more. `None` while it
 /// may still go on.
 pub(super) fn origin_end(text: &str) -> Option<usize> {
@@ -112,8 +145,8 @@ pub(super) fn parse_url(text: &str) -> Result<Url, InvalidUrl> {
         ));
     }
     let (scheme, _) = text.split_once("://").ok_or(InvalidUrl("the URL is not absolute"))?;
-    if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
-        return Err(InvalidUrl("the URL's scheme is neither http nor https"));
+    if ![HTTP, WEBSOCKET].iter().any(|schemes| schemes.has(&scheme.to_ascii_lowercase())) {
+        return Err(HTTP.other);
     }
     let authority = &text[scheme.len() + 3..origin_end(text).unwrap_or(text.len())];
     if authority.is_empty() {
@@ -141,6 +174,18 @@ mod tests {
         assert_ne!(origin, Origin::parse("https://example.com").unwrap());
         assert_eq!(origin.to_string(), "https://api.example.com");
         assert_eq!(Origin::parse("http://[::1]:8080").unwrap().to_string(), "http://[::1]:8080");
+    }
+
+    #[test]
+    fn a_websocket_leads_to_the_same_place_as_a_request() {
+        let origin = Origin::parse("https://a.example").unwrap();
+        assert_eq!(Origin::parse("wss://a.example").unwrap(), origin);
+        assert_eq!(Origin::reached_by("wss://a.example:443/?v=10").unwrap(), origin);
+        assert_eq!(
+            Origin::reached_by("ws://a.example/").unwrap(),
+            Origin::parse("http://a.example").unwrap()
+        );
+        assert!(Origin::of_url("wss://a.example/").is_err(), "no request is sent there");
     }
 
     #[test]

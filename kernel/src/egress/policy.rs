@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Failure, Kind, Origin};
+use super::{Failure, Kind, Origin, Pattern};
 use crate::config::Secret;
 
 /// How many requests one policy may have under way, answers that are still being read included.
 const IN_FLIGHT: usize = 64;
 
-/// An origin that requests may go to.
+/// Origins that requests may go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Allowed {
     /// Where to.
-    pub origin: Origin,
+    pub origin: Pattern,
     /// The operator named this origin himself, so it may lie inside his network. Any other must resolve to
-    /// public addresses only.
+    /// public addresses only, and so must one that he only named a domain of.
     pub private: bool,
 }
 
@@ -79,11 +79,11 @@ impl Policy {
 
     /// Whether `origin` may be reached, and if so whether it may be private.
     pub(super) fn admit(&self, origin: &Origin) -> Result<bool, Failure> {
-        let mut entries = self.origins.iter().filter(|allowed| allowed.origin == *origin).peekable();
+        let mut entries = self.origins.iter().filter(|allowed| allowed.origin.covers(origin)).peekable();
         if entries.peek().is_none() {
             return Err(Failure::unsent(Kind::Denied, origin, "not among the granted origins"));
         }
-        Ok(entries.any(|allowed| allowed.private))
+        Ok(entries.any(|allowed| allowed.private && allowed.origin.is_exact()))
     }
 
     /// Waits for a place among the requests under way.

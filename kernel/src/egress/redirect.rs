@@ -7,7 +7,7 @@ use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::Response;
 use hyper::{Method, StatusCode};
 
-use super::origin::parse_url;
+use super::origin::{HTTP, parse_url};
 use super::render::{Content, Outgoing};
 use super::scrub::Patterns;
 use super::{Failure, Kind, Origin};
@@ -36,7 +36,8 @@ pub(super) fn follow(
     let unusable = "it redirects to something that is no usable URL";
     let unusable = Failure::sent(Kind::Protocol, &hop.origin, unusable);
     let url = location.to_str().ok().and_then(|location| hop.url.join(location).ok());
-    let url = url.and_then(|url| parse_url(url.as_str()).ok()).ok_or_else(|| unusable.clone())?;
+    let url = url.and_then(|url| parse_url(url.as_str()).ok());
+    let url = url.filter(|url| HTTP.check(url).is_ok()).ok_or_else(|| unusable.clone())?;
     let origin = Origin::of(&url).map_err(|_| unusable)?;
 
     let becomes_get = match status {

@@ -11,7 +11,7 @@ use hyper::http;
 use hyper::{Method, Uri};
 use url::{Position, Url};
 
-use super::origin::{origin_end, parse_url};
+use super::origin::{HTTP, Schemes, WEBSOCKET, origin_end, parse_url};
 use super::request::{Body, Piece, Request, Segment, Stream};
 use super::{Failure, InvalidUrl, Kind, Origin, Secrets};
 
@@ -21,7 +21,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 const USER_AGENT: &str = concat!("prx/", env!("CARGO_PKG_VERSION"));
 
 /// Headers that say how the connection is used. They are the kernel's alone.
-const RESERVED: [HeaderName; 14] = [
+const RESERVED: [HeaderName; 18] = [
     header::HOST,
     header::CONTENT_LENGTH,
     header::TRANSFER_ENCODING,
@@ -32,6 +32,10 @@ const RESERVED: [HeaderName; 14] = [
     header::TRAILER,
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
+    header::SEC_WEBSOCKET_ACCEPT,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
     HeaderName::from_static("proxy-connection"),
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("http2-settings"),
@@ -64,7 +68,7 @@ impl Outgoing {
         if method == Method::CONNECT || method == Method::TRACE {
             return Err(Failure::denied(format!("the method {method} is not served")));
         }
-        let url = render_url(&url, secrets)?;
+        let url = render_url(&url, &HTTP, secrets)?;
         let origin = Origin::of(&url).map_err(invalid)?;
         let mut headers = render_headers(&headers, secrets).map_err(|why| denied(&origin, why))?;
         let content = match body {
@@ -110,7 +114,25 @@ impl Outgoing {
     }
 }
 
-fn render_url(segments: &[Segment], secrets: &Secrets) -> Result<Url, Failure> {
+/// The request that asks an origin for a WebSocket, but for what the handshake adds.
+pub(super) fn upgrade(
+    url: &[Segment],
+    headers: &[(String, Vec<Segment>)],
+    secrets: &Secrets,
+) -> Result<(Origin, http::Request<()>), Failure> {
+    let url = render_url(url, &WEBSOCKET, secrets)?;
+    let origin = Origin::of(&url).map_err(invalid)?;
+    let uri = url.as_str().parse::<Uri>().map_err(|_| denied(&origin, "the URL is malformed"))?;
+    let host = HeaderValue::from_str(&origin.authority());
+    let host = host.map_err(|_| denied(&origin, "the host is malformed"))?;
+    let mut request = http::Request::new(());
+    *request.uri_mut() = uri;
+    *request.headers_mut() = render_headers(headers, secrets).map_err(|why| denied(&origin, why))?;
+    request.headers_mut().insert(header::HOST, host);
+    Ok((origin, request))
+}
+
+fn render_url(segments: &[Segment], schemes: &Schemes, secrets: &Secrets) -> Result<Url, Failure> {
     let mut text = String::new();
     for segment in segments {
         match segment {
@@ -131,7 +153,9 @@ fn render_url(segments: &[Segment], secrets: &Secrets) -> Result<Url, Failure> {
     if text.len() > MAX_URL {
         return Err(Failure::denied(format!("the URL is longer than {MAX_URL} bytes")));
     }
-    parse_url(&text).map_err(invalid)
+    let url = parse_url(&text).map_err(invalid)?;
+    schemes.check(&url).map_err(invalid)?;
+    Ok(url)
 }
 
 fn render_headers(headers: &[(String, Vec<Segment>)], secrets: &Secrets) -> Result<HeaderMap, String> {
@@ -167,7 +191,7 @@ fn render_headers(headers: &[(String, Vec<Segment>)], secrets: &Secrets) -> Resu
 }
 
 /// The pieces as one, and whether a secret is in it.
-fn join(segments: &[Segment], secrets: &Secrets) -> Result<(Vec<u8>, bool), String> {
+pub(super) fn join(segments: &[Segment], secrets: &Secrets) -> Result<(Vec<u8>, bool), String> {
     let mut joined = Vec::new();
     let mut secret = false;
     for segment in segments {

@@ -85,6 +85,14 @@ impl Body {
         self.read(limit).await
     }
 
+    /// The body as it came, whatever it is, within `gateway.max_body_bytes`.
+    ///
+    /// # Errors
+    /// 413 for a larger body, 408 for one that takes too long.
+    pub async fn raw(&mut self) -> Result<Bytes> {
+        self.read(self.limit).await
+    }
+
     /// Where the digest of what is read will be.
     pub(super) fn watch(&mut self) -> BodyDigest {
         self.digest.get_or_insert_default().clone()

@@ -37,6 +37,8 @@ const FINISH: Duration = Duration::from_secs(6);
 pub struct Call {
     /// Who is calling.
     pub caller: Caller,
+    /// What is asked for.
+    pub method: Method,
     /// The parameters after the `?`.
     pub query: Query,
     /// The headers.
@@ -211,7 +213,8 @@ impl<S: Send + Sync + 'static> Front<S> {
         let claim = self.repeats.claim(&caller, &head)?;
         let limit = self.config.current().gateway.max_body_bytes;
         let body = Body::new(body, &head.headers, limit, self.clock.clone());
-        self.run(entry, route, claim, Call { caller, query, headers: head.headers, body, params }).await
+        let (method, headers) = (head.method, head.headers);
+        self.run(entry, route, claim, Call { caller, method, query, headers, body, params }).await
     }
 
     fn known(&self, entry: &mut Entry, peer: Peer, headers: &HeaderMap) -> Result<Caller> {

@@ -8,7 +8,10 @@ use crate::error::{Error, Result};
 
 /// The query parameters of a request. One that nobody asks for is ignored.
 #[derive(Debug, Default)]
-pub struct Query(Vec<(String, String)>);
+pub struct Query {
+    raw: String,
+    pairs: Vec<(String, String)>,
+}
 
 impl Query {
     /// Takes the part after the `?` apart.
@@ -21,8 +24,14 @@ impl Query {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((decode::form(name)?, decode::form(value)?))
         });
-        let decoded: Option<_> = decoded.collect();
-        decoded.map(Self).ok_or_else(|| Error::bad_request("The query is not percent-encoded UTF-8"))
+        let pairs: Option<_> = decoded.collect();
+        let pairs = pairs.ok_or_else(|| Error::bad_request("The query is not percent-encoded UTF-8"))?;
+        Ok(Self { raw: raw.unwrap_or_default().to_owned(), pairs })
+    }
+
+    /// All of it, as it came.
+    pub fn raw(&self) -> &str {
+        &self.raw
     }
 
     /// A parameter as text, where it is given.
@@ -30,7 +39,8 @@ impl Query {
     /// # Errors
     /// 400 when it is given more than once.
     pub fn text(&self, name: &str) -> Result<Option<&str>> {
-        let mut values = self.0.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
+        let mut values =
+            self.pairs.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
             (value, None) => Ok(value),
             _ => Err(Error::bad_request(format!("`{name}` is given more than once"))),

@@ -114,7 +114,8 @@ fn site(url: String, given: Vec<(String, String)>) -> Result<Site, String> {
         };
         headers.push((name, vec![Segment::Text(scheme), segment]));
     }
-    let policy = Policy::new(vec![Allowed { origin, private: true }], secrets.into_iter().collect());
+    let policy =
+        Policy::new(vec![Allowed { origin: origin.into(), private: true }], secrets.into_iter().collect());
     Ok(Site { url, headers, policy })
 }
 

@@ -6,7 +6,7 @@ use super::limits::Limits;
 use super::links::Links;
 use super::manifest::{Extends, Manifest, MemoryAccess, Permissions, PluginConfig, format_size, parse_size};
 use crate::config::Grant;
-use crate::egress::{Allowed, Origin, Policy};
+use crate::egress::{Allowed, Pattern, Policy};
 
 /// Longest deadline that a manifest can set, for models that think long.
 const MAX_DEADLINE: Duration = Duration::from_secs(600);
@@ -62,16 +62,31 @@ pub fn operator(configured: Option<&Grant>, stored: Option<Grant>) -> Grant {
 
 /// The wishes as far as they are allowed.
 pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
-    let allowed: Vec<Origin> = allowance.http().iter().filter_map(|text| Origin::parse(text).ok()).collect();
-    let http = asked.http.iter().filter(|text| Origin::parse(text).is_ok_and(|o| allowed.contains(&o)));
     Permissions {
-        http: http.cloned().collect(),
+        http: origins(&asked.http, allowance.http()),
         secrets: asked.secrets.iter().filter(|name| allowance.secret(name)).cloned().collect(),
         kv: asked.kv.min(allowance.kv()),
         memory: asked.memory.min(allowance.memory()),
         files: asked.files && allowance.files(),
         ..Permissions::default()
     }
+}
+
+/// The origins that are asked for and allowed. Where only a part of what is asked for is allowed, that part.
+fn origins(asked: &[String], allowed: &[String]) -> Vec<String> {
+    let read = |texts: &[String]| -> Vec<Pattern> {
+        texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect()
+    };
+    let (allowed, mut granted) = (read(allowed), Vec::new());
+    for text in asked {
+        let Ok(asked) = Pattern::parse(text) else { continue };
+        if allowed.iter().any(|allowed| allowed.includes(&asked)) {
+            granted.push(text.clone());
+        } else {
+            granted.extend(allowed.iter().filter(|part| asked.includes(part)).map(Pattern::to_string));
+        }
+    }
+    granted
 }
 
 /// What is asked for and not allowed: the fields of `[grants.<plugin>]` that would have to change, as they would
@@ -92,7 +107,7 @@ pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
 
 /// What is wrong with a grant, each with its key.
 pub fn check(grant: &Grant) -> Vec<String> {
-    let origins = grant.http.iter().flatten().filter_map(|text| Origin::parse(text).err());
+    let origins = grant.http.iter().flatten().filter_map(|text| Pattern::parse(text).err());
     let origins = origins.map(|error| format!("http: {error}"));
     let kv = grant.kv.as_deref().filter(|text| parse_size(text).is_none());
     let kv = kv.map(|text| format!("kv: takes a size such as 1MiB, not \"{text}\""));
@@ -110,8 +125,8 @@ pub fn lines(plugin: &str, grant: &Grant) -> String {
 pub fn policy(manifest: &Manifest, allowance: &Allowance, config: &PluginConfig) -> Policy {
     let granted = granted(&manifest.permissions, allowance);
     let private = allowance.operator.http.is_some();
-    let asked = granted.http.iter().filter_map(|text| Origin::parse(text).ok());
-    let named = config.origins.iter().map(|origin| Allowed { origin: origin.clone(), private: true });
+    let asked = granted.http.iter().filter_map(|text| Pattern::parse(text).ok());
+    let named = config.origins.iter().map(|origin| Allowed { origin: origin.clone().into(), private: true });
     let http = asked.map(|origin| Allowed { origin, private }).chain(named).collect();
     let secrets = granted.secrets.into_iter();
     Policy::new(

@@ -11,11 +11,13 @@ use toml::Spanned;
 pub use self::settings::PluginConfig;
 use self::values::{NAME_RULE, duration, name, origins, size, version};
 pub use self::values::{format_size, parse_size, valid_name};
+pub use self::verification::{Encoding, Scheme, Verification};
 use crate::config::keys::nearest;
-use crate::egress::Origin;
+use crate::egress::{Origin, Pattern};
 
 mod settings;
 mod values;
+mod verification;
 
 /// A plugin's manifest, known to be free of mistakes.
 #[derive(Debug, Clone, Deserialize)]
@@ -150,6 +152,9 @@ pub struct Channel {
     pub state_version: u32,
     /// Characters that fit in one message.
     pub max_text: Option<u32>,
+    /// What its platform's webhooks are checked by before the connector sees them. Without it, that is the
+    /// connector's own work.
+    pub webhook: Option<Spanned<Verification>>,
 }
 
 /// One thing that a platform can do.
@@ -258,6 +263,7 @@ impl Manifest {
                 return Err(ManifestError { line, key: format!("config.{name}"), message });
             }
         }
+        manifest.check_webhook(text)?;
         for secret in &manifest.permissions.secrets {
             if !manifest.config.get(secret).is_some_and(|key| key.get_ref().secret) {
                 let line = text
@@ -274,6 +280,21 @@ impl Manifest {
     /// The configuration keys by name.
     pub fn keys(&self) -> impl Iterator<Item = (&str, &Key)> {
         self.config.iter().map(|(name, key)| (name.as_str(), key.get_ref()))
+    }
+
+    fn check_webhook(&self, text: &str) -> Result<(), ManifestError> {
+        let Some(webhook) = self.channel.as_ref().and_then(|channel| channel.webhook.as_ref()) else {
+            return Ok(());
+        };
+        let (rule, line) = (webhook.get_ref(), line_of(text, webhook.span().start));
+        let wrong = |message: String| Err(ManifestError { line, key: "channel.webhook".into(), message });
+        if let Err(message) = rule.check() {
+            return wrong(message.into());
+        }
+        match self.config.get(&rule.secret).is_some_and(|key| key.get_ref().secret) {
+            true => Ok(()),
+            false => wrong(format!("`{}` is no configuration key with secret = true", rule.secret)),
+        }
     }
 
     fn check_key(&self, name: &str, key: &Key) -> Result<(), String> {
@@ -302,8 +323,9 @@ impl Manifest {
 
     /// A default is the plugin's word, so it needs the permission that an operator's word would give.
     fn check_default_url(&self, url: &str) -> Result<(), String> {
-        let origin = Origin::of_url(url).map_err(|error| format!("the default is no URL: {error}"))?;
-        let asked = self.permissions.http.iter().any(|asked| Origin::parse(asked).is_ok_and(|o| o == origin));
+        let origin = Origin::reached_by(url).map_err(|error| format!("the default is no URL: {error}"))?;
+        let covers = |asked: &String| Pattern::parse(asked).is_ok_and(|asked| asked.covers(&origin));
+        let asked = self.permissions.http.iter().any(covers);
         if asked { Ok(()) } else { Err(format!("its default needs permissions.http to have \"{origin}\"")) }
     }
 }

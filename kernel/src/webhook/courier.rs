@@ -60,7 +60,7 @@ impl Courier {
     async fn deliver(&self, round: &Round) -> Result<()> {
         let origin = Origin::of_url(&round.hook.url).map_err(Error::internal)?;
         let private = self.parts.config.current().hooks.allow_private;
-        let policy = Policy::new(vec![Allowed { origin, private }], Secrets::default());
+        let policy = Policy::new(vec![Allowed { origin: origin.into(), private }], Secrets::default());
         let attempts = round.deliveries.iter().map(|delivery| self.attempt(&policy, round, delivery));
         let settled = join_all(attempts).await.into_iter().collect::<Result<_>>()?;
         self.parts.store.settle_deliveries(&self.hook, settled).await

@@ -25,7 +25,7 @@ use crate::store::{Delivery, Hook, NewHook, Notice, Store};
 
 mod courier;
 mod schedule;
-mod signature;
+pub(crate) mod signature;
 #[cfg(test)]
 mod tests;
 

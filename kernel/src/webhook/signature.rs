@@ -5,7 +5,7 @@ use base64::alphabet::STANDARD as ALPHABET;
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use hmac::{Hmac, KeyInit, Mac};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sha2::Sha256;
 
 use crate::config::Secret;
@@ -30,6 +30,42 @@ pub(super) fn sign(secret: &Secret, id: &str, at: Timestamp, body: &str) -> Resu
     let mut mac = Hmac::<Sha256>::new_from_slice(&key(secret.expose())).map_err(Error::internal)?;
     mac.update(format!("{id}.{}.{body}", at.as_second()).as_bytes());
     Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
+}
+
+/// How old or how early a signature may be.
+const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
+
+/// Whether a message that came with these headers was signed with this secret, a short while ago.
+///
+/// # Errors
+/// Says which of it is wrong.
+pub(crate) fn verify(
+    secret: &Secret,
+    header: impl Fn(&str) -> Option<String>,
+    body: &[u8],
+    now: Timestamp,
+) -> std::result::Result<(), &'static str> {
+    let id = header("webhook-id").ok_or("the header webhook-id is missing")?;
+    let at = header("webhook-timestamp").ok_or("the header webhook-timestamp is missing")?;
+    let signatures = header("webhook-signature").ok_or("the header webhook-signature is missing")?;
+    let seconds = at.parse().ok().and_then(|second| Timestamp::from_second(second).ok());
+    let seconds = seconds.ok_or("the header webhook-timestamp is no Unix second")?;
+    if now.duration_since(seconds).abs() > TOLERANCE {
+        return Err("the signature is older than five minutes, or from the future");
+    }
+    let mac = mac(&key(secret.expose())).ok_or("the secret can't be used")?;
+    let mac = mac.chain_update(format!("{id}.{at}.")).chain_update(body);
+    let given =
+        signatures.split(' ').filter_map(|signature| LENIENT.decode(signature.strip_prefix("v1,")?).ok());
+    match given.into_iter().any(|signature| mac.clone().verify_slice(&signature).is_ok()) {
+        true => Ok(()),
+        false => Err("no signature is right"),
+    }
+}
+
+/// HMAC-SHA256 with this key.
+pub(crate) fn mac(key: &[u8]) -> Option<Hmac<Sha256>> {
+    Hmac::new_from_slice(key).ok()
 }
 
 /// The bytes that a secret stands for: what its base64 means, where it has the prefix and is base64, or itself.
@@ -61,6 +97,29 @@ mod tests {
     fn whatever_is_no_base64_is_the_key_itself() {
         assert_eq!(signed("correct horse"), "v1,ZquVke8vjahY5FUylxSXNumFQQGbjldZLz39AEzazrc=");
         assert_eq!(signed("whsec_xxxxxxxxxxx"), "v1,1DZAti5LlCSk4EzJ8sTY2Rpr+xXVtTPBAf60WJcDpLA=");
+    }
+
+    #[test]
+    fn what_is_signed_is_verified_for_a_while() {
+        let (secret, at) = (Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 1_614_265_330);
+        let check = |id: &str, signature: &str, body: &str, now: i64| {
+            let header = |name: &str| match name {
+                "webhook-id" => Some(id.to_owned()),
+                "webhook-timestamp" => Some(at.to_string()),
+                _ => Some(signature.to_owned()),
+            };
+            verify(&secret, header, body.as_bytes(), Timestamp::from_second(now).unwrap())
+        };
+        let right = signed(secret.expose());
+        for signature in [&right, &format!("v1,AAAA {right}"), &right.trim_end_matches('=').to_owned()] {
+            assert_eq!(check(ID, signature, BODY, at + 299), Ok(()), "{signature}");
+        }
+        assert!(check(ID, &right, BODY, at + 301).is_err() && check(ID, &right, BODY, at - 301).is_err());
+        assert!(check("other", &right, BODY, at).is_err() && check(ID, &right, "{}", at).is_err());
+        for signature in ["", "v1,", "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=", &right[3..]] {
+            assert!(check(ID, signature, BODY, at).is_err(), "{signature}");
+        }
+        assert!(verify(&secret, |_| None, b"", Timestamp::UNIX_EPOCH).unwrap_err().contains("webhook-id"));
     }
 
     #[test]

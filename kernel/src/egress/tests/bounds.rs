@@ -72,7 +72,8 @@ async fn a_handshake_that_never_ends_times_out_unsent() {
     })
     .await;
     let origin = Origin::parse(&format!("https://{}", server.address)).unwrap();
-    let policy = Policy::new(vec![Allowed { origin: origin.clone(), private: true }], Secrets::default());
+    let policy =
+        Policy::new(vec![Allowed { origin: origin.clone().into(), private: true }], Secrets::default());
     let timeouts = Timeouts { connect: SHORT, ..PATIENT };
     let failure = refusal(&policy, Request { timeouts, ..get(origin.to_string()) }).await;
     assert_eq!((failure.kind, failure.sent), (Kind::Timeout, false), "{failure}");

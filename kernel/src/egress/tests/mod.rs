@@ -6,6 +6,7 @@ mod redirects;
 mod refusals;
 mod secrets;
 mod tls;
+mod websockets;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -121,7 +122,7 @@ fn without_secrets(servers: &[&Server]) -> Policy {
 
 fn named(servers: &[&Server]) -> Vec<Allowed> {
     let origin = |server: &&Server| Origin::of_url(&server.url("/")).unwrap();
-    servers.iter().map(|server| Allowed { origin: origin(server), private: true }).collect()
+    servers.iter().map(|server| Allowed { origin: origin(server).into(), private: true }).collect()
 }
 
 fn text(text: impl Into<String>) -> Segment {

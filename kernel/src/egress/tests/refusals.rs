@@ -17,7 +17,7 @@ async fn what_lies_inside_is_reached_only_when_the_operator_named_it() {
     let granted = |private| {
         let name = format!("http://inside.test:{}", server.address.port());
         let urls = [server.url(""), name];
-        let origins = urls.each_ref().map(|url| Allowed { origin: Origin::parse(url).unwrap(), private });
+        let origins = urls.each_ref().map(|url| Allowed { origin: Pattern::parse(url).unwrap(), private });
         (Policy::new(origins.to_vec(), Secrets::default()), urls)
     };
     let egress = Egress::with_roots(Clock::system(), inside(), RootCertStore::empty());
@@ -112,7 +112,7 @@ async fn a_name_without_an_address_and_a_port_without_a_server_are_told_apart() 
     let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap().local_addr().unwrap();
     for (url, kind) in [(format!("http://{closed}"), Kind::Connect), ("http://no.test".to_owned(), Kind::Dns)]
     {
-        let allowed = Allowed { origin: Origin::parse(&url).unwrap(), private: true };
+        let allowed = Allowed { origin: Pattern::parse(&url).unwrap(), private: true };
         let policy = Policy::new(vec![allowed], Secrets::default());
         let failure = egress.send(&policy, get(&url)).await.unwrap_err();
         assert_eq!((failure.kind, failure.sent), (kind, false), "{failure}");

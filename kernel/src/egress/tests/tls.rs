@@ -30,7 +30,8 @@ async fn server() -> (Server, RootCertStore) {
 
 async fn ask(host: &str, server: &Server, roots: RootCertStore, clock: Clock) -> Result<String, Failure> {
     let origin = Origin::parse(&format!("https://{host}:{}", server.address.port())).unwrap();
-    let policy = Policy::new(vec![Allowed { origin: origin.clone(), private: true }], Secrets::default());
+    let policy =
+        Policy::new(vec![Allowed { origin: origin.clone().into(), private: true }], Secrets::default());
     let egress = Egress::with_roots(clock, inside(), roots);
     fetch(&egress, &policy, get(format!("{origin}/path"))).await?;
     fetch(&egress, &policy, get(format!("{origin}/path"))).await

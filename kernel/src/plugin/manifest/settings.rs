@@ -85,7 +85,7 @@ fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
         (Some(text), _) if key.secret => Secret::resolve(text).map(|secret| Some(Checked::Secret(secret))),
         (Some(""), Some(Extends::Http)) => Ok(Some(Checked::Origin(value.clone(), None))),
         (Some(url), Some(Extends::Http)) => {
-            let origin = Origin::of_url(url).map_err(|error| error.to_string())?;
+            let origin = Origin::reached_by(url).map_err(|error| error.to_string())?;
             Ok(Some(Checked::Origin(value.clone(), Some(origin))))
         }
         _ => Ok(Some(Checked::Shown(value.clone()))),

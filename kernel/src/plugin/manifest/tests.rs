@@ -88,6 +88,20 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
         ("[permissions]\nhttp = [\"https://a.example/x\"]", "without a path"),
         ("[permissions]\nsecrets = [\"api_key\"]", "`api_key` is no configuration key with secret = true"),
         ("[permissions]\nmemory = \"reed\"", "\"reed\" is no value there is; did you mean \"read\"?"),
+        (
+            "[channel.webhook]\nscheme = \"hmac\"",
+            "\"hmac\" is no value there is; did you mean \"hmac-sha256\"?",
+        ),
+        ("[channel.webhook]\nscheme = \"hmac-sha256\"\nsecret = \"s\"", "name the `header` that shows it"),
+        (
+            "[channel.webhook]\nscheme = \"standard-webhooks\"\nsecret = \"s\"\nheader = \"x-a\"",
+            "leave `header` out",
+        ),
+        ("[channel.webhook]\nscheme = \"standard-webhooks\"\nsecret = \"s\"", "`s` is no configuration key"),
+        (
+            "[channel.webhook]\nscheme = \"header-equals\"\nsecret = \"s\"\nheader = \"a b\"",
+            "\"a b\" is no name of a header",
+        ),
         ("[channel]\nfeatures = [\"edits\"]", "\"edits\" is no value there is; did you mean \"edit\"?"),
         ("[config.days]\ntype = \"int\"", "\"int\" is no value there is; did you mean \"integer\"?"),
         ("[config.days]\nrequired = true", "line 4: config.days: missing field `type`"),
@@ -125,6 +139,22 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
         let told = Manifest::parse(text).unwrap_err().to_string();
         assert!(told.contains(expected), "{text}\n  told: {told}");
     }
+}
+
+#[test]
+fn a_manifest_says_how_webhooks_are_checked() {
+    let text = "[plugin]\nname=\"t\"\nversion=\"1\"\n[permissions]\nsecrets=[\"hook\"]\n[channel.webhook]\n\
+                scheme=\"hmac-sha256\"\nsecret=\"hook\"\nheader=\"X-Hub-Signature-256\"\nprefix=\"sha256=\"\n\
+                [config.hook]\ntype=\"string\"\nsecret=true";
+    let channel = Manifest::parse(text).unwrap().channel.unwrap();
+    let expected = Verification {
+        scheme: Scheme::HmacSha256,
+        secret: "hook".into(),
+        header: Some(hyper::header::HeaderName::from_static("x-hub-signature-256")),
+        prefix: "sha256=".into(),
+        encoding: Encoding::Hex,
+    };
+    assert_eq!(channel.webhook.unwrap().into_inner(), expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
-use crate::egress::Origin;
+use crate::egress::Pattern;
 
 /// How a name is put together, for people.
 pub(super) const NAME_RULE: &str = "1 to 64 characters of a-z, 0-9, - and _, beginning with a letter";
@@ -47,7 +47,7 @@ pub(super) fn version<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::
 pub(super) fn origins<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {
     let origins = Vec::<String>::deserialize(input)?;
     for origin in &origins {
-        Origin::parse(origin).map_err(|error| D::Error::custom(format!("{origin:?}: {error}")))?;
+        Pattern::parse(origin).map_err(|error| D::Error::custom(format!("{origin:?}: {error}")))?;
     }
     Ok(origins)
 }
