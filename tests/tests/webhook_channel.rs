@@ -1,0 +1,182 @@
+//! A channel that any system can talk through: signed messages in, replies out, nothing lost and nothing doubled.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use prx_tests::client::Client;
+use prx_tests::gateway::{Gateway, Home};
+use prx_tests::random::Random;
+use prx_tests::system::{SECRET, System, TOKEN, now, post, signed};
+use prx_tests::wait::until;
+use serde_json::{Value, json};
+
+fn message(conversation: &str, text: &str) -> Value {
+    json!({"id": "m-1", "conversation": conversation, "user": {"id": "u-1", "name": "Ada"}, "text": text})
+}
+
+async fn taken(client: &Client, channel: &str, id: &str, message: &Value) {
+    post(client, channel, id, message).await.unwrap().expect(200);
+}
+
+#[tokio::test]
+async fn a_signed_message_is_answered_to_the_reply_url() {
+    let system = System::start().await;
+    let gateway = Gateway::start(&system.config("ops")).await;
+    let client = gateway.client();
+    assert_eq!(gateway.channel("ops").await.unwrap()["status"], "connecting", "nobody has shown up");
+    let answer = post(client, "ops", "msg_1", &message("ticket-7", "Hello there")).await.unwrap();
+    assert_eq!(answer.expect(200), json!({"accepted": true}));
+    let reply = system.until(1).await.remove(0);
+    assert_eq!((&reply["conversation"], &reply["reply_to"]), (&json!("ticket-7"), &json!("m-1")));
+    assert!(reply["text"].as_str().unwrap().contains("Hello there"), "{reply}");
+    assert_eq!(reply["authorization"], format!("Bearer {TOKEN}"));
+    assert_eq!(gateway.channel("ops").await.unwrap()["status"], "connected");
+
+    taken(client, "ops", "msg_1", &message("ticket-7", "Hello again")).await;
+    taken(client, "ops", "msg_2", &message("ticket-7", "Something else")).await;
+    assert!(system.until(2).await[1]["text"].as_str().unwrap().contains("Something else"));
+    assert_eq!(gateway.heard("ops").await, ["Hello there", "Something else"], "an id is taken once");
+    let half = post(client, "ops", "msg_3", &json!({"text": "no conversation"})).await.unwrap();
+    assert!(half.expect(400)["reason"].as_str().unwrap().contains("missing field"));
+    assert!(!gateway.output().says(&["canary"]), "secrets are in no line of the log");
+    assert!(!gateway.output().says(&["Something else"]), "and neither is what people say");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn who_can_not_show_the_secret_is_turned_away() {
+    let system = System::start().await;
+    let gateway = Gateway::start(&(system.config("ops") + &system.config("other"))).await;
+    let client = gateway.client().with_token(None);
+    let body = message("a", "Let me in").to_string();
+    let send = async |request| client.send(request, Bytes::from(body.clone())).await;
+    let other_body = "{}".to_owned() + &body;
+    for request in [
+        signed(&client, "ops", "msg_1", ("wrong", now()), &body),
+        signed(&client, "ops", "msg_1", (SECRET, now() - 400), &body),
+        signed(&client, "ops", "msg_1", (SECRET, now() + 400), &body),
+        signed(&client, "ops", "msg_1", (SECRET, now()), &other_body),
+        client.bare(Method::POST, "/in/ops"),
+        client.bare(Method::GET, "/in/ops?challenge=1"),
+        client.bare(Method::POST, "/in/ops").header("authorization", format!("Bearer {SECRET}")),
+    ] {
+        let told = send(request).await.error(401, "unauthorized");
+        assert!(!told.contains("canary"), "{told}");
+    }
+    send(signed(&client, "nowhere", "msg_1", (SECRET, now()), &body)).await.error(404, "not_found");
+    let elsewhere = signed(&client, "ops/extra", "msg_1", (SECRET, now()), &body);
+    assert_eq!(send(elsewhere).await.status, 405, "the connector says what it thinks of it");
+    client.send(client.bare(Method::PUT, "/in/ops"), Bytes::new()).await.error(401, "unauthorized");
+    let large = vec![b'x'; (1 << 20) + 1];
+    let told = client.send(client.bare(Method::POST, "/in/ops"), large.into()).await;
+    told.error(413, "payload_too_large");
+    assert_eq!(gateway.heard("ops").await, [""; 0]);
+
+    gateway.client().post("/plugins/webhook/disable", json!({})).await.expect(200);
+    until("the channel to close", async || {
+        let answer = send(signed(&client, "ops", "msg_2", (SECRET, now()), &body)).await;
+        (answer.status == 503).then_some(())
+    })
+    .await;
+    gateway.client().post("/plugins/webhook/enable", json!({})).await.expect(200);
+    until("the channel to open", async || {
+        let answer = send(signed(&client, "ops", "msg_2", (SECRET, now()), &body)).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    let lines = gateway.output().lines();
+    let told = lines.iter().filter(|line| line.contains("a webhook was turned away")).count();
+    assert_eq!(told, 1, "once, for anyone can knock");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn replies_are_posted_until_they_are_taken() {
+    let system = System::start().await;
+    let gateway = Gateway::start(&system.config("ops")).await;
+    system.refuse(503, "0");
+    system.refuse(429, "0");
+    taken(gateway.client(), "ops", "msg_1", &message("a", "first")).await;
+    let reply = system.until(1).await.remove(0);
+    assert!(reply["text"].as_str().unwrap().contains("first"));
+    system.refuse(404, "0");
+    taken(gateway.client(), "ops", "msg_2", &message("a", "second")).await;
+    let refused = until("the channel to say so", async || {
+        let channel = gateway.channel("ops").await.unwrap();
+        channel["error"].as_str().filter(|error| error.contains("answered 404")).map(str::to_owned)
+    })
+    .await;
+    assert!(refused.contains("reply_url"), "{refused}");
+    taken(gateway.client(), "ops", "msg_3", &message("a", "third")).await;
+    let replies = system.until(2).await;
+    assert!(replies[1]["text"].as_str().unwrap().contains("third"), "what is refused holds nothing up");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_answered_with_200_survives_kills() {
+    const ROUNDS: u64 = 6;
+    let mut random = Random::announced();
+    let system = System::start().await;
+    let mut gateway =
+        Gateway::start_in(Home::new(&(system.config("ops") + "[agent]\nmax_turns = 1000000\n"))).await;
+    let mut accepted = BTreeSet::new();
+    for round in 0..ROUNDS {
+        let client = gateway.client().clone();
+        let posting = tokio::spawn(async move {
+            let mut accepted = BTreeSet::new();
+            for n in 0.. {
+                let text = format!("[{round}-{n:04}]");
+                match post(&client, "ops", &format!("msg{text}"), &message("a", &text)).await {
+                    Ok(answer) if answer.status == 200 => drop(accepted.insert(text)),
+                    Ok(answer) => return Err(answer.to_string()),
+                    Err(_) => break,
+                }
+            }
+            Ok(accepted)
+        });
+        tokio::time::sleep(Duration::from_millis(50 + random.below(200))).await;
+        let home = gateway.kill();
+        accepted.extend(posting.await.unwrap().unwrap());
+        gateway = Gateway::start_in(home).await;
+        // Whoever got no answer posts again.
+        if let Some(last) = accepted.last() {
+            taken(gateway.client(), "ops", &format!("msg{last}"), &message("a", last)).await;
+        }
+    }
+    let heard = gateway.heard("ops").await;
+    let once: BTreeSet<String> = heard.iter().cloned().collect();
+    assert_eq!(once.len(), heard.len(), "nothing was taken in twice");
+    assert!(accepted.is_subset(&once), "nothing that was accepted is gone");
+    assert!(!accepted.is_empty());
+    let answered = |replies: &[Value], text: &String| {
+        replies.iter().any(|reply| reply["text"].as_str().unwrap_or_default().contains(text))
+    };
+    until("every message to be answered", async || {
+        let replies = system.replies();
+        accepted.iter().all(|text| answered(&replies, text)).then_some(())
+    })
+    .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn two_channels_have_doors_of_their_own() {
+    let (one, two) = (System::start().await, System::start().await);
+    let second = two.config("two").replace(SECRET, "another-secret");
+    let gateway = Gateway::start(&(one.config("one") + &second)).await;
+    let client = gateway.client().with_token(None);
+    taken(&client, "one", "msg_1", &message("a", "to one")).await;
+    let (id, body) = ("msg_1", message("a", "to two").to_string());
+    let crossed = client.send(signed(&client, "two", id, (SECRET, now()), &body), body.clone().into()).await;
+    crossed.error(401, "unauthorized");
+    let right = signed(&client, "two", id, ("another-secret", now()), &body);
+    client.send(right, body.into()).await.expect(200);
+    assert!(one.until(1).await[0]["text"].as_str().unwrap().contains("to one"));
+    assert!(two.until(1).await[0]["text"].as_str().unwrap().contains("to two"));
+    assert_eq!((gateway.heard("one").await.len(), gateway.heard("two").await.len()), (1, 1));
+    gateway.stop().await;
+}
