@@ -119,6 +119,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         outcomes: Vec::new(),
         dispatched: Vec::new(),
         max_turns: u64::MAX,
+        interrupts: false,
         replayable: false,
     }
 }

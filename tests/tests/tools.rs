@@ -253,6 +253,33 @@ async fn a_question_survives_a_crash() {
 }
 
 #[tokio::test]
+async fn a_person_is_asked_on_the_channel_and_presses_a_button() {
+    let telegram = FakeTelegram::start().await;
+    let script = json!([{"answers": [[hello("Ada")], [{"text": "So be it."}]]}]);
+    let config = telegram.config(&["*"]) + "[tools]\npolicy = { hello = \"ask\" }\n";
+    let gateway = start(script, &config).await;
+    for (label, result) in
+        [("Allow once", "Hello, Ada!"), ("Deny", "hello was not called: the user does not allow it")]
+    {
+        let before = telegram.sent().len();
+        telegram.write(1, "go");
+        let question =
+            |t: &FakeTelegram| t.sent()[before..].iter().find(|s| s.text.contains("hello")).cloned();
+        let asked = telegram.until("the question", question).await;
+        assert!(asked.text.contains("\"name\": \"Ada\""), "{asked:?}");
+        telegram.press(1, &asked, label);
+        let done =
+            |t: &FakeTelegram| t.sent()[before..].iter().any(|sent| sent.text == "So be it.").then_some(());
+        telegram.until("the reply", done).await;
+        let session = gateway.sessions("telegram").await[0]["id"].as_str().unwrap().to_owned();
+        assert_eq!(results(&gateway, &session).await.last().unwrap(), result);
+    }
+    telegram.until("the presses to be acknowledged", |t| (t.waiting_presses() == 0).then_some(())).await;
+    assert_eq!(gateway.heard("telegram").await, ["go", "go"], "a press is no message");
+    assert_eq!(telegram.broken_rules(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_person_is_asked_on_the_channel_and_answers_in_words() {
     let telegram = FakeTelegram::start().await;
     let script = json!([{"when": "go", "answers": [[hello("Ada")], [{"text": "So be it."}]]}, {"answers": [[{"text": "Hm."}]]}]);

@@ -5,6 +5,9 @@ use crate::plugin::bindings::provider as wire;
 /// What a message costs besides its text, in tokens.
 const EACH: u64 = 4;
 
+/// What a file costs that goes with a message: about a picture of a million pixels.
+const FILE: u64 = 1500;
+
 /// Stands where a tool's result stood.
 const LEFT_OUT: &str = "[this result was left out to save room]";
 
@@ -17,7 +20,7 @@ pub(super) fn estimate(text: &str) -> u64 {
 /// What a message costs in tokens.
 pub(super) fn cost(message: &wire::Message) -> u64 {
     EACH + match message {
-        wire::Message::User(user) => estimate(&user.text),
+        wire::Message::User(user) => estimate(&user.text) + FILE * user.attachments.len() as u64,
         wire::Message::Assistant(assistant) => {
             let calls = assistant.tool_calls.iter();
             let calls =
@@ -140,7 +143,7 @@ mod tests {
     fn results_of_the_turn_itself_go_last() {
         let mut messages = conversation();
         messages.extend(turn(3).into_iter().skip(1).take(2));
-        fit(&mut messages, 12, 100);
+        fit(&mut messages, 12, 130);
         assert_eq!(emptied(&messages), [false], "{messages:?}");
         let mut messages = turn(0)[..3].to_vec();
         fit(&mut messages, 0, 50);

@@ -27,7 +27,12 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
         return Ok(());
     }
     let asks = open.iter().any(|(_, call)| context.policy_of(&call.name) == Some(Policy::Ask));
-    let calls = open.into_iter().map(|(before, call)| one(work, context, call, before < limit));
+    let open: Vec<_> = open.into_iter().map(|(before, call)| (Asked::of(call), before < limit)).collect();
+    for (Asked { id, name, arguments }, _) in &open {
+        let (id, name, arguments) = (id.clone(), name.clone(), arguments.clone());
+        work.said.event(TurnEvent::ToolCall { id, name, arguments });
+    }
+    let calls = open.into_iter().map(|(call, allowed)| one(work, context, call, allowed));
     let mut calls: FuturesUnordered<_> = calls.collect();
     while let Some(result) = calls.next().await {
         progress.settle(result);
@@ -39,14 +44,26 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     work.keep(progress).await
 }
 
-async fn one(work: &Work<'_>, context: &Context, call: ToolCall, allowed: bool) -> NewMessage {
-    let ToolCall { id, name, arguments } = call;
-    let arguments = match arguments.trim() {
-        "" => json!({}),
-        text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
-    };
-    let event = TurnEvent::ToolCall { id: id.clone(), name: name.clone(), arguments: arguments.clone() };
-    work.said.event(event);
+/// A call as the model asked for it.
+struct Asked {
+    id: String,
+    name: String,
+    /// What is no JSON is a text, which fits no tool.
+    arguments: Value,
+}
+
+impl Asked {
+    fn of(ToolCall { id, name, arguments }: ToolCall) -> Self {
+        let arguments = match arguments.trim() {
+            "" => json!({}),
+            text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
+        };
+        Self { id, name, arguments }
+    }
+}
+
+async fn one(work: &Work<'_>, context: &Context, call: Asked, allowed: bool) -> NewMessage {
+    let Asked { id, name, arguments } = call;
     let result = match allowed {
         true => attempt(work, context, &id, (&name, &arguments)).await,
         false => ToolResult::failed(

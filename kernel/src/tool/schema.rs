@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_violation_names_its_place_and_what_would_do() {
-        let place = json!({"type": "object", "properties": {"days": {"type": "integer", "maximum": 7}},
+        let place = json!({"type": "object", "properties": {"place": {}, "days": {"type": "integer", "maximum": 7}},
             "required": ["place"], "additionalProperties": false});
         let schema = schema(place);
         assert_eq!(schema.violations(&json!({"place": "Lisbon", "days": 2})), None);

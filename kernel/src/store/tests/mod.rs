@@ -18,6 +18,7 @@ mod model;
 mod outbox;
 mod records;
 mod sessions;
+mod told;
 mod turns;
 
 /// A data directory and the time in it.
@@ -85,6 +86,7 @@ fn step(inbound: Vec<NewInbound>) -> StepCommit {
         outcomes: Vec::new(),
         dispatched: Vec::new(),
         max_turns: 50,
+        interrupts: false,
         replayable: false,
     }
 }
