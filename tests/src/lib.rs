@@ -5,6 +5,7 @@
 //! | [`gateway`] | a real `prx serve` in a home of its own |
 //! | [`client`] | HTTP in, JSON out |
 //! | [`telegram`] | a fake Bot API server |
+//! | [`discord`] | a fake Discord |
 //! | [`origin`] | a fake web service |
 //! | [`system`] | any system that talks by webhooks |
 //! | [`sockets`] | a WebSocket server whose side a test plays |
@@ -12,17 +13,20 @@
 //! | [`page`] | the reference page of the API, read |
 //! | [`component`] | plugin files, good ones and bad ones |
 //! | [`wait`] | waiting for a condition |
+//! | [`scale`] | how much of the same a test does |
 //! | [`random`] | randomness from a printed seed |
 //! | [`scripted`] | gateways whose model says what a test wrote |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
 
 pub mod client;
 pub mod component;
+pub mod discord;
 pub mod gateway;
 pub mod origin;
 pub mod page;
 pub mod random;
 pub mod receiver;
+pub mod scale;
 pub mod scripted;
 pub mod sockets;
 pub mod system;

@@ -8,10 +8,18 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+/// The server's end of a WebSocket.
+pub(crate) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// What a service does with a request.
 pub(crate) enum Reply {
@@ -26,6 +34,12 @@ pub(crate) enum Reply {
 /// A fake service. A request whose client goes away is dropped with its connection.
 pub(crate) trait Service: Send + Sync + 'static {
     fn answer(&self, request: Request<Bytes>) -> impl Future<Output = Reply> + Send;
+
+    /// Speaks over a WebSocket that a client opened at this path and query. By default nobody answers there.
+    fn talk(&self, at: String, socket: Socket) -> impl Future<Output = ()> + Send {
+        let _ = (at, socket);
+        async {}
+    }
 }
 
 /// A running server; it and its connections end when this is dropped.
@@ -61,13 +75,34 @@ impl Drop for Server {
 }
 
 async fn converse<S: Service>(stream: TcpStream, service: Arc<S>) {
-    let conversation = service_fn(move |request| reply(Arc::clone(&service), request));
+    let (upgrades, mut upgraded) = mpsc::unbounded_channel();
+    let replying = Arc::clone(&service);
+    let conversation = service_fn(move |request| reply(Arc::clone(&replying), upgrades.clone(), request));
     // An error here is a client that went away or a connection dropped on purpose.
-    let _ =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), conversation).await;
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), conversation)
+        .with_upgrades()
+        .await;
+    if let Ok((at, upgrade)) = upgraded.try_recv()
+        && let Ok(io) = upgrade.await
+    {
+        let socket = WebSocketStream::from_raw_socket(TokioIo::new(io), Role::Server, None).await;
+        service.talk(at, socket).await;
+    }
 }
 
-async fn reply<S: Service>(service: Arc<S>, request: Request<Incoming>) -> io::Result<Response<Full<Bytes>>> {
+async fn reply<S: Service>(
+    service: Arc<S>,
+    upgrades: mpsc::UnboundedSender<(String, OnUpgrade)>,
+    mut request: Request<Incoming>,
+) -> io::Result<Response<Full<Bytes>>> {
+    if let Some(key) = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes()))
+    {
+        let _ = upgrades.send((request.uri().to_string(), hyper::upgrade::on(&mut request)));
+        let response = Response::builder().status(101).header("upgrade", "websocket");
+        let response = response.header("connection", "upgrade").header("sec-websocket-accept", key);
+        return response.body(Full::default()).map_err(io::Error::other);
+    }
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
     let (status, headers, text) = match service.answer(Request::from_parts(head, body)).await {

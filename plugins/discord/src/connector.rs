@@ -48,4 +48,10 @@ impl Connector for Discord {
         }
         Ok(())
     }
+
+    /// Reads what it understands of another version's state, for one to go back to this version: the rest begins anew.
+    fn migrate(from: u32, state: &[u8]) -> Result<State, Fault> {
+        serde_json::from_slice(state)
+            .map_err(|error| Fault::bad_input(format!("cannot read state version {from}: {error}")))
+    }
 }
