@@ -45,7 +45,7 @@ async fn answers(gateway: &Gateway, hook: &str, session: &str) -> Vec<String> {
         let id = if path.0.contains("/hooks/") { hook } else { session };
         let name = if path.0.contains("/channels/") { "refused" } else { "telegram" };
         let path = path.0.replace("{id}", id).replace("{name}", name);
-        if path.ends_with("/stream") || path.ends_with("/events") {
+        if path.ends_with("/stream") || path.ends_with("/events") || path.starts_with("/in/") {
             continue;
         }
         let answer = client

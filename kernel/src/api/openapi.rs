@@ -22,7 +22,7 @@ const HEADERS: [(&str, &str, &str); 4] = [
     ("X-RateLimit-Reset", "integer", "Unix second at which as many as ever may be made at once"),
 ];
 
-/// What every POST may carry.
+/// What every POST with a token may carry.
 const KEY: Field = Field::new(
     "Idempotency-Key",
     Shape::Matching("^[!-~]{1,255}$"),
@@ -140,9 +140,14 @@ fn parameters(route: &Route<Kernel>, doc: &Doc) -> Vec<Value> {
         json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
     });
     let in_query = doc.query.iter().map(|field| parameter(field, "query"));
-    let key = (route.method == Method::POST).then_some(&KEY);
+    let key = may_repeat(route).then_some(&KEY);
     let in_header = doc.headers.iter().chain(key).map(|field| parameter(field, "header"));
     in_path.chain(in_query).chain(in_header).collect()
+}
+
+/// Whether `Idempotency-Key` is looked at: it is its caller's, so there has to be one.
+fn may_repeat(route: &Route<Kernel>) -> bool {
+    route.method == Method::POST && route.access != Access::Public
 }
 
 fn parameter(field: &Field, place: &str) -> Value {
@@ -181,7 +186,7 @@ fn failures(route: &Route<Kernel>, doc: &Doc) -> Vec<Code> {
     if route.path.contains('{') {
         codes.push(Code::NotFound);
     }
-    if route.method == Method::POST {
+    if may_repeat(route) {
         // These come with `Idempotency-Key`.
         codes.extend([Code::Conflict, Code::RequestTimeout]);
     }
