@@ -15,7 +15,8 @@ use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 /// What answers have beyond the page, by path in the answer; of the configuration, it shows but a few keys.
-const BEYOND: [(&str, &str); 2] = [("GET /status", ".issues"), ("GET /logs", ".entries[].fields")];
+const BEYOND: [(&str, &str); 3] =
+    [("GET /status", ".issues"), ("GET /status", ".usage"), ("GET /logs", ".entries[].fields")];
 
 /// A gateway with everything that the page's examples show, in the state in which they show it.
 struct World {
