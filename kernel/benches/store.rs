@@ -117,6 +117,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         state: None,
         inbound: vec![inbound],
         outcomes: Vec::new(),
+        streams: Vec::new(),
         dispatched: Vec::new(),
         max_turns: u64::MAX,
         interrupts: false,

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::clock::Clock;
 
@@ -73,16 +73,18 @@ pub struct Event {
     pub data: Value,
 }
 
-/// A turn began or ended in a conversation of a channel. Not kept and not shown: it makes a channel show that
-/// the agent is at work.
-#[derive(Debug, Clone, PartialEq)]
+/// A turn begins in a conversation of a channel. Not kept and not shown: it makes a channel show that the agent is
+/// at work, and what it has said so far.
+#[derive(Debug, Clone)]
 pub struct Activity {
     /// The channel the conversation is on.
     pub channel: String,
-    /// Where in the channel a reply would go, as the channel's connector wrote it.
+    /// Where in the channel the reply goes, as the channel's connector wrote it.
     pub target: Value,
-    /// Whether the agent is at work there now.
-    pub busy: bool,
+    /// The session of the turn, and the turn's number there.
+    pub turn: (String, u64),
+    /// The reply as far as it has come. It closes when the attempt at the turn has ended.
+    pub said: watch::Receiver<String>,
 }
 
 /// A cheap-clone handle to the bus.
@@ -119,12 +121,12 @@ impl Events {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the channels that the agent is, or is no longer, at work somewhere. Never waits.
+    /// Tells the channels that the agent is at work somewhere. Never waits.
     pub fn report_activity(&self, activity: Activity) {
         let _ = self.activity.send(Arc::new(activity));
     }
 
-    /// Every start and end of a turn from now on.
+    /// Every turn that begins from now on.
     pub fn activity(&self) -> broadcast::Receiver<Arc<Activity>> {
         self.activity.subscribe()
     }

@@ -17,7 +17,10 @@ async fn a_restart_closes_before_it_connects() {
     let telegram = FakeTelegram::start().await;
     let gateway = Gateway::start(&telegram.config(&["*"])).await;
     let before = connected(&gateway).await;
-    assert_eq!(before.as_object().unwrap().len(), 4, "the fields of the reference: {before}");
+    for field in ["name", "status", "connected_at", "active_sessions", "since"] {
+        assert!(!before[field].is_null(), "{field}: {before}");
+    }
+    assert!(before.get("error").is_none() && before.get("advice").is_none(), "all is well: {before}");
     for round in 0..3 {
         let restarted = gateway.client().post("/channels/telegram/restart", json!({})).await.expect(200);
         assert_eq!(restarted, json!({"name": "telegram", "status": "reconnecting"}));
@@ -68,4 +71,46 @@ async fn a_channel_that_is_not_configured_is_not_found() {
         let said = gateway.home().run(&["channel", command, "nowhere"]).await;
         assert!(said.code == Some(1) && said.stderr.contains("nowhere"), "{said:?}");
     }
+}
+
+#[tokio::test]
+async fn what_was_given_up_is_listed_replayed_and_discarded() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    for _ in 0..2 {
+        telegram.script("sendMessage", Fault::Refuse(403, "Forbidden: bot was blocked by the user"));
+    }
+    telegram.write(1, "first");
+    telegram.write(2, "second");
+    let path = "/channels/telegram/dead-letters";
+    let letters = until("two dead letters", async || {
+        let answer = gateway.client().get(path).await.expect(200);
+        let letters = answer["dead_letters"].as_array().unwrap().clone();
+        (letters.len() == 2).then_some(letters)
+    })
+    .await;
+    let of = |text: &str| {
+        letters.iter().find(|letter| letter["text"].as_str().unwrap().contains(text)).unwrap().clone()
+    };
+    let (first, second) = (of("first"), of("second"));
+    assert!(first["reason"].as_str().unwrap().contains("blocked by the user"), "{first}");
+    assert_eq!((&first["operation"], &first["conversation"]), (&json!("send"), &json!("1")));
+
+    let replay = format!("{path}/{}/replay", first["id"].as_str().unwrap());
+    let replayed = gateway.client().post(&replay, json!({})).await.expect(202);
+    assert_ne!(replayed["id"], first["id"]);
+    telegram.until("the message after all", |t| (t.sent_to(1).len() == 1).then_some(())).await;
+    gateway.client().post(&replay, json!({})).await.error(404, "not_found");
+
+    let listed = gateway.home().run(&["channel", "dead-letters", "telegram"]).await;
+    assert!(listed.stdout.contains("blocked by the user") && !listed.stdout.contains("first"), "{listed:?}");
+    let id = second["id"].as_str().unwrap();
+    let discarded = gateway.home().run(&["channel", "discard", "telegram", id]).await;
+    assert_eq!(discarded.code, Some(0), "{discarded:?}");
+    let left = gateway.client().get(path).await.expect(200);
+    assert_eq!(left, json!({"dead_letters": []}));
+    gateway.client().delete(&format!("{path}/{id}")).await.error(404, "not_found");
+    gateway.client().get("/channels/nowhere/dead-letters").await.error(404, "not_found");
+    gateway.stop().await;
+    assert_eq!(telegram.sent_to(2), Vec::<String>::new());
 }

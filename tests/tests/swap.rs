@@ -7,9 +7,10 @@ use hyper::Method;
 use prx_tests::client::Client;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::origin::Origin;
 use prx_tests::telegram::FakeTelegram;
 use prx_tests::wait::until;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
 const RELOADS: usize = 50;
@@ -74,8 +75,11 @@ async fn a_connector_that_waits_is_swapped_at_once() {
         })
         .await;
     let before = polls(&telegram);
-    gateway.client().post("/plugins/telegram/reload", json!({})).await.expect(200);
-    until("the swap", async || gateway.output().says(&["code was swapped"]).then_some(())).await;
+    let report = gateway.client().post("/plugins/telegram/reload", json!({})).await.expect(200);
+    assert_eq!(report["rolled_back"], false);
+    assert_eq!((&report["from"], &report["to"], &report["generation"]), (&json!(1), &json!(2), &json!(2)));
+    assert_eq!(report["connections_kept"], 1, "{report}");
+    assert!(report["compile_ms"].is_u64() && report["pause_ms"].is_f64(), "{report}");
     assert_eq!(polls(&telegram), before, "the poll that was open goes on");
     telegram.write(1, "to the new code");
     telegram.until("an answer", |t| (!t.sent().is_empty()).then_some(())).await;
@@ -107,15 +111,109 @@ async fn a_connector_that_fails_on_its_first_event_is_rolled_back() {
     let stumbling = Component::of("stumbling").bytes();
     let replaced =
         gateway.client().upload(Method::PUT, "/plugins/telegram", "application/wasm", stumbling).await;
-    assert_eq!(replaced.expect(200)["version"], "9.9.9", "it compiles, links and starts");
-    until("the way back", async || gateway.output().says(&["code before took over again"]).then_some(()))
-        .await;
+    let reason = replaced.error(409, "conflict");
+    assert!(reason.contains("stumbles over the first event"), "it says why: {reason}");
+    let report = &replaced.json()["error"]["details"];
+    assert_eq!(
+        (&report["rolled_back"], &report["from"], &report["to"]),
+        (&json!(true), &json!(1), &json!(2))
+    );
+    assert!(report["pause_ms"].is_f64() && report["connections_kept"].as_u64() > Some(0), "{report}");
+    let plugin = gateway.client().get("/plugins/telegram").await.expect(200);
+    assert_eq!(
+        (&plugin["generation"], &plugin["bundled"], &plugin["status"]),
+        (&json!(1), &json!(true), &json!("loaded"))
+    );
+    assert_ne!(plugin["version"], "9.9.9");
+    assert!(!gateway.home().plugin_file("telegram").exists(), "the next start has the old code, too");
     telegram.write(1, "after");
     telegram.until("the second answer", |t| (t.sent().len() == 2).then_some(())).await;
     assert_eq!(gateway.channel("telegram").await.unwrap()["status"], "connected");
-    gateway.client().delete("/plugins/telegram").await.expect(204);
-    telegram.write(1, "at last");
-    telegram.until("the third answer", |t| (t.sent().len() == 3).then_some(())).await;
+    gateway.client().post("/plugins/telegram/reload", json!({})).await.expect(200);
     gateway.stop().await;
     assert_eq!(telegram.broken_rules(), Vec::<String>::new());
+}
+
+/// The connector that greets, as this version of itself.
+fn pulse(state_version: u32) -> Component {
+    let manifest = format!(
+        "[plugin]\nname = \"pulse\"\nversion = \"{state_version}.0.0\"\ndescription = \"Greets\"\n[channel]\nstate_version \
+         = {state_version}\n[config.api_base]\ntype = \"string\"\nrequired = true\nextends = \"http\"\n"
+    );
+    Component::of("pulse").with_manifest(&manifest)
+}
+
+/// A gateway whose channel `pulse` runs the first version, and the platform it greets.
+async fn with_pulse(good_for_ms: u64) -> (Gateway, Origin) {
+    let platform = Origin::start().await;
+    platform.answer("/hello", json!(good_for_ms));
+    platform.answer("/again", json!(good_for_ms));
+    let home = Home::new(&format!("[channels_config.pulse]\napi_base = {:?}\n", platform.url()));
+    home.place_plugin("pulse", &pulse(1).bytes());
+    let gateway = Gateway::start_in(home).await;
+    standing(&gateway, "connected").await;
+    (gateway, platform)
+}
+
+async fn standing(gateway: &Gateway, status: &str) -> Value {
+    until(&format!("the channel to be {status}"), async || {
+        gateway.channel("pulse").await.filter(|channel| channel["status"] == status)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_state_migrates_with_its_code_and_comes_back_with_it() {
+    let (gateway, platform) = with_pulse(60_000).await;
+    let put = async |component: Component| {
+        gateway.client().upload(Method::PUT, "/plugins/pulse", "application/wasm", component.bytes()).await
+    };
+    let refused = put(pulse(2).replace("then:lives..", "then:breaks.")).await;
+    assert!(refused.error(409, "conflict").contains("breaks on its second event"));
+    until("the events to be handled again by the old code", async || {
+        platform.asked().contains(&"/again?migrated=".to_owned()).then_some(())
+    })
+    .await;
+    let plugin = gateway.client().get("/plugins/pulse").await.expect(200);
+    assert_eq!((&plugin["version"], &plugin["generation"]), (&json!("1.0.0"), &json!(1)));
+
+    let report = put(pulse(2)).await.expect(200);
+    assert_eq!((&report["version"], &report["rolled_back"]), (&json!("2.0.0"), &json!(false)));
+    assert_eq!((&report["from"], &report["to"], &report["generation"]), (&json!(1), &json!(3), &json!(3)));
+    until("the new code with the migrated state", async || {
+        platform.asked().contains(&"/again?migrated=1".to_owned()).then_some(())
+    })
+    .await;
+    assert_eq!(gateway.client().post("/plugins/pulse/rollback", json!({})).await.status, 200);
+    until("the old code with a state that it migrates, too", async || {
+        platform.asked().contains(&"/again?migrated=1,2".to_owned()).then_some(())
+    })
+    .await;
+    standing(&gateway, "connected").await;
+    assert_eq!(platform.asked()[0], "/hello?migrated=");
+    assert_eq!(
+        platform.asked().iter().filter(|path| path.starts_with("/hello")).count(),
+        1,
+        "one connection"
+    );
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_platform_that_falls_silent_is_connected_to_anew() {
+    let (gateway, platform) = with_pulse(700).await;
+    let before = standing(&gateway, "connected").await;
+    let greetings = || platform.asked().iter().filter(|path| path.starts_with("/hello")).count();
+    until("the silence to be noticed", async || (greetings() >= 2).then_some(())).await;
+    platform.answer("/hello", json!(60_000));
+    let mended = until("a connection that stays", async || {
+        let channel = gateway.channel("pulse").await?;
+        let lasts =
+            gateway.output().says(&["made anew"]) && channel["connected_at"] != before["connected_at"];
+        (lasts && channel["status"] == "connected").then_some(channel)
+    })
+    .await;
+    assert!(mended["connected_at"].as_str() > before["connected_at"].as_str(), "{mended}");
+    assert!(mended["last_error"].as_str().unwrap_or_default().contains("nothing heard"), "{mended}");
+    gateway.stop().await;
 }

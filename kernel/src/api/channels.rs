@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 
+use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::channel::{ChannelStatus, State};
+use crate::channel::{self, ChannelStatus, State};
 use crate::clock::rfc3339;
 use crate::error::Result;
+use crate::http::describe::{Field, Shape};
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
+use crate::store::DeadLetter;
 
 /// A connected channel has the time of its connection and its sessions; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]
@@ -23,6 +26,48 @@ struct Listed {
     active_sessions: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// What the operator can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<&'static str>,
+    #[serde(flatten)]
+    history: History,
+}
+
+/// When things happened on a channel.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ChannelHistory")]
+struct History {
+    /// Since when it has this status.
+    since: String,
+    last_inbound_at: Option<String>,
+    last_outbound_at: Option<String>,
+    last_error: Option<String>,
+    last_error_at: Option<String>,
+    /// When something will be tried that may bring it back.
+    next_retry_at: Option<String>,
+}
+
+fn history(channel: &ChannelStatus) -> History {
+    let error = channel.last.error.clone();
+    History {
+        since: rfc3339(channel.since),
+        last_inbound_at: channel.last.message_at.map(rfc3339),
+        last_outbound_at: channel.last.sent_at.map(rfc3339),
+        last_error_at: error.as_ref().map(|(_, at)| rfc3339(*at)),
+        last_error: error.map(|(error, _)| error),
+        next_retry_at: channel.next_retry_at.map(rfc3339),
+    }
+}
+
+fn advice(channel: &ChannelStatus) -> Option<&'static str> {
+    match channel.state {
+        State::Connecting | State::Connected => None,
+        State::Reconnecting => Some("Nothing needs to be done: it is tried again by itself"),
+        State::Disconnected => Some(
+            "Mend what `error` says. A changed configuration is taken up at once; otherwise restart the channel",
+        ),
+        State::Disabled => Some("Enable its plugin"),
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -34,6 +79,8 @@ pub(super) const LIST: Doc = Doc::new("List channels and how they stand").answer
 
 pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
     let listed = |channel: ChannelStatus| Listed {
+        history: history(&channel),
+        advice: advice(&channel),
         connected_at: channel.connected_at.map(rfc3339),
         active_sessions: channel.connected_at.map(|_| kernel.base.store.active_sessions(Some(&channel.name))),
         name: channel.name,
@@ -79,7 +126,86 @@ pub(super) async fn health(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
         healthy: channel.state == State::Connected,
         name: channel.name,
         latency_ms: channel.latency_ms,
-        last_message_at: channel.last_message_at.map(rfc3339),
+        last_message_at: channel.last.message_at.map(rfc3339),
         error: channel.error,
     })
+}
+
+/// Something that a channel was to do on its platform and has given up.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeadLetter")]
+struct Letter {
+    id: String,
+    conversation: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<String>,
+    /// What was to be done, such as `send`.
+    operation: &'static str,
+    /// What was to be said, where something was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
+    reason: String,
+    attempts: u32,
+    /// It may have happened all the same.
+    maybe_duplicate: bool,
+    failed_at: String,
+}
+
+impl From<DeadLetter> for Letter {
+    fn from(DeadLetter { entry, reason, failed_at }: DeadLetter) -> Self {
+        let (operation, text) = channel::describe(&entry.operation);
+        Self {
+            id: entry.id,
+            conversation: entry.conversation.conversation,
+            thread: entry.conversation.thread,
+            operation,
+            text,
+            reason,
+            attempts: entry.attempt,
+            maybe_duplicate: entry.maybe_duplicate,
+            failed_at: rfc3339(failed_at),
+        }
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+struct DeadLetters {
+    dead_letters: Vec<Letter>,
+}
+
+pub(super) const DEAD_LETTERS: Doc = Doc::new("List what a channel has given up, newest last")
+    .query(&[Field::new("limit", Shape::Number(1, 500, 50), "most entries to return")])
+    .answers::<DeadLetters>(&[200]);
+
+pub(super) async fn dead_letters(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let channel = kernel.channels.get(call.param("name"))?.name;
+    let limit = call.query.number("limit", 1..=500, 50)?;
+    let letters = kernel.base.store.dead_letters(&channel, limit)?;
+    Reply::ok(&DeadLetters { dead_letters: letters.into_iter().map(Letter::from).collect() })
+}
+
+/// What was given up, once it is on its way again.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplayedDeadLetter")]
+struct Replayed {
+    /// Its id from now on.
+    id: String,
+    status: &'static str,
+}
+
+pub(super) const REPLAY: Doc =
+    Doc::new("Try once more what a channel has given up").answers::<Replayed>(&[202]);
+
+pub(super) async fn replay(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let channel = kernel.channels.get(call.param("name"))?.name;
+    let entry = kernel.base.store.replay_dead_letter(&channel, call.param("id")).await?;
+    Reply::json(StatusCode::ACCEPTED, &Replayed { id: entry.id, status: "pending" })
+}
+
+pub(super) const DISCARD: Doc = Doc::new("Forget something that a channel has given up");
+
+pub(super) async fn discard(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let channel = kernel.channels.get(call.param("name"))?.name;
+    kernel.base.store.remove_dead_letter(&channel, call.param("id")).await?;
+    Ok(Reply::no_content())
 }

@@ -43,6 +43,9 @@ pub fn table() -> Vec<Route<Kernel>> {
         get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
         post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART),
         get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health).doc(channels::HEALTH),
+        get("/api/v1/channels/{name}/dead-letters", S::CHANNELS_READ, channels::dead_letters).doc(channels::DEAD_LETTERS),
+        post("/api/v1/channels/{name}/dead-letters/{id}/replay", S::CHANNELS_WRITE, channels::replay).doc(channels::REPLAY),
+        delete("/api/v1/channels/{name}/dead-letters/{id}", S::CHANNELS_WRITE, channels::discard).doc(channels::DISCARD),
 
         open("/in/{channel}", inbound::receive).doc(inbound::ASK),
         open("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK),

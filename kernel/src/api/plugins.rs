@@ -6,12 +6,13 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::{Code, Result};
+use crate::channel::Swap;
+use crate::error::{Code, Error, Result};
 use crate::http::describe::Takes;
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::plugin::inspect::MAX_BYTES;
-use crate::plugin::{PluginStatus, Status};
+use crate::plugin::{Placed, PluginStatus, Status};
 
 /// The media type of a component.
 const WASM: &str = "application/wasm";
@@ -51,6 +52,83 @@ impl From<PluginStatus> for Changed {
     }
 }
 
+/// What came of code that was put in a plugin's place.
+#[derive(Serialize, JsonSchema)]
+struct Report {
+    /// The generation that was there before.
+    from: Option<u64>,
+    /// The generation that was put in its place.
+    to: u64,
+    rolled_back: bool,
+    compile_ms: u64,
+    #[serde(flatten)]
+    swap: Option<Swapped>,
+}
+
+/// How the plugin's channels took it: the longest pause between two events, and sums.
+#[derive(Serialize, JsonSchema)]
+struct Swapped {
+    pause_ms: f64,
+    events_buffered: usize,
+    connections_kept: usize,
+}
+
+impl Report {
+    fn new(placed: &Placed, swap: Option<&Swap>) -> Self {
+        Self {
+            from: placed.from,
+            to: placed.to,
+            rolled_back: swap.is_some_and(|swap| swap.rolled_back.is_some()),
+            compile_ms: placed.compile_ms,
+            swap: swap.map(|swap| Swapped {
+                pause_ms: swap.pause.as_micros() as f64 / 1000.0,
+                events_buffered: swap.events_buffered,
+                connections_kept: swap.connections_kept,
+            }),
+        }
+    }
+}
+
+/// A plugin after it got other code.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReloadedPlugin")]
+struct Reloaded {
+    #[serde(flatten)]
+    plugin: Changed,
+    /// The generation that serves.
+    generation: u64,
+    #[serde(flatten)]
+    report: Report,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ReplacedPlugin")]
+struct Replaced {
+    #[serde(flatten)]
+    plugin: PluginStatus,
+    #[serde(flatten)]
+    report: Report,
+}
+
+/// Waits until the plugin's channels have tried its new code.
+///
+/// # Errors
+/// `conflict` with the report when they went back to the code before, which serves again.
+async fn tried(kernel: &Kernel, placed: Placed) -> Result<(PluginStatus, Report)> {
+    let swap = kernel.channels.swapped(&placed).await;
+    let report = Report::new(&placed, swap.as_ref());
+    let plugin = kernel.plugins.get(&placed.name)?;
+    let Some(reason) = swap.and_then(|swap| swap.rolled_back) else { return Ok((plugin, report)) };
+    let message = format!("Plugin {}: its new code was taken back: {reason}", placed.name);
+    let details = serde_json::to_value(&report).map_err(Error::internal)?;
+    Err(Error::conflict(message).with_details(details))
+}
+
+async fn reloaded(kernel: &Kernel, placed: Placed) -> Result<Reply> {
+    let (plugin, report) = tried(kernel, placed).await?;
+    Reply::ok(&Reloaded { generation: plugin.generation, plugin: plugin.into(), report })
+}
+
 /// A plugin after it was switched off.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DisabledPlugin")]
@@ -82,12 +160,13 @@ pub(super) const INSTALL: Doc =
 /// Under the name in the component's manifest.
 pub(super) async fn install(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
-    Reply::created(&kernel.plugins.install(None, component).await?)
+    let placed = kernel.plugins.install(None, component).await?;
+    Reply::created(&kernel.plugins.get(&placed.name)?)
 }
 
 pub(super) const REPLACE: Doc = Doc::new("Install or replace the plugin of this name")
     .takes(Takes::File(WASM))
-    .answers::<PluginStatus>(&[200, 201])
+    .answers::<Replaced>(&[200, 201])
     .fails(&[Code::Conflict]);
 
 /// Under the name in the path, which must be the manifest's.
@@ -96,7 +175,9 @@ pub(super) async fn replace(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply
     let name = call.param("name");
     let is_new = kernel.plugins.get(name).is_err();
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Reply::json(status, &kernel.plugins.install(Some(name), component).await?)
+    let placed = kernel.plugins.install(Some(name), component).await?;
+    let (plugin, report) = tried(&kernel, placed).await?;
+    Reply::json(status, &Replaced { plugin, report })
 }
 
 pub(super) const REMOVE: Doc = Doc::new("Remove a plugin").fails(&[Code::Conflict]);
@@ -106,10 +187,11 @@ pub(super) async fn remove(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     Ok(Reply::no_content())
 }
 
-pub(super) const RELOAD: Doc = Doc::new("Reload a plugin").answers::<Changed>(&[200]);
+pub(super) const RELOAD: Doc = Doc::new("Reload a plugin").answers::<Reloaded>(&[200]);
 
 pub(super) async fn reload(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    Reply::ok(&Changed::from(kernel.plugins.reload(call.param("name")).await?))
+    let placed = kernel.plugins.reload(call.param("name")).await?;
+    reloaded(&kernel, placed).await
 }
 
 pub(super) const DISABLE: Doc = Doc::new("Switch a plugin off").answers::<Disabled>(&[200]);
@@ -126,8 +208,9 @@ pub(super) async fn enable(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
 }
 
 pub(super) const ROLLBACK: Doc =
-    Doc::new("Go back to the previous version of a plugin").answers::<Changed>(&[200]);
+    Doc::new("Go back to the previous version of a plugin").answers::<Reloaded>(&[200]);
 
 pub(super) async fn rollback(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    Reply::ok(&Changed::from(kernel.plugins.rollback(call.param("name")).await?))
+    let placed = kernel.plugins.rollback(call.param("name")).await?;
+    reloaded(&kernel, placed).await
 }

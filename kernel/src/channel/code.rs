@@ -1,4 +1,4 @@
-//! The code that a channel runs: one warm instance, and the one before it while the new one is on probation.
+//! The code that a channel runs: one warm instance, and the code before it while the new one is on probation.
 
 use std::sync::Arc;
 
@@ -7,14 +7,30 @@ use crate::plugin::bindings::connector as wire;
 use crate::plugin::{CallError, Connector, Generation};
 use crate::store::ChannelState;
 
+/// Events after which new code has stood its probation.
+const PROVEN: usize = 32;
+
 /// A generation of a connector's code, what it is set up with, and its instance while that is sound.
 pub(super) struct Code {
     pub(super) generation: Arc<Generation>,
     pub(super) setup: Setup,
     state: ChannelState,
     instance: Option<Connector>,
-    /// What to go back to, until the new code has handled its first events.
-    previous: Option<Box<Code>>,
+    probation: Option<Box<Probation>>,
+}
+
+/// What there is to go back to, until new code has shown that it works.
+///
+/// The rule. As long as nothing has come of the new code outside (a message, a request, a frame, an outcome), going
+/// back undoes all of it: the code before takes over with the state from before the swap, and handles every event
+/// since once more. From then on what was committed stands, for undoing it would say or ask things twice: the code
+/// before takes over with the state as it is, and handles the events again that failed. If the versions of the state
+/// differ, it has to be able to migrate it; if it is not, the new code stays.
+struct Probation {
+    before: Code,
+    /// Every event since the swap, as long as nothing has come of them outside.
+    undo: Option<Vec<wire::Event>>,
+    handled: usize,
 }
 
 impl Code {
@@ -26,38 +42,63 @@ impl Code {
     ) -> Result<Self, CallError> {
         let version = state_version(&generation);
         let state = state.unwrap_or(ChannelState { version, bytes: Vec::new() });
-        let mut code = Self { generation, setup, state, instance: None, previous: None };
+        let mut code = Self { generation, setup, state, instance: None, probation: None };
         code.migrate().await?;
         Ok(code)
     }
 
-    /// Puts newer code in the place of this one, on probation.
+    /// Puts newer code in the place of this one, on probation. The probation of this one ends.
     ///
     /// # Errors
     /// The new code can't be instantiated or can't take over the state: this code stays, as it was.
     pub(super) async fn swap(&mut self, generation: Arc<Generation>, setup: Setup) -> Result<(), CallError> {
         let mut next = Self::begin(generation, setup, Some(self.state.clone())).await?;
         ready(&mut next.instance, &next.generation).await?;
-        self.previous = None;
+        self.probation = None;
         let before = std::mem::replace(self, next);
-        self.previous = Some(Box::new(before));
+        self.probation = Some(Box::new(Probation { before, undo: Some(Vec::new()), handled: 0 }));
         Ok(())
+    }
+
+    /// The code that there is to go back to.
+    pub(super) fn before(&self) -> Option<&Arc<Generation>> {
+        self.probation.as_ref().map(|probation| &probation.before.generation)
+    }
+
+    /// Notes events whose step is committed, and whether anything has come of them outside. Some, on probation: how
+    /// many events it has handled.
+    pub(super) fn handled(&mut self, events: Vec<wire::Event>, outside: bool) -> Option<usize> {
+        let probation = self.probation.as_mut()?;
+        let events: Vec<_> =
+            events.into_iter().filter(|event| !matches!(event, wire::Event::Resumed(_))).collect();
+        probation.handled += events.len();
+        match &mut probation.undo {
+            Some(undo) if !outside => undo.extend(events),
+            undo => *undo = None,
+        }
+        let handled = probation.handled;
+        if handled >= PROVEN {
+            self.keep();
+        }
+        Some(handled)
     }
 
     /// Ends the probation: there is no way back to the code before.
     pub(super) fn keep(&mut self) {
-        self.previous = None;
+        self.probation = None;
     }
 
-    /// Goes back to the code and state before, if this code is still on probation.
-    pub(super) fn roll_back(&mut self) -> bool {
-        match self.previous.take() {
-            Some(before) => {
-                *self = *before;
-                true
-            }
-            None => false,
+    /// Goes back to the code before, if there is a way back. Its state is then to be committed. Returns the events
+    /// that it has to handle again besides those that failed.
+    pub(super) async fn roll_back(&mut self) -> Result<Option<Vec<wire::Event>>, CallError> {
+        let Some(probation) = self.probation.take() else { return Ok(None) };
+        let Probation { mut before, undo, .. } = *probation;
+        if undo.is_none() {
+            before.state = self.state.clone();
+            before.migrate().await?;
         }
+        *self = before;
+        Ok(Some(undo.unwrap_or_default()))
     }
 
     /// Handles events. After an error the instance is gone, and the next call gets a fresh one.
@@ -72,6 +113,11 @@ impl Code {
             self.instance = None;
         }
         result
+    }
+
+    /// The state, as of the last commit.
+    pub(super) fn state(&self) -> &ChannelState {
+        &self.state
     }
 
     /// The state with `bytes` in it, to be committed.

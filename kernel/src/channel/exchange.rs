@@ -9,15 +9,45 @@ use crate::plugin::bindings::connector as wire;
 use crate::plugin::bindings::types;
 use crate::store::{Conversation, NewInbound, OutboxEntry};
 
-/// An outbox entry as its connector takes it.
-pub(super) fn outbound(entry: OutboxEntry) -> Result<wire::Outbound, serde_json::Error> {
+/// An outbox entry as its connector takes it. What is to be sent takes the place of the message that shows it already.
+pub(super) fn outbound(entry: OutboxEntry, shown: Option<&str>) -> Result<wire::Outbound, serde_json::Error> {
+    let operation = match (serde_json::from_value(entry.operation)?, shown) {
+        (wire::Operation::Send(content), Some(message)) => wire::Operation::Edit((message.into(), content)),
+        (operation, _) => operation,
+    };
     Ok(wire::Outbound {
         target: target(&entry.target)?,
-        operation: serde_json::from_value(entry.operation)?,
+        operation,
         id: entry.id,
         attempt: entry.attempt + 1,
         maybe_duplicate: entry.maybe_duplicate,
     })
+}
+
+/// What the kernel has a platform do that can't do this. None: nothing is the next best.
+pub(super) fn next_best(operation: &Value) -> Option<Value> {
+    let Ok(wire::Operation::Ask((content, choices))) = serde_json::from_value(operation.clone()) else {
+        return None;
+    };
+    let choices = choices.iter().zip(1..).map(|(choice, number)| format!("{number}. {}", choice.label));
+    let choices = choices.collect::<Vec<_>>().join("\n");
+    let content = wire::Content { markdown: format!("{}\n\n{choices}", content.markdown), ..content };
+    serde_json::to_value(wire::Operation::Send(content)).ok()
+}
+
+/// What an operation is called, and what it says, as it was kept.
+pub fn describe(operation: &Value) -> (&'static str, Option<String>) {
+    use wire::Operation as O;
+    match serde_json::from_value(operation.clone()) {
+        Ok(O::Send(content)) => ("send", Some(content.markdown)),
+        Ok(O::Edit((_, content))) => ("edit", Some(content.markdown)),
+        Ok(O::Draft((_, content))) => ("draft", Some(content.markdown)),
+        Ok(O::Ask((content, _))) => ("ask", Some(content.markdown)),
+        Ok(O::Delete(_)) => ("delete", None),
+        Ok(O::React(_)) => ("react", None),
+        Ok(O::Typing) => ("typing", None),
+        Err(_) => ("unknown", None),
+    }
 }
 
 /// Where something is to go, as it was kept.

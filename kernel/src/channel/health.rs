@@ -6,8 +6,6 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::clock::Clock;
-
 /// How a channel stands, as `GET /channels` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -25,11 +23,24 @@ pub enum State {
     Disabled,
 }
 
+/// What last happened on a channel.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Last {
+    /// When a message came in.
+    pub message_at: Option<Timestamp>,
+    /// When the platform took something that was sent.
+    pub sent_at: Option<Timestamp>,
+    /// What went wrong, and when.
+    pub error: Option<(String, Timestamp)>,
+}
+
 /// What is known of a channel's connection.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Health {
     /// How it stands, as of the last word from its connector.
     pub(super) state: State,
+    /// Since when.
+    pub(super) since: Timestamp,
     /// What is wrong, and what the operator can do.
     pub(super) error: Option<String>,
     /// When the present connection was made.
@@ -38,24 +49,39 @@ pub struct Health {
     pub(super) proven_until: Option<Timestamp>,
     /// Round trip of the last real call.
     pub(super) latency_ms: Option<u32>,
-    /// When a message last came in.
-    pub(super) last_message_at: Option<Timestamp>,
+    /// How often the connection was made anew without a proof since.
+    pub(super) restarts: u32,
+    /// When something will be tried that may mend it.
+    pub(super) next_retry_at: Option<Timestamp>,
+    /// What happened last.
+    pub(super) last: Last,
 }
 
 impl Health {
-    pub(super) fn new(state: State) -> Self {
-        let (error, connected_at, proven_until) = (None, None, None);
-        Self { state, error, connected_at, proven_until, latency_ms: None, last_message_at: None }
+    pub(super) fn new(state: State, now: Timestamp) -> Self {
+        Self {
+            state,
+            since: now,
+            error: None,
+            connected_at: None,
+            proven_until: None,
+            latency_ms: None,
+            restarts: 0,
+            next_retry_at: None,
+            last: Last::default(),
+        }
     }
 
     /// The connector says how it stands.
     pub(super) fn become_state(&mut self, state: State, error: Option<String>, now: Timestamp) {
-        if state == State::Connected && self.state != State::Connected {
-            self.connected_at = Some(now);
+        if state != self.state {
+            self.since = now;
+            self.connected_at = (state == State::Connected).then_some(now);
         }
-        if state != State::Connected {
-            self.connected_at = None;
+        if let Some(error) = &error {
+            self.last.error = Some((error.clone(), now));
         }
+        self.next_retry_at = None;
         self.state = state;
         self.error = error;
     }
@@ -64,17 +90,26 @@ impl Health {
     pub(super) fn prove(&mut self, now: Timestamp, good_for: Duration, latency_ms: Option<u32>) {
         self.proven_until = Some(now + good_for);
         self.latency_ms = latency_ms.or(self.latency_ms);
+        self.restarts = 0;
     }
 
-    /// How it stands now: without fresh proof nothing counts as connected.
-    pub(super) fn at(&self, clock: &Clock) -> (State, Option<String>) {
-        let deaf =
-            self.state == State::Connected && self.proven_until.is_none_or(|until| until < clock.now());
-        if !deaf {
-            return (self.state, self.error.clone());
+    /// For how long nothing has been heard that should have been; none while all is well, or nothing is expected.
+    pub(super) fn deaf_since(&self, now: Timestamp) -> Option<Timestamp> {
+        let expects = matches!(self.state, State::Connecting | State::Connected | State::Reconnecting);
+        let since = self.proven_until.unwrap_or(self.since);
+        (expects && since <= now).then_some(since)
+    }
+
+    /// How it stands now, and since when: without fresh proof nothing counts as connected.
+    pub(super) fn at(&self, now: Timestamp) -> (State, Option<String>, Timestamp) {
+        match self.deaf_since(now) {
+            Some(since) if self.state == State::Connected => {
+                let error =
+                    format!("nothing heard from the platform since {since:.0}; its connection is made anew");
+                (State::Reconnecting, Some(error), since)
+            }
+            _ => (self.state, self.error.clone(), self.since),
         }
-        let since = self.proven_until.map_or_else(String::new, |until| format!(" since {until:.0}"));
-        (State::Reconnecting, Some(format!("nothing heard from the platform{since}")))
     }
 }
 
@@ -84,15 +119,27 @@ mod tests {
 
     #[test]
     fn connected_needs_fresh_proof() {
-        let clock = Clock::manual(Timestamp::UNIX_EPOCH);
-        let mut health = Health::new(State::Connecting);
-        health.become_state(State::Connected, None, clock.now());
-        assert_eq!(health.at(&clock).0, State::Reconnecting);
-        health.prove(clock.now(), Duration::from_secs(60), Some(12));
-        assert_eq!(health.at(&clock), (State::Connected, None));
-        clock.advance(Duration::from_secs(61));
-        let (state, error) = health.at(&clock);
-        assert_eq!(state, State::Reconnecting);
+        let mut now = Timestamp::UNIX_EPOCH;
+        let mut health = Health::new(State::Connecting, now);
+        health.become_state(State::Connected, None, now);
+        assert_eq!(health.at(now).0, State::Reconnecting);
+        health.prove(now, Duration::from_secs(60), Some(12));
+        assert_eq!(health.at(now), (State::Connected, None, now));
+        assert_eq!(health.deaf_since(now), None);
+        now += Duration::from_secs(61);
+        let (state, error, since) = health.at(now);
+        assert_eq!((state, since.as_second()), (State::Reconnecting, 60));
         assert!(error.is_some_and(|error| error.contains("1970-01-01T00:01:00Z")));
+    }
+
+    #[test]
+    fn what_gave_up_is_not_deaf_and_errors_are_remembered() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut health = Health::new(State::Connecting, now);
+        assert_eq!(health.deaf_since(now + Duration::from_secs(9)), Some(now));
+        health.become_state(State::Disconnected, Some("no token".into()), now);
+        assert_eq!(health.deaf_since(now + Duration::from_secs(9)), None);
+        health.become_state(State::Connecting, None, now);
+        assert_eq!((health.error, health.last.error), (None, Some(("no token".into(), now))));
     }
 }

@@ -6,6 +6,7 @@ use super::socket::Report;
 use super::webhooks::Knock;
 use crate::events::Activity;
 use crate::plugin::bindings::connector as wire;
+use crate::store::TurnId;
 
 /// What wakes a pump.
 pub(super) enum Input {
@@ -19,7 +20,7 @@ pub(super) enum Input {
     Alarm(Alarm, u64),
     /// There is more in the outbox.
     Outbox,
-    /// A turn began or ended in one of this channel's conversations.
+    /// A turn begins in one of this channel's conversations.
     Activity(Arc<Activity>),
 }
 
@@ -30,8 +31,12 @@ pub(super) enum Alarm {
     Connector(u64),
     /// This entry of the outbox may be tried again.
     Outbound(String),
-    /// The agent is still at work in this conversation: say so again.
-    Typing(String),
+    /// The agent may still be at work on this turn: show what there is to show.
+    Turn(TurnId),
+    /// The platform should have been heard by now.
+    Silence,
+    /// New code has served for a while without a failure.
+    Proven,
     /// The connector failed a while ago: let it take up what it left.
     Resume,
 }

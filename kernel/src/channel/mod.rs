@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
@@ -12,11 +13,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{Instrument, info, warn};
 
-pub use self::health::{Health, State};
+pub use self::exchange::describe;
+pub use self::health::{Health, Last, State};
 use self::input::Input;
-use self::pump::{Ended, Pump, forward, span};
+use self::pump::{Ended, Pump, Told, forward, span};
 use self::setup::Setup;
 pub use self::setup::{check, plugin};
+pub use self::swap::Swap;
+use self::swap::{Standing, outcome};
 use self::webhooks::Door;
 pub use self::webhooks::{Webhook, WebhookReply};
 use crate::clock::Clock;
@@ -24,7 +28,7 @@ use crate::config::{Live, Settings};
 use crate::egress::Egress;
 use crate::error::{Error, Result};
 use crate::events::{Events, Kind};
-use crate::plugin::{Generation, Plugins, Status};
+use crate::plugin::{Generation, Placed, Plugins, Status};
 use crate::store::Store;
 
 mod blobs;
@@ -37,12 +41,15 @@ mod outbound;
 mod pump;
 mod requests;
 mod setup;
+mod showing;
 mod socket;
 mod sockets;
 mod step;
+mod streams;
+mod swap;
 mod timers;
-mod typing;
 mod verification;
+mod watchdog;
 mod webhooks;
 
 /// Inputs that wait for a pump before those who send them have to wait, too.
@@ -91,8 +98,12 @@ pub struct ChannelStatus {
     pub connected_at: Option<Timestamp>,
     /// Round trip of the last real call, in milliseconds.
     pub latency_ms: Option<u32>,
-    /// When a message last came in.
-    pub last_message_at: Option<Timestamp>,
+    /// Since when it stands like this.
+    pub since: Timestamp,
+    /// When something will be tried that may bring it back.
+    pub next_retry_at: Option<Timestamp>,
+    /// What happened last.
+    pub last: Last,
 }
 
 /// A cheap-clone handle to all configured channels.
@@ -105,6 +116,7 @@ pub struct Channels {
 struct Running {
     settings: Settings,
     health: watch::Receiver<Health>,
+    standing: watch::Receiver<Standing>,
     control: mpsc::Sender<Control>,
     door: Arc<Door>,
     task: JoinHandle<()>,
@@ -131,7 +143,7 @@ impl Channels {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let status = |(name, channel): (&String, &Running)| {
             let health = channel.health.borrow();
-            let (state, error) = health.at(&self.parts.clock);
+            let (state, error, since) = health.at(self.parts.clock.now());
             ChannelStatus {
                 name: name.clone(),
                 plugin: plugin(name, &channel.settings).into(),
@@ -139,7 +151,9 @@ impl Channels {
                 state,
                 error,
                 latency_ms: health.latency_ms,
-                last_message_at: health.last_message_at,
+                since,
+                next_retry_at: health.next_retry_at,
+                last: health.last.clone(),
             }
         };
         running.iter().map(status).collect()
@@ -180,6 +194,22 @@ impl Channels {
             // One that is disabled or gone by now has nothing to restart.
             let _ = self.restart(&channel.name);
         }
+    }
+
+    /// What came of code that was put in a plugin's place, once its channels have taken it over and tried it, or after
+    /// a while. None: it has no channels, or does not serve.
+    pub async fn swapped(&self, placed: &Placed) -> Option<Swap> {
+        let status = self.parts.plugins.get(&placed.name).ok()?;
+        let standings: Vec<_> = {
+            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let its = running.iter().filter(|(name, channel)| plugin(name, &channel.settings) == placed.name);
+            its.map(|(_, channel)| outcome(channel.standing.clone(), placed.to)).collect()
+        };
+        if standings.is_empty() || status.status != Status::Loaded {
+            return None;
+        }
+        let swaps = join_all(standings).await;
+        Some(swaps.into_iter().flatten().fold(Swap::default(), Swap::and))
     }
 
     /// Closes every channel politely, and returns when all are closed.
@@ -223,15 +253,18 @@ async fn stop_all(channels: BTreeMap<String, Running>) {
 
 fn start(parts: &Parts, name: &str, settings: &Settings) -> Running {
     let (control, controls) = mpsc::channel(4);
-    let (health_in, health) = watch::channel(Health::new(State::Connecting));
+    let told = Told {
+        health: watch::Sender::new(Health::new(State::Connecting, parts.clock.now())),
+        standing: watch::Sender::default(),
+    };
+    let (health, standing) = (told.health.subscribe(), told.standing.subscribe());
     let (pump_in, pump) = watch::channel(None);
     let code = parts.plugins.connector(plugin(name, settings));
     let door = Arc::new(Door::new(name, settings, code, pump));
     let (parts, settings) = (parts.clone(), settings.clone());
-    let channel =
-        Channel { parts, name: name.into(), settings: settings.clone(), health: health_in, pump: pump_in };
+    let channel = Channel { parts, name: name.into(), settings: settings.clone(), told, pump: pump_in };
     let task = tokio::spawn(channel.run(controls).instrument(span(name)));
-    Running { settings, health, control, door, task }
+    Running { settings, health, standing, control, door, task }
 }
 
 /// One channel: a chain of lives, each with the code there is at its time.
@@ -239,7 +272,7 @@ struct Channel {
     parts: Parts,
     name: String,
     settings: Settings,
-    health: watch::Sender<Health>,
+    told: Told,
     /// Where inputs of the present life go.
     pump: watch::Sender<Option<mpsc::Sender<Input>>>,
 }
@@ -263,7 +296,7 @@ impl Channel {
                 }
             };
             match ended {
-                Ended::Asked(Control::Restart) | Ended::CodeGone => {}
+                Ended::Asked(Control::Restart) | Ended::CodeGone | Ended::Deaf => {}
                 Ended::Asked(Control::Stop) | Ended::Broken => return,
             }
         }
@@ -276,12 +309,16 @@ impl Channel {
         control: &mut mpsc::Receiver<Control>,
         code: &mut watch::Receiver<Option<Arc<Generation>>>,
     ) -> Ended {
-        self.become_state(State::Connecting, None);
+        if self.told.health.borrow().restarts == 0 {
+            self.become_state(State::Connecting, None);
+        }
         let (inputs_in, mut inputs) = mpsc::channel(INPUTS);
+        let begun = Standing::begun(&generation);
         let pump = match Setup::new(&self.name, &self.settings, &generation) {
-            Ok(setup) => Pump::start(&self.parts, setup, generation, &self.health, inputs_in.clone()).await,
+            Ok(setup) => Pump::start(&self.parts, setup, generation, &self.told, inputs_in.clone()).await,
             Err(problems) => Err(format!("channels_config.{}: {problems}", self.name)),
         };
+        self.told.standing.send_replace(begun);
         let mut pump = match pump {
             Ok(pump) => pump,
             Err(problem) => return self.rest(problem, control, code).await,
@@ -298,7 +335,7 @@ impl Channel {
         if !matches!(ended, Ended::Broken) {
             pump.drain(&mut inputs).await;
         }
-        pump.stop(!matches!(ended, Ended::Asked(_))).await;
+        pump.stop(!matches!(ended, Ended::Asked(_) | Ended::Deaf)).await;
         ended
     }
 
@@ -311,6 +348,8 @@ impl Channel {
     ) -> Ended {
         warn!(problem, "the channel can't start");
         self.become_state(State::Disconnected, Some(problem));
+        let again = self.parts.clock.now() + REST;
+        self.told.health.send_modify(|health| health.next_retry_at = Some(again));
         tokio::select! {
             asked = control.recv() => Ended::Asked(asked.unwrap_or(Control::Stop)),
             _ = code.changed() => Ended::CodeGone,
@@ -334,7 +373,7 @@ impl Channel {
     }
 
     fn become_state(&self, state: State, error: Option<String>) {
-        set_state(&self.parts, &self.health, &self.name, state, error);
+        set_state(&self.parts, &self.told.health, &self.name, state, error);
     }
 }
 

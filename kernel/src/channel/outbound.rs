@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::error::Result;
-use crate::store::{Conversation, OutboxEntry, OutboxOutcome, Store};
+use crate::store::{Conversation, OutboxEntry, OutboxOutcome, Store, TurnId};
 
 /// Entries held in memory; the rest wait on disk.
 const WINDOW: usize = 512;
@@ -50,11 +50,15 @@ impl Outbound {
         Ok(later)
     }
 
-    /// Takes the entries that may be worked on now: the first of each conversation that is not being served.
-    pub(super) fn take_ready(&mut self, now: Timestamp) -> Vec<OutboxEntry> {
+    /// Takes the entries that may be worked on now: the first of each conversation that is not being served, nor held.
+    pub(super) fn take_ready(
+        &mut self,
+        now: Timestamp,
+        held: impl Fn(&Conversation) -> bool,
+    ) -> Vec<OutboxEntry> {
         let room = AT_ONCE.saturating_sub(self.at_work.len());
         let at_work = &self.at_work;
-        let free = |key: &Conversation| !at_work.values().any(|busy| busy == key);
+        let free = |key: &Conversation| !at_work.values().any(|busy| busy == key) && !held(key);
         let due = |entry: &&OutboxEntry| entry.not_before.is_none_or(|at| at <= now);
         let ready = self.conversations.iter().filter(|(key, _)| free(key));
         let ready = ready.filter_map(|(_, waiting)| waiting.front().filter(due).cloned());
@@ -77,11 +81,31 @@ impl Outbound {
             }
             return;
         }
+        if let (OutboxOutcome::Instead { operation }, Some(entry)) = (outcome, waiting.front_mut()) {
+            entry.attempt += 1;
+            entry.operation = operation.clone();
+            return;
+        }
         waiting.pop_front();
         self.held -= 1;
         if waiting.is_empty() {
             self.conversations.remove(&key);
         }
+    }
+
+    /// Whether anything waits for a conversation or is being worked on there.
+    pub(super) fn has(&self, conversation: &Conversation) -> bool {
+        self.conversations.contains_key(conversation)
+    }
+
+    /// Whether the reply of a turn waits or is being worked on.
+    pub(super) fn answers(&self, turn: &TurnId) -> bool {
+        self.conversations.values().flatten().any(|entry| entry.turn.as_ref() == Some(turn))
+    }
+
+    /// Whether entries may wait on disk that are not known here.
+    pub(super) fn is_full(&self) -> bool {
+        self.held >= WINDOW
     }
 
     /// Whether anything is being worked on.

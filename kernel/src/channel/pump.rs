@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
-use tracing::{Instrument, Span, error, info, info_span, warn};
+use tracing::{Instrument, Span, error, info_span, warn};
 
 use super::blobs::Blobs;
 use super::code::Code;
@@ -20,12 +20,14 @@ use super::requests::Requests;
 use super::setup::Setup;
 use super::socket::INTERRUPTED;
 use super::sockets::Sockets;
+use super::streams::Streams;
+use super::swap::Standing;
 use super::timers::Timers;
-use super::typing::Typing;
 use super::webhooks::Webhooks;
 use super::{Control, Parts, step};
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::{CallError, Generation};
+use crate::store::TurnId;
 
 /// Events handled in one call at most.
 const BATCH: usize = 64;
@@ -44,6 +46,8 @@ pub(super) enum Ended {
     Asked(Control),
     /// There is other code, or none: the plugin was disabled, failed or is gone.
     CodeGone,
+    /// Nothing is heard from the platform.
+    Deaf,
     /// The store failed.
     Broken,
 }
@@ -52,14 +56,24 @@ pub(super) enum Ended {
 pub(super) struct Pump<'a> {
     pub(super) parts: &'a Parts,
     pub(super) code: Code,
-    pub(super) health: &'a watch::Sender<Health>,
+    pub(super) told: &'a Told,
     pub(super) work: Work,
     queue: VecDeque<wire::Event>,
     /// The newest code there is, whether it took over or failed to.
-    offered: Arc<Generation>,
+    pub(super) offered: Arc<Generation>,
+    /// The platform should have been heard by now.
+    deaf: bool,
+    /// Turns that are no longer shown, for the next commit.
+    pub(super) forgotten: Vec<TurnId>,
     /// Events at the front of the queue that are handled one at a time, for one of them makes the code fail.
     apart: usize,
     tries: u32,
+}
+
+/// What a channel lets others know of itself, over all its lives.
+pub(super) struct Told {
+    pub(super) health: watch::Sender<Health>,
+    pub(super) standing: watch::Sender<Standing>,
 }
 
 /// What is on its way outside: it goes when the connection goes.
@@ -69,8 +83,15 @@ pub(super) struct Work {
     pub(super) sockets: Sockets,
     pub(super) timers: Timers,
     pub(super) outbound: Outbound,
-    pub(super) typing: Typing,
+    pub(super) streams: Streams,
     pub(super) webhooks: Webhooks,
+}
+
+impl Work {
+    /// How many connections are open.
+    pub(super) fn connections(&self) -> usize {
+        self.requests.tokens().len() + self.sockets.count()
+    }
 }
 
 impl<'a> Pump<'a> {
@@ -79,7 +100,7 @@ impl<'a> Pump<'a> {
         parts: &'a Parts,
         setup: Setup,
         generation: Arc<Generation>,
-        health: &'a watch::Sender<Health>,
+        told: &'a Told,
         inputs: mpsc::Sender<Input>,
     ) -> Result<Self, String> {
         let name = setup.name.clone();
@@ -93,16 +114,27 @@ impl<'a> Pump<'a> {
         let code = Code::begin(generation, setup, state).await.map_err(|error| error.to_string())?;
         let blobs = Blobs::new(name.clone(), parts.store.clone(), parts.config.clone());
         let work = Work {
-            requests: Requests::new(parts.egress.clone(), blobs.clone(), inputs.clone()),
+            requests: Requests::new(parts.egress.clone(), blobs.clone(), parts.clock.clone(), inputs.clone()),
             sockets: Sockets::new(parts.egress.clone(), blobs.clone(), inputs.clone(), parts.clock.now_ms()),
             blobs,
             timers: Timers::new(parts.clock.clone(), inputs),
             outbound: Outbound::new(parts.store.clone(), name),
-            typing: Typing::default(),
+            streams: Streams::default(),
             webhooks: Webhooks::default(),
         };
         let queue = VecDeque::from([wire::Event::Started]);
-        Ok(Self { parts, code, health, work, queue, offered, apart: 0, tries: 0 })
+        Ok(Self {
+            parts,
+            code,
+            told,
+            work,
+            queue,
+            offered,
+            deaf: false,
+            forgotten: Vec::new(),
+            apart: 0,
+            tries: 0,
+        })
     }
 
     /// Runs until something ends this life.
@@ -113,7 +145,8 @@ impl<'a> Pump<'a> {
         code: &mut watch::Receiver<Option<Arc<Generation>>>,
     ) -> Ended {
         let mut woken = Vec::new();
-        if self.fill_outbound().is_break() {
+        self.listen();
+        if self.fill_outbound().is_break() || self.take_up_shown().is_break() {
             return Ended::Broken;
         }
         loop {
@@ -138,11 +171,16 @@ impl<'a> Pump<'a> {
             }
             let serving = code.borrow_and_update().clone();
             let Some(serving) = serving else { return Ended::CodeGone };
-            self.swap(serving).await;
+            if self.swap(serving, inputs).await.is_break() {
+                return Ended::Broken;
+            }
             for input in woken.drain(..) {
                 if self.take(input).is_break() {
                     return Ended::Broken;
                 }
+            }
+            if self.deaf {
+                return Ended::Deaf;
             }
             if !self.queue.is_empty() && self.step().await.is_break() {
                 return Ended::Broken;
@@ -155,7 +193,7 @@ impl<'a> Pump<'a> {
     pub(super) async fn drain(&mut self, inputs: &mut mpsc::Receiver<Input>) {
         let deadline = self.parts.clock.clone();
         let mut deadline = pin!(deadline.sleep(DRAIN));
-        while self.work.outbound.is_at_work() {
+        while self.work.outbound.is_at_work() || self.work.streams.is_at_work() {
             if self.queue.is_empty() {
                 let input = tokio::select! {
                     input = inputs.recv() => input,
@@ -192,41 +230,39 @@ impl<'a> Pump<'a> {
             Input::Socket(socket, report) => {
                 if let Some((event, heard)) = self.work.sockets.take(socket, report) {
                     self.queue.push_back(event);
-                    heard.into_iter().for_each(|heard| self.prove(heard.good_for, Some(heard.after)));
+                    heard.into_iter().for_each(|heard| self.heard(heard.good_for, Some(heard.after)));
                 }
             }
             Input::Webhook(knock) => self.queue.push_back(self.work.webhooks.admit(knock)),
             Input::Alarm(alarm, count) => {
                 if self.work.timers.rang(&alarm, count) {
-                    self.ring(alarm);
+                    return self.ring(alarm);
                 }
             }
             Input::Outbox => return self.fill_outbound(),
             Input::Activity(activity) => {
-                if let Some(alarm) = self.work.typing.report(&activity) {
-                    self.ring(alarm);
+                if let Some(turn) = self.work.streams.report(&activity, self.parts.clock.now()) {
+                    return self.look_at(turn);
                 }
             }
         }
         ControlFlow::Continue(())
     }
 
-    fn ring(&mut self, alarm: Alarm) {
+    fn ring(&mut self, alarm: Alarm) -> ControlFlow<()> {
         match alarm {
             Alarm::Connector(token) => self.queue.push_back(wire::Event::Timer(token)),
             // The entry is due now, and is taken with the rest.
             Alarm::Outbound(_) => {}
             Alarm::Resume => self.resume(),
-            Alarm::Typing(key) => {
-                if let Some((operation, again)) = self.work.typing.refresh(&key) {
-                    self.queue.push_back(wire::Event::Outbound(operation));
-                    self.work.timers.set(Alarm::Typing(key), again);
-                }
-            }
+            Alarm::Proven => self.code.keep(),
+            Alarm::Silence => self.deaf = self.is_deaf(),
+            Alarm::Turn(turn) => return self.look_at(turn),
         }
+        ControlFlow::Continue(())
     }
 
-    fn fill_outbound(&mut self) -> ControlFlow<()> {
+    pub(super) fn fill_outbound(&mut self) -> ControlFlow<()> {
         match self.work.outbound.fill(self.parts.clock.now()) {
             Ok(later) => {
                 for (id, delay) in later {
@@ -240,14 +276,22 @@ impl<'a> Pump<'a> {
 
     /// Queues what the platform is to be asked for next.
     async fn queue_outbound(&mut self) -> ControlFlow<()> {
-        for entry in self.work.outbound.take_ready(self.parts.clock.now()) {
+        let streams = &self.work.streams;
+        let ready = self.work.outbound.take_ready(self.parts.clock.now(), |place| streams.holds(place));
+        for entry in ready {
             let id = entry.id.clone();
-            match exchange::outbound(entry) {
+            let shown = entry.turn.as_ref().and_then(|turn| self.work.streams.message(turn));
+            match exchange::outbound(entry.clone(), shown) {
                 Ok(operation) => self.queue.push_back(wire::Event::Outbound(operation)),
                 Err(error) => step::refuse(self, id, format!("the entry can't be read: {error}")).await?,
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Queues operations that nobody waits for.
+    pub(super) fn queue_all(&mut self, operations: impl IntoIterator<Item = wire::Outbound>) {
+        self.queue.extend(operations.into_iter().map(wire::Event::Outbound));
     }
 
     /// Carries out a command for a socket. One that this ends is reported like any that ends by itself.
@@ -269,10 +313,11 @@ impl<'a> Pump<'a> {
         match self.call(&batch).await {
             Ok(step) => {
                 self.parts.plugins.report(&self.code.generation, Ok(()));
-                self.code.keep();
                 self.apart = self.apart.saturating_sub(batch.len());
                 self.tries = 0;
-                step::commit(self, &batch, step).await
+                let outside = step::commit(self, &batch, step).await?;
+                self.stood(batch, outside);
+                ControlFlow::Continue(())
             }
             Err(failure) => self.recover(batch, failure).await,
         }
@@ -291,15 +336,16 @@ impl<'a> Pump<'a> {
     /// The code failed on these events. They are handled again: by the code before if this one is new, else one
     /// by one; what fails even alone is put aside, and nothing else waits for it.
     async fn recover(&mut self, batch: Vec<wire::Event>, failure: CallError) -> ControlFlow<()> {
-        let failed = self.code.generation.clone();
-        if self.code.roll_back() {
-            let (from, to) = (failed.number, self.code.generation.number);
-            error!(from, to, %failure, "new code failed on its first events; the code before took over again");
-            self.parts.plugins.report(&failed, Err(&failure));
+        if self.code.before().is_some() {
+            let (failed, size) = (self.code.generation.clone(), batch.len());
             self.requeue(batch);
+            self.parts.plugins.report(&failed, Err(&failure));
+            if !self.go_back(&failure.to_string()).await? {
+                self.apart = size;
+            }
             return ControlFlow::Continue(());
         }
-        self.parts.plugins.report(&failed, Err(&failure));
+        self.parts.plugins.report(&self.code.generation, Err(&failure));
         if batch.len() > 1 {
             self.apart = batch.len();
             self.requeue(batch);
@@ -318,43 +364,20 @@ impl<'a> Pump<'a> {
         step::put_aside(self, &batch, &failure).await
     }
 
-    fn requeue(&mut self, batch: Vec<wire::Event>) {
+    /// Events that are to be handled before all others.
+    pub(super) fn requeue(&mut self, batch: Vec<wire::Event>) {
         for event in batch.into_iter().rev() {
             self.queue.push_front(event);
         }
     }
 
-    /// Puts new code in place between two events; the connections and what is on its way stay.
-    async fn swap(&mut self, generation: Arc<Generation>) {
-        if Arc::ptr_eq(&generation, &self.offered) {
-            return;
-        }
-        self.offered = generation.clone();
-        let (from, to) = (self.code.generation.number, generation.number);
-        let setup = match self.code.setup.renew(&generation) {
-            Ok(setup) => setup,
-            Err(problem) => {
-                error!(
-                    from,
-                    to, problem, "new code does not fit the channel's configuration; the code before goes on"
-                );
-                return;
-            }
-        };
-        match self.code.swap(generation.clone(), setup).await {
-            Ok(()) => {
-                info!(from, to, "the connector's code was swapped");
-                self.resume();
-            }
-            Err(failure) => {
-                error!(from, to, %failure, "new code could not take over; the code before goes on");
-                self.parts.plugins.report(&generation, Err(&failure));
-            }
-        }
+    /// How many events wait to be handled.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.len()
     }
 
     /// Has the code told what is open and what is still to come, before anything else comes.
-    fn resume(&mut self) {
+    pub(super) fn resume(&mut self) {
         let (mut requests, mut timers) = (self.work.requests.tokens(), self.work.timers.tokens());
         for event in &self.queue {
             match event {
@@ -367,15 +390,8 @@ impl<'a> Pump<'a> {
         self.queue.push_front(wire::Event::Resumed(wire::Resumed { sockets, requests, timers }));
     }
 
-    /// Notes that the platform hears us, for a while, with the round trip of a real call.
-    pub(super) fn prove(&self, good_for: Duration, latency: Option<Duration>) {
-        let now = self.parts.clock.now();
-        let latency_ms = latency.map(|latency| u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));
-        self.health.send_modify(|health| health.prove(now, good_for, latency_ms));
-    }
-
     pub(super) fn set_state(&self, state: State, error: Option<String>) {
-        super::set_state(self.parts, self.health, &self.code.setup.name, state, error);
+        super::set_state(self.parts, &self.told.health, &self.code.setup.name, state, error);
     }
 
     pub(super) fn broken(&self, error: &crate::error::Error) -> ControlFlow<()> {

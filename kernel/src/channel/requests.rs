@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::blobs::{Blobs, denied};
 use super::exchange::{segment, segments};
 use super::input::Input;
+use crate::clock::Clock;
 use crate::egress::{self, Egress, Failure, Policy};
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::bindings::types;
@@ -20,11 +21,14 @@ use crate::plugin::bindings::types;
 const MAX_BODY: u64 = 8 << 20;
 /// A call without an answer in this time is over, whatever the connector asked for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);
+/// A lane rests no longer than this, whatever the platform asks for.
+const MAX_PAUSE: Duration = Duration::from_secs(3600);
 
 /// Starts calls, keeps each lane to one at a time, and forgets a call when its answer came or it was cancelled.
 pub(super) struct Requests {
     egress: Egress,
     blobs: Blobs,
+    clock: Clock,
     answers: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
     open: HashMap<u64, Open>,
@@ -40,14 +44,14 @@ struct Open {
 /// Calls that go out one at a time, in order.
 struct Lane {
     waiting: VecDeque<(wire::HttpRequest, Arc<Policy>)>,
-    /// Cancelled when the call before has let go of its connection.
+    /// Cancelled when the call before has let go of its connection, and its answer asks for no more patience.
     before: CancellationToken,
 }
 
 impl Requests {
-    pub(super) fn new(egress: Egress, blobs: Blobs, answers: mpsc::Sender<Input>) -> Self {
+    pub(super) fn new(egress: Egress, blobs: Blobs, clock: Clock, answers: mpsc::Sender<Input>) -> Self {
         let (open, lanes) = (HashMap::new(), HashMap::new());
-        Self { egress, blobs, answers, tasks: JoinSet::new(), open, lanes }
+        Self { egress, blobs, clock, answers, tasks: JoinSet::new(), open, lanes }
     }
 
     /// Sends a request as far as the policy lets it go, or queues it behind those of its lane. Its answer comes as
@@ -111,6 +115,7 @@ impl Requests {
 
     fn send(&mut self, request: wire::HttpRequest, policy: Arc<Policy>) {
         let (egress, blobs, answers) = (self.egress.clone(), self.blobs.clone(), self.answers.clone());
+        let clock = self.clock.clone();
         let (token, over) = (request.token, CancellationToken::new());
         let before = request.lane.as_ref().map(|lane| {
             let fresh = || Lane { waiting: VecDeque::new(), before: over.clone() };
@@ -123,16 +128,17 @@ impl Requests {
             if let Some(before) = before {
                 before.cancelled().await;
             }
-            let outcome = match call(&egress, &blobs, &policy, request).await {
-                Ok(response) => wire::HttpOutcome::Response(response),
-                Err(failure) => wire::HttpOutcome::Failed(wire::HttpFailure {
-                    sent: failure.sent,
-                    reason: failure.reason,
-                }),
+            let (outcome, pause) = match call(&egress, &blobs, &policy, request, &clock).await {
+                Ok((response, pause)) => (wire::HttpOutcome::Response(response), pause),
+                Err(Failure { sent, reason, .. }) => {
+                    (wire::HttpOutcome::Failed(wire::HttpFailure { sent, reason }), None)
+                }
             };
-            drop(over);
+            let over = pause.map(|_| over);
             // The pump that asked is gone: so is its interest in the answer.
             let _ = answers.send(Input::Http(wire::HttpDone { token, outcome })).await;
+            clock.sleep(pause.unwrap_or_default().min(MAX_PAUSE)).await;
+            drop(over);
         });
         if let Some(open) = self.open.get_mut(&token) {
             open.task = Some(task);
@@ -140,12 +146,14 @@ impl Requests {
     }
 }
 
+/// The answer, and how long the lane is to rest after it.
 async fn call(
     egress: &Egress,
     blobs: &Blobs,
     policy: &Policy,
     request: wire::HttpRequest,
-) -> Result<wire::HttpResponse, Failure> {
+    clock: &Clock,
+) -> Result<(wire::HttpResponse, Option<Duration>), Failure> {
     let whole = Duration::from_millis(request.timeout_ms.into()).min(MAX_TIMEOUT);
     let headers = request.headers.into_iter().map(|field| Ok((field.name, segments(field.value)?)));
     let outgoing = egress::Request {
@@ -160,18 +168,20 @@ async fn call(
     };
     let response = egress.send(policy, outgoing).await?;
     let (status, headers, elapsed) = (response.status, response.headers.clone(), response.elapsed);
+    let pause = egress::pause(status, &headers, clock.now());
     let (body, blob) = match request.body_to_blob && status.is_success() {
         true => (Vec::new(), Some(blobs.keep(response).await?.id)),
         false => (response.collect().await?.into(), None),
     };
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
-    Ok(wire::HttpResponse {
+    let response = wire::HttpResponse {
         status: status.as_u16(),
         headers: headers.iter().map(|(name, value)| (name.to_string(), text(value.as_bytes()))).collect(),
         body,
         blob,
         elapsed_ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
-    })
+    };
+    Ok((response, pause))
 }
 
 async fn body(blobs: &Blobs, pieces: Vec<types::Segment>) -> Result<egress::Body, Failure> {

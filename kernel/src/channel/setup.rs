@@ -7,7 +7,11 @@ use serde_json::Value;
 use crate::config::Settings;
 use crate::egress::Policy;
 use crate::plugin::Generation;
-use crate::plugin::manifest::{Manifest, PluginConfig};
+use crate::plugin::manifest::{Feature, Manifest, PluginConfig};
+
+/// The keys of a channel's table that are the kernel's own, with the words that they take.
+const MODES: [&str; 4] = ["off", "typing", "edit", "draft"];
+const ON_UNKNOWN: [&str; 2] = ["resend", "drop"];
 
 /// A channel's configuration as its pump uses it.
 pub(super) struct Setup {
@@ -21,6 +25,38 @@ pub(super) struct Setup {
     pub(super) drop_unknown: bool,
     /// A new message in a conversation stops what is still being answered there.
     pub(super) interrupts: bool,
+    /// What is shown of a reply in the making.
+    pub(super) stream: Stream,
+}
+
+/// What a channel shows of a reply in the making, as far as its platform can.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    /// That the agent is at work.
+    pub(super) typing: bool,
+    /// The reply so far, as a draft.
+    pub(super) draft: bool,
+    /// The reply so far, in a message that is edited until it is whole.
+    pub(super) edit: bool,
+    /// A message that shows it can be taken back.
+    pub(super) delete: bool,
+    /// Characters that fit in one message.
+    pub(super) max_text: usize,
+}
+
+impl Stream {
+    fn new(mode: &str, manifest: &Manifest) -> Self {
+        let Some(channel) = &manifest.channel else { return Self::default() };
+        let can = |feature| channel.features.contains(&feature);
+        Self {
+            typing: mode != "off" && can(Feature::Typing),
+            draft: mode == "draft",
+            // Where a platform takes no drafts in some of its places, the next best serves there.
+            edit: mode == "edit" || (mode == "draft" && can(Feature::Edit)),
+            delete: can(Feature::Delete),
+            max_text: channel.max_text.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+        }
+    }
 }
 
 /// Whether a new message stops the turn at work. The kernel's own key: no manifest declares it.
@@ -35,18 +71,14 @@ impl Setup {
         if !generation.description.connector {
             return Err(format!("plugin {} gives no connector: name another in `plugin`", generation.name()));
         }
-        let drop_unknown = settings.get("on_unknown").and_then(Value::as_str) == Some("drop");
+        let word = |key| settings.get(key).and_then(Value::as_str);
+        let drop_unknown = word("on_unknown") == Some("drop");
         let interrupts = settings.get(INTERRUPTS).and_then(Value::as_bool).unwrap_or_default();
+        let stream = Stream::new(word("stream_mode").unwrap_or("typing"), &generation.manifest);
         let checked = check(settings, &generation.manifest).map_err(|problems| problems.join("; "))?;
         let policy = Arc::new(generation.policy(&checked));
-        Ok(Self {
-            name: name.into(),
-            settings: settings.clone(),
-            config: checked.json,
-            policy,
-            drop_unknown,
-            interrupts,
-        })
+        let (name, settings) = (name.into(), settings.clone());
+        Ok(Self { name, settings, config: checked.json, policy, drop_unknown, interrupts, stream })
     }
 
     /// The same table, for other code.
@@ -65,12 +97,38 @@ impl Setup {
 pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, Vec<String>> {
     let mut settings = settings.clone();
     settings.remove("plugin");
-    match settings.remove(INTERRUPTS) {
-        Some(wrong) if !wrong.is_boolean() => {
-            Err(vec![format!("{INTERRUPTS}: takes true or false, not {wrong}")])
-        }
-        _ => manifest.check_config(&settings),
+    let mode = settings.remove("stream_mode");
+    let mut problems: Vec<String> =
+        [("stream_mode", &mode, &MODES[..]), ("on_unknown", &settings.remove("on_unknown"), &ON_UNKNOWN)]
+            .into_iter()
+            .filter_map(|(key, value, words)| misfit(key, value.as_ref()?, words))
+            .collect();
+    if let Some(wrong) = settings.remove(INTERRUPTS).filter(|value| !value.is_boolean()) {
+        problems.push(format!("{INTERRUPTS}: takes true or false, not {wrong}"));
     }
+    problems.extend(mode.as_ref().and_then(Value::as_str).and_then(|mode| beyond(mode, manifest)));
+    match manifest.check_config(&settings) {
+        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(_) => Err(problems),
+        Err(more) => Err(problems.into_iter().chain(more).collect()),
+    }
+}
+
+fn misfit(key: &str, value: &Value, words: &[&str]) -> Option<String> {
+    let fits = value.as_str().is_some_and(|word| words.contains(&word));
+    (!fits).then(|| format!("{key}: takes one of {}, not {value}", words.join(", ")))
+}
+
+/// Why a plugin's platform can't show replies in this way.
+fn beyond(mode: &str, manifest: &Manifest) -> Option<String> {
+    let wanted = match mode {
+        "edit" => Feature::Edit,
+        "draft" => Feature::Draft,
+        _ => return None,
+    };
+    let can = manifest.channel.as_ref().is_some_and(|channel| channel.features.contains(&wanted));
+    let name = &manifest.plugin.name;
+    (!can).then(|| format!("stream_mode: {name} has no \"{mode}\"; \"typing\" and \"off\" always work"))
 }
 
 /// The plugin that serves a channel: the one its table names, or the one of its own name.

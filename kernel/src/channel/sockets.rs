@@ -207,6 +207,11 @@ impl Sockets {
         open.into_iter().collect()
     }
 
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.sockets.values().filter(|socket| socket.open).count()
+    }
+
     /// Closes what is left, and returns only when everything is closed.
     pub(super) async fn close_all(&mut self, code: u16) {
         for (id, socket) in std::mem::take(&mut self.sockets) {

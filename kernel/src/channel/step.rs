@@ -23,8 +23,13 @@ const AFTER_FAILURE: Duration = Duration::from_secs(30);
 /// Pause before an operation whose outcome is unknown is sent once more.
 const AFTER_UNKNOWN: Duration = Duration::from_secs(1);
 
-/// Commits what a step says in one transaction; only then lets its commands go out.
-pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wire::Step) -> ControlFlow<()> {
+/// Commits what a step says in one transaction; only then lets its commands go out. Answers whether anything came
+/// of it that the outside has noticed.
+pub(super) async fn commit(
+    pump: &mut Pump<'_>,
+    batch: &[wire::Event],
+    step: wire::Step,
+) -> ControlFlow<(), bool> {
     let wire::Step { commands, state } = step;
     let name = pump.code.setup.name.clone();
     let state = state.map(|bytes| pump.code.next_state(bytes));
@@ -32,7 +37,7 @@ pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wir
     let interrupts = pump.code.setup.interrupts;
     let mut commit =
         StepCommit { channel: name, state: state.clone(), max_turns, interrupts, ..StepCommit::default() };
-    let mut effects = Vec::new();
+    let (now, mut effects) = (pump.parts.clock.now(), Vec::new());
     for command in commands {
         match command {
             wire::Command::Deliver(inbound) => {
@@ -40,19 +45,25 @@ pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wir
             }
             wire::Command::Done(done) => {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {
-                    let outcome = settle(entry, done.outcome, pump.code.setup.drop_unknown);
+                    let outcome = settle(pump, entry, done.outcome);
                     commit.outcomes.push((done.id, outcome));
+                } else if let Some(shown) = pump.work.streams.settle(&done.id, &done.outcome, now) {
+                    commit.streams.push((shown.turn.clone(), Some(shown)));
                 }
             }
             effect => effects.push(effect),
         }
     }
     commit.dispatched = dispatched(pump, batch, &commit);
+    commit.streams.extend(pump.forgotten.drain(..).map(|turn| (turn, None)));
     let told = effects.iter().any(|effect| tells(effect, batch));
-    commit.replayable = commit.inbound.is_empty() && !pump.work.outbound.is_at_work() && !told;
+    let lasting = !commit.inbound.is_empty() || !commit.streams.is_empty();
+    commit.replayable = !lasting && !pump.work.outbound.is_at_work() && !told;
     let outcomes = commit.outcomes.clone();
+    let committed = lasting || !outcomes.is_empty() || !commit.dispatched.is_empty();
+    let outside = committed || effects.iter().any(reaches_out);
     if let Err(error) = write(pump, commit).await {
-        return pump.broken(&error);
+        return pump.broken(&error).map_continue(|()| outside);
     }
     if let Some(state) = state {
         pump.code.set_state(state);
@@ -63,7 +74,14 @@ pub(super) async fn commit(pump: &mut Pump<'_>, batch: &[wire::Event], step: wir
     for effect in effects {
         apply(pump, effect);
     }
-    ControlFlow::Continue(())
+    pump.expect_retry();
+    ControlFlow::Continue(outside)
+}
+
+/// Whether the outside notices a command, so that it can't be undone.
+fn reaches_out(command: &wire::Command) -> bool {
+    use wire::Command as C;
+    !matches!(command, C::Status(_) | C::Proof(_) | C::Log(_) | C::Timer(_))
 }
 
 /// Gives up on an event that the connector can't handle. An operation goes back to the outbox.
@@ -76,9 +94,10 @@ pub(super) async fn put_aside(
         if let wire::Event::Webhook(webhook) = event {
             pump.work.webhooks.forget(webhook.token);
         }
-        if let wire::Event::Outbound(operation) = event
-            && let Some(entry) = pump.work.outbound.at_work(&operation.id)
-        {
+        let wire::Event::Outbound(operation) = event else { continue };
+        let unknown = wire::Outcome::Unknown(String::new());
+        pump.work.streams.settle(&operation.id, &unknown, pump.parts.clock.now());
+        if let Some(entry) = pump.work.outbound.at_work(&operation.id) {
             let outcome = retry(entry, AFTER_FAILURE, false, &format!("the connector failed: {failure}"));
             conclude(pump, operation.id.clone(), outcome).await?;
         }
@@ -155,20 +174,34 @@ fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
         debug!(count = receipt.duplicates, "messages that had come before were left out");
     }
     let now = pump.parts.clock.now();
-    pump.health.send_modify(|health| health.last_message_at = Some(now));
+    pump.told.health.send_modify(|health| health.last.message_at = Some(now));
 }
 
-fn settle(entry: &OutboxEntry, outcome: wire::Outcome, drop_unknown: bool) -> OutboxOutcome {
+fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> OutboxOutcome {
+    let drop_unknown = pump.code.setup.drop_unknown;
+    let edits = pump.shows(entry);
     match outcome {
         wire::Outcome::Ok(platform_id) => OutboxOutcome::Sent { platform_id },
         wire::Outcome::RetryAfter(ms) => {
             retry(entry, Duration::from_millis(ms.into()), false, "the platform did not take it")
         }
+        // An edit can be repeated without harm; one that can't be made makes way for a message of its own.
+        wire::Outcome::Unknown(reason) if edits => retry(entry, AFTER_UNKNOWN, false, &reason),
+        wire::Outcome::Refused(_) | wire::Outcome::Unsupported if edits => {
+            OutboxOutcome::Instead { operation: entry.operation.clone() }
+        }
         wire::Outcome::Unknown(reason) if drop_unknown || entry.maybe_duplicate => {
             OutboxOutcome::Failed { reason: format!("outcome unknown: {reason}") }
         }
         wire::Outcome::Unknown(reason) => retry(entry, AFTER_UNKNOWN, true, &reason),
-        wire::Outcome::Unsupported => OutboxOutcome::Failed { reason: "the channel can't do this".into() },
+        wire::Outcome::Unsupported => match exchange::next_best(&entry.operation) {
+            Some(operation) => OutboxOutcome::Instead { operation },
+            None if exchange::describe(&entry.operation).0 == "send" => {
+                OutboxOutcome::Failed { reason: "the channel can't send this".into() }
+            }
+            // A courtesy that the platform does not know.
+            None => OutboxOutcome::Sent { platform_id: None },
+        },
         wire::Outcome::Refused(reason) => OutboxOutcome::Failed { reason },
     }
 }
@@ -181,9 +214,18 @@ fn retry(entry: &OutboxEntry, after: Duration, maybe_duplicate: bool, reason: &s
 }
 
 fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
+    let retried = matches!(outcome, OutboxOutcome::Retry { .. });
+    let entry = pump.work.outbound.at_work(id).filter(|_| !retried).cloned();
     pump.work.outbound.finish(id, outcome, pump.parts.clock.now());
+    if let Some(entry) = entry {
+        pump.replaced(&entry, matches!(outcome, OutboxOutcome::Instead { .. }));
+    }
     match outcome {
-        OutboxOutcome::Sent { .. } => {}
+        OutboxOutcome::Sent { .. } => {
+            let now = pump.parts.clock.now();
+            pump.told.health.send_modify(|health| health.last.sent_at = Some(now));
+        }
+        OutboxOutcome::Instead { .. } => debug!(id, "an operation is done in another way"),
         OutboxOutcome::Retry { after, maybe_duplicate } => {
             debug!(id, ?after, maybe_duplicate, "an operation is tried again");
             pump.work.timers.set(Alarm::Outbound(id.into()), *after);
@@ -208,18 +250,15 @@ fn apply(pump: &mut Pump<'_>, command: wire::Command) {
         wire::Command::Timer((token, ms)) => {
             pump.work.timers.set(Alarm::Connector(token), Duration::from_millis(ms.into()));
         }
-        wire::Command::Status(status) => {
-            let (state, error) = match status {
-                wire::Status::Connecting => (State::Connecting, None),
-                wire::Status::Connected => (State::Connected, None),
-                wire::Status::Reconnecting(reason) => (State::Reconnecting, Some(reason)),
-                wire::Status::Failed(reason) => (State::Disconnected, Some(reason)),
-            };
-            pump.set_state(state, error);
-        }
+        wire::Command::Status(status) => match status {
+            wire::Status::Connecting => pump.connecting(),
+            wire::Status::Connected => pump.set_state(State::Connected, None),
+            wire::Status::Reconnecting(reason) => pump.set_state(State::Reconnecting, Some(reason)),
+            wire::Status::Failed(reason) => pump.set_state(State::Disconnected, Some(reason)),
+        },
         wire::Command::Proof(proof) => {
             let latency = proof.latency_ms.map(|ms| Duration::from_millis(ms.into()));
-            pump.prove(Duration::from_millis(proof.good_for_ms.into()), latency);
+            pump.heard(Duration::from_millis(proof.good_for_ms.into()), latency);
         }
         wire::Command::Log((level, message)) => log(level, &message),
         wire::Command::WsConnect(_) | wire::Command::WsSend(_) | wire::Command::WsKeepalive(_) => {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
@@ -14,8 +15,15 @@ pub(super) struct Timers {
     clock: Clock,
     inputs: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
-    set: HashMap<Alarm, (u64, AbortHandle)>,
+    set: HashMap<Alarm, Set>,
     count: u64,
+}
+
+/// An alarm that has not rung.
+struct Set {
+    count: u64,
+    due: Timestamp,
+    task: AbortHandle,
 }
 
 impl Timers {
@@ -28,19 +36,20 @@ impl Timers {
         self.cancel(&alarm);
         self.count += 1;
         let (clock, inputs, count) = (self.clock.clone(), self.inputs.clone(), self.count);
+        let due = self.clock.now().saturating_add(delay).unwrap_or(Timestamp::MAX);
         let ringing = alarm.clone();
         let task = self.tasks.spawn(async move {
             clock.sleep(delay).await;
             // The pump is gone: nobody is left to wake.
             let _ = inputs.send(Input::Alarm(ringing, count)).await;
         });
-        self.set.insert(alarm, (count, task));
+        self.set.insert(alarm, Set { count, due, task });
     }
 
     /// Notes that an alarm rang. False: it had been cancelled or set anew on the way here.
     pub(super) fn rang(&mut self, alarm: &Alarm, count: u64) -> bool {
         while self.tasks.try_join_next().is_some() {}
-        let current = self.set.get(alarm).is_some_and(|(set, _)| *set == count);
+        let current = self.set.get(alarm).is_some_and(|set| set.count == count);
         if current {
             self.set.remove(alarm);
         }
@@ -49,8 +58,8 @@ impl Timers {
 
     /// An alarm that is cancelled does not ring.
     pub(super) fn cancel(&mut self, alarm: &Alarm) {
-        if let Some((_, task)) = self.set.remove(alarm) {
-            task.abort();
+        if let Some(set) = self.set.remove(alarm) {
+            set.task.abort();
         }
     }
 
@@ -60,6 +69,17 @@ impl Timers {
         let mut tokens: Vec<u64> = self.set.keys().filter_map(token).collect();
         tokens.sort_unstable();
         tokens
+    }
+
+    /// When the first of the connector's own timers rings.
+    pub(super) fn next_of_connector(&self) -> Option<Timestamp> {
+        let own = self.set.iter().filter(|(alarm, _)| matches!(alarm, Alarm::Connector(_)));
+        own.map(|(_, set)| set.due).min()
+    }
+
+    /// When an alarm rings.
+    pub(super) fn due(&self, alarm: &Alarm) -> Option<Timestamp> {
+        self.set.get(alarm).map(|set| set.due)
     }
 
     /// None of them rings any more.

@@ -1,10 +1,11 @@
 //! `prx channel`
 
+use hyper::Method;
 use serde_json::json;
 
 use super::Failure;
-use super::client::path;
-use super::output::{Console, fields, table};
+use super::client::{Sent, path};
+use super::output::{Console, fields, say, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -20,6 +21,28 @@ pub(super) enum Command {
         /// The channel's name
         name: String,
     },
+    /// List what a channel could not get done on its platform, newest last
+    DeadLetters {
+        /// The channel's name
+        name: String,
+        /// At most so many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Try once more what a channel has given up
+    Replay {
+        /// The channel's name
+        name: String,
+        /// The dead letter's id
+        id: String,
+    },
+    /// Forget something that a channel has given up
+    Discard {
+        /// The channel's name
+        name: String,
+        /// The dead letter's id
+        id: String,
+    },
 }
 
 pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failure> {
@@ -27,7 +50,9 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::List => {
             let answer = console.gateway.get("/api/v1/channels").await?;
             console.show(&answer, |answer| {
-                table(&answer["channels"], &["name", "status", "connected_at", "active_sessions", "error"])
+                let columns =
+                    ["name", "status", "since", "active_sessions", "last_inbound_at", "error", "advice"];
+                table(&answer["channels"], &columns)
             })
         }
         Command::Restart { name } => {
@@ -38,6 +63,24 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         }
         Command::Health { name } => {
             console.show(&console.gateway.get(&path(&["channels", &name, "health"])).await?, fields)
+        }
+        Command::DeadLetters { name, limit } => {
+            let path = format!("{}?limit={limit}", path(&["channels", &name, "dead-letters"]));
+            let answer = console.gateway.get(&path).await?;
+            let columns = &["id", "failed_at", "conversation", "operation", "attempts", "reason", "text"];
+            console.show(&answer, |answer| table(&answer["dead_letters"], columns))
+        }
+        Command::Replay { name, id } => {
+            let path = path(&["channels", &name, "dead-letters", &id, "replay"]);
+            let answer = console.gateway.post(&path, json!({})).await?;
+            console.show(&answer, |answer| {
+                format!("on its way again as {}", answer["id"].as_str().unwrap_or_default())
+            })
+        }
+        Command::Discard { name, id } => {
+            let path = path(&["channels", &name, "dead-letters", &id]);
+            console.gateway.send(Method::DELETE, &path, Sent::Nothing).await?;
+            say(&format!("forgot {id}"))
         }
     }
 }

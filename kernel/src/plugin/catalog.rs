@@ -26,6 +26,7 @@ pub struct Generation {
     pub code: Code,
     /// Whether the code came with the gateway.
     pub bundled: bool,
+    pub(super) compile_ms: u64,
     pub(super) allowance: Allowance,
     pub(super) digest: [u8; 32],
     /// Calls in a row that went wrong through its own fault.
@@ -83,6 +84,19 @@ pub enum Status {
     Failed,
 }
 
+/// Code that was put in the place of other code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The plugin's name.
+    pub name: String,
+    /// The generation that was there before.
+    pub from: Option<u64>,
+    /// The generation that is there now.
+    pub to: u64,
+    /// How long compiling it took; next to nothing where it was in the cache.
+    pub compile_ms: u64,
+}
+
 /// A plugin as the API shows it.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 #[schemars(rename = "Plugin")]
@@ -97,7 +111,7 @@ pub struct PluginStatus {
     pub capabilities: Vec<String>,
     /// Linear memory of its live instances, and its compiled image.
     pub memory_usage_bytes: u64,
-    /// How often it has been loaded since the gateway started.
+    /// The generation of its code that serves; the newest one there was where none does.
     pub generation: u64,
     /// Whether its code came with the gateway.
     pub bundled: bool,
@@ -179,7 +193,7 @@ impl Entry {
             status: self.status,
             capabilities: generation.map(Generation::capabilities).unwrap_or_default(),
             memory_usage_bytes: generation.map_or(0, |generation| generation.code.memory_bytes()),
-            generation: self.newest,
+            generation: generation.map_or(self.newest, |generation| generation.number),
             bundled: generation.is_some_and(|generation| generation.bundled),
             error: self.error.clone(),
             about: about.unwrap_or_default(),

@@ -101,6 +101,16 @@ impl Folder {
         .await
     }
 
+    /// Takes a plugin's component away; what there is to go back to stays.
+    pub(super) async fn unlink(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.run(move |folder| {
+            fs::remove_file(folder.component(&name))?;
+            File::open(&folder.0)?.sync_all()
+        })
+        .await
+    }
+
     /// Takes a plugin's component away, with what there was to go back to.
     pub(super) async fn remove(&self, name: &str) -> Result<()> {
         let name = name.to_owned();

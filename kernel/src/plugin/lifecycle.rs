@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::bundled;
-use super::catalog::{Entry, Generation, PluginStatus, Status};
+use super::catalog::{Entry, Generation, Placed, PluginStatus, Status};
 use super::folder::Folder;
 use super::grants::{self, Allowance};
 use super::load::{Candidate, Refusal, Terms, digest, examine, load};
@@ -33,15 +33,19 @@ impl Plugins {
     /// # Errors
     /// `not_found`; `bad_request` for bytes that are no component; otherwise `conflict` with the reason. The
     /// code that served goes on serving.
-    pub async fn reload(&self, name: &str) -> Result<PluginStatus> {
-        self.verb(name, |plugins, name| async move { plugins.reload_now(&name).await }).await
+    pub async fn reload(&self, name: &str) -> Result<Placed> {
+        self.run(name, |plugins, name| async move {
+            plugins.installed(&name)?;
+            plugins.reload_now(&name).await
+        })
+        .await
     }
 
     /// Takes a component in: as a new plugin without a name, as a new version of the one of that name with one.
     ///
     /// # Errors
     /// As [`Plugins::reload`], and `conflict` when a new plugin's name is taken. Nothing has changed then.
-    pub async fn install(&self, name: Option<&str>, bytes: Bytes) -> Result<PluginStatus> {
+    pub async fn install(&self, name: Option<&str>, bytes: Bytes) -> Result<Placed> {
         let said = examine(bytes.clone()).await?.0.manifest.plugin.name;
         if name.is_some_and(|name| name != said) {
             return Err(Error::conflict(format!("This component says that it is {said}")));
@@ -55,8 +59,7 @@ impl Plugins {
             }
             plugins.put(&name, bytes).await
         })
-        .await?;
-        self.get(&said)
+        .await
     }
 
     /// Takes a plugin out of service, until it is enabled, also over restarts. Calls under way finish.
@@ -86,8 +89,9 @@ impl Plugins {
     ///
     /// # Errors
     /// As [`Plugins::reload`], and `conflict` when there is none to go back to.
-    pub async fn rollback(&self, name: &str) -> Result<PluginStatus> {
-        self.verb(name, |plugins, name| async move {
+    pub async fn rollback(&self, name: &str) -> Result<Placed> {
+        self.run(name, |plugins, name| async move {
+            plugins.installed(&name)?;
             let Some(bytes) = plugins.folder()?.earlier(&name).await? else {
                 let message = format!("Plugin {name}: there is no earlier component to go back to");
                 return Err(Error::conflict(message));
@@ -121,7 +125,7 @@ impl Plugins {
             if plugins.installed(&name).is_err() {
                 return Ok(());
             }
-            let outcome = plugins.reload_now(&name).await;
+            let outcome = plugins.reload_now(&name).await.map(drop);
             if let Err(error) = &outcome {
                 plugins.change(&name, |entry| {
                     let disabled = entry.status == Status::Disabled;
@@ -146,7 +150,7 @@ impl Plugins {
                     plugins.change(&name, |entry| Some(Entry { error: None, ..entry }));
                     Ok(())
                 }
-                (Some(_), _) => plugins.reload_now(&name).await,
+                (Some(_), _) => plugins.reload_now(&name).await.map(drop),
                 (None, Some(generation)) if generation.bundled => Ok(()),
                 (None, _) if catalog.entry(&name).is_none() => Ok(()),
                 (None, _) => plugins.remove_now(&name).await,
@@ -172,11 +176,11 @@ impl Plugins {
         Ok(())
     }
 
-    async fn reload_now(&self, name: &str) -> Result<()> {
+    async fn reload_now(&self, name: &str) -> Result<Placed> {
         let candidate = self.find(name).await?;
         let refusal = match self.prepare(name, &candidate).await {
             Ok(generation) => match self.take(generation, candidate, File::Stays).await {
-                Ok(()) => return Ok(()),
+                Ok(placed) => return Ok(placed),
                 Err(error) => Refusal { manifest: None, error },
             },
             Err(refusal) => refusal,
@@ -194,7 +198,7 @@ impl Plugins {
         let Some(generation) = &entry.generation else {
             self.remember(name, false).await?;
             self.change(name, |entry| Some(Entry { status: Status::Failed, ..entry }));
-            return self.reload_now(name).await;
+            return self.reload_now(name).await.map(drop);
         };
         let _changing = self.0.changing.lock().await;
         self.free(generation)?;
@@ -224,11 +228,11 @@ impl Plugins {
         }
         let candidate = Candidate { bytes: bytes.into(), bundled: true };
         let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
-        self.take(generation, candidate, File::Removed).await
+        self.take(generation, candidate, File::Removed).await.map(drop)
     }
 
     /// Loads a component and makes it the plugin's file.
-    async fn put(&self, name: &str, bytes: Bytes) -> Result<()> {
+    async fn put(&self, name: &str, bytes: Bytes) -> Result<Placed> {
         let candidate = Candidate { bytes, bundled: false };
         let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
         self.take(generation, candidate, File::Written).await
@@ -263,7 +267,7 @@ impl Plugins {
     }
 
     /// Puts a generation that has answered in service, or in waiting if the plugin is disabled.
-    async fn take(&self, generation: Arc<Generation>, candidate: Candidate, file: File) -> Result<()> {
+    async fn take(&self, generation: Arc<Generation>, candidate: Candidate, file: File) -> Result<Placed> {
         let name = generation.name();
         let _changing = self.0.changing.lock().await;
         let before = self.catalog().entry(name).cloned().unwrap_or_else(|| Entry::blank(false));
@@ -303,7 +307,9 @@ impl Plugins {
             Status::Failed => self.publish(Kind::PluginLoaded, name, json!({})),
             Status::Disabled => {}
         }
-        Ok(())
+        let from = before.generation.map(|before| before.number);
+        let Generation { number: to, compile_ms, .. } = *generation;
+        Ok(Placed { name: name.to_owned(), from, to, compile_ms })
     }
 
     /// Notes why there is no new generation. What serves goes on serving; what did not has failed.
@@ -322,7 +328,7 @@ impl Plugins {
     }
 
     /// Whether nobody else gives what this generation gives.
-    fn free(&self, generation: &Generation) -> Result<()> {
+    pub(super) fn free(&self, generation: &Generation) -> Result<()> {
         match self.catalog().conflict(generation) {
             Some(conflict) => Err(Error::conflict(format!("Plugin {}: {conflict}", generation.name()))),
             None => Ok(()),
@@ -362,9 +368,10 @@ impl Plugins {
     }
 
     /// Runs one thing at a time for a plugin, in a task of its own: whoever asked may go away meanwhile.
-    async fn run<F>(&self, name: &str, work: impl FnOnce(Self, String) -> F) -> Result<()>
+    pub(super) async fn run<F, R>(&self, name: &str, work: impl FnOnce(Self, String) -> F) -> Result<R>
     where
-        F: Future<Output = Result<()>> + Send + 'static,
+        F: Future<Output = Result<R>> + Send + 'static,
+        R: Send + 'static,
     {
         let turn = {
             let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);

@@ -15,6 +15,7 @@ use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
 use super::links;
 use super::manifest::{Manifest, PluginConfig};
+use crate::clock;
 use crate::config::{Components, Settings};
 use crate::error::{Error, Result};
 
@@ -75,12 +76,14 @@ pub(super) async fn load(
     for import in &inspected.imports {
         links::check(import, &links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
     }
+    let compiling = clock::stopwatch();
     let artifact = engine.compile(candidate.bytes.clone()).await.map_err(|error| {
         refuse(match error {
             CompileError::Invalid(_) => Error::bad_request(error.to_string()),
             CompileError::Failed(_) => Error::internal(error),
         })
     })?;
+    let compile_ms = u64::try_from(compiling.elapsed().as_millis()).unwrap_or(u64::MAX);
     let code = engine.link(&artifact, links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
     let description = code.describe().await;
     let description = description
@@ -92,6 +95,7 @@ pub(super) async fn load(
         description,
         code,
         bundled: candidate.bundled,
+        compile_ms,
         allowance: terms.allowance,
         digest,
         defects: AtomicU32::new(0),

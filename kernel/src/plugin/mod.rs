@@ -24,9 +24,10 @@ mod load;
 mod registry;
 mod scope;
 mod watch;
+mod withdraw;
 
 pub use self::call::CallError;
-pub use self::catalog::{Generation, PluginAbout, PluginStatus, SkillEntry, Status, ToolEntry};
+pub use self::catalog::{Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Status, ToolEntry};
 pub use self::code::{Code, Description};
 pub use self::connector::Connector;
 pub use self::engine::{Artifact, CompileError, Engine, Services};

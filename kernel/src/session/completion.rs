@@ -121,6 +121,7 @@ async fn once(
         work.said.event(TurnEvent::Restart { reason });
     }
     progress.unfinished.asked = asked(request);
+    work.said.begin_anew();
     let (deltas, pieces) = mpsc::channel(64);
     let completing =
         async { Ok(work.parts.plugins.complete(provider, request, deltas, Scope::default()).await) };

@@ -179,16 +179,12 @@ impl Turns {
     /// Runs one turn to its end, or puts it back for another attempt.
     async fn run(&self, turn: Turn, word: Word) {
         let said = self.listeners.said(&turn.message.id);
-        let activity = reply::activity(&turn);
-        if let Some(activity) = &activity {
-            self.parts.events.report_activity(activity.clone());
+        if let Some(activity) = reply::activity(&turn, &said) {
+            self.parts.events.report_activity(activity);
         }
         let work = Work { parts: &self.parts, standing: &self.standing, turn: &turn, said: &said, word };
         let ended = run(&work).await;
-        if let Some(mut activity) = activity {
-            activity.busy = false;
-            self.parts.events.report_activity(activity);
-        }
+        drop(said);
         match ended {
             Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
             Err(cut) => self.cut(&turn, cut).await,

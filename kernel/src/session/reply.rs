@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::stream::Said;
 use crate::error::Error;
 use crate::events::Activity;
 use crate::store::{Approval, NewOutbound, Stop, Turn};
@@ -11,13 +12,14 @@ const LONGEST_SHOWN: usize = 1500;
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 pub(super) fn outbound(turn: &Turn, text: &str) -> Option<NewOutbound> {
-    operation(turn, json!({ "Send": { "markdown": text, "attachments": [] } }))
+    let said = operation(turn, json!({ "Send": { "markdown": text, "attachments": [] } }))?;
+    Some(NewOutbound { turn: Some(turn.id()), ..said })
 }
 
 fn operation(turn: &Turn, operation: Value) -> Option<NewOutbound> {
     let inbound = turn.inbound.as_ref()?;
     let (conversation, target) = (inbound.conversation.clone(), inbound.target.clone());
-    Some(NewOutbound { conversation, target, operation })
+    Some(NewOutbound { conversation, target, operation, turn: None })
 }
 
 /// The last word of a turn for the channel that the message came from. A turn that was stopped before anything was said
@@ -44,22 +46,13 @@ pub(super) fn question(turn: &Turn, approval: &str, tool: &str, arguments: &Valu
 }
 
 /// Says that the agent is at work on a turn, where a channel can show it.
-pub(super) fn activity(turn: &Turn) -> Option<Activity> {
+pub(super) fn activity(turn: &Turn, said: &Said) -> Option<Activity> {
     let inbound = turn.inbound.as_ref()?;
-    let channel = inbound.conversation.channel.clone();
-    Some(Activity { channel, target: quiet(&inbound.target), busy: true })
+    let (channel, target) = (inbound.conversation.channel.clone(), inbound.target.clone());
+    Some(Activity { channel, target, turn: (turn.session.clone(), turn.seq), said: said.so_far() })
 }
 
 /// What someone on a channel is told when their message was put aside.
 pub(super) fn apology(turn: &Turn, error: &Error) -> Option<NewOutbound> {
     outbound(turn, &format!("This message could not be answered: {error}"))
-}
-
-/// Being at work is shown in the conversation, not as a reply to one message in it.
-fn quiet(target: &Value) -> Value {
-    let mut target = target.clone();
-    if let Some(reply_to) = target.get_mut("reply_to") {
-        *reply_to = Value::Null;
-    }
-    target
 }

@@ -1,10 +1,11 @@
 //! What a turn says while it runs, for whoever listens. A listener that is slow gets fewer, larger pieces.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::error::{Code, Error, Result};
 use crate::store::{Approval, Message};
@@ -111,7 +112,8 @@ impl Listeners {
 
     /// The speaking end for a turn, whether anyone listens or not.
     pub(super) fn said(&self, message: &str) -> Said {
-        Said { listener: self.lock().get(message).cloned(), held_back: Mutex::default() }
+        let (listener, so_far) = (self.lock().get(message).cloned(), watch::Sender::default());
+        Said { listener, held_back: Mutex::default(), so_far, anew: AtomicBool::new(false) }
     }
 
     /// Says the last word of a turn.
@@ -138,11 +140,30 @@ impl Listeners {
 pub(super) struct Said {
     listener: Option<mpsc::Sender<TurnEvent>>,
     held_back: Mutex<String>,
+    so_far: watch::Sender<String>,
+    /// What was said so far is no part of the reply.
+    anew: AtomicBool,
 }
 
 impl Said {
+    /// The reply as far as it has come, for whoever looks at it at a pace of their own.
+    pub(super) fn so_far(&self) -> watch::Receiver<String> {
+        self.so_far.subscribe()
+    }
+
+    /// What is said next begins the reply anew: what came before led to tool calls, or to nothing.
+    pub(super) fn begin_anew(&self) {
+        self.anew.store(true, Ordering::Relaxed);
+    }
+
     /// Says the next piece of the reply. False: nobody listens.
     pub(super) fn token(&self, text: &str) -> bool {
+        self.so_far.send_modify(|so_far| {
+            if self.anew.swap(false, Ordering::Relaxed) {
+                so_far.clear();
+            }
+            so_far.push_str(text);
+        });
         let Some(listener) = &self.listener else { return false };
         let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
         held_back.push_str(text);

@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::Kind;
 use crate::plugin::CallError;
 use crate::plugin::bindings::{provider as wire, skill};
-use crate::store::{MAX_ATTEMPTS, Message, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone, Usage};
+use crate::store::{MAX_ATTEMPTS, Message, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone};
 
 /// Why a turn did not come to its end.
 pub(super) struct Cut {
@@ -208,7 +208,7 @@ impl Work<'_> {
     /// The store has failed.
     pub(super) async fn keep(&self, progress: &mut Progress) -> Result<()> {
         let kept = serde_json::to_value(&*progress).map_err(Error::internal)?;
-        let usage = std::mem::replace(&mut progress.usage, Usage::default());
+        let usage = std::mem::take(&mut progress.usage);
         self.parts.store.record_progress(&self.turn.id(), kept, usage).await
     }
 }

@@ -8,7 +8,7 @@ use super::messages::{Attachment, NewMessage};
 use super::rows::{Cause, Failure, Tx};
 use super::sessions::{self, Conversation, NewSession, Session, SessionRow};
 use super::turns::{self, InboundInfo, Stop, TurnId};
-use super::{OutboxOutcome, Store, approvals, outbox};
+use super::{OutboxOutcome, Store, Streamed, approvals, outbox, streams};
 use crate::error::Result;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
@@ -52,6 +52,8 @@ pub struct StepCommit {
     pub inbound: Vec<NewInbound>,
     /// What became of outbox entries, by id.
     pub outcomes: Vec<(String, OutboxOutcome)>,
+    /// Messages that show a turn's reply in the making, or none any more.
+    pub streams: Vec<(TurnId, Option<Streamed>)>,
     /// Outbox entries that go out once the step is committed.
     pub dispatched: Vec<String>,
     /// Turns after which a conversation gets a fresh session.
@@ -104,6 +106,7 @@ impl StepCommit {
         self.state.is_none()
             && self.inbound.is_empty()
             && self.outcomes.is_empty()
+            && self.streams.is_empty()
             && self.dispatched.is_empty()
     }
 }
@@ -159,6 +162,9 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
     }
     if received > 0 {
         forget(tx, received + FORGET)?;
+    }
+    for (turn, message) in step.streams {
+        streams::set(tx, channel, &turn, message.as_ref())?;
     }
     for id in step.dispatched {
         outbox::dispatch(tx, channel, &id)?;

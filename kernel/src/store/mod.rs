@@ -37,6 +37,7 @@ pub use self::plugins::PluginRecord;
 pub use self::ready::Ready;
 pub use self::rows::MAX_PAGE;
 pub use self::sessions::{Conversation, NewSession, Session, SessionFilter, SessionStatus, Usage};
+pub use self::streams::Streamed;
 pub use self::tokens::TokenRecord;
 pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Stop, Turn, TurnDone, TurnId};
 
@@ -58,6 +59,7 @@ mod ready;
 mod rows;
 mod sessions;
 mod spending;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod tokens;

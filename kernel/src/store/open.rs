@@ -13,7 +13,7 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::{
     META, NEWEST_ID, Ready, VERSION, approvals, blobs, channels, deliveries, hooks, idempotency, kv, memory,
-    messages, outbox, plugins, spending, tokens, turns,
+    messages, outbox, plugins, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -161,6 +161,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     approvals::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
     spending::create_tables(transaction)?;
+    streams::create_tables(transaction)?;
     hooks::create_tables(transaction)?;
     deliveries::create_tables(transaction)?;
     tokens::create_tables(transaction)?;

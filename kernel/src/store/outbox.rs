@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
-use super::Store;
 use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
 use super::sessions::Conversation;
-use crate::error::Result;
+use super::turns::TurnId;
+use super::{Store, streams};
+use crate::error::{Error, Result};
 
 /// By channel and id; ids rise, so a channel's rows stand in the order in which they were added.
 const OUTBOX: Rows<(&str, &str), OutboxEntry> = Rows::new("outbox");
@@ -52,6 +53,9 @@ pub struct OutboxEntry {
     pub maybe_duplicate: bool,
     /// Not to be tried again before.
     pub not_before: Option<Timestamp>,
+    /// The turn that it is the reply of.
+    #[serde(default)]
+    pub turn: Option<TurnId>,
 }
 
 /// How far an entry of the outbox has come.
@@ -73,6 +77,8 @@ pub struct NewOutbound {
     pub target: Value,
     /// What.
     pub operation: Value,
+    /// The turn that it is the reply of.
+    pub turn: Option<TurnId>,
 }
 
 /// What became of an attempt.
@@ -89,6 +95,11 @@ pub enum OutboxOutcome {
         after: Duration,
         /// The attempt may have reached the platform. The second time that this is so the entry becomes a dead letter.
         maybe_duplicate: bool,
+    },
+    /// The platform can't do it this way. To be done in another, at once; nothing of it is shown any more.
+    Instead {
+        /// What is to be done.
+        operation: Value,
     },
     /// Given up; the entry becomes a dead letter.
     Failed {
@@ -154,6 +165,37 @@ impl Store {
     pub fn dead_letters(&self, channel: &str, limit: usize) -> Result<Vec<DeadLetter>> {
         self.read(|snapshot| snapshot.last_page(&DEAD_LETTERS, behind(channel, ""), limit))
     }
+
+    /// Puts what was given up at the end of its channel's outbox, under a new id and with all attempts before it.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn replay_dead_letter(&self, channel: &str, id: &str) -> Result<OutboxEntry> {
+        let key = (channel.to_owned(), id.to_owned());
+        self.write(move |tx| {
+            let letter = take_letter(tx, (&key.0, &key.1))?;
+            let entry = OutboxEntry {
+                id: tx.id("out"),
+                state: OutboxState::Pending,
+                attempt: 0,
+                not_before: None,
+                ..letter.entry
+            };
+            put(tx, &entry)?;
+            tx.announce(Effect::Outbox(entry.channel.clone()));
+            Ok(entry)
+        })
+        .await
+    }
+
+    /// Forgets what was given up.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn remove_dead_letter(&self, channel: &str, id: &str) -> Result<()> {
+        let key = (channel.to_owned(), id.to_owned());
+        self.write(move |tx| take_letter(tx, (&key.0, &key.1)).map(drop)).await
+    }
 }
 
 /// The rows of a channel behind an id.
@@ -172,6 +214,7 @@ pub(super) fn add(tx: &Tx<'_>, new: NewOutbound) -> Result<(), Failure> {
         attempt: 0,
         maybe_duplicate: false,
         not_before: None,
+        turn: new.turn,
     };
     put(tx, &entry)?;
     tx.announce(Effect::Outbox(entry.channel));
@@ -190,6 +233,9 @@ pub(super) fn dispatch(tx: &Tx<'_>, channel: &str, id: &str) -> Result<(), Failu
 /// Takes in what became of an entry. One that is gone stays gone.
 pub(super) fn settle(tx: &Tx<'_>, channel: &str, id: &str, outcome: OutboxOutcome) -> Result<(), Failure> {
     let Some(mut entry) = tx.get(&OUTBOX, (channel, id))? else { return Ok(()) };
+    if let (Some(turn), false) = (&entry.turn, matches!(outcome, OutboxOutcome::Retry { .. })) {
+        streams::set(tx, channel, turn, None)?;
+    }
     match outcome {
         OutboxOutcome::Sent { platform_id } => {
             tracing::debug!(channel, id, platform_id, "sent");
@@ -203,6 +249,10 @@ pub(super) fn settle(tx: &Tx<'_>, channel: &str, id: &str, outcome: OutboxOutcom
             entry.maybe_duplicate |= maybe_duplicate;
             entry.not_before = Some(tx.now().checked_add(after).unwrap_or(Timestamp::MAX));
             put(tx, &entry)
+        }
+        OutboxOutcome::Instead { operation } => {
+            let state = OutboxState::Pending;
+            put(tx, &OutboxEntry { operation, state, not_before: None, ..entry })
         }
         OutboxOutcome::Failed { reason } => bury(tx, entry, &reason),
     }
@@ -219,16 +269,28 @@ fn recover(
     let last = page.last().map(|entry| entry.id.clone());
     let mut recovered = Vec::new();
     for mut entry in page.into_iter().filter(|entry| entry.state == OutboxState::Sending) {
-        if drop_unknown || entry.maybe_duplicate {
+        let edits = match &entry.turn {
+            Some(turn) => streams::is_shown(tx, channel, turn)?,
+            None => false,
+        };
+        if !edits && (drop_unknown || entry.maybe_duplicate) {
             bury(tx, entry, UNKNOWN)?;
         } else {
             entry.state = OutboxState::Pending;
-            entry.maybe_duplicate = true;
+            // What takes the place of a message that is there can do so twice.
+            entry.maybe_duplicate |= !edits;
             put(tx, &entry)?;
             recovered.push(entry);
         }
     }
     Ok((recovered, last))
+}
+
+fn take_letter(tx: &Tx<'_>, key: Key<'_>) -> Result<DeadLetter, Failure> {
+    let letter = tx.get(&DEAD_LETTERS, key)?;
+    let letter = letter.ok_or_else(|| Error::not_found("Dead letter", key.1))?;
+    tx.remove(&DEAD_LETTERS, key)?;
+    Ok(letter)
 }
 
 fn bury(tx: &Tx<'_>, entry: OutboxEntry, reason: &str) -> Result<(), Failure> {

@@ -237,6 +237,14 @@ impl Store {
         .await
     }
 
+    /// Whether a turn is still to be completed or parked.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn turn_waits(&self, turn: &TurnId) -> Result<bool> {
+        self.read(|snapshot| Ok(snapshot.get(&TURNS, (turn.session.as_str(), turn.seq))?.is_some()))
+    }
+
     /// Up to `limit` parked turns, those of the newest sessions.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{Parts, TEST, schedule, signature};
-use crate::egress::{Allowed, Body, Origin, Policy, Request, Response, Secrets, Segment, Timeouts};
+use crate::egress::{self, Allowed, Body, Origin, Policy, Request, Response, Secrets, Segment, Timeouts};
 use crate::error::{Error, Result};
 use crate::store::{Attempt, Delivery, Outcome, Round, Settled};
 
@@ -94,7 +94,7 @@ impl Courier {
         };
         let (status, asked) = match &answer {
             Ok(Response { status, headers, .. }) => {
-                (Some(status.as_u16()), schedule::asked(headers, clock.now()))
+                (Some(status.as_u16()), egress::retry_after(headers, clock.now()))
             }
             Err(_) => (None, None),
         };

@@ -2,10 +2,6 @@
 
 use std::time::Duration;
 
-use hyper::header::{HeaderMap, RETRY_AFTER};
-use jiff::Timestamp;
-use jiff::fmt::rfc2822;
-
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 /// Seconds to wait after each failed attempt but the last.
@@ -25,16 +21,6 @@ pub(super) fn wait(before: u32, asked: Option<Duration>) -> Option<Duration> {
         Some(asked) => asked.clamp(ASKED.0, ASKED.1),
         None => wait.mul_f64(1.0 + JITTER * random),
     })
-}
-
-/// The wait that an answer's `Retry-After` asks for, in seconds or as a date.
-pub(super) fn asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let until = rfc2822::parse(text).ok()?.timestamp();
-    Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -59,19 +45,5 @@ mod tests {
         for (asked, given) in [(2, 2), (0, 1), (3600, 3600), (u64::MAX, 86_400)] {
             assert_eq!(wait(0, Some(Duration::from_secs(asked))), Some(Duration::from_secs(given)));
         }
-    }
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now: Timestamp = "2026-03-21T10:00:00Z".parse().unwrap();
-        let asked = |text: &'static str| {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, text.parse().unwrap())]);
-            asked(&headers, now).map(|wait| wait.as_secs())
-        };
-        assert_eq!(asked("2"), Some(2));
-        assert_eq!(asked("Sat, 21 Mar 2026 10:01:30 GMT"), Some(90));
-        assert_eq!(asked("Sat, 21 Mar 2026 09:00:00 GMT"), Some(0));
-        assert_eq!(asked("soon"), None);
-        assert_eq!(asked("-2"), None);
     }
 }

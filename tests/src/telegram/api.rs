@@ -189,6 +189,7 @@ impl State {
             "sendDocument" => self.send_file(parameters, "document"),
             "sendMessageDraft" => self.draft(parameters),
             "editMessageText" => self.edit_message(parameters),
+            "deleteMessage" => self.delete_message(parameters),
             "editMessageReplyMarkup" => self.edit_keyboard(parameters),
             "answerCallbackQuery" => self.answer_press(parameters),
             "getFile" => self.locate(parameters),

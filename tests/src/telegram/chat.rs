@@ -65,6 +65,12 @@ impl State {
         Ok(described(sent.chat, sent.message, &text))
     }
 
+    pub(super) fn delete_message(&mut self, parameters: &Value) -> Outcome {
+        let message = self.sent(parameters)?.message;
+        self.sent.retain(|sent| sent.message != message);
+        Ok(json!(true))
+    }
+
     pub(super) fn edit_keyboard(&mut self, parameters: &Value) -> Outcome {
         let keyboard = object(&parameters["reply_markup"]);
         let sent = self.sent(parameters)?;

@@ -146,7 +146,7 @@ async fn calls_go_on_while_their_plugin_is_reloaded() {
         calls
     });
     for round in 2..12 {
-        assert_eq!(gateway.plugins.reload("skills").await.unwrap().generation, round);
+        assert_eq!(gateway.plugins.reload("skills").await.unwrap().to, round);
     }
     stop.send(true).unwrap();
     assert!(caller.await.unwrap() > 0);
@@ -179,7 +179,8 @@ async fn a_broken_file_changes_nothing_but_says_why() {
         assert!(status.error.unwrap().contains(reason));
     }
     assert_eq!(gateway.kinds(), []);
-    assert_eq!(gateway.plugins.rollback("other").await.unwrap().error, None);
+    gateway.plugins.rollback("other").await.unwrap();
+    assert_eq!(gateway.plugins.get("other").unwrap().error, None);
     assert_eq!(fs::read(folder.path().join("plugins/other.wasm")).unwrap(), whole);
 }
 
@@ -204,7 +205,8 @@ async fn disabled_stays_disabled_until_it_is_enabled() {
     assert!(gateway.plugins.skills().is_empty());
     assert!(connector.borrow().is_none());
     assert!(matches!(gateway.activate("summarize").await, Err(CallError::NoSuch(_))));
-    assert_eq!(gateway.plugins.reload("skills").await.unwrap().status, Status::Disabled);
+    gateway.plugins.reload("skills").await.unwrap();
+    assert_eq!(gateway.status("skills").0, Status::Disabled);
     assert!(generation.code.describe().await.is_ok(), "who holds it goes on using it");
     drop((connector, generation));
     gateway.stop().await;
@@ -247,7 +249,7 @@ async fn installed_replaced_rolled_back_and_removed() {
     let (gateway, folder) = Gateway::new().await;
     let file = folder.path().join("plugins/other.wasm");
     let (first, second) = (guest::skills(OTHER, "first"), guest::skills(OTHER, "second"));
-    assert_eq!(gateway.plugins.install(None, first.clone()).await.unwrap().generation, 1);
+    assert_eq!(gateway.plugins.install(None, first.clone()).await.unwrap().to, 1);
     assert!(gateway.answers("first____").await);
 
     let taken = gateway.plugins.install(None, second.clone()).await.unwrap_err();
@@ -271,6 +273,36 @@ async fn installed_replaced_rolled_back_and_removed() {
     assert!(gateway.plugins.get("other").is_err());
     assert_eq!(fs::read_dir(folder.path().join("plugins")).unwrap().count(), 0);
     assert_eq!(gateway.plugins.rollback("skills").await.unwrap_err().code(), Code::Conflict);
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_leaves_the_code_before_in_its_place() {
+    let (gateway, folder) = Gateway::new().await;
+    let file = folder.path().join("plugins/other.wasm");
+    let (first, second) = (guest::skills(OTHER, "first"), guest::skills(OTHER, "second"));
+    let serving = |name: &str| gateway.plugins.connector(name).borrow().clone().unwrap();
+    gateway.plugins.install(None, first.clone()).await.unwrap();
+    let before = serving("other");
+    gateway.plugins.install(Some("other"), second.clone()).await.unwrap();
+    let bad = serving("other");
+    gateway.plugins.withdraw(Arc::clone(&bad), Arc::clone(&before), "it stumbles".into()).await;
+    let status = gateway.plugins.get("other").unwrap();
+    assert_eq!((status.generation, status.error.as_deref()), (1, Some("it stumbles")));
+    assert!(gateway.answers("first____").await);
+    assert_eq!(fs::read(&file).unwrap(), first);
+    assert_eq!(gateway.plugins.rollback("other").await.unwrap().to, 3, "a number is given once");
+    assert_eq!(fs::read(&file).unwrap(), second, "what was withdrawn is not lost");
+    gateway.plugins.withdraw(bad, before, "too late".into()).await;
+    assert_eq!(gateway.plugins.get("other").unwrap().generation, 3, "other code serves by now");
+
+    let bundled = serving("skills");
+    put(folder.path(), "skills", &guest::skills(SKILLS_2, "summarize"));
+    gateway.plugins.reload("skills").await.unwrap();
+    gateway.plugins.withdraw(serving("skills"), bundled, "it stumbles".into()).await;
+    assert!(gateway.plugins.get("skills").unwrap().bundled);
+    assert!(!folder.path().join("plugins/skills.wasm").exists(), "the next start serves it, too");
+    gateway.plugins.rollback("skills").await.unwrap();
+    assert_eq!(gateway.plugins.get("skills").unwrap().version, "2.0.0");
 }
 
 #[tokio::test]

@@ -84,6 +84,7 @@ fn step(inbound: Vec<NewInbound>) -> StepCommit {
         state: None,
         inbound,
         outcomes: Vec::new(),
+        streams: Vec::new(),
         dispatched: Vec::new(),
         max_turns: 50,
         interrupts: false,
@@ -92,7 +93,8 @@ fn step(inbound: Vec<NewInbound>) -> StepCommit {
 }
 
 fn outbound(conversation: &Conversation, text: &str) -> NewOutbound {
-    NewOutbound { conversation: conversation.clone(), target: json!({}), operation: json!({"send": text}) }
+    let (operation, turn) = (json!({"send": text}), None);
+    NewOutbound { conversation: conversation.clone(), target: json!({}), operation, turn }
 }
 
 fn done(turn: &Turn, replies: &[&str]) -> TurnDone {

@@ -127,3 +127,50 @@ async fn the_operator_may_choose_to_drop_what_is_unknown() {
     assert_eq!(store.dead_letters("chat", 10).unwrap().len(), 10);
     store.close().await;
 }
+
+#[tokio::test]
+async fn a_dead_letter_is_replayed_behind_the_rest_or_forgotten() {
+    let (_home, store, entries) = with_outbox(&["a", "b", "c"]).await;
+    let failed = || OutboxOutcome::Failed { reason: "blocked".into() };
+    store.commit_step(settle(&entries[0], failed())).await.unwrap();
+    store.commit_step(settle(&entries[1], failed())).await.unwrap();
+    let again = store.replay_dead_letter("chat", &entries[0].id).await.unwrap();
+    assert!(again.id > entries[2].id, "whoever reads the outbox in order finds it");
+    assert_eq!((again.attempt, &again.operation), (0, &entries[0].operation));
+    assert_eq!(store.outbox("chat", 10, None).unwrap(), [entries[2].clone(), again]);
+    let twice = store.replay_dead_letter("chat", &entries[0].id).await.unwrap_err();
+    assert_eq!(twice.code(), crate::error::Code::NotFound);
+    store.remove_dead_letter("chat", &entries[1].id).await.unwrap();
+    assert!(store.dead_letters("chat", 10).unwrap().is_empty());
+    assert!(store.remove_dead_letter("chat", &entries[1].id).await.is_err());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_reply_that_takes_the_place_of_a_message_may_do_so_twice() {
+    let (home, store, entries) = with_outbox(&["a"]).await;
+    let turn = TurnId { session: "sess_1".into(), seq: 1 };
+    let shown = Streamed { turn: turn.clone(), target: json!({}), platform_id: "7".into() };
+    let streams = vec![(turn.clone(), Some(shown.clone()))];
+    store.commit_step(StepCommit { streams, ..step(Vec::new()) }).await.unwrap();
+    assert_eq!(store.streams("chat").unwrap(), [shown]);
+    assert!(store.streams("cha").unwrap().is_empty() && store.streams("chats").unwrap().is_empty());
+
+    let reply = NewOutbound { turn: Some(turn.clone()), ..outbound(&conversation("ann"), "whole") };
+    let receipt = store.commit_step(step(vec![inbound(&conversation("ann"), "2")])).await.unwrap();
+    let claimed = store.claim_turn(&receipt.accepted[0].session).await.unwrap().unwrap();
+    assert!(store.turn_waits(&claimed.id()).unwrap());
+    store.complete_turn(TurnDone { outbound: vec![reply], ..done(&claimed, &[]) }).await.unwrap();
+    assert!(!store.turn_waits(&claimed.id()).unwrap());
+    let reply = store.outbox("chat", 10, Some(&entries[0].id)).unwrap().remove(0);
+    store.commit_step(dispatch(&reply)).await.unwrap();
+    let store = home.reopen(store).await;
+    let recovered = store.recover_outbox("chat", true).await.unwrap();
+    assert_eq!((recovered.len(), recovered[0].maybe_duplicate), (1, false), "an edit is not dropped");
+    let operation = json!({"send": "otherwise"});
+    let instead = OutboxOutcome::Instead { operation: operation.clone() };
+    store.commit_step(settle(&reply, instead)).await.unwrap();
+    assert_eq!(store.outbox("chat", 10, Some(&entries[0].id)).unwrap()[0].operation, operation);
+    assert!(store.streams("chat").unwrap().is_empty());
+    store.close().await;
+}
