@@ -18,7 +18,8 @@ impl Commands {
         self.push(Command::Http(request.0));
     }
 
-    /// Gives up the request or the timer of this token; no event comes of it any more. Unknown ones are ignored.
+    /// Gives up the request, the timer and the socket being opened of this token; no event comes of them any more.
+    /// Unknown ones are ignored.
     pub fn cancel(&mut self, token: Token) {
         self.push(Command::Cancel(token));
     }

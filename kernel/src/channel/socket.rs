@@ -144,7 +144,8 @@ impl Line {
                 },
             };
             if let Err(end) = step {
-                if let Some(handing) = handing {
+                // What came before the end is told before it, unless nobody wants to know any more.
+                if let Some(handing) = handing.filter(|_| !matches!(end, End::Asked(_))) {
                     handing.await;
                 }
                 return end;

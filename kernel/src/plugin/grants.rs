@@ -158,3 +158,23 @@ fn limits(manifest: &Manifest) -> Limits {
         deadline: asked.deadline.map_or(usual.deadline, |deadline| deadline.min(MAX_DEADLINE)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach(asked: &[&str], allowed: &[&str]) -> Vec<String> {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        origins(&owned(asked), &owned(allowed))
+    }
+
+    #[test]
+    fn what_is_granted_is_what_is_both_asked_for_and_allowed() {
+        let (star, one) = ("https://*.example.com", "https://a.example.com");
+        assert_eq!(reach(&[one], &[star]), [one]);
+        assert_eq!(reach(&[star], &[star]), [star]);
+        assert_eq!(reach(&[star], &[one, "https://b.test"]), [one], "a part of what is asked for");
+        assert_eq!(reach(&["wss://a.example.com"], &[one]), ["wss://a.example.com"]);
+        assert_eq!(reach(&[one], &["https://example.com", "http://a.example.com"]), [""; 0]);
+    }
+}
