@@ -16,3 +16,12 @@ pub fn get<T: DeserializeOwned>() -> Result<T, Fault> {
     let text = crate::testing::config();
     serde_json::from_str(&text).map_err(|e| Fault::bad_config(format!("the configuration does not fit: {e}")))
 }
+
+/// Whether the secret of this name is set and granted, so that a request can carry it.
+pub fn has_secret(name: &str) -> bool {
+    #[cfg(target_family = "wasm")]
+    let names = crate::wire::imports::config::secrets();
+    #[cfg(not(target_family = "wasm"))]
+    let names = crate::testing::secrets();
+    names.iter().any(|known| known == name)
+}

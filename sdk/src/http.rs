@@ -31,6 +31,9 @@ use std::time::Duration;
 #[cfg(target_family = "wasm")]
 use wasi::send;
 
+/// What is read of a body, in bytes, only to come to its end.
+const NEAR: usize = 64 << 10;
+
 /// A GET of this URL.
 pub fn get(url: impl Into<String>) -> Request {
     Request::new("GET", url)
@@ -53,7 +56,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// The body; empty for none.
     pub body: Vec<u8>,
-    /// How long it may take to connect, and again to the first byte, and again between two reads.
+    /// How long it may stay silent: until the first byte, and between two reads. To connect, ten seconds of that at
+    /// most.
     pub timeout: Duration,
     /// How many bytes of body the response may have.
     pub max_body: usize,
@@ -103,7 +107,7 @@ impl Request {
         self.header("content-type", "application/json").body(value.to_string())
     }
 
-    /// Sets the time that each phase may take.
+    /// Sets how long it may stay silent.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -154,6 +158,16 @@ impl Response {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
+    /// How long the server asks to wait before the next try: `retry-after-ms`, or `retry-after` in seconds. A date
+    /// there is not read.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let wait = |name, unit: f64| {
+            let seconds = self.header(name)?.trim().parse::<f64>().ok()? * unit;
+            Duration::try_from_secs_f64(seconds).ok()
+        };
+        wait("retry-after-ms", 0.001).or_else(|| wait("retry-after", 1.0))
+    }
+
     /// The whole body.
     ///
     /// # Errors
@@ -187,15 +201,41 @@ impl Response {
 
 /// The body of a response, read as it comes: in chunks, or as a `BufRead`, line by line for instance.
 pub struct Body {
-    chunks: Box<dyn Iterator<Item = Result<Vec<u8>, Error>>>,
+    source: Box<dyn Source>,
     current: io::Cursor<Vec<u8>>,
     left: usize,
+}
+
+/// Where the pieces of a body come from.
+trait Source {
+    /// Waits for the next piece. None: that was all.
+    fn next(&mut self) -> Option<Result<Vec<u8>, Error>>;
+
+    /// Waits no longer than this. Whether the next piece, or the end, is there.
+    fn is_ready(&self, patience: Duration) -> bool;
+}
+
+/// Pieces that are all there already.
+struct Ready<T>(T);
+
+impl<T: Iterator<Item = Result<Vec<u8>, Error>>> Source for Ready<T> {
+    fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
+        self.0.next()
+    }
+
+    fn is_ready(&self, _: Duration) -> bool {
+        true
+    }
 }
 
 impl Body {
     /// A body of these chunks.
     pub fn new(chunks: impl Iterator<Item = Result<Vec<u8>, Error>> + 'static) -> Self {
-        Self { chunks: Box::new(chunks), current: io::Cursor::default(), left: usize::MAX }
+        Self::of(Ready(chunks))
+    }
+
+    fn of(source: impl Source + 'static) -> Self {
+        Self { source: Box::new(source), current: io::Cursor::default(), left: usize::MAX }
     }
 
     /// Waits for the next piece. None: that was all.
@@ -203,12 +243,19 @@ impl Body {
     /// # Errors
     /// The body broke off, took too long or is too large.
     pub fn chunk(&mut self) -> Result<Option<Vec<u8>>, Error> {
-        let Some(chunk) = self.chunks.next().transpose()? else { return Ok(None) };
+        let Some(chunk) = self.source.next().transpose()? else { return Ok(None) };
         self.left = self
             .left
             .checked_sub(chunk.len())
             .ok_or(Error::new(ErrorKind::TooLarge, "too large an answer"))?;
         Ok(Some(chunk))
+    }
+
+    /// Reads to the end if that is near and comes within `patience`, so that the connection can serve the next
+    /// request. For a reader that knows that nothing more of interest follows.
+    pub fn finish(mut self, patience: Duration) {
+        self.left = self.left.min(NEAR);
+        while self.source.is_ready(patience) && matches!(self.chunk(), Ok(Some(_))) {}
     }
 }
 

@@ -8,7 +8,7 @@
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`] |
-//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`sink`], [`http`] |
+//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`sink`], [`http`], [`sse`], [`media`] |
 //!
 //! Everything compiles away from WebAssembly too, where [`testing`] stands in for the gateway.
 
@@ -22,9 +22,13 @@ pub mod connector;
 pub mod http;
 pub mod kv;
 pub mod log;
+#[cfg(feature = "http")]
+pub mod media;
 pub mod provider;
 pub mod sink;
 pub mod skill;
+#[cfg(feature = "http")]
+pub mod sse;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 pub mod text;

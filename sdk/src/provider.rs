@@ -31,6 +31,8 @@ pub use crate::wire::provider::{
     ToolSpec, Usage, UserMessage,
 };
 
+use std::time::Duration;
+
 use crate::wire::imports::sink::DeltaSink;
 use crate::wire::provider as wire;
 
@@ -44,6 +46,14 @@ pub trait Provider {
     /// # Errors
     /// Why there is no answer, and whether asking again may help. What went into the sink is then void.
     fn complete(request: Request, sink: &Sink) -> Result<Completion, ProviderError>;
+}
+
+impl ProviderError {
+    /// A fault that is likely to go away by itself, and not before `wait` where the other side says so.
+    pub fn passing(fault: Fault, wait: Option<Duration>) -> Self {
+        let milliseconds = |wait: Duration| u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+        Self { fault, retryable: true, retry_after_ms: wait.map(milliseconds) }
+    }
 }
 
 /// A fault that asking again will not mend.

@@ -1,16 +1,21 @@
 //! Over `wasi:http/outgoing-handler`.
 
-use super::{Body, Error, ErrorKind, Request, Response};
+use super::{Body, Error, ErrorKind, Request, Response, Source};
+use std::time::Duration;
+use wasip2::clocks::monotonic_clock::subscribe_duration;
 use wasip2::http::outgoing_handler::handle;
 use wasip2::http::types::{
     ErrorCode, Fields, FutureIncomingResponse, IncomingBody, IncomingResponse, Method, OutgoingBody,
     OutgoingRequest, RequestOptions, Scheme, http_error_code,
 };
+use wasip2::io::poll::poll;
 use wasip2::io::streams::{InputStream, StreamError};
 
 /// What a stream takes in one blocking write.
 const WRITE: usize = 4096;
 const READ: u64 = 64 << 10;
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(10);
 
 pub(super) fn send(request: Request) -> Result<Response, Error> {
     let outgoing = prepare(&request)?;
@@ -66,13 +71,16 @@ fn method(name: &str) -> Method {
 }
 
 fn options(request: &Request) -> RequestOptions {
-    let timeout = Some(u64::try_from(request.timeout.as_nanos()).unwrap_or(u64::MAX));
     let options = RequestOptions::new();
     // An option that the gateway does not know is no reason not to send.
-    let _ = options.set_connect_timeout(timeout);
-    let _ = options.set_first_byte_timeout(timeout);
-    let _ = options.set_between_bytes_timeout(timeout);
+    let _ = options.set_connect_timeout(Some(nanoseconds(request.timeout.min(CONNECT))));
+    let _ = options.set_first_byte_timeout(Some(nanoseconds(request.timeout)));
+    let _ = options.set_between_bytes_timeout(Some(nanoseconds(request.timeout)));
     options
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
@@ -104,7 +112,7 @@ fn read(response: IncomingResponse) -> Result<Response, Error> {
     let stream = body.stream().map_err(gone)?;
     // Fields drop in order: a stream goes before the body that it belongs to.
     let chunks = Chunks { stream, _body: body, _response: response };
-    Ok(Response { status: chunks._response.status(), headers, body: Body::new(chunks) })
+    Ok(Response { status: chunks._response.status(), headers, body: Body::of(chunks) })
 }
 
 struct Chunks {
@@ -113,15 +121,18 @@ struct Chunks {
     _response: IncomingResponse,
 }
 
-impl Iterator for Chunks {
-    type Item = Result<Vec<u8>, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
+impl Source for Chunks {
+    fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
         match self.stream.blocking_read(READ) {
             Ok(chunk) => Some(Ok(chunk)),
             Err(StreamError::Closed) => None,
             Err(failed) => Some(Err(broken(failed))),
         }
+    }
+
+    fn is_ready(&self, patience: Duration) -> bool {
+        let (stream, over) = (self.stream.subscribe(), subscribe_duration(nanoseconds(patience)));
+        poll(&[&stream, &over]).contains(&0)
     }
 }
 
@@ -130,11 +141,25 @@ fn invalid(what: &str) -> Error {
 }
 
 fn broken(failed: StreamError) -> Error {
-    let code = match &failed {
-        StreamError::LastOperationFailed(io) => http_error_code(io),
-        StreamError::Closed => None,
-    };
-    code.map_or_else(|| Error::new(ErrorKind::Unexpected, "the connection broke off"), error)
+    match failed {
+        StreamError::LastOperationFailed(io) => {
+            http_error_code(&io).map_or_else(|| named(&io.to_debug_string()), error)
+        }
+        StreamError::Closed => cut(),
+    }
+}
+
+/// What went wrong with a body, where the gateway's engine gives no code for it, but its name.
+fn named(code: &str) -> Error {
+    match code {
+        code if code.contains("Timeout") => error(ErrorCode::ConnectionReadTimeout),
+        code if code.contains("BodySize") => error(ErrorCode::HttpResponseBodySize(None)),
+        _ => cut(),
+    }
+}
+
+fn cut() -> Error {
+    Error::new(ErrorKind::Unexpected, "the connection broke off")
 }
 
 fn error(code: ErrorCode) -> Error {
@@ -161,7 +186,7 @@ fn error(code: ErrorCode) -> Error {
             (Invalid, "not a valid request")
         }
         ErrorCode::InternalError(Some(reason)) => return Error::new(Unexpected, reason),
-        _ => (Unexpected, "the connection broke off"),
+        _ => return cut(),
     };
     Error::new(kind, message)
 }

@@ -7,11 +7,21 @@ use std::cell::RefCell;
 
 thread_local! {
     static CONFIG: RefCell<String> = RefCell::new("{}".to_owned());
+    static SECRETS: RefCell<Vec<String>> = RefCell::default();
 }
 
 /// Configures the plugin, for this thread: what `config::get` finds. Without it: an empty object.
 pub fn configure(config: impl Serialize) {
     CONFIG.set(serde_json::to_string(&config).expect("a configuration that serializes"));
+}
+
+/// Sets the secrets of these names, for this thread: what `config::has_secret` finds. Without it: none.
+pub fn set_secrets(names: &[&str]) {
+    SECRETS.set(names.iter().map(|name| (*name).to_owned()).collect());
+}
+
+pub(crate) fn secrets() -> Vec<String> {
+    SECRETS.with_borrow(Vec::clone)
 }
 
 pub(crate) fn config() -> String {

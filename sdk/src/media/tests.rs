@@ -1,0 +1,42 @@
+use super::{Files, ROOM, Shown};
+use crate::provider::{Message, UserMessage};
+use crate::testing::give;
+use crate::types::Attachment;
+
+fn said(attachments: Vec<Attachment>) -> Message {
+    Message::User(UserMessage { text: String::new(), attachments })
+}
+
+#[test]
+fn a_file_is_shown_as_what_it_is() {
+    let named = |mime: &str, bytes: &[u8]| Attachment { name: Some("a.x".to_owned()), ..give(mime, bytes) };
+    let image = named("image/png", b"\x89PNG");
+    let pdf = named("application/pdf", b"%PDF");
+    let text = named("text/plain; charset=utf-8", "Grüße".as_bytes());
+    let broken = named("text/plain", b"\xff");
+    let film = named("video/mp4", b"....");
+    let gone = Attachment { blob: "blob_gone".to_owned(), ..named("image/png", b"") };
+    let all = [image, pdf, text, broken, film, gone];
+    let mut files = Files::read(&[said(all.to_vec())]);
+    let shown: Vec<_> = all.iter().map(|file| files.take(file).unwrap()).collect();
+    let line = |line: &str| Shown::Text(line.to_owned());
+    let expected = [
+        Shown::Image { mime: "image/png".to_owned(), data: "iVBORw==".to_owned() },
+        Shown::Pdf { name: "a.x".to_owned(), data: "JVBERg==".to_owned() },
+        line("[a file, a.x]\nGrüße"),
+        line("[a file, a.x, 1 bytes, text/plain: not in UTF-8]"),
+        line("[a file, a.x, 4 bytes, video/mp4: of a kind that cannot be shown]"),
+        line("[a file, a.x, 0 bytes, image/png: no longer kept]"),
+    ];
+    assert_eq!(shown, expected);
+    assert_eq!(files.take(&all[0]), None, "once is enough");
+}
+
+#[test]
+fn the_latest_files_have_the_room() {
+    let half = vec![b'x'; ROOM as usize / 2 + 1];
+    let (first, second) = (give("image/png", half.clone()), give("image/png", half));
+    let mut files = Files::read(&[said(vec![first.clone()]), said(vec![second.clone()])]);
+    assert!(matches!(files.take(&second), Some(Shown::Image { .. })));
+    assert!(matches!(files.take(&first), Some(Shown::Text(line)) if line.contains("too large")));
+}

@@ -1,0 +1,153 @@
+//! Server-sent events, read from a response as they come; feature `http`.
+//!
+//! ```
+//! use prx_sdk::http::Response;
+//! use prx_sdk::sse;
+//!
+//! let response = Response::new(200, "event: greeting\ndata: hello\n\ndata: 1\ndata: 2\n\n");
+//! let events = sse::read(response.body).collect::<Result<Vec<_>, _>>()?;
+//! assert_eq!((events[0].name.as_str(), events[0].data.as_str()), ("greeting", "hello"));
+//! assert_eq!((events[1].name.as_str(), events[1].data.as_str()), ("", "1\n2"));
+//! # Ok::<(), prx_sdk::http::Error>(())
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use crate::http::{Body, Error, ErrorKind};
+use std::time::Duration;
+
+/// Most bytes of one line, and of one event's data.
+const MOST: usize = 4 << 20;
+
+/// How long the end of a body may be in coming once nothing else is wanted of it.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// One event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Event {
+    /// The field `event`; empty where there is none.
+    pub name: String,
+    /// The fields `data`, with line feeds between them.
+    pub data: String,
+}
+
+/// Reads the events of a body.
+pub fn read(body: Body) -> Events {
+    Events { body, chunk: Vec::new(), at: 0, line: Line::default(), event: Event::default(), has_data: false }
+}
+
+/// The events of a body, each as soon as it is there. Comments and the fields `id` and `retry` are left out, and so
+/// is what comes after the last blank line.
+///
+/// An error is the last item: the body broke off, took too long, is too large or not UTF-8.
+#[derive(Debug)]
+pub struct Events {
+    body: Body,
+    chunk: Vec<u8>,
+    /// What of the chunk has been read.
+    at: usize,
+    line: Line,
+    event: Event,
+    has_data: bool,
+}
+
+/// The line that is being read.
+#[derive(Debug, Default)]
+struct Line {
+    bytes: Vec<u8>,
+    /// The line before ended with a carriage return: a line feed now belongs to that.
+    after_return: bool,
+    /// It is not the first one, before which a byte order mark may stand.
+    later: bool,
+}
+
+impl Events {
+    /// Reads no more events, and lets the connection serve the next request if the body ends here.
+    pub fn finish(self) {
+        self.body.finish(PATIENCE);
+    }
+
+    /// Takes the next line out of what has come; none when it isn't whole yet.
+    fn take_line(&mut self) -> Result<Option<String>, Error> {
+        if self.line.after_return && self.at < self.chunk.len() {
+            self.line.after_return = false;
+            self.at += usize::from(self.chunk[self.at] == b'\n');
+        }
+        let rest = &self.chunk[self.at..];
+        let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
+        let piece = &rest[..end.unwrap_or(rest.len())];
+        if self.line.bytes.len() + piece.len() > MOST {
+            return Err(too_large());
+        }
+        self.line.bytes.extend_from_slice(piece);
+        let Some(end) = end else {
+            self.at = self.chunk.len();
+            return Ok(None);
+        };
+        self.line.after_return = rest[end] == b'\r';
+        self.at += end + 1;
+        let bytes = std::mem::take(&mut self.line.bytes);
+        let mut line = String::from_utf8(bytes)
+            .map_err(|_| Error::new(ErrorKind::Unexpected, "what came is not UTF-8"))?;
+        if !std::mem::replace(&mut self.line.later, true) && line.starts_with('\u{feff}') {
+            line.remove(0);
+        }
+        Ok(Some(line))
+    }
+
+    /// Takes a line in; an event if it ends one.
+    fn take_in(&mut self, line: &str) -> Result<Option<Event>, Error> {
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            return Ok(std::mem::take(&mut self.has_data).then_some(event));
+        }
+        let (name, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match name {
+            "event" => value.clone_into(&mut self.event.name),
+            "data" => {
+                if self.event.data.len() + value.len() > MOST {
+                    return Err(too_large());
+                }
+                if std::mem::replace(&mut self.has_data, true) {
+                    self.event.data.push('\n');
+                }
+                self.event.data.push_str(value);
+            }
+            _ => {}
+        }
+        Ok(None)
+    }
+
+    fn next_event(&mut self) -> Result<Option<Event>, Error> {
+        loop {
+            while let Some(line) = self.take_line()? {
+                if let Some(event) = self.take_in(&line)? {
+                    return Ok(Some(event));
+                }
+            }
+            match self.body.chunk()? {
+                Some(chunk) => (self.chunk, self.at) = (chunk, 0),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+impl Iterator for Events {
+    type Item = Result<Event, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let event = self.next_event();
+        if event.is_err() {
+            self.body = Body::new(std::iter::empty());
+            (self.chunk, self.at) = (Vec::new(), 0);
+        }
+        event.transpose()
+    }
+}
+
+fn too_large() -> Error {
+    Error::new(ErrorKind::TooLarge, "an event that is too large")
+}

@@ -1,0 +1,50 @@
+use super::{Event, MOST, read};
+use crate::http::{Body, Error, ErrorKind};
+
+fn events(chunks: &[&[u8]]) -> Result<Vec<Event>, Error> {
+    let chunks: Vec<_> = chunks.iter().map(|chunk| Ok(chunk.to_vec())).collect();
+    read(Body::new(chunks.into_iter())).collect()
+}
+
+fn event(name: &str, data: &str) -> Event {
+    Event { name: name.to_owned(), data: data.to_owned() }
+}
+
+/// Every rule of the format at once: byte order mark, three kinds of line ends, comments, several lines of data, one
+/// space that goes and one that stays, fields without a value and unknown ones, an event without data, an end
+/// without a blank line.
+const STREAM: &str = "\u{feff}data: first\n\n: a comment\r\nevent: named\r\ndata: one\r\ndata:two\r\rdata\r\n\r\n\
+    event: nothing\n\nid: 7\nretry: 10\nunknown: x\ndata:  Grüße 🌍\n\r\ndata: lost";
+
+#[test]
+fn the_format_is_read_however_it_is_cut() {
+    let expected = [event("", "first"), event("named", "one\ntwo"), event("", ""), event("", " Grüße 🌍")];
+    let bytes = STREAM.as_bytes();
+    assert_eq!(events(&[bytes]).unwrap(), expected);
+    for at in 0..=bytes.len() {
+        assert_eq!(events(&[&bytes[..at], &bytes[at..]]).unwrap(), expected, "cut at {at}");
+    }
+    let single: Vec<_> = bytes.chunks(1).collect();
+    assert_eq!(events(&single).unwrap(), expected);
+}
+
+#[test]
+fn an_event_is_there_with_its_blank_line() {
+    for end in ["\n\n", "\r\r", "\r\n\r\n"] {
+        let first = format!("data: now{end}");
+        let late = [Ok(first.into_bytes()), Err(Error::new(ErrorKind::Timeout, "late"))];
+        let mut events = read(Body::new(late.into_iter()));
+        assert_eq!(events.next(), Some(Ok(event("", "now"))), "{end:?}");
+        assert_eq!(events.next().unwrap().unwrap_err().kind, ErrorKind::Timeout);
+        assert_eq!(events.next(), None);
+    }
+}
+
+#[test]
+fn what_is_too_much_or_no_text_is_an_error() {
+    let long = [b"data: ".to_vec(), vec![b'x'; MOST]].concat();
+    assert_eq!(events(&[&long]).unwrap_err().kind, ErrorKind::TooLarge);
+    let line = [b"data: ".to_vec(), vec![b'x'; MOST / 2], b"\n".to_vec()].concat();
+    assert_eq!(events(&[&line, &line, &line]).unwrap_err().kind, ErrorKind::TooLarge);
+    assert_eq!(events(&[b"data: \xff\xfe\n\n"]).unwrap_err().message, "what came is not UTF-8");
+}
