@@ -10,7 +10,7 @@ use super::{Failure, Kind, Origin, Pattern};
 use crate::config::Secret;
 
 /// How many requests one policy may have under way, answers that are still being read included.
-const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: usize = 256;
 
 /// Origins that requests may go to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -20,7 +20,7 @@ use super::links::{self, LinkError, Links};
 use super::scope::Scope;
 
 /// Calls of one plugin that can be under way at a time; more wait for their turn.
-const CALLS: usize = 64;
+const CALLS: usize = 256;
 
 /// Clean instances that wait for the next call, where the manifest allows it.
 const IDLE: usize = 8;

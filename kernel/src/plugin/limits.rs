@@ -21,12 +21,16 @@ const INSTANCES_WORTH: u64 = 8;
 /// How long a guest may compute before others get their turn; a limit is noticed within as much.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
+/// How long a call lasts until it has earned its computing time once more, as long answers need.
+const EARNED_IN: Duration = Duration::from_secs(30);
+
 /// What one call of a component may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Linear memories and tables of the instance, summed. At most [`MAX_MEMORY_BYTES`] have an effect.
     pub memory_bytes: u64,
-    /// Time spent computing, in the guest and in the kernel on its behalf. Waiting costs nothing.
+    /// Time spent computing, in the guest and in the kernel on its behalf, and as much again for each half minute
+    /// that the call lasts. Waiting costs nothing.
     pub cpu: Duration,
     /// Time from the call to its answer, waiting included.
     pub deadline: Duration,
@@ -165,8 +169,10 @@ impl Meter {
 
     /// Whether the budget is used up. Asked by the guest's own thread, during a poll.
     pub(super) fn exhausted(&self) -> bool {
-        let running = self.elapsed().saturating_sub(self.began.load(Relaxed));
-        Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget
+        let elapsed = self.elapsed();
+        let running = elapsed.saturating_sub(self.began.load(Relaxed));
+        let earned = self.budget.mul_f64(elapsed as f64 / EARNED_IN.as_nanos() as f64);
+        Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget + earned
     }
 
     /// The same work, with its computing time counted.

@@ -62,14 +62,19 @@ impl WasiHttpHooks for Hooks {
 }
 
 async fn send(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<Response<WasiBody>, Failure> {
     let request = egress::Request::from_http(request, timeouts(shared, options), LARGEST_ANSWER)?;
     let policy = shared.links.http.clone().unwrap_or_default();
     let response = shared.services.egress.send(&policy, request).await?;
-    Ok(response.into_http().map(|body| body.map_err(error).boxed_unsync()))
+    let shared = Arc::clone(shared);
+    let broken = move |failure: Failure| {
+        shared.journal.write(Level::Warn, &format!("an HTTP answer broke off: {failure}"));
+        error(failure)
+    };
+    Ok(response.into_http().map(|body| body.map_err(broken).boxed_unsync()))
 }
 
 /// The guest's own time-outs where it gave some; never more than its call may take.
