@@ -1,0 +1,109 @@
+//! A conversation as the API takes it.
+
+use crate::settings::Settings;
+use prx_sdk::media::{Files, Shown};
+use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
+use serde_json::{Map, Value, json};
+
+/// The body of a request.
+pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
+    let mut body = json!({
+        "model": settings.model,
+        "max_tokens": settings.tuning.max_tokens,
+        "messages": messages(&request.messages),
+        "stream": true,
+    });
+    if !request.system.is_empty() {
+        let mut system = text(&request.system);
+        mark(&mut system);
+        body["system"] = json!([system]);
+    }
+    if !request.tools.is_empty() {
+        body["tools"] = request.tools.iter().map(tool).collect();
+    }
+    if let Some(temperature) = settings.tuning.temperature {
+        body["temperature"] = temperature.into();
+    }
+    if let Some(effort) = &settings.tuning.effort {
+        body["output_config"] = json!({ "effort": effort });
+    }
+    body
+}
+
+/// The messages in turns: what one side says in a row, and the results of tools before what the user says next, is
+/// one message. Up to here the API may keep what it has read for the request that follows.
+fn messages(said: &[Message]) -> Vec<Value> {
+    let mut files = Files::read(said);
+    let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
+    for message in said {
+        let (role, blocks) = match message {
+            Message::User(message) => ("user", user(message, &mut files)),
+            Message::Assistant(message) => ("assistant", assistant(message)),
+            Message::ToolResult(result) => ("user", vec![tool_result(result)]),
+        };
+        match turns.last_mut() {
+            _ if blocks.is_empty() => {}
+            Some(turn) if turn.0 == role => turn.1.extend(blocks),
+            _ => turns.push((role, blocks)),
+        }
+    }
+    if let Some(last) = turns.last_mut().and_then(|turn| turn.1.last_mut()) {
+        mark(last);
+    }
+    turns.into_iter().map(|(role, content)| json!({ "role": role, "content": content })).collect()
+}
+
+fn user(message: &UserMessage, files: &mut Files) -> Vec<Value> {
+    let shown = message.attachments.iter().filter_map(|file| files.take(file)).map(file);
+    shown.chain(said(&message.text)).collect()
+}
+
+fn file(shown: Shown) -> Value {
+    let source = |mime, data| json!({ "type": "base64", "media_type": mime, "data": data });
+    match shown {
+        Shown::Image { mime, data } => json!({ "type": "image", "source": source(mime, data) }),
+        Shown::Pdf { name, data } => {
+            json!({ "type": "document", "title": name, "source": source("application/pdf".to_owned(), data) })
+        }
+        Shown::Text(words) => text(&words),
+    }
+}
+
+fn assistant(message: &AssistantMessage) -> Vec<Value> {
+    said(&message.text).chain(message.tool_calls.iter().map(tool_use)).collect()
+}
+
+/// A text, unless there is nothing in it: the API refuses that.
+fn said(words: &str) -> impl Iterator<Item = Value> {
+    (!words.trim().is_empty()).then(|| text(words)).into_iter()
+}
+
+fn text(words: &str) -> Value {
+    json!({ "type": "text", "text": words })
+}
+
+fn tool_use(call: &ToolCall) -> Value {
+    let input: Map<String, Value> = serde_json::from_str(&call.arguments).unwrap_or_default();
+    json!({ "type": "tool_use", "id": id(&call.id), "name": call.name, "input": input })
+}
+
+fn tool_result(result: &ToolResult) -> Value {
+    let content: Vec<Value> = said(&result.text).collect();
+    json!({ "type": "tool_result", "tool_use_id": id(&result.id), "content": content, "is_error": result.is_error })
+}
+
+/// An id with the characters that the API takes: another provider may have made it.
+fn id(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+}
+
+fn tool(tool: &ToolSpec) -> Value {
+    let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
+    schema.entry("type").or_insert("object".into());
+    json!({ "name": tool.name, "description": tool.description, "input_schema": schema })
+}
+
+/// Lets the API keep everything up to this block.
+fn mark(block: &mut Value) {
+    block["cache_control"] = json!({ "type": "ephemeral" });
+}
