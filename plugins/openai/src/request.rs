@@ -1,0 +1,95 @@
+//! A conversation as the API takes it.
+
+use crate::settings::Settings;
+use prx_sdk::media::{Files, Shown};
+use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
+use serde_json::{Map, Value, json};
+
+/// The body of a request.
+pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
+    let system = (!request.system.is_empty()).then(|| json!({"role": "system", "content": request.system}));
+    let mut files = Files::read(&request.messages);
+    let said = request.messages.iter().map(|said| message(said, &mut files));
+    let messages: Vec<Value> = system.into_iter().chain(said).collect();
+    let mut body = json!({"model": settings.model, "messages": messages, "stream": settings.stream});
+    if settings.stream {
+        body["stream_options"] = json!({"include_usage": true});
+    }
+    if !request.tools.is_empty() {
+        body["tools"] = request.tools.iter().map(tool).collect();
+    }
+    if let Some(most) = settings.tuning.max_tokens {
+        // OpenAI's newer models refuse the older name, most other servers know no other.
+        let name = if settings.is_openai() { "max_completion_tokens" } else { "max_tokens" };
+        body[name] = most.into();
+    }
+    if let Some(temperature) = settings.tuning.temperature {
+        body["temperature"] = temperature.into();
+    }
+    if let Some(effort) = &settings.tuning.effort {
+        body["reasoning_effort"] = effort.as_str().into();
+    }
+    body
+}
+
+fn message(message: &Message, files: &mut Files) -> Value {
+    match message {
+        Message::User(message) => user(message, files),
+        Message::Assistant(message) => assistant(message),
+        Message::ToolResult(result) => tool_result(result),
+    }
+}
+
+fn user(message: &UserMessage, files: &mut Files) -> Value {
+    let shown: Vec<Value> =
+        message.attachments.iter().filter_map(|attached| files.take(attached)).map(file).collect();
+    if shown.is_empty() {
+        return json!({"role": "user", "content": message.text});
+    }
+    let text = (!message.text.is_empty()).then(|| json!({"type": "text", "text": message.text}));
+    json!({"role": "user", "content": shown.into_iter().chain(text).collect::<Vec<Value>>()})
+}
+
+fn file(shown: Shown) -> Value {
+    match shown {
+        Shown::Image { mime, data } => {
+            json!({"type": "image_url", "image_url": {"url": format!("data:{mime};base64,{data}")}})
+        }
+        Shown::Pdf { name, data } => {
+            let data = format!("data:application/pdf;base64,{data}");
+            json!({"type": "file", "file": {"filename": name, "file_data": data}})
+        }
+        Shown::Text(words) => json!({"type": "text", "text": words}),
+    }
+}
+
+fn assistant(message: &AssistantMessage) -> Value {
+    let mut said = json!({"role": "assistant", "content": message.text});
+    if !message.tool_calls.is_empty() {
+        said["tool_calls"] = message.tool_calls.iter().map(tool_call).collect();
+    }
+    said
+}
+
+fn tool_call(call: &ToolCall) -> Value {
+    // Servers read this text themselves, and fail where it is no object.
+    let is_object = serde_json::from_str::<Map<String, Value>>(&call.arguments).is_ok();
+    let arguments = if is_object { call.arguments.as_str() } else { "{}" };
+    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
+}
+
+fn tool_result(result: &ToolResult) -> Value {
+    let content = if result.is_error { format!("error: {}", result.text) } else { result.text.clone() };
+    json!({"role": "tool", "tool_call_id": result.id, "content": content})
+}
+
+fn tool(tool: &ToolSpec) -> Value {
+    let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
+    schema.entry("type").or_insert("object".into());
+    if schema["type"] == "object" {
+        // Some servers refuse an object that says nothing of its properties.
+        schema.entry("properties").or_insert_with(|| json!({}));
+    }
+    let function = json!({"name": tool.name, "description": tool.description, "parameters": schema});
+    json!({"type": "function", "function": function})
+}
