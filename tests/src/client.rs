@@ -102,11 +102,12 @@ impl Client {
         self.events(request, Bytes::new()).await
     }
 
-    async fn events(&self, request: hyper::http::request::Builder, body: Bytes) -> EventStream {
+    pub(crate) async fn events(&self, request: hyper::http::request::Builder, body: Bytes) -> EventStream {
         let response = timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time");
         let response = response.unwrap_or_else(|error| panic!("no answer: {error}"));
         assert_eq!(response.status(), 200);
-        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        let kind = response.headers()["content-type"].to_str().unwrap();
+        assert_eq!(kind.split(';').next(), Some("text/event-stream"));
         EventStream { body: response.into_body(), unread: Vec::new(), id: None }
     }
 

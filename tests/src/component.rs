@@ -19,7 +19,7 @@ mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
 const PACKAGES: [&str; 4] = ["prx-hello-tool", "prx-scripted", "prx-weather", "prx-test-guests"];
-const FURTHER: [&str; 5] = ["carrying", "pulse", "reaching", "stumbling", "talking"];
+const FURTHER: [&str; 6] = ["carrying", "prying", "pulse", "reaching", "stumbling", "talking"];
 
 /// A plugin file in the making.
 #[derive(Debug, Clone)]

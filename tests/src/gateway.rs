@@ -221,6 +221,11 @@ impl Gateway {
         self.home.as_ref().expect("a gateway has a home until it is ended")
     }
 
+    /// Its process.
+    pub fn process_id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -6,6 +6,7 @@
 //! | [`client`] | HTTP in, JSON out |
 //! | [`telegram`] | a fake Bot API server |
 //! | [`discord`] | a fake Discord |
+//! | [`models`] | fake model servers that speak Anthropic's and OpenAI's APIs |
 //! | [`origin`] | a fake web service |
 //! | [`system`] | any system that talks by webhooks |
 //! | [`sockets`] | a WebSocket server whose side a test plays |
@@ -22,6 +23,7 @@ pub mod client;
 pub mod component;
 pub mod discord;
 pub mod gateway;
+pub mod models;
 pub mod origin;
 pub mod page;
 pub mod random;

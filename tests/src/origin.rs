@@ -20,6 +20,7 @@ struct State {
     answers: Mutex<HashMap<String, Told>>,
     asked: Mutex<Vec<String>>,
     bodies: Mutex<Vec<(String, Bytes)>>,
+    received: Mutex<Vec<String>>,
 }
 
 /// What a path was told to answer.
@@ -27,6 +28,7 @@ enum Told {
     Body(Value),
     Redirect(String),
     Echo,
+    Reflect,
 }
 
 impl Origin {
@@ -51,6 +53,11 @@ impl Origin {
         self.state.answers.lock().unwrap().insert(path.into(), Told::Redirect(location.into()));
     }
 
+    /// A path that answers with everything it was sent: method, URL, headers, body.
+    pub fn reflect(&self, path: &str) {
+        self.state.answers.lock().unwrap().insert(path.into(), Told::Reflect);
+    }
+
     /// A path that refuses with 401 and tells its caller every header that came.
     pub fn echo(&self, path: &str) {
         self.state.answers.lock().unwrap().insert(path.into(), Told::Echo);
@@ -66,6 +73,11 @@ impl Origin {
         let bodies = self.state.bodies.lock().unwrap();
         bodies.iter().rev().find(|(to, _)| to == path).map(|(_, body)| body.clone())
     }
+
+    /// Every request whole, in order.
+    pub fn received(&self) -> Vec<String> {
+        self.state.received.lock().unwrap().clone()
+    }
 }
 
 impl Service for State {
@@ -73,6 +85,7 @@ impl Service for State {
         let uri = request.uri();
         self.asked.lock().unwrap().push(uri.to_string());
         self.bodies.lock().unwrap().push((uri.path().to_owned(), request.body().clone()));
+        self.received.lock().unwrap().push(format!("{request:?}"));
         match self.answers.lock().unwrap().get(uri.path()) {
             None => Reply::Json(404, r#"{"error":"no such path"}"#.into()),
             Some(Told::Body(body)) => Reply::Json(200, body.to_string()),
@@ -80,6 +93,11 @@ impl Service for State {
                 Reply::Headed(302, vec![("location", location.clone())], "{}".into())
             }
             Some(Told::Echo) => Reply::Json(401, format!("{:?}", request.headers())),
+            Some(Told::Reflect) => {
+                let headers = request.headers().values().filter_map(|value| value.to_str().ok());
+                let headed = vec![("x-echo", headers.collect::<Vec<_>>().join(" "))];
+                Reply::Headed(200, headed, format!("{request:?}"))
+            }
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::stream;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
+use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -27,6 +31,8 @@ pub(crate) enum Reply {
     Json(u16, String),
     /// Answers it with these headers in addition.
     Headed(u16, Vec<(&'static str, String)>, String),
+    /// Answers it piece by piece; an error closes the connection.
+    Stream(Vec<(&'static str, String)>, mpsc::Receiver<io::Result<Bytes>>),
     /// Closes the connection without a word.
     Drop,
 }
@@ -45,6 +51,7 @@ pub(crate) trait Service: Send + Sync + 'static {
 /// A running server; it and its connections end when this is dropped.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -57,14 +64,22 @@ impl Server {
     pub(crate) async fn start_at<S: Service>(port: u16, service: Arc<S>) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("a free port on loopback");
         let address = listener.local_addr().unwrap();
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&accepted);
         let accepting = tokio::spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
+                count.fetch_add(1, Relaxed);
                 connections.spawn(converse(stream, Arc::clone(&service)));
                 while connections.try_join_next().is_some() {}
             }
         });
-        Self { address, accepting }
+        Self { address, accepted, accepting }
+    }
+
+    /// How many connections there have been.
+    pub(crate) fn connections(&self) -> usize {
+        self.accepted.load(Relaxed)
     }
 }
 
@@ -91,28 +106,44 @@ async fn converse<S: Service>(stream: TcpStream, service: Arc<S>) {
     }
 }
 
+type Body = UnsyncBoxBody<Bytes, io::Error>;
+
 async fn reply<S: Service>(
     service: Arc<S>,
     upgrades: mpsc::UnboundedSender<(String, OnUpgrade)>,
     mut request: Request<Incoming>,
-) -> io::Result<Response<Full<Bytes>>> {
+) -> io::Result<Response<Body>> {
     if let Some(key) = request.headers().get("sec-websocket-key").map(|key| derive_accept_key(key.as_bytes()))
     {
         let _ = upgrades.send((request.uri().to_string(), hyper::upgrade::on(&mut request)));
         let response = Response::builder().status(101).header("upgrade", "websocket");
         let response = response.header("connection", "upgrade").header("sec-websocket-accept", key);
-        return response.body(Full::default()).map_err(io::Error::other);
+        return response.body(whole(String::new())).map_err(io::Error::other);
     }
     let (head, body) = request.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
-    let (status, headers, text) = match service.answer(Request::from_parts(head, body)).await {
-        Reply::Json(status, text) => (status, Vec::new(), text),
-        Reply::Headed(status, headers, text) => (status, headers, text),
+    let (status, headers, body) = match service.answer(Request::from_parts(head, body)).await {
+        Reply::Json(status, text) => (status, Vec::new(), whole(text)),
+        Reply::Headed(status, headers, text) => (status, headers, whole(text)),
+        Reply::Stream(headers, mut pieces) => {
+            let frames = stream::poll_fn(move |cx| pieces.poll_recv(cx).map(|piece| piece.map(framed)));
+            (200, headers, StreamBody::new(frames).boxed_unsync())
+        }
         Reply::Drop => return Err(io::ErrorKind::ConnectionAborted.into()),
     };
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::from_u16(status).map_err(io::Error::other)?;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for (name, value) in headers {
-        response = response.header(name, value);
+        response.headers_mut().insert(name, HeaderValue::try_from(value).map_err(io::Error::other)?);
     }
-    response.body(Full::from(text)).map_err(io::Error::other)
+    Ok(response)
+}
+
+fn whole(text: String) -> Body {
+    Full::from(text).map_err(|never| match never {}).boxed_unsync()
+}
+
+fn framed(piece: io::Result<Bytes>) -> io::Result<Frame<Bytes>> {
+    piece.map(Frame::data)
 }

@@ -37,6 +37,7 @@ impl Service for Bot {
         let mut state = self.state();
         state.calls[call].status = Some(match &reply {
             Reply::Json(status, _) | Reply::Headed(status, ..) => *status,
+            Reply::Stream(..) => 200,
             Reply::Drop => 0,
         });
         self.tell(state);

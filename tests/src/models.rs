@@ -1,0 +1,241 @@
+//! Fake model servers: real HTTP on loopback, a vendor's rules and shapes, answers and faults as told.
+//!
+//! What it isn't told to answer it answers by itself, with words that repeat what was said last. It checks the key,
+//! the path and the shape of every conversation.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::{HeaderMap, Request};
+use serde_json::Value;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use crate::client::{Client, EventStream};
+use crate::server::{Reply, Server, Service};
+use crate::wait::until;
+
+pub use self::dialect::Dialect;
+
+mod anthropic;
+mod dialect;
+mod openai;
+
+/// The key that a server takes.
+pub const KEY: &str = "sk-canary-7Yq2vWc9TzLr4XnB8mKdPj3";
+
+/// A fake model server. It ends with this value.
+pub struct FakeModel {
+    server: Server,
+    state: Arc<State>,
+}
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Value,
+    /// When it arrived.
+    pub at: Instant,
+}
+
+/// An answer that a test gives piece by piece. Dropping it ends the answer as servers end one.
+pub struct Live(mpsc::Sender<io::Result<Bytes>>);
+
+enum Told {
+    /// A status, headers beyond the usual ones, and a body.
+    Answer(u16, Vec<(&'static str, String)>, String),
+    Stream(mpsc::Receiver<io::Result<Bytes>>),
+    Silence,
+    Drop,
+}
+
+struct State {
+    dialect: Dialect,
+    pace: Mutex<Duration>,
+    told: Mutex<VecDeque<Told>>,
+    asked: Mutex<Vec<Asked>>,
+    broken_rules: Mutex<Vec<String>>,
+}
+
+impl FakeModel {
+    /// Starts a server that speaks like this vendor's.
+    pub async fn start(dialect: Dialect) -> Self {
+        let state = Arc::new(State {
+            dialect,
+            pace: Mutex::default(),
+            told: Mutex::default(),
+            asked: Mutex::default(),
+            broken_rules: Mutex::default(),
+        });
+        Self { server: Server::start(Arc::clone(&state)).await, state }
+    }
+
+    /// What has to be in `prx.toml` so that it answers, with these lines for its provider besides.
+    pub fn config(&self, more: &str) -> String {
+        let Dialect { provider, model, base, .. } = self.state.dialect;
+        format!(
+            "[provider]\nname = {provider:?}\nmodel = {model:?}\n[providers_config.{provider}]\napi_key = \
+             {KEY:?}\nbase_url = \"http://{}{base}\"\n{more}\n",
+            self.server.address
+        )
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.server.address)
+    }
+
+    /// The next request that nothing is told for is answered with this status, these headers and this body.
+    pub fn refuse(&self, status: u16, headers: &[(&'static str, &str)], body: impl Into<String>) {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        self.tell(Told::Answer(status, headers, body.into()));
+    }
+
+    /// The next request that nothing is told for is answered with these events, whole.
+    pub async fn answer(&self, events: Vec<String>) {
+        let live = self.live();
+        live.say(events.concat()).await;
+    }
+
+    /// The next request that nothing is told for gets the head of an answer, and then what the test says.
+    pub fn live(&self) -> Live {
+        let (sender, pieces) = mpsc::channel(1024);
+        self.tell(Told::Stream(pieces));
+        Live(sender)
+    }
+
+    /// The next request that nothing is told for is never answered.
+    pub fn be_silent(&self) {
+        self.tell(Told::Silence);
+    }
+
+    /// At the next request that nothing is told for the connection closes.
+    pub fn hang_up(&self) {
+        self.tell(Told::Drop);
+    }
+
+    /// How long it takes from one piece to the next when it answers by itself.
+    pub fn pace(&self, pause: Duration) {
+        *self.state.pace.lock().unwrap() = pause;
+    }
+
+    /// Every request so far.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.state.asked.lock().unwrap().clone()
+    }
+
+    /// Waits until there were so many requests.
+    pub async fn until_asked(&self, count: usize) -> Vec<Asked> {
+        until("the model to be asked", async || Some(self.asked()).filter(|all| all.len() >= count)).await
+    }
+
+    /// Which vendor's server it is like.
+    pub fn dialect(&self) -> Dialect {
+        self.state.dialect
+    }
+
+    /// Asks it directly, as its plugin would.
+    pub async fn open(&self) -> EventStream {
+        let (header, key) = (self.state.dialect.key)();
+        let request = Request::post(self.state.dialect.path)
+            .header("host", self.server.address.to_string())
+            .header("anthropic-version", "2023-06-01")
+            .header(header, key);
+        let body = (self.state.dialect.ask)("Hello").to_string();
+        Client::new(self.server.address, None).events(request, body.into()).await
+    }
+
+    /// How many connections there have been.
+    pub fn connections(&self) -> usize {
+        self.server.connections()
+    }
+
+    /// What a request did that the vendor forbids.
+    pub fn broken_rules(&self) -> Vec<String> {
+        self.state.broken_rules.lock().unwrap().clone()
+    }
+
+    fn tell(&self, told: Told) {
+        self.state.told.lock().unwrap().push_back(told);
+    }
+}
+
+impl Live {
+    /// Sends these bytes, as one piece.
+    pub async fn say(&self, bytes: impl Into<Bytes>) {
+        // Fails only when the caller is gone, which is what some tests are about.
+        let _ = self.0.send(Ok(bytes.into())).await;
+    }
+
+    /// Closes the connection in the middle of the answer.
+    pub async fn break_off(self) {
+        let _ = self.0.send(Err(io::ErrorKind::ConnectionReset.into())).await;
+    }
+
+    /// Waits until the caller is gone.
+    pub async fn until_unheard(&self) {
+        self.0.closed().await;
+    }
+}
+
+impl State {
+    fn asked(&self) -> MutexGuard<'_, Vec<Asked>> {
+        self.asked.lock().unwrap()
+    }
+
+    /// Says back what was said last, word by word.
+    fn by_itself(&self, body: &Value) -> Reply {
+        let dialect = self.dialect;
+        let said = (dialect.said_last)(body);
+        let answer = format!("You said: {said}");
+        let words: Vec<&str> = answer.split_inclusive(' ').collect();
+        let (sender, pieces) = mpsc::channel(1);
+        let (events, pace) = ((dialect.words)(&words), *self.pace.lock().unwrap());
+        tokio::spawn(async move {
+            for event in events {
+                sleep(pace).await;
+                if sender.send(Ok(event.into())).await.is_err() {
+                    return;
+                }
+            }
+        });
+        events_of(pieces)
+    }
+}
+
+impl Service for State {
+    async fn answer(&self, request: Request<Bytes>) -> Reply {
+        let (head, body) = request.into_parts();
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if (head.method.as_str(), head.uri.path()) != ("POST", self.dialect.path) {
+            return Reply::Json(404, String::new());
+        }
+        let (header, value) = (self.dialect.key)();
+        if head.headers.get(header).is_none_or(|given| given != value.as_str()) {
+            return Reply::Json(401, (self.dialect.refusal)("wrong key"));
+        }
+        if let Err(rule) = (self.dialect.check)(&head.headers, &body) {
+            self.broken_rules.lock().unwrap().push(rule.clone());
+            return Reply::Json(400, (self.dialect.refusal)(&rule));
+        }
+        self.asked().push(Asked { headers: head.headers, body: body.clone(), at: Instant::now() });
+        let told = self.told.lock().unwrap().pop_front();
+        match told {
+            Some(Told::Answer(status, headers, body)) => Reply::Headed(status, headers, body),
+            Some(Told::Stream(pieces)) => events_of(pieces),
+            Some(Told::Silence) => std::future::pending().await,
+            Some(Told::Drop) => Reply::Drop,
+            None => self.by_itself(&body),
+        }
+    }
+}
+
+fn events_of(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Reply {
+    Reply::Stream(vec![("content-type", "text/event-stream; charset=utf-8".to_owned())], pieces)
+}

@@ -1,0 +1,231 @@
+//! What goes wrong with a model's server is told, in the answer and in the log, and the session goes on.
+
+use std::time::Duration;
+
+use prx_tests::gateway::Gateway;
+use prx_tests::models::{Dialect, FakeModel, Live};
+use serde_json::{Value, json};
+
+/// A gateway whose provider is this model, and a session.
+async fn with(model: &FakeModel, more: &str) -> (Gateway, String) {
+    let gateway = Gateway::start(&model.config(more)).await;
+    let session = gateway.open_session("ada").await;
+    (gateway, format!("/sessions/{session}/messages"))
+}
+
+/// Everything that a streamed turn says.
+async fn stream(gateway: &Gateway, path: &str, text: &str) -> Vec<(String, Value)> {
+    gateway.client().stream(path, json!({"content": text})).await.rest().await
+}
+
+/// The session works as before.
+async fn goes_on(gateway: &Gateway, path: &str) {
+    let answer = gateway.client().post(path, json!({"content": "And now?"})).await.expect(200);
+    assert_eq!(answer["content"], "You said: And now?");
+    assert_eq!(gateway.client().get("/status/health").await.expect(200), json!({"healthy": true}));
+}
+
+/// An answer that has begun: its first events, and one word.
+async fn begin(dialect: &Dialect, live: &Live) {
+    for event in (dialect.words)(&["Begun ", "too late"]) {
+        if event.contains("too late") {
+            break;
+        }
+        live.say(event).await;
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_pass_is_told_at_once() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        for (status, says) in [
+            (401, format!("providers_config.{}.api_key", dialect.provider)),
+            (403, "may not do this".to_owned()),
+            (400, "refused the request: You said no".to_owned()),
+        ] {
+            let asked = model.asked().len();
+            model.refuse(status, &[], (dialect.refusal)("You said no").replace("invalid_request_error", ""));
+            let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
+            let message = refused.error(502, "bad_gateway");
+            assert!(message.contains(&says), "{status}: {message}");
+            assert_eq!(model.asked().len(), asked + 1, "{status}: asking again would not help");
+            let logged = gateway.output().says(&["WARN", dialect.provider, &says]);
+            assert!(logged || gateway.output().says(&["ERROR", &says]), "{status}: it is in the log");
+        }
+        goes_on(&gateway, &path).await;
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_model_and_a_wrong_address_are_told_apart() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        model.refuse(
+            404,
+            &[],
+            (dialect.refusal)("model: not found").replace("invalid_request_error", "not_found_error"),
+        );
+        let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
+        let message = refused.error(502, "bad_gateway");
+        assert!(message.contains(dialect.model) && message.contains("provider.model"), "{message}");
+
+        let key = format!("providers_config.{}.base_url", dialect.provider);
+        let elsewhere = json!({key.as_str(): format!("{}/elsewhere", model.url())});
+        gateway.client().patch("/config", elsewhere).await.expect(200);
+        let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
+        let message = refused.error(502, "bad_gateway");
+        assert!(message.contains(&key), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn what_passes_is_waited_for() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        model.refuse(
+            429,
+            &[("retry-after", "1")],
+            (dialect.refusal)("slow down").replace("invalid_request_error", "rate_limit_error"),
+        );
+        model.refuse(
+            529,
+            &[],
+            (dialect.refusal)("Overloaded").replace("invalid_request_error", "overloaded_error"),
+        );
+        let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
+        assert_eq!(answer["content"], "You said: Hello");
+        let asked = model.asked();
+        assert_eq!(asked.len(), 3);
+        let waited = asked[1].at - asked[0].at;
+        assert!(waited >= Duration::from_secs(1), "{waited:?} is less than it was told");
+        assert!(gateway.output().says(&[dialect.provider, "rate limit"]), "it is in the log");
+        assert!(gateway.output().says(&[dialect.provider, "verloaded"]), "it is in the log");
+        assert_eq!(model.broken_rules(), Vec::<String>::new());
+    }
+}
+
+/// Something that happens to an answer before or after its first word; the next try goes well.
+async fn interrupted(dialect: Dialect, more: &str, says: &str, interrupt: impl AsyncFn(&FakeModel)) {
+    let model = FakeModel::start(dialect).await;
+    let (gateway, path) = with(&model, more).await;
+    let (events, ()) = tokio::join!(stream(&gateway, &path, "Hello"), interrupt(&model));
+    let last = events.last().expect("an end");
+    assert_eq!((last.0.as_str(), &last.1["content"]), ("done", &json!("You said: Hello")), "{events:?}");
+    let begun = events.iter().position(|(name, data)| name == "token" && data["text"] == "Begun ");
+    let restart = events.iter().position(|(name, _)| name == "restart");
+    assert_eq!(
+        begun.map(|begun| begun + 1),
+        restart,
+        "what was said is taken back, if anything was: {events:?}"
+    );
+    assert!(gateway.output().says(&[dialect.provider, says]), "it is in the log");
+    goes_on(&gateway, &path).await;
+    assert_eq!(model.broken_rules(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn silence_before_the_first_word() {
+    for dialect in Dialect::ALL {
+        interrupted(dialect, "timeout_secs = 1", "timeout_secs", async |model| model.be_silent()).await;
+    }
+}
+
+#[tokio::test]
+async fn silence_after_the_first_word() {
+    for dialect in Dialect::ALL {
+        interrupted(dialect, "timeout_secs = 1", "timeout_secs", async |model| {
+            let live = model.live();
+            begin(&dialect, &live).await;
+            live.until_unheard().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks() {
+    for dialect in Dialect::ALL {
+        interrupted(dialect, "", "no answer came", async |model| model.hang_up()).await;
+        interrupted(dialect, "", "broke off", async |model| {
+            let live = model.live();
+            begin(&dialect, &live).await;
+            model.until_asked(1).await;
+            live.break_off().await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_in_the_middle_of_an_answer() {
+    for dialect in Dialect::ALL {
+        interrupted(dialect, "", "verloaded", async |model| {
+            let live = model.live();
+            begin(&dialect, &live).await;
+            live.say((dialect.overloaded)()).await;
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_down() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        let url = model.url();
+        drop(model);
+        let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
+        let message = refused.error(503, "unavailable");
+        assert!(message.contains(&url) && message.contains("base_url"), "{message}");
+        assert!(gateway.output().says(&[dialect.provider, &url]), "it is in the log");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_never_ends() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        let live = model.live();
+        let word = "on and on ".repeat(10_000);
+        let events = (dialect.words)(&[&word]);
+        let (begin, again) =
+            events.split_at(events.iter().position(|event| event.contains("on and")).unwrap());
+        let endless = async {
+            live.say(begin.concat()).await;
+            let again = &again[0];
+            tokio::select! {
+                () = live.until_unheard() => {}
+                () = async { loop { live.say(again.clone()).await } } => {}
+            }
+        };
+        let ask = gateway.client().post(&path, json!({"content": "Hello"}));
+        let (refused, ()) = tokio::join!(ask, endless);
+        let message = refused.error(502, "bad_gateway");
+        assert!(message.contains("bytes"), "{message}");
+        goes_on(&gateway, &path).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_text_or_makes_no_sense() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        for nonsense in [&b"data: \xff\xfe\xfd\n\n"[..], b"data: {\"choices\": 7, \"type\"\n\n"] {
+            let live = model.live();
+            live.say(nonsense.to_vec()).await;
+            drop(live);
+            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
+            assert_eq!(answer["content"], "You said: Hello", "the second try is answered");
+        }
+        assert!(gateway.output().says(&[dialect.provider, "not UTF-8"]), "it is in the log");
+        assert!(gateway.output().says(&[dialect.provider, "makes no sense"]), "it is in the log");
+        goes_on(&gateway, &path).await;
+    }
+}
