@@ -80,7 +80,7 @@ async fn a_question_is_asked_once_and_its_first_answer_counts() {
     let store = home.open();
     assert_eq!(ask(&store).await, asked, "a turn that is taken up again asks the same question");
     assert_eq!(store.outbox("chat", 10, None).unwrap().len(), 1);
-    assert_eq!(store.approvals(&turn.session).unwrap(), [asked.clone()]);
+    assert_eq!(store.approvals(&turn.session).unwrap(), std::slice::from_ref(&asked));
     let decide = async |decision| store.decide_approval(&turn.session, &asked.id, decision).await.unwrap();
     assert_eq!(decide(Decision::Deny).await, Decision::Deny);
     assert_eq!(decide(Decision::Allow).await, Decision::Deny);
