@@ -15,8 +15,23 @@ use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 /// What answers have beyond the page, by path in the answer; of the configuration, it shows but a few keys.
-const BEYOND: [(&str, &str); 3] =
-    [("GET /status", ".issues"), ("GET /status", ".usage"), ("GET /logs", ".entries[].fields")];
+const BEYOND: [(&str, &str); 15] = [
+    ("GET /status", ".issues"),
+    ("GET /status", ".usage"),
+    ("GET /logs", ".entries[].fields"),
+    ("GET /channels", ".channels[].since"),
+    ("GET /channels", ".channels[].last_inbound_at"),
+    ("GET /channels", ".channels[].last_outbound_at"),
+    ("GET /channels", ".channels[].last_error"),
+    ("GET /channels", ".channels[].last_error_at"),
+    ("GET /channels", ".channels[].next_retry_at"),
+    ("GET /channels", ".channels[].advice"),
+    ("POST /plugins/:name/reload", ".generation"),
+    ("POST /plugins/:name/reload", ".from"),
+    ("POST /plugins/:name/reload", ".to"),
+    ("POST /plugins/:name/reload", ".rolled_back"),
+    ("POST /plugins/:name/reload", ".compile_ms"),
+];
 
 /// A gateway with everything that the page's examples show, in the state in which they show it.
 struct World {
