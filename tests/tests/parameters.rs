@@ -19,7 +19,7 @@ fn operations(document: &Value) -> impl Iterator<Item = Operation<'_>> {
     let paths = document["paths"].as_object().unwrap().iter();
     paths.flat_map(|(path, methods)| {
         // Where a name is wanted, any will do: what is asked is looked at before whom it is about.
-        let path = path.replace('{', "").replace('}', "");
+        let path = path.replace(['{', '}'], "");
         methods.as_object().unwrap().iter().map(move |(method, about)| {
             let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
             Operation { method, path: path.clone(), about }

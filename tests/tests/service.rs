@@ -1,6 +1,6 @@
 //! What those who run the gateway rely on: probes, metrics, request ids, deadlines, and that it says when its disk
 //! has failed.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
