@@ -3,6 +3,7 @@
 use hyper::HeaderMap;
 use serde_json::{Value, json};
 
+use super::dialect::Call;
 use super::{Dialect, KEY};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -78,7 +79,7 @@ fn words(words: &[&str]) -> Vec<String> {
     framed(blocks, "end_turn")
 }
 
-fn calls(calls: &[(&str, &str, Value)]) -> Vec<String> {
+fn calls(calls: &[Call<'_>]) -> Vec<String> {
     let blocks = calls.iter().enumerate().flat_map(|(index, (id, name, arguments))| {
         let arguments = arguments.to_string();
         let (one, two) = arguments.split_at(arguments.len() / 2);

@@ -5,6 +5,9 @@ use serde_json::Value;
 
 use super::{anthropic, openai};
 
+/// A tool call: id, name, arguments.
+pub type Call<'a> = (&'a str, &'a str, Value);
+
 /// A vendor's API.
 #[derive(Debug, Clone, Copy)]
 pub struct Dialect {
@@ -28,8 +31,8 @@ pub struct Dialect {
     pub refusal: fn(&str) -> String,
     /// The events of an answer in these words.
     pub words: fn(&[&str]) -> Vec<String>,
-    /// The events of an answer that calls these tools: id, name, arguments.
-    pub calls: fn(&[(&str, &str, Value)]) -> Vec<String>,
+    /// The events of an answer that calls these tools.
+    pub calls: fn(&[Call<'_>]) -> Vec<String>,
     /// An event that ends an answer with an error, said to be one that passes.
     pub overloaded: fn() -> String,
 }

@@ -3,6 +3,7 @@
 use hyper::HeaderMap;
 use serde_json::{Value, json};
 
+use super::dialect::Call;
 use super::{Dialect, KEY};
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -52,7 +53,7 @@ fn words(words: &[&str]) -> Vec<String> {
     framed(words.iter().map(|word| json!({"content": word})), "stop")
 }
 
-fn calls(calls: &[(&str, &str, Value)]) -> Vec<String> {
+fn calls(calls: &[Call<'_>]) -> Vec<String> {
     let pieces = calls.iter().enumerate().flat_map(|(index, (id, name, arguments))| {
         let arguments = arguments.to_string();
         let (one, two) = arguments.split_at(arguments.len() / 2);
