@@ -125,6 +125,11 @@ impl Code {
         ChannelState { version: self.state.version, bytes }
     }
 
+    /// Whether what no message came of may be lost in a crash, for the platform sends it again.
+    pub(super) fn is_replayed(&self) -> bool {
+        self.generation.manifest.channel.as_ref().is_none_or(|channel| channel.replays)
+    }
+
     /// Takes over a state that is committed.
     pub(super) fn set_state(&mut self, state: ChannelState) {
         self.state = state;

@@ -58,7 +58,8 @@ pub(super) async fn commit(
     commit.streams.extend(pump.forgotten.drain(..).map(|turn| (turn, None)));
     let told = effects.iter().any(|effect| tells(effect, batch));
     let lasting = !commit.inbound.is_empty() || !commit.streams.is_empty();
-    commit.replayable = !lasting && !pump.work.outbound.is_at_work() && !told;
+    let busy = lasting || pump.work.outbound.is_at_work() || told;
+    commit.replayable = pump.code.is_replayed() && !busy;
     let outcomes = commit.outcomes.clone();
     let committed = lasting || !outcomes.is_empty() || !commit.dispatched.is_empty();
     let outside = committed || effects.iter().any(reaches_out);

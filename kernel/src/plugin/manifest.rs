@@ -155,6 +155,9 @@ pub struct Channel {
     /// What its platform's webhooks are checked by before the connector sees them. Without it, that is the
     /// connector's own work.
     pub webhook: Option<Spanned<Verification>>,
+    /// After a crash its platform sends again what no message came of. If it does not, every step is put on disk.
+    #[serde(default = "yes")]
+    pub replays: bool,
 }
 
 /// One thing that a platform can do.
@@ -370,6 +373,10 @@ fn explain(text: &str, mut error: toml::de::Error) -> ManifestError {
 
 fn first_version() -> u32 {
     1
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn line_of(text: &str, at: usize) -> usize {

@@ -7,7 +7,10 @@ use prx_tests::telegram::{FakeTelegram, Fault, TOKEN};
 use prx_tests::wait::until;
 use serde_json::json;
 
+mod asking;
+mod files;
 mod groups;
+mod webhook;
 
 async fn running(telegram: &FakeTelegram) -> Gateway {
     Gateway::start(&telegram.config(&["*"])).await
@@ -267,6 +270,19 @@ async fn a_chat_that_blocked_the_bot_is_left_alone() {
     answers(&telegram, 2, 1).await;
     gateway.stop().await;
     assert_eq!(telegram.calls("sendMessage").len(), 2, "no retry after 403");
+}
+
+#[tokio::test]
+async fn marks_that_the_platform_does_not_take_go_out_plain() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = running(&telegram).await;
+    telegram.script("sendMessage", Fault::Refuse(400, "Bad Request: can't parse entities: Unexpected tag"));
+    telegram.write(1, "so **bold**");
+    assert!(answers(&telegram, 1, 1).await[0].contains("**bold**"));
+    gateway.stop().await;
+    let modes: Vec<_> =
+        telegram.calls("sendMessage").iter().map(|call| call.parameters["parse_mode"].clone()).collect();
+    assert_eq!(modes, [json!("HTML"), json!(null)], "once with marks, once without");
 }
 
 #[tokio::test]

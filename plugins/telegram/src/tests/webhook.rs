@@ -1,4 +1,4 @@
-use prx_sdk::connector::{Event, Segments, Status, Webhook};
+use prx_sdk::connector::{Segments, Status, Webhook};
 
 use super::*;
 
@@ -31,23 +31,16 @@ fn hooked() -> Talk {
 
 /// The platform calls: what it is answered in that same step, and what is delivered with it.
 fn call(talk: &mut Talk, method: &str, body: &[u8]) -> (u16, Vec<String>) {
-    talk.script.commands();
-    talk.script.feed(Event::Webhook(Webhook {
+    talk.script.deliveries();
+    let reply = talk.script.call(Webhook {
         token: 5,
         method: method.into(),
         path: String::new(),
         query: String::new(),
         headers: Vec::new(),
         body: body.to_vec(),
-    }));
-    let heard = talk.script.deliveries().into_iter().map(|message| message.text).collect();
-    let replies = talk.script.commands().into_iter().filter_map(|command| match command {
-        Command::WebhookReply((5, reply)) => Some(reply.status),
-        _ => None,
     });
-    let replies: Vec<u16> = replies.collect();
-    assert_eq!(replies.len(), 1);
-    (replies[0], heard)
+    (reply.status, talk.script.deliveries().into_iter().map(|message| message.text).collect())
 }
 
 fn bring(talk: &mut Talk, update: &Value) -> (u16, Vec<String>) {
