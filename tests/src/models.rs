@@ -167,10 +167,9 @@ impl FakeModel {
 }
 
 impl Live {
-    /// Sends these bytes, as one piece.
-    pub async fn say(&self, bytes: impl Into<Bytes>) {
-        // Fails only when the caller is gone, which is what some tests are about.
-        let _ = self.0.send(Ok(bytes.into())).await;
+    /// Sends these bytes, as one piece. False: the caller is gone.
+    pub async fn say(&self, bytes: impl Into<Bytes>) -> bool {
+        self.0.send(Ok(bytes.into())).await.is_ok()
     }
 
     /// Closes the connection in the middle of the answer.

@@ -149,11 +149,11 @@ fn broken(failed: StreamError) -> Error {
     }
 }
 
-/// What went wrong with a body, where the gateway's engine gives no code for it, but its name.
-fn named(code: &str) -> Error {
-    match code {
-        code if code.contains("Timeout") => error(ErrorCode::ConnectionReadTimeout),
-        code if code.contains("BodySize") => error(ErrorCode::HttpResponseBodySize(None)),
+/// What went wrong with a body: for that the gateway's engine has no code, only words.
+fn named(words: &str) -> Error {
+    match words {
+        words if words.contains("timeout") => error(ErrorCode::ConnectionReadTimeout),
+        words if words.contains("body size") => error(ErrorCode::HttpResponseBodySize(None)),
         _ => cut(),
     }
 }
