@@ -33,8 +33,9 @@ impl FakeTelegram {
         self.update("message", message)
     }
 
-    /// A user sends a file in a private chat: a `photo` or a `document`. The number of the update.
-    pub fn send_file(&self, user: i64, kind: &str, name: &str, content: &str, caption: &str) -> i64 {
+    /// A user sends a file, by name and content, in a private chat: a `photo` or a `document`. The number of the
+    /// update.
+    pub fn send_file(&self, user: i64, kind: &str, (name, content): (&str, &str), caption: &str) -> i64 {
         let id = format!("{kind}s/{user}-{name}");
         self.bot.state().files.insert(id.clone(), content.to_owned());
         let file = json!({"file_id": id, "file_unique_id": name, "file_size": content.len()});

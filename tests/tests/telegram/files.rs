@@ -23,9 +23,9 @@ async fn a_picture_and_a_file_reach_the_model_in_order() {
     let script =
         json!([{"when": "what", "answers": [[{"show": "request"}]]}, {"answers": [[{"text": "Yes."}]]}]);
     let gateway = Gateway::start_in(scripted::home(&script, &telegram.config(&["*"]))).await;
-    telegram.send_file(1, "photo", "harbour", "a picture of a harbour", "what is this?");
+    telegram.send_file(1, "photo", ("harbour", "a picture of a harbour"), "what is this?");
     telegram.write(1, "and answer soon");
-    telegram.send_file(1, "document", "notes.txt", "some notes", "");
+    telegram.send_file(1, "document", ("notes.txt", "some notes"), "");
     let said = heard(&telegram, &gateway, 3).await;
     let texts: Vec<_> = said.iter().map(|message| message["content"].as_str().unwrap()).collect();
     assert_eq!(texts, ["what is this?", "and answer soon", ""], "what came later waited for the picture");
@@ -46,7 +46,7 @@ async fn a_file_that_can_not_be_had_is_named_to_the_model() {
     let gateway = running(&telegram).await;
     telegram.script("getFile", Fault::Refuse(500, "Internal Server Error"));
     telegram.script("getFile", Fault::Refuse(400, "Bad Request: file is too big"));
-    telegram.send_file(1, "document", "film.mkv", "too much", "see this");
+    telegram.send_file(1, "document", ("film.mkv", "too much"), "see this");
     let said = heard(&telegram, &gateway, 1).await;
     let told = "see this\n[film.mkv could not be fetched: Bad Request: file is too big]";
     assert_eq!(said[0]["content"], told);
@@ -59,7 +59,7 @@ async fn what_was_being_fetched_survives_a_kill() {
     let telegram = FakeTelegram::start().await;
     let gateway = running(&telegram).await;
     telegram.script("getFile", Fault::Slow(std::time::Duration::from_secs(30)));
-    let update = telegram.send_file(1, "photo", "harbour", "a picture", "what is this?");
+    let update = telegram.send_file(1, "photo", ("harbour", "a picture"), "what is this?");
     telegram.until("the file to be asked for", |t| (!t.calls("getFile").is_empty()).then_some(())).await;
     telegram.until("the update to be confirmed", |t| (t.confirmed() > update).then_some(())).await;
     let gateway = Gateway::start_in(gateway.kill()).await;
