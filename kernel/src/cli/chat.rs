@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use hyper::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
-use tokio::signal::ctrl_c;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use super::client::{Client, Sent, path};
@@ -36,12 +36,13 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
         None => open(gateway).await?,
     };
     aside(&format!("session {session}; end with Ctrl-D, go on with: prx chat --session {session}"));
-    let mut chat = Chat { gateway, session, lines: BufReader::new(tokio::io::stdin()).lines() };
+    let lines = BufReader::new(tokio::io::stdin()).lines();
+    let mut chat = Chat { gateway, session, lines, interrupts: signal(SignalKind::interrupt())? };
     loop {
         prompt();
         let line = tokio::select! {
             line = chat.lines.next_line() => line?,
-            _ = ctrl_c() => None,
+            _ = chat.interrupts.recv() => None,
         };
         let Some(line) = line else { return Ok(()) };
         if !line.trim().is_empty() {
@@ -76,6 +77,8 @@ struct Chat<'a> {
     gateway: &'a Client,
     session: String,
     lines: Lines<BufReader<Stdin>>,
+    /// Listened to from the beginning, so that none is missed between two pieces of an answer.
+    interrupts: Signal,
 }
 
 /// What was shown of an answer so far.
@@ -102,7 +105,7 @@ impl Chat<'_> {
                 line = self.lines.next_line(), if !answer.asked.is_empty() => {
                     self.decide(&mut answer, line?.as_deref()).await;
                 }
-                _ = ctrl_c() => self.tell(&["cancel"], json!({})).await,
+                _ = self.interrupts.recv() => self.tell(&["cancel"], json!({})).await,
             }
         }
     }
