@@ -46,11 +46,8 @@ async fn main() {
     }
 }
 
-/// How long each first word took, in order.
-async fn first_tokens(
-    model: &FakeModel,
-    open: impl AsyncFn() -> prx_tests::client::EventStream,
-) -> Vec<Duration> {
+/// How long each first word took, in order. `whole`: the rest is read as well.
+async fn first_tokens(model: &FakeModel, whole: bool, open: impl AsyncFn() -> EventStream) -> Vec<Duration> {
     let events = (model.dialect().words)(&["word"]);
     let first = events.iter().position(|event| event.contains("word")).unwrap();
     let mut took = Vec::with_capacity(ROUNDS);
@@ -65,7 +62,7 @@ async fn first_tokens(
         took.push(sent.elapsed());
         live.say(events[first + 1..].concat()).await;
         drop(live);
-        if to_the_end {
+        if whole {
             stream.rest().await;
         }
     }
@@ -77,7 +74,7 @@ async fn first_tokens(
 async fn many(model: &FakeModel, gateway: &Gateway) {
     model.pace(Duration::from_millis(1000 / RATE));
     let text = vec!["word"; TOKENS].join(" ");
-    let sessions = join_all((0..TURNS).map(|n| gateway.open_session(&format!("user {n}")))).await;
+    let sessions = join_all((0..TURNS).map(async |n| gateway.open_session(&format!("user {n}")).await)).await;
     let (began, used) = (Instant::now(), cpu(gateway.process_id()));
     let mut most = memory(gateway.process_id());
     let turns = join_all(sessions.iter().map(|session| turn(gateway, session, &text)));

@@ -18,7 +18,7 @@ use crate::client::{Client, EventStream};
 use crate::server::{Reply, Server, Service};
 use crate::wait::until;
 
-pub use self::dialect::Dialect;
+pub use self::dialect::{Call, Dialect};
 
 mod anthropic;
 mod dialect;
