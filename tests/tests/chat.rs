@@ -1,4 +1,5 @@
 //! `prx chat`: a conversation in the terminal.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::process::Stdio;
 

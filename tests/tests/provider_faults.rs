@@ -1,4 +1,5 @@
 //! What goes wrong with a model's server is told, in the answer and in the log, and the session goes on.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

@@ -99,8 +99,8 @@ async fn the_calls_of_one_answer_run_side_by_side_and_a_slow_one_times_out() {
 
     let mut executed = Vec::new();
     while executed.len() < 3 {
-        let (name, event) = bus.next().await.unwrap();
-        if name == "tool.executed" {
+        let (_, event) = bus.next().await.unwrap();
+        if event["type"] == "tool.executed" {
             assert!(
                 event["data"]["duration_ms"].is_u64() && event["data"]["session_id"] == session,
                 "{event}"
