@@ -1,4 +1,5 @@
 //! Models behind the bundled providers: what they say arrives as they say it, and their keys stay where they are.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -114,7 +114,7 @@ async fn one_policy_has_a_bounded_number_of_requests_under_way() {
     let (egress, policy) = (egress(), without_secrets(&[&server]));
     let ask = || Request { timeouts: Timeouts { connect: SHORT, ..PATIENT }, ..get(server.url("/")) };
     let mut open = Vec::new();
-    for _ in 0..64 {
+    for _ in 0..256 {
         let patient = Request { timeouts: PATIENT, ..ask() };
         open.push(egress.send(&policy, patient).await.unwrap());
     }
