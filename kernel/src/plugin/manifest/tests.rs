@@ -71,9 +71,18 @@ fn everything_the_design_shows_is_read() {
     assert_eq!(manifest.schedule[0].cron, "*/15 * * * *");
 }
 
+/// What is behind the head of a manifest, and what is to be said of it.
+fn each_is_told(mistakes: &[(&str, &str)]) {
+    let head = "[plugin]\nname = \"weather\"\nversion = \"1.2.0\"\n";
+    for (tail, expected) in mistakes {
+        let told = Manifest::parse(&format!("{head}{tail}\n")).unwrap_err().to_string();
+        assert!(told.contains(expected), "{tail}\n  told:     {told}\n  expected: {expected}");
+        assert!(told.starts_with("plugin.toml line ") && !told.contains('\n'), "{told}");
+    }
+}
+
 #[test]
 fn a_mistake_is_told_with_its_line_and_what_to_do() {
-    let head = "[plugin]\nname = \"weather\"\nversion = \"1.2.0\"\n";
     let mistakes = [
         (
             "[permissions]\nhtpp = []",
@@ -88,20 +97,6 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
         ("[permissions]\nhttp = [\"https://a.example/x\"]", "without a path"),
         ("[permissions]\nsecrets = [\"api_key\"]", "`api_key` is no configuration key with secret = true"),
         ("[permissions]\nmemory = \"reed\"", "\"reed\" is no value there is; did you mean \"read\"?"),
-        (
-            "[channel.webhook]\nscheme = \"hmac\"",
-            "\"hmac\" is no value there is; did you mean \"hmac-sha256\"?",
-        ),
-        ("[channel.webhook]\nscheme = \"hmac-sha256\"\nsecret = \"s\"", "name the `header` that shows it"),
-        (
-            "[channel.webhook]\nscheme = \"standard-webhooks\"\nsecret = \"s\"\nheader = \"x-a\"",
-            "leave `header` out",
-        ),
-        ("[channel.webhook]\nscheme = \"standard-webhooks\"\nsecret = \"s\"", "`s` is no configuration key"),
-        (
-            "[channel.webhook]\nscheme = \"header-equals\"\nsecret = \"s\"\nheader = \"a b\"",
-            "\"a b\" is no name of a header",
-        ),
         ("[channel]\nfeatures = [\"edits\"]", "\"edits\" is no value there is; did you mean \"edit\"?"),
         ("[config.days]\ntype = \"int\"", "\"int\" is no value there is; did you mean \"integer\"?"),
         ("[config.days]\nrequired = true", "line 4: config.days: missing field `type`"),
@@ -125,11 +120,31 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
         ("[plugin]", "line 4: "),
         ("= 3", "line 4: "),
     ];
-    for (tail, expected) in mistakes {
-        let told = Manifest::parse(&format!("{head}{tail}\n")).unwrap_err().to_string();
-        assert!(told.contains(expected), "{tail}\n  told:     {told}\n  expected: {expected}");
-        assert!(told.starts_with("plugin.toml line ") && !told.contains('\n'), "{told}");
-    }
+    each_is_told(&mistakes);
+}
+
+#[test]
+fn a_mistake_in_how_webhooks_are_checked_is_told() {
+    each_is_told(&[
+        (
+            "[channel.webhook]\nscheme = \"hmac\"",
+            "\"hmac\" is no value there is; did you mean \"hmac-sha256\"?",
+        ),
+        ("[channel.webhook]\nscheme = \"hmac-sha256\"\nsecret = \"s\"", "name the `header` that shows it"),
+        (
+            "[channel.webhook]\nscheme = \"standard-webhooks\"\nsecret = \"s\"\nheader = \"x-a\"",
+            "leave `header` out",
+        ),
+        ("[channel.webhook]\nscheme = \"standard-webhooks\"\nsecret = \"s\"", "`s` is no configuration key"),
+        (
+            "[channel.webhook]\nscheme = \"header-equals\"\nsecret = \"s\"\nheader = \"a b\"",
+            "\"a b\" is no name of a header",
+        ),
+    ]);
+}
+
+#[test]
+fn a_manifest_without_a_name_or_version_is_told_so() {
     for (text, expected) in [
         ("", "missing field `plugin`"),
         ("[plugin]\nname=\"Weather\"\nversion=\"1\"", "line 2: plugin.name: a name is 1 to 64 characters"),
