@@ -57,6 +57,7 @@ impl Home {
             config: "{}".into(),
             http: None,
             kv_bytes: None,
+            memory: None,
             limits: Limits { cpu: Duration::from_secs(60), ..Limits::default() },
             reuse,
         };

@@ -18,6 +18,7 @@ use crate::events::Events;
 use crate::http::Traffic;
 use crate::logs::Logs;
 use crate::mcp::{self, Mcp};
+use crate::memory::Memory;
 use crate::plugin::{self, Engine, Plugins, Services};
 use crate::session::{self, Turns};
 use crate::store::{OpenError, Store};
@@ -61,6 +62,8 @@ pub struct Kernel {
     pub mcp: Mcp,
     /// The tools of both.
     pub tools: Tools,
+    /// What is remembered of people.
+    pub memory: Memory,
     /// Sessions at work.
     pub turns: Turns,
     /// Connections to platforms.
@@ -131,11 +134,13 @@ impl Kernel {
         }
         let mcp = base.mcp();
         let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
-        let turns = base.turns(&plugins, &tools);
+        let memory = Memory::new(base.store.clone());
+        let turns = base.turns(&plugins, &tools, &memory);
         let channels = base.channels(&plugins);
         let settings = base.settings(loaded, &plugins, &channels);
         base.sweep_blobs();
-        Ok(Self { base, settings, plugins, mcp, tools, turns, channels, hooks, traffic: Traffic::default() })
+        let traffic = Traffic::default();
+        Ok(Self { base, settings, plugins, mcp, tools, memory, turns, channels, hooks, traffic })
     }
 
     /// Shuts down in order: no new messages, then the turns at work, then what they call and what hooks are told of
@@ -194,7 +199,7 @@ impl Base {
         Mcp::start(mcp::Parts { clock, config, egress })
     }
 
-    fn turns(&self, plugins: &Plugins, tools: &Tools) -> Turns {
+    fn turns(&self, plugins: &Plugins, tools: &Tools, memory: &Memory) -> Turns {
         Turns::start(session::Parts {
             clock: self.clock.clone(),
             config: self.config.clone(),
@@ -202,6 +207,7 @@ impl Base {
             store: self.store.clone(),
             plugins: plugins.clone(),
             tools: tools.clone(),
+            memory: memory.clone(),
         })
     }
 

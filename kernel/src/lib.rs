@@ -13,6 +13,7 @@ pub mod store;
 
 pub mod http;
 pub mod mcp;
+pub mod memory;
 pub mod plugin;
 
 pub mod tool;

@@ -6,9 +6,9 @@
 //! | to write | implement | it may use |
 //! |---|---|---|
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else |
-//! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
-//! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`] |
-//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`sink`], [`http`], [`sse`], [`media`] |
+//! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
+//! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
+//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`] |
 //!
 //! Everything compiles away from WebAssembly too, where [`testing`] stands in for the gateway.
 
@@ -24,6 +24,7 @@ pub mod kv;
 pub mod log;
 #[cfg(feature = "http")]
 pub mod media;
+pub mod memory;
 pub mod provider;
 pub mod sink;
 pub mod skill;

@@ -17,6 +17,7 @@ pub mod imports {
                 import prx:plugin/config@0.1.0;
                 import prx:plugin/kv@0.1.0;
                 import prx:plugin/blobs@0.1.0;
+                import prx:plugin/memory@0.1.0;
                 import prx:plugin/sink@0.1.0;
             }
         ",
@@ -25,7 +26,7 @@ pub mod imports {
         generate_unused_types: true,
         additional_derives: [PartialEq, Eq],
     });
-    pub use prx::plugin::{blobs, config, kv, log, sink, types};
+    pub use prx::plugin::{blobs, config, kv, log, memory, sink, types};
 }
 
 macro_rules! capability {
@@ -52,6 +53,7 @@ capability!(tool, "tool-plugin", {
     "prx:plugin/config@0.1.0": crate::wire::imports::config,
     "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
     "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
+    "prx:plugin/memory@0.1.0": crate::wire::imports::memory,
 });
 capability!(skill, "skill-plugin", {
     "prx:plugin/types@0.1.0": crate::wire::imports::types,
@@ -59,6 +61,7 @@ capability!(skill, "skill-plugin", {
     "prx:plugin/config@0.1.0": crate::wire::imports::config,
     "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
     "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
+    "prx:plugin/memory@0.1.0": crate::wire::imports::memory,
 });
 capability!(provider, "provider-plugin", {
     "prx:plugin/types@0.1.0": crate::wire::imports::types,
@@ -66,5 +69,6 @@ capability!(provider, "provider-plugin", {
     "prx:plugin/config@0.1.0": crate::wire::imports::config,
     "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
     "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
+    "prx:plugin/memory@0.1.0": crate::wire::imports::memory,
     "prx:plugin/sink@0.1.0": crate::wire::imports::sink,
 });

@@ -11,10 +11,12 @@ mod approvals;
 mod channels;
 mod config;
 mod events;
+mod grants;
 mod hooks;
 mod inbound;
 mod logs;
 mod mcp;
+mod memory;
 mod messages;
 mod metrics;
 mod openapi;
@@ -27,6 +29,7 @@ mod tools;
 
 /// Every route there is: its method, its path, who may call it, and what answers.
 #[rustfmt::skip]
+#[expect(clippy::too_many_lines, reason = "a line a route: split, it would no longer be the whole table")]
 pub fn table() -> Vec<Route<Kernel>> {
     use Scope as S;
     vec![
@@ -72,11 +75,17 @@ pub fn table() -> Vec<Route<Kernel>> {
         post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable).doc(plugins::DISABLE),
         post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable).doc(plugins::ENABLE),
         post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback).doc(plugins::ROLLBACK),
+        get("/api/v1/plugins/{name}/grants", S::PLUGINS_READ, grants::show).doc(grants::SHOW),
+        put("/api/v1/plugins/{name}/grants", S::CONFIG_WRITE, grants::replace).doc(grants::REPLACE),
 
         get("/api/v1/skills", S::SKILLS_READ, skills::list).doc(skills::LIST),
 
         get("/api/v1/tools", S::TOOLS_READ, tools::list).doc(tools::LIST),
         post("/api/v1/tools/{name}/call", S::TOOLS_WRITE, tools::call).doc(tools::CALL),
+
+        get("/api/v1/memory", S::MEMORY_READ, memory::list).doc(memory::LIST),
+        post("/api/v1/memory", S::MEMORY_WRITE, memory::create).doc(memory::CREATE),
+        delete("/api/v1/memory/{id}", S::MEMORY_WRITE, memory::remove).doc(memory::REMOVE),
 
         get("/api/v1/status", S::STATUS_READ, status::show).doc(status::SHOW),
         open("/api/v1/status/health", status::health).doc(status::HEALTH),

@@ -12,7 +12,7 @@ use crate::events::Kind;
 use crate::http::describe::{Field, Shape, Takes};
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
-use crate::store::{NewSession, Session, SessionFilter, SessionStatus, Usage};
+use crate::store::{ANONYMOUS, NewSession, Session, SessionFilter, SessionStatus, Usage};
 
 /// The furthest down the list that a page may begin.
 const MOST_OFFSET: usize = u32::MAX as usize;
@@ -87,7 +87,7 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
     let mut fields = call.body.object().await?;
     let new = NewSession {
         channel: fields.text("channel")?.unwrap_or_else(|| "api".into()),
-        user_id: fields.text("user_id")?.unwrap_or_else(|| "anonymous".into()),
+        user_id: fields.text("user_id")?.unwrap_or_else(|| ANONYMOUS.into()),
         metadata: Value::Object(fields.object("metadata")?.unwrap_or_default()),
         conversation: None,
     };

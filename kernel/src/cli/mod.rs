@@ -11,12 +11,14 @@ use self::failure::Failure;
 use self::place::Place;
 
 mod auth;
+mod author;
 mod channel;
 mod chat;
 mod client;
 mod config;
 mod doctor;
 mod failure;
+mod grant;
 mod logs;
 mod mcp;
 mod output;

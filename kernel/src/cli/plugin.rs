@@ -6,12 +6,23 @@ use std::path::PathBuf;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::client::{Sent, path};
 use super::output::{Console, fields, say, table};
+use super::{Failure, author, grant};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
+    /// Begin a plugin of your own, in a new folder
+    New(author::New),
+    /// Build a plugin's component, or put a manifest into one of another language
+    Build(author::Build),
+    /// Look at a component as a gateway would before it runs it
+    Check {
+        /// The component
+        file: PathBuf,
+    },
+    /// Load a component on its own, with everything granted, and call a tool of it
+    Test(author::Test),
     /// List the plugins there are
     List,
     /// Show one plugin
@@ -42,6 +53,8 @@ pub(super) enum Command {
         /// The plugin's name
         name: String,
     },
+    /// Grant a plugin what it asks for, or show what it is granted
+    Grant(grant::Arguments),
     /// Go back to the component that was replaced last
     Rollback {
         /// The plugin's name
@@ -56,6 +69,10 @@ pub(super) enum Command {
 
 pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failure> {
     match command {
+        Command::New(arguments) => author::new(&arguments),
+        Command::Build(arguments) => author::build(console, &arguments),
+        Command::Check { file } => author::check(console, &file),
+        Command::Test(arguments) => author::test(console, arguments).await,
         Command::List => {
             let answer = console.gateway.get("/api/v1/plugins").await?;
             console.show(&answer, |answer| {
@@ -80,6 +97,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Reload { name } => act(console, &name, "reload").await,
         Command::Disable { name } => act(console, &name, "disable").await,
         Command::Enable { name } => act(console, &name, "enable").await,
+        Command::Grant(arguments) => grant::run(console, arguments).await,
         Command::Rollback { name } => act(console, &name, "rollback").await,
         Command::Remove { name } => {
             console.gateway.send(Method::DELETE, &path(&["plugins", &name]), Sent::Nothing).await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -215,7 +216,7 @@ pub struct Hooks {
 
 /// `[grants.<plugin>]`: what the operator allows a plugin. What is left out is not granted, but for what a
 /// bundled plugin asks for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Grant {
     /// Origins it may call, such as `https://api.open-meteo.com`.

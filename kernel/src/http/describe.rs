@@ -79,6 +79,8 @@ pub enum Shape {
     Bool,
     /// An object.
     Object,
+    /// A list of texts.
+    Texts,
     /// A list of some of these words.
     Words(fn() -> Vec<&'static str>),
 }
@@ -164,6 +166,7 @@ impl Shape {
             Self::Word(words) => json!({"type": "string", "enum": words, "default": words.first()}),
             Self::Bool => json!({"type": "boolean", "default": false}),
             Self::Object => json!({"type": "object"}),
+            Self::Texts => json!({"type": "array", "items": {"type": "string"}}),
             Self::Words(words) => json!({"type": "array", "items": {"type": "string", "enum": words()}}),
         }
     }

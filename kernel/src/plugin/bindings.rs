@@ -6,7 +6,7 @@
 pub use generated::exports::prx::plugin::{connector, provider, skill, tool};
 pub use generated::prx::plugin::{sink, types};
 
-pub(super) use generated::prx::plugin::{blobs, config, kv, log};
+pub(super) use generated::prx::plugin::{blobs, config, kv, log, memory};
 
 #[expect(missing_docs, reason = "generated; wit/ documents it")]
 mod generated {
@@ -24,6 +24,7 @@ mod generated {
         imports: {
             "prx:plugin/blobs.read": async | trappable,
             "prx:plugin/kv": async | trappable,
+            "prx:plugin/memory": async | trappable,
             "prx:plugin/sink.[method]delta-sink.push": async | trappable,
             default: trappable,
         },

@@ -139,10 +139,12 @@ pub fn policy(manifest: &Manifest, allowance: &Allowance, config: &PluginConfig)
 pub fn links(manifest: &Manifest, allowance: &Allowance, config: PluginConfig) -> Links {
     let asks_http = !manifest.permissions.http.is_empty()
         || manifest.keys().any(|(_, key)| key.extends == Some(Extends::Http));
+    let granted = granted(&manifest.permissions, allowance);
     Links {
         name: manifest.plugin.name.clone(),
         http: asks_http.then(|| policy(manifest, allowance, &config)),
-        kv_bytes: granted(&manifest.permissions, allowance).kv,
+        kv_bytes: granted.kv,
+        memory: granted.memory,
         limits: limits(manifest),
         reuse: manifest.instance.reuse,
         config: config.json,

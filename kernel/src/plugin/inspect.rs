@@ -25,7 +25,9 @@ const MAX_INSTANCES: u64 = 1_000;
 /// Largest manifest, in bytes.
 const MAX_MANIFEST: usize = 64 << 10;
 
-const SECTION: &str = "prx:manifest";
+/// The custom section that holds a manifest.
+pub const SECTION: &str = "prx:manifest";
+
 /// What a component gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

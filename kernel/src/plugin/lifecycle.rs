@@ -9,7 +9,6 @@ use serde_json::json;
 use super::bundled;
 use super::catalog::{Entry, Generation, Placed, PluginStatus, Status};
 use super::folder::Folder;
-use super::grants::{self, Allowance};
 use super::load::{Candidate, Refusal, Terms, digest, examine, load};
 use super::registry::Plugins;
 use crate::error::{Error, Result};
@@ -255,12 +254,7 @@ impl Plugins {
         let parts = &self.0.parts;
         let config = parts.config.current();
         let store_failed = |error| Refusal { manifest: None, error };
-        let stored = parts.store.plugin(name).map_err(store_failed)?.and_then(|record| record.grants);
-        let stored = stored.and_then(|grant| serde_json::from_value(grant).ok());
-        let allowance = Allowance {
-            operator: grants::operator(config.components.grants.get(name), stored),
-            vouched: self.0.vouched.get(name).cloned().unwrap_or_default(),
-        };
+        let allowance = self.allowance(name).map_err(store_failed)?;
         let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
         let terms = Terms { name, allowance, components: &config.components, number };
         load(&parts.engine, candidate, terms).await.map(Arc::new)

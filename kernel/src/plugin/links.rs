@@ -6,6 +6,7 @@ use wasmtime::component::{Component, Linker};
 use super::bindings::WIT_VERSION;
 use super::host::{self, Host};
 use super::limits::Limits;
+use super::manifest::MemoryAccess;
 use crate::egress::Policy;
 
 /// The version of WASI that the kernel serves.
@@ -22,6 +23,8 @@ pub struct Links {
     pub http: Option<Policy>,
     /// How much `prx:plugin/kv` may keep. None: it isn't linked.
     pub kv_bytes: Option<u64>,
+    /// What it may do with what the agent remembers. None: `prx:plugin/memory` isn't linked.
+    pub memory: Option<MemoryAccess>,
     /// What one call may use.
     pub limits: Limits,
     /// Whether an instance that answered may serve another call of a tool, skill or provider.
@@ -85,6 +88,10 @@ pub(super) fn check(import: &str, links: &Links) -> Result<(), LinkError> {
             fits(import, WIT_VERSION)?;
             if links.kv_bytes.is_none() { not_granted("kv") } else { Ok(()) }
         }
+        "prx:plugin/memory" => {
+            fits(import, WIT_VERSION)?;
+            if links.memory.is_none() { not_granted("memory") } else { Ok(()) }
+        }
         "prx:plugin/log" | "prx:plugin/config" | "prx:plugin/blobs" | "prx:plugin/sink"
         | "prx:plugin/types" => fits(import, WIT_VERSION),
         "wasi:http/types" | "wasi:http/outgoing-handler" => {
@@ -120,6 +127,7 @@ mod tests {
             config: "{}".into(),
             http: http.then(Policy::default),
             kv_bytes: kv.then_some(1024),
+            memory: None,
             limits: Limits::default(),
             reuse: false,
         }
@@ -136,6 +144,7 @@ mod tests {
             said("prx:plugin/kv@0.1.0", &nothing),
             "wants prx:plugin/kv@0.1.0, which is not granted; grant permissions.kv to it, or remove it"
         );
+        assert!(said("prx:plugin/memory@0.1.0", &nothing).contains("grant permissions.memory"));
         assert!(said("wasi:http/outgoing-handler@0.2.4", &nothing).contains("grant permissions.http"));
         assert_eq!(
             said("prx:plugin/kv@0.3.0", &granted(true, true)),

@@ -22,7 +22,9 @@ mod limits;
 mod links;
 mod load;
 mod registry;
+mod review;
 mod scope;
+mod trial;
 mod watch;
 mod withdraw;
 
@@ -36,7 +38,9 @@ pub use self::known::{Known, Unknown, on_disk};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::registry::{Parts, Plugins};
+pub use self::review::Review;
 pub use self::scope::Scope;
+pub use self::trial::Trial;
 pub use self::watch::Watch;
 
 #[cfg(test)]

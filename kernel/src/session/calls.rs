@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::Work;
 use super::approval::{self, Verdict};
-use super::context::{self, Context};
+use super::context::Context;
 use super::progress::Progress;
 use super::stream::TurnEvent;
 use crate::config::Policy;
@@ -95,8 +95,9 @@ async fn attempt(
             Err(error) => return ToolResult::failed(error.to_string()),
         }
     }
-    let user = work.turn.inbound.as_ref().map(|inbound| inbound.user_id.clone());
-    let (session, scope) = (Some(work.turn.session.clone()), context::scope(work.turn));
+    let scope = context.scope.clone();
+    let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
+    let session = Some(work.turn.session.clone());
     let call = CallContext { session, call: id.into(), user, scope };
     let called = work.parts.tools.call(name, arguments, call).await;
     called.unwrap_or_else(|error| ToolResult::failed(error.to_string()))

@@ -12,10 +12,10 @@ use super::progress::{Progress, Unfinished};
 use super::stream::TurnEvent;
 use super::turn::Cut;
 use crate::error::{Code, Error};
+use crate::plugin::CallError;
 use crate::plugin::bindings::provider as wire;
 use crate::plugin::bindings::sink::Delta;
 use crate::plugin::bindings::types::FaultCode;
-use crate::plugin::{CallError, Scope};
 use crate::store::Usage;
 
 /// Tries for what goes away by itself: a provider that is overloaded, disabled, or being replaced.
@@ -123,8 +123,8 @@ async fn once(
     progress.unfinished.asked = asked(request);
     work.said.begin_anew();
     let (deltas, pieces) = mpsc::channel(64);
-    let completing =
-        async { Ok(work.parts.plugins.complete(provider, request, deltas, Scope::default()).await) };
+    let scope = context.scope.clone();
+    let completing = async { Ok(work.parts.plugins.complete(provider, request, deltas, scope).await) };
     let passing_on = pass_on(work, context, pieces, &mut progress.unfinished);
     let Ok((completed, ())) = tokio::try_join!(completing, passing_on) else {
         let message =

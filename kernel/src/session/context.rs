@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Work;
 use super::bounds::{self, estimate};
+use super::{Work, recall};
 use crate::config::{Policy, Provider};
 use crate::error::{Error, Result};
 use crate::plugin::Scope;
@@ -16,6 +16,8 @@ use crate::tool::{Names, ToolSummary};
 pub(super) struct Context {
     /// Who is asked.
     pub(super) provider: Provider,
+    /// What the calls of the turn may see.
+    pub(super) scope: Scope,
     /// What models call the tools.
     pub(super) names: Names,
     /// The tools that may be called, and what the operator says about each.
@@ -46,10 +48,12 @@ impl Context {
         let history: Vec<NewMessage> = history.into_iter().map(Message::said).collect();
         let called = history.iter().flat_map(|message| &message.tool_calls).map(|call| call.name.as_str());
         let names = Names::new(tools.iter().map(|tool| tool.name.as_str()).chain(called));
-        let system = [config.agent.system_prompt.as_str(), &text];
+        let remembered = recall::block(work.parts, work.turn)?;
+        let system = [config.agent.system_prompt.as_str(), &text, &remembered];
         let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
         Ok(Self {
             provider: config.provider.clone(),
+            scope: scope(&work.parts.store, work.turn)?,
             offered: tools.iter().map(|tool| (tool.name.clone(), tool.policy)).collect(),
             tools: tools.into_iter().map(|tool| spec(tool, &names)).collect(),
             names,
@@ -146,9 +150,16 @@ fn message(said: &NewMessage, names: &Names) -> wire::Message {
     }
 }
 
-/// What the calls of a turn may see: what came with the message that began it.
-pub(super) fn scope(turn: &Turn) -> Scope {
-    Scope { attachments: turn.message.attachments.iter().cloned().map(attachment).collect() }
+/// What the calls of a turn may see: what came with the message that began it, and the memories of who said it.
+///
+/// # Errors
+/// The store has failed.
+pub(super) fn scope(store: &Store, turn: &Turn) -> Result<Scope> {
+    Ok(Scope {
+        attachments: turn.message.attachments.iter().cloned().map(attachment).collect(),
+        owner: recall::owner(store, turn)?,
+        session: Some(turn.session.clone()),
+    })
 }
 
 /// Leaves out the files that are kept no longer: a session outlives them.

@@ -18,6 +18,7 @@ use crate::clock::Clock;
 use crate::config::Live;
 use crate::error::{Code, Error, Result};
 use crate::events::{Events, Kind};
+use crate::memory::Memory;
 use crate::plugin::Plugins;
 use crate::store::{Session, SessionStatus, Store, Turn};
 use crate::tool::Tools;
@@ -29,6 +30,7 @@ mod calls;
 mod completion;
 mod context;
 mod progress;
+mod recall;
 mod reply;
 mod skills;
 mod standing;
@@ -54,6 +56,8 @@ pub struct Parts {
     pub plugins: Plugins,
     /// Tools.
     pub tools: Tools,
+    /// What is remembered of people.
+    pub memory: Memory,
 }
 
 /// A cheap-clone handle to the turn loop.

@@ -119,7 +119,8 @@ async fn steer(work: &Work<'_>) -> Result<Steer, Cut> {
         session: turn.session.clone(),
     };
     info!(skill = triggered.name, "skill activated");
-    match parts.plugins.activate(triggered.name, &input, context::scope(turn)).await {
+    let scope = context::scope(&parts.store, turn)?;
+    match parts.plugins.activate(triggered.name, &input, scope).await {
         Ok(skill::Activation::Reply(text)) => Ok(Steer::Reply(text)),
         Ok(skill::Activation::Instruct(instructions)) => Ok(Steer::Instruct(instructions)),
         // It was disabled between the look and the call: the message is answered without it.

@@ -29,14 +29,14 @@ pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, R
 pub use self::hooks::{Hook, NewHook};
 pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
-pub use self::memory::{MemoryEntry, NewMemory};
+pub use self::memory::{MemoryEntry, MemoryLimits, NewMemory, Owner, WordHit, WordHits};
 pub use self::messages::{Attachment, AttachmentKind, Message, NewMessage, Role, ToolCall};
 pub use self::open::OpenError;
 pub use self::outbox::{DeadLetter, NewOutbound, OutboxEntry, OutboxOutcome, OutboxState};
 pub use self::plugins::PluginRecord;
 pub use self::ready::Ready;
 pub use self::rows::MAX_PAGE;
-pub use self::sessions::{Conversation, NewSession, Session, SessionFilter, SessionStatus, Usage};
+pub use self::sessions::{ANONYMOUS, Conversation, NewSession, Session, SessionFilter, SessionStatus, Usage};
 pub use self::streams::Streamed;
 pub use self::tokens::TokenRecord;
 pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Stop, Turn, TurnDone, TurnId};

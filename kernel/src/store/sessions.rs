@@ -19,6 +19,9 @@ pub(super) const SESSIONS: Rows<&str, SessionRow> = Rows::new("sessions");
 pub(super) const CONVERSATIONS: TableDefinition<'static, (&str, &str, &str), &str> =
     TableDefinition::new("conversations");
 
+/// The user of a session whose maker names none.
+pub const ANONYMOUS: &str = "anonymous";
+
 /// Sessions that one commit of a sweep looks at.
 const SWEEP_BATCH: usize = 256;
 

@@ -112,3 +112,48 @@ pub(crate) mod kv {
         })
     }
 }
+
+/// Memories of the one person that a test thread speaks for; found when they share a word with what is looked for.
+pub(crate) mod memory {
+    use crate::memory::MemoryEntry;
+    use crate::types::Fault;
+    use std::cell::RefCell;
+
+    thread_local! {
+        static MEMORIES: RefCell<Vec<MemoryEntry>> = RefCell::default();
+    }
+
+    pub(crate) fn recall(query: &str, limit: u32) -> Result<Vec<MemoryEntry>, Fault> {
+        let words = |text: &str| -> Vec<String> {
+            let split = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+            split.map(str::to_lowercase).collect()
+        };
+        let sought = words(query);
+        let fits = |entry: &&MemoryEntry| {
+            let text = format!("{} {}", entry.text, entry.tags.join(" "));
+            words(&text).iter().any(|word| sought.contains(word))
+        };
+        let found = |all: &Vec<MemoryEntry>| all.iter().filter(fits).take(limit as usize).cloned().collect();
+        Ok(MEMORIES.with_borrow(found))
+    }
+
+    pub(crate) fn remember(text: &str, tags: &[String]) -> Result<String, Fault> {
+        if text.is_empty() || text.len() > 4096 {
+            return Err(Fault::bad_input("a memory has 1 to 4096 bytes"));
+        }
+        MEMORIES.with_borrow_mut(|memories| {
+            let id = format!("mem_{}", memories.len() + 1);
+            let (text, tags) = (text.to_owned(), tags.to_vec());
+            memories.push(MemoryEntry { id: id.clone(), text, tags, created_at: 0 });
+            Ok(id)
+        })
+    }
+
+    pub(crate) fn forget(id: &str) -> Result<bool, Fault> {
+        MEMORIES.with_borrow_mut(|memories| {
+            let before = memories.len();
+            memories.retain(|entry| entry.id != id);
+            Ok(memories.len() < before)
+        })
+    }
+}

@@ -14,6 +14,6 @@ pub use chance::Chance;
 pub(crate) use http::send;
 #[cfg(feature = "http")]
 pub use http::serve;
-pub(crate) use imports::{blobs, config, kv, log, secrets};
+pub(crate) use imports::{blobs, config, kv, log, memory, secrets};
 pub use imports::{configure, give, set_secrets};
 pub use script::Script;

@@ -22,6 +22,7 @@ mod config;
 mod http;
 mod kv;
 pub(super) mod log;
+mod memory;
 mod random;
 pub(super) mod sink;
 mod stdio;
@@ -97,6 +98,9 @@ pub(super) fn link(linker: &mut Linker<Host>, links: &Links) -> wasmtime::Result
     bindings::sink::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     if links.kv_bytes.is_some() {
         bindings::kv::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    }
+    if links.memory.is_some() {
+        bindings::memory::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     }
     if links.http.is_some() {
         add_only_http_to_linker_async(linker)?;

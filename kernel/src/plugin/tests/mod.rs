@@ -49,6 +49,7 @@ fn links() -> Links {
         config: "{}".into(),
         http: None,
         kv_bytes: None,
+        memory: None,
         limits: Limits {
             memory_bytes: 1 << 20,
             cpu: Duration::from_secs(10),

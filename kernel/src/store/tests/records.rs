@@ -1,4 +1,4 @@
-//! Tokens, plugins, key-value data, memory.
+//! Tokens, plugins, key-value data.
 
 use std::time::Duration;
 
@@ -94,24 +94,5 @@ async fn keys_are_listed_by_prefix_in_byte_order() {
     assert_eq!(keys("", None, 10), ["w", "x/1", "x/2", "x/é", "y"]);
     assert!(keys("x/", Some("x/é"), 10).is_empty());
     assert!(keys("z", None, 10).is_empty());
-    store.close().await;
-}
-
-#[tokio::test]
-async fn memories_are_counted_listed_and_forgotten() {
-    let home = Home::new();
-    let store = home.open();
-    let mut made = Vec::new();
-    for text in ["likes tea", "lives in Oslo"] {
-        let new = NewMemory { text: text.into(), user_id: Some("7".into()), session: None };
-        made.push(store.add_memory(new).await.unwrap());
-    }
-    let store = home.reopen(store).await;
-    assert_eq!(store.memory_entries().unwrap(), 2);
-    assert_eq!(store.memories(10, None).unwrap(), made);
-    assert_eq!(store.memories(10, Some(&made[0].id)).unwrap(), made[1..]);
-    store.delete_memory(&made[0].id).await.unwrap();
-    assert_eq!(store.delete_memory(&made[0].id).await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(store.memory_entries().unwrap(), 1);
     store.close().await;
 }

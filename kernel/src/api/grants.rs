@@ -1,0 +1,84 @@
+//! What plugins ask for, and what the operator grants them.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::config::Grant;
+use crate::config::keys::GRANT_KEYS;
+use crate::error::{Code, Error, Result};
+use crate::http::describe::{Field, Shape, Takes};
+use crate::http::{Call, Doc, Reply};
+use crate::kernel::Kernel;
+use crate::plugin::Review;
+use crate::plugin::manifest::{Permissions, valid_name};
+
+/// What a plugin asks for, what it is granted, what takes effect, and what is missing.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Grants")]
+struct Shown {
+    name: String,
+    requested: Option<Permissions>,
+    granted: Grant,
+    effective: Permissions,
+    missing: Option<Grant>,
+}
+
+impl Shown {
+    fn of(name: &str, Review { requested, granted, effective, missing }: Review) -> Self {
+        Self { name: name.into(), requested, granted, effective, missing }
+    }
+}
+
+pub(super) const SHOW: Doc =
+    Doc::new("Show what a plugin asks for and what it is granted").answers::<Shown>(&[200]);
+
+pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let name = call.param("name");
+    Reply::ok(&Shown::of(name, kernel.plugins.review(name)?))
+}
+
+pub(super) const REPLACE: Doc = Doc::new("Grant a plugin this and nothing else")
+    .takes(Takes::Object(&[
+        Field::new("http", Shape::Texts, "origins that it may call"),
+        Field::new(
+            "secrets",
+            Shape::Texts,
+            "secrets that it may have put into its requests; all, if not said",
+        ),
+        Field::new("kv", Shape::Text, "bytes that it may keep, such as 1MiB"),
+        Field::new("memory", Shape::Text, "`read` or `write`: what it may do with the agent's memory"),
+        Field::new("files", Shape::Bool, "a private directory"),
+    ]))
+    .answers::<Shown>(&[200])
+    .fails(&[Code::Conflict]);
+
+/// Writes the plugin's table in the configuration, as a PATCH of it would.
+pub(super) async fn replace(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+    let fields = call.body.object().await?.all();
+    let name = call.param("name");
+    // Another name could reach into another table.
+    if !valid_name(name) {
+        return Err(Error::not_found("Plugin", name));
+    }
+    kernel.settings.patch(&changes(name, fields)?, None).await?;
+    Reply::ok(&Shown::of(name, kernel.plugins.review(name)?))
+}
+
+/// Every key that a grant can have: what isn't given is taken out.
+fn changes(name: &str, fields: Map<String, Value>) -> Result<Map<String, Value>> {
+    let known = |key: &String| GRANT_KEYS.iter().any(|known| known.path == key);
+    if let Some(unknown) = fields.keys().find(|key| !known(key)) {
+        let keys: Vec<&str> = GRANT_KEYS.iter().map(|known| known.path).collect();
+        let message = format!("`{unknown}` can't be granted; there are {}", keys.join(", "));
+        return Err(Error::bad_request(message));
+    }
+    let nothing = fields.values().all(Value::is_null);
+    if nothing {
+        return Ok(Map::from_iter([(format!("grants.{name}"), Value::Null)]));
+    }
+    let value = |key: &str| fields.get(key).cloned().unwrap_or(Value::Null);
+    Ok(GRANT_KEYS.iter().map(|key| (format!("grants.{name}.{}", key.path), value(key.path))).collect())
+}

@@ -1,0 +1,202 @@
+//! `prx plugin new`, `build`, `check` and `test`: for those who write plugins. None of them needs a gateway.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::Failure;
+use super::output::{Console, fields, say};
+use crate::config::Settings;
+use crate::plugin::bindings::tool::CallContext;
+use crate::plugin::grants::{self, Allowance};
+use crate::plugin::inspect::{SECTION, inspect};
+use crate::plugin::manifest::{Manifest, valid_name};
+use crate::plugin::{Scope, Trial};
+
+/// Where plugins get the SDK from, unless they are told of a copy.
+const REPOSITORY: &str = "https://github.com/prx-gateway/prx";
+/// What a new plugin begins with.
+const SOURCE: &str = include_str!("../../../examples/hello-tool/src/lib.rs");
+const MANIFEST: &str = include_str!("../../../examples/hello-tool/plugin.toml");
+const PACKAGE: &str = include_str!("author/Cargo.toml.in");
+/// What components are built for.
+const TARGET: &str = "wasm32-wasip2";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct New {
+    /// The plugin's name; its folder is called the same
+    name: String,
+    /// A copy of the SDK to build against, instead of the one in the repository
+    #[arg(long, value_name = "FOLDER")]
+    sdk: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Build {
+    /// The folder of the plugin's package, for one in Rust
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// A component that was built in another language: puts the manifest into a copy of it
+    #[arg(long, value_name = "FILE", requires = "output")]
+    component: Option<PathBuf>,
+    /// Where that copy goes
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Test {
+    /// The component
+    file: PathBuf,
+    /// Call this tool of it
+    #[arg(long, value_name = "TOOL")]
+    call: Option<String>,
+    /// The tool's arguments, a JSON object
+    #[arg(long, value_name = "JSON", default_value = "{}", requires = "call")]
+    arguments: String,
+    /// Its configuration, a JSON object
+    #[arg(long, value_name = "JSON", default_value = "{}")]
+    settings: String,
+}
+
+pub(super) fn new(arguments: &New) -> Result<(), Failure> {
+    let name = &arguments.name;
+    if !valid_name(name) {
+        return Err(Failure::new(format!("{name:?} can't be a plugin's name: use a-z, 0-9, _ and -")));
+    }
+    let sdk = match &arguments.sdk {
+        Some(folder) => {
+            let folder = fs::canonicalize(folder).map_err(|error| unusable(folder, &error))?;
+            format!("path = {:?}", folder.display().to_string())
+        }
+        None => format!("git = {REPOSITORY:?}"),
+    };
+    let folder = Path::new(name);
+    if folder.exists() {
+        return Err(Failure::new(format!("{name} is there already; choose another name")));
+    }
+    let files = [
+        ("Cargo.toml", PACKAGE.replace("{name}", name).replace("{sdk}", &sdk)),
+        ("plugin.toml", MANIFEST.replace("hello-tool", name)),
+        ("src/lib.rs", SOURCE.to_owned()),
+    ];
+    fs::create_dir_all(folder.join("src"))?;
+    for (file, text) in files {
+        fs::write(folder.join(file), text)?;
+    }
+    say(&format!("{name}/ is a plugin with one tool; build it with: prx plugin build {name}"))
+}
+
+pub(super) fn build(console: &Console, arguments: &Build) -> Result<(), Failure> {
+    let file = match (&arguments.component, &arguments.output) {
+        (Some(component), Some(output)) => add_manifest(component, &arguments.folder, output)?,
+        _ => cargo(&arguments.folder)?,
+    };
+    check(console, &file)
+}
+
+/// Says what a gateway would, before it compiles anything.
+pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
+    let bytes = fs::read(file).map_err(|error| unusable(file, &error))?;
+    let found = inspect(&bytes).map_err(|error| unusable(file, &error))?;
+    let plugin = &found.manifest.plugin;
+    let missing = grants::missing(&found.manifest.permissions, &Allowance::default());
+    let answer = json!({
+        "file": file.display().to_string(),
+        "name": plugin.name,
+        "version": plugin.version,
+        "size": bytes.len(),
+        "capabilities": found.capabilities,
+        "imports": found.imports,
+        "to_grant": missing.map(|grant| grants::lines(&plugin.name, &grant)),
+    });
+    console.show(&answer, fields)
+}
+
+/// Loads a component as a gateway would, with everything that it asks for granted, and calls it if asked to.
+pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failure> {
+    let object = |what: &str, text: &str| match serde_json::from_str(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        _ => Err(Failure::new(format!("{what} takes a JSON object, not {text}"))),
+    };
+    let settings: Settings = object("--settings", &arguments.settings)?;
+    let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
+    let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
+    let place = std::env::temp_dir().join(format!("prx-test-{}", std::process::id()));
+    let trial = Trial::of(bytes.into(), settings, &place).await;
+    let outcome = match trial {
+        Ok(trial) => {
+            let outcome = tried(console, &trial, arguments.call.as_deref(), &called).await;
+            trial.end().await;
+            outcome
+        }
+        Err(error) => Err(Failure::new(error)),
+    };
+    fs::remove_dir_all(&place)?;
+    outcome
+}
+
+async fn tried(console: &Console, trial: &Trial, tool: Option<&str>, arguments: &str) -> Result<(), Failure> {
+    let generation = &trial.generation;
+    let Some(tool) = tool else {
+        let answer = json!({ "name": generation.name(), "capabilities": generation.capabilities() });
+        return console.show(&answer, fields);
+    };
+    let context = CallContext { session: None, call: "test".into(), user: None };
+    let output = generation.code.call_tool(tool, arguments, &context, Scope::default()).await;
+    let output = output.map_err(|error| Failure::new(format!("{tool}: {error}")))?;
+    let structured: Option<Value> = output.structured.and_then(|json| serde_json::from_str(&json).ok());
+    console.show(&json!({ "content": output.text, "structured": structured }), |_| output.text.clone())
+}
+
+/// Builds a package and answers with its component.
+fn cargo(folder: &Path) -> Result<PathBuf, Failure> {
+    let mut cargo = Command::new("cargo");
+    cargo.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
+    cargo.arg("--manifest-path").arg(folder.join("Cargo.toml"));
+    let built = cargo.stderr(Stdio::inherit()).output();
+    let built = built.map_err(|error| Failure::new(format!("cargo can't be run: {error}; install Rust")))?;
+    if !built.status.success() {
+        let hint = format!("rustup target add {TARGET}");
+        return Err(Failure::new(format!("it does not build; if it is the target that is missing: {hint}")));
+    }
+    let lines = String::from_utf8_lossy(&built.stdout);
+    let messages = lines.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let mut files = messages.flat_map(|message| message["filenames"].as_array().cloned().unwrap_or_default());
+    let component = files.find_map(|file| Some(file.as_str()?.to_owned()).filter(|f| f.ends_with(".wasm")));
+    let none = || Failure::new("the package makes no component: it needs crate-type = [\"cdylib\"]");
+    component.map(PathBuf::from).ok_or_else(none)
+}
+
+/// Writes a copy of a component with the manifest that is in `folder` in it.
+fn add_manifest(component: &Path, folder: &Path, output: &Path) -> Result<PathBuf, Failure> {
+    let path = folder.join("plugin.toml");
+    let manifest = fs::read_to_string(&path).map_err(|error| unusable(&path, &error))?;
+    Manifest::parse(&manifest).map_err(Failure::new)?;
+    let mut bytes = fs::read(component).map_err(|error| unusable(component, &error))?;
+    let mut section = Vec::new();
+    leb128(SECTION.len(), &mut section);
+    section.extend_from_slice(SECTION.as_bytes());
+    section.extend_from_slice(manifest.as_bytes());
+    // A custom section has the number 0.
+    bytes.push(0);
+    leb128(section.len(), &mut bytes);
+    bytes.extend_from_slice(&section);
+    inspect(&bytes).map_err(|error| unusable(component, &error))?;
+    fs::write(output, bytes).map_err(|error| unusable(output, &error))?;
+    Ok(output.to_owned())
+}
+
+fn leb128(mut number: usize, bytes: &mut Vec<u8>) {
+    while number >= 0x80 {
+        bytes.push((number & 0x7f) as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+fn unusable(file: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new(format!("{}: {error}", file.display()))
+}

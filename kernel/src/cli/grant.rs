@@ -1,0 +1,117 @@
+//! `prx plugin grant`
+
+use hyper::Method;
+use serde_json::{Map, Value, json};
+
+use super::Failure;
+use super::client::{Sent, path};
+use super::output::{Console, fields};
+
+/// What to grant, in addition to what is granted already. Nothing said: show how things stand.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// The plugin's name; it need not be installed yet
+    name: String,
+    /// An origin that it may call, such as https://api.example.org; may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    http: Vec<String>,
+    /// A secret of its configuration that may go into its requests; those not named are then withheld
+    #[arg(long, value_name = "KEY")]
+    secret: Vec<String>,
+    /// How much it may keep, such as 1MiB
+    #[arg(long, value_name = "SIZE")]
+    kv: Option<String>,
+    /// What it may do with what the agent remembers
+    #[arg(long, value_parser = ["read", "write"])]
+    memory: Option<String>,
+    /// Everything that it asks for
+    #[arg(long)]
+    as_asked: bool,
+    /// Begin with nothing, so that only what else is said here stays granted
+    #[arg(long)]
+    reset: bool,
+}
+
+pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), Failure> {
+    let path = path(&["plugins", &arguments.name, "grants"]);
+    if !arguments.says_something() {
+        return console.show(&console.gateway.get(&path).await?, fields);
+    }
+    let standing = match console.gateway.get(&path).await {
+        Ok(standing) => standing,
+        // Granted beforehand: what it asks for isn't known yet.
+        Err(_) if !arguments.as_asked => json!({}),
+        Err(failure) => return Err(failure),
+    };
+    let wanted = Value::Object(arguments.wanted(&standing));
+    let answer = console.gateway.send(Method::PUT, &path, Sent::Json(wanted)).await?;
+    console.show(&answer, fields)
+}
+
+impl Arguments {
+    fn says_something(&self) -> bool {
+        let Self { http, secret, kv, memory, as_asked, reset, .. } = self;
+        !http.is_empty() || !secret.is_empty() || kv.is_some() || memory.is_some() || *as_asked || *reset
+    }
+
+    fn wanted(self, standing: &Value) -> Map<String, Value> {
+        let mut wanted = match &standing["granted"] {
+            Value::Object(granted) if !self.reset => granted.clone(),
+            _ => Map::new(),
+        };
+        // `missing` has the fields as they would have to be, what is granted already included.
+        if let Some(missing) = standing["missing"].as_object().filter(|_| self.as_asked) {
+            wanted.extend(missing.clone());
+        }
+        add(&mut wanted, "http", self.http);
+        add(&mut wanted, "secrets", self.secret);
+        let single = [("kv", self.kv), ("memory", self.memory)];
+        wanted.extend(single.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
+        wanted
+    }
+}
+
+fn add(wanted: &mut Map<String, Value>, key: &str, more: Vec<String>) {
+    if more.is_empty() {
+        return;
+    }
+    let mut list = wanted.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let new: Vec<Value> = more.into_iter().map(Value::from).filter(|item| !list.contains(item)).collect();
+    list.extend(new);
+    wanted.insert(key.to_owned(), list.into());
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn what_is_said_is_added_to_what_is_granted() {
+        let standing = json!({
+            "granted": {"http": ["https://a.example"], "kv": "1MiB"},
+            "missing": {"http": ["https://a.example", "https://b.example"], "memory": "read"},
+        });
+        let wanted = |words: &str| {
+            let words = ["grant"].into_iter().chain(words.split_whitespace());
+            Value::Object(Line::parse_from(words).arguments.wanted(&standing))
+        };
+        assert_eq!(
+            wanted("x --http https://a.example --http https://c.example --memory write"),
+            json!({"http": ["https://a.example", "https://c.example"], "kv": "1MiB", "memory": "write"})
+        );
+        assert_eq!(
+            wanted("x --as-asked"),
+            json!({"http": ["https://a.example", "https://b.example"], "kv": "1MiB", "memory": "read"})
+        );
+        assert_eq!(wanted("x --reset"), json!({}));
+        assert_eq!(wanted("x --reset --secret key"), json!({"secrets": ["key"]}));
+    }
+}
