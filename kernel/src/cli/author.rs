@@ -134,7 +134,9 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
         }
         Err(error) => Err(Failure::new(error)),
     };
-    fs::remove_dir_all(&place)?;
+    if place.exists() {
+        fs::remove_dir_all(&place)?;
+    }
     outcome
 }
 
