@@ -18,8 +18,15 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 5] =
-    ["prx-hello-tool", "prx-memory", "prx-scripted", "prx-weather", "prx-test-guests"];
+const PACKAGES: [&str; 7] = [
+    "prx-hello-tool",
+    "prx-memory",
+    "prx-scripted",
+    "prx-weather",
+    "prx-discord",
+    "prx-telegram",
+    "prx-test-guests",
+];
 const FURTHER: [&str; 6] = ["carrying", "prying", "pulse", "reaching", "stumbling", "talking"];
 
 /// A plugin file in the making.
