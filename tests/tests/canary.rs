@@ -49,7 +49,10 @@ async fn answers(gateway: &Gateway, hook: &str, session: &str) -> Vec<String> {
             continue;
         }
         let answer = client
-            .send(client.bare(Method::GET, &format!("{path}?level=trace&limit=500&user_id=ada")), Bytes::new())
+            .send(
+                client.bare(Method::GET, &format!("{path}?level=trace&limit=500&user_id=ada")),
+                Bytes::new(),
+            )
             .await;
         assert_eq!(answer.status, 200, "{path}: {answer}");
         answers.push(format!("{path}: {}", String::from_utf8_lossy(&answer.body)));
