@@ -86,22 +86,29 @@ impl Home {
 async fn converse(store: Store, session: String, answers: usize) {
     let question = "What will the weather be in Oslo tomorrow?".into();
     store.accept_message(&session, store.new_message_id(), question).await.unwrap();
-    let turn = store.claim_turn(&session).await.unwrap().unwrap();
-    let done = TurnDone {
-        id: turn.id(),
-        messages: vec![NewMessage::assistant("It will rain."); answers],
-        usage: Usage { input: 100, output: 10 },
-        outbound: Vec::new(),
-        end_session: false,
-    };
-    store.complete_turn(done).await.unwrap();
+    answer(store, session, answers).await;
+}
+
+/// All that waits in a session is answered, each with so many messages.
+async fn answer(store: Store, session: String, answers: usize) {
+    while let Some(turn) = store.claim_turn(&session).await.unwrap() {
+        let done = TurnDone {
+            id: turn.id(),
+            messages: vec![NewMessage::assistant("It will rain."); answers],
+            usage: Usage { input: 100, output: 10 },
+            outbound: Vec::new(),
+            end_session: false,
+        };
+        store.complete_turn(done).await.unwrap();
+    }
 }
 
 fn message(caller: usize, number: u64) -> StepCommit {
     let conversation =
         Conversation { channel: "chat".into(), conversation: caller.to_string(), thread: None };
     let inbound = NewInbound {
-        dedupe: format!("{caller}/{number}"),
+        // As a platform numbers what it hears: later messages have larger keys.
+        dedupe: format!("{number:08}/{caller}"),
         conversation,
         user_id: caller.to_string(),
         user_name: "Ann".into(),
@@ -125,14 +132,19 @@ fn message(caller: usize, number: u64) -> StepCommit {
     }
 }
 
-/// Durable messages, by so many callers at once.
+/// Durable messages, by so many callers at once, each in a conversation of its own in which all is answered.
 #[divan::bench(args = [1, 64], sample_count = 20, sample_size = 1)]
 fn ingest(bencher: Bencher, callers: usize) {
     let home = Home::new();
     let mut numbers = 0_u64..;
     bencher
         .counter(ItemsCount::new(callers * MESSAGES))
-        .with_inputs(|| numbers.by_ref().take(MESSAGES).collect::<Vec<_>>())
+        .with_inputs(|| {
+            let sessions = home.store.sessions(&SessionFilter::default(), callers, 0).unwrap().items;
+            let answered = sessions.into_iter().map(|session| answer(home.store.clone(), session.id, 1));
+            home.runtime.block_on(join_all(answered));
+            numbers.by_ref().take(MESSAGES).collect::<Vec<_>>()
+        })
         .bench_local_values(|numbers| {
             let send = |caller: usize| {
                 let (store, numbers) = (home.store.clone(), numbers.clone());

@@ -153,12 +153,17 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
     for inbound in step.inbound {
         if recognise(tx, channel, &inbound.dedupe)? {
             receipt.duplicates += 1;
-        } else if !for_turn_at_work(tx, &inbound)? {
-            if step.interrupts {
-                interrupt(tx, &inbound.conversation)?;
-            }
-            receive(tx, inbound, step.max_turns, &mut receipt)?;
+            continue;
         }
+        let newest = sessions::of_conversation(tx, &inbound.conversation)?;
+        let at_work = newest.as_ref().map(|row| row.at_work(tx)).transpose()?.flatten();
+        if for_turn_at_work(tx, at_work.as_deref(), &inbound)? {
+            continue;
+        }
+        if let Some(session) = at_work.filter(|_| step.interrupts) {
+            turns::stop(tx, &session, Stop::Interrupted)?;
+        }
+        receive(tx, inbound, newest, step.max_turns, &mut receipt)?;
     }
     if received > 0 {
         forget(tx, received + FORGET)?;
@@ -177,13 +182,15 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
 
 /// Whether a message was seen before; if not, it is from now on.
 fn recognise(tx: &Tx<'_>, channel: &str, key: &str) -> Result<bool, Failure> {
-    if tx.open(SEEN)?.get((channel, key))?.is_some() {
-        return Ok(true);
-    }
     let now = tx.now().as_millisecond();
-    tx.change(SEEN)?.insert((channel, key), now)?;
-    tx.change(SEEN_AT)?.insert((now, channel, key), ())?;
-    Ok(false)
+    let mut seen = tx.change(SEEN)?;
+    // Nearly every message is a new one: it costs one way through the table, and one seen before two.
+    let before = seen.insert((channel, key), now)?.map(|at| at.value());
+    match before {
+        Some(at) => drop(seen.insert((channel, key), at)?),
+        None => drop(tx.change(SEEN_AT)?.insert((now, channel, key), ())?),
+    }
+    Ok(before.is_some())
 }
 
 /// Forgets up to `limit` of the oldest messages, where they are old enough.
@@ -209,38 +216,29 @@ fn oldest(
     }))
 }
 
-/// Tells the turn at work what is meant for it. Only what is meant for nobody else is taken: with no turn at work, and
-/// no question to answer, a message is one like any other.
-fn for_turn_at_work(tx: &Tx<'_>, inbound: &NewInbound) -> Result<bool, Failure> {
+/// Tells a session's turn at work what is meant for it. Only what is meant for nobody else is taken: with no turn at
+/// work, and no question to answer, a message is one like any other.
+fn for_turn_at_work(tx: &Tx<'_>, at_work: Option<&str>, inbound: &NewInbound) -> Result<bool, Failure> {
     let chosen = inbound.choice.is_some();
-    let newest = sessions::of_conversation(tx, &inbound.conversation)?;
-    let at_work = newest.map(|row| row.at_work(tx)).transpose()?.flatten();
-    let Some(SessionRow { session, .. }) = at_work else { return Ok(chosen) };
-    if approvals::answer(tx, &session.id, inbound)? || chosen {
+    let Some(session) = at_work else { return Ok(chosen) };
+    if approvals::answer(tx, session, inbound)? || chosen {
         return Ok(true);
     }
     match inbound.text.trim() {
-        STOP => turns::stop(tx, &session.id, Stop::Asked),
+        STOP => turns::stop(tx, session, Stop::Asked),
         _ => Ok(false),
     }
 }
 
-/// Stops what is still being answered.
-fn interrupt(tx: &Tx<'_>, conversation: &Conversation) -> Result<(), Failure> {
-    let newest = sessions::of_conversation(tx, conversation)?;
-    if let Some(row) = newest.map(|row| row.at_work(tx)).transpose()?.flatten() {
-        turns::stop(tx, &row.session.id, Stop::Interrupted)?;
-    }
-    Ok(())
-}
-
+/// Queues a message's turn in the newest session of its conversation, or in a fresh one.
 fn receive(
     tx: &Tx<'_>,
     inbound: NewInbound,
+    newest: Option<SessionRow>,
     max_turns: u64,
     receipt: &mut StepReceipt,
 ) -> Result<(), Failure> {
-    let mut row = match sessions::of_conversation(tx, &inbound.conversation)? {
+    let mut row = match newest {
         Some(row) if row.is_open() && row.session.turn_count + row.waiting < max_turns => row,
         previous => {
             let row = open_session(tx, &inbound, previous)?;

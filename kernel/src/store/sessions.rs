@@ -327,11 +327,13 @@ impl SessionRow {
     }
 
     /// The session, this one or an earlier one of the conversation, whose turn is at work or next.
-    pub(super) fn at_work(self, tx: &Tx<'_>) -> Result<Option<Self>, Failure> {
-        let (mut found, mut next) = (None, Some(self));
-        while let Some(row) = next {
-            next = row.predecessor.as_ref().map(|id| Self::load(tx, id)).transpose()?;
-            found = if row.waiting > 0 { Some(row) } else { found };
+    pub(super) fn at_work(&self, tx: &Tx<'_>) -> Result<Option<String>, Failure> {
+        let mut found = (self.waiting > 0).then(|| self.session.id.clone());
+        let mut next = self.predecessor.clone();
+        while let Some(id) = next {
+            let row = Self::load(tx, &id)?;
+            found = if row.waiting > 0 { Some(id) } else { found };
+            next = row.predecessor;
         }
         Ok(found)
     }

@@ -3,6 +3,8 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+use std::{iter, thread};
 
 use redb::Durability;
 use tokio::sync::{mpsc, oneshot};
@@ -13,6 +15,11 @@ use crate::error::Result;
 
 /// Verbs in one commit, at most.
 const MAX_BATCH: usize = 256;
+/// How long a commit waits for verbs to come when the one before it had many: their callers, who were just answered, are
+/// about to ask again, and a commit costs the disk several times that.
+const GATHER: Duration = Duration::from_micros(100);
+/// Verbs in a commit that are many.
+const MANY: usize = 8;
 /// Commits in a row that may leave the disk alone, when no verb in them asks for more.
 const MAX_LAZY: u32 = 64;
 
@@ -96,7 +103,13 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let mut writer = Writer { shared, lazy: 0, newest_id: 0 };
     let mut received = Vec::with_capacity(MAX_BATCH);
     let mut closers = Vec::new();
+    let mut many = false;
     while orders.blocking_recv_many(&mut received, MAX_BATCH) > 0 {
+        if many && received.len() < MAX_BATCH {
+            thread::sleep(GATHER);
+            received.extend(iter::from_fn(|| orders.try_recv().ok()).take(MAX_BATCH - received.len()));
+        }
+        many = received.len() >= MANY;
         let mut jobs = Vec::with_capacity(received.len());
         for order in received.drain(..) {
             match order {
