@@ -106,7 +106,7 @@ impl<'a> Pump<'a> {
         let name = setup.name.clone();
         let unread = |error: &dyn std::fmt::Display| format!("the store can't be read: {error}");
         let state = parts.store.channel_state(&name).map_err(|error| unread(&error))?;
-        let recovered = parts.store.recover_outbox(&name, setup.drop_unknown).await;
+        let recovered = parts.store.recover_outbox(&name, setup.on_unknown).await;
         for entry in recovered.map_err(|error| unread(&error))? {
             warn!(id = entry.id, "a reply was on its way when the channel stopped; it may be there already");
         }

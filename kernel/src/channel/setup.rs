@@ -8,6 +8,7 @@ use crate::config::Settings;
 use crate::egress::Policy;
 use crate::plugin::Generation;
 use crate::plugin::manifest::{Feature, Manifest, PluginConfig};
+use crate::store::OnUnknown;
 
 /// The keys of a channel's table that are the kernel's own, with the words that they take.
 const MODES: [&str; 4] = ["off", "typing", "edit", "draft"];
@@ -21,8 +22,8 @@ pub(super) struct Setup {
     pub(super) config: String,
     /// Where its requests may go, and which secrets may be put into them.
     pub(super) policy: Arc<Policy>,
-    /// An operation whose outcome is unknown is given up rather than sent once more.
-    pub(super) drop_unknown: bool,
+    /// What becomes of an operation whose outcome is unknown.
+    pub(super) on_unknown: OnUnknown,
     /// A new message in a conversation stops what is still being answered there.
     pub(super) interrupts: bool,
     /// What is shown of a reply in the making.
@@ -72,13 +73,21 @@ impl Setup {
             return Err(format!("plugin {} gives no connector: name another in `plugin`", generation.name()));
         }
         let word = |key| settings.get(key).and_then(Value::as_str);
-        let drop_unknown = word("on_unknown") == Some("drop");
+        let can = |feature| {
+            let channel = generation.manifest.channel.as_ref();
+            channel.is_some_and(|channel| channel.features.contains(&feature))
+        };
+        let on_unknown = match word("on_unknown") {
+            Some("drop") => OnUnknown::Drop,
+            _ if can(Feature::Nonce) => OnUnknown::Resend,
+            _ => OnUnknown::ResendOnce,
+        };
         let interrupts = settings.get(INTERRUPTS).and_then(Value::as_bool).unwrap_or_default();
         let stream = Stream::new(word("stream_mode").unwrap_or("typing"), &generation.manifest);
         let checked = check(settings, &generation.manifest).map_err(|problems| problems.join("; "))?;
         let policy = Arc::new(generation.policy(&checked));
         let (name, settings) = (name.into(), settings.clone());
-        Ok(Self { name, settings, config: checked.json, policy, drop_unknown, interrupts, stream })
+        Ok(Self { name, settings, config: checked.json, policy, on_unknown, interrupts, stream })
     }
 
     /// The same table, for other code.

@@ -179,7 +179,7 @@ fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
 }
 
 fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> OutboxOutcome {
-    let drop_unknown = pump.code.setup.drop_unknown;
+    let on_unknown = pump.code.setup.on_unknown;
     let edits = pump.shows(entry);
     match outcome {
         wire::Outcome::Ok(platform_id) => OutboxOutcome::Sent { platform_id },
@@ -191,7 +191,7 @@ fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> Outbo
         wire::Outcome::Refused(_) | wire::Outcome::Unsupported if edits => {
             OutboxOutcome::Instead { operation: entry.operation.clone() }
         }
-        wire::Outcome::Unknown(reason) if drop_unknown || entry.maybe_duplicate => {
+        wire::Outcome::Unknown(reason) if on_unknown.gives_up(entry) => {
             OutboxOutcome::Failed { reason: format!("outcome unknown: {reason}") }
         }
         wire::Outcome::Unknown(reason) => retry(entry, AFTER_UNKNOWN, true, &reason),

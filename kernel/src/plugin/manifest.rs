@@ -178,6 +178,8 @@ pub enum Feature {
     Ask,
     /// Send and receive media.
     Attachments,
+    /// Take a message only once, however often it is sent under the same id.
+    Nonce,
 }
 
 /// `[[schedule]]`

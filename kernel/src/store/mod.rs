@@ -32,7 +32,7 @@ pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::memory::{MemoryEntry, MemoryLimits, NewMemory, Owner, WordHit, WordHits};
 pub use self::messages::{Attachment, AttachmentKind, Message, NewMessage, Role, ToolCall};
 pub use self::open::OpenError;
-pub use self::outbox::{DeadLetter, NewOutbound, OutboxEntry, OutboxOutcome, OutboxState};
+pub use self::outbox::{DeadLetter, NewOutbound, OnUnknown, OutboxEntry, OutboxOutcome, OutboxState};
 pub use self::plugins::PluginRecord;
 pub use self::ready::Ready;
 pub use self::rows::MAX_PAGE;

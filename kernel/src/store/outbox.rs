@@ -81,6 +81,28 @@ pub struct NewOutbound {
     pub turn: Option<TurnId>,
 }
 
+/// What is done with an entry of which nobody knows whether it has reached the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It becomes a dead letter.
+    Drop,
+    /// It is sent once more; if that is not known either, it becomes a dead letter.
+    ResendOnce,
+    /// It is sent until it is known: its platform takes it only once.
+    Resend,
+}
+
+impl OnUnknown {
+    /// Whether an entry, of which this is unknown now, is given up.
+    pub fn gives_up(self, entry: &OutboxEntry) -> bool {
+        match self {
+            Self::Drop => true,
+            Self::ResendOnce => entry.maybe_duplicate,
+            Self::Resend => false,
+        }
+    }
+}
+
 /// What became of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutboxOutcome {
@@ -93,7 +115,7 @@ pub enum OutboxOutcome {
     Retry {
         /// Not before this has passed.
         after: Duration,
-        /// The attempt may have reached the platform. The second time that this is so the entry becomes a dead letter.
+        /// The attempt may have reached the platform.
         maybe_duplicate: bool,
     },
     /// The platform can't do it this way. To be done in another, at once; nothing of it is shown any more.
@@ -131,19 +153,19 @@ impl Store {
 
     /// Takes up the entries of a channel that a crash has left on their way; for the start of the channel.
     ///
-    /// An entry's first unknown outcome puts it back with `maybe_duplicate`, its second one makes it a dead letter.
-    /// With `drop_unknown` the first one does.
+    /// Whether they have reached the platform is unknown: they are put back with `maybe_duplicate`, or become dead
+    /// letters.
     ///
     /// Returns those that were put back.
     ///
     /// # Errors
     /// Only when the store has failed.
-    pub async fn recover_outbox(&self, channel: &str, drop_unknown: bool) -> Result<Vec<OutboxEntry>> {
+    pub async fn recover_outbox(&self, channel: &str, on_unknown: OnUnknown) -> Result<Vec<OutboxEntry>> {
         let mut recovered = Vec::new();
         let mut after = String::new();
         loop {
             let (channel, from) = (channel.to_owned(), after);
-            let (more, last) = self.write(move |tx| recover(tx, &channel, &from, drop_unknown)).await?;
+            let (more, last) = self.write(move |tx| recover(tx, &channel, &from, on_unknown)).await?;
             recovered.extend(more);
             match last {
                 Some(last) => after = last,
@@ -242,9 +264,6 @@ pub(super) fn settle(tx: &Tx<'_>, channel: &str, id: &str, outcome: OutboxOutcom
             tx.remove(&OUTBOX, (channel, id))
         }
         OutboxOutcome::Retry { after, maybe_duplicate } => {
-            if maybe_duplicate && entry.maybe_duplicate {
-                return bury(tx, entry, UNKNOWN);
-            }
             entry.state = OutboxState::Pending;
             entry.maybe_duplicate |= maybe_duplicate;
             entry.not_before = Some(tx.now().checked_add(after).unwrap_or(Timestamp::MAX));
@@ -263,7 +282,7 @@ fn recover(
     tx: &Tx<'_>,
     channel: &str,
     after: &str,
-    drop_unknown: bool,
+    on_unknown: OnUnknown,
 ) -> Result<(Vec<OutboxEntry>, Option<String>), Failure> {
     let page = tx.page(&OUTBOX, behind(channel, after), MAX_PAGE)?;
     let last = page.last().map(|entry| entry.id.clone());
@@ -273,7 +292,7 @@ fn recover(
             Some(turn) => streams::is_shown(tx, channel, turn)?,
             None => false,
         };
-        if !edits && (drop_unknown || entry.maybe_duplicate) {
+        if !edits && on_unknown.gives_up(&entry) {
             bury(tx, entry, UNKNOWN)?;
         } else {
             entry.state = OutboxState::Pending;

@@ -120,7 +120,7 @@ impl Model {
         let letter = &mut self.outbox[at];
         match outcome {
             OutboxOutcome::Sent { .. } => drop(self.outbox.remove(at)),
-            OutboxOutcome::Retry { maybe_duplicate, .. } if !(*maybe_duplicate && letter.maybe_duplicate) => {
+            OutboxOutcome::Retry { maybe_duplicate, .. } => {
                 letter.sending = false;
                 letter.maybe_duplicate |= maybe_duplicate;
             }
@@ -132,12 +132,12 @@ impl Model {
     }
 
     fn recover(&mut self) {
-        let unknown = OutboxOutcome::Retry { after: Default::default(), maybe_duplicate: true };
-        for at in (0..self.outbox.len()).rev() {
-            if self.outbox[at].sending {
-                self.settle(at, &unknown);
-            }
+        for letter in self.outbox.iter_mut().filter(|letter| letter.sending && !letter.maybe_duplicate) {
+            (letter.sending, letter.maybe_duplicate) = (false, true);
         }
+        let known = self.outbox.len();
+        self.outbox.retain(|letter| !letter.sending);
+        self.dead += known - self.outbox.len();
     }
 }
 
@@ -166,7 +166,7 @@ impl World {
             Op::Crash => {
                 self.home = self.home.crash();
                 self.store = self.home.open();
-                self.store.recover_outbox("chat", false).await.unwrap();
+                self.store.recover_outbox("chat", OnUnknown::ResendOnce).await.unwrap();
                 self.model.recover();
             }
             Op::Reopen => self.store = self.home.reopen(self.store.clone()).await,

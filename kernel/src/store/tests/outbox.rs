@@ -80,24 +80,28 @@ async fn an_unknown_outcome_is_tried_once_more_and_no_more() {
     store.commit_step(dispatch(&entries[0])).await.unwrap();
     let home = home.crash();
     let store = home.open();
-    let recovered = store.recover_outbox("chat", false).await.unwrap();
+    let recovered = store.recover_outbox("chat", OnUnknown::ResendOnce).await.unwrap();
     assert_eq!((recovered.len(), recovered[0].maybe_duplicate, recovered[0].attempt), (1, true, 1));
     assert_eq!(store.outbox("chat", 10, None).unwrap(), [recovered[0].clone(), entries[1].clone()]);
-    assert!(store.recover_outbox("chat", false).await.unwrap().is_empty());
+    assert!(store.recover_outbox("chat", OnUnknown::ResendOnce).await.unwrap().is_empty());
 
     store.commit_step(dispatch(&entries[0])).await.unwrap();
     let home = home.crash();
     let store = home.open();
-    assert!(store.recover_outbox("chat", false).await.unwrap().is_empty());
+    assert!(store.recover_outbox("chat", OnUnknown::ResendOnce).await.unwrap().is_empty());
     assert_eq!(store.outbox("chat", 10, None).unwrap(), entries[1..]);
     assert_eq!(store.dead_letters("chat", 10).unwrap()[0].reason, "unknown outcome");
 
+    store.commit_step(dispatch(&entries[1])).await.unwrap();
     let lost = OutboxOutcome::Retry { after: Duration::ZERO, maybe_duplicate: true };
-    store.commit_step(settle(&entries[1], lost.clone())).await.unwrap();
-    assert!(store.outbox("chat", 10, None).unwrap()[0].maybe_duplicate);
     store.commit_step(settle(&entries[1], lost)).await.unwrap();
-    assert!(store.outbox("chat", 10, None).unwrap().is_empty());
-    assert_eq!(store.dead_letters("chat", 1).unwrap()[0].entry.id, entries[1].id);
+    assert!(store.outbox("chat", 10, None).unwrap()[0].maybe_duplicate);
+    store.commit_step(dispatch(&entries[1])).await.unwrap();
+    let home = home.crash();
+    let store = home.open();
+    let recovered = store.recover_outbox("chat", OnUnknown::Resend).await.unwrap();
+    assert_eq!((recovered.len(), recovered[0].attempt), (1, 2), "its platform takes it only once");
+    assert_eq!(store.dead_letters("chat", 10).unwrap().len(), 1);
     store.close().await;
 }
 
@@ -122,7 +126,7 @@ async fn the_operator_may_choose_to_drop_what_is_unknown() {
     }
     assert_eq!(ids.len(), texts.len() + 1);
     store.commit_step(StepCommit { dispatched: ids, ..step(Vec::new()) }).await.unwrap();
-    assert!(store.recover_outbox("chat", true).await.unwrap().is_empty());
+    assert!(store.recover_outbox("chat", OnUnknown::Drop).await.unwrap().is_empty());
     assert!(store.outbox("chat", 10, None).unwrap().is_empty());
     assert_eq!(store.dead_letters("chat", 10).unwrap().len(), 10);
     store.close().await;
@@ -165,7 +169,7 @@ async fn a_reply_that_takes_the_place_of_a_message_may_do_so_twice() {
     let reply = store.outbox("chat", 10, Some(&entries[0].id)).unwrap().remove(0);
     store.commit_step(dispatch(&reply)).await.unwrap();
     let store = home.reopen(store).await;
-    let recovered = store.recover_outbox("chat", true).await.unwrap();
+    let recovered = store.recover_outbox("chat", OnUnknown::Drop).await.unwrap();
     assert_eq!((recovered.len(), recovered[0].maybe_duplicate), (1, false), "an edit is not dropped");
     let operation = json!({"send": "otherwise"});
     let instead = OutboxOutcome::Instead { operation: operation.clone() };
