@@ -2,13 +2,13 @@
 #![allow(clippy::print_stdout, reason = "a benchmark reports")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark fails by panicking")]
 
-use std::fs;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use prx_tests::client::EventStream;
 use prx_tests::gateway::Gateway;
 use prx_tests::models::{Dialect, FakeModel};
+use prx_tests::usage::{cpu, memory};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -117,19 +117,4 @@ async fn turn(gateway: &Gateway, session: &str, text: &str) -> Vec<Duration> {
     }
     assert_eq!(said, format!("You said: {text}"));
     gaps
-}
-
-/// Seconds of processor time that a process has used.
-fn cpu(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |field: usize| fields[field].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-/// Mebibytes of memory that a process holds.
-fn memory(process: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }

@@ -16,6 +16,7 @@
 //! | [`wait`] | waiting for a condition |
 //! | [`scale`] | how much of the same a test does |
 //! | [`random`] | randomness from a printed seed |
+//! | [`usage`] | what a process uses |
 //! | [`scripted`] | gateways whose model says what a test wrote |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
 
@@ -33,6 +34,7 @@ pub mod scripted;
 pub mod sockets;
 pub mod system;
 pub mod telegram;
+pub mod usage;
 pub mod wait;
 
 mod binary;

@@ -70,6 +70,8 @@ impl Server {
             let mut connections = JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 count.fetch_add(1, Relaxed);
+                // As vendors' servers do: a token that waits for the one before to be confirmed measures nothing of ours.
+                stream.set_nodelay(true).unwrap();
                 connections.spawn(converse(stream, Arc::clone(&service)));
                 while connections.try_join_next().is_some() {}
             }

@@ -61,6 +61,7 @@ impl SocketServer {
 
     async fn next(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
+        stream.set_nodelay(true).unwrap();
         let asked: Arc<Mutex<(String, String)>> = Arc::default();
         let record = asked.clone();
         #[allow(clippy::result_large_err, reason = "the library's own type")]

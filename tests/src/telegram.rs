@@ -194,6 +194,11 @@ impl FakeTelegram {
         self.bot.state().sent.clone()
     }
 
+    /// How many messages the bot has sent.
+    pub fn sent_count(&self) -> usize {
+        self.bot.state().sent.len()
+    }
+
     /// The texts the bot has sent to a chat, in order.
     pub fn sent_to(&self, chat: i64) -> Vec<String> {
         self.sent().into_iter().filter(|sent| sent.chat == chat).map(|sent| sent.text).collect()

@@ -206,11 +206,14 @@ async fn killed_under_load_nothing_is_lost_and_the_session_goes_on() {
     }
     let count = crowd.end().await;
     in_doubt += doubts(&gateway);
+    let kept =
+        gateway.client().get("/channels/telegram/dead-letters?limit=500").await.expect(200).to_string();
     gateway.stop().await;
     let [telegram, discord] = crowd.answers(count);
     let wrong: Vec<_> = discord.iter().enumerate().filter(|(_, times)| **times != 1).collect();
     assert!(wrong.is_empty(), "of {count}, these were not answered exactly once: {wrong:?}");
-    let lost: Vec<_> = telegram.iter().enumerate().filter(|(_, times)| **times == 0).collect();
+    // A reply that was on its way at two kills in a row is kept, for the operator to say whether it is sent again.
+    let lost: Vec<_> = (0..count).filter(|n| telegram[*n] == 0 && !kept.contains(&text(*n))).collect();
     assert!(lost.is_empty(), "of {count}, these were not answered: {lost:?}");
     let twice = telegram.iter().filter(|times| **times > 1).count();
     assert!(telegram.iter().all(|times| *times <= 2), "sent once more at most");
