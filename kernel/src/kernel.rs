@@ -139,6 +139,7 @@ impl Kernel {
         let channels = base.channels(&plugins);
         let settings = base.settings(loaded, &plugins, &channels);
         base.sweep_blobs();
+        base.announce_logs();
         let traffic = Traffic::default();
         Ok(Self { base, settings, plugins, mcp, tools, memory, turns, channels, hooks, traffic })
     }
@@ -237,6 +238,12 @@ impl Base {
             }
         };
         tokio::spawn(self.stopping.clone().run_until_cancelled_owned(sweeping));
+    }
+
+    /// Has those who follow the log woken, until the gateway stops.
+    fn announce_logs(&self) {
+        let announcing = self.logs.recent.clone().announce(self.clock.clone());
+        tokio::spawn(self.stopping.clone().run_until_cancelled_owned(announcing));
     }
 
     fn settings(&self, loaded: Loaded, plugins: &Plugins, channels: &Channels) -> Settings {

@@ -25,9 +25,7 @@ pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
         };
         let told = match event {
             Ok(event) => told(&event),
-            Err(RecvError::Lagged(missed)) => {
-                sse::Event { name: "gap", id: None, data: json!({"missed": missed}) }
-            }
+            Err(RecvError::Lagged(missed)) => sse::Event::new("gap", &json!({"missed": missed})),
             Err(RecvError::Closed) => return None,
         };
         Some((told, (bus, stopping)))
@@ -37,5 +35,5 @@ pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
 
 fn told(event: &Event) -> sse::Event {
     let data = json!({"type": event.kind, "timestamp": rfc3339(event.timestamp), "data": event.data});
-    sse::Event { name: "message", id: None, data }
+    sse::Event::new("message", &data)
 }

@@ -49,7 +49,11 @@ pub(super) const REPLACE: Doc = Doc::new("Grant a plugin this and nothing else")
             "secrets that it may have put into its requests; all, if not said",
         ),
         Field::new("kv", Shape::Text, "bytes that it may keep, such as 1MiB"),
-        Field::new("memory", Shape::Text, "`read` or `write`: what it may do with the agent's memory"),
+        Field::new(
+            "memory",
+            Shape::Matching("^(read|write)$"),
+            "`read` or `write`: what it may do with the agent's memory",
+        ),
         Field::new("files", Shape::Bool, "a private directory"),
     ]))
     .answers::<Shown>(&[200])

@@ -31,8 +31,6 @@ const LEVELS: [(&str, Level); 5] = [
 const LOOK_BACK: Duration = Duration::from_secs(3600);
 /// Entries that a follower takes in one go.
 const BATCH: usize = 64;
-/// How often a follower looks at most: a thousand of them don't slow down those who write.
-const PACE: Duration = Duration::from_millis(50);
 
 /// Part of the log, newest last.
 #[derive(Serialize, JsonSchema)]
@@ -138,7 +136,7 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
     let mut ready = VecDeque::new();
     let after = match call.headers.get("last-event-id") {
         Some(id) => match resumed(&kernel, id.to_str().unwrap_or_default())? {
-            Some(after) => after.min(*newest.borrow()),
+            Some(after) => after.min(recent.last()),
             // The gateway was started anew since: nobody knows how much was missed.
             None => {
                 ready.push_back(gap(None));
@@ -147,9 +145,9 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
         },
         None if call.query.text("since")?.is_some() || call.query.text("limit")?.is_some() => {
             let (entries, _) = recent.query(&query, limit);
-            entries.first().map_or(*newest.borrow(), |first| first.id - 1)
+            entries.first().map_or_else(|| recent.last(), |first| first.id - 1)
         }
-        None => *newest.borrow(),
+        None => recent.last(),
     };
     let clock = kernel.base.clock.clone();
     Ok(Reply::events(Follower { kernel, query, after, newest, ready }.events(), clock))
@@ -170,7 +168,7 @@ fn life(kernel: &Kernel) -> String {
 
 /// Says that entries are missing here, and how many where that is known.
 fn gap(missed: Option<u64>) -> sse::Event {
-    sse::Event { name: "gap", id: None, data: json!({"missed": missed}) }
+    sse::Event::new("gap", &json!({"missed": missed}))
 }
 
 impl Follower {
@@ -191,13 +189,8 @@ impl Follower {
             self.newest.mark_unchanged();
             self.read();
             if self.ready.is_empty() {
-                let newer = async {
-                    let newer = self.newest.wait_for(|newest| *newest > self.after).await.is_ok();
-                    self.kernel.base.clock.sleep(PACE).await;
-                    newer
-                };
                 let goes_on = tokio::select! {
-                    newer = newer => newer,
+                    newer = self.newest.wait_for(|newest| *newest > self.after) => newer.is_ok(),
                     () = stopping.cancelled() => false,
                 };
                 if !goes_on {
@@ -215,7 +208,7 @@ impl Follower {
         self.ready.extend(batch.entries.iter().map(|entry| sse::Event {
             name: "message",
             id: Some(format!("{life}-{}", entry.id)),
-            data: json!(**entry),
+            data: entry.json(),
         }));
     }
 }

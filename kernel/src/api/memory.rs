@@ -39,7 +39,7 @@ struct Memories {
 
 pub(super) const LIST: Doc = Doc::new("List what is remembered of a user, or what of it fits a query")
     .query(&[
-        Field::new("user_id", Shape::AnyText, "whose memories").required(),
+        Field::new("user_id", Shape::Text, "whose memories").required(),
         Field::new("channel", Shape::AnyText, "where the user has that id; `api` if not said"),
         Field::new(
             "query",

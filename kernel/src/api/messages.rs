@@ -116,5 +116,5 @@ fn told(event: TurnEvent) -> sse::Event {
         TurnEvent::Done(message) => ("done", json!(Shown::from(&message))),
         TurnEvent::Error(error) => ("error", json!(Envelope::from(&error))),
     };
-    sse::Event { name, id: None, data }
+    sse::Event::new(name, &data)
 }

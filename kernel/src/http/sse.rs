@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame};
@@ -24,14 +24,27 @@ pub struct Event {
     pub name: &'static str,
     /// Where a reader who comes back goes on.
     pub id: Option<String>,
-    /// Its data, on one line.
-    pub data: Value,
+    /// Its data: JSON, on one line.
+    pub data: Bytes,
 }
 
 impl Event {
+    /// An event with this data, to which no reader comes back.
+    pub fn new(name: &'static str, data: &Value) -> Self {
+        Self { name, id: None, data: data.to_string().into() }
+    }
+
     fn frame(&self) -> Frame<Bytes> {
-        let id = self.id.as_ref().map(|id| format!("id: {id}\n")).unwrap_or_default();
-        Frame::data(format!("{id}event: {}\ndata: {}\n\n", self.name, self.data).into())
+        let mut frame = BytesMut::with_capacity(64 + self.data.len());
+        if let Some(id) = &self.id {
+            for part in [b"id: ", id.as_bytes(), b"\n"] {
+                frame.extend_from_slice(part);
+            }
+        }
+        for part in [b"event: ", self.name.as_bytes(), b"\ndata: ", &self.data, b"\n\n"] {
+            frame.extend_from_slice(part);
+        }
+        Frame::data(frame.freeze())
     }
 }
 

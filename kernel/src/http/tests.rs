@@ -54,7 +54,7 @@ fn table() -> Vec<Route<Toy>> {
         Route::new(Method::GET, "/panic", Access::Public, async |_, _| panic!("a defect")),
         Route::new(Method::GET, "/broken", Access::Public, async |_, _| Err(Error::internal("secret cause"))),
         Route::new(Method::GET, "/stream", Access::Public, async |_, _| {
-            let events = ["one", "two"].map(|word| sse::Event { name: "word", id: None, data: json!(word) });
+            let events = ["one", "two"].map(|word| sse::Event::new("word", &json!(word)));
             Ok(Reply::events(stream::iter(events), Clock::system()))
         }),
         Route::new(Method::GET, "/endless", reads, async |toy: Arc<Toy>, _| {

@@ -1,6 +1,7 @@
 //! From tracing's events to entries of the ring.
 
 use std::fmt::{Debug, Write};
+use std::sync::OnceLock;
 
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
@@ -56,6 +57,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RingLayer {
             message: fields.take("message").unwrap_or_default(),
             session_id,
             fields: fields.0,
+            json: OnceLock::new(),
         });
     }
 }

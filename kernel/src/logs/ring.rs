@@ -1,17 +1,23 @@
 //! The recent log, kept in memory within bounds, for those who ask and those who follow.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::Level;
+
+use crate::clock::Clock;
 
 /// Bytes of text that are kept at most, whatever the number of entries.
 const MAX_BYTES: usize = 16 << 20;
+/// How long followers are let sleep after they were woken, so that many entries are one wake-up.
+const PACE: Duration = Duration::from_millis(50);
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -38,12 +44,21 @@ pub struct Entry {
     /// What else it says, by name.
     #[serde(skip_serializing_if = "Map::is_empty")]
     pub fields: Map<String, Value>,
+    /// The same as JSON, once somebody has followed it.
+    #[serde(skip)]
+    pub(super) json: OnceLock<Bytes>,
 }
 
 impl Entry {
+    /// The entry as JSON, on one line. Made once, for all who follow.
+    pub fn json(&self) -> Bytes {
+        self.json.get_or_init(|| serde_json::to_vec(self).unwrap_or_default().into()).clone()
+    }
+
+    /// About what it takes, its JSON included.
     fn bytes(&self) -> usize {
         let fields = |(name, value): (&String, &Value)| name.len() + value.as_str().map_or(8, str::len);
-        128 + self.module.len() + self.message.len() + self.fields.iter().map(fields).sum::<usize>()
+        256 + 2 * (self.module.len() + self.message.len() + self.fields.iter().map(fields).sum::<usize>())
     }
 }
 
@@ -97,6 +112,8 @@ pub struct Ring(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     kept: Mutex<Kept>,
+    /// Told of every entry. Only [`Ring::announce`] listens: who writes wakes one task, however many follow.
+    written: Notify,
     newest: watch::Sender<u64>,
 }
 
@@ -112,7 +129,7 @@ impl Ring {
     /// A ring that keeps up to `limit` entries.
     pub fn new(limit: usize) -> Self {
         let kept = Mutex::new(Kept { entries: VecDeque::new(), bytes: 0, limit, last: 0 });
-        Self(Arc::new(Shared { kept, newest: watch::Sender::new(0) }))
+        Self(Arc::new(Shared { kept, written: Notify::new(), newest: watch::Sender::new(0) }))
     }
 
     /// Changes how many entries are kept.
@@ -124,16 +141,29 @@ impl Ring {
 
     /// Adds an entry, and lets go of the oldest where there is no room.
     pub(super) fn push(&self, mut entry: Entry) {
-        let last = {
+        {
             let mut kept = self.lock();
             kept.last += 1;
             entry.id = kept.last;
             kept.bytes += entry.bytes();
             kept.entries.push_back(Arc::new(entry));
             kept.trim();
-            kept.last
-        };
-        self.0.newest.send_modify(|newest| *newest = last.max(*newest));
+        }
+        self.0.written.notify_one();
+    }
+
+    /// Wakes those who follow, for as long as it is run.
+    pub async fn announce(self, clock: Clock) {
+        loop {
+            self.0.written.notified().await;
+            self.0.newest.send_replace(self.last());
+            clock.sleep(PACE).await;
+        }
+    }
+
+    /// The number of the newest entry.
+    pub fn last(&self) -> u64 {
+        self.lock().last
     }
 
     /// The newest `limit` entries that are wanted, newest last, and how many are wanted in all.
@@ -171,7 +201,7 @@ impl Ring {
         batch
     }
 
-    /// The number of the newest entry, and word of every newer one.
+    /// Word of every newer entry.
     pub fn newest(&self) -> watch::Receiver<u64> {
         self.0.newest.subscribe()
     }
@@ -203,6 +233,7 @@ mod tests {
             message: message.into(),
             session_id: None,
             fields: Map::new(),
+            json: OnceLock::new(),
         }
     }
 
