@@ -90,6 +90,24 @@ async fn a_deaf_platform_is_noticed_and_left() {
 }
 
 #[tokio::test]
+async fn silence_costs_the_connection_before_it_costs_the_connector() {
+    let server = SocketServer::start().await;
+    let gateway = gateway(&[("talking", &server)]).await;
+    let mut peer = server.accept().await;
+    hello(&mut peer, 60_000).await;
+    peer.send(json!({"op": "prove", "good_for": 300})).await;
+    let code = peer.closed().await;
+    assert!(code >= 4000, "neither 1000 nor 1001, which would end the session: {code}");
+    let channel = gateway.channel("talking").await.unwrap();
+    assert_ne!(channel["status"], "connected", "{channel}");
+    assert!(channel["last_error"].as_str().unwrap_or_default().contains("nothing heard"), "{channel}");
+    let mut peer = server.accept().await;
+    let closed = &hello(&mut peer, 60_000).await["closed"];
+    assert_eq!((&closed["silent"], &closed["code"]), (&json!(true), &Value::Null), "it is told: {closed}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn closing_comes_with_its_code_from_either_side() {
     let server = SocketServer::start().await;
     let gateway = gateway(&[("talking", &server)]).await;

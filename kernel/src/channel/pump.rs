@@ -58,7 +58,7 @@ pub(super) struct Pump<'a> {
     pub(super) code: Code,
     pub(super) told: &'a Told,
     pub(super) work: Work,
-    queue: VecDeque<wire::Event>,
+    pub(super) queue: VecDeque<wire::Event>,
     /// The newest code there is, whether it took over or failed to.
     pub(super) offered: Arc<Generation>,
     /// The platform should have been heard by now.

@@ -13,7 +13,7 @@ use super::blobs::Blobs;
 use super::exchange;
 use super::input::Input;
 use super::keepalive::{Acknowledged, Keepalive};
-use super::socket::{self, Ended, Line, Order, ROOM, Report, weight};
+use super::socket::{self, Ended, INTERRUPTED, Line, Order, ROOM, Report, weight};
 use crate::egress::{Egress, Failure, Frame, Kind, Policy, Upgrade};
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::bindings::types;
@@ -210,6 +210,18 @@ impl Sockets {
     /// How many are open.
     pub(super) fn count(&self) -> usize {
         self.sockets.values().filter(|socket| socket.open).count()
+    }
+
+    /// Leaves every open socket as one whose other side is deaf; what the connector is to be told of it.
+    pub(super) fn leave_deaf(&mut self) -> Vec<wire::Event> {
+        let open = self.sockets.extract_if(.., |_, socket| socket.open);
+        let left = open.map(|(id, socket)| {
+            // One that has just ended is closed already.
+            let _ = socket.orders.send(Order::Close(INTERRUPTED));
+            let reason = "nothing was heard from the platform".to_owned();
+            wire::SocketClosed { socket: id, token: socket.token, code: None, reason, silent: true }
+        });
+        left.map(wire::Event::WsClosed).collect()
     }
 
     /// Closes what is left, and returns only when everything is closed.

@@ -1,5 +1,6 @@
-//! The watchdog: a platform that should have been heard by now is connected to anew. Only what comes from the platform
-//! counts, so neither a connector that is stuck nor a connection that is open and deaf goes unnoticed.
+//! The watchdog: a platform that should have been heard by now is connected to anew, by the connector if that has a
+//! socket, and from then on by a connector that begins anew itself. Only what comes from the platform counts, so neither
+//! a connector that is stuck nor a connection that is open and deaf goes unnoticed.
 
 use std::time::Duration;
 
@@ -30,7 +31,8 @@ impl Pump<'_> {
         self.work.timers.set(Alarm::Silence, good_for);
     }
 
-    /// It should have been heard by now. Whether its connection is to be made anew.
+    /// It should have been heard by now. Whether the connector is to begin anew; first its sockets are left, and it is
+    /// told so.
     pub(super) fn is_deaf(&mut self) -> bool {
         let now = self.parts.clock.now();
         let Some(since) = self.told.health.borrow().deaf_since(now) else {
@@ -43,7 +45,13 @@ impl Pump<'_> {
         warn!(restarts, "nothing heard from the platform since {since:.0}; its connection is made anew");
         let error = format!("nothing heard from the platform since {since:.0}; its connection is made anew");
         self.set_state(State::Reconnecting, Some(error));
-        true
+        let left = if restarts == 1 { self.work.sockets.leave_deaf() } else { Vec::new() };
+        if left.is_empty() {
+            return true;
+        }
+        self.queue.extend(left);
+        self.listen();
+        false
     }
 
     /// The connector is on its way to the platform: for the first time, or once more since it was last heard.

@@ -82,6 +82,7 @@ fn obey(cx: &Context<Value>, state: &mut Value, frame: &Value, out: &mut Command
         Some("go") => connect(cx, 9, frame["url"].as_str(), out),
         Some("shout") => out.ws_send(socket, vec![Segment::Bytes(vec![7; number("bytes") as usize])]),
         Some("reveal") => out.ws_send(socket, Segments::text("").secret("other")),
+        Some("prove") => out.proof(Duration::from_millis(number("good_for")), None),
         Some("close") => out.ws_close(socket, number("code") as u16),
         _ => {}
     }
