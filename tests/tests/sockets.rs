@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hyper::Method;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
@@ -104,6 +105,24 @@ async fn silence_costs_the_connection_before_it_costs_the_connector() {
     let mut peer = server.accept().await;
     let closed = &hello(&mut peer, 60_000).await["closed"];
     assert_eq!((&closed["silent"], &closed["code"]), (&json!(true), &Value::Null), "it is told: {closed}");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_platform_whose_webhook_is_not_answered_is_told_so_and_only_so_many_wait() {
+    let server = SocketServer::start().await;
+    let gateway = gateway(&[("talking", &server)]).await;
+    let _peer = server.accept().await;
+    // This connector takes webhooks, and answers none.
+    let client = gateway.client().with_token(None);
+    let knock = || client.send(client.bare(Method::POST, "/in/talking"), "hello".into());
+    let answers = join_all((0..80).map(|_| knock())).await;
+    let with = |status| answers.iter().filter(|answer| answer.status == status).count();
+    assert_eq!((with(504), with(503)), (64, 16), "{:?}", answers[0]);
+    let late = answers.iter().find(|answer| answer.status == 504).unwrap();
+    assert!(late.error(504, "gateway_timeout").contains("did not answer in 10 seconds"));
+    let full = answers.iter().find(|answer| answer.status == 503).unwrap();
+    assert!(full.error(503, "unavailable").contains("too many webhooks"));
     gateway.stop().await;
 }
 

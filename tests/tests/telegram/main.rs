@@ -42,6 +42,26 @@ async fn connected(gateway: &Gateway) {
 }
 
 #[tokio::test]
+async fn a_second_bot_is_a_channel_of_its_own() {
+    let (home, work) = (FakeTelegram::start().await, FakeTelegram::start().await);
+    let second = work.config(&["*"]).replace("[channels_config.telegram]", "[channels_config.work]");
+    let gateway = Gateway::start(&(home.config(&["*"]) + &second + "plugin = \"telegram\"\n")).await;
+    // The same person, the same numbers, two bots.
+    home.write(1, "at home");
+    work.write(1, "at work");
+    assert!(answers(&home, 1, 1).await[0].contains("at home"));
+    assert!(answers(&work, 1, 1).await[0].contains("at work"));
+    assert_eq!(gateway.heard("telegram").await, ["at home"]);
+    assert_eq!(gateway.heard("work").await, ["at work"]);
+    gateway.client().post("/channels/work/restart", json!({})).await.expect(200);
+    work.write(1, "still at work");
+    assert!(answers(&work, 1, 2).await[1].contains("still at work"));
+    assert_eq!(home.sent().len(), 1);
+    gateway.stop().await;
+    assert_eq!([home.broken_rules(), work.broken_rules()].concat(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_hundred_messages_are_each_answered_once_and_in_order() {
     let telegram = FakeTelegram::start().await;
     let gateway = running(&telegram).await;
