@@ -165,6 +165,20 @@ impl FakeDiscord {
         id
     }
 
+    /// A file as a message names it. There is every file but `gone.txt`.
+    pub fn file(&self, name: &str, mime: &str) -> Value {
+        let url = format!("http://{}/attachments/{name}?ex=1&is=2&hm=3", self.server.address);
+        json!({
+            "id": "1", "filename": name, "content_type": mime, "size": Self::content(name).len(),
+            "url": url, "proxy_url": url,
+        })
+    }
+
+    /// What is in a file of this name.
+    pub fn content(name: &str) -> String {
+        format!("what is in {name}")
+    }
+
     /// An event of the session, of any kind.
     pub fn dispatch(&self, event: &str, data: Value) {
         let mut state = self.bot.state();

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::events::Kind;
 use crate::plugin::CallError;
 use crate::plugin::bindings::connector as wire;
-use crate::store::{OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
+use crate::store::{OnUnknown, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
 
 /// How often an operation is tried before it counts as failed.
 const MAX_ATTEMPTS: u32 = 20;
@@ -191,7 +191,8 @@ fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> Outbo
         wire::Outcome::Refused(_) | wire::Outcome::Unsupported if edits => {
             OutboxOutcome::Instead { operation: entry.operation.clone() }
         }
-        wire::Outcome::Unknown(reason) if on_unknown.gives_up(entry) => {
+        // Where the connector can't say, its platform can't either, whatever it takes only once.
+        wire::Outcome::Unknown(reason) if on_unknown == OnUnknown::Drop || entry.maybe_duplicate => {
             OutboxOutcome::Failed { reason: format!("outcome unknown: {reason}") }
         }
         wire::Outcome::Unknown(reason) => retry(entry, AFTER_UNKNOWN, true, &reason),

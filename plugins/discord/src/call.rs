@@ -12,7 +12,7 @@ pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
 const FIRST_WAIT_MS: u64 = 1_000;
 const LONGEST_WAIT_MS: u64 = 60_000;
-const USER_AGENT: &str =
+pub(crate) const USER_AGENT: &str =
     concat!("DiscordBot (https://github.com/prx-gateway/prx, ", env!("CARGO_PKG_VERSION"), ")");
 
 /// A call that its path alone entitles to.

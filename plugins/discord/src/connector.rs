@@ -4,7 +4,7 @@ use prx_sdk::connector::{Commands, Connector, Context, Event, Fault};
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{gateway, protocol, send, webhook};
+use crate::{gateway, parcel, protocol, send, webhook};
 
 /// The connector: one bot, one connection to the gateway.
 pub struct Discord;
@@ -23,10 +23,12 @@ impl Connector for Discord {
             Event::Started => {
                 state.pause_all_but(&[]);
                 gateway::begin(cx, state, out);
+                parcel::take_up(state, (&[], &[]), out);
             }
             Event::Resumed(resumed) => {
                 state.pause_all_but(&resumed.requests);
                 gateway::resumed(cx, state, &resumed, out);
+                parcel::take_up(state, (&resumed.requests, &resumed.timers), out);
             }
             Event::ConfigChanged => gateway::begin(cx, state, out),
             Event::HttpDone(done) if state.link.asks(done.token) => {
@@ -35,13 +37,18 @@ impl Connector for Discord {
             Event::HttpDone(done) => {
                 if let Some(op) = state.take_op(done.token) {
                     send::answered(cx, state, op, &done.outcome, out);
+                } else {
+                    parcel::answered(cx, state, done.token, &done.outcome, out);
                 }
             }
             Event::WsOpen(opened) => gateway::opened(state, &opened, out),
             Event::WsText((socket, text)) => protocol::received(cx, state, (socket, &text), out),
             Event::WsBinary(_) => state.oddities.note("a frame that is no text", out),
             Event::WsClosed(closed) => gateway::closed(cx, state, &closed, out),
-            Event::Timer(token) => gateway::rang(cx, state, token, out),
+            Event::Timer(token) => {
+                gateway::rang(cx, state, token, out);
+                parcel::again(state, token, out);
+            }
             Event::Webhook(call) => webhook::called(cx, state, &call, out),
             Event::Outbound(outbound) => send::outbound(cx, state, outbound, out),
             Event::Stopping(stopping) => gateway::stop(state, stopping.final_, out),

@@ -155,7 +155,7 @@ fn inbound(config: &Config, interaction: &Interaction) -> Result<Inbound, Ignore
     let asker = interaction.asker().filter(|user| is_id(&user.id) && !user.bot).ok_or(Ignored::NotAPerson)?;
     let channel = interaction.channel_id.as_ref().filter(|id| is_id(id)).ok_or(Ignored::NotAddressed)?;
     receive::admit(config, asker, interaction.guild_id.as_deref())?;
-    let data = interaction.data.as_ref().ok_or(Ignored::NoText)?;
+    let data = interaction.data.as_ref().ok_or(Ignored::Empty)?;
     let reply = format!("i{}", interaction.id);
     let (text, choice, reply_to) = if interaction.kind == COMPONENT {
         let question = interaction.message.as_ref().and_then(|message| message["id"].as_str());

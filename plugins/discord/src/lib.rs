@@ -1,7 +1,7 @@
 //! Connector for Discord: one bot, its messages in over the gateway's WebSocket, the agent's replies out over REST.
 //!
 //! `gateway` keeps one connection open and its session alive, `receive` and `interact` make messages of what it brings,
-//! `send` carries out what the agent wants done at the pace that `pace` allows; `state` is all that outlives a restart.
+//! `parcel` waits for their files, `send` carries out what the agent wants done at the pace that `pace` allows; `state` is all that outlives a restart.
 
 mod api;
 mod budget;
@@ -17,6 +17,7 @@ mod message;
 mod oddity;
 mod op;
 mod pace;
+mod parcel;
 mod protocol;
 mod receive;
 mod send;

@@ -20,6 +20,7 @@ pub(crate) struct Message {
     pub kind: u64,
     pub mentions: Vec<User>,
     pub referenced_message: Option<Box<Referenced>>,
+    pub attachments: Vec<Enclosed>,
     /// Set when a program writes in a name of its choice.
     pub webhook_id: Option<IgnoredAny>,
 }
@@ -29,6 +30,18 @@ pub(crate) struct Message {
 #[serde(default)]
 pub(crate) struct Referenced {
     pub author: User,
+}
+
+/// A file of a message.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Enclosed {
+    /// Where it is, for whoever has this address.
+    pub url: String,
+    pub filename: String,
+    pub content_type: Option<String>,
+    /// In bytes.
+    pub size: u64,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]

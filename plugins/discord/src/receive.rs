@@ -1,9 +1,10 @@
 //! Messages for the agent, or a line that says why not.
 
-use prx_sdk::connector::{Commands, Context, Inbound, LogLevel, Sender, Target};
+use prx_sdk::connector::{Commands, Context, LogLevel, Sender};
 
 use crate::config::Config;
 use crate::message::{Message, User, made_at};
+use crate::parcel::{self, Letter};
 use crate::state::State;
 
 /// Why something is not for the agent.
@@ -15,7 +16,7 @@ pub(crate) enum Ignored {
     NotAllowed(String, String),
     OtherServer(String),
     NotAddressed,
-    NoText,
+    Empty,
 }
 
 impl Ignored {
@@ -32,28 +33,27 @@ impl std::fmt::Display for Ignored {
             Ignored::NotAllowed(id, name) => write!(f, "user {id} (@{name}) is not in allowed_users"),
             Ignored::OtherServer(id) => write!(f, "server {id} is not in allowed_guilds"),
             Ignored::NotAddressed => f.write_str("it is not addressed to the bot, and mention_only is set"),
-            Ignored::NoText => f.write_str("it has no text"),
+            Ignored::Empty => f.write_str("it has neither text nor files"),
         }
     }
 }
 
 /// Hands a message on, if it is one for the agent.
-pub(crate) fn message(cx: &Context<Config>, state: &State, message: Message, out: &mut Commands) {
+pub(crate) fn message(cx: &Context<Config>, state: &mut State, message: Message, out: &mut Commands) {
     let addressed = message.guild_id.is_none() || speaks_to(&message, &state.me.id);
     match judge(&cx.config, &state.me.id, &message, addressed) {
-        Ok(text) => out.deliver(Inbound {
-            target: Target {
+        Ok(text) => {
+            let letter = Letter {
+                channel: message.channel_id,
                 reply_to: message.guild_id.is_some().then(|| message.id.clone()),
-                ..Target::conversation(&message.channel_id)
-            },
-            sender: sender(&message.author),
-            text,
-            attachments: Vec::new(),
-            sent_at: made_at(&message.id),
-            addressed,
-            choice: None,
-            dedupe: message.id,
-        }),
+                sender: (message.author.id.clone(), message.author.name()),
+                text,
+                sent_at: made_at(&message.id),
+                addressed,
+                id: message.id,
+            };
+            parcel::take(state, letter, message.attachments, out);
+        }
         Err(ignored) => out.log(ignored.level(), format!("message {} ignored: {ignored}", message.id)),
     }
 }
@@ -86,7 +86,10 @@ fn judge(config: &Config, me: &str, message: &Message, addressed: bool) -> Resul
     }
     admit(config, &message.author, message.guild_id.as_deref())?;
     let text = without_greeting(&message.content, me);
-    if text.trim().is_empty() { Err(Ignored::NoText) } else { Ok(text.to_owned()) }
+    match text.trim().is_empty() && message.attachments.is_empty() {
+        true => Err(Ignored::Empty),
+        false => Ok(text.to_owned()),
+    }
 }
 
 fn speaks_to(message: &Message, me: &str) -> bool {

@@ -7,6 +7,7 @@ use crate::link::Link;
 use crate::oddity::Oddities;
 use crate::op::Op;
 use crate::pace::Pace;
+use crate::parcel::Parcel;
 use crate::session::{Session, Starts};
 
 /// Operations kept for the sake of their progress while nothing of them is in flight.
@@ -25,6 +26,7 @@ pub struct State {
     pub pace: Pace,
     pub pending: Vec<Pending>,
     pub oddities: Oddities,
+    pub parcels: Vec<Parcel>,
 }
 
 /// Whose token this is.

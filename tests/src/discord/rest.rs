@@ -27,6 +27,9 @@ enum Asked {
 
 impl Service for Bot {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
+        if let Some(name) = request.uri().path().strip_prefix("/attachments/") {
+            return self.file(name, &request);
+        }
         let Some(asked) = asked(&request) else { return refusal(404, 0, "404: Not Found") };
         let (call, fault) = self.note(&asked, &request);
         let authorization = request.headers().get("authorization").map(|value| value.as_bytes());
@@ -55,6 +58,19 @@ impl Service for Bot {
 
     async fn talk(&self, at: String, socket: Socket) {
         self.serve(at, socket).await;
+    }
+}
+
+impl Bot {
+    /// A file that somebody has sent, for anyone who knows where it is.
+    fn file(&self, name: &str, request: &Request<Bytes>) -> Reply {
+        if request.headers().contains_key("authorization") {
+            self.state().broke("the token went to where files are");
+        }
+        match name {
+            "gone.txt" => Reply::Headed(404, Vec::new(), "This content is no longer available.".into()),
+            name => Reply::Headed(200, Vec::new(), super::FakeDiscord::content(name)),
+        }
     }
 }
 

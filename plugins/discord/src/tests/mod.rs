@@ -13,6 +13,7 @@ use crate::Discord;
 
 mod anything;
 mod connecting;
+mod files;
 mod interacting;
 mod losing;
 mod receiving;
