@@ -41,6 +41,7 @@ async fn what_does_not_pass_is_told_at_once() {
     for dialect in Dialect::ALL {
         let model = FakeModel::start(dialect).await;
         let (gateway, path) = with(&model, "").await;
+        let mut bus = gateway.client().follow("/events", None).await;
         for (status, says) in [
             (401, format!("providers_config.{}.api_key", dialect.provider)),
             (403, "may not do this".to_owned()),
@@ -52,6 +53,14 @@ async fn what_does_not_pass_is_told_at_once() {
             let message = refused.error(502, "bad_gateway");
             assert!(message.contains(&says), "{status}: {message}");
             assert_eq!(model.asked().len(), asked + 1, "{status}: asking again would not help");
+            let told = loop {
+                let (_, event) = bus.next().await.expect("the bus goes on");
+                if event["type"] == "error.occurred" {
+                    break event["data"].clone();
+                }
+            };
+            assert!(path.contains(told["session_id"].as_str().expect("a session")), "{told}");
+            assert_eq!(told["reason"], message, "{told}");
             let logged = gateway.output().says(&["WARN", dialect.provider, &says]);
             assert!(logged || gateway.output().says(&["ERROR", &says]), "{status}: it is in the log");
         }

@@ -206,7 +206,11 @@ impl Turns {
         error!(error = %cut.error, cause = ?std::error::Error::source(&cut.error), "the turn is put aside");
         let told = reply::apology(turn, &cut.error);
         match self.parts.store.park_turn(&turn.id(), cut.error.message().into(), told).await {
-            Ok(()) => self.listeners.done(&turn.message.id, Err(cut.error)),
+            Ok(()) => {
+                let data = json!({ "session_id": turn.session, "reason": cut.error.message() });
+                self.parts.events.publish(Kind::ErrorOccurred, data);
+                self.listeners.done(&turn.message.id, Err(cut.error));
+            }
             Err(error) => self.listeners.done(&turn.message.id, Err(error)),
         }
     }
