@@ -42,6 +42,15 @@ async fn main() {
             through[ROUNDS * 99 / 100],
             through[ROUNDS / 2].saturating_sub(direct[ROUNDS / 2]),
         );
+        let stopped = stops(&model, &gateway).await;
+        println!(
+            "{}: from asking for a stop in the middle of an answer to the end of its turn, {ROUNDS} times\n    \
+             median {:?}, 99 of 100 within {:?}, longest {:?}",
+            dialect.provider,
+            stopped[ROUNDS / 2],
+            stopped[ROUNDS * 99 / 100],
+            stopped[ROUNDS - 1],
+        );
         many(&model, &gateway).await;
     }
 }
@@ -65,6 +74,30 @@ async fn first_tokens(model: &FakeModel, whole: bool, open: impl AsyncFn() -> Ev
         if whole {
             stream.rest().await;
         }
+    }
+    took.sort();
+    took
+}
+
+/// How long each turn went on that was told to stop while its model was in the middle of an answer, in order.
+async fn stops(model: &FakeModel, gateway: &Gateway) -> Vec<Duration> {
+    let events = (model.dialect().words)(&["word"]);
+    let first = events.iter().position(|event| event.contains("word")).unwrap();
+    let session = gateway.open_session("ada").await;
+    let (path, cancel) = (format!("/sessions/{session}/messages"), format!("/sessions/{session}/cancel"));
+    let mut took = Vec::with_capacity(ROUNDS);
+    for _ in 0..ROUNDS {
+        let (live, asked) = (model.live(), model.asked().len());
+        let mut stream = gateway.client().stream(&path, json!({"content": "Hello"})).await;
+        model.until_asked(asked + 1).await;
+        live.say(events[..=first].concat()).await;
+        while !stream.next().await.expect("the word").1.to_string().contains("word") {}
+        let told = Instant::now();
+        gateway.client().post(&cancel, json!({})).await.expect(200);
+        let rest = stream.rest().await;
+        took.push(told.elapsed());
+        assert_eq!(rest.last().map(|(name, _)| name.as_str()), Some("done"), "{rest:?}");
+        drop(live);
     }
     took.sort();
     took

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -136,8 +137,13 @@ impl Home {
 
     /// Runs what [`Home::command`] or [`Home::plain`] made to its end.
     pub async fn finish(&self, command: Command) -> Ended {
+        self.finish_within(command, wait::PATIENCE).await
+    }
+
+    /// The same for a command that may take its time.
+    pub async fn finish_within(&self, command: Command, patience: Duration) -> Ended {
         let mut command = tokio::process::Command::from(command);
-        let output = tokio::time::timeout(wait::PATIENCE, command.kill_on_drop(true).output());
+        let output = tokio::time::timeout(patience, command.kill_on_drop(true).output());
         let output = output.await.expect("the command ends").expect("the command starts");
         let text = |bytes: &[u8]| output::without_home(&String::from_utf8_lossy(bytes), self.path());
         Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
@@ -31,7 +32,8 @@ async fn a_new_plugin_builds_and_serves() {
     let mut build = home.command(&["plugin", "build", "greeter", "--json"]);
     build.env("HOME", std::env::var_os("HOME").unwrap());
     build.env("CARGO_TARGET_DIR", env!("CARGO_TARGET_TMPDIR"));
-    let built = home.finish(build).await;
+    // It compiles all that a plugin is made of, beside whatever else is being tested.
+    let built = home.finish_within(build, Duration::from_secs(600)).await;
     assert_eq!(built.code, Some(0), "{built:?}");
     let built: Value = serde_json::from_str(&built.stdout).unwrap();
     assert_eq!((&built["name"], &built["capabilities"]), (&json!("greeter"), &json!(["tool"])));

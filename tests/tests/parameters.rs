@@ -42,10 +42,14 @@ fn wrong_texts(schema: &Value) -> (Vec<String>, Vec<String>) {
         }
         "boolean" => (texts(&["maybe", "1", "True"]), texts(&["true", "false"])),
         "string" if !words.is_empty() => (texts(&["nonsense", "", &words[0].to_uppercase()]), words),
+        "string" if schema["pattern"] == NOT_BLANK => (texts(&["", "%20"]), Vec::new()),
         "string" if schema.get("pattern").is_some() => (texts(&["-", "%20", "nonsense"]), Vec::new()),
         _ => (Vec::new(), Vec::new()),
     }
 }
+
+/// What the document says of text that isn't blank.
+const NOT_BLANK: &str = r"\S";
 
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)

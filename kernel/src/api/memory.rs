@@ -53,8 +53,8 @@ pub(super) const LIST: Doc = Doc::new("List what is remembered of a user, or wha
 pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = call.query.number("limit", 1..=500, 50)?;
     let (channel, query) = (call.query.text("channel")?, call.query.text("query")?);
-    let user_id = call.query.text("user_id")?.filter(|id| !id.is_empty());
-    let user_id = user_id.ok_or_else(|| Error::bad_request("user_id: says whose memories to list"))?;
+    let user_id = call.query.text("user_id")?.filter(|id| !id.trim().is_empty());
+    let user_id = user_id.ok_or_else(|| Error::bad_request("`user_id` must say whose memories to list"))?;
     let owner = owner(channel, user_id);
     let found = match query {
         Some(query) => kernel.memory.recall(&owner, query, limit)?,

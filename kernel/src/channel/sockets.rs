@@ -218,7 +218,7 @@ impl Sockets {
         let left = open.map(|(id, socket)| {
             // One that has just ended is closed already.
             let _ = socket.orders.send(Order::Close(INTERRUPTED));
-            let reason = "nothing was heard from the platform".to_owned();
+            let reason = "nothing heard from the platform".to_owned();
             wire::SocketClosed { socket: id, token: socket.token, code: None, reason, silent: true }
         });
         left.map(wire::Event::WsClosed).collect()
