@@ -41,6 +41,9 @@ struct Problem {
     global: bool,
 }
 
+/// The number of a refusal for the size of what was sent.
+pub(crate) const TOO_LARGE: u64 = 40_005;
+
 /// Waits longer than this are not believed.
 const LONGEST_WAIT_SECS: f64 = 3_600.0;
 
@@ -59,6 +62,8 @@ pub(crate) fn judge(response: &HttpResponse) -> Result<(), Trouble> {
     };
     Err(match status {
         401 => Trouble::Token(reason),
+        // Something in between may have found it too large, and knows no numbers.
+        413 => Trouble::Refused { code: TOO_LARGE, reason },
         429 => pace(response, &problem, is_the_apis),
         400..=499 => Trouble::Refused { code: problem.code, reason },
         504 | 524 => Trouble::Unknown(reason),
@@ -131,6 +136,7 @@ mod tests {
         assert_eq!(trouble(503, &[], body), Trouble::Server("why (HTTP 503)".into()));
         assert_eq!(trouble(504, &[], body), Trouble::Unknown("why (HTTP 504)".into()));
         assert!(matches!(trouble(400, &[], "<html>"), Trouble::Refused { code: 0, .. }));
+        assert!(matches!(trouble(413, &[], "<html>"), Trouble::Refused { code: TOO_LARGE, .. }));
         assert!(matches!(trouble(302, &[], ""), Trouble::Server(_)));
     }
 

@@ -1,7 +1,8 @@
 //! Connector for Discord: one bot, its messages in over the gateway's WebSocket, the agent's replies out over REST.
 //!
 //! `gateway` keeps one connection open and its session alive, `receive` and `interact` make messages of what it brings,
-//! `parcel` waits for their files, `send` carries out what the agent wants done at the pace that `pace` allows; `state` is all that outlives a restart.
+//! `parcel` waits for their files, `send` carries out what the agent wants done at the pace that `pace` allows, `upload`
+//! with files of its own; `state` is all that outlives a restart.
 
 mod api;
 mod budget;
@@ -23,6 +24,7 @@ mod receive;
 mod send;
 mod session;
 mod state;
+mod upload;
 mod webhook;
 
 #[cfg(test)]

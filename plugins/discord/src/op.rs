@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::message::is_id;
+use crate::upload::{self, Upload};
 
 /// The most that one message holds. The platform counts characters; UTF-16 units are never fewer.
 pub(crate) const MAX_TEXT: usize = 2000;
@@ -31,13 +32,24 @@ pub struct Op {
 #[serde(rename_all = "lowercase")]
 pub enum Work {
     Send(Parts),
-    Edit { message: String, text: String },
-    Delete { message: String },
-    React { message: String, emoji: String },
+    Edit {
+        message: String,
+        text: String,
+        #[serde(default)]
+        files: Vec<Upload>,
+    },
+    Delete {
+        message: String,
+    },
+    React {
+        message: String,
+        emoji: String,
+    },
 }
 
-/// A text in as many messages as it needs, one after the other.
+/// A text and its files in as many messages as they need, one after the other.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Parts {
     pub part: String,
     pub rest: String,
@@ -49,6 +61,10 @@ pub struct Parts {
     pub first: Option<String>,
     /// Buttons under the last one: what each gives back and says.
     pub choices: Vec<(String, String)>,
+    /// Still to be sent, from the end of the text on.
+    files: Vec<Upload>,
+    /// Each file in a message of its own.
+    apart: bool,
 }
 
 impl Op {
@@ -59,12 +75,11 @@ impl Op {
         // A thread is a channel of its own.
         let channel = platform_id(thread.unwrap_or(conversation))?;
         let work = match operation {
-            Operation::Send(content) => Work::Send(Parts::new(&content, reply_to, Vec::new())?),
-            Operation::Ask((content, choices)) => {
-                Work::Send(Parts::new(&content, reply_to, asked(choices)?)?)
-            }
+            Operation::Send(content) => Work::Send(Parts::new(content, reply_to, Vec::new())?),
+            Operation::Ask((content, choices)) => Work::Send(Parts::new(content, reply_to, asked(choices)?)?),
             Operation::Edit((message, content)) => {
-                Work::Edit { message: platform_id(message)?, text: whole(content.markdown)? }
+                let (text, files) = whole(content)?;
+                Work::Edit { message: platform_id(message)?, text, files }
             }
             Operation::Delete(message) => Work::Delete { message: platform_id(message)? },
             Operation::React((message, emoji)) if emoji.contains(|c| c != '.') => {
@@ -96,8 +111,42 @@ impl Op {
         self.since = 0;
         parts.first = parts.first.take().or(message);
         parts.sent += 1;
+        parts.files.drain(..parts.files().len());
         (parts.part, parts.rest) = text::cut(&parts.rest, MAX_TEXT);
-        !parts.part.is_empty()
+        !parts.part.is_empty() || !parts.files.is_empty()
+    }
+
+    /// The files that go with the next call.
+    pub(crate) fn files(&self) -> &[Upload] {
+        match &self.work {
+            Work::Send(parts) => parts.files(),
+            Work::Edit { files, .. } => files,
+            Work::Delete { .. } | Work::React { .. } => &[],
+        }
+    }
+
+    /// Has files that were too much for one message go out one by one, and one that is too much by itself not at all.
+    /// False: there are none.
+    pub(crate) fn lighten(&mut self) -> bool {
+        let Work::Send(parts) = &mut self.work else { return false };
+        match parts.files().len() {
+            0 => return false,
+            1 => parts.leave_out(0, upload::TOO_LARGE),
+            _ => parts.apart = true,
+        }
+        true
+    }
+
+    /// Which of the files a failure is about that names its blob.
+    pub(crate) fn missing(&self, reason: &str) -> Option<usize> {
+        self.files().iter().position(|file| reason.contains(&file.blob))
+    }
+
+    /// Leaves out one of the files. False: it can't do without.
+    pub(crate) fn leave_out(&mut self, place: usize) -> bool {
+        let Work::Send(parts) = &mut self.work else { return false };
+        parts.leave_out(place, upload::GONE);
+        true
     }
 
     /// The platform's id of what it is about: of the first message, where it took several.
@@ -123,21 +172,35 @@ impl Op {
 
 impl Parts {
     fn new(
-        content: &Content,
+        content: Content,
         reply_to: Option<String>,
         choices: Vec<(String, String)>,
     ) -> Result<Parts, String> {
-        let (part, rest) = text::cut(&content.markdown, MAX_TEXT);
-        if part.trim().is_empty() {
-            return Err("the message has no text".to_owned());
-        }
-        Ok(Parts { part, rest, reply_to, choices, ..Parts::default() })
+        let (text, files) = sorted(content)?;
+        let (part, rest) = text::cut(&text, MAX_TEXT);
+        Ok(Parts { part, rest, reply_to, choices, files, ..Parts::default() })
+    }
+
+    /// The files that go with the next message: none before the last of the text.
+    fn files(&self) -> &[Upload] {
+        let most = if self.apart { self.files.len().min(1) } else { upload::together(&self.files) };
+        if self.rest.is_empty() { &self.files[..most] } else { &[] }
+    }
+
+    /// The text says what is not there.
+    fn leave_out(&mut self, place: usize, why: &str) {
+        let text = self.files.remove(place).left_out(&self.part, why);
+        (self.part, self.rest) = text::cut(&text, MAX_TEXT);
+    }
+
+    fn is_last(&self) -> bool {
+        self.rest.is_empty() && self.files().len() == self.files.len()
     }
 
     /// What every message says, whichever way it goes out. Nobody is notified of a name in it.
     pub(crate) fn body(&self) -> Value {
         let mut body = json!({"content": self.part, "allowed_mentions": {"parse": []}});
-        if self.rest.is_empty() && !self.choices.is_empty() {
+        if self.is_last() && !self.choices.is_empty() {
             let button = |(id, label): &(String, String)| json!({"type": 2, "style": 2, "label": label, "custom_id": id});
             let row = |five: &[(String, String)]| json!({"type": 1, "components": five.iter().map(button).collect::<Vec<_>>()});
             body["components"] = self.choices.chunks(5).map(row).collect();
@@ -160,14 +223,30 @@ fn asked(choices: Vec<Choice>) -> Result<Vec<(String, String)>, String> {
     choices.into_iter().map(button).collect()
 }
 
-fn whole(markdown: String) -> Result<String, String> {
-    match text::units(&markdown) {
-        _ if markdown.trim().is_empty() => Err("the message has no text".to_owned()),
-        units if units > MAX_TEXT => {
-            Err(format!("a message holds {MAX_TEXT} characters, the new text has more"))
-        }
-        _ => Ok(markdown),
+/// What fits in one message as it is.
+fn whole(content: Content) -> Result<(String, Vec<Upload>), String> {
+    let (text, files) = sorted(content)?;
+    if text::units(&text) > MAX_TEXT {
+        return Err(format!("a message holds {MAX_TEXT} characters, the new text has more"));
     }
+    if upload::together(&files) < files.len() {
+        return Err("the files are more than one message carries".to_owned());
+    }
+    Ok((text, files))
+}
+
+/// The text, and the files that the platform takes; the text names those that it does not take.
+fn sorted(content: Content) -> Result<(String, Vec<Upload>), String> {
+    let files = content.attachments.into_iter().map(Upload::from);
+    let (left_out, files): (Vec<_>, Vec<_>) = files.partition(Upload::is_too_large);
+    let mut text = content.markdown;
+    for file in left_out {
+        text = file.left_out(&text, upload::TOO_LARGE);
+    }
+    if text.trim().is_empty() && files.is_empty() {
+        return Err("the message has no text".to_owned());
+    }
+    Ok((text, files))
 }
 
 fn platform_id(text: String) -> Result<String, String> {

@@ -7,7 +7,7 @@ use prx_sdk::connector::{
 };
 use serde_json::{Value, json};
 
-use crate::api::{Sent, Trouble};
+use crate::api::{Sent, TOO_LARGE, Trouble};
 use crate::call;
 use crate::config::Config;
 use crate::interact::{self, Pending};
@@ -15,8 +15,11 @@ use crate::message::is_id;
 use crate::op::{Op, Work};
 use crate::pace::Route;
 use crate::state::State;
+use crate::upload;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a call may take that carries files.
+const UPLOAD: Duration = Duration::from_secs(120);
 /// So long the platform recognizes a message that is sent again.
 const NONCE_MS: u64 = 120_000;
 /// The platform shows a sign of typing for ten seconds.
@@ -28,12 +31,8 @@ const UNKNOWN_WEBHOOK: u64 = 10_015;
 /// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
 pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
     let id = outbound.id.clone();
-    match &outbound.operation {
-        Operation::Typing => return typing(cx, state, &id, &outbound.target, out),
-        Operation::Send(content) if !content.attachments.is_empty() => {
-            out.log(LogLevel::Warn, format!("{id}: attachments are left out, only text is sent"));
-        }
-        _ => {}
+    if outbound.operation == Operation::Typing {
+        return typing(cx, state, &id, &outbound.target, out);
     }
     if let Some(op) = state.take_begun(&id) {
         return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
@@ -81,22 +80,37 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
         Some(pending) => answer_to_command(cx, &op, pending),
         None => request_of(cx, &op).lane(format!("channel:{}", op.channel)),
     };
-    out.http(request.token(op.token).timeout(TIMEOUT));
+    let timeout = if op.files().is_empty() { TIMEOUT } else { UPLOAD };
+    out.http(request.token(op.token).timeout(timeout));
     state.ops.push(op);
 }
 
 fn request_of(cx: &Context<Config>, op: &Op) -> Http {
     let messages = format!("/channels/{}/messages", op.channel);
     match &op.work {
-        Work::Send(parts) => call::authorized(&cx.config, "POST", &messages).json(&op.message_body(parts)),
-        Work::Edit { message, text } => {
+        Work::Send(parts) => {
+            filled(cx, call::authorized(&cx.config, "POST", &messages), op, op.message_body(parts))
+        }
+        Work::Edit { message, text, .. } => {
             let body = json!({"content": text, "allowed_mentions": {"parse": []}});
-            call::authorized(&cx.config, "PATCH", &format!("{messages}/{message}")).json(&body)
+            let call = call::authorized(&cx.config, "PATCH", &format!("{messages}/{message}"));
+            filled(cx, call, op, body)
         }
         Work::Delete { message } => call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}")),
         Work::React { message, emoji } => {
             let path = format!("{messages}/{message}/reactions/{}/@me", call::encoded(emoji));
             call::authorized(&cx.config, "PUT", &path)
+        }
+    }
+}
+
+/// The call with this body, and the files that go with it.
+fn filled(cx: &Context<Config>, call: Http, op: &Op, body: Value) -> Http {
+    match op.files() {
+        [] => call.json(&body),
+        files => {
+            let boundary = format!("prx-{:016x}{:016x}", cx.random(), cx.random());
+            upload::fill(call, body, files, &boundary)
         }
     }
 }
@@ -118,7 +132,7 @@ fn answer_to_command(cx: &Context<Config>, op: &Op, pending: &Pending) -> Http {
         0 => call::open(&cx.config, "PATCH", &format!("{path}/messages/@original")),
         _ => call::open(&cx.config, "POST", &format!("{path}?wait=true")),
     };
-    request.json(&body).lane(interact::lane(&pending.id))
+    filled(cx, request, op, body).lane(interact::lane(&pending.id))
 }
 
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
@@ -152,7 +166,7 @@ fn went_well(
     }
 }
 
-fn went_wrong(cx: &Context<Config>, state: &mut State, op: Op, trouble: Trouble, out: &mut Commands) {
+fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trouble, out: &mut Commands) {
     let route = Route { kind: op.kind(), place: &op.channel };
     match trouble {
         Trouble::Pace { after, global } => {
@@ -175,8 +189,16 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, op: Op, trouble: Trouble,
             log(&op, &reason, out);
             later(state, op, Duration::from_secs(1), out);
         }
+        Trouble::Refused { code: TOO_LARGE, .. } if op.lighten() => request(cx, state, op, out),
         Trouble::Refused { code: UNKNOWN_MESSAGE, .. } if matches!(op.work, Work::Delete { .. }) => {
             out.done(&op.id, Outcome::Ok(None));
+        }
+        Trouble::Server(reason) if let Some(place) = op.missing(&reason) => {
+            if op.leave_out(place) {
+                request(cx, state, op, out);
+            } else {
+                out.done(&op.id, Outcome::Refused(reason));
+            }
         }
         Trouble::Server(reason) | Trouble::Unknown(reason) => {
             log(&op, &reason, out);

@@ -18,6 +18,7 @@ mod interacting;
 mod losing;
 mod receiving;
 mod sending;
+mod uploading;
 
 const ME: &str = "9001";
 const APPLICATION: &str = "9002";

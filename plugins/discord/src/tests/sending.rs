@@ -1,4 +1,4 @@
-use prx_sdk::connector::{Attachment, AttachmentKind, Choice, HttpResponse};
+use prx_sdk::connector::{Choice, HttpResponse};
 use prx_sdk::text::units;
 
 use super::*;
@@ -318,16 +318,6 @@ fn what_cannot_be_done_is_said_at_once() {
         assert!(matches!(talk.outcome(&id), Outcome::Refused(_)));
     }
     assert!(talk.script.requests().is_empty());
-}
-
-#[test]
-fn attachments_are_left_out_and_the_log_says_so() {
-    let mut talk = Talk::live();
-    let blob = Attachment { blob: "b".into(), kind: AttachmentKind::Image, name: None, mime: None, size: 1 };
-    let content = Content { markdown: "see".into(), attachments: vec![blob] };
-    talk.script.operate(Target::conversation("50"), Operation::Send(content));
-    assert_eq!(body(&talk)["content"], "see");
-    assert!(talk.script.logs().iter().any(|line| line.contains("attachments")));
 }
 
 #[test]
