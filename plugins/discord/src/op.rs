@@ -31,13 +31,8 @@ pub struct Op {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Work {
+    #[serde(alias = "edit")]
     Send(Parts),
-    Edit {
-        message: String,
-        text: String,
-        #[serde(default)]
-        files: Vec<Upload>,
-    },
     Delete {
         message: String,
     },
@@ -51,6 +46,10 @@ pub enum Work {
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Parts {
+    /// The message that the first part takes the place of. As version 0.1.0 wrote it: with the text alone.
+    #[serde(alias = "message")]
+    pub edit: Option<String>,
+    #[serde(alias = "text")]
     pub part: String,
     pub rest: String,
     /// How many were sent.
@@ -78,8 +77,8 @@ impl Op {
             Operation::Send(content) => Work::Send(Parts::new(content, reply_to, Vec::new())?),
             Operation::Ask((content, choices)) => Work::Send(Parts::new(content, reply_to, asked(choices)?)?),
             Operation::Edit((message, content)) => {
-                let (text, files) = whole(content)?;
-                Work::Edit { message: platform_id(message)?, text, files }
+                let edit = Some(platform_id(message)?);
+                Work::Send(Parts { edit, ..Parts::new(content, reply_to, Vec::new())? })
             }
             Operation::Delete(message) => Work::Delete { message: platform_id(message)? },
             Operation::React((message, emoji)) if emoji.contains(|c| c != '.') => {
@@ -92,26 +91,33 @@ impl Op {
 
     /// Whether it is to be remembered what has been done of it.
     pub(crate) fn has_progress(&self) -> bool {
-        matches!(&self.work, Work::Send(parts) if self.since > 0 || parts.sent > 0)
+        let Work::Send(parts) = &self.work else { return false };
+        parts.sent > 0 || (self.since > 0 && parts.edit.is_none())
     }
 
     /// The kind of the next call, as the platform counts them.
     pub(crate) fn kind(&self) -> &'static str {
-        match self.work {
-            Work::Send { .. } => "send",
-            Work::Edit { .. } => "edit",
+        match &self.work {
+            Work::Send(parts) if parts.edit.is_some() => "edit",
+            Work::Send(_) => "send",
             Work::Delete { .. } => "delete",
             Work::React { .. } => "react",
         }
+    }
+
+    /// Whether the next call makes a message.
+    pub(crate) fn sends(&self) -> bool {
+        self.kind() == "send"
     }
 
     /// Steps on after a call that went well: whether there is another one to make.
     pub(crate) fn advance(&mut self, message: Option<String>) -> bool {
         let Work::Send(parts) = &mut self.work else { return false };
         self.since = 0;
-        parts.first = parts.first.take().or(message);
-        parts.sent += 1;
         parts.files.drain(..parts.files().len());
+        parts.first = parts.first.take().or(parts.edit.take()).or(message);
+        parts.edit = None;
+        parts.sent += 1;
         (parts.part, parts.rest) = text::cut(&parts.rest, MAX_TEXT);
         !parts.part.is_empty() || !parts.files.is_empty()
     }
@@ -120,7 +126,6 @@ impl Op {
     pub(crate) fn files(&self) -> &[Upload] {
         match &self.work {
             Work::Send(parts) => parts.files(),
-            Work::Edit { files, .. } => files,
             Work::Delete { .. } | Work::React { .. } => &[],
         }
     }
@@ -142,18 +147,17 @@ impl Op {
         self.files().iter().position(|file| reason.contains(&file.blob))
     }
 
-    /// Leaves out one of the files. False: it can't do without.
-    pub(crate) fn leave_out(&mut self, place: usize) -> bool {
-        let Work::Send(parts) = &mut self.work else { return false };
-        parts.leave_out(place, upload::GONE);
-        true
+    /// Leaves out a file that there is no more.
+    pub(crate) fn leave_out(&mut self, place: usize) {
+        if let Work::Send(parts) = &mut self.work {
+            parts.leave_out(place, upload::GONE);
+        }
     }
 
     /// The platform's id of what it is about: of the first message, where it took several.
     pub(crate) fn message(&self) -> Option<String> {
         match &self.work {
             Work::Send(parts) => parts.first.clone(),
-            Work::Edit { message, .. } => Some(message.clone()),
             _ => None,
         }
     }
@@ -221,18 +225,6 @@ fn asked(choices: Vec<Choice>) -> Result<Vec<(String, String)>, String> {
         Ok((choice.id.clone(), if label.trim().is_empty() { choice.id } else { label }))
     };
     choices.into_iter().map(button).collect()
-}
-
-/// What fits in one message as it is.
-fn whole(content: Content) -> Result<(String, Vec<Upload>), String> {
-    let (text, files) = sorted(content)?;
-    if text::units(&text) > MAX_TEXT {
-        return Err(format!("a message holds {MAX_TEXT} characters, the new text has more"));
-    }
-    if upload::together(&files) < files.len() {
-        return Err("the files are more than one message carries".to_owned());
-    }
-    Ok((text, files))
 }
 
 /// The text, and the files that the platform takes; the text names those that it does not take.

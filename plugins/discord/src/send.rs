@@ -5,14 +5,14 @@ use std::time::Duration;
 use prx_sdk::connector::{
     Commands, Context, Http, HttpOutcome, LogLevel, Operation, Outbound, Outcome, Target,
 };
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::api::{Sent, TOO_LARGE, Trouble};
 use crate::call;
 use crate::config::Config;
 use crate::interact::{self, Pending};
 use crate::message::is_id;
-use crate::op::{Op, Work};
+use crate::op::{Op, Parts, Work};
 use crate::pace::Route;
 use crate::state::State;
 use crate::upload;
@@ -56,7 +56,7 @@ pub(crate) fn answered(
         state.pace.learn(cx.now, Route { kind: op.kind(), place: &op.channel }, response);
     }
     match call::answer(outcome) {
-        Ok(response) if matches!(op.work, Work::Send(_)) => match response.json::<Sent>() {
+        Ok(response) if op.sends() => match response.json::<Sent>() {
             Ok(sent) if is_id(&sent.id) => went_well(cx, state, op, Some(sent.id), out),
             _ => went_wrong(cx, state, op, Trouble::Unknown("the answer names no message".into()), out),
         },
@@ -76,9 +76,9 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
     if op.since == 0 {
         op.since = cx.now;
     }
-    let request = match &pending {
-        Some(pending) => answer_to_command(cx, &op, pending),
-        None => request_of(cx, &op).lane(format!("channel:{}", op.channel)),
+    let request = match (&pending, &op.work) {
+        (Some(pending), Work::Send(parts)) => answer_to_command(cx, &op, (pending, parts)),
+        _ => request_of(cx, &op).lane(format!("channel:{}", op.channel)),
     };
     let timeout = if op.files().is_empty() { TIMEOUT } else { UPLOAD };
     out.http(request.token(op.token).timeout(timeout));
@@ -88,14 +88,13 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
 fn request_of(cx: &Context<Config>, op: &Op) -> Http {
     let messages = format!("/channels/{}/messages", op.channel);
     match &op.work {
-        Work::Send(parts) => {
-            filled(cx, call::authorized(&cx.config, "POST", &messages), op, op.message_body(parts))
-        }
-        Work::Edit { message, text, .. } => {
-            let body = json!({"content": text, "allowed_mentions": {"parse": []}});
-            let call = call::authorized(&cx.config, "PATCH", &format!("{messages}/{message}"));
-            filled(cx, call, op, body)
-        }
+        Work::Send(parts) => match &parts.edit {
+            Some(message) => {
+                let call = call::authorized(&cx.config, "PATCH", &format!("{messages}/{message}"));
+                filled(cx, call, op, parts.body())
+            }
+            None => filled(cx, call::authorized(&cx.config, "POST", &messages), op, op.message_body(parts)),
+        },
         Work::Delete { message } => call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}")),
         Work::React { message, emoji } => {
             let path = format!("{messages}/{message}/reactions/{}/@me", call::encoded(emoji));
@@ -121,18 +120,15 @@ fn pending<'a>(cx: &Context<Config>, state: &'a State, op: &Op) -> Option<&'a Pe
     interact::pending(state, parts.reply_to.as_deref()?, cx.now)
 }
 
-/// The first part takes the place of "thinking…", the others follow it.
-fn answer_to_command(cx: &Context<Config>, op: &Op, pending: &Pending) -> Http {
+/// The first part takes the place of "thinking…" or of what is shown already, the others follow it.
+fn answer_to_command(cx: &Context<Config>, op: &Op, (pending, parts): (&Pending, &Parts)) -> Http {
     let path = format!("/webhooks/{}/{}", pending.application, call::encoded(&pending.token));
-    let (body, sent) = match &op.work {
-        Work::Send(parts) => (parts.body(), parts.sent),
-        _ => (Value::Null, 0),
+    let request = match (&parts.edit, parts.sent) {
+        (Some(message), _) => call::open(&cx.config, "PATCH", &format!("{path}/messages/{message}")),
+        (None, 0) => call::open(&cx.config, "PATCH", &format!("{path}/messages/@original")),
+        (None, _) => call::open(&cx.config, "POST", &format!("{path}?wait=true")),
     };
-    let request = match sent {
-        0 => call::open(&cx.config, "PATCH", &format!("{path}/messages/@original")),
-        _ => call::open(&cx.config, "POST", &format!("{path}?wait=true")),
-    };
-    filled(cx, request, op, body).lane(interact::lane(&pending.id))
+    filled(cx, request, op, parts.body()).lane(interact::lane(&pending.id))
 }
 
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
@@ -194,11 +190,8 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trou
             out.done(&op.id, Outcome::Ok(None));
         }
         Trouble::Server(reason) if let Some(place) = op.missing(&reason) => {
-            if op.leave_out(place) {
-                request(cx, state, op, out);
-            } else {
-                out.done(&op.id, Outcome::Refused(reason));
-            }
+            op.leave_out(place);
+            request(cx, state, op, out);
         }
         Trouble::Server(reason) | Trouble::Unknown(reason) => {
             log(&op, &reason, out);
@@ -213,6 +206,9 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trou
 /// Whether doing it a second time changes nothing: the platform knows a message by its nonce, for a while.
 fn is_repeatable(cx: &Context<Config>, state: &State, op: &Op) -> bool {
     let Work::Send(parts) = &op.work else { return true };
+    if parts.edit.is_some() {
+        return true;
+    }
     if pending(cx, state, op).is_some() {
         return parts.sent == 0;
     }

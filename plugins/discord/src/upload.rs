@@ -17,7 +17,7 @@ const MAX_NAME: usize = 100;
 
 /// A file to be sent, from the gateway's blob store.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Upload {
+pub(crate) struct Upload {
     pub blob: String,
     name: String,
     mime: Option<String>,

@@ -202,3 +202,24 @@ fn what_is_open_does_not_grow_without_end() {
     }
     assert_eq!(talk.script.state().pending.len(), 64);
 }
+
+#[test]
+fn what_a_command_is_answered_grows_under_the_commands_own_address() {
+    let mut talk = talk();
+    let id = fresh_id(&talk);
+    talk.dispatch("INTERACTION_CREATE", command(&id, "7"));
+    let target = talk.script.deliveries().remove(0).target;
+    talk.script.operate(target.clone(), Operation::Send(Content::text("I count:")));
+    talk.answer("PATCH", "/messages/@original", 200, json!({"id": "31"}));
+    let long = Operation::Edit(("31".into(), Content::text("word ".repeat(500))));
+    let outcome = talk.script.operate(target, long);
+    let call = talk.call("PATCH", "/webhooks/9002/tok_EN/messages/31");
+    assert_eq!(
+        call.header_text("authorization"),
+        None,
+        "the bot may not be at home where the command was given"
+    );
+    talk.answer("PATCH", "/messages/31", 200, json!({"id": "31"}));
+    talk.answer("POST", "/webhooks/9002/tok_EN?wait=true", 200, json!({"id": "32"}));
+    assert_eq!(talk.outcome(&outcome), &Outcome::Ok(Some("31".into())));
+}

@@ -276,6 +276,50 @@ fn a_message_can_be_changed_deleted_and_reacted_to() {
 }
 
 #[test]
+fn what_a_changed_message_has_no_room_for_follows_it() {
+    let mut talk = Talk::live();
+    let edit = |text: String| Operation::Edit(("31".into(), Content::text(text)));
+    let id = talk.script.operate(Target::conversation("50"), edit(long_text()));
+    let text = |call: &HttpRequest| call.body_json()["content"].as_str().unwrap_or_default().to_owned();
+    let mut parts = vec![text(talk.call("PATCH", "/channels/50/messages/31"))];
+    assert!(talk.calls("POST", MESSAGES).is_empty(), "in order");
+    talk.answer("PATCH", "/messages/31", 200, sent(31));
+    parts.push(text(talk.call("POST", MESSAGES)));
+    let second = body(&talk);
+    talk.fail("POST", MESSAGES, true);
+    talk.script.restart();
+    talk.script.feed(prx_sdk::connector::Event::Outbound(Outbound {
+        id: id.clone(),
+        target: Target::conversation("50"),
+        operation: edit(long_text()),
+        attempt: 2,
+        maybe_duplicate: false,
+    }));
+    assert_eq!(body(&talk), second, "it goes on from there");
+    talk.answer("POST", MESSAGES, 200, sent(32));
+    parts.push(text(talk.call("POST", MESSAGES)));
+    talk.answer("POST", MESSAGES, 200, sent(33));
+    assert_eq!((parts.len(), parts.join(" ")), (3, long_text().trim_end().to_owned()));
+    assert_eq!(talk.outcome(&id), &ok("31"));
+    assert_eq!(talk.script.state().ops, []);
+}
+
+#[test]
+fn a_change_that_is_not_made_leaves_nothing_behind() {
+    let mut talk = Talk::live();
+    let id =
+        talk.script.operate(Target::conversation("50"), Operation::Edit(("31".into(), Content::text("new"))));
+    talk.answer("PATCH", "/messages/31", 503, json!({}));
+    assert!(is_retry(talk.outcome(&id), 500, 1000));
+    assert_eq!(talk.script.state().ops, [], "the next change has another id");
+    let id = talk
+        .script
+        .operate(Target::conversation("50"), Operation::Edit(("31".into(), Content::text(long_text()))));
+    talk.answer("PATCH", "/messages/31", 404, json!({"message": "Unknown Message", "code": 10_008}));
+    assert!(matches!(talk.outcome(&id), Outcome::Refused(_)), "so that it is sent anew");
+}
+
+#[test]
 fn a_question_has_buttons_under_its_last_part() {
     let mut talk = Talk::live();
     let choices = (0..7).map(|n| Choice { id: format!("c{n}"), label: format!("Choice {n}") }).collect();
@@ -310,7 +354,7 @@ fn what_cannot_be_done_is_said_at_once() {
         (Target::conversation("../me"), Operation::Typing),
         (Target { thread: Some("x".into()), ..fifty() }, Operation::Send(Content::text("x"))),
         (fifty(), Operation::Delete("@me".into())),
-        (fifty(), Operation::Edit(("31".into(), Content::text(long_text())))),
+        (fifty(), Operation::Edit(("31".into(), Content::text(" ")))),
         (fifty(), Operation::Ask((Content::text("x"), choices(26, "a")))),
         (fifty(), Operation::Ask((Content::text("x"), choices(1, &"a".repeat(101))))),
     ] {
