@@ -2,7 +2,7 @@
 //!
 //! The rules it enforces: the token in the `Authorization` header and in no other place than the frame that begins or
 //! resumes a session; a `User-Agent` that names the bot; at most 2000 characters, nobody notified, a nonce on every
-//! message; no call in a bucket that is used up; sessions begun five seconds apart; at most 120 frames a minute;
+//! message; ten files with it at most, each named, of 10 MiB at most; no call in a bucket that is used up; sessions begun five seconds apart; at most 120 frames a minute;
 //! nothing sent before the greeting; heartbeats that come in time and name the last event.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -55,8 +55,9 @@ pub struct Call {
     pub kind: &'static str,
     /// Its path.
     pub path: String,
-    /// Its body.
+    /// Its body; of a form the message in it.
     pub body: Value,
+    files: Vec<(String, String)>,
     /// When it arrived.
     pub at: Instant,
     /// What it was answered; 0 for a connection closed instead.
@@ -72,6 +73,8 @@ pub struct Sent {
     pub id: u64,
     /// What it says, as last edited.
     pub text: String,
+    /// The name and the content of each of its files.
+    pub files: Vec<(String, String)>,
 }
 
 struct Bot {
@@ -174,9 +177,9 @@ impl FakeDiscord {
         })
     }
 
-    /// What is in a file of this name.
+    /// What is in a file of this name. A film is long.
     pub fn content(name: &str) -> String {
-        format!("what is in {name}")
+        format!("what is in {name}").repeat(if name.ends_with(".mkv") { 100 } else { 1 })
     }
 
     /// An event of the session, of any kind.

@@ -23,6 +23,7 @@
 pub mod client;
 pub mod component;
 pub mod discord;
+mod form;
 pub mod gateway;
 pub mod models;
 pub mod origin;

@@ -21,7 +21,6 @@ use crate::wait::PATIENCE;
 
 mod api;
 mod chat;
-mod form;
 mod hook;
 mod html;
 mod media;

@@ -10,6 +10,9 @@ use tokio::time::Instant;
 use super::{Bot, Call, Fault, Sent, State, TOKEN};
 use crate::server::{Reply, Service, Socket};
 
+/// The most that a file may take where nobody has paid for more.
+const MAX_FILE: usize = 10 << 20;
+
 /// What a call comes to: its result, or status, code and message of its refusal.
 type Outcome = Result<(u16, Value), (u16, u64, String)>;
 
@@ -125,9 +128,12 @@ impl Bot {
         {
             state.broke(format!("{}: the token where it does not belong", asked.kind()));
         }
-        let body = serde_json::from_slice(request.body()).unwrap_or(Value::Null);
-        let path = request.uri().path().to_owned();
-        state.rest.calls.push(Call { kind: asked.kind(), path, body, at: Instant::now(), status: None });
+        let (body, files) = read(request).unwrap_or_else(|| {
+            state.broke(format!("{}: a form that can't be read", asked.kind()));
+            (Value::Null, Vec::new())
+        });
+        let (kind, path, at) = (asked.kind(), request.uri().path().to_owned(), Instant::now());
+        state.rest.calls.push(Call { kind, path, body, files, at, status: None });
         let call = state.rest.calls.len() - 1;
         let fault = state.rest.faults.get_mut(asked.kind()).and_then(std::collections::VecDeque::pop_front);
         self.tell(state);
@@ -136,7 +142,7 @@ impl Bot {
 
     fn outcome(&self, asked: &Asked, call: usize) -> Reply {
         let mut state = self.state();
-        let body = state.rest.calls[call].body.clone();
+        let Call { body, files, .. } = state.rest.calls[call].clone();
         let headers = match asked {
             Asked::Send(channel) => match state.room(*channel) {
                 Ok(headers) => headers,
@@ -147,7 +153,7 @@ impl Bot {
             },
             _ => Vec::new(),
         };
-        let outcome = state.perform(asked, &body);
+        let outcome = state.perform(asked, (&body, files));
         if let Err((status, _, message)) = &outcome {
             state.broke(format!("{}: {status} {message}", asked.kind()));
         }
@@ -187,7 +193,10 @@ impl State {
         ])
     }
 
-    fn perform(&mut self, asked: &Asked, body: &Value) -> Outcome {
+    fn perform(&mut self, asked: &Asked, (body, files): (&Value, Vec<(String, String)>)) -> Outcome {
+        if files.iter().any(|(_, content)| content.len() > MAX_FILE) {
+            return Err((413, 40_005, "Request entity too large".into()));
+        }
         match asked {
             Asked::Gateway => {
                 let remaining = 1000_usize.saturating_sub(self.sessions_begun.len());
@@ -195,11 +204,14 @@ impl State {
                 let url = format!("ws://{}", self.address);
                 Ok((200, json!({"url": url, "shards": 1, "session_start_limit": limit})))
             }
-            Asked::Send(channel) => self.send(*channel, body),
+            Asked::Send(channel) => self.send(*channel, body, files),
             Asked::Edit(channel, message) => {
-                let text = content(body)?;
+                let text = content(body, &files)?;
                 let sent = self.find(*channel, *message)?;
                 sent.text.clone_from(&text);
+                if body.get("attachments").is_some() {
+                    sent.files = files;
+                }
                 Ok((200, described(*channel, *message, &text)))
             }
             Asked::Delete(channel, message) => {
@@ -213,17 +225,17 @@ impl State {
             }
             Asked::Callback => Ok((204, Value::Null)),
             Asked::Answer => {
-                let text = content(body)?;
+                let text = content(body, &files)?;
                 let id = self.next_id();
-                self.rest.sent.push(Sent { channel: 0, id, text: text.clone() });
+                self.rest.sent.push(Sent { channel: 0, id, text: text.clone(), files });
                 Ok((200, described(0, id, &text)))
             }
         }
     }
 
-    fn send(&mut self, channel: u64, body: &Value) -> Outcome {
+    fn send(&mut self, channel: u64, body: &Value, files: Vec<(String, String)>) -> Outcome {
         self.known(channel)?;
-        let text = content(body)?;
+        let text = content(body, &files)?;
         let nonce = body["nonce"].as_str().unwrap_or_default().to_owned();
         if body["enforce_nonce"] != true || !(1..=25).contains(&nonce.len()) {
             self.broke(format!("a message with the nonce {nonce:?}"));
@@ -234,7 +246,7 @@ impl State {
         }
         let id = self.next_id();
         self.rest.nonces.insert(nonce, id);
-        self.rest.sent.push(Sent { channel, id, text: text.clone() });
+        self.rest.sent.push(Sent { channel, id, text: text.clone(), files });
         Ok((200, described(channel, id, &text)))
     }
 
@@ -250,15 +262,35 @@ impl State {
     }
 }
 
-fn content(body: &Value) -> Result<String, (u16, u64, String)> {
+/// What a call carries: a message, and the files that came with it in a form, each under the name that the message
+/// gives it. None: it is a form of which that can't be said.
+fn read(request: &Request<Bytes>) -> Option<(Value, Vec<(String, String)>)> {
+    let kind = request.headers().get("content-type").and_then(|kind| kind.to_str().ok());
+    if !kind.is_some_and(|kind| kind.starts_with("multipart/")) {
+        return Some((serde_json::from_slice(request.body()).unwrap_or(Value::Null), Vec::new()));
+    }
+    let form = crate::form::parse(kind, request.body())?;
+    let message: Value = serde_json::from_str(form["payload_json"].as_str()?).ok()?;
+    let named = message["attachments"].as_array()?;
+    let file = |named: &Value| {
+        let content = form[format!("files[{}]", named["id"].as_u64()?)]["content"].as_str()?;
+        Some((named["filename"].as_str()?.to_owned(), content.to_owned()))
+    };
+    let files = named.iter().map(file).collect::<Option<Vec<_>>>()?;
+    // Each once, and nothing beside them.
+    (form.as_object()?.len() == files.len() + 1).then_some((message, files))
+}
+
+fn content(body: &Value, files: &[(String, String)]) -> Result<String, (u16, u64, String)> {
     let invalid = |why: &str| (400, 50_035, format!("Invalid Form Body: {why}"));
     let text = body["content"].as_str().unwrap_or_default();
     if body["allowed_mentions"]["parse"] != json!([]) {
         return Err(invalid("this server wants nobody notified"));
     }
     match text.chars().count() {
-        _ if text.trim().is_empty() => Err(invalid("Cannot send an empty message")),
-        1..=2000 => Ok(text.to_owned()),
+        _ if files.len() > 10 => Err(invalid("Must be 10 or fewer in length.")),
+        _ if text.trim().is_empty() && files.is_empty() => Err(invalid("Cannot send an empty message")),
+        ..=2000 => Ok(text.to_owned()),
         _ => Err(invalid("Must be 2000 or fewer in length.")),
     }
 }

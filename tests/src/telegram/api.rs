@@ -8,7 +8,8 @@ use hyper::Request;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::{Bot, Call, Fault, State, TOKEN, form};
+use super::{Bot, Call, Fault, State, TOKEN};
+use crate::form;
 use crate::server::{Reply, Service};
 
 /// The status and description of a refusal.

@@ -1,9 +1,9 @@
-//! `multipart/form-data`, as far as the platform reads it.
+//! `multipart/form-data`, as far as platforms read it.
 
 use serde_json::{Map, Value, json};
 
 /// The fields of a form; of a file its name and what it holds. None: it is no form, or one that can't be read.
-pub(super) fn parse(kind: Option<&str>, body: &[u8]) -> Option<Value> {
+pub(crate) fn parse(kind: Option<&str>, body: &[u8]) -> Option<Value> {
     let boundary = kind?.strip_prefix("multipart/form-data; boundary=")?;
     let body = String::from_utf8_lossy(body);
     let whole = body.strip_suffix(&format!("\r\n--{boundary}--\r\n"))?;
