@@ -1,7 +1,8 @@
 //! The parts of the platform's messages that this connector reads.
 
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// 2015-01-01: from here the platform's ids count their milliseconds.
 const EPOCH_MS: u64 = 1_420_070_400_000;
@@ -20,6 +21,7 @@ pub(crate) struct Message {
     pub kind: u64,
     pub mentions: Vec<User>,
     pub referenced_message: Option<Box<Referenced>>,
+    #[serde(deserialize_with = "each")]
     pub attachments: Vec<Enclosed>,
     /// Set when a program writes in a name of its choice.
     pub webhook_id: Option<IgnoredAny>,
@@ -51,6 +53,13 @@ pub(crate) struct User {
     pub username: String,
     pub global_name: Option<String>,
     pub bot: bool,
+}
+
+/// Files of which one that can't be read costs only itself: nobody knows where it is.
+fn each<'de, D: Deserializer<'de>>(files: D) -> Result<Vec<Enclosed>, D::Error> {
+    let files = Value::deserialize(files)?;
+    let files = files.as_array().into_iter().flatten();
+    Ok(files.map(|file| Enclosed::deserialize(file).unwrap_or_default()).collect())
 }
 
 impl Message {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use libfuzzer_sys::fuzz_target;
 use prx_discord::Discord;
 use prx_sdk::connector::{
-    Choice, Content, Event, HttpResponse, Operation, Socket, Status, Target, Webhook,
+    Attachment, AttachmentKind, Choice, Content, Event, HttpResponse, Operation, Socket, Status, Target, Webhook,
 };
 use prx_sdk::testing::Script;
 use serde_json::json;
@@ -60,6 +60,8 @@ fn event(script: &mut Script<Discord>, sockets: &mut Socket, line: &[u8]) {
             operate(script, Operation::Ask((Content::text(text()), vec![choice])));
         }
         (b't', _) => operate(script, Operation::Typing),
+        (b'u', _) => operate(script, Operation::Send(with_files(body, text()))),
+        (b'v', _) => operate(script, Operation::Edit(("31".into(), with_files(body, text().repeat(300))))),
         _ => {}
     }
 }
@@ -77,13 +79,15 @@ fn connect(script: &mut Script<Discord>, sockets: &mut Socket) {
 
 /// The last part of the body, behind a `|`, is a header's.
 fn answer(script: &mut Script<Discord>, status: u16, body: &[u8]) {
-    let Some(token) = script.requests().first().map(|request| request.token) else { return };
+    let Some(request) = script.requests().first() else { return };
+    let (token, to_blob) = (request.token, request.body_to_blob);
     let mut parts = body.rsplitn(2, |byte| *byte == b'|').map(|part| String::from_utf8_lossy(part).into_owned());
     let (last, first) = (parts.next().unwrap_or_default(), parts.next());
     let names = ["x-ratelimit-bucket", "x-ratelimit-remaining", "x-ratelimit-reset-after", "retry-after"];
     let headers = first.iter().flat_map(|_| names.map(|name| (name.to_owned(), last.clone()))).collect();
     let body = first.unwrap_or(last).into_bytes();
-    script.respond(token, HttpResponse { status, headers, body, blob: None, elapsed_ms: 1 });
+    let blob = (to_blob && status == 200).then(|| "blob_1".to_owned());
+    script.respond(token, HttpResponse { status, headers, body, blob, elapsed_ms: 1 });
 }
 
 fn lose(script: &mut Script<Discord>, sent: bool) {
@@ -107,6 +111,20 @@ fn post(script: &mut Script<Discord>, body: &[u8]) {
         body: body.to_vec(),
     });
     assert_eq!(reply.status, 401, "nobody can sign this");
+}
+
+/// As many files as the first byte says, each as large as that times half a mebibyte.
+fn with_files(body: &[u8], markdown: String) -> Content {
+    let count = body.first().map_or(0, |byte| u64::from(byte % 24));
+    let file = |n: u64| Attachment {
+        blob: format!("blob_{n}"),
+        kind: AttachmentKind::Document,
+        name: Some(markdown.chars().take(40).collect()),
+        mime: None,
+        size: n * count << 19,
+    };
+    let attachments = (0..count).map(file).collect();
+    Content { markdown, attachments }
 }
 
 fn operate(script: &mut Script<Discord>, operation: Operation) {

@@ -1,6 +1,6 @@
 //! Nothing that the platform says, however odd, makes the connector fail, lose its place or go on without end.
 
-use prx_sdk::connector::{Event, HttpDone, HttpOutcome, HttpResponse, Webhook};
+use prx_sdk::connector::{Attachment, AttachmentKind, Event, HttpDone, HttpOutcome, HttpResponse, Webhook};
 use prx_sdk::testing::Chance;
 
 use super::*;
@@ -50,6 +50,9 @@ fn odd_object(chance: &mut Chance, depth: usize) -> Value {
         "heartbeat_interval",
         "referenced_message",
         "url",
+        "attachments",
+        "filename",
+        "size",
         "session_start_limit",
         "retry_after",
         "global",
@@ -76,6 +79,12 @@ fn good_frame(chance: &mut Chance, talk: &Talk) -> Value {
             json!({"id": chance.below(99).to_string(), "type": 2 + chance.below(4), "token": "tok", "channel_id": "50",
                 "user": {"id": "7"}, "data": {"name": "x", "custom_id": "c", "options": odd_value(chance, 3)}}),
         ),
+        6 => {
+            let mut with_file = message(chance.next() >> 8, "look");
+            with_file["attachments"] = json!([{"filename": odd_text(chance), "size": 5,
+                "url": "https://cdn.discordapp.com/a"}, odd_object(chance, 1)]);
+            event("MESSAGE_CREATE", with_file)
+        }
         _ => event("MESSAGE_CREATE", message(chance.next() >> 8, "hello")),
     }
 }
@@ -91,7 +100,18 @@ fn frame(chance: &mut Chance, talk: &Talk) -> String {
         }
         2 => frame[["op", "d", "s", "t"][chance.below(4)]] = odd_value(chance, 3),
         3 if frame["d"].is_object() => {
-            let keys = ["id", "author", "type", "content", "mentions", "user", "session_id", "data", "token"];
+            let keys = [
+                "id",
+                "author",
+                "type",
+                "content",
+                "mentions",
+                "user",
+                "session_id",
+                "data",
+                "token",
+                "attachments",
+            ];
             frame["d"][keys[chance.below(keys.len())]] = odd_value(chance, 2);
         }
         4 => return odd_text(chance),
@@ -122,7 +142,19 @@ fn response(chance: &mut Chance, url: &str) -> HttpResponse {
         ("x-ratelimit-bucket".to_owned(), odd_text(chance)),
         ("retry-after".to_owned(), odd_value(chance, 0).to_string()),
     ];
-    HttpResponse { status, headers, body, blob: None, elapsed_ms: 1 }
+    let blob = (url.contains("cdn.") && status == 200).then(|| odd_text(chance));
+    HttpResponse { status, headers, body, blob, elapsed_ms: 1 }
+}
+
+fn odd_files(chance: &mut Chance) -> Vec<Attachment> {
+    let file = |chance: &mut Chance| Attachment {
+        blob: odd_text(chance),
+        kind: AttachmentKind::Other,
+        name: (chance.below(3) > 0).then(|| odd_text(chance)),
+        mime: (chance.below(3) > 0).then(|| odd_text(chance)),
+        size: chance.next() >> (36 + chance.below(28)),
+    };
+    (0..chance.below(14)).map(|_| file(chance)).collect()
 }
 
 fn webhook(chance: &mut Chance) -> Webhook {
@@ -142,7 +174,13 @@ fn step(talk: &mut Talk, chance: &mut Chance) {
     match (chance.below(16), socket, connect, request) {
         (0, ..) => {
             let words = "word ".repeat(chance.below(900));
-            talk.script.send(["50", "51", "x"][chance.below(3)], &format!("{} {words}", odd_text(chance)));
+            let markdown = format!("{} {words}", odd_text(chance));
+            let content = Content { markdown, attachments: odd_files(chance) };
+            let operation = match chance.below(3) {
+                0 => Operation::Edit(("31".into(), content)),
+                _ => Operation::Send(content),
+            };
+            talk.script.operate(Target::conversation(["50", "51", "x"][chance.below(3)]), operation);
         }
         (1, ..) => talk.script.swap(),
         (2, ..) => talk.script.feed(Event::Timer(chance.next())),

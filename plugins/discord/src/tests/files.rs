@@ -85,6 +85,16 @@ fn a_file_that_cannot_be_fetched_costs_only_itself() {
 }
 
 #[test]
+fn files_of_an_unknown_shape_cost_only_themselves() {
+    let told = "still here\n[a file could not be fetched: the platform does not say where it is]";
+    for (files, text) in [(json!([{"filename": "a", "url": 5}]), told), (json!({"no": "list"}), "still here")]
+    {
+        let heard = Talk::live().hear(with_files(1, "still here", files)).expect("heard");
+        assert_eq!(heard.text, text);
+    }
+}
+
+#[test]
 fn what_is_being_fetched_outlives_a_swap_and_a_restart() {
     let mut talk = Talk::live();
     talk.hear(with_files(1, "look", picture()));
