@@ -48,7 +48,7 @@ pub(super) struct Stream {
 impl Stream {
     fn new(mode: &str, manifest: &Manifest) -> Self {
         let Some(channel) = &manifest.channel else { return Self::default() };
-        let can = |feature| channel.features.contains(&feature);
+        let can = |feature| manifest.can(feature);
         Self {
             typing: mode != "off" && can(Feature::Typing),
             draft: mode == "draft",
@@ -73,13 +73,9 @@ impl Setup {
             return Err(format!("plugin {} gives no connector: name another in `plugin`", generation.name()));
         }
         let word = |key| settings.get(key).and_then(Value::as_str);
-        let can = |feature| {
-            let channel = generation.manifest.channel.as_ref();
-            channel.is_some_and(|channel| channel.features.contains(&feature))
-        };
         let on_unknown = match word("on_unknown") {
             Some("drop") => OnUnknown::Drop,
-            _ if can(Feature::Nonce) => OnUnknown::Resend,
+            _ if generation.manifest.can(Feature::Nonce) => OnUnknown::Resend,
             _ => OnUnknown::ResendOnce,
         };
         let interrupts = settings.get(INTERRUPTS).and_then(Value::as_bool).unwrap_or_default();
@@ -135,7 +131,7 @@ fn beyond(mode: &str, manifest: &Manifest) -> Option<String> {
         "draft" => Feature::Draft,
         _ => return None,
     };
-    let can = manifest.channel.as_ref().is_some_and(|channel| channel.features.contains(&wanted));
+    let can = manifest.can(wanted);
     let name = &manifest.plugin.name;
     (!can).then(|| format!("stream_mode: {name} has no \"{mode}\"; \"typing\" and \"off\" always work"))
 }

@@ -259,6 +259,11 @@ impl fmt::Display for ManifestError {
 impl std::error::Error for ManifestError {}
 
 impl Manifest {
+    /// Whether its connector's platform can do this.
+    pub fn can(&self, feature: Feature) -> bool {
+        self.channel.as_ref().is_some_and(|channel| channel.features.contains(&feature))
+    }
+
     /// Reads a manifest. Anything that is not understood is an error, the first one is reported.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
         let manifest: Self = toml::from_str(text).map_err(|error| explain(text, error))?;
