@@ -1,5 +1,6 @@
 //! The one time seam: what is the time, and wake me later.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,12 @@ pub struct Clock(Source);
 enum Source {
     System,
     Manual(Arc<watch::Sender<Timestamp>>),
+}
+
+/// A wait that many may begin at the same moment: `times` as long as said, by chance, lest they all end together.
+pub fn vary(wait: Duration, times: RangeInclusive<f64>) -> Duration {
+    let chance = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
+    wait.mul_f64(times.start() + (times.end() - times.start()) * chance)
 }
 
 impl Clock {

@@ -242,7 +242,7 @@ impl Base {
 
     /// Has those who follow the log woken, until the gateway stops.
     fn announce_logs(&self) {
-        let announcing = self.logs.recent.clone().announce(self.clock.clone());
+        let announcing = self.logs.recent.clone().announce();
         tokio::spawn(self.stopping.clone().run_until_cancelled_owned(announcing));
     }
 

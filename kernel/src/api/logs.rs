@@ -14,6 +14,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::Level;
 
+use crate::clock::vary;
 use crate::error::{Error, Result};
 use crate::http::describe::{Field, Shape};
 use crate::http::{Call, Doc, Reply, duration, sse};
@@ -31,6 +32,9 @@ const LEVELS: [(&str, Level); 5] = [
 const LOOK_BACK: Duration = Duration::from_secs(3600);
 /// Entries that a follower takes in one go.
 const BATCH: usize = 64;
+/// How long a follower that has read everything rests: what is written meanwhile is read, and sent, in one go. Each
+/// rests a little more or less than the others, so that a thousand of them don't come at the same moment.
+const REST: Duration = Duration::from_millis(100);
 
 /// Part of the log, newest last.
 #[derive(Serialize, JsonSchema)]
@@ -128,6 +132,8 @@ struct Follower {
     after: u64,
     newest: watch::Receiver<u64>,
     ready: VecDeque<sse::Event>,
+    /// Nothing was left to read the last time.
+    caught_up: bool,
 }
 
 fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Result<Reply> {
@@ -150,7 +156,7 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
         None => recent.last(),
     };
     let clock = kernel.base.clock.clone();
-    Ok(Reply::events(Follower { kernel, query, after, newest, ready }.events(), clock))
+    Ok(Reply::events(Follower { kernel, query, after, newest, ready, caught_up: false }.events(), clock))
 }
 
 /// The entry that an event's id names; none if it is of an earlier life of the gateway.
@@ -186,23 +192,24 @@ impl Follower {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
             }
-            self.newest.mark_unchanged();
-            self.read();
-            if self.ready.is_empty() {
-                let goes_on = tokio::select! {
-                    newer = self.newest.wait_for(|newest| *newest > self.after) => newer.is_ok(),
-                    () = stopping.cancelled() => false,
-                };
-                if !goes_on {
-                    return None;
-                }
+            if self.caught_up {
+                stopping.run_until_cancelled(self.wait()).await??;
             }
+            self.read();
         }
+    }
+
+    /// Waits until there is something new to read; nothing if there never will be.
+    async fn wait(&mut self) -> Option<()> {
+        self.kernel.base.clock.sleep(vary(REST, 0.5..=1.0)).await;
+        let newer = self.newest.wait_for(|newest| *newest > self.after).await;
+        newer.is_ok().then_some(())
     }
 
     fn read(&mut self) {
         let batch = self.kernel.base.logs.recent.read(&self.query, self.after, BATCH);
         self.after = batch.next;
+        self.caught_up = batch.entries.len() < BATCH;
         self.ready.extend((batch.missed > 0).then(|| gap(Some(batch.missed))));
         let life = life(&self.kernel);
         self.ready.extend(batch.entries.iter().map(|entry| sse::Event {

@@ -14,10 +14,18 @@ use tracing_subscriber::registry::LookupSpan;
 use super::ring::{Entry, Ring};
 use crate::clock::Clock;
 
-/// Puts every event it sees into the ring.
-pub(super) struct RingLayer {
-    pub(super) ring: Ring,
-    pub(super) clock: Clock,
+/// Puts every event it sees into a ring.
+#[derive(Debug)]
+pub struct RingLayer {
+    ring: Ring,
+    clock: Clock,
+}
+
+impl RingLayer {
+    /// A layer for this ring. The clock says when an entry was written.
+    pub fn new(ring: Ring, clock: Clock) -> Self {
+        Self { ring, clock }
+    }
 }
 
 /// What a span says about the events in it.

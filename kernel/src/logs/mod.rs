@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
-use self::layer::RingLayer;
+pub use self::layer::RingLayer;
 pub use self::ring::{Batch, Entry, Query, Ring};
 use crate::clock::Clock;
 use crate::config;
@@ -46,7 +46,7 @@ impl Logs {
     pub fn start(format: Format, config: &config::Logs) -> Result<Self, ParseError> {
         let recent = Ring::new(retained(config));
         let (filter, handle) = reload::Layer::new(filter(&config.level)?);
-        let ring = RingLayer { ring: recent.clone(), clock: Clock::system() };
+        let ring = RingLayer::new(recent.clone(), Clock::system());
         let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
         let lines = match format {
             Format::Human => {
@@ -77,10 +77,11 @@ fn retained(config: &config::Logs) -> usize {
     usize::try_from(config.retain_entries).unwrap_or(usize::MAX)
 }
 
-/// The libraries below us speak of themselves from `warn` on, unless the filter names them.
+/// The libraries below us speak of themselves from `warn` on, unless the filter names them; the one for MCP not at all,
+/// for every error of a server comes back from it and is told once.
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     if level.parse::<LevelFilter>().is_ok() {
-        EnvFilter::try_new(format!("warn,prx={level},plugin={level}"))
+        EnvFilter::try_new(format!("warn,rmcp=off,prx={level},plugin={level}"))
     } else {
         EnvFilter::try_new(level)
     }

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -12,12 +11,8 @@ use serde_json::{Map, Value};
 use tokio::sync::{Notify, watch};
 use tracing::Level;
 
-use crate::clock::Clock;
-
 /// Bytes of text that are kept at most, whatever the number of entries.
 const MAX_BYTES: usize = 16 << 20;
-/// How long followers are let sleep after they were woken, so that many entries are one wake-up.
-const PACE: Duration = Duration::from_millis(50);
 
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -153,11 +148,10 @@ impl Ring {
     }
 
     /// Wakes those who follow, for as long as it is run.
-    pub async fn announce(self, clock: Clock) {
+    pub async fn announce(self) {
         loop {
             self.0.written.notified().await;
             self.0.newest.send_replace(self.last());
-            clock.sleep(PACE).await;
         }
     }
 

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::Parts;
 use super::connection::Connection;
 use super::settings::{self, is_program};
-use crate::clock::stopwatch;
+use crate::clock::{stopwatch, vary};
 use crate::config::Settings;
 
 /// How long a server may take to start and to answer for the first time; some fetch themselves first.
@@ -207,8 +207,7 @@ impl Server {
 /// How long to rest after so many failures; never quite the same, so that servers don't come back in step.
 fn rest(failures: u32) -> Duration {
     let full = FIRST_REST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_REST);
-    let luck = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
-    full.mul_f64(0.5 + luck / 2.0)
+    vary(full, 0.5..=1.0)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use super::context::Context;
 use super::progress::{Progress, Unfinished};
 use super::stream::TurnEvent;
 use super::turn::Cut;
+use crate::clock::vary;
 use crate::error::{Code, Error};
 use crate::plugin::CallError;
 use crate::plugin::bindings::provider as wire;
@@ -216,9 +217,8 @@ fn broken_by(provider: &str, failure: &CallError) -> Failure {
 /// How long to wait before the next try: as long as was asked for, or twice as long each time; never quite the same,
 /// so that turns which failed together don't come back together.
 fn pause(tries: u32, after: Option<Duration>) -> Duration {
-    let luck = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
     match after {
-        Some(after) => after + PAUSE.mul_f64(luck),
-        None => (PAUSE * (1 << tries.saturating_sub(1).min(10))).mul_f64(0.5 + luck / 2.0),
+        Some(after) => after + vary(PAUSE, 0.0..=1.0),
+        None => vary(PAUSE * (1 << tries.saturating_sub(1).min(10)), 0.5..=1.0),
     }
 }

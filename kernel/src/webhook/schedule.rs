@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::clock::vary;
+
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
 /// Seconds to wait after each failed attempt but the last.
@@ -16,10 +18,9 @@ const JITTER: f64 = 0.1;
 /// goes before the schedule.
 pub(super) fn wait(before: u32, asked: Option<Duration>) -> Option<Duration> {
     let wait = Duration::from_secs(*WAITS.get(usize::try_from(before).ok()?)?);
-    let random = f64::from(getrandom::u32().unwrap_or_default()) / f64::from(u32::MAX);
     Some(match asked {
         Some(asked) => asked.clamp(ASKED.0, ASKED.1),
-        None => wait.mul_f64(1.0 + JITTER * random),
+        None => vary(wait, 1.0..=1.0 + JITTER),
     })
 }
 
