@@ -56,7 +56,10 @@ async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
     let gateway = Gateway::start(&near("")).await;
     let near = connected(&gateway, "near").await;
     assert_eq!(near["transport"], "stdio");
-    assert_eq!(near["tools"], json!(["echo", "env", "fail", "pid", "spawn", "grow", "flood", "wait"]));
+    assert_eq!(
+        near["tools"],
+        json!(["echo", "env", "fail", "pid", "spawn", "grow", "flood", "garble", "wait"])
+    );
     assert!(near["connected_at"].as_str().unwrap().ends_with('Z'), "{near}");
     assert!(near.get("error").is_none(), "{near}");
 
@@ -75,6 +78,13 @@ async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
     let body = json!({"content": "/tool near.echo {\"text\": \"in a turn\"}"});
     let reply = gateway.client().post(&path, body).await.expect(200);
     assert!(reply["content"].as_str().unwrap().contains("you said\nin a turn"), "{reply}");
+
+    assert_eq!(said(&gateway, "near.garble", json!({})).await, "caf\u{fffd}");
+    assert!(gateway.output().says(&["WARN", "mcp", "not UTF-8"]), "the operator is told");
+    assert!(
+        gateway.output().says(&["INFO", "mcp", "Debug: garbling"]),
+        "what is no message is a line of the log"
+    );
 
     said(&gateway, "near.grow", json!({})).await;
     until("the new tool to be listed", async || {
@@ -138,14 +148,14 @@ async fn a_server_that_cant_be_started_says_why_and_stops_nothing() {
     let expected = [
         ("lost", "can't start /nowhere/to/be/found: No such file or directory"),
         ("torn", "the process ended (exit status: 3): no such luck"),
-        ("shut", "http://127.0.0.1:1"),
+        ("shut", "http://127.0.0.1:1: Connection refused"),
     ];
     for (name, why) in expected {
         let error = until("the server to be given up for now", async || {
             Some(server(&gateway, name).await["error"].as_str()?.to_owned())
         })
         .await;
-        assert!(error.contains(why), "{name}: {error}");
+        assert!(error.starts_with(why), "{name}: {error}");
     }
     let status = gateway.client().get("/status").await.expect(200);
     assert_eq!(status["status"], "degraded");

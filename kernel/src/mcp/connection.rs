@@ -13,6 +13,7 @@ use rmcp::{ClientHandler, RoleClient, ServiceExt};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::failure;
 use super::http::Client;
 use super::process::Process;
 use super::settings::Target;
@@ -60,7 +61,7 @@ impl Connection {
                 match listener.serve((stdout, stdin)).await {
                     Ok(service) => (service, Some(process)),
                     Err(error) => {
-                        return Err(process.last_words().await.unwrap_or_else(|| error.to_string()));
+                        return Err(process.last_words().await.unwrap_or_else(|| failure::greeting(&error)));
                     }
                 }
             }
@@ -68,7 +69,7 @@ impl Connection {
                 let config = StreamableHttpClientTransportConfig::with_uri(site.url.clone());
                 let client = Client { egress: egress.clone(), site: Arc::new(site) };
                 let transport = StreamableHttpClientTransport::with_client(client, config);
-                (listener.serve(transport).await.map_err(|error| error.to_string())?, None)
+                (listener.serve(transport).await.map_err(|error| failure::greeting(&error))?, None)
             }
         };
         let (peer, hang_up) = (service.peer().clone(), service.cancellation_token());
@@ -86,7 +87,7 @@ impl Connection {
         }
         let tools = timeout(ANSWER, self.peer.list_all_tools()).await;
         let tools = tools.map_err(|_| "it did not list its tools in time".to_owned())?;
-        tools.map_err(|error| format!("it did not list its tools: {error}"))
+        tools.map_err(|error| format!("it did not list its tools: {}", failure::request(&error)))
     }
 
     /// Makes sure that the server still answers.
@@ -98,7 +99,7 @@ impl Connection {
         match timeout(ANSWER, ping).await {
             // Whatever it thinks of the question, it is there.
             Ok(Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse)) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
+            Ok(Err(error)) => Err(failure::request(&error)),
             Err(_) => Err(format!("no answer to a ping within {} s", ANSWER.as_secs())),
         }
     }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use http_body_util::BodyExt;
@@ -86,7 +87,7 @@ impl StreamableHttpClient for Client {
         }
         let status = response.status;
         let body = response.collect().await.map_err(Error::Client)?;
-        match serde_json::from_slice::<ServerJsonRpcMessage>(&body) {
+        match serde_json::from_str::<ServerJsonRpcMessage>(&String::from_utf8_lossy(&body)) {
             Ok(answer) if status.is_success() || matches!(answer, ServerJsonRpcMessage::Error(_)) => {
                 Ok(StreamableHttpPostResponse::Json(answer, session))
             }
@@ -142,10 +143,50 @@ fn is(headers: &HeaderMap, media_type: &str) -> bool {
 }
 
 fn events(response: Response) -> BoxStream<'static, Result<Sse, SseError>> {
-    SseStream::from_bytes_stream(response.body.into_data_stream()).boxed()
+    let mut text = Text::default();
+    let pieces = response.body.into_data_stream().map(move |piece| piece.map(|piece| text.of(piece)));
+    SseStream::from_bytes_stream(pieces).boxed()
+}
+
+/// Pieces of bytes as text, with \u{fffd} for what can't be read.
+#[derive(Default)]
+struct Text {
+    /// A character that the last piece has only begun.
+    begun: Vec<u8>,
+}
+
+impl Text {
+    fn of(&mut self, piece: Bytes) -> Bytes {
+        if self.begun.is_empty() && str::from_utf8(&piece).is_ok() {
+            return piece;
+        }
+        let mut bytes = std::mem::take(&mut self.begun);
+        bytes.extend_from_slice(&piece);
+        let begun = |rest: &&[u8]| str::from_utf8(rest).is_err_and(|error| error.error_len().is_none());
+        let last = bytes.utf8_chunks().last().map(|chunk| chunk.invalid());
+        let whole = bytes.len() - last.filter(begun).map_or(0, <[u8]>::len);
+        self.begun = bytes.split_off(whole);
+        String::from_utf8_lossy(&bytes).into_owned().into()
+    }
 }
 
 fn unexpected(status: StatusCode, body: &[u8]) -> Error {
     let body = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
     Error::UnexpectedServerResponse(Cow::Owned(format!("HTTP {status} {body}").trim_end().to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_the_same_however_it_is_cut() {
+        let bytes = b"caf\xc3\xa9 \xf0\x9f\x8c\x8d \xff\xc3( \xe2\x82\n";
+        for at in 0..=bytes.len() {
+            let mut text = Text::default();
+            let (one, two) = bytes.split_at(at);
+            let pieces = [one, two].map(|piece| text.of(Bytes::copy_from_slice(piece)));
+            assert_eq!(pieces.concat(), String::from_utf8_lossy(bytes).as_bytes(), "cut at {at}");
+        }
+    }
 }

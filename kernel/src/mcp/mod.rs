@@ -26,10 +26,12 @@ use crate::error::{Error, Result};
 
 mod connection;
 mod content;
+mod failure;
 mod http;
 mod process;
 mod server;
 mod settings;
+mod stdout;
 
 /// What servers are connected with.
 #[derive(Clone)]
@@ -156,10 +158,11 @@ impl Mcp {
         Some(match timeout(limit, peer.call_tool_once(params)).await {
             Ok(Ok(CallToolResponse::Complete(result))) => Outcome::from(result),
             Ok(Ok(_)) => Outcome::failed("the tool asks for something that only a person could give"),
-            Ok(Err(ServiceError::McpError(error))) => Outcome::failed(error.message),
             Ok(Err(error)) => {
-                server.suspect.notify_one();
-                Outcome::failed(error.to_string())
+                if !matches!(error, ServiceError::McpError(_)) {
+                    server.suspect.notify_one();
+                }
+                Outcome::failed(failure::request(&error))
             }
             Err(_) => {
                 server.suspect.notify_one();

@@ -4,13 +4,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, DuplexStream};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{Instrument, info};
 
 use super::settings::Program;
+use super::stdout;
 use crate::config::{REDACTED, Secret};
 
 /// What a process is given of the gateway's own environment; the rest may hold what is none of its business.
@@ -29,11 +30,11 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program. Its standard error goes to the log.
+    /// Starts a program, and returns the messages that it says and where it reads. Its standard error goes to the log.
     ///
     /// # Errors
     /// It can't be started; says why.
-    pub(super) fn start(program: &Program) -> Result<(Self, ChildStdout, ChildStdin), String> {
+    pub(super) fn start(program: &Program) -> Result<(Self, DuplexStream, ChildStdin), String> {
         let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let mut child = Command::new(&program.command)
             .args(&program.args)
@@ -54,7 +55,7 @@ impl Process {
             return Err(format!("can't start {}: it has no pipes", program.command));
         };
         let stderr = tokio::spawn(log(stderr, program.secrets()).in_current_span());
-        Ok((Self { child, group, stderr }, stdout, stdin))
+        Ok((Self { child, group, stderr }, stdout::messages(stdout, program.secrets()), stdin))
     }
 
     /// How it ended and what it said last, if it ends about now.
@@ -94,8 +95,7 @@ async fn log(stderr: ChildStderr, secrets: Vec<Secret>) -> String {
     let mut bytes = Vec::new();
     while matches!((&mut reader).take(LINE).read_until(b'\n', &mut bytes).await, Ok(1..)) {
         let line = String::from_utf8_lossy(&bytes);
-        let clean = |line: String, secret: &Secret| line.replace(secret.expose(), REDACTED);
-        let line = secrets.iter().fold(line.trim_end().to_owned(), clean);
+        let line = without(line.trim_end(), &secrets);
         bytes.clear();
         if !line.is_empty() {
             info!("{line}");
@@ -103,4 +103,9 @@ async fn log(stderr: ChildStderr, secrets: Vec<Secret>) -> String {
         }
     }
     last
+}
+
+/// A line as the log may have it.
+pub(super) fn without(line: &str, secrets: &[Secret]) -> String {
+    secrets.iter().fold(line.to_owned(), |line, secret| line.replace(secret.expose(), REDACTED))
 }

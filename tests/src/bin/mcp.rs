@@ -5,13 +5,15 @@
     reason = "a server of tests fails by panicking, and logs"
 )]
 
+use std::io::{Write, stdout};
 use std::process::{Command, id};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, JsonObject,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    ListToolsResult, PaginatedRequestParams, RequestId, ServerCapabilities, ServerConfig, Tool,
+    ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler, ServiceExt};
@@ -34,7 +36,7 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut names = vec!["echo", "env", "fail", "pid", "spawn", "grow", "flood", "wait"];
+        let mut names = vec!["echo", "env", "fail", "pid", "spawn", "grow", "flood", "garble", "wait"];
         if self.grown.load(Ordering::SeqCst) {
             names.push("grown");
         }
@@ -64,6 +66,10 @@ impl ServerHandler for Server {
             "env" => std::env::var(argument("name")).unwrap_or_else(|_| "not set".into()),
             "pid" => id().to_string(),
             "flood" => "é".repeat(10 << 20),
+            "garble" => {
+                garble(&context.id);
+                std::future::pending().await
+            }
             "wait" => std::future::pending().await,
             "spawn" => Command::new("sleep").arg("1000").spawn().expect("sleep").id().to_string(),
             "grow" => {
@@ -75,6 +81,15 @@ impl ServerHandler for Server {
         };
         Ok(CallToolResponse::Complete(CallToolResult::success(vec![ContentBlock::text(text)])))
     }
+}
+
+/// Answers by hand: with a line that is no message, and one that is not UTF-8.
+fn garble(id: &RequestId) {
+    let answer =
+        json!({"jsonrpc": "2.0", "id": id, "result": {"content": [{"type": "text", "text": "caf?"}]}});
+    let mut bytes = format!("Debug: garbling\n{answer}\n").into_bytes();
+    bytes.iter_mut().filter(|byte| **byte == b'?').for_each(|byte| *byte = 0xe9);
+    stdout().write_all(&bytes).and_then(|()| stdout().flush()).expect("the gateway reads");
 }
 
 fn tool(name: &'static str) -> Tool {
