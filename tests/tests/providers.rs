@@ -1,10 +1,11 @@
 //! Models behind the bundled providers: what they say arrives as they say it, and their keys stay where they are.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use hyper::Method;
 use prx_tests::client::EventStream;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
@@ -15,6 +16,8 @@ use serde_json::{Value, json};
 /// Reloads while turns are streamed; `PRX_RELOADS` asks for more.
 const RELOADS: usize = 6;
 const CLIENTS: usize = 4;
+/// Different codes that take over, one after the other, while turns are streamed.
+const GENERATIONS: usize = 50;
 
 /// A streamed turn.
 async fn ask(gateway: &Gateway, session: &str, text: &str) -> EventStream {
@@ -181,6 +184,84 @@ async fn chatter(gateway: Arc<Gateway>, client: usize, over: Arc<AtomicBool>) ->
         said += 1;
     }
     said
+}
+
+/// The provider that says which code it is, with this number.
+fn marked(number: usize) -> Component {
+    Component::of("marked").replace("code number 0000", &format!("code number {number:04}"))
+}
+
+/// The numbers that an answer begins and ends with.
+fn numbers(answer: &str) -> (usize, usize) {
+    let (begin, rest) = answer.split_once(" .").expect("a beginning");
+    let number = |text: &str| text.trim_start_matches([' ', '.']).strip_prefix("code number ")?.parse().ok();
+    let numbers = number(begin).zip(number(rest.trim_start_matches([' ', '.'])));
+    numbers.unwrap_or_else(|| panic!("{answer}"))
+}
+
+#[tokio::test]
+async fn an_answer_ends_on_the_generation_it_began_with() {
+    let config = "[provider]\nname = \"marked\"\nmodel = \"marked\"\n[agent]\nmax_turns = 1000000\n";
+    let home = Home::new(config);
+    home.place_plugin("marked", &marked(0).bytes());
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    let gateway = Arc::new(Gateway::start_in(home).await);
+    let serving = Arc::new(AtomicUsize::new(0));
+    let over = Arc::new(AtomicBool::new(false));
+    let clients = (0..CLIENTS).map(|client| {
+        let (gateway, serving, over) = (Arc::clone(&gateway), Arc::clone(&serving), Arc::clone(&over));
+        tokio::spawn(async move {
+            let session = gateway.open_session(&format!("client {client}")).await;
+            let path = format!("/sessions/{session}/messages");
+            let (mut outlived, mut before) = (0, 0);
+            while !over.load(Ordering::SeqCst) {
+                let least = serving.load(Ordering::SeqCst);
+                let answer = gateway.client().post(&path, json!({"content": "Hi"})).await.expect(200);
+                let (first, last) = numbers(answer["content"].as_str().unwrap());
+                assert_eq!(first, last, "one answer, one code");
+                assert!(first >= least.max(before), "{first} after {before}, when {least} had taken over");
+                outlived += usize::from(first < serving.load(Ordering::SeqCst));
+                before = first;
+            }
+            outlived
+        })
+    });
+    let clients: Vec<_> = clients.collect();
+    for number in 1..=GENERATIONS {
+        let body = marked(number).bytes();
+        gateway.client().upload(Method::PUT, "/plugins/marked", "application/wasm", body).await.expect(200);
+        serving.store(number, Ordering::SeqCst);
+    }
+    over.store(true, Ordering::SeqCst);
+    let mut outlived = 0;
+    for client in clients {
+        outlived += client.await.expect("every turn ends complete");
+    }
+    assert!(outlived >= GENERATIONS, "{outlived} answers went on while another code took over");
+}
+
+#[tokio::test]
+async fn after_a_tool_the_present_generation_answers() {
+    let config = "[provider]\nname = \"marked\"\nmodel = \"marked\"\n[tools]\npolicy = { hello = \"ask\" }\n";
+    let home = Home::new(config);
+    home.place_plugin("marked", &marked(1).bytes());
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    let gateway = Gateway::start_in(home).await;
+    let session = gateway.open_session("ada").await;
+    let mut turn = ask(&gateway, &session, "hello").await;
+    let approval = loop {
+        let (name, data) = turn.next().await.expect("the turn goes on");
+        if name == "approval" {
+            break data["id"].as_str().unwrap().to_owned();
+        }
+    };
+    let body = marked(2).bytes();
+    gateway.client().upload(Method::PUT, "/plugins/marked", "application/wasm", body).await.expect(200);
+    let path = format!("/sessions/{session}/approvals/{approval}");
+    gateway.client().post(&path, json!({"decision": "allow"})).await.expect(200);
+    let events = turn.rest().await;
+    let done = &events.last().expect("an end").1;
+    assert_eq!(numbers(done["content"].as_str().unwrap()), (2, 2), "{events:?}");
 }
 
 #[tokio::test]
