@@ -43,3 +43,28 @@ async fn a_turn_follows_the_script() {
     let unknown = gateway.client().post(&path, json!({"content": "something else"})).await;
     assert!(unknown.to_string().contains("no scene of `script`"), "{unknown}");
 }
+
+#[tokio::test]
+async fn everything_that_a_turn_says_is_streamed_in_order() {
+    let script = json!([{"answers": [
+        [{"thinking": "Who is it?"}, {"text": "Let me see. "}, {"call": {"name": "hello", "arguments": {"name": "Ada"}, "id": "c1"}}],
+        [{"text": "It is Ada."}],
+    ]}]);
+    let home = scripted::home(&script, "");
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    let gateway = Gateway::start_in(home).await;
+    let session = gateway.open_session("ada").await;
+    let path = format!("/sessions/{session}/messages");
+    let mut events = gateway.client().stream(&path, json!({"content": "Who?"})).await.rest().await;
+    let (name, done) = events.pop().unwrap();
+    assert_eq!((name.as_str(), &done["content"]), ("done", &json!("It is Ada.")));
+    let expected = [
+        ("thinking", json!({"text": "Who is it?"})),
+        ("token", json!({"text": "Let me see. "})),
+        ("tool_call_started", json!({"id": "c1", "name": "hello"})),
+        ("tool_call", json!({"id": "c1", "name": "hello", "arguments": {"name": "Ada"}})),
+        ("tool_result", json!({"id": "c1", "content": "Hello, Ada!", "is_error": false})),
+        ("token", json!({"text": "It is Ada."})),
+    ];
+    assert_eq!(events, expected.map(|(name, data)| (name.to_owned(), data)));
+}
