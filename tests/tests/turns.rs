@@ -265,6 +265,30 @@ async fn budgets_are_checked_before_a_model_is_asked() {
 }
 
 #[tokio::test]
+async fn the_word_new_on_a_channel_begins_another_session() {
+    let telegram = FakeTelegram::start().await;
+    let script = json!([
+        {"when": "what", "answers": [[{"show": "request"}]]},
+        {"answers": [[{"text": "Fine."}, {"usage": {"input": 40, "output": 45}}]]},
+    ]);
+    let config = format!("[agent]\nmax_tokens_per_session = 80\n{}", telegram.config(&["*"]));
+    let gateway = start(script, &config).await;
+    let mut sent = 0;
+    let mut say = async |text: &str| {
+        telegram.write(1, text);
+        sent += 1;
+        telegram.until("an answer", |t| t.sent_to(1).get(sent - 1).cloned()).await
+    };
+    assert_eq!(say("hi").await, "Fine.");
+    let over = say("hi again").await;
+    assert!(over.contains("85 of its 80 tokens") && over.contains("say /new"), "{over}");
+    assert!(say("/new").await.contains("new conversation"));
+    let told = say("what do you know?").await;
+    assert!(told.contains("what do you know?") && !told.contains("hi again"), "{told}");
+    assert_eq!(gateway.sessions("telegram").await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_model_is_shown_what_there_is_room_for() {
     let script = json!([
         {"when": "what do you know", "answers": [[{"show": "request"}]]},

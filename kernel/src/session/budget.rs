@@ -2,6 +2,7 @@
 
 use super::Work;
 use crate::error::{Code, Error, Result};
+use crate::store::NEW;
 
 /// Whether there is anything left for another completion. What is at work elsewhere is counted when it is done, so a
 /// budget is overdrawn by a completion for each turn at work, at most.
@@ -13,8 +14,10 @@ pub(super) fn check(work: &Work<'_>) -> Result<()> {
     if agent.max_tokens_per_session > 0 {
         let spent = work.parts.store.session(&work.turn.session)?.token_usage.total();
         if spent >= agent.max_tokens_per_session {
+            let on_channel = work.turn.inbound.is_some();
+            let anew = if on_channel { format!("say {NEW} to begin another") } else { "open another".into() };
             return Err(used_up(format!(
-                "This session has used {spent} of its {} tokens: open a new session, or have the operator raise \
+                "This session has used {spent} of its {} tokens: {anew}, or have the operator raise \
                  agent.max_tokens_per_session",
                 agent.max_tokens_per_session
             )));

@@ -13,7 +13,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::Kind;
 use crate::plugin::CallError;
 use crate::plugin::bindings::{provider as wire, skill};
-use crate::store::{MAX_ATTEMPTS, Message, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone};
+use crate::store::{MAX_ATTEMPTS, Message, NEW, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone};
 
 /// Why a turn did not come to its end.
 pub(super) struct Cut {
@@ -103,9 +103,12 @@ async fn answer(work: &Work<'_>, progress: &mut Progress) -> Result<String, Cut>
     converse(work, progress, instructions).await
 }
 
-/// Asks the skill that the message triggers, if one does.
+/// Answers what is meant for the gateway itself, or asks the skill that the message triggers, if one does.
 async fn steer(work: &Work<'_>) -> Result<Steer, Cut> {
     let (parts, turn) = (work.parts, work.turn);
+    if turn.inbound.is_some() && turn.message.content.trim() == NEW {
+        return Ok(Steer::Reply("This is a new conversation: what was said before is left behind.".into()));
+    }
     let skills = parts.plugins.skills();
     let Some(triggered) = skills::triggered(&skills, &turn.message.content) else {
         return Ok(Steer::Nothing);

@@ -19,6 +19,8 @@ pub(super) const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = Tabl
 
 /// Said alone, it stops the turn at work.
 const STOP: &str = "/stop";
+/// Said alone, it begins a fresh session, as whose first message it is stored.
+pub const NEW: &str = "/new";
 /// How long a message of a platform is recognised when it comes again.
 const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Keys that a step may forget beyond the number it adds: bounded work, and yet they never pile up.
@@ -89,6 +91,12 @@ pub struct NewInbound {
     pub metadata: Value,
 }
 
+impl NewInbound {
+    fn begins_anew(&self) -> bool {
+        self.text.trim() == NEW
+    }
+}
+
 /// What committing a step came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepReceipt {
@@ -129,8 +137,8 @@ impl Store {
     /// Commits one step of a connector, all of it or nothing.
     ///
     /// A message goes to the session of its conversation, or to a fresh one when that has ended or has no turn left;
-    /// the fresh one's turns wait until the other's are done. `/stop`, and the answer to a question that a turn has
-    /// asked, go to the turn at work instead and wait for nothing.
+    /// the fresh one's turns wait until the other's are done. [`NEW`] stops those and opens a fresh one in any case.
+    /// `/stop`, and the answer to a question that a turn has asked, go to the turn at work instead and wait for nothing.
     ///
     /// # Errors
     /// Only when the store has failed.
@@ -160,7 +168,7 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
         if for_turn_at_work(tx, at_work.as_deref(), &inbound)? {
             continue;
         }
-        if let Some(session) = at_work.filter(|_| step.interrupts) {
+        if let Some(session) = at_work.filter(|_| step.interrupts || inbound.begins_anew()) {
             turns::stop(tx, &session, Stop::Interrupted)?;
         }
         receive(tx, inbound, newest, step.max_turns, &mut receipt)?;
@@ -238,8 +246,9 @@ fn receive(
     max_turns: u64,
     receipt: &mut StepReceipt,
 ) -> Result<(), Failure> {
+    let anew = inbound.begins_anew();
     let mut row = match newest {
-        Some(row) if row.is_open() && row.session.turn_count + row.waiting < max_turns => row,
+        Some(row) if !anew && row.is_open() && row.session.turn_count + row.waiting < max_turns => row,
         previous => {
             let row = open_session(tx, &inbound, previous)?;
             receipt.opened.push(row.session.clone());

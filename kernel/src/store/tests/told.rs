@@ -67,6 +67,22 @@ async fn a_message_that_interrupts_stops_everything_before_it() {
 }
 
 #[tokio::test]
+async fn the_word_new_begins_a_fresh_session_behind_what_it_stops() {
+    let home = Home::new();
+    let (store, ann) = (home.open(), conversation("ann"));
+    let first = at_work(&store, &ann, &["one"]).await;
+    let receipt = store.commit_step(step(vec![says(&ann, " /new "), says(&ann, "two")])).await.unwrap();
+    let sessions: Vec<&str> = receipt.accepted.iter().map(|turn| turn.session.as_str()).collect();
+    assert!(sessions[0] != first.session && sessions[0] == sessions[1], "{sessions:?}");
+    assert_eq!(store.stop_of(&first.id()).unwrap(), Some(Stop::Interrupted));
+    assert_eq!(store.claim_turn(sessions[0]).await.unwrap(), None, "what was stopped ends first");
+    store.complete_turn(done(&first, &["so far"])).await.unwrap();
+    let word = store.claim_turn(sessions[0]).await.unwrap().unwrap();
+    assert_eq!((word.message.content.as_str(), word.stop), (" /new ", None));
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_question_is_asked_once_and_its_first_answer_counts() {
     let home = Home::new();
     let (store, ann) = (home.open(), conversation("ann"));
