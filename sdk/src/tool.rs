@@ -99,6 +99,13 @@ impl ToolOutput {
     pub fn structured(text: impl Into<String>, value: &serde_json::Value) -> Self {
         Self { structured: Some(value.to_string()), ..Self::from(text.into()) }
     }
+
+    /// Adds a file for the person: one that the call has made ([`blobs::make`](crate::blobs::make)) or was given.
+    #[must_use]
+    pub fn with(mut self, file: Attachment) -> Self {
+        self.attachments.push(file);
+        self
+    }
 }
 
 impl From<String> for ToolOutput {

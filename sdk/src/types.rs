@@ -79,6 +79,18 @@ impl From<Vec<Segment>> for Segments {
     }
 }
 
+impl AttachmentKind {
+    /// What a person would call a file of this media type.
+    pub fn of(mime: &str) -> Self {
+        match mime.split('/').next() {
+            Some("image") => Self::Image,
+            Some("audio") => Self::Audio,
+            Some("video") => Self::Video,
+            _ => Self::Document,
+        }
+    }
+}
+
 impl Fault {
     /// A fault of this kind; `message` is for the operator and holds no secret.
     pub fn new(code: FaultCode, message: impl Into<String>) -> Self {

@@ -1,24 +1,21 @@
 //! Files on their way between a platform and the store, never whole in memory.
 
-use bytes::BytesMut;
-use futures_util::stream;
+use std::io;
+
+use bytes::Bytes;
+use futures_util::{Stream, TryStreamExt};
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use hyper::header::CONTENT_TYPE;
-use tokio::fs::File;
-use tokio::io::AsyncReadExt;
 use tracing::warn;
 
 use crate::config::Live;
 use crate::egress::{self, BoxError, Failure, Kind};
 use crate::error::Error;
-use crate::plugin::bindings::types;
-use crate::store::{Attachment, AttachmentKind, Blob, BlobLimits, Store};
+use crate::plugin::bindings::{connector as wire, types};
+use crate::store::{Attachment, Blob, BlobLimits, Store};
 
-/// Bytes of a file that are read at a time.
-const PIECE: usize = 64 << 10;
-
-/// The blobs of one channel: those that came in by it, and no others.
+/// The blobs of one channel: those that came in by it or were made for it, and no others.
 #[derive(Clone)]
 pub(super) struct Blobs {
     channel: String,
@@ -33,8 +30,7 @@ impl Blobs {
 
     /// How much blobs may take.
     pub(super) fn limits(&self) -> BlobLimits {
-        let store = &self.config.current().store;
-        BlobLimits { each: store.blob_max_bytes, total: store.blobs_max_bytes }
+        BlobLimits::from(&self.config.current().store)
     }
 
     /// Puts an answer's body into a blob as it arrives.
@@ -53,8 +49,8 @@ impl Blobs {
     /// A blob as a piece of what is sent.
     pub(super) async fn piece(&self, id: &str) -> Result<egress::Piece, Failure> {
         let blob = self.find(id).map_err(unread)?.ok_or_else(|| self.refused(id))?;
-        let file = self.store.open_blob(id).await.map_err(unread)?;
-        Ok(egress::Piece::Stream(pieces(file), blob.size))
+        let bytes = self.store.stream_blob(id).await.map_err(unread)?;
+        Ok(egress::Piece::Stream(pieces(bytes), blob.size))
     }
 
     /// A blob's contents, if they are not more than so many bytes.
@@ -63,8 +59,8 @@ impl Blobs {
         if blob.size > most as u64 {
             return Err(denied(format!("blob {id} is larger than the {most} bytes that fit")));
         }
-        let file = self.store.open_blob(id).await.map_err(unread)?;
-        let contents = pieces(file).collect().await;
+        let bytes = self.store.stream_blob(id).await.map_err(unread)?;
+        let contents = pieces(bytes).collect().await;
         Ok(contents.map_err(|error| denied(error.to_string()))?.to_bytes().into())
     }
 
@@ -81,6 +77,18 @@ impl Blobs {
         known.collect()
     }
 
+    /// Leaves out what there is no more of, or never was for this channel, and has the text say so.
+    pub(super) fn leave_out_gone(&self, content: &mut wire::Content) {
+        let is_gone = |file: &mut types::Attachment| matches!(self.find(&file.blob), Ok(None));
+        for file in content.attachments.extract_if(.., is_gone) {
+            warn!(reason = self.refused(&file.blob).reason, "an attachment is left out of what is sent");
+            let name = file.name.as_deref().unwrap_or("a file");
+            let line = format!("[{name} could not be sent: it is no longer kept]");
+            let parts = [content.markdown.trim_end(), &line].into_iter().filter(|part| !part.is_empty());
+            content.markdown = parts.collect::<Vec<_>>().join("\n\n");
+        }
+    }
+
     fn find(&self, id: &str) -> Result<Option<Blob>, Error> {
         Ok(self.store.blob(id)?.filter(|blob| blob.channel == self.channel))
     }
@@ -91,24 +99,12 @@ impl Blobs {
 }
 
 fn kept(attachment: types::Attachment, blob: Blob) -> Attachment {
-    let kind = match attachment.kind {
-        types::AttachmentKind::Image => AttachmentKind::Image,
-        types::AttachmentKind::Audio => AttachmentKind::Audio,
-        types::AttachmentKind::Video => AttachmentKind::Video,
-        types::AttachmentKind::Document => AttachmentKind::Document,
-        types::AttachmentKind::Other => AttachmentKind::Other,
-    };
-    let types::Attachment { name, mime, .. } = attachment;
-    Attachment { blob: blob.id, kind, name, mime: mime.or(blob.mime), size: blob.size }
+    let types::Attachment { kind, name, mime, .. } = attachment;
+    Attachment { blob: blob.id, kind: kind.into(), name, mime: mime.or(blob.mime), size: blob.size }
 }
 
-fn pieces(file: File) -> egress::Stream {
-    let frames = stream::try_unfold(file, |mut file| async move {
-        let mut piece = BytesMut::with_capacity(PIECE);
-        let read = file.read_buf(&mut piece).await?;
-        Ok::<_, BoxError>((read > 0).then(|| (Frame::data(piece.freeze()), file)))
-    });
-    StreamBody::new(frames).boxed_unsync()
+fn pieces(bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> egress::Stream {
+    StreamBody::new(bytes.map_ok(Frame::data).map_err(BoxError::from)).boxed_unsync()
 }
 
 /// A rule refuses a request, before a byte of it has left.

@@ -9,12 +9,20 @@ use crate::plugin::bindings::connector as wire;
 use crate::plugin::bindings::types;
 use crate::store::{Conversation, NewInbound, OutboxEntry};
 
-/// An outbox entry as its connector takes it. What is to be sent takes the place of the message that shows it already.
-pub(super) fn outbound(entry: OutboxEntry, shown: Option<&str>) -> Result<wire::Outbound, serde_json::Error> {
-    let operation = match (serde_json::from_value(entry.operation)?, shown) {
+/// An outbox entry as its connector takes it. What is to be sent takes the place of the message that shows it already,
+/// and goes without the files that there are no more.
+pub(super) fn outbound(
+    blobs: &Blobs,
+    entry: OutboxEntry,
+    shown: Option<&str>,
+) -> Result<wire::Outbound, serde_json::Error> {
+    let mut operation = match (serde_json::from_value(entry.operation)?, shown) {
         (wire::Operation::Send(content), Some(message)) => wire::Operation::Edit((message.into(), content)),
         (operation, _) => operation,
     };
+    if let wire::Operation::Send(content) | wire::Operation::Edit((_, content)) = &mut operation {
+        blobs.leave_out_gone(content);
+    }
     Ok(wire::Outbound {
         target: target(&entry.target)?,
         operation,

@@ -281,7 +281,7 @@ impl<'a> Pump<'a> {
         for entry in ready {
             let id = entry.id.clone();
             let shown = entry.turn.as_ref().and_then(|turn| self.work.streams.message(turn));
-            match exchange::outbound(entry.clone(), shown) {
+            match exchange::outbound(&self.work.blobs, entry.clone(), shown) {
                 Ok(operation) => self.queue.push_back(wire::Event::Outbound(operation)),
                 Err(error) => step::refuse(self, id, format!("the entry can't be read: {error}")).await?,
             }

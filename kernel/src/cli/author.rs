@@ -8,12 +8,13 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::output::{Console, fields, say};
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::plugin::bindings::tool::CallContext;
 use crate::plugin::grants::{self, Allowance};
 use crate::plugin::inspect::{SECTION, inspect};
 use crate::plugin::manifest::{Manifest, valid_name};
-use crate::plugin::{Scope, Trial};
+use crate::plugin::{Makes, Scope, Trial};
+use crate::store::{Attachment, BlobLimits};
 
 /// Where plugins get the SDK from, unless they are told of a copy.
 const REPOSITORY: &str = "https://github.com/prx-gateway/prx";
@@ -147,10 +148,14 @@ async fn tried(console: &Console, trial: &Trial, tool: Option<&str>, arguments: 
         return console.show(&answer, fields);
     };
     let context = CallContext { session: None, call: "test".into(), user: None };
-    let output = generation.code.call_tool(tool, arguments, &context, Scope::default()).await;
+    let makes = Makes { channel: String::new(), limits: BlobLimits::from(&config::Store::default()) };
+    let scope = Scope { makes: Some(makes), ..Scope::default() };
+    let output = generation.code.call_tool(tool, arguments, &context, scope).await;
     let output = output.map_err(|error| Failure::new(format!("{tool}: {error}")))?;
     let structured: Option<Value> = output.structured.and_then(|json| serde_json::from_str(&json).ok());
-    console.show(&json!({ "content": output.text, "structured": structured }), |_| output.text.clone())
+    let made: Vec<Attachment> = output.attachments.into_iter().map(Into::into).collect();
+    let answer = json!({ "content": output.text, "structured": structured, "attachments": made });
+    console.show(&answer, |_| output.text.clone())
 }
 
 /// Builds a package and answers with its component.

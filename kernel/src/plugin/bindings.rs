@@ -23,6 +23,7 @@ mod generated {
         ",
         imports: {
             "prx:plugin/blobs.read": async | trappable,
+            "prx:plugin/blobs.write": async | trappable,
             "prx:plugin/kv": async | trappable,
             "prx:plugin/memory": async | trappable,
             "prx:plugin/sink.[method]delta-sink.push": async | trappable,

@@ -103,7 +103,8 @@ impl Code {
         .await
     }
 
-    /// Calls a tool with its arguments, a JSON object.
+    /// Calls a tool with its arguments, a JSON object. Its answer has the attachments that it may have, and the files
+    /// among them that it has made are kept.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -116,7 +117,12 @@ impl Code {
     ) -> Result<tool::ToolOutput, CallError> {
         let answer = self.call(scope, async |live| {
             let tool = live.guest.tool.as_ref().ok_or(Missing("tools"))?;
-            tool.call_call(&mut live.store, name, arguments, context).await
+            let mut answer = tool.call_call(&mut live.store, name, arguments, context).await?;
+            if let Ok(output) = &mut answer {
+                let named = std::mem::take(&mut output.attachments);
+                output.attachments = live.store.data_mut().keep_named(named).await;
+            }
+            Ok(answer)
         });
         answer.await?.map_err(CallError::Fault)
     }
@@ -200,7 +206,7 @@ impl Code {
         let mut place = None;
         let outcome = within(limits, &meter, async {
             let live = place.insert(linked.instance(&meter).await?);
-            live.store.data_mut().scope = scope;
+            live.store.data_mut().call = scope.into();
             work(live).await
         });
         match outcome.await? {
@@ -236,9 +242,10 @@ impl Linked {
 
     /// Puts an instance that has answered back for the next call, if it may serve one.
     fn keep(&self, live: Option<Live>) {
-        let Some(live) = live.filter(|live| self.shared.links.reuse && live.is_clean(KEPT_BYTES)) else {
+        let Some(mut live) = live.filter(|live| self.shared.links.reuse && live.is_clean(KEPT_BYTES)) else {
             return;
         };
+        live.rest();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE {
             idle.push(live);

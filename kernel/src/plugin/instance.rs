@@ -12,9 +12,8 @@ use super::bindings::{connector, provider, skill, tool};
 use super::call::CallError;
 use super::code::Linked;
 use super::host::log::Level;
-use super::host::{Host, Shared};
+use super::host::{Host, Shared, Underway};
 use super::limits::{Exceeded, Limits, Meter};
-use super::scope::Scope;
 
 /// Which capabilities a component exports, and where.
 pub(super) struct Exports {
@@ -90,8 +89,12 @@ impl Live {
     pub(super) fn resume(&mut self, meter: &Arc<Meter>) {
         let host = self.store.data_mut();
         host.meter = Arc::clone(meter);
-        host.scope = Scope::default();
         self.store.set_epoch_deadline(1);
+    }
+
+    /// Lets go of what the last call was given, and of the files that it has made to no purpose.
+    pub(super) fn rest(&mut self) {
+        self.store.data_mut().call = Underway::default();
     }
 
     /// Whether the last call left nothing behind, and not more memory than `most`.

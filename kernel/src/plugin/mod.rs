@@ -6,6 +6,7 @@ pub mod grants;
 pub mod inspect;
 pub mod manifest;
 
+mod attachment;
 mod bundled;
 mod cache;
 mod call;
@@ -39,7 +40,7 @@ pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::registry::{Parts, Plugins};
 pub use self::review::Review;
-pub use self::scope::Scope;
+pub use self::scope::{Makes, Scope};
 pub use self::trial::Trial;
 pub use self::watch::Watch;
 

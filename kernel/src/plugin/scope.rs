@@ -1,7 +1,7 @@
-//! What one call may see of the conversation that it is made for.
+//! What one call may see of the conversation that it is made for, and what it may add.
 
 use super::bindings::types::Attachment;
-use crate::store::Owner;
+use crate::store::{BlobLimits, Owner};
 
 /// The part of what the gateway keeps that is open to one call. By default nothing.
 #[derive(Debug, Clone, Default)]
@@ -12,4 +12,15 @@ pub struct Scope {
     pub owner: Option<Owner>,
     /// The session that it is part of.
     pub session: Option<String>,
+    /// The files it may make. None: it may make none.
+    pub makes: Option<Makes>,
+}
+
+/// Whom the files are for that a call makes, and how large they may be.
+#[derive(Debug, Clone)]
+pub struct Makes {
+    /// The channel that may send them.
+    pub channel: String,
+    /// How much they may take.
+    pub limits: BlobLimits,
 }

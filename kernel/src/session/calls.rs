@@ -70,9 +70,9 @@ async fn one(work: &Work<'_>, context: &Context, call: Asked, allowed: bool) -> 
             "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is",
         ),
     };
-    let ToolResult { content, is_error, .. } = result;
+    let ToolResult { content, is_error, attachments, .. } = result;
     work.said.event(TurnEvent::ToolResult { id: id.clone(), content: content.clone(), is_error });
-    NewMessage::tool(id, content, is_error)
+    NewMessage { attachments, ..NewMessage::tool(id, content, is_error) }
 }
 
 /// One call: whatever is in its way is told to the model.
@@ -98,7 +98,7 @@ async fn attempt(
     let scope = context.scope.clone();
     let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
     let session = Some(work.turn.session.clone());
-    let call = CallContext { session, call: id.into(), user, scope };
+    let call = CallContext { session, call: id.into(), user, channel: context.channel.clone(), scope };
     let called = work.parts.tools.call(name, arguments, call).await;
     called.unwrap_or_else(|error| ToolResult::failed(error.to_string()))
 }

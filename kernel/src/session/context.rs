@@ -8,8 +8,8 @@ use crate::config::{Policy, Provider};
 use crate::error::{Error, Result};
 use crate::plugin::Scope;
 use crate::plugin::bindings::provider as wire;
-use crate::plugin::bindings::{skill, types};
-use crate::store::{Attachment, AttachmentKind, Message, NewMessage, Role, Store, ToolCall, Turn};
+use crate::plugin::bindings::skill;
+use crate::store::{Attachment, Message, NewMessage, Role, Store, ToolCall, Turn};
 use crate::tool::{Names, ToolSummary};
 
 /// What stays the same while a turn lasts.
@@ -18,6 +18,8 @@ pub(super) struct Context {
     pub(super) provider: Provider,
     /// What the calls of the turn may see.
     pub(super) scope: Scope,
+    /// The channel of the session, to which the files belong that tools make.
+    pub(super) channel: String,
     /// What models call the tools.
     pub(super) names: Names,
     /// The tools that may be called, and what the operator says about each.
@@ -54,6 +56,7 @@ impl Context {
         Ok(Self {
             provider: config.provider.clone(),
             scope: scope(&work.parts.store, work.turn)?,
+            channel: work.parts.store.session(&work.turn.session)?.channel,
             offered: tools.iter().map(|tool| (tool.name.clone(), tool.policy)).collect(),
             tools: tools.into_iter().map(|tool| spec(tool, &names)).collect(),
             names,
@@ -130,7 +133,7 @@ fn message(said: &NewMessage, names: &Names) -> wire::Message {
     let text = said.content.clone();
     match said.role {
         Role::User => {
-            let attachments = said.attachments.iter().cloned().map(attachment).collect();
+            let attachments = said.attachments.iter().cloned().map(Into::into).collect();
             wire::Message::User(wire::UserMessage { text, attachments })
         }
         Role::Assistant => {
@@ -156,9 +159,10 @@ fn message(said: &NewMessage, names: &Names) -> wire::Message {
 /// The store has failed.
 pub(super) fn scope(store: &Store, turn: &Turn) -> Result<Scope> {
     Ok(Scope {
-        attachments: turn.message.attachments.iter().cloned().map(attachment).collect(),
+        attachments: turn.message.attachments.iter().cloned().map(Into::into).collect(),
         owner: recall::owner(store, turn)?,
         session: Some(turn.session.clone()),
+        makes: None,
     })
 }
 
@@ -172,18 +176,6 @@ fn drop_gone(store: &Store, attachments: &mut Vec<Attachment>) -> Result<()> {
     }
     *attachments = kept;
     Ok(())
-}
-
-fn attachment(kept: Attachment) -> types::Attachment {
-    let kind = match kept.kind {
-        AttachmentKind::Image => types::AttachmentKind::Image,
-        AttachmentKind::Audio => types::AttachmentKind::Audio,
-        AttachmentKind::Video => types::AttachmentKind::Video,
-        AttachmentKind::Document => types::AttachmentKind::Document,
-        AttachmentKind::Other => types::AttachmentKind::Other,
-    };
-    let Attachment { blob, name, mime, size, .. } = kept;
-    types::Attachment { blob, kind, name, mime, size }
 }
 
 /// A tool as providers are told of it.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::estimate;
-use crate::store::{NewMessage, Role, ToolCall, Usage};
+use crate::store::{Attachment, NewMessage, Role, ToolCall, Usage};
 
 /// What was said in a turn, and what that has cost.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -51,6 +51,17 @@ impl Progress {
     /// Every call that was asked for.
     pub(super) fn calls(&self) -> impl Iterator<Item = &ToolCall> {
         self.messages.iter().flat_map(|message| &message.tool_calls)
+    }
+
+    /// The files that the tools had for the person, each once.
+    pub(super) fn files(&self) -> Vec<Attachment> {
+        let mut files: Vec<Attachment> = Vec::new();
+        for file in self.messages.iter().flat_map(|message| &message.attachments) {
+            if !files.iter().any(|before| before.blob == file.blob) {
+                files.push(file.clone());
+            }
+        }
+        files
     }
 
     /// The calls of the last answer that have no result yet, and how many calls of the turn come before each.

@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 use super::stream::Said;
 use crate::error::Error;
 use crate::events::Activity;
-use crate::store::{Approval, NewOutbound, Stop, Turn};
+use crate::plugin::bindings::types;
+use crate::store::{Approval, Attachment, NewMessage, NewOutbound, Stop, Turn};
 
 /// Bytes of a call's arguments that a person is shown.
 const LONGEST_SHOWN: usize = 1500;
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
-pub(super) fn outbound(turn: &Turn, text: &str) -> Option<NewOutbound> {
-    let said = operation(turn, json!({ "Send": { "markdown": text, "attachments": [] } }))?;
+fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
+    let files: Vec<types::Attachment> = files.iter().cloned().map(Into::into).collect();
+    let said = operation(turn, json!({ "Send": { "markdown": text, "attachments": files } }))?;
     Some(NewOutbound { turn: Some(turn.id()), ..said })
 }
 
@@ -24,11 +26,12 @@ fn operation(turn: &Turn, operation: Value) -> Option<NewOutbound> {
 
 /// The last word of a turn for the channel that the message came from. A turn that was stopped before anything was said
 /// confirms that, if stopping it was all that the person wanted.
-pub(super) fn last(turn: &Turn, text: &str, stop: Option<Stop>) -> Option<NewOutbound> {
+pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option<NewOutbound> {
+    let (text, files) = (&said.content, &said.attachments);
     match stop {
-        _ if !text.trim().is_empty() => outbound(turn, text),
-        None => outbound(turn, "The model has given an empty answer."),
-        Some(Stop::Asked) => outbound(turn, "Stopped."),
+        _ if !text.trim().is_empty() || !files.is_empty() => outbound(turn, text, files),
+        None => outbound(turn, "The model has given an empty answer.", &[]),
+        Some(Stop::Asked) => outbound(turn, "Stopped.", &[]),
         Some(Stop::Interrupted) => None,
     }
 }
@@ -54,5 +57,5 @@ pub(super) fn activity(turn: &Turn, said: &Said) -> Option<Activity> {
 
 /// What someone on a channel is told when their message was put aside.
 pub(super) fn apology(turn: &Turn, error: &Error) -> Option<NewOutbound> {
-    outbound(turn, &format!("This message could not be answered: {error}"))
+    outbound(turn, &format!("This message could not be answered: {error}"), &[])
 }

@@ -66,7 +66,10 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
     };
     progress.break_off();
     match ended {
-        Ok(Ended::Answered(text)) => complete(work, progress, NewMessage::assistant(text), None).await,
+        Ok(Ended::Answered(text)) => {
+            let said = NewMessage { attachments: progress.files(), ..NewMessage::assistant(text) };
+            complete(work, progress, said, None).await
+        }
         Ok(Ended::Stopped(why)) => {
             for (_, call) in progress.open_calls() {
                 progress.settle(NewMessage::tool(call.id, "not finished: the user stopped the turn", true));
@@ -177,7 +180,7 @@ async fn complete(
 ) -> Result<Message, Cut> {
     let (parts, turn) = (work.parts, work.turn);
     let Progress { mut messages, usage, .. } = progress;
-    let outbound = reply::last(turn, &said.content, stop).into_iter().collect();
+    let outbound = reply::last(turn, &said, stop).into_iter().collect();
     messages.push(said);
     let count = parts.store.session(&turn.session)?.turn_count + 1;
     let end_session = count >= parts.config.current().agent.max_turns;

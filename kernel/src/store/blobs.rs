@@ -1,4 +1,4 @@
-//! Images and files that came with messages: the bytes of each in a file of its own, and a row for it.
+//! Images and files that came with messages, or that tools have made: the bytes of each in a file of its own, and a row for it.
 
 use std::collections::HashSet;
 use std::fs::DirBuilder;
@@ -7,6 +7,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, stream};
 use jiff::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,7 @@ use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::rows::{Cause, Failure, Rows, Tx};
 use super::{META, Store};
+use crate::config;
 use crate::error::{Code, Error, Result};
 
 /// By id, and so by age.
@@ -23,6 +26,8 @@ const BLOBS: Rows<&str, Blob> = Rows::new("blobs");
 const TAKEN: &str = "blob_bytes";
 /// What even a small one takes of a disk.
 const LEAST_BYTES: u64 = 4096;
+/// Bytes of a blob that are read at a time.
+const PIECE: usize = 64 << 10;
 /// Blobs that one commit of a sweep lets go.
 const SWEEP_BATCH: usize = 256;
 /// How the name of a file ends that is still being written.
@@ -37,11 +42,14 @@ pub struct Blob {
     pub size: u64,
     /// What its source said that it is.
     pub mime: Option<String>,
-    /// The channel that it came in by.
+    /// The channel that may send it: the one that it came in by, or that it was made for.
     pub channel: String,
     /// Since when.
     pub created_at: Timestamp,
 }
+
+/// Files that one call of a tool makes, at most.
+pub const FILES_OF_A_CALL: usize = 16;
 
 /// How much blobs may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +58,12 @@ pub struct BlobLimits {
     pub each: u64,
     /// All together; each counts as 4 KiB at least. Where a new one needs room, the oldest go.
     pub total: u64,
+}
+
+impl From<&config::Store> for BlobLimits {
+    fn from(config: &config::Store) -> Self {
+        Self { each: config.blob_max_bytes, total: config.blobs_max_bytes }
+    }
 }
 
 /// A blob that is being written. Dropped before it is kept, it leaves nothing behind.
@@ -94,11 +108,23 @@ impl Store {
         self.read(|snapshot| snapshot.get(&BLOBS, id))
     }
 
-    /// A blob's bytes, from the first one on.
+    /// A blob's bytes, a piece at a time.
     ///
     /// # Errors
     /// `not_found` when there is no such blob, or not any more.
-    pub async fn open_blob(&self, id: &str) -> Result<File> {
+    pub async fn stream_blob(
+        &self,
+        id: &str,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>> {
+        let file = self.open_blob(id).await?;
+        Ok(stream::try_unfold(file, |mut file| async move {
+            let mut piece = BytesMut::with_capacity(PIECE);
+            let read = file.read_buf(&mut piece).await?;
+            Ok((read > 0).then(|| (piece.freeze(), file)))
+        }))
+    }
+
+    async fn open_blob(&self, id: &str) -> Result<File> {
         let blob = self.blob(id)?.ok_or_else(|| Error::not_found("Blob", id))?;
         let file = File::open(self.shared.blobs.join(&blob.id)).await;
         file.map_err(|error| Error::not_found("Blob", id).with_cause(error))
@@ -142,6 +168,11 @@ impl Store {
 }
 
 impl NewBlob {
+    /// The id that it is kept under.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Adds the next bytes.
     ///
     /// # Errors
@@ -150,12 +181,12 @@ impl NewBlob {
         let most = self.limits.each.min(self.limits.total);
         self.size += bytes.len() as u64;
         if self.size > most {
-            return Err(Error::new(Code::PayloadTooLarge, format!("A blob has {most} bytes at most")));
+            return Err(Error::new(Code::PayloadTooLarge, format!("A file has {most} bytes at most")));
         }
         self.file.write_all(bytes).await.map_err(unwritable)
     }
 
-    /// Keeps what was written; durable when it returns.
+    /// Keeps what was written, for a channel to send; durable when it returns.
     ///
     /// # Errors
     /// The disk or the store has failed. Nothing is kept then.

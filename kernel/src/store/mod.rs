@@ -23,7 +23,7 @@ use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
 pub use self::approvals::{Approval, Decision, NewApproval};
-pub use self::blobs::{Blob, BlobLimits, NewBlob};
+pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
 pub use self::channels::{ChannelState, NEW, NewInbound, StepCommit, StepReceipt};
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
 pub use self::hooks::{Hook, NewHook};

@@ -15,7 +15,8 @@ use crate::error::{Code, Error, Result};
 use crate::events::{Events, Kind};
 use crate::mcp::{self, Mcp};
 use crate::plugin::bindings::tool as wire;
-use crate::plugin::{CallError, Plugins, Scope};
+use crate::plugin::{CallError, Makes, Plugins, Scope};
+use crate::store::{Attachment, BlobLimits};
 
 pub use self::names::Names;
 
@@ -52,6 +53,8 @@ pub struct CallContext {
     pub call: String,
     /// The user the session belongs to.
     pub user: Option<String>,
+    /// The channel to which the files belong that it makes; none: no channel sends them.
+    pub channel: String,
     /// What it may see of the conversation.
     pub scope: Scope,
 }
@@ -66,12 +69,15 @@ pub struct ToolResult {
     pub structured: Option<Value>,
     /// The tool could not do it; `content` says why.
     pub is_error: bool,
+    /// Files for the person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
 }
 
 impl ToolResult {
     /// A result that says why there is none.
     pub fn failed(reason: impl Into<String>) -> Self {
-        Self { content: reason.into(), structured: None, is_error: true }
+        Self { content: reason.into(), structured: None, is_error: true, attachments: Vec::new() }
     }
 
     /// No more of it than so many bytes, and a note where something is missing.
@@ -182,19 +188,21 @@ impl Tools {
     }
 
     async fn dispatch(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
-        let CallContext { session, call, user, scope } = context;
+        let CallContext { session, call, user, channel, mut scope } = context;
         let context = wire::CallContext { session, call, user };
+        scope.makes = Some(Makes { channel, limits: BlobLimits::from(&self.config.current().store) });
         match self.plugins.call_tool(name, &arguments.to_string(), &context, scope).await {
             Ok(output) => Ok(ToolResult {
                 content: output.text,
                 structured: output.structured.and_then(|json| serde_json::from_str(&json).ok()),
                 is_error: false,
+                attachments: output.attachments.into_iter().map(Into::into).collect(),
             }),
             Err(CallError::NoSuch(_)) => {
                 let fields = arguments.as_object().cloned().unwrap_or_default();
                 match self.mcp.call(name, fields).await {
                     Some(mcp::Outcome { text, structured, is_error }) => {
-                        Ok(ToolResult { content: text, structured, is_error })
+                        Ok(ToolResult { content: text, structured, is_error, attachments: Vec::new() })
                     }
                     None => Err(Error::not_found("Tool", name)),
                 }
@@ -242,6 +250,7 @@ mod tests {
             content: "aé".repeat(300),
             structured: Some(json!("x".repeat(300))),
             is_error: false,
+            attachments: Vec::new(),
         };
         let cut = long.clone().cut_to(256);
         assert_eq!(

@@ -38,6 +38,14 @@ pub fn give(mime: &str, bytes: impl Into<Vec<u8>>) -> Attachment {
     blobs::add(mime, bytes.into())
 }
 
+/// The bytes of a file that a tool has made on this thread.
+///
+/// # Panics
+/// When there is none of this id.
+pub fn made(file: &Attachment) -> Vec<u8> {
+    blobs::bytes(&file.blob).expect("a file that was made on this thread")
+}
+
 /// The files that a test gave.
 pub(crate) mod blobs {
     use crate::types::{Attachment, AttachmentKind, Fault, FaultCode};
@@ -45,15 +53,11 @@ pub(crate) mod blobs {
 
     thread_local! {
         static GIVEN: RefCell<Vec<(Attachment, Vec<u8>)>> = RefCell::default();
+        static MADE: RefCell<Vec<(String, Vec<u8>)>> = RefCell::default();
     }
 
     pub(crate) fn add(mime: &str, bytes: Vec<u8>) -> Attachment {
-        let kind = match mime.split('/').next() {
-            Some("image") => AttachmentKind::Image,
-            Some("audio") => AttachmentKind::Audio,
-            Some("video") => AttachmentKind::Video,
-            _ => AttachmentKind::Document,
-        };
+        let kind = AttachmentKind::of(mime);
         GIVEN.with_borrow_mut(|given| {
             let blob = format!("blob_{}", given.len() + 1);
             let (mime, size) = (Some(mime.to_owned()), bytes.len() as u64);
@@ -76,6 +80,22 @@ pub(crate) mod blobs {
             bytes.ok_or_else(denied)?;
             Ok(rest.unwrap_or_default().iter().take(length).copied().collect())
         })
+    }
+
+    /// Without the gateway's bounds on how large and how many they may be.
+    pub(crate) fn write(id: Option<&str>, bytes: &[u8]) -> Result<String, Fault> {
+        MADE.with_borrow_mut(|made| {
+            let id = id.map_or_else(|| format!("blob_made_{}", made.len() + 1), str::to_owned);
+            match made.iter_mut().find(|(known, _)| *known == id) {
+                Some((_, file)) => file.extend_from_slice(bytes),
+                None => made.push((id.clone(), bytes.to_owned())),
+            }
+            Ok(id)
+        })
+    }
+
+    pub(crate) fn bytes(id: &str) -> Option<Vec<u8>> {
+        MADE.with_borrow(|made| made.iter().find(|(known, _)| known == id).map(|(_, bytes)| bytes.clone()))
     }
 }
 

@@ -15,5 +15,5 @@ pub(crate) use http::send;
 #[cfg(feature = "http")]
 pub use http::serve;
 pub(crate) use imports::{blobs, config, kv, log, memory, secrets};
-pub use imports::{configure, give, set_secrets};
+pub use imports::{configure, give, made, set_secrets};
 pub use script::Script;

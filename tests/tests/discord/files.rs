@@ -1,10 +1,10 @@
 //! Files that people send reach the agent, and files that it has for them reach the platform.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use prx_tests::component::Component;
 use prx_tests::discord::{FakeDiscord, Fault};
 use prx_tests::gateway::{Gateway, Home};
-use prx_tests::wait::until;
-use redb::{Database, ReadableTable, TableDefinition};
+use prx_tests::scripted;
 use serde_json::{Value, json};
 
 use super::{answered, listening, no_rule_broken};
@@ -58,55 +58,38 @@ async fn a_file_that_is_too_large_is_named_to_the_agent_and_a_document_is_one() 
     gateway.stop().await;
 }
 
-/// Replies that were given up, by channel and id.
-const DEAD_LETTERS: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("dead_letters");
-
-/// Gives these files to the one reply that was given up. No agent sends files of itself yet.
-fn enclose(home: &Home, files: &Value) -> String {
-    let database = Database::open(home.data().join("prx.redb")).unwrap();
-    let transaction = database.begin_write().unwrap();
-    let mut table = transaction.open_table(DEAD_LETTERS).unwrap();
-    let (id, mut letter) = {
-        let (key, row) = table.first().unwrap().unwrap();
-        (key.value().1.to_owned(), serde_json::from_slice::<Value>(row.value()).unwrap())
-    };
-    letter["entry"]["operation"]["Send"]["attachments"] = files.clone();
-    table.insert(("discord", id.as_str()), letter.to_string().as_bytes()).unwrap();
-    drop(table);
-    transaction.commit().unwrap();
-    id
-}
-
 #[tokio::test]
 async fn files_go_out_with_the_reply_and_one_that_is_too_large_is_named_in_it() {
     let discord = FakeDiscord::start().await;
-    let gateway = listening(&discord).await;
-    discord.script("send", Fault::Refuse(403, 50_007, "Cannot send messages to this user"));
-    let files = [discord.file("cat.png", "image/png"), discord.file("notes.txt", "text/plain")];
-    discord.write_with(1, "send them back", json!({"attachments": files}));
-    until("the reply to be given up", async || {
-        let letters = gateway.client().get("/channels/discord/dead-letters").await.expect(200);
-        (letters["dead_letters"].as_array()?.len() == 1).then_some(())
-    })
-    .await;
-    let said = messages(&gateway).await;
-    let enclosed = |file: &Value, kind: &str, size: u64| json!({"blob": file["blob"], "kind": kind, "name": file["name"], "mime": file["mime"], "size": size});
-    let (cat, notes) = (&said[0]["attachments"][0], &said[0]["attachments"][1]);
-    let mut film = enclosed(cat, "Video", (10 << 20) + 1);
-    film["name"] = json!("film.mkv");
-
-    let home = gateway.stop().await;
-    let id = enclose(&home, &json!([enclosed(cat, "Image", 18), film, enclosed(notes, "Document", 20)]));
+    let file = |name: &str, mime: &str, text: &str, times: u32| {
+        let arguments =
+            json!({"name": name, "mime": mime, "text": text, "times": times, "given": name == "sea.png"});
+        json!({"call": {"name": "make", "arguments": arguments}})
+    };
+    let calls = [
+        file("sea.png", "image/png", "blue ", 500_000),
+        file("film.mkv", "video/x-matroska", "x", (10 << 20) + 1),
+        file("notes.txt", "text/plain", "some notes", 1),
+    ];
+    let script = json!([{"answers": [calls, [{"text": "There you are."}]]}]);
+    let home = scripted::home(&script, &discord.config(&["*"]));
+    home.place_plugin("making", &Component::of("making").bytes());
     let gateway = Gateway::start_in(home).await;
+    discord.listening(0).await;
     discord.script("send", Fault::DropAfter);
-    let replay = format!("/channels/discord/dead-letters/{id}/replay");
-    gateway.client().post(&replay, json!({})).await.expect(202);
+    discord.write_with(1, "what is there?", json!({"attachments": [discord.file("cat.png", "image/png")]}));
     discord.until("the reply to be recognized", |d| (d.recognized() == 1).then_some(())).await;
+    let said = messages(&gateway).await;
     gateway.stop().await;
     let [sent] = &discord.sent()[..] else { panic!("once: {discord:?}") };
-    assert!(sent.text.contains("send them back"), "{sent:?}");
-    assert!(sent.text.ends_with("\n[film.mkv could not be sent: it is larger than the platform takes]"));
-    let file = |name: &str| (name.to_owned(), FakeDiscord::content(name));
-    assert_eq!(sent.files, [file("cat.png"), file("notes.txt")]);
+    assert_eq!(
+        sent.text,
+        "There you are.\n[film.mkv could not be sent: it is larger than the platform takes]"
+    );
+    let file = |name: &str, content: &str| (name.to_owned(), content.to_owned());
+    let (sea, cat) = ("blue ".repeat(500_000), FakeDiscord::content("cat.png"));
+    assert_eq!(sent.files, [file("sea.png", &sea), file("cat.png", &cat), file("notes.txt", "some notes")]);
+    let attached = said.last().unwrap()["attachments"].as_array().unwrap();
+    assert_eq!(attached.len(), 4, "the API shows all of them: {said:?}");
     no_rule_broken(&discord);
 }

@@ -1,6 +1,8 @@
-//! Pictures and files that users send reach the model, and those that can't are named to it.
+//! Pictures and files that users send reach the model, and those that can't are named to it; what tools make for users
+//! is sent to them.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
 use prx_tests::scripted;
 use prx_tests::telegram::{FakeTelegram, Fault};
@@ -71,4 +73,51 @@ async fn what_was_being_fetched_survives_a_kill() {
     );
     gateway.stop().await;
     assert_eq!(telegram.sent_to(1).len(), 1);
+}
+
+/// A gateway whose model calls these tools at once and then says so.
+async fn making(telegram: &FakeTelegram, calls: &[Value], config: &str) -> Gateway {
+    let calls: Vec<Value> =
+        calls.iter().map(|arguments| json!({"call": {"name": "make", "arguments": arguments}})).collect();
+    let script = json!([{"answers": [calls, [{"text": "There **you** are."}]]}]);
+    let home = scripted::home(&script, &(telegram.config(&["*"]) + config));
+    home.place_plugin("making", &Component::of("making").bytes());
+    Gateway::start_in(home).await
+}
+
+#[tokio::test]
+async fn files_that_tools_make_are_sent_with_the_reply() {
+    let telegram = FakeTelegram::start().await;
+    let picture =
+        json!({"name": "harbour.png", "mime": "image/png", "text": "a harbour. ", "times": 200_000});
+    let gateway = making(&telegram, &[picture, json!({"given": true})], "").await;
+    telegram.send_file(1, "document", ("plan.txt", "the plan"), "draw me this");
+    let sent = telegram.until("three files", |t| Some(t.sent()).filter(|sent| sent.len() >= 3)).await;
+    gateway.stop().await;
+    let file =
+        |kind: &str, name: &str, content: &str| json!({"kind": kind, "name": name, "content": content});
+    let said: Vec<_> = sent.iter().map(|sent| (sent.text.as_str(), &sent.file)).collect();
+    assert_eq!(said[0], ("There you are.", &file("photo", "harbour.png", &"a harbour. ".repeat(200_000))));
+    assert_eq!(said[1], ("", &file("document", "notes.txt", "some notes")));
+    assert_eq!(said[2], ("", &file("document", "plan.txt", "the plan")), "what it was given can go back");
+    assert_eq!(telegram.sent().len(), 3);
+    assert_eq!(telegram.broken_rules(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_file_that_is_gone_by_then_is_named_in_the_reply() {
+    let telegram = FakeTelegram::start().await;
+    // There is room for two of them: the oldest has to go.
+    let room = "[store]\nblobs_max_bytes = 1048576\n";
+    let calls = [json!({"count": 2, "times": 40_000}), json!({"times": 40_000})];
+    let gateway = making(&telegram, &calls, room).await;
+    telegram.write(1, "three of them");
+    let sent = telegram.until("two files", |t| Some(t.sent()).filter(|sent| sent.len() >= 2)).await;
+    gateway.stop().await;
+    let gone = sent[0].text.split_once("\n\n").map(|(text, line)| (text.to_owned(), line.to_owned()));
+    let (text, line) = gone.unwrap();
+    assert_eq!(text, "There you are.");
+    assert_eq!(line, "[notes.txt could not be sent: it is no longer kept]");
+    assert_eq!(sent.len(), 2);
+    assert_eq!(telegram.broken_rules(), Vec::<String>::new());
 }

@@ -26,7 +26,7 @@ impl memory::Host for Host {
     }
 
     async fn remember(&mut self, text: String, tags: Vec<String>) -> wasmtime::Result<Result<String, Fault>> {
-        let session = self.scope.session.clone();
+        let session = self.call.scope.session.clone();
         Ok(match self.memory_to_write() {
             Ok((memory, owner)) => {
                 let remembered = memory.remember(&owner, &text, tags, session).await;
@@ -47,7 +47,7 @@ impl memory::Host for Host {
 impl Host {
     fn memory(&self) -> Result<(Memory, Owner), Fault> {
         let nobody = "this call is made for nobody whose memories there could be: make it in a session";
-        let owner = self.scope.owner.clone().ok_or_else(|| denied(nobody))?;
+        let owner = self.call.scope.owner.clone().ok_or_else(|| denied(nobody))?;
         Ok((Memory::new(self.shared.services.store.clone()), owner))
     }
 

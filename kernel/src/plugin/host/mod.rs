@@ -6,6 +6,7 @@ use wasmtime::component::{HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::p2::add_only_http_to_linker_async;
 
+use self::blobs::Made;
 use self::clocks::Time;
 use self::http::Outgoing;
 use self::log::Journal;
@@ -39,13 +40,28 @@ pub(super) struct Shared {
     pub(super) gauge: Arc<Gauge>,
 }
 
+/// One call, as long as it lasts.
+#[derive(Default)]
+pub(super) struct Underway {
+    /// What it may see.
+    pub(super) scope: Scope,
+    /// The files it has made.
+    made: Made,
+}
+
+impl From<Scope> for Underway {
+    fn from(scope: Scope) -> Self {
+        Self { scope, ..Self::default() }
+    }
+}
+
 /// The kernel's side of one instance.
 pub(super) struct Host {
     pub(super) limiter: Limiter,
     pub(super) meter: Arc<Meter>,
     pub(super) table: ResourceTable,
-    /// What the call that is under way may see.
-    pub(super) scope: Scope,
+    /// The call that is under way.
+    pub(super) call: Underway,
     shared: Arc<Shared>,
     time: Time,
     entropy: Entropy,
@@ -78,7 +94,7 @@ impl Host {
             limiter: Limiter::new(&shared.links.limits, Arc::clone(&shared.gauge)),
             meter,
             table,
-            scope: Scope::default(),
+            call: Underway::default(),
             wasi: wasi::context(shared, &time),
             http: Outgoing::new(shared),
             shared: Arc::clone(shared),
