@@ -36,13 +36,25 @@ fn home(telegram: &FakeTelegram, origin: &Origin) -> Home {
     home
 }
 
+/// The blob of the file that someone has sent.
+async fn sent_file(gateway: &Gateway) -> String {
+    let session = gateway.sessions("telegram").await[0]["id"].as_str().unwrap().to_owned();
+    let list = gateway.client().get(&format!("/sessions/{session}/messages")).await.expect(200);
+    list["messages"][0]["attachments"][0]["blob"].as_str().unwrap().to_owned()
+}
+
 /// What every readable route answers, and some errors.
 async fn answers(gateway: &Gateway, hook: &str, session: &str) -> Vec<String> {
+    let blob = sent_file(gateway).await;
     let client = gateway.client();
     let document = client.get("/openapi.json").await.expect(200);
     let mut answers = Vec::new();
     for path in document["paths"].as_object().unwrap().iter().filter(|(_, path)| path.get("get").is_some()) {
-        let id = if path.0.contains("/hooks/") { hook } else { session };
+        let id = match path.0 {
+            path if path.contains("/hooks/") => hook,
+            path if path.contains("/blobs/") => &blob,
+            _ => session,
+        };
         let name = if path.0.contains("/channels/") { "refused" } else { "telegram" };
         let path = path.0.replace("{id}", id).replace("{name}", name);
         if path.ends_with("/stream") || path.ends_with("/events") || path.starts_with("/in/") {
@@ -124,7 +136,7 @@ async fn no_secret_is_seen_anywhere_but_in_its_own_place() {
     let hook = json!({"url": receiver.url(), "events": ["*"], "secret": "canary-of-a-hook"});
     let hook = gateway.client().post("/hooks", hook).await.expect(201);
     let session = gateway.open_session("ada").await;
-    telegram.write(7, "hello");
+    telegram.send_file(7, "document", ("plan.txt", "the plan"), "hello");
     telegram.until("an answer", |telegram| (!telegram.sent_to(7).is_empty()).then_some(())).await;
     receiver.until(1).await;
     until("everything to have gone its way", async || {

@@ -8,6 +8,7 @@ use crate::http::{self, Access, BadTable, Front, Network, OwnerSocket, Route, Ro
 use crate::kernel::Kernel;
 
 mod approvals;
+mod blobs;
 mod channels;
 mod config;
 mod events;
@@ -42,6 +43,7 @@ pub fn table() -> Vec<Route<Kernel>> {
         post("/api/v1/sessions/{id}/cancel", S::SESSIONS_WRITE, sessions::cancel).doc(sessions::CANCEL),
         get("/api/v1/sessions/{id}/approvals", S::SESSIONS_READ, approvals::list).doc(approvals::LIST),
         post("/api/v1/sessions/{id}/approvals/{approval}", S::SESSIONS_WRITE, approvals::decide).doc(approvals::DECIDE),
+        get("/api/v1/blobs/{id}", S::SESSIONS_READ, blobs::show).doc(blobs::SHOW),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
         post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART),

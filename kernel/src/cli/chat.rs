@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use super::client::{Client, Sent, path};
-use super::output::{Console, print, printable, say};
+use super::output::{Console, files, print, printable, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -161,6 +161,7 @@ impl Answer {
                     true => say("")?,
                     false => say(&text(&data["content"]))?,
                 }
+                files(data).iter().for_each(|file| aside(file));
                 if data["stopped"] == true {
                     aside("stopped");
                 }

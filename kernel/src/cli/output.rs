@@ -42,6 +42,16 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
+/// The files of a message or of a tool's answer, a line each: what they are, and where their bytes are.
+pub(super) fn files(answer: &Value) -> Vec<String> {
+    let files = answer["attachments"].as_array().into_iter().flatten();
+    let line = |file: &Value| {
+        let name = text(file.get("name").unwrap_or(&file["kind"]));
+        format!("{name}, {} bytes: GET /api/v1/blobs/{}", file["size"], text(&file["blob"]))
+    };
+    files.map(line).collect()
+}
+
 /// A table of some fields of a list of objects, or a line that says there is nothing.
 pub(super) fn table(rows: &Value, columns: &[&str]) -> String {
     let rows = rows.as_array().map_or(&[][..], Vec::as_slice);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::client::path;
-use super::output::{Console, printable, table};
+use super::output::{Console, files, printable, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -35,7 +35,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
             if result["is_error"] == true {
                 return Err(Failure::new(content));
             }
-            console.show(&result, |_| content)
+            console.show(&result, |result| [vec![content], files(result)].concat().join("\n"))
         }
     }
 }

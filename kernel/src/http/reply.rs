@@ -4,12 +4,13 @@ use std::convert::Infallible;
 use std::fmt;
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Collected, Empty, Full};
-use hyper::body::Body;
+use http_body_util::{BodyExt, Collected, Empty, Full, StreamBody};
+use hyper::body::{Body, Frame};
 use hyper::header::{
-    CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
@@ -22,6 +23,7 @@ use crate::error::{Code, Error, Result};
 pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
 
 const JSON: &str = "application/json";
+const OCTETS: &str = "application/octet-stream";
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// The largest answer that is kept to be given again.
@@ -151,6 +153,17 @@ impl Reply {
     /// 200 with text of a media type.
     pub fn text(media_type: &'static str, text: String) -> Self {
         Self::new(StatusCode::OK, media_type, Full::new(text.into()).boxed_unsync())
+    }
+
+    /// 200 with a file to be saved, whatever it is: no browser is to show it. Where the pieces end before its length, so
+    /// does the connection.
+    pub fn file(mime: Option<&str>, length: u64, pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))));
+        let kind = mime.and_then(|mime| HeaderValue::from_str(mime).ok());
+        Self::new(StatusCode::OK, OCTETS, BodyExt::boxed_unsync(body))
+            .with(CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static(OCTETS)))
+            .with(CONTENT_LENGTH, length.into())
+            .with(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"))
     }
 
     /// Adds a header, in place of one of the same name.

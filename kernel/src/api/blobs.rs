@@ -1,0 +1,24 @@
+//! The bytes of the files that go with messages.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use tracing::warn;
+
+use crate::error::{Error, Result};
+use crate::http::{Call, Doc, Reply};
+use crate::kernel::Kernel;
+
+pub(super) const SHOW: Doc =
+    Doc::new("Get the bytes of a file that goes with a message, by the `blob` of its attachment")
+        .or_as("*/*");
+
+pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let (store, id) = (&kernel.base.store, call.param("id").to_owned());
+    let blob = store.blob(&id)?.ok_or_else(|| Error::not_found("Blob", &id))?;
+    let bytes = store.stream_blob(&id).await?.scan(id, |id, piece| {
+        let read = piece.inspect_err(|error| warn!(blob = id, %error, "a file can't be read to its end"));
+        std::future::ready(read.ok())
+    });
+    Ok(Reply::file(blob.mime.as_deref(), blob.size, bytes))
+}

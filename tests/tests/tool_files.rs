@@ -1,0 +1,104 @@
+//! Files that tools make: kept, shown with the messages they go with, and given to whoever may read those.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use prx_tests::component::Component;
+use prx_tests::gateway::{Gateway, Home};
+use prx_tests::wait::until;
+use serde_json::{Value, json};
+
+/// A gateway with the tool `make`.
+async fn started(config: &str) -> Gateway {
+    let home = Home::new(config);
+    home.place_plugin("making", &Component::of("making").bytes());
+    Gateway::start_in(home).await
+}
+
+/// The reply to a message that has the stand-in for a model call a tool.
+async fn ask(gateway: &Gateway, session: &str, tool: &str, arguments: &Value) -> Value {
+    let body = json!({"content": format!("/tool {tool} {arguments}")});
+    gateway.client().post(&format!("/sessions/{session}/messages"), body).await.expect(200)
+}
+
+/// The last message of a tool in a session.
+async fn result(gateway: &Gateway, session: &str) -> Value {
+    let list = gateway.client().get(&format!("/sessions/{session}/messages")).await.expect(200);
+    list["messages"].as_array().unwrap().iter().rfind(|message| message["role"] == "tool").unwrap().clone()
+}
+
+fn files(gateway: &Gateway) -> usize {
+    std::fs::read_dir(gateway.home().data().join("blobs")).unwrap().count()
+}
+
+#[tokio::test]
+async fn a_file_that_a_tool_makes_goes_with_the_reply_and_can_be_had() {
+    let gateway = started("").await;
+    let session = gateway.open_session("ada").await;
+    let file = json!({"name": "tides.csv", "mime": "text/csv", "text": "high,low\n", "times": 300_000});
+    let reply = ask(&gateway, &session, "make", &file).await;
+    let [attached] = &reply["attachments"].as_array().unwrap()[..] else { panic!("{reply}") };
+    let blob = attached["blob"].as_str().unwrap();
+    let expected =
+        json!({"blob": blob, "kind": "document", "name": "tides.csv", "mime": "text/csv", "size": 2_700_000});
+    assert_eq!(attached, &expected);
+    assert_eq!(result(&gateway, &session).await["attachments"], reply["attachments"]);
+
+    let path = format!("/blobs/{blob}");
+    let answer = gateway.client().get(&path).await;
+    assert_eq!((answer.status, answer.body.len()), (200, 2_700_000));
+    assert_eq!(answer.body, "high,low\n".repeat(300_000));
+    let header = |name: &str| answer.headers[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/csv");
+    assert_eq!(header("content-disposition"), "attachment");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert_eq!(header("content-length"), "2700000");
+    gateway.client().get("/blobs/blob_01hzzzzzzzzzzzzzzzzzzzzzzz").await.error(404, "not_found");
+    gateway.client().get("/blobs/..%2Fprx.redb").await.error(404, "not_found");
+    let writer = gateway.home().run(&["auth", "token", "--scope", "sessions:write"]).await;
+    gateway.client().with_token(Some(writer.stdout.trim())).get(&path).await.error(403, "forbidden");
+
+    let gateway = Gateway::start_in(gateway.kill()).await;
+    assert_eq!(gateway.client().get(&path).await.body.len(), 2_700_000);
+    let called = gateway.call_tool("make", json!({"count": 2})).await.expect(200);
+    let [one, two] = &called["attachments"].as_array().unwrap()[..] else { panic!("{called}") };
+    assert_ne!(one["blob"], two["blob"]);
+    let text = gateway.client().get(&format!("/blobs/{}", two["blob"].as_str().unwrap())).await;
+    assert_eq!(text.body, "some notes");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_too_large_or_one_too_many_is_refused_and_leaves_nothing() {
+    let gateway = started("[store]\nblob_max_bytes = 2048\n").await;
+    let session = gateway.open_session("ada").await;
+    for (file, why) in [
+        (json!({"text": "x", "times": 2049}), "A file has 2048 bytes at most"),
+        (json!({"count": 17}), "a call makes 16 files at most"),
+    ] {
+        let reply = ask(&gateway, &session, "make", &file).await;
+        assert_eq!(reply["attachments"], Value::Null, "{reply}");
+        let told = result(&gateway, &session).await;
+        assert!(told["content"].as_str().unwrap().contains(why), "{told}");
+        assert_eq!(files(&gateway), 0, "{told}");
+    }
+    let reply = ask(&gateway, &session, "make", &json!({"text": "x", "times": 2048, "count": 16})).await;
+    assert_eq!(reply["attachments"].as_array().unwrap().len(), 16);
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_tool_names_no_file_that_is_not_its_own() {
+    let gateway = started("").await;
+    let (ada, eve) = (gateway.open_session("ada").await, gateway.open_session("eve").await);
+    let theirs = ask(&gateway, &ada, "make", &json!({})).await["attachments"][0]["blob"].clone();
+    let reply =
+        ask(&gateway, &eve, "make", &json!({"name": "own.txt", "also": [theirs, "../prx.redb"]})).await;
+    let [own] = &reply["attachments"].as_array().unwrap()[..] else { panic!("{reply}") };
+    assert_eq!(own["name"], "own.txt");
+    assert_ne!(own["blob"], theirs);
+    until("the log to say so", async || {
+        let said = ["making", theirs.as_str().unwrap(), "neither made it nor was given it"];
+        gateway.output().says(&said).then_some(())
+    })
+    .await;
+    gateway.stop().await;
+}
