@@ -196,8 +196,12 @@ impl Base {
     }
 
     fn mcp(&self) -> Mcp {
-        let (clock, config, egress) = (self.clock.clone(), self.config.clone(), self.egress.clone());
-        Mcp::start(mcp::Parts { clock, config, egress })
+        Mcp::start(mcp::Parts {
+            clock: self.clock.clone(),
+            config: self.config.clone(),
+            egress: self.egress.clone(),
+            store: self.store.clone(),
+        })
     }
 
     fn turns(&self, plugins: &Plugins, tools: &Tools, memory: &Memory) -> Turns {

@@ -58,7 +58,7 @@ async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
     assert_eq!(near["transport"], "stdio");
     assert_eq!(
         near["tools"],
-        json!(["echo", "env", "fail", "pid", "spawn", "grow", "flood", "garble", "wait"])
+        json!(["echo", "env", "fail", "pid", "spawn", "grow", "flood", "garble", "wait", "draw"])
     );
     assert!(near["connected_at"].as_str().unwrap().ends_with('Z'), "{near}");
     assert!(near.get("error").is_none(), "{near}");
@@ -220,6 +220,10 @@ async fn a_gateway_is_a_server_to_another_one_over_http() {
         result,
         json!({"content": "you said\nfrom afar", "structured": {"text": "from afar"}, "is_error": false})
     );
+    let file = json!({"data": "JVBERg==", "uri": "file:///a%20report.pdf"});
+    let drawn = gateway.call_tool("far.near.draw", file).await.expect(200);
+    let [report] = &drawn["attachments"].as_array().unwrap()[..] else { panic!("{drawn}") };
+    assert_eq!((&report["name"], &report["size"]), (&json!("a report.pdf"), &json!(4)), "files come through");
     let failed = gateway.call_tool("far.near.fail", json!({})).await.expect(200);
     assert_eq!(failed, json!({"content": "can't be done", "is_error": true}));
     let barred = until("the server without a token to be refused", async || {

@@ -3,8 +3,11 @@
 
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::scripted;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_prx-test-mcp");
 
 /// A gateway with the tool `make`.
 async fn started(config: &str) -> Gateway {
@@ -100,5 +103,40 @@ async fn a_tool_names_no_file_that_is_not_its_own() {
         gateway.output().says(&said).then_some(())
     })
     .await;
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_picture_from_an_mcp_server_goes_with_the_reply_and_the_model_reads_its_name() {
+    let server = format!("[mcp_servers.near]\ncommand = {SERVER:?}\n[store]\nblob_max_bytes = 2048\n");
+    let call = |arguments: Value| json!({"call": {"name": "near_draw", "arguments": arguments}});
+    let picture = call(json!({"data": "aGFyYm91cg=="}));
+    let report = call(json!({"data": "JVBERg==", "uri": "file:///tmp/march.pdf"}));
+    let script = json!([{"answers": [
+        [picture, report, call(json!({"data": "no base64!"})), call(json!({"data": "eHh4".repeat(1000)}))],
+        [{"show": "request"}],
+    ]}]);
+    let gateway = Gateway::start_in(scripted::home(&script, &server)).await;
+    until("the server to be connected", async || {
+        let list = gateway.client().get("/mcp").await.expect(200);
+        (list["servers"][0]["status"] == "connected").then_some(())
+    })
+    .await;
+    let session = gateway.open_session("ada").await;
+    let body = json!({"content": "draw"});
+    let reply = gateway.client().post(&format!("/sessions/{session}/messages"), body).await.expect(200);
+
+    let request: Value = serde_json::from_str(reply["content"].as_str().unwrap()).unwrap();
+    let read: Vec<&str> =
+        request["messages"].as_array().unwrap()[2..].iter().map(|m| m["text"].as_str().unwrap()).collect();
+    assert_eq!(read[0], "drawn:\n[image.png, image/png, 7 bytes: goes with the answer]");
+    assert_eq!(read[1], "drawn:\n[march.pdf, application/octet-stream, 4 bytes: goes with the answer]");
+    assert!(read[2].contains("image/png: not kept, it is no valid base64"), "{read:?}");
+    assert_eq!(read[3], "drawn:\n[image.png, image/png: not kept, a file has 2048 bytes at most]");
+    let [image, pdf] = &reply["attachments"].as_array().unwrap()[..] else { panic!("{reply}") };
+    assert_eq!((&image["kind"], &image["mime"]), (&json!("image"), &json!("image/png")));
+    assert_eq!((&pdf["kind"], &pdf["name"]), (&json!("document"), &json!("march.pdf")));
+    let bytes = gateway.client().get(&format!("/blobs/{}", image["blob"].as_str().unwrap())).await.body;
+    assert_eq!(bytes, "harbour");
     gateway.stop().await;
 }

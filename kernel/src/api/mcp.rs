@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::Full;
 use hyper::{Method, Request};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
-    ListToolsResult, PaginatedRequestParams, ServerCapabilities, ServerConfig, Tool, ToolAnnotations,
+    ListToolsResult, PaginatedRequestParams, ResourceContents, ServerCapabilities, ServerConfig, Tool,
+    ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
@@ -15,6 +18,7 @@ use rmcp::{RoleServer, ServerHandler};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
+use url::form_urlencoded;
 
 use crate::clock::rfc3339;
 use crate::config::Policy;
@@ -23,7 +27,11 @@ use crate::http::describe::Takes;
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::mcp::{ServerStatus, State};
+use crate::store::{Attachment, AttachmentKind, Store};
 use crate::tool::{CallContext, ToolSummary, Tools};
+
+/// What a file is that nobody has said more of.
+const OCTETS: &str = "application/octet-stream";
 
 /// A connected server has the time of its connection; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]
@@ -90,7 +98,7 @@ pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> 
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .disable_allowed_hosts();
-    let server = Server(kernel.tools.clone());
+    let server = Server { tools: kernel.tools.clone(), store: kernel.base.store.clone() };
     let service = StreamableHttpService::new(
         move || Ok(server.clone()),
         Arc::new(NeverSessionManager::default()),
@@ -101,7 +109,10 @@ pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> 
 
 /// The gateway, as MCP clients see it.
 #[derive(Clone)]
-struct Server(Tools);
+struct Server {
+    tools: Tools,
+    store: Store,
+}
 
 impl ServerHandler for Server {
     fn get_info(&self) -> ServerConfig {
@@ -115,7 +126,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let callable = |tool: &ToolSummary| tool.policy != Policy::Deny && tool.problem.is_none();
-        let tools = self.0.list().into_iter().filter(callable).map(tool);
+        let tools = self.tools.list().into_iter().filter(callable).map(tool);
         Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 
@@ -125,18 +136,43 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
-        let called = self.0.call(&request.name, &arguments, CallContext::default()).await;
+        let called = self.tools.call(&request.name, &arguments, CallContext::default()).await;
         let result = called.map_err(|error| match error.code() {
             Code::NotFound | Code::BadRequest | Code::Forbidden => {
                 ErrorData::invalid_params(error.to_string(), None)
             }
             _ => ErrorData::internal_error(error.to_string(), None),
         })?;
-        let content = vec![ContentBlock::text(result.content)];
+        let mut content = vec![ContentBlock::text(result.content)];
+        for file in result.attachments {
+            content.push(self.enclosed(file).await);
+        }
         let mut answer =
             if result.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
         answer.structured_content = result.structured;
         Ok(CallToolResponse::Complete(answer))
+    }
+}
+
+impl Server {
+    /// A tool's file, with its bytes.
+    async fn enclosed(&self, file: Attachment) -> ContentBlock {
+        let Attachment { blob, kind, name, mime, .. } = file;
+        let name = name.as_deref().unwrap_or(&blob);
+        let Ok(bytes) = self.store.read_blob(&blob, 0, u32::MAX).await else {
+            return ContentBlock::text(format!("[{name}: it is no longer kept]"));
+        };
+        let (data, mime) = (STANDARD.encode(bytes), mime.unwrap_or_else(|| OCTETS.to_owned()));
+        match kind {
+            AttachmentKind::Image => ContentBlock::image(data, mime),
+            AttachmentKind::Audio => ContentBlock::audio(data, mime),
+            _ => {
+                let name = form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>();
+                let uri = format!("prx://blobs/{blob}/{}", name.replace('+', "%20"));
+                let resource = ResourceContents::blob(data, uri);
+                ContentBlock::resource(resource.with_mime_type(mime))
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{Instrument, info_span};
 
+use self::content::Files;
 pub use self::content::Outcome;
 use self::server::Server;
 pub use self::server::State;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::config::Live;
 use crate::egress::Egress;
 use crate::error::{Error, Result};
+use crate::store::{BlobLimits, Store};
 
 mod connection;
 mod content;
@@ -42,6 +44,8 @@ pub struct Parts {
     pub config: Live,
     /// The way out.
     pub egress: Egress,
+    /// Where the files are kept that are in their answers.
+    pub store: Store,
 }
 
 /// How a server stands, for `GET /mcp`.
@@ -150,13 +154,20 @@ impl Mcp {
     }
 
     /// Calls a tool by its whole name; nothing if no connected server has it. That the tool failed or did not
-    /// answer is an outcome like any other.
-    pub async fn call(&self, name: &str, arguments: JsonObject) -> Option<Outcome> {
+    /// answer is an outcome like any other. The files in its answer are kept for `channel`, up to these limits.
+    pub async fn call(
+        &self,
+        name: &str,
+        arguments: JsonObject,
+        (channel, limits): (&str, BlobLimits),
+    ) -> Option<Outcome> {
         let (server, peer, tool) = self.find(name)?;
         let limit = Duration::from_secs(self.parts.config.current().tools.timeout_secs);
         let params = CallToolRequestParams::new(tool).with_arguments(arguments);
         Some(match timeout(limit, peer.call_tool_once(params)).await {
-            Ok(Ok(CallToolResponse::Complete(result))) => Outcome::from(result),
+            Ok(Ok(CallToolResponse::Complete(result))) => {
+                Files { store: &self.parts.store, channel, limits }.outcome(result).await
+            }
             Ok(Ok(_)) => Outcome::failed("the tool asks for something that only a person could give"),
             Ok(Err(error)) => {
                 if !matches!(error, ServiceError::McpError(_)) {

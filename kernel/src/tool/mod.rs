@@ -190,7 +190,8 @@ impl Tools {
     async fn dispatch(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
         let CallContext { session, call, user, channel, mut scope } = context;
         let context = wire::CallContext { session, call, user };
-        scope.makes = Some(Makes { channel, limits: BlobLimits::from(&self.config.current().store) });
+        let makes = Makes { channel, limits: BlobLimits::from(&self.config.current().store) };
+        scope.makes = Some(makes.clone());
         match self.plugins.call_tool(name, &arguments.to_string(), &context, scope).await {
             Ok(output) => Ok(ToolResult {
                 content: output.text,
@@ -200,9 +201,10 @@ impl Tools {
             }),
             Err(CallError::NoSuch(_)) => {
                 let fields = arguments.as_object().cloned().unwrap_or_default();
-                match self.mcp.call(name, fields).await {
-                    Some(mcp::Outcome { text, structured, is_error }) => {
-                        Ok(ToolResult { content: text, structured, is_error, attachments: Vec::new() })
+                let Makes { channel, limits } = makes;
+                match self.mcp.call(name, fields, (&channel, limits)).await {
+                    Some(mcp::Outcome { text, structured, is_error, attachments }) => {
+                        Ok(ToolResult { content: text, structured, is_error, attachments })
                     }
                     None => Err(Error::not_found("Tool", name)),
                 }

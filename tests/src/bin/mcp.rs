@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, JsonObject,
-    ListToolsResult, PaginatedRequestParams, RequestId, ServerCapabilities, ServerConfig, Tool,
-    ToolAnnotations,
+    ListToolsResult, PaginatedRequestParams, RequestId, ResourceContents, ServerCapabilities, ServerConfig,
+    Tool, ToolAnnotations,
 };
 use rmcp::service::RequestContext;
 use rmcp::{RoleServer, ServerHandler, ServiceExt};
@@ -36,7 +36,8 @@ impl ServerHandler for Server {
         _: Option<PaginatedRequestParams>,
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
-        let mut names = vec!["echo", "env", "fail", "pid", "spawn", "grow", "flood", "garble", "wait"];
+        let mut names =
+            vec!["echo", "env", "fail", "pid", "spawn", "grow", "flood", "garble", "wait", "draw"];
         if self.grown.load(Ordering::SeqCst) {
             names.push("grown");
         }
@@ -58,6 +59,14 @@ impl ServerHandler for Server {
                 ]);
                 result.structured_content = Some(json!({"text": argument("text")}));
                 return Ok(CallToolResponse::Complete(result));
+            }
+            "draw" => {
+                let file = match &*argument("uri") {
+                    "" => ContentBlock::image(argument("data"), "image/png"),
+                    uri => ContentBlock::resource(ResourceContents::blob(argument("data"), uri)),
+                };
+                let content = vec![ContentBlock::text("drawn:"), file];
+                return Ok(CallToolResponse::Complete(CallToolResult::success(content)));
             }
             "fail" => {
                 let sorry = vec![ContentBlock::text("can't be done")];
