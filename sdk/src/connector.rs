@@ -58,6 +58,10 @@ pub use crate::wire::connector::{
 use crate::wire::connector as wire;
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::Cell;
+use std::time::Duration;
+
+const FIRST_WAIT_MS: u64 = 1_000;
+const LONGEST_WAIT_MS: u64 = 60_000;
 
 /// One platform's connector. A channel is a connector with a configuration and a state of its own.
 pub trait Connector {
@@ -129,6 +133,13 @@ impl<C> Context<C> {
     /// A random number of this range, both ends included.
     pub fn random_between(&self, low: u64, high: u64) -> u64 {
         low + self.random() % high.saturating_sub(low).saturating_add(1).max(1)
+    }
+
+    /// How long to wait before the next try after so many failures: it doubles with each, from 1 s to 60 s, its latter
+    /// half by chance.
+    pub fn backoff(&self, failures: u32) -> Duration {
+        let longest = FIRST_WAIT_MS.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT_MS);
+        Duration::from_millis(self.random_between(longest / 2, longest))
     }
 }
 

@@ -5,7 +5,7 @@
 //!
 //! | to write | implement | it may use |
 //! |---|---|---|
-//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else |
+//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`upload`] and [`parcel`] help it with long texts and with files |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`] |
@@ -25,6 +25,7 @@ pub mod log;
 #[cfg(feature = "http")]
 pub mod media;
 pub mod memory;
+pub mod parcel;
 pub mod provider;
 pub mod sink;
 pub mod skill;
@@ -35,5 +36,6 @@ pub mod testing;
 pub mod text;
 pub mod tool;
 pub mod types;
+pub mod upload;
 #[doc(hidden)]
 pub mod wire;
