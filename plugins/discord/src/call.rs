@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::{Context, Http, HttpOutcome, HttpResponse, Segments};
+use prx_sdk::connector::{Http, HttpOutcome, HttpResponse, Segments};
 
 use crate::api::{self, Trouble};
 use crate::config::Config;
@@ -10,8 +10,6 @@ use crate::config::Config;
 /// How long a call may take that nobody waits for.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
 
-const FIRST_WAIT_MS: u64 = 1_000;
-const LONGEST_WAIT_MS: u64 = 60_000;
 pub(crate) const USER_AGENT: &str =
     concat!("DiscordBot (https://github.com/prx-gateway/prx, ", env!("CARGO_PKG_VERSION"), ")");
 
@@ -32,12 +30,6 @@ pub(crate) fn answer(outcome: &HttpOutcome) -> Result<&HttpResponse, Trouble> {
         HttpOutcome::Failed(failure) if failure.sent => Err(Trouble::Unknown(failure.reason.clone())),
         HttpOutcome::Failed(failure) => Err(Trouble::Server(failure.reason.clone())),
     }
-}
-
-/// A wait that doubles with every failure, from 1 s to 60 s, its latter half by chance.
-pub(crate) fn backoff(cx: &Context<Config>, failures: u32) -> Duration {
-    let longest = FIRST_WAIT_MS.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT_MS);
-    Duration::from_millis(cx.random_between(longest / 2, longest))
 }
 
 /// The text as a part of a path.

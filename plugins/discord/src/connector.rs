@@ -4,7 +4,7 @@ use prx_sdk::connector::{Commands, Connector, Context, Event, Fault};
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{gateway, parcel, protocol, send, webhook};
+use crate::{gateway, protocol, send, webhook};
 
 /// The connector: one bot, one connection to the gateway.
 pub struct Discord;
@@ -23,12 +23,12 @@ impl Connector for Discord {
             Event::Started => {
                 state.pause_all_but(&[]);
                 gateway::begin(cx, state, out);
-                parcel::take_up(state, (&[], &[]), out);
+                state.parcels(cx, out).take_up((&[], &[]));
             }
             Event::Resumed(resumed) => {
                 state.pause_all_but(&resumed.requests);
                 gateway::resumed(cx, state, &resumed, out);
-                parcel::take_up(state, (&resumed.requests, &resumed.timers), out);
+                state.parcels(cx, out).take_up((&resumed.requests, &resumed.timers));
             }
             Event::ConfigChanged => gateway::begin(cx, state, out),
             Event::HttpDone(done) if state.link.asks(done.token) => {
@@ -38,7 +38,7 @@ impl Connector for Discord {
                 if let Some(op) = state.take_op(done.token) {
                     send::answered(cx, state, op, &done.outcome, out);
                 } else {
-                    parcel::answered(cx, state, done.token, &done.outcome, out);
+                    state.parcels(cx, out).answered(done.token, &done.outcome);
                 }
             }
             Event::WsOpen(opened) => gateway::opened(state, &opened, out),
@@ -47,7 +47,7 @@ impl Connector for Discord {
             Event::WsClosed(closed) => gateway::closed(cx, state, &closed, out),
             Event::Timer(token) => {
                 gateway::rang(cx, state, token, out);
-                parcel::again(state, token, out);
+                state.parcels(cx, out).rang(token);
             }
             Event::Webhook(call) => webhook::called(cx, state, &call, out),
             Event::Outbound(outbound) => send::outbound(cx, state, outbound, out),

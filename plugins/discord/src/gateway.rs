@@ -208,7 +208,7 @@ fn failed(cx: &Context<Config>, state: &mut State, reason: &str, out: &mut Comma
         out.status(Status::Reconnecting(reason.to_owned()));
         return proceed(cx, state, out);
     }
-    wait(state, call::backoff(cx, failures.saturating_sub(1)), reason, out);
+    wait(state, cx.backoff(failures.saturating_sub(1)), reason, out);
 }
 
 fn wait(state: &mut State, after: Duration, reason: &str, out: &mut Commands) {

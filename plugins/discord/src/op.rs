@@ -2,11 +2,12 @@
 
 use prx_sdk::connector::{Choice, Content, Operation, Outbound, Target};
 use prx_sdk::text;
+use prx_sdk::upload::{GONE, TOO_LARGE, Upload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::message::is_id;
-use crate::upload::{self, Upload};
+use crate::upload::{self, MAX_FILE};
 
 /// The most that one message holds. The platform counts characters; UTF-16 units are never fewer.
 pub(crate) const MAX_TEXT: usize = 2000;
@@ -136,7 +137,7 @@ impl Op {
         let Work::Send(parts) = &mut self.work else { return false };
         match parts.files().len() {
             0 => return false,
-            1 => parts.leave_out(0, upload::TOO_LARGE),
+            1 => parts.leave_out(0, TOO_LARGE),
             _ => parts.apart = true,
         }
         true
@@ -144,13 +145,13 @@ impl Op {
 
     /// Which of the files a failure is about that names its blob.
     pub(crate) fn missing(&self, reason: &str) -> Option<usize> {
-        self.files().iter().position(|file| reason.contains(&file.blob))
+        self.files().iter().position(|file| file.is_missing_in(reason))
     }
 
     /// Leaves out a file that there is no more.
     pub(crate) fn leave_out(&mut self, place: usize) {
         if let Work::Send(parts) = &mut self.work {
-            parts.leave_out(place, upload::GONE);
+            parts.leave_out(place, GONE);
         }
     }
 
@@ -230,10 +231,10 @@ fn asked(choices: Vec<Choice>) -> Result<Vec<(String, String)>, String> {
 /// The text, and the files that the platform takes; the text names those that it does not take.
 fn sorted(content: Content) -> Result<(String, Vec<Upload>), String> {
     let files = content.attachments.into_iter().map(Upload::from);
-    let (left_out, files): (Vec<_>, Vec<_>) = files.partition(Upload::is_too_large);
+    let (left_out, files): (Vec<_>, Vec<_>) = files.partition(|file| file.size > MAX_FILE);
     let mut text = content.markdown;
     for file in left_out {
-        text = file.left_out(&text, upload::TOO_LARGE);
+        text = file.left_out(&text, TOO_LARGE);
     }
     if text.trim().is_empty() && files.is_empty() {
         return Err("the message has no text".to_owned());

@@ -52,7 +52,7 @@ pub(crate) fn message(cx: &Context<Config>, state: &mut State, message: Message,
                 addressed,
                 id: message.id,
             };
-            parcel::take(state, letter, message.attachments, out);
+            parcel::take(cx, state, (letter, message.attachments), out);
         }
         Err(ignored) => out.log(ignored.level(), format!("message {} ignored: {ignored}", message.id)),
     }

@@ -107,10 +107,7 @@ fn request_of(cx: &Context<Config>, op: &Op) -> Http {
 fn filled(cx: &Context<Config>, call: Http, op: &Op, body: Value) -> Http {
     match op.files() {
         [] => call.json(&body),
-        files => {
-            let boundary = format!("prx-{:016x}{:016x}", cx.random(), cx.random());
-            upload::fill(call, body, files, &boundary)
-        }
+        files => upload::fill(cx, call, body, files),
     }
 }
 
@@ -195,7 +192,7 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trou
         }
         Trouble::Server(reason) | Trouble::Unknown(reason) => {
             log(&op, &reason, out);
-            let after = call::backoff(cx, op.attempt.saturating_sub(1));
+            let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, out);
         }
         Trouble::Refused { reason, .. } => out.done(&op.id, Outcome::Refused(reason)),

@@ -17,7 +17,7 @@ const MAX_PAUSED: usize = 64;
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    tokens: u64,
+    pub(crate) tokens: u64,
     pub link: Link,
     pub session: Option<Session>,
     pub starts: Starts,

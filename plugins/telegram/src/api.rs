@@ -88,6 +88,7 @@ fn foreign(status: u16) -> Trouble {
     match status {
         401 | 404 => Trouble::Token(reason),
         409 => Trouble::Conflict(reason),
+        413 => Trouble::Refused(format!("Request Entity Too Large: {reason}")),
         429 => Trouble::Pace(1),
         200..=299 | 504 => Trouble::Unknown(reason),
         400 | 403 => Trouble::Refused(reason),

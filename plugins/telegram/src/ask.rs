@@ -7,7 +7,6 @@ use crate::call::{self, GRACE};
 use crate::config::Config;
 use crate::judge::{Ignored, admit};
 use crate::letter::Letter;
-use crate::parcel;
 use crate::state::State;
 use crate::update::{Message, Press};
 
@@ -35,8 +34,9 @@ pub(crate) fn pressed<'a>(
         sent_at: cx.now,
         addressed: true,
         choice: Some(data.clone()),
+        album: None,
     };
-    parcel::take(cx, state, letter, (None, Vec::new()), out);
+    state.parcels(cx, out).take(letter, Vec::new());
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::{Context, Http, HttpOutcome, Segments};
+use prx_sdk::connector::{Http, HttpOutcome, Segments};
 use serde_json::Value;
 
 use crate::api::{self, Answer, Trouble};
@@ -10,9 +10,6 @@ use crate::config::Config;
 
 /// How long a call may take beyond what it waits for on purpose.
 pub(crate) const GRACE: Duration = Duration::from_secs(10);
-
-const FIRST_WAIT_MS: u64 = 1_000;
-const LONGEST_WAIT_MS: u64 = 60_000;
 
 /// A call of this method, of which the token is a part of the URL.
 pub(crate) fn post(config: &Config, method: &str, body: &Value) -> Http {
@@ -31,10 +28,4 @@ pub(crate) fn answer(outcome: &HttpOutcome) -> Answer<'_> {
         HttpOutcome::Failed(failure) if failure.sent => Err(Trouble::Unknown(failure.reason.clone())),
         HttpOutcome::Failed(failure) => Err(Trouble::Server(failure.reason.clone())),
     }
-}
-
-/// A wait that doubles with every failure, from 1 s to 60 s, its latter half by chance.
-pub(crate) fn backoff(cx: &Context<Config>, failures: u32) -> Duration {
-    let longest = FIRST_WAIT_MS.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT_MS);
-    Duration::from_millis(cx.random_between(longest / 2, longest))
 }

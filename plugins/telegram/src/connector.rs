@@ -4,7 +4,7 @@ use prx_sdk::connector::{Commands, Connector, Context, Event, Fault};
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{migrate, parcel, poll, send, webhook};
+use crate::{migrate, poll, send, webhook};
 
 /// The connector: one bot, long-polled or called by the platform.
 pub struct Telegram;
@@ -25,14 +25,14 @@ impl Connector for Telegram {
             Event::Started => {
                 state.pause_all_but(&[]);
                 poll::begin(cx, state, out);
-                parcel::take_up(cx, state, (&[], &[]), out);
+                state.parcels(cx, out).take_up((&[], &[]));
             }
             Event::Resumed(resumed) => {
                 state.pause_all_but(&resumed.requests);
                 if !state.poll.lives_in(&resumed) {
                     poll::begin(cx, state, out);
                 }
-                parcel::take_up(cx, state, (&resumed.requests, &resumed.timers), out);
+                state.parcels(cx, out).take_up((&resumed.requests, &resumed.timers));
             }
             Event::ConfigChanged => poll::begin(cx, state, out),
             Event::HttpDone(done) if state.poll.awaits_answer(done.token) => {
@@ -42,11 +42,11 @@ impl Connector for Telegram {
                 if let Some(op) = state.take_op(done.token) {
                     send::answered(cx, state, op, &done.outcome, out);
                 } else {
-                    parcel::answered(cx, state, done.token, &done.outcome, out);
+                    state.parcels(cx, out).answered(done.token, &done.outcome);
                 }
             }
             Event::Timer(token) if state.poll.awaits_timer(token) => poll::again(cx, state, out),
-            Event::Timer(token) => parcel::again(cx, state, token, out),
+            Event::Timer(token) => state.parcels(cx, out).rang(token),
             Event::Webhook(call) => webhook::called(cx, state, call, out),
             Event::Outbound(outbound) => send::outbound(cx, state, outbound, out),
             _ => {}

@@ -1,13 +1,16 @@
 //! A message for the agent, as it is kept while something of it is still to come.
 
-use prx_sdk::connector::{Attachment, AttachmentKind, Inbound, Sender, Target};
+use std::fmt;
+
+use prx_sdk::connector::{Attachment, Inbound, Sender, Target};
+use prx_sdk::parcel;
 use serde::{Deserialize, Serialize};
 
 use crate::update::{Enclosed, Media};
 
 /// A message for the agent without its attachments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Letter {
+pub struct Letter {
     pub dedupe: String,
     pub place: Place,
     /// The message that a reply answers.
@@ -18,37 +21,65 @@ pub(crate) struct Letter {
     pub sent_at: u64,
     pub addressed: bool,
     pub choice: Option<String>,
+    /// Further messages of this group are part of this one.
+    #[serde(default)]
+    pub album: Option<String>,
 }
 
 /// What a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Place {
+pub struct Place {
     pub conversation: i64,
     pub thread: Option<i64>,
 }
 
 /// A file that belongs to a message: first to be fetched by its id, then kept as a blob.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct File {
+pub struct File {
     pub id: String,
     pub kind: Kind,
     pub name: Option<String>,
     pub mime: Option<String>,
     pub size: u64,
+    /// Where it is, once that is known.
+    #[serde(default)]
+    pub path: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub enum Kind {
     Image,
     Audio,
     Video,
     Document,
 }
 
-impl Letter {
-    /// The message as the agent gets it.
-    pub(crate) fn inbound(self, attachments: Vec<Attachment>) -> Inbound {
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.thread {
+            None => write!(f, "{}", self.conversation),
+            Some(thread) => write!(f, "{}/{thread}", self.conversation),
+        }
+    }
+}
+
+impl parcel::Letter for Letter {
+    type File = File;
+
+    fn id(&self) -> &str {
+        &self.dedupe
+    }
+
+    fn conversation(&self) -> String {
+        self.place.to_string()
+    }
+
+    fn text(&mut self) -> &mut String {
+        &mut self.text
+    }
+
+    fn inbound(self, attachments: Vec<Attachment>) -> Inbound {
         Inbound {
             dedupe: self.dedupe,
             target: Target {
@@ -64,36 +95,15 @@ impl Letter {
             choice: self.choice,
         }
     }
+}
 
-    /// Adds a line of text, for the agent.
+impl Letter {
+    /// Adds a line of text.
     pub(crate) fn add_line(&mut self, line: &str) {
         if !self.text.is_empty() {
             self.text.push('\n');
         }
         self.text.push_str(line);
-    }
-}
-
-impl File {
-    /// The file, now that it is kept under this id.
-    pub(crate) fn attachment(self, blob: String) -> Attachment {
-        let kind = match self.kind {
-            Kind::Image => AttachmentKind::Image,
-            Kind::Audio => AttachmentKind::Audio,
-            Kind::Video => AttachmentKind::Video,
-            Kind::Document => AttachmentKind::Document,
-        };
-        Attachment { blob, kind, name: self.name, mime: self.mime, size: self.size }
-    }
-
-    /// How a person would call it.
-    pub(crate) fn title(&self) -> &str {
-        self.name.as_deref().unwrap_or(match self.kind {
-            Kind::Image => "a picture",
-            Kind::Audio => "a recording",
-            Kind::Video => "a video",
-            Kind::Document => "a file",
-        })
     }
 }
 
@@ -121,5 +131,6 @@ fn file(enclosed: Enclosed, kind: Option<Kind>, usual: &str) -> File {
         _ => Kind::Document,
     };
     let kind = kind.unwrap_or_else(by_mime);
-    File { id: enclosed.file_id, kind, name: enclosed.file_name, mime, size: enclosed.file_size.unwrap_or(0) }
+    let (name, size) = (enclosed.file_name, enclosed.file_size.unwrap_or(0));
+    File { id: enclosed.file_id, kind, name, mime, size, path: None }
 }

@@ -9,7 +9,6 @@ mod ask;
 mod call;
 mod config;
 mod connector;
-mod form;
 mod html;
 mod judge;
 mod letter;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{Context, Http, Operation, Outbound};
+use prx_sdk::upload::{Form, Upload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::call;
 use crate::config::Config;
-use crate::form;
 use crate::speech::{Speech, marked};
 use crate::state::State;
 use crate::text::{self, MAX_TEXT};
@@ -108,10 +108,14 @@ impl Op {
         let parameters = self.parameters(state);
         match self.speech().and_then(Speech::upload) {
             None => call::post(&cx.config, self.method(), &parameters).timeout(TIMEOUT),
-            Some(file) => {
-                let boundary = format!("prx-{:016x}{:016x}", cx.random(), cx.random());
+            Some((name, file)) => {
+                let mut form = Form::new(cx);
+                for (key, value) in parameters.as_object().into_iter().flatten() {
+                    let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+                    form = form.text(key, &value);
+                }
                 let call = Http::post(call::url(&cx.config, self.method())).timeout(UPLOAD);
-                form::fill(call, &parameters, file, &boundary)
+                call.form(form.file(name, file))
             }
         }
     }
@@ -152,6 +156,11 @@ impl Op {
     /// Has a picture that the platform does not take for one go as a file. False: there is none.
     pub fn degrade(&mut self) -> bool {
         if let Work::Say(speech) = &mut self.work { speech.degrade() } else { false }
+    }
+
+    /// Leaves a file out that can't be sent; the text says why. False: the next call does not carry it.
+    pub fn leave_out(&mut self, why: &str, is_it: impl Fn(&Upload) -> bool) -> bool {
+        if let Work::Say(speech) = &mut self.work { speech.leave_out(why, is_it) } else { false }
     }
 
     /// The platform's id of what was said, of the first part where it took several.

@@ -285,7 +285,7 @@ fn retry(cx: &Context<Config>, state: &mut State, reason: &str, out: &mut Comman
     if state.poll.stage == Stage::Listen {
         state.poll.stage = Stage::Probe;
     }
-    let after = call::backoff(cx, state.poll.failures);
+    let after = cx.backoff(state.poll.failures);
     wait(state, after, reason, out);
 }
 

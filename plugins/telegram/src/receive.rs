@@ -3,12 +3,12 @@
 use prx_sdk::connector::{Commands, Context, LogLevel};
 use serde_json::value::RawValue;
 
+use crate::ask;
 use crate::config::Config;
 use crate::judge::{Ignored, judge};
 use crate::letter::Letter;
 use crate::state::State;
 use crate::update::{Media, Message, Numbered, Update, WithMedia, WithPress};
-use crate::{ask, parcel};
 
 /// Updates this far below the offset are not old ones: after a quiet week the platform numbers anew.
 const RENUMBERED: i64 = 100_000;
@@ -98,8 +98,13 @@ fn message<'a>(
     let media = media(number, raw, out);
     let (album, files) = (media.media_group_id.clone(), media.files());
     let place = state.place_of(message);
-    if let Some(sender) = message.from.as_ref().filter(|_| !files.is_empty())
-        && let Some(letter) = parcel::join(state, &place, sender.id, (album.as_deref(), &files))
+    let sender = message.from.as_ref().map(|sender| sender.id);
+    let is_of_album = |letter: &Letter| {
+        album.is_some() && letter.album == album && letter.place == place && Some(letter.sender.0) == sender
+    };
+    let mut parcels = state.parcels(cx, out);
+    if !files.is_empty()
+        && let Some(letter) = parcels.join(is_of_album, &files)
     {
         message
             .caption
@@ -119,8 +124,9 @@ fn message<'a>(
         sent_at: message.date.saturating_mul(1000),
         addressed: words.addressed,
         choice: None,
+        album,
     };
-    parcel::take(cx, state, letter, (album, files), out);
+    state.parcels(cx, out).take(letter, files);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{Commands, Context, HttpOutcome, LogLevel, Outbound, Outcome};
+use prx_sdk::upload::{GONE, TOO_LARGE};
 use serde_json::value::RawValue;
 
 use crate::api::{Sent, Trouble};
@@ -79,6 +80,12 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trou
         Trouble::Refused(reason) if is_about_pictures(&reason) && op.degrade() => {
             request(cx, state, op, out);
         }
+        Trouble::Refused(reason) if is_about_size(&reason) && op.leave_out(TOO_LARGE, |_| true) => {
+            request(cx, state, op, out);
+        }
+        Trouble::Server(reason) if op.leave_out(GONE, |file| file.is_missing_in(&reason)) => {
+            request(cx, state, op, out);
+        }
         Trouble::Refused(reason) if is_done_already(&op, &reason) => go_on(cx, state, op, None, out),
         Trouble::Refused(reason) | Trouble::Token(reason) if is_unknown_here(&op, &reason) => {
             out.done(&op.id, Outcome::Unsupported);
@@ -92,11 +99,11 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trou
             later(state, op, after, "the platform asks to slow down", out);
         }
         Trouble::Server(reason) | Trouble::Conflict(reason) => {
-            let after = call::backoff(cx, op.attempt.saturating_sub(1));
+            let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, &reason, out);
         }
         Trouble::Unknown(reason) if op.is_repeatable() => {
-            let after = call::backoff(cx, op.attempt.saturating_sub(1));
+            let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, &reason, out);
         }
         Trouble::Unknown(reason) => {
@@ -124,6 +131,10 @@ fn is_about_marks(reason: &str) -> bool {
 
 fn is_about_pictures(reason: &str) -> bool {
     ["photo", "image"].iter().any(|sign| reason.to_ascii_lowercase().contains(sign))
+}
+
+fn is_about_size(reason: &str) -> bool {
+    ["too large", "too big"].iter().any(|sign| reason.to_ascii_lowercase().contains(sign))
 }
 
 fn is_done_already(op: &Op, reason: &str) -> bool {

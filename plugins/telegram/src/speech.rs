@@ -1,6 +1,7 @@
 //! Something to say: text, files and buttons, in as many calls as they need.
 
 use prx_sdk::connector::{Attachment, AttachmentKind, Choice, Content};
+use prx_sdk::upload::Upload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,7 +24,7 @@ pub struct Speech {
     part: String,
     rest: String,
     /// They follow the text, the first with the last of it as its caption.
-    files: Vec<Upload>,
+    files: Vec<Enclosed>,
     /// The data and the label of each.
     buttons: Vec<(String, String)>,
     reply_to: Option<i64>,
@@ -31,26 +32,25 @@ pub struct Speech {
     first: Option<i64>,
 }
 
-/// A file to be sent, from the gateway's blob store.
+/// A file to be sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Upload {
-    pub blob: String,
+pub(crate) struct Enclosed {
+    #[serde(flatten)]
+    file: Upload,
     /// Shown as a picture.
     photo: bool,
-    pub name: String,
-    pub mime: Option<String>,
 }
 
 enum Next<'a> {
     Edit(i64),
     Text,
-    File(&'a Upload),
+    File(&'a Enclosed),
 }
 
 impl Speech {
     /// A message, or several.
     pub fn new(content: Content, reply_to: Option<i64>) -> Result<Speech, String> {
-        let files: Vec<_> = content.attachments.into_iter().map(Upload::new).collect();
+        let files: Vec<_> = content.attachments.into_iter().map(Enclosed::from).collect();
         if content.markdown.trim().is_empty() && files.is_empty() {
             return Err("the message has no text".to_owned());
         }
@@ -109,7 +109,7 @@ impl Speech {
     /// The file that the next call carries, under the name of its field.
     pub fn upload(&self) -> Option<(&'static str, &Upload)> {
         match self.next() {
-            Next::File(file) => Some((if file.photo { "photo" } else { "document" }, file)),
+            Next::File(next) => Some((if next.photo { "photo" } else { "document" }, &next.file)),
             _ => None,
         }
     }
@@ -160,29 +160,28 @@ impl Speech {
         shown
     }
 
+    /// Leaves the file out that the next call carries; the text says why. False: it carries none, or `is_it` denies it.
+    pub fn leave_out(&mut self, why: &str, is_it: impl Fn(&Upload) -> bool) -> bool {
+        let leaves = self.upload().is_some_and(|(_, file)| is_it(file));
+        if leaves {
+            let text = self.files.remove(0).file.left_out(&self.part, why);
+            (self.part, self.rest) = text::cut(&text, MAX_TEXT);
+        }
+        leaves
+    }
+
     /// The first of the messages that it has become so far.
     pub fn message(&self) -> Option<i64> {
         self.first
     }
 }
 
-impl Upload {
-    fn new(attachment: Attachment) -> Upload {
-        let mime = attachment.mime.filter(|mime| !mime.is_empty());
-        let still = mime.as_deref().is_none_or(|m| matches!(m, "image/jpeg" | "image/png" | "image/webp"));
+impl From<Attachment> for Enclosed {
+    fn from(attachment: Attachment) -> Enclosed {
+        let mime = attachment.mime.as_deref().filter(|mime| !mime.is_empty());
+        let still = mime.is_none_or(|m| matches!(m, "image/jpeg" | "image/png" | "image/webp"));
         let photo = attachment.kind == AttachmentKind::Image && still && attachment.size <= MAX_PHOTO;
-        let name = attachment.name.filter(|name| !name.is_empty());
-        let name = name.unwrap_or_else(|| usual_name(attachment.kind).to_owned());
-        Upload { blob: attachment.blob, photo, name, mime }
-    }
-}
-
-fn usual_name(kind: AttachmentKind) -> &'static str {
-    match kind {
-        AttachmentKind::Image => "picture",
-        AttachmentKind::Audio => "recording",
-        AttachmentKind::Video => "video",
-        AttachmentKind::Document | AttachmentKind::Other => "file",
+        Enclosed { file: Upload::from(attachment), photo }
     }
 }
 

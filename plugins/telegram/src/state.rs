@@ -18,7 +18,7 @@ const MAX_MOVED: usize = 256;
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct State {
-    tokens: u64,
+    pub(crate) tokens: u64,
     pub poll: Poll,
     pub bot: Bot,
     /// The first update that was not yet handed over; 0: whatever there is.

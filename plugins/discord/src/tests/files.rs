@@ -104,3 +104,13 @@ fn what_is_being_fetched_outlives_a_swap_and_a_restart() {
     download(&mut talk, PICTURE, 200, Some("blob_1"));
     assert_eq!(talk.script.deliveries().len(), 1);
 }
+
+#[test]
+fn a_file_that_is_larger_than_the_gateway_keeps_is_asked_for_once() {
+    let mut talk = Talk::live();
+    talk.hear(with_files(1, "look", picture()));
+    let token = talk.call("GET", PICTURE).token;
+    talk.script.fail(token, true, "https://cdn.discordapp.com: the answer is larger than it may be");
+    let heard = talk.script.deliveries().remove(0);
+    assert!(heard.text.starts_with("look\n[cat.png could not be fetched: "), "{}", heard.text);
+}

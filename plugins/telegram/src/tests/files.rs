@@ -280,8 +280,40 @@ fn a_file_alone_needs_no_text() {
     let mut talk = Talk::listening();
     let id = send(&mut talk, "", vec![attachment(AttachmentKind::Audio, "", "audio/ogg")]);
     assert!(form(&talk, "sendDocument").1.contains("filename=\"recording\""));
+    talk.ok("sendDocument", json!({"message_id": 31}));
+    assert_eq!(talk.outcome(&id), &Outcome::Ok(Some("31".into())));
+}
+
+#[test]
+fn a_file_that_can_not_be_sent_is_named_in_the_text() {
+    let mut talk = Talk::listening();
+    let two = vec![
+        attachment(AttachmentKind::Video, "film.mkv", ""),
+        attachment(AttachmentKind::Document, "a.pdf", ""),
+    ];
+    let id = send(&mut talk, "see", two);
     talk.error("sendDocument", 413, "Request Entity Too Large", json!(null));
-    assert_eq!(talk.outcome(&id), &Outcome::Refused("Request Entity Too Large".into()));
+    let (fields, head) = form(&talk, "sendDocument");
+    assert!(head.contains("a.pdf"), "{head}");
+    let named = "[film.mkv could not be sent: it is larger than the platform takes]";
+    assert_eq!(field(&fields, "caption"), Some(format!("see\n{named}")));
+    let token = talk.call("sendDocument").token;
+    talk.script.fail(token, false, "channel telegram has no blob blob_7, or not any more");
+    let gone = "[a.pdf could not be sent: it is no longer kept]";
+    assert_eq!(talk.body("sendMessage")["text"], format!("see\n{named}\n{gone}"));
+    talk.ok("sendMessage", json!({"message_id": 31}));
+    assert_eq!(talk.outcome(&id), &Outcome::Ok(Some("31".into())));
+}
+
+#[test]
+fn a_file_that_is_larger_than_the_gateway_keeps_is_asked_for_once() {
+    let mut talk = Talk::listening();
+    talk.updates(json!([photo(1, "look", json!({}))]));
+    talk.ok("getFile", json!({"file_path": "f/1"}));
+    let token = talk.call("f/1").token;
+    talk.script.fail(token, true, "https://api.telegram.org: the answer is larger than it may be");
+    let heard = talk.script.deliveries();
+    assert!(heard[0].text.starts_with("look\n[a picture could not be fetched: "), "{}", heard[0].text);
 }
 
 #[test]
