@@ -70,12 +70,13 @@ async fn a_file_that_a_tool_makes_goes_with_the_reply_and_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_too_large_or_one_too_many_is_refused_and_leaves_nothing() {
+async fn a_file_too_large_or_one_too_many_is_refused_and_what_fails_leaves_nothing() {
     let gateway = started("[store]\nblob_max_bytes = 2048\n").await;
     let session = gateway.open_session("ada").await;
     for (file, why) in [
         (json!({"text": "x", "times": 2049}), "A file has 2048 bytes at most"),
         (json!({"count": 17}), "a call makes 16 files at most"),
+        (json!({"count": 3, "fail": true}), "the ink is used up"),
     ] {
         let reply = ask(&gateway, &session, "make", &file).await;
         assert_eq!(reply["attachments"], Value::Null, "{reply}");

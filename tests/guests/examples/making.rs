@@ -19,12 +19,14 @@ pub struct Make {
     also: Vec<String>,
     /// It names what it was given, too.
     given: bool,
+    /// It fails when all is made.
+    fail: bool,
 }
 
 impl Default for Make {
     fn default() -> Self {
         let (name, mime, text) = ("notes.txt".into(), "text/plain".into(), "some notes".into());
-        Self { name, mime, text, times: 1, count: 1, also: Vec::new(), given: false }
+        Self { name, mime, text, times: 1, count: 1, also: Vec::new(), given: false, fail: false }
     }
 }
 
@@ -38,6 +40,9 @@ impl TypedTool for Make {
         for _ in 0..self.count {
             output =
                 output.with(blobs::make(&self.name, &self.mime, self.text.repeat(self.times).as_bytes())?);
+        }
+        if self.fail {
+            return Err(Fault::unavailable("the ink is used up"));
         }
         let given = if self.given { blobs::given() } else { Vec::new() };
         Ok(self.also.into_iter().map(named).chain(given).fold(output, ToolOutput::with))
