@@ -18,6 +18,9 @@
 //! {"id": "…", "conversation": "ticket-7", "thread": null, "reply_to": "m-1", "text": "Hello, Ada."}
 //! ```
 //!
+//! A reply with files has `attachments` as well, each `{"blob": "blob_…", "name": "chart.png", "mime": "image/png",
+//! "size": 2048}`: the bytes are at `GET /api/v1/blobs/{blob}`, for a token with the scope `sessions:read`.
+//!
 //! Replies are not signed, for a signature of a body takes the secret itself and connectors never see one. What shows
 //! that they are genuine is `reply_token`, which the gateway puts into their `Authorization` header.
 

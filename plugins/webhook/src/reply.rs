@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{
-    Commands, Context, Http, HttpDone, HttpOutcome, LogLevel, Operation, Outbound, Outcome, Status,
+    Attachment, Commands, Context, Http, HttpDone, HttpOutcome, Operation, Outbound, Outcome, Status,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::connector::{Config, State, heard};
 
@@ -27,17 +27,17 @@ pub(crate) fn post(cx: &Context<Config>, state: &mut State, outbound: Outbound, 
     let Operation::Send(content) = outbound.operation else {
         return out.done(outbound.id, Outcome::Unsupported);
     };
-    if !content.attachments.is_empty() {
-        out.log(LogLevel::Warn, format!("{}: attachments are left out, only text is sent", outbound.id));
-    }
     state.last_token += 1;
-    let body = json!({
+    let mut body = json!({
         "id": outbound.id,
         "conversation": outbound.target.conversation,
         "thread": outbound.target.thread,
         "reply_to": outbound.target.reply_to,
         "text": content.markdown,
     });
+    if !content.attachments.is_empty() {
+        body["attachments"] = content.attachments.into_iter().map(described).collect();
+    }
     let request = Http::post(cx.config.reply_url.as_str())
         .bearer("reply_token")
         .header("webhook-id", outbound.id.as_str())
@@ -46,6 +46,11 @@ pub(crate) fn post(cx: &Context<Config>, state: &mut State, outbound: Outbound, 
         .token(state.last_token);
     out.http(request);
     state.replies.push(Posted { token: state.last_token, id: outbound.id, attempt: outbound.attempt });
+}
+
+/// A file, of which the other side is told where it is: `GET /api/v1/blobs/{blob}` has its bytes.
+fn described(file: Attachment) -> Value {
+    json!({ "blob": file.blob, "name": file.name, "mime": file.mime, "size": file.size })
 }
 
 /// A reply was answered, or could not be posted.

@@ -171,16 +171,21 @@ fn what_passes_is_tried_again_and_what_does_not_is_refused() {
 }
 
 #[test]
-fn only_texts_are_sent() {
+fn files_are_named_and_what_is_no_message_is_not_sent() {
     let mut talk = started();
     let typing = talk.operate(Target::conversation("a"), Operation::Typing);
     assert_eq!(talk.outcome(&typing), Some(&Outcome::Unsupported));
-    let attachment =
-        Attachment { blob: "b".into(), kind: AttachmentKind::Image, name: None, mime: None, size: 1 };
+    let attachment = Attachment {
+        blob: "b".into(),
+        kind: AttachmentKind::Image,
+        name: None,
+        mime: Some("image/png".into()),
+        size: 1,
+    };
     let content = Content { markdown: "see".into(), attachments: vec![attachment] };
     talk.operate(Target::conversation("a"), Operation::Send(content));
-    assert_eq!(talk.requests().len(), 1);
-    assert!(talk.logs()[0].contains("attachments are left out"));
+    let files = json!([{"blob": "b", "name": null, "mime": "image/png", "size": 1}]);
+    assert_eq!(talk.requests()[0].body_json()["attachments"], files);
 }
 
 #[test]
