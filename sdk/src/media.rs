@@ -46,12 +46,21 @@ pub struct Files(BTreeMap<String, Shown>);
 impl Files {
     /// Reads the files in these messages, the latest first, as far as there is room for them.
     pub fn read(messages: &[Message]) -> Self {
+        Self::of(messages, true)
+    }
+
+    /// The same for a model that reads nothing but text: of any other file it is told the name.
+    pub fn read_texts(messages: &[Message]) -> Self {
+        Self::of(messages, false)
+    }
+
+    fn of(messages: &[Message], pictures: bool) -> Self {
         let mut room = ROOM;
         let files = messages.iter().rev().flat_map(|message| match message {
             Message::User(message) => message.attachments.as_slice(),
             Message::Assistant(_) | Message::ToolResult(_) => &[],
         });
-        Self(files.map(|file| (file.blob.clone(), shown(file, &mut room))).collect())
+        Self(files.map(|file| (file.blob.clone(), shown(file, pictures, &mut room))).collect())
     }
 
     /// Takes a file out. One that comes twice is shown once.
@@ -60,13 +69,16 @@ impl Files {
     }
 }
 
-fn shown(file: &Attachment, room: &mut u64) -> Shown {
+fn shown(file: &Attachment, pictures: bool, room: &mut u64) -> Shown {
     let mime = file.mime.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let name = file.name.as_deref().unwrap_or("without a name");
     let is_text = mime.starts_with("text/") || TEXTS.contains(&mime);
     let about = |why: &str| Shown::Text(format!("[a file, {name}, {} bytes, {mime}: {why}]", file.size));
     if !is_text && mime != "application/pdf" && !IMAGES.contains(&mime) {
         return about("of a kind that cannot be shown");
+    }
+    if !is_text && !pictures {
+        return about("this model reads text only");
     }
     let Some(left) = room.checked_sub(file.size) else { return about("too large to be shown") };
     let Ok(bytes) = blobs::whole(&file.blob) else { return about("no longer kept") };

@@ -3,6 +3,7 @@
 
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::models::{Dialect, FakeModel};
 use prx_tests::scripted;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
@@ -140,4 +141,42 @@ async fn a_picture_from_an_mcp_server_goes_with_the_reply_and_the_model_reads_it
     let bytes = gateway.client().get(&format!("/blobs/{}", image["blob"].as_str().unwrap())).await.body;
     assert_eq!(bytes, "harbour");
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_model_sees_the_picture_that_a_tool_returned() {
+    let server = format!("[mcp_servers.near]\ncommand = {SERVER:?}\n");
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let gateway = Gateway::start(&model.config(&server)).await;
+        until("the server to be connected", async || {
+            let list = gateway.client().get("/mcp").await.expect(200);
+            (list["servers"][0]["status"] == "connected").then_some(())
+        })
+        .await;
+        let session = gateway.open_session("ada").await;
+        let path = format!("/sessions/{session}/messages");
+        let draw = async || {
+            model.answer((dialect.calls)(&[("call_1", "near_draw", json!({"data": "aGFyYm91cg=="}))])).await;
+            gateway.client().post(&path, json!({"content": "draw"})).await.expect(200);
+            model.asked().pop().unwrap().body["messages"].to_string()
+        };
+        let seen = draw().await;
+        assert_eq!(seen.matches("aGFyYm91cg==").count(), 2, "asked for, and seen: {seen}");
+        assert!(seen.contains("[from the tools, not from the user: image.png]"), "{seen}");
+        gateway.client().post(&path, json!({"content": "Thanks"})).await.expect(200);
+        let later = model.asked().pop().unwrap().body["messages"].to_string();
+        assert_eq!(later.matches("aGFyYm91cg==").count(), 1, "it is seen once: {later}");
+        if dialect.provider == "openai" {
+            gateway
+                .client()
+                .patch("/config", json!({"providers_config.openai.files": false}))
+                .await
+                .expect(200);
+            let told = draw().await;
+            assert!(told.contains("7 bytes, image/png: this model reads text only"), "{told}");
+        }
+        assert_eq!(model.broken_rules(), Vec::<String>::new());
+        gateway.stop().await;
+    }
 }

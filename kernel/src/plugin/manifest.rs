@@ -36,6 +36,9 @@ pub struct Manifest {
     pub instance: Instance,
     /// Only with the capability `channel`.
     pub channel: Option<Channel>,
+    /// What its provider takes.
+    #[serde(default)]
+    pub provider: Provider,
     /// When its jobs run.
     #[serde(default)]
     pub schedule: Vec<Schedule>,
@@ -180,6 +183,14 @@ pub enum Feature {
     Attachments,
     /// Take a message only once, however often it is sent under the same id.
     Nonce,
+}
+
+/// `[provider]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Provider {
+    /// What tools return for the eye is shown to it, in a user's message that follows their results.
+    pub pictures: bool,
 }
 
 /// `[[schedule]]`

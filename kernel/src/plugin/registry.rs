@@ -156,6 +156,11 @@ impl Plugins {
         answer
     }
 
+    /// Whether a provider is shown the pictures that tools return.
+    pub fn takes_pictures(&self, provider: &str) -> bool {
+        self.catalog().serving(provider).is_some_and(|generation| generation.manifest.provider.pictures)
+    }
+
     /// Has a provider's model answer. What it says on the way goes to `deltas`.
     ///
     /// # Errors

@@ -45,7 +45,8 @@ pub(super) fn asked(request: &wire::Request) -> u64 {
 }
 
 /// Leaves out what there is no room for: first the results of tools in earlier turns, from the oldest on, then whole
-/// earlier turns, then results in this turn. `own` is where this turn begins. Tells what it comes to.
+/// earlier turns, then results and pictures of tools in this turn. `own` is where this turn begins, with what the person
+/// said. Tells what it comes to.
 pub(super) fn fit(messages: &mut Vec<wire::Message>, own: usize, room: u64) -> u64 {
     let mut total: u64 = messages.iter().map(cost).sum();
     let (mut dropped, mut at) = (0, 0);
@@ -60,9 +61,9 @@ pub(super) fn fit(messages: &mut Vec<wire::Message>, own: usize, room: u64) -> u
         total -= messages[dropped..end].iter().map(cost).sum::<u64>();
         dropped = end;
     }
-    at = own;
+    at = own + 1;
     while total > room && at < messages.len() {
-        total -= empty(&mut messages[at]);
+        total -= empty(&mut messages[at]) + close(&mut messages[at]);
         at += 1;
     }
     messages.drain(..dropped);
@@ -79,6 +80,14 @@ fn empty(message: &mut wire::Message) -> u64 {
         _ => {}
     }
     before - cost(message)
+}
+
+/// Leaves out what there was to look at, and tells how much that saves.
+fn close(message: &mut wire::Message) -> u64 {
+    match message {
+        wire::Message::User(user) => FILE * user.attachments.drain(..).count() as u64,
+        _ => 0,
+    }
 }
 
 #[cfg(test)]

@@ -52,10 +52,10 @@ pub(super) async fn complete(
     context: &Context,
     progress: &mut Progress,
 ) -> Result<wire::Completion, Cut> {
-    let mut request = context.request(&progress.messages)?;
     let mut failed: Vec<Error> = Vec::new();
     for (provider, model) in context.provider.choices() {
-        model.clone_into(&mut request.model);
+        let pictures = work.parts.plugins.takes_pictures(provider);
+        let request = wire::Request { model: model.into(), ..context.request(&progress.messages, pictures)? };
         match persist(work, context, provider, &request, progress).await {
             Ok(completion) => return Ok(context.own_names(completion)),
             Err(failure) if failure.elsewhere => failed.push(failure.error),

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::plugin::Scope;
 use crate::plugin::bindings::provider as wire;
 use crate::plugin::bindings::skill;
-use crate::store::{Attachment, Message, NewMessage, Role, Store, ToolCall, Turn};
+use crate::store::{Attachment, AttachmentKind, Message, NewMessage, Role, Store, ToolCall, Turn};
 use crate::tool::{Names, ToolSummary};
 
 /// What stays the same while a turn lasts.
@@ -71,14 +71,19 @@ impl Context {
         self.offered.get(tool).copied()
     }
 
-    /// The request, for any model, with what was said in this turn so far.
+    /// The request, for any model, with what was said in this turn so far. `pictures`: and with what tools returned for
+    /// the eye.
     ///
     /// # Errors
     /// There is no room for it, whatever is left out.
-    pub(super) fn request(&self, since: &[NewMessage]) -> Result<wire::Request> {
+    pub(super) fn request(&self, since: &[NewMessage], pictures: bool) -> Result<wire::Request> {
         let own = self.history.len().saturating_sub(1);
-        let mut messages: Vec<wire::Message> =
-            self.history.iter().chain(since).map(|said| message(said, &self.names)).collect();
+        let shown = |said| message(said, &self.names);
+        let mut messages: Vec<wire::Message> = self.history.iter().map(shown).collect();
+        for results in since.chunk_by(|one, other| one.role == other.role) {
+            messages.extend(results.iter().map(shown));
+            messages.extend(pictures.then(|| self.pictures(results)).flatten());
+        }
         if self.room > 0 {
             let fixed = estimate(&self.system) + bounds::tools(&self.tools);
             let needed = fixed + bounds::fit(&mut messages, own, self.room.saturating_sub(fixed));
@@ -96,6 +101,21 @@ impl Context {
             tools: self.tools.clone(),
             options: "{}".into(),
         })
+    }
+
+    /// What tools have returned for the eye, as from the user: models take pictures from nobody else. What the person
+    /// sent is before them already.
+    fn pictures(&self, results: &[NewMessage]) -> Option<wire::Message> {
+        let is_new = |file: &&Attachment| {
+            let sent = self.scope.attachments.iter().any(|sent| sent.blob == file.blob);
+            file.kind == AttachmentKind::Image && !sent
+        };
+        let tools = results.iter().filter(|said| said.role == Role::Tool);
+        let pictures: Vec<_> = tools.flat_map(|said| &said.attachments).filter(is_new).cloned().collect();
+        let names = pictures.iter().map(|file| file.name.as_deref().unwrap_or("a picture"));
+        let text = format!("[from the tools, not from the user: {}]", names.collect::<Vec<_>>().join(", "));
+        let attachments: Vec<_> = pictures.iter().cloned().map(Into::into).collect();
+        (!attachments.is_empty()).then_some(wire::Message::User(wire::UserMessage { text, attachments }))
     }
 
     /// A completion with the tools' own names.

@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use prx_sdk::http::Response;
 use prx_sdk::log;
-use prx_sdk::provider::{Fault, FaultCode, ProviderError};
+use prx_sdk::provider::{Fault, FaultCode, Message, ProviderError, Request};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ struct Refusal {
 }
 
 /// An answer that says no.
-pub(crate) fn refused(mut response: Response, settings: &Settings) -> ProviderError {
+pub(crate) fn refused(mut response: Response, request: &Request, settings: &Settings) -> ProviderError {
     let status = response.status;
     let wait = response.retry_after();
     let mut bytes = Vec::new();
@@ -39,6 +39,16 @@ pub(crate) fn refused(mut response: Response, settings: &Settings) -> ProviderEr
         log::warn(&format!("status {status}, {}: {}", refusal.codes.join(" "), shown(&refusal.message)));
     }
     let said = shown(&refusal.message);
+    if settings.files && refusal.is_about_files(status) && has_files(request) {
+        return Fault::new(
+            FaultCode::BadInput,
+            format!(
+                "the server refused the request: {said}. If the model takes no pictures, set \
+                 providers_config.openai.files = false: it is told their names then"
+            ),
+        )
+        .into();
+    }
     match status {
         404 if refusal.is("model_not_found") || said.contains("model") => Fault::bad_config(format!(
             "there is no model `{}` at {}: set provider.model to one there is ({said})",
@@ -53,6 +63,11 @@ pub(crate) fn refused(mut response: Response, settings: &Settings) -> ProviderEr
         .into(),
         status => explain(status, &refusal, wait),
     }
+}
+
+fn has_files(request: &Request) -> bool {
+    let has = |message: &Message| matches!(message, Message::User(said) if !said.attachments.is_empty());
+    request.messages.iter().any(has)
 }
 
 /// An error in the middle of an answer.
@@ -127,6 +142,13 @@ impl Refusal {
             _ => Some(text("message")).filter(|text| !text.is_empty()).unwrap_or_else(|| text("detail")),
         };
         Self { message, codes: [text("code"), text("type")] }
+    }
+
+    /// Whether it is files that a server does not take. Each says so in its own words.
+    fn is_about_files(&self, status: u16) -> bool {
+        let message = self.message.to_lowercase();
+        let words = ["image", "multimodal", "multi-modal", "vision", "mmproj", "file"];
+        !matches!(status, 401..=403 | 429) && words.iter().any(|word| message.contains(word))
     }
 
     fn is(&self, code: &str) -> bool {

@@ -51,7 +51,7 @@ impl Provider for OpenAi {
         }
         let response = post.send().map_err(|error| settings.no_answer(error))?;
         if !response.is_success() {
-            return Err(failure::refused(response, &settings));
+            return Err(failure::refused(response, &request, &settings));
         }
         let mut answer = Answer::new(calls::count(&request));
         match response.header("content-type").unwrap_or_default() {

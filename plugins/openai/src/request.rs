@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 /// The body of a request.
 pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
     let system = (!request.system.is_empty()).then(|| json!({"role": "system", "content": request.system}));
-    let mut files = Files::read(&request.messages);
+    let read = if settings.files { Files::read } else { Files::read_texts };
+    let mut files = read(&request.messages);
     let said = request.messages.iter().map(|said| message(said, &mut files));
     let messages: Vec<Value> = system.into_iter().chain(said).collect();
     let mut body = json!({"model": settings.model, "messages": messages, "stream": settings.stream});

@@ -12,6 +12,8 @@ pub(crate) struct Settings {
     pub(crate) base_url: String,
     pub(crate) model: String,
     pub(crate) stream: bool,
+    /// The model takes pictures and PDFs.
+    pub(crate) files: bool,
     pub(crate) timeout: Duration,
     pub(crate) tuning: Tuning,
 }
@@ -29,6 +31,7 @@ struct Configured {
     base_url: String,
     model: Option<String>,
     stream: bool,
+    files: bool,
     timeout_secs: u64,
     #[serde(flatten)]
     tuning: Tuning,
@@ -37,7 +40,7 @@ struct Configured {
 impl Settings {
     /// The configuration, with the request's own options before it.
     pub(crate) fn of(request: &Request) -> Result<Self, Fault> {
-        let Configured { base_url, model, stream, timeout_secs, tuning } = config::get()?;
+        let Configured { base_url, model, stream, files, timeout_secs, tuning } = config::get()?;
         let own: Tuning = serde_json::from_str(&request.options)
             .map_err(|error| Fault::bad_input(format!("the request's options make no sense: {error}")))?;
         let model = model.filter(|model| !model.is_empty()).unwrap_or_else(|| request.model.clone());
@@ -48,6 +51,7 @@ impl Settings {
             base_url: base_url.trim_end_matches('/').to_owned(),
             model,
             stream,
+            files,
             timeout: Duration::from_secs(timeout_secs.max(1)),
             tuning: Tuning {
                 max_tokens: own.max_tokens.or(tuning.max_tokens),

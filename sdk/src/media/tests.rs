@@ -33,6 +33,15 @@ fn a_file_is_shown_as_what_it_is() {
 }
 
 #[test]
+fn a_model_that_reads_text_only_is_told_of_the_rest() {
+    let (image, text) = (give("image/png", b"\x89PNG"), give("text/plain", b"Hi"));
+    let mut files = Files::read_texts(&[said(vec![image.clone(), text.clone()])]);
+    let told = files.take(&image);
+    assert!(matches!(&told, Some(Shown::Text(line)) if line.contains("4 bytes, image/png")), "{told:?}");
+    assert!(matches!(files.take(&text), Some(Shown::Text(line)) if line.ends_with("\nHi")));
+}
+
+#[test]
 fn the_latest_files_have_the_room() {
     let half = vec![b'x'; ROOM as usize / 2 + 1];
     let (first, second) = (give("image/png", half.clone()), give("image/png", half));

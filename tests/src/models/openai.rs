@@ -35,8 +35,13 @@ fn check(_: &HeaderMap, body: &Value) -> Result<(), String> {
         if !open.is_empty() {
             return Err("messages: tool calls must be followed by tool messages".into());
         }
-        if !message["content"].is_string() {
-            return Err("messages: content must be a text".into());
+        // https://platform.openai.com/docs/api-reference/chat/create: a user's content may also be a list of parts.
+        let parts = message["content"].as_array().filter(|_| message["role"] == "user");
+        let is_part = |part: &Value| {
+            ["text", "image_url", "file"].iter().any(|kind| part["type"] == *kind && !part[*kind].is_null())
+        };
+        if !message["content"].is_string() && !parts.is_some_and(|parts| parts.iter().all(is_part)) {
+            return Err("messages: content must be a text, or a user's parts".into());
         }
         let calls = message["tool_calls"].as_array();
         open = calls.into_iter().flatten().map(|call| &call["id"]).collect();
@@ -45,8 +50,13 @@ fn check(_: &HeaderMap, body: &Value) -> Result<(), String> {
 }
 
 fn said_last(body: &Value) -> String {
-    let last = body["messages"].as_array().and_then(|messages| messages.last()?["content"].as_str());
-    last.unwrap_or_default().to_owned()
+    let Some(last) = body["messages"].as_array().and_then(|messages| messages.last()) else {
+        return String::new();
+    };
+    match &last["content"] {
+        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),
+        content => content.as_str().unwrap_or_default().to_owned(),
+    }
 }
 
 fn words(words: &[&str]) -> Vec<String> {

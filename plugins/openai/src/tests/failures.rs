@@ -48,6 +48,26 @@ fn each_refusal_says_what_to_do() {
 }
 
 #[test]
+fn a_model_that_takes_no_pictures_is_named_with_the_setting() {
+    for (status, words) in [
+        (400, "Invalid content type. image_url is only supported by certain models."),
+        (500, "image input is not supported - hint: you may need to provide the mmproj"),
+        (400, "llama is not a multimodal model"),
+    ] {
+        let body = error("invalid_request_error", words);
+        let without = refused(status, &[], body.clone()).fault.message;
+        assert!(!without.contains("openai.files"), "nothing was shown to it: {without}");
+        configure(json!({}));
+        testing::serve(move |_| Ok(Response::new(status, body.clone())));
+        let attachments = vec![testing::give("image/png", *b"\x89PNG")];
+        let message = Message::User(UserMessage { text: "What is this?".to_owned(), attachments });
+        let failure = complete(request(vec![message])).0.unwrap_err();
+        assert!(failure.fault.message.contains("providers_config.openai.files = false"), "{failure:?}");
+        assert!(!failure.retryable);
+    }
+}
+
+#[test]
 fn the_wait_that_is_asked_for_is_passed_on() {
     let limit = error("rate_limit_exceeded", "slow down");
     assert_eq!(refused(429, &[("retry-after", "7")], limit.clone()).retry_after_ms, Some(7_000));

@@ -121,3 +121,16 @@ fn files_go_along_as_what_they_are() {
     ]);
     assert_eq!(body["messages"][0]["content"], expected);
 }
+
+#[test]
+fn a_model_without_eyes_is_told_the_names() {
+    configure(json!({"files": false}));
+    let attachments = vec![testing::give("image/png", *b"\x89PNG"), testing::give("text/plain", *b"Hi")];
+    let message = UserMessage { text: "What is this?".to_owned(), attachments };
+    let content = body(&sent(request(vec![Message::User(message)])))["messages"][0]["content"].clone();
+    assert!(
+        content[0]["text"].as_str().unwrap().contains("image/png: this model reads text only"),
+        "{content}"
+    );
+    assert!(content[1]["text"].as_str().unwrap().ends_with("\nHi"), "{content}");
+}
