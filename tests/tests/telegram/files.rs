@@ -4,6 +4,7 @@
 
 use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
+use prx_tests::models::{Dialect, FakeModel};
 use prx_tests::scripted;
 use prx_tests::telegram::{FakeTelegram, Fault};
 use serde_json::{Value, json};
@@ -41,6 +42,21 @@ async fn a_picture_and_a_file_reach_the_model_in_order() {
     assert_eq!(std::fs::read_to_string(blob).unwrap(), "some notes");
     gateway.stop().await;
     assert_eq!(telegram.broken_rules(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_picture_reaches_the_vendors_models() {
+    for dialect in Dialect::ALL {
+        let (telegram, model) = (FakeTelegram::start().await, FakeModel::start(dialect).await);
+        let gateway = Gateway::start(&model.config(&telegram.config(&["*"]))).await;
+        telegram.send_file(1, "photo", ("harbour", "a picture of a harbour"), "what is this?");
+        answers(&telegram, 1, 1).await;
+        let asked = model.asked().pop().unwrap().body["messages"].to_string();
+        assert!(asked.contains("YSBwaWN0dXJlIG9mIGEgaGFyYm91cg=="), "its bytes in base64: {asked}");
+        assert!(asked.contains("what is this?") && asked.contains("image/jpeg"), "{asked}");
+        assert_eq!(model.broken_rules(), Vec::<String>::new());
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test]
