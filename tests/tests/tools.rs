@@ -231,6 +231,33 @@ async fn a_question_that_nobody_answers_is_a_no() {
 }
 
 #[tokio::test]
+async fn a_question_survives_a_stop_that_does_not_wait_for_it() {
+    let script = json!([{"answers": [
+        [hello("Ada"), call("near_wait", json!({}))],
+        [{"text": "Done."}],
+    ]}]);
+    let config = "[tools]\npolicy = { hello = \"ask\" }\ntimeout_secs = 3\n";
+    let gateway = start(script, config).await;
+    let session = gateway.open_session("ada").await;
+    drop(follow(&gateway, &session, "go").await);
+    let asked = question(&gateway, &session).await;
+    let output = gateway.output().clone();
+    let gateway = gateway.restart().await;
+    assert!(!output.says(&["turns are cut off"]), "nothing was at work but the question");
+    let again = question(&gateway, &session).await;
+    assert_eq!(asked, again, "the same question, once");
+    decide(&gateway, &session, &asked, "allow").await.expect(200);
+    until("the reply", async || {
+        let messages = gateway.messages(&session).await;
+        messages.last().is_some_and(|(_, content)| content == "Done.").then_some(())
+    })
+    .await;
+    let told = results(&gateway, &session).await;
+    assert_eq!(told[0], "Hello, Ada!");
+    assert!(told[1].contains("did not answer within"), "the other call was waited for, once: {told:?}");
+}
+
+#[tokio::test]
 async fn a_question_survives_a_crash() {
     let script = json!([{"answers": [[hello("Ada"), call("near_pid", json!({}))], [{"text": "Done."}]]}]);
     let mut gateway = start(script, "[tools]\npolicy = { hello = \"ask\" }\n").await;

@@ -40,11 +40,15 @@ pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Val
     info!(tool, approval = approval.id, "the user is asked");
     work.said.event(TurnEvent::Approval(approval.clone()));
     let left = approval.expires_at.duration_since(work.parts.clock.now());
-    let decision = tokio::select! {
-        decided = decided(work, &approval) => decided?,
-        () = work.parts.clock.sleep(left.try_into().unwrap_or_default()) => {
-            store.decide_approval(&turn.session, &approval.id, Decision::Expired).await?
-        }
+    work.presence.rest();
+    let decided = tokio::select! {
+        decided = decided(work, &approval) => Some(decided),
+        () = work.parts.clock.sleep(left.try_into().unwrap_or_default()) => None,
+    };
+    work.presence.go_on();
+    let decision = match decided {
+        Some(decided) => decided?,
+        None => store.decide_approval(&turn.session, &approval.id, Decision::Expired).await?,
     };
     info!(tool, approval = approval.id, ?decision, "the question is answered");
     Ok(match decision {

@@ -34,10 +34,15 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     }
     let calls = open.into_iter().map(|(call, allowed)| one(work, context, call, allowed));
     let mut calls: FuturesUnordered<_> = calls.collect();
+    work.presence.parts(calls.len());
     while let Some(result) = calls.next().await {
         progress.settle(result);
         if asks && !calls.is_empty() {
             work.keep(progress).await?;
+        }
+        match calls.len() {
+            0 => work.presence.parts(1),
+            _ => work.presence.rest(),
         }
     }
     drop(calls);

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
 
+use self::presence::Presence;
 use self::standing::Standing;
 use self::stream::{Listeners, Said};
 pub use self::stream::{TurnEvent, TurnStream};
@@ -29,6 +30,7 @@ mod budget;
 mod calls;
 mod completion;
 mod context;
+mod presence;
 mod progress;
 mod recall;
 mod reply;
@@ -78,6 +80,7 @@ struct Work<'a> {
     standing: &'a Standing,
     turn: &'a Turn,
     said: &'a Said,
+    presence: &'a Presence,
     word: Word,
 }
 
@@ -125,7 +128,7 @@ impl Turns {
     }
 
     /// Takes no new turns, waits for those at work as long as `patience` lasts, and leaves the rest to the next
-    /// process.
+    /// process, with those that only wait for a person.
     pub async fn stop(&self, patience: Duration) {
         self.closing.notify_waiters();
         self.room.close();
@@ -145,11 +148,12 @@ impl Turns {
             let Some(word) = self.busy.take(&session) else { continue };
             let turns = self.clone();
             let span = info_span!("turn", session_id = session);
+            let presence = Presence::new(&self.workers);
             let work = async move {
-                turns.work(&session, word).await;
+                turns.work(&session, word, &presence).await;
                 drop(permit);
             };
-            self.workers.spawn(work.instrument(span));
+            tokio::spawn(work.instrument(span));
         }
     }
 
@@ -162,10 +166,10 @@ impl Turns {
     }
 
     /// Runs a session's turns, one after the other, until none waits.
-    async fn work(&self, session: &str, word: Word) {
+    async fn work(&self, session: &str, word: Word, presence: &Presence) {
         while !self.room.is_closed() {
             match self.parts.store.claim_turn(session).await {
-                Ok(Some(turn)) => self.run(turn, word.clone()).await,
+                Ok(Some(turn)) => self.run(turn, word.clone(), presence).await,
                 Ok(None) => {
                     if self.busy.release(session) {
                         return;
@@ -181,12 +185,13 @@ impl Turns {
     }
 
     /// Runs one turn to its end, or puts it back for another attempt.
-    async fn run(&self, turn: Turn, word: Word) {
+    async fn run(&self, turn: Turn, word: Word, presence: &Presence) {
         let said = self.listeners.said(&turn.message.id);
         if let Some(activity) = reply::activity(&turn, &said) {
             self.parts.events.report_activity(activity);
         }
-        let work = Work { parts: &self.parts, standing: &self.standing, turn: &turn, said: &said, word };
+        let (parts, standing) = (&self.parts, &self.standing);
+        let work = Work { parts, standing, turn: &turn, said: &said, presence, word };
         let ended = run(&work).await;
         drop(said);
         match ended {

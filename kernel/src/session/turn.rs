@@ -64,6 +64,7 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
         () = work.parts.clock.sleep(limit) => Err(late(limit)),
         answered = Box::pin(answer(work, &mut progress)) => answered.map(Ended::Answered),
     };
+    work.presence.parts(1);
     progress.break_off();
     match ended {
         Ok(Ended::Answered(text)) => {
