@@ -137,6 +137,12 @@ impl Turns {
             () = self.workers.wait() => {}
             () = self.parts.clock.sleep(patience) => info!("turns are cut off; the next start takes them up again"),
         }
+        let cut_off = self.busy.sessions();
+        if !cut_off.is_empty()
+            && let Err(error) = self.parts.store.excuse_turns(cut_off).await
+        {
+            error!(%error, "the attempts at turns that are cut off count");
+        }
         self.listeners.close();
     }
 

@@ -47,6 +47,11 @@ impl Workers {
         }
     }
 
+    /// The sessions that have one.
+    pub(super) fn sessions(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
     /// Has this session's worker, if there is one, look at what was said to its turn.
     pub(super) fn tell(&self, session: &str) {
         if let Some(worker) = self.lock().get(session) {

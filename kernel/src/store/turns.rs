@@ -166,6 +166,24 @@ impl Store {
         self.write(move |tx| claim(tx, SessionRow::load(tx, &session)?)).await
     }
 
+    /// Takes back the attempt at the turn at the head of each of these sessions' queues: an orderly stop has cut it off,
+    /// which is no failure of it.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn excuse_turns(&self, sessions: Vec<String>) -> Result<()> {
+        self.write(move |tx| {
+            for session in &sessions {
+                if let Some(mut turn) = head(tx, session)? {
+                    turn.attempts = turn.attempts.saturating_sub(1);
+                    tx.put(&TURNS, (session, turn.seq), &turn)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Keeps with a turn what a later attempt at it would need, and counts what it has cost since the last time. Of a
     /// turn that is over only the cost is counted.
     ///

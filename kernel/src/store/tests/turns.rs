@@ -113,6 +113,21 @@ async fn a_turn_that_keeps_failing_is_parked_and_the_next_one_served() {
 }
 
 #[tokio::test]
+async fn an_orderly_stop_counts_as_no_attempt() {
+    let home = Home::new();
+    let mut store = home.open();
+    let session = store.create_session(new_session("api")).await.unwrap().id;
+    let idle = store.create_session(new_session("api")).await.unwrap().id;
+    store.accept_message(&session, store.new_message_id(), "hi".into()).await.unwrap();
+    for _ in 0..2 * MAX_ATTEMPTS {
+        assert_eq!(store.claim_turn(&session).await.unwrap().unwrap().attempts, 1);
+        store.excuse_turns(vec![session.clone(), idle.clone(), "sess_xyz".into()]).await.unwrap();
+        store = home.reopen(store).await;
+    }
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_session_ends_with_a_turn_but_not_over_the_heads_of_those_that_wait() {
     let home = Home::new();
     let store = home.open();
