@@ -24,14 +24,11 @@ use crate::clock::rfc3339;
 use crate::config::Policy;
 use crate::error::{Code, Result};
 use crate::http::describe::Takes;
-use crate::http::{Call, Doc, Reply};
+use crate::http::{Call, Doc, OCTETS, Reply};
 use crate::kernel::Kernel;
 use crate::mcp::{ServerStatus, State};
 use crate::store::{Attachment, AttachmentKind, Store};
 use crate::tool::{CallContext, ToolSummary, Tools};
-
-/// What a file is that nobody has said more of.
-const OCTETS: &str = "application/octet-stream";
 
 /// A connected server has the time of its connection; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]

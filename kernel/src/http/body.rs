@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::repeat::BodyDigest;
+use super::reply::OCTETS;
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
@@ -78,7 +79,7 @@ impl Body {
     /// # Errors
     /// As for [`Body::object`], but for the 400.
     pub async fn bytes(&mut self, content_type: &str, limit: u64) -> Result<Bytes> {
-        let fits = |kind: &str| kind == content_type || kind == "application/octet-stream";
+        let fits = |kind: &str| kind == content_type || kind == OCTETS;
         if !self.content_type.as_deref().is_none_or(fits) {
             return Err(self.wrong_type(content_type));
         }

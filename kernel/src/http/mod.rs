@@ -6,7 +6,7 @@ pub use self::describe::Doc;
 pub use self::front::{Call, Front, Parts};
 pub use self::listen::{BindError, Network, OwnerSocket, SOCKET};
 pub use self::query::Query;
-pub use self::reply::{Envelope, Reply};
+pub use self::reply::{Envelope, OCTETS, Reply};
 pub use self::router::{Access, BadTable, Group, Handler, Route, Router};
 pub use self::scope::Scope;
 pub use self::server::serve;

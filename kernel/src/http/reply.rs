@@ -23,7 +23,8 @@ use crate::error::{Code, Error, Result};
 pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
 
 const JSON: &str = "application/json";
-const OCTETS: &str = "application/octet-stream";
+/// What a file is that nobody has said more of.
+pub const OCTETS: &str = "application/octet-stream";
 const EVENT_STREAM: &str = "text/event-stream";
 
 /// The largest answer that is kept to be given again.

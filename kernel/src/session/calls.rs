@@ -37,12 +37,11 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     work.presence.parts(calls.len());
     while let Some(result) = calls.next().await {
         progress.settle(result);
-        if asks && !calls.is_empty() {
-            work.keep(progress).await?;
-        }
-        match calls.len() {
-            0 => work.presence.parts(1),
-            _ => work.presence.rest(),
+        if !calls.is_empty() {
+            if asks {
+                work.keep(progress).await?;
+            }
+            work.presence.rest();
         }
     }
     drop(calls);

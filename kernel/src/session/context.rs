@@ -50,13 +50,18 @@ impl Context {
         let history: Vec<NewMessage> = history.into_iter().map(Message::said).collect();
         let called = history.iter().flat_map(|message| &message.tool_calls).map(|call| call.name.as_str());
         let names = Names::new(tools.iter().map(|tool| tool.name.as_str()).chain(called));
-        let remembered = recall::block(work.parts, work.turn)?;
+        let scope = scope(&work.parts.store, work.turn)?;
+        let channel = match &scope.owner {
+            Some(owner) => owner.channel.clone(),
+            None => work.parts.store.session(&work.turn.session)?.channel,
+        };
+        let remembered = recall::block(work.parts, work.turn, scope.owner.as_ref())?;
         let system = [config.agent.system_prompt.as_str(), &text, &remembered];
         let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
         Ok(Self {
             provider: config.provider.clone(),
-            scope: scope(&work.parts.store, work.turn)?,
-            channel: work.parts.store.session(&work.turn.session)?.channel,
+            scope,
+            channel,
             offered: tools.iter().map(|tool| (tool.name.clone(), tool.policy)).collect(),
             tools: tools.into_iter().map(|tool| spec(tool, &names)).collect(),
             names,

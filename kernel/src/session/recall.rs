@@ -23,11 +23,10 @@ pub(super) fn owner(store: &Store, turn: &Turn) -> Result<Option<Owner>> {
 }
 
 /// The part of the system prompt that says what is remembered and fits the turn's message; empty where nothing is.
-pub(super) fn block(parts: &Parts, turn: &Turn) -> Result<String> {
+pub(super) fn block(parts: &Parts, turn: &Turn, owner: Option<&Owner>) -> Result<String> {
     let most = usize::try_from(parts.config.current().memory.top_k).unwrap_or(0);
-    let owner = if most > 0 { owner(&parts.store, turn)? } else { None };
-    let recalled = match owner {
-        Some(owner) => parts.memory.recall(&owner, &turn.message.content, most)?,
+    let recalled = match owner.filter(|_| most > 0) {
+        Some(owner) => parts.memory.recall(owner, &turn.message.content, most)?,
         None => Vec::new(),
     };
     Ok(told(&recalled))
