@@ -82,6 +82,7 @@ fn obey(cx: &Context<Value>, state: &mut Value, frame: &Value, out: &mut Command
         Some("go") => connect(cx, 9, frame["url"].as_str(), out),
         Some("shout") => out.ws_send(socket, vec![Segment::Bytes(vec![7; number("bytes") as usize])]),
         Some("reveal") => out.ws_send(socket, Segments::text("").secret("other")),
+        Some("work") => work(number("rounds")),
         Some("prove") => out.proof(Duration::from_millis(number("good_for")), None),
         Some("close") => out.ws_close(socket, number("code") as u16),
         _ => {}
@@ -102,6 +103,13 @@ fn keepalive(interval_ms: u32) -> Keepalive {
         payload: Segments::text(r#"{"op":"beat"}"#).0,
         acknowledged_by: Some(Pattern { pointer: "/op".to_owned(), equals: "\"ack\"".to_owned() }),
         missed_limit: 1,
+    }
+}
+
+/// Takes its time, as a frame does that means something.
+fn work(rounds: u64) {
+    for round in 0..rounds {
+        std::hint::black_box(round);
     }
 }
 
