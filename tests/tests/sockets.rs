@@ -109,6 +109,30 @@ async fn silence_costs_the_connection_before_it_costs_the_connector() {
 }
 
 #[tokio::test]
+async fn a_platform_that_only_calls_is_not_left_for_its_silence() {
+    let (quiet_server, server) = (SocketServer::start().await, SocketServer::start().await);
+    let table = |name: &str, server: &SocketServer| {
+        format!("[channels_config.{name}]\ngateway_url = {:?}\ntoken = {TOKEN:?}\n", server.url())
+    };
+    let home = Home::new(&(table("quiet", &quiet_server) + &table("talking", &server)));
+    home.place_plugin("talking", &Component::of("talking").bytes());
+    let manifest = include_str!("../guests/talking.toml").replace("\"talking\"", "\"quiet\"");
+    let manifest = manifest.replace("[channel]\n", "[channel]\nquiet = true\n");
+    home.place_plugin("quiet", &Component::of("talking").with_manifest(&manifest).bytes());
+    let gateway = Gateway::start_in(home).await;
+    let (mut quiet, mut other) = (quiet_server.accept().await, server.accept().await);
+    for peer in [&mut quiet, &mut other] {
+        hello(peer, 60_000).await;
+        peer.send(json!({"op": "prove", "good_for": 300})).await;
+        count(peer).await;
+    }
+    other.closed().await;
+    assert_eq!(gateway.channel("quiet").await.unwrap()["status"], "connected");
+    assert_eq!(count(&mut quiet).await, 4, "its socket is as good as before");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn a_platform_whose_webhook_is_not_answered_is_told_so_and_only_so_many_wait() {
     let server = SocketServer::start().await;
     let gateway = gateway(&[("talking", &server)]).await;

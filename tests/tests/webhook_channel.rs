@@ -42,7 +42,12 @@ async fn a_signed_message_is_answered_to_the_reply_url() {
     let system = System::start().await;
     let gateway = Gateway::start(&system.config("ops")).await;
     let client = gateway.client();
-    assert_eq!(gateway.channel("ops").await.unwrap()["status"], "connecting", "nobody has shown up");
+    until("the channel to be ready, though nobody has shown up", async || {
+        (gateway.channel("ops").await?["status"] == "connected").then_some(())
+    })
+    .await;
+    let status = client.get("/status").await.expect(200);
+    assert_eq!(status["status"], "healthy", "{status}");
     let answer = post(client, "ops", "msg_1", &message("ticket-7", "Hello there")).await.unwrap();
     assert_eq!(answer.expect(200), json!({"accepted": true}));
     let reply = system.until(1).await.remove(0);

@@ -130,6 +130,11 @@ impl Code {
         self.generation.manifest.channel.as_ref().is_none_or(|channel| channel.replays)
     }
 
+    /// Whether nothing can be concluded from hearing nothing, for the platform calls when there is something.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.generation.manifest.channel.as_ref().is_some_and(|channel| channel.quiet)
+    }
+
     /// Takes over a state that is committed.
     pub(super) fn set_state(&mut self, state: ChannelState) {
         self.state = state;

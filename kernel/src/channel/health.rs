@@ -13,7 +13,7 @@ use serde::Serialize;
 pub enum State {
     /// Started; the platform has not answered yet.
     Connecting,
-    /// The platform answered a short while ago.
+    /// The platform answered a short while ago, or only calls and finds us ready.
     Connected,
     /// It did answer, does not now, and is being tried.
     Reconnecting,
@@ -47,6 +47,8 @@ pub struct Health {
     pub(super) connected_at: Option<Timestamp>,
     /// Until when the platform's last answer counts as proof.
     pub(super) proven_until: Option<Timestamp>,
+    /// The platform only calls: no proof is asked of it.
+    pub(super) quiet: bool,
     /// Round trip of the last real call.
     pub(super) latency_ms: Option<u32>,
     /// How often the connection was made anew without a proof since.
@@ -65,6 +67,7 @@ impl Health {
             error: None,
             connected_at: None,
             proven_until: None,
+            quiet: false,
             latency_ms: None,
             restarts: 0,
             next_retry_at: None,
@@ -97,7 +100,7 @@ impl Health {
     pub(super) fn deaf_since(&self, now: Timestamp) -> Option<Timestamp> {
         let expects = matches!(self.state, State::Connecting | State::Connected | State::Reconnecting);
         let since = self.proven_until.unwrap_or(self.since);
-        (expects && since <= now).then_some(since)
+        (expects && !self.quiet && since <= now).then_some(since)
     }
 
     /// How it stands now, and since when: without fresh proof nothing counts as connected.
@@ -130,6 +133,17 @@ mod tests {
         let (state, error, since) = health.at(now);
         assert_eq!((state, since.as_second()), (State::Reconnecting, 60));
         assert!(error.is_some_and(|error| error.contains("1970-01-01T00:01:00Z")));
+    }
+
+    #[test]
+    fn a_platform_that_only_calls_needs_no_proof() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut health = Health { quiet: true, ..Health::new(State::Connecting, now) };
+        health.become_state(State::Connected, None, now);
+        let later = now + Duration::from_secs(90 * 24 * 60 * 60);
+        assert_eq!((health.at(later), health.deaf_since(later)), ((State::Connected, None, now), None));
+        health.become_state(State::Reconnecting, Some("it takes no replies".into()), now);
+        assert_eq!((health.at(later).0, health.deaf_since(later)), (State::Reconnecting, None));
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl Pump<'_> {
         info!(from = from.number, to, pause = ?swap.pause, "the connector's code was swapped");
         self.told.standing.send_replace(Standing { offered: to, tried: false, swap });
         self.work.timers.set(Alarm::Proven, PROBATION);
+        self.listen_on();
         self.resume();
         ControlFlow::Continue(())
     }
@@ -147,6 +148,7 @@ impl Pump<'_> {
             return self.broken(&error).map_continue(|()| false);
         }
         self.requeue(again);
+        self.listen_on();
         self.resume();
         self.withdraw(failed, self.code.generation.clone(), reason.to_owned());
         ControlFlow::Continue(true)

@@ -1,6 +1,7 @@
 //! The watchdog: a platform that should have been heard by now is connected to anew, by the connector if that has a
 //! socket, and from then on by a connector that begins anew itself. Only what comes from the platform counts, so neither
-//! a connector that is stuck nor a connection that is open and deaf goes unnoticed.
+//! a connector that is stuck nor a connection that is open and deaf goes unnoticed. A platform that only calls when it has
+//! something to say is left in peace.
 
 use std::time::Duration;
 
@@ -16,11 +17,23 @@ const FIRST: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(900);
 
 impl Pump<'_> {
-    /// Begins to wait for the platform's first word.
+    /// Begins to wait for the platform's first word, unless it only calls when it has something to say.
     pub(super) fn listen(&mut self) {
+        let quiet = self.code.is_quiet();
+        self.told.health.send_modify(|health| health.quiet = quiet);
+        if quiet {
+            return self.work.timers.cancel(&Alarm::Silence);
+        }
         let restarts = self.told.health.borrow().restarts;
         let patience = FIRST.saturating_mul(1 << restarts.saturating_sub(1).min(8)).min(LONGEST);
         self.work.timers.set(Alarm::Silence, patience);
+    }
+
+    /// Other code has taken over, which may expect more of the platform than the code before, or less.
+    pub(super) fn listen_on(&mut self) {
+        if self.told.health.borrow().quiet != self.code.is_quiet() {
+            self.listen();
+        }
     }
 
     /// The platform was heard, and should be again within this time.
@@ -28,7 +41,9 @@ impl Pump<'_> {
         let latency_ms = latency.map(|latency| u32::try_from(latency.as_millis()).unwrap_or(u32::MAX));
         let now = self.parts.clock.now();
         self.told.health.send_modify(|health| health.prove(now, good_for, latency_ms));
-        self.work.timers.set(Alarm::Silence, good_for);
+        if !self.code.is_quiet() {
+            self.work.timers.set(Alarm::Silence, good_for);
+        }
     }
 
     /// It should have been heard by now. Whether the connector is to begin anew; first its sockets are left, and it is

@@ -161,6 +161,10 @@ pub struct Channel {
     /// After a crash its platform sends again what no message came of. If it does not, every step is put on disk.
     #[serde(default = "yes")]
     pub replays: bool,
+    /// Its platform calls when it has something to say, and says nothing in between: that nothing is heard from it is no
+    /// sign of anything.
+    #[serde(default)]
+    pub quiet: bool,
 }
 
 /// One thing that a platform can do.

@@ -1,14 +1,9 @@
 //! Each event to the part that it concerns.
 
-use std::time::Duration;
-
 use prx_sdk::connector::{Commands, Connector, Context, Event, Fault, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::{message, reply};
-
-/// What was heard stands as proof this long: nothing has to come in between.
-const FOR_LONG: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The connector: messages are posted to it, it posts replies.
 pub struct Webhook;
@@ -40,14 +35,18 @@ impl Connector for Webhook {
             Event::Started => {
                 // What was on its way is asked for again.
                 state.replies.clear();
-                out.status(Status::Connecting);
+                // Nobody is called before there is something to say: it is ready once it can be called.
+                out.status(Status::Connected);
             }
-            Event::Resumed(resumed) => reply::resume(state, &resumed.requests, out),
+            Event::Resumed(resumed) => {
+                reply::resume(state, &resumed.requests, out);
+                out.status(Status::Connected);
+            }
             Event::Webhook(webhook) => {
                 let answer = message::receive(cx, &webhook);
                 if let Ok(inbound) = &answer {
                     out.deliver(inbound.clone());
-                    heard(out);
+                    out.status(Status::Connected);
                 }
                 out.webhook_reply(webhook.token, message::answer(answer));
             }
@@ -57,10 +56,4 @@ impl Connector for Webhook {
         }
         Ok(())
     }
-}
-
-/// The other side has shown that it is there.
-pub(crate) fn heard(out: &mut Commands) {
-    out.status(Status::Connected);
-    out.proof(FOR_LONG, None);
 }

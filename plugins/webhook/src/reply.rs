@@ -8,7 +8,7 @@ use prx_sdk::connector::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::connector::{Config, State, heard};
+use crate::connector::{Config, State};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// No pause between two attempts is longer, whatever the other side asks for.
@@ -77,10 +77,7 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, done: &HttpDone,
         }
     };
     out.done(posted.id, outcome);
-    match trouble {
-        None => heard(out),
-        Some(reason) => out.status(Status::Reconnecting(reason)),
-    }
+    out.status(trouble.map_or(Status::Connected, Status::Reconnecting));
 }
 
 /// Has replies posted again of which nothing will be heard any more. Their receiver knows them by their ids.

@@ -14,7 +14,7 @@ type Talk = Script<crate::Webhook>;
 fn started() -> Talk {
     let mut talk = Talk::new(json!({"reply_url": "https://ops.example/replies"}));
     talk.start();
-    assert_eq!(talk.status(), Some(&Status::Connecting), "nobody has shown up yet");
+    assert_eq!(talk.status(), Some(&Status::Connected), "it can be called");
     talk.commands();
     talk
 }
