@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
@@ -12,6 +13,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hyper::{Method, Request};
 use serde_json::Value;
 use sha2::Sha256;
+use tokio::sync::watch;
 
 use crate::client::{Answer, Client};
 use crate::server::{Reply, Server, Service};
@@ -32,6 +34,8 @@ pub struct System {
 struct State {
     replies: Mutex<Vec<Value>>,
     faults: Mutex<VecDeque<(u16, &'static str)>>,
+    held: watch::Sender<bool>,
+    posted: AtomicUsize,
 }
 
 impl System {
@@ -41,18 +45,33 @@ impl System {
         Self { server: Server::start(Arc::clone(&state)).await, state }
     }
 
+    /// Where replies are posted.
+    pub fn reply_url(&self) -> String {
+        format!("http://{}/replies", self.server.address)
+    }
+
     /// The channel of this name that leads here.
     pub fn config(&self, name: &str) -> String {
         format!(
-            "[channels_config.{name}]\nplugin = \"webhook\"\nsecret = {SECRET:?}\nreply_url = \
-             \"http://{}/replies\"\nreply_token = {TOKEN:?}\n",
-            self.server.address
+            "[channels_config.{name}]\nplugin = \"webhook\"\nsecret = {SECRET:?}\nreply_url = {:?}\nreply_token = \
+             {TOKEN:?}\n",
+            self.reply_url()
         )
     }
 
     /// The next reply is answered with this status, and to be tried again after so many seconds.
     pub fn refuse(&self, status: u16, retry_after: &'static str) {
         self.state.faults.lock().unwrap().push_back((status, retry_after));
+    }
+
+    /// Whether replies that are posted wait for their answers, and are not taken before they get them.
+    pub fn hold(&self, held: bool) {
+        self.state.held.send_replace(held);
+    }
+
+    /// Returns once replies were posted so often, taken or not.
+    pub async fn posted(&self, count: usize) {
+        until("replies to be posted", async || (self.state.posted.load(SeqCst) >= count).then_some(())).await;
     }
 
     /// Every reply so far that was taken, with the `authorization` that it came with.
@@ -102,6 +121,8 @@ pub fn now() -> u64 {
 
 impl Service for State {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
+        self.posted.fetch_add(1, SeqCst);
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
         if let Some((status, retry_after)) = self.faults.lock().unwrap().pop_front() {
             return Reply::Headed(status, vec![("retry-after", retry_after.to_owned())], String::new());
         }

@@ -8,6 +8,7 @@ use hyper::Method;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::sockets::{Peer, SocketServer};
+use prx_tests::system::System;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
 
@@ -250,6 +251,36 @@ async fn what_a_connector_may_not_do_ends_at_once() {
         let reason = closed["reason"].as_str().unwrap();
         assert!(reason.contains("is not granted") || reason.contains("larger than"), "{closed}");
     }
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_answer_that_came_before_the_plugin_was_disabled_counts() {
+    let (server, system) = (SocketServer::start().await, System::start().await);
+    let home = Home::new(&format!(
+        "[channels_config.talking]\ngateway_url = {:?}\nreply_url = {:?}\ntoken = {TOKEN:?}\n",
+        server.url(),
+        system.reply_url()
+    ));
+    home.place_plugin("talking", &Component::of("talking").bytes());
+    let gateway = Gateway::start_in(home).await;
+    let mut peer = server.accept().await;
+    hello(&mut peer, 60_000).await;
+    system.hold(true);
+    say(&mut peer, "m-1", "first").await;
+    system.posted(1).await;
+    // While the connector works on this, the answer comes in, and the plugin goes.
+    peer.send(json!({"op": "work", "rounds": 500_000_000_u64})).await;
+    system.hold(false);
+    system.until(1).await;
+    gateway.client().post("/plugins/talking/disable", json!({})).await.expect(200);
+    peer.closed().await;
+    gateway.client().post("/plugins/talking/enable", json!({})).await.expect(200);
+    let mut peer = server.accept().await;
+    hello(&mut peer, 60_000).await;
+    say(&mut peer, "m-2", "second").await;
+    let replies = system.until(2).await;
+    assert!(replies[1]["text"].as_str().unwrap().contains("second"), "nothing goes out twice: {replies:?}");
     gateway.stop().await;
 }
 

@@ -169,15 +169,16 @@ impl<'a> Pump<'a> {
                     break;
                 }
             }
-            let serving = code.borrow_and_update().clone();
-            let Some(serving) = serving else { return Ended::CodeGone };
-            if self.swap(serving, inputs).await.is_break() {
-                return Ended::Broken;
-            }
+            // Before anything else can end this life: what came in comes only once.
             for input in woken.drain(..) {
                 if self.take(input).is_break() {
                     return Ended::Broken;
                 }
+            }
+            let serving = code.borrow_and_update().clone();
+            let Some(serving) = serving else { return Ended::CodeGone };
+            if self.swap(serving, inputs).await.is_break() {
+                return Ended::Broken;
             }
             if self.deaf {
                 return Ended::Deaf;

@@ -1,18 +1,21 @@
-//! A connector that keeps one socket open and does on it what the other side says, in JSON with an `op`.
+//! A connector that keeps one socket open and does on it what the other side says, in JSON with an `op`. Replies go out
+//! on it too, unless there is a `reply_url` to post them to.
 
 use std::time::Duration;
 
 use prx_sdk::connector::{
-    Commands, Connector, Context, Event, Fault, Field, Inbound, Keepalive, Operation, Outcome, Pattern,
+    Commands, Connector, Context, Event, Fault, Field, Http, Inbound, Keepalive, Operation, Outcome, Pattern,
     Segment, Segments, Sender, SocketClosed, Status, Target,
 };
 use serde_json::{Value, json};
 
-/// Everything it knows is in its state: `socket`, `closed` (how the last one ended) and `count` (of frames).
+/// Everything it knows is in its state: `socket`, `closed` (how the last one ended), `count` (of frames) and `posted`
+/// (the reply whose answer it waits for).
 pub struct Talking;
 
 const SOCKET: u64 = 1;
 const AGAIN: u64 = 2;
+const POST: u64 = 3;
 
 impl Connector for Talking {
     type Config = Value;
@@ -41,12 +44,20 @@ impl Connector for Talking {
                 say(socket, &json!({"op": "resumed", "sockets": resumed.sockets}), out);
             }
             Event::Outbound(outbound) => match outbound.operation {
+                Operation::Send(content) if cx.config["reply_url"] != "" => {
+                    let url = cx.config["reply_url"].as_str().unwrap_or_default();
+                    out.http(Http::post(url).json(&json!({"text": content.markdown})).token(POST));
+                    state["posted"] = json!(outbound.id);
+                }
                 Operation::Send(content) => {
                     say(socket, &json!({"op": "reply", "text": content.markdown}), out);
                     out.done(outbound.id, Outcome::Ok(None));
                 }
                 _ => out.done(outbound.id, Outcome::Unsupported),
             },
+            Event::HttpDone(_) => {
+                out.done(state["posted"].as_str().unwrap_or_default(), Outcome::Ok(None));
+            }
             Event::Stopping(stopping) => out.ws_close(socket, if stopping.final_ { 1000 } else { 4001 }),
             _ => {}
         }
