@@ -3,6 +3,7 @@
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::scripted;
 use prx_tests::telegram::{FakeTelegram, Fault};
+use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 /// A model that counts, for longer than a look at a reply takes.
@@ -69,6 +70,32 @@ async fn what_can_no_longer_be_edited_is_sent() {
     telegram.until("the whole reply", |t| (t.sent_to(1) == [whole(25)]).then_some(())).await;
     assert_eq!(telegram.calls("deleteMessage").len(), 1, "what was there made way");
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_follows_an_edit_is_sent_once_more_at_most_when_nobody_knows_whether_it_arrived() {
+    for (on_unknown, copies) in [("resend", 2), ("drop", 1)] {
+        let telegram = FakeTelegram::start().await;
+        let script = json!([{"answers": [[
+            {"text": "I count:"}, {"repeat": {"text": " and on", "times": 25, "every_ms": 100}},
+            {"text": " and so on".repeat(500)}
+        ]]}]);
+        let config =
+            format!("{}stream_mode = \"edit\"\non_unknown = {on_unknown:?}\n", telegram.config(&["*"]));
+        let gateway = Gateway::start_in(scripted::home(&script, &config)).await;
+        telegram.write(1, "count");
+        telegram.until("the first piece", |t| (t.sent_to(1).len() == 1).then_some(())).await;
+        for _ in 0..9 {
+            telegram.script("sendMessage", Fault::DropAfter);
+        }
+        until("the reply to be given up", async || {
+            let letters = gateway.client().get("/channels/telegram/dead-letters").await.expect(200);
+            letters["dead_letters"][0]["reason"].as_str().filter(|why| why.contains("unknown")).map(drop)
+        })
+        .await;
+        assert_eq!(telegram.sent_to(1).len(), 1 + copies, "on_unknown = {on_unknown:?}");
+        gateway.stop().await;
+    }
 }
 
 #[tokio::test]

@@ -186,8 +186,7 @@ fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> Outbo
         wire::Outcome::RetryAfter(ms) => {
             retry(entry, Duration::from_millis(ms.into()), false, "the platform did not take it")
         }
-        // An edit can be repeated without harm; one that can't be made makes way for a message of its own.
-        wire::Outcome::Unknown(reason) if edits => retry(entry, AFTER_UNKNOWN, false, &reason),
+        // An edit that can't be made makes way for a message of its own.
         wire::Outcome::Refused(_) | wire::Outcome::Unsupported if edits => {
             OutboxOutcome::Instead { operation: entry.operation.clone() }
         }
