@@ -69,20 +69,27 @@ impl Outbound {
         ready
     }
 
+    /// Notes that an attempt at an entry has begun.
+    pub(super) fn dispatched(&mut self, id: &str) {
+        let waiting = self.at_work.get(id).and_then(|key| self.conversations.get_mut(key));
+        if let Some(entry) = waiting.and_then(VecDeque::front_mut) {
+            entry.attempt += 1;
+        }
+    }
+
     /// Notes how an entry ended, and lets the next of its conversation follow. An unknown id changes nothing.
     pub(super) fn finish(&mut self, id: &str, outcome: &OutboxOutcome, now: Timestamp) {
         let Some(key) = self.at_work.remove(id) else { return };
         let Some(waiting) = self.conversations.get_mut(&key) else { return };
         if let OutboxOutcome::Retry { after, maybe_duplicate } = outcome {
             if let Some(entry) = waiting.front_mut() {
-                entry.attempt += 1;
+                entry.vain_since.get_or_insert(now);
                 entry.not_before = Some(now + *after);
                 entry.maybe_duplicate |= *maybe_duplicate;
             }
             return;
         }
         if let (OutboxOutcome::Instead { operation }, Some(entry)) = (outcome, waiting.front_mut()) {
-            entry.attempt += 1;
             entry.operation = operation.clone();
             return;
         }

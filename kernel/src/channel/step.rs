@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::json;
 use tracing::{debug, error, info, trace, warn};
 
@@ -16,7 +17,10 @@ use crate::plugin::CallError;
 use crate::plugin::bindings::connector as wire;
 use crate::store::{OnUnknown, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
 
-/// How often an operation is tried before it counts as failed.
+/// How long an operation is tried that the platform does not take yet, before it counts as failed: platforms are out of
+/// order for hours, and a reply of yesterday is hardly an answer.
+const PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many attempts an operation may have behind it for one on which the connector fails to be followed by another.
 const MAX_ATTEMPTS: u32 = 20;
 /// Pause before an operation on which the connector failed is tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
@@ -60,7 +64,7 @@ pub(super) async fn commit(
     let lasting = !commit.inbound.is_empty() || !commit.streams.is_empty();
     let busy = lasting || pump.work.outbound.is_at_work() || told;
     commit.replayable = pump.code.is_replayed() && !busy;
-    let outcomes = commit.outcomes.clone();
+    let (outcomes, dispatched) = (commit.outcomes.clone(), commit.dispatched.clone());
     let committed = lasting || !outcomes.is_empty() || !commit.dispatched.is_empty();
     let outside = committed || effects.iter().any(reaches_out);
     if let Err(error) = write(pump, commit).await {
@@ -69,6 +73,7 @@ pub(super) async fn commit(
     if let Some(state) = state {
         pump.code.set_state(state);
     }
+    dispatched.iter().for_each(|id| pump.work.outbound.dispatched(id));
     for (id, outcome) in outcomes {
         finish(pump, &id, &outcome);
     }
@@ -99,7 +104,12 @@ pub(super) async fn put_aside(
         let unknown = wire::Outcome::Unknown(String::new());
         pump.work.streams.settle(&operation.id, &unknown, pump.parts.clock.now());
         if let Some(entry) = pump.work.outbound.at_work(&operation.id) {
-            let outcome = retry(entry, AFTER_FAILURE, false, &format!("the connector failed: {failure}"));
+            let outcome = match entry.attempt {
+                MAX_ATTEMPTS.. => {
+                    OutboxOutcome::Failed { reason: format!("the connector failed: {failure}") }
+                }
+                _ => OutboxOutcome::Retry { after: AFTER_FAILURE, maybe_duplicate: false },
+            };
             conclude(pump, operation.id.clone(), outcome).await?;
         }
     }
@@ -111,12 +121,15 @@ pub(super) async fn refuse(pump: &mut Pump<'_>, id: String, reason: String) -> C
     conclude(pump, id, OutboxOutcome::Failed { reason }).await
 }
 
+/// An attempt at an operation ends without its connector.
 async fn conclude(pump: &mut Pump<'_>, id: String, outcome: OutboxOutcome) -> ControlFlow<()> {
+    let (channel, dispatched) = (pump.code.setup.name.clone(), vec![id.clone()]);
     let outcomes = vec![(id.clone(), outcome.clone())];
-    let commit = StepCommit { channel: pump.code.setup.name.clone(), outcomes, ..StepCommit::default() };
+    let commit = StepCommit { channel, dispatched, outcomes, ..StepCommit::default() };
     if let Err(error) = write(pump, commit).await {
         return pump.broken(&error);
     }
+    pump.work.outbound.dispatched(&id);
     finish(pump, &id, &outcome);
     ControlFlow::Continue(())
 }
@@ -184,7 +197,7 @@ fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> Outbo
     match outcome {
         wire::Outcome::Ok(platform_id) => OutboxOutcome::Sent { platform_id },
         wire::Outcome::RetryAfter(ms) => {
-            retry(entry, Duration::from_millis(ms.into()), false, "the platform did not take it")
+            later(entry, pump.parts.clock.now(), Duration::from_millis(ms.into()))
         }
         // An edit that can't be made makes way for a message of its own.
         wire::Outcome::Refused(_) | wire::Outcome::Unsupported if edits => {
@@ -194,7 +207,7 @@ fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> Outbo
         wire::Outcome::Unknown(reason) if on_unknown == OnUnknown::Drop || entry.maybe_duplicate => {
             OutboxOutcome::Failed { reason: format!("outcome unknown: {reason}") }
         }
-        wire::Outcome::Unknown(reason) => retry(entry, AFTER_UNKNOWN, true, &reason),
+        wire::Outcome::Unknown(_) => OutboxOutcome::Retry { after: AFTER_UNKNOWN, maybe_duplicate: true },
         wire::Outcome::Unsupported => match exchange::next_best(&entry.operation) {
             Some(operation) => OutboxOutcome::Instead { operation },
             None if exchange::describe(&entry.operation).0 == "send" => {
@@ -207,11 +220,13 @@ fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> Outbo
     }
 }
 
-fn retry(entry: &OutboxEntry, after: Duration, maybe_duplicate: bool, reason: &str) -> OutboxOutcome {
-    if entry.attempt >= MAX_ATTEMPTS {
-        return OutboxOutcome::Failed { reason: format!("given up after {MAX_ATTEMPTS} attempts: {reason}") };
+/// An operation that the platform does not take yet is tried again, but not for ever.
+fn later(entry: &OutboxEntry, now: Timestamp, after: Duration) -> OutboxOutcome {
+    if entry.vain_since.is_some_and(|since| now.duration_since(since).unsigned_abs() >= PATIENCE) {
+        let hours = PATIENCE.as_secs() / 3600;
+        return OutboxOutcome::Failed { reason: format!("the platform has not taken it for {hours} hours") };
     }
-    OutboxOutcome::Retry { after, maybe_duplicate }
+    OutboxOutcome::Retry { after, maybe_duplicate: false }
 }
 
 fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
@@ -280,5 +295,38 @@ fn log(level: wire::LogLevel, message: &str) {
         wire::LogLevel::Info => info!("{message}"),
         wire::LogLevel::Warn => warn!("{message}"),
         wire::LogLevel::Error => error!("{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Conversation, OutboxState};
+
+    #[test]
+    fn what_the_platform_does_not_take_is_tried_for_a_day_however_often_that_is() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut entry = OutboxEntry {
+            id: "out_1".into(),
+            channel: "ops".into(),
+            conversation: Conversation { channel: "ops".into(), conversation: "a".into(), thread: None },
+            target: json!(null),
+            operation: json!(null),
+            state: OutboxState::Sending,
+            attempt: 1_000,
+            maybe_duplicate: false,
+            not_before: None,
+            vain_since: None,
+            turn: None,
+        };
+        let (after, hour) = (Duration::from_secs(9), Duration::from_secs(3600));
+        let again = OutboxOutcome::Retry { after, maybe_duplicate: false };
+        assert_eq!(later(&entry, now + 1_000 * hour, after), again, "the first time in vain");
+        entry.vain_since = Some(now);
+        assert_eq!(later(&entry, now + 23 * hour, after), again);
+        let OutboxOutcome::Failed { reason } = later(&entry, now + 24 * hour, after) else {
+            panic!("given up")
+        };
+        assert!(reason.contains("24 hours"), "{reason}");
     }
 }

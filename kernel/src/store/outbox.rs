@@ -53,6 +53,9 @@ pub struct OutboxEntry {
     pub maybe_duplicate: bool,
     /// Not to be tried again before.
     pub not_before: Option<Timestamp>,
+    /// Since when it is being tried in vain.
+    #[serde(default)]
+    pub vain_since: Option<Timestamp>,
     /// The turn that it is the reply of.
     #[serde(default)]
     pub turn: Option<TurnId>,
@@ -201,6 +204,7 @@ impl Store {
                 state: OutboxState::Pending,
                 attempt: 0,
                 not_before: None,
+                vain_since: None,
                 ..letter.entry
             };
             put(tx, &entry)?;
@@ -236,6 +240,7 @@ pub(super) fn add(tx: &Tx<'_>, new: NewOutbound) -> Result<(), Failure> {
         attempt: 0,
         maybe_duplicate: false,
         not_before: None,
+        vain_since: None,
         turn: new.turn,
     };
     put(tx, &entry)?;
@@ -266,6 +271,7 @@ pub(super) fn settle(tx: &Tx<'_>, channel: &str, id: &str, outcome: OutboxOutcom
         OutboxOutcome::Retry { after, maybe_duplicate } => {
             entry.state = OutboxState::Pending;
             entry.maybe_duplicate |= maybe_duplicate;
+            entry.vain_since.get_or_insert(tx.now());
             entry.not_before = Some(tx.now().checked_add(after).unwrap_or(Timestamp::MAX));
             put(tx, &entry)
         }
