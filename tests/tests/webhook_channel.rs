@@ -140,6 +140,25 @@ async fn replies_are_posted_until_they_are_taken() {
 }
 
 #[tokio::test]
+async fn a_reply_outlives_any_number_of_kills_while_it_is_posted() {
+    let system = System::start().await;
+    let mut gateway = Gateway::start(&system.config("ops")).await;
+    system.hold(true);
+    taken(gateway.client(), "ops", "msg_1", &message("a", "first")).await;
+    for posts in 1..=3 {
+        system.posted(posts).await;
+        gateway = Gateway::start_in(gateway.kill()).await;
+    }
+    system.posted(4).await;
+    system.hold(false);
+    let reply = system.until(1).await.remove(0);
+    assert!(reply["text"].as_str().unwrap().contains("first"), "{reply}");
+    let left = gateway.client().get("/channels/ops/dead-letters").await.expect(200);
+    assert_eq!(left, json!({"dead_letters": []}));
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn what_was_answered_with_200_survives_kills() {
     const ROUNDS: u64 = 6;
     let mut random = Random::announced();
