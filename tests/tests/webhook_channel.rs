@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use hyper::Method;
 use prx_tests::client::{Answer, Client};
 use prx_tests::gateway::{Gateway, Home};
@@ -136,6 +137,34 @@ async fn replies_are_posted_until_they_are_taken() {
     taken(gateway.client(), "ops", "msg_3", &message("a", "third")).await;
     let replies = system.until(2).await;
     assert!(replies[1]["text"].as_str().unwrap().contains("third"), "what is refused holds nothing up");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_waits_on_disk_goes_out_as_soon_as_there_is_room() {
+    // More than a channel holds in memory.
+    const REPLIES: usize = 560;
+    let system = System::start().await;
+    let gateway = Gateway::start(&(system.config("ops") + "[agent]\nmax_turns = 1000000\n")).await;
+    system.hold(true);
+    let posting = stream::iter(0..REPLIES).for_each_concurrent(16, async |n| {
+        let (conversation, id) = (format!("c-{}", n % 8), format!("msg_{n}"));
+        taken(gateway.client(), "ops", &id, &message(&conversation, "Hello")).await;
+    });
+    posting.await;
+    until("every message to be answered", async || {
+        let mut turns = 0;
+        for session in gateway.sessions("ops").await {
+            let path = format!("/sessions/{}", session["id"].as_str()?);
+            turns += gateway.client().get(&path).await.expect(200)["turn_count"].as_u64()?;
+        }
+        (turns == REPLIES as u64).then_some(())
+    })
+    .await;
+    // Nothing is said from here on that would have the channel look once more.
+    let gateway = Gateway::start_in(gateway.kill()).await;
+    system.hold(false);
+    system.until(REPLIES).await;
     gateway.stop().await;
 }
 

@@ -22,12 +22,14 @@ pub(super) struct Outbound {
     at_work: HashMap<String, Conversation>,
     held: usize,
     cursor: Option<String>,
+    /// The last reading ended for want of room.
+    more: bool,
 }
 
 impl Outbound {
     pub(super) fn new(store: Store, channel: String) -> Self {
         let (conversations, at_work) = (BTreeMap::new(), HashMap::new());
-        Self { store, channel, conversations, at_work, held: 0, cursor: None }
+        Self { store, channel, conversations, at_work, held: 0, cursor: None, more: false }
     }
 
     /// Reads what came into the outbox since the last time, as far as there is room. Returns the ids of those
@@ -36,7 +38,10 @@ impl Outbound {
         let mut later = Vec::new();
         while self.held < WINDOW {
             let page = self.store.outbox(&self.channel, WINDOW - self.held, self.cursor.as_deref())?;
-            let Some(last) = page.last() else { break };
+            let Some(last) = page.last() else {
+                self.more = false;
+                return Ok(later);
+            };
             self.cursor = Some(last.id.clone());
             self.held += page.len();
             for entry in page {
@@ -47,7 +52,13 @@ impl Outbound {
                 self.conversations.entry(entry.conversation.clone()).or_default().push_back(entry);
             }
         }
+        self.more = true;
         Ok(later)
+    }
+
+    /// Whether what was left on disk for want of room has some now.
+    pub(super) fn can_read_on(&self) -> bool {
+        self.more && !self.is_full()
     }
 
     /// Takes the entries that may be worked on now: the first of each conversation that is not being served, nor held.

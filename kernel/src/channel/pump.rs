@@ -277,6 +277,9 @@ impl<'a> Pump<'a> {
 
     /// Queues what the platform is to be asked for next.
     async fn queue_outbound(&mut self) -> ControlFlow<()> {
+        if self.work.outbound.can_read_on() {
+            self.fill_outbound()?;
+        }
         let streams = &self.work.streams;
         let ready = self.work.outbound.take_ready(self.parts.clock.now(), |place| streams.holds(place));
         for entry in ready {
