@@ -141,6 +141,32 @@ async fn replies_are_posted_until_they_are_taken() {
 }
 
 #[tokio::test]
+async fn a_channel_whose_configuration_changes_is_there_while_it_closes() {
+    let system = System::start().await;
+    let gateway = Gateway::start(&system.config("ops")).await;
+    system.hold(true);
+    taken(gateway.client(), "ops", "msg_1", &message("a", "first")).await;
+    system.posted(1).await;
+    // It closes once the reply is answered that is on its way.
+    let change = json!({"channels_config.ops.reply_token": "another-token"});
+    gateway.client().patch("/config", change).await.expect(200);
+    let mut statuses = BTreeSet::new();
+    until("the channel to open again", async || {
+        assert!(gateway.channel("ops").await.is_some(), "it is listed");
+        let status = post(gateway.client(), "ops", "msg_2", &message("a", "second")).await.unwrap().status;
+        statuses.insert(status);
+        let closed = statuses.contains(&503);
+        system.hold(!closed);
+        (closed && status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(statuses, BTreeSet::from([200, 503]), "whoever posts is told to try again");
+    let replies = system.until(2).await;
+    assert_eq!(replies[1]["authorization"], "Bearer another-token");
+    gateway.stop().await;
+}
+
+#[tokio::test]
 async fn what_waits_on_disk_goes_out_as_soon_as_there_is_room() {
     // More than a channel holds in memory.
     const REPLIES: usize = 560;

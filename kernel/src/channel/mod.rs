@@ -119,7 +119,8 @@ struct Running {
     standing: watch::Receiver<Standing>,
     control: mpsc::Sender<Control>,
     door: Arc<Door>,
-    task: JoinHandle<()>,
+    /// None: it is being stopped, for its configuration has changed.
+    task: Option<JoinHandle<()>>,
 }
 
 impl Channels {
@@ -180,6 +181,10 @@ impl Channels {
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(channel) = running.get_mut(name) else { return Err(Error::not_found("Channel", name)) };
+        if channel.task.is_none() {
+            // It will be, with its new configuration.
+            return Ok(());
+        }
         match channel.control.try_send(Control::Restart) {
             // It is asked to already.
             Ok(()) | Err(TrySendError::Full(_)) => {}
@@ -215,15 +220,19 @@ impl Channels {
     /// Closes every channel politely, and returns when all are closed.
     pub async fn stop(&self) {
         let all = std::mem::take(&mut *self.running.lock().unwrap_or_else(PoisonError::into_inner));
-        stop_all(all).await;
+        stop_all(all.into_iter().filter_map(|(name, mut channel)| channel.leave(name))).await;
     }
 
+    /// Stops the channels that are configured otherwise than they run. They are listed, and their addresses known,
+    /// until others take their place.
     async fn stop_changed(&self) {
         let config = self.parts.config.current();
         let wanted = &config.components.channels_config;
-        let changed = {
+        let changed: Vec<Leaving> = {
             let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.extract_if(.., |name, channel| wanted.get(name) != Some(&channel.settings)).collect()
+            let changed =
+                running.iter_mut().filter(|(name, channel)| wanted.get(*name) != Some(&channel.settings));
+            changed.filter_map(|(name, channel)| channel.leave(name.clone())).collect()
         };
         stop_all(changed).await;
     }
@@ -231,6 +240,7 @@ impl Channels {
     fn start_missing(&self) {
         let config = self.parts.config.current();
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.retain(|_, channel| channel.task.is_some());
         for (name, settings) in &config.components.channels_config {
             if !running.contains_key(name) {
                 running.insert(name.clone(), start(&self.parts, name, settings));
@@ -239,14 +249,31 @@ impl Channels {
     }
 }
 
-async fn stop_all(channels: BTreeMap<String, Running>) {
-    for channel in channels.values() {
-        // A channel that no longer listens has stopped already.
-        let _ = channel.control.send(Control::Stop).await;
+/// A channel that is to stop, and its task.
+struct Leaving {
+    name: String,
+    control: mpsc::Sender<Control>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    /// What there is to stop of it; nothing, if someone does so already.
+    fn leave(&mut self, name: String) -> Option<Leaving> {
+        let task = self.task.take()?;
+        Some(Leaving { name, control: self.control.clone(), task })
     }
-    for (name, channel) in channels {
-        if channel.task.await.is_err() {
-            warn!(name, "the channel's task ended by a defect");
+}
+
+async fn stop_all(channels: impl IntoIterator<Item = Leaving>) {
+    join_all(channels.into_iter().map(Leaving::stop)).await;
+}
+
+impl Leaving {
+    async fn stop(self) {
+        // A channel that no longer listens has stopped already.
+        let _ = self.control.send(Control::Stop).await;
+        if self.task.await.is_err() {
+            warn!(name = self.name, "the channel's task ended by a defect");
         }
     }
 }
@@ -264,7 +291,7 @@ fn start(parts: &Parts, name: &str, settings: &Settings) -> Running {
     let (parts, settings) = (parts.clone(), settings.clone());
     let channel = Channel { parts, name: name.into(), settings: settings.clone(), told, pump: pump_in };
     let task = tokio::spawn(channel.run(controls).instrument(span(name)));
-    Running { settings, health, standing, control, door, task }
+    Running { settings, health, standing, control, door, task: Some(task) }
 }
 
 /// One channel: a chain of lives, each with the code there is at its time.
