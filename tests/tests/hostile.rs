@@ -5,6 +5,7 @@ use prx_tests::client::Answer;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::origin::Origin;
+use prx_tests::sockets::{Peer, SocketServer};
 use prx_tests::telegram::FakeTelegram;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
@@ -163,6 +164,41 @@ async fn a_flood_of_log_lines_stays_small_and_on_its_lines() {
     assert!(lines.iter().any(|line| line.contains("line 0")), "the first ones are there");
     assert!(!lines.iter().any(|line| line.starts_with("ERROR forged")), "a line stays a line");
     assert!(!lines.iter().any(|line| line.contains("\x1b[2J")), "escape codes are escaped");
+}
+
+#[tokio::test]
+async fn a_connector_that_floods_its_channel_is_held_back() {
+    let server = SocketServer::start().await;
+    let url = server.url();
+    let home =
+        Home::new(&format!("[channels_config.talking]\ngateway_url = {url:?}\ntoken = \"canary-token\"\n"));
+    home.place_plugin("talking", &Component::of("talking").bytes());
+    let gateway = Gateway::start_in(home).await;
+    let mut peer = server.accept().await;
+    peer.send(json!({"op": "hello", "interval": 60_000})).await;
+    peer.receive("identify").await;
+    let count = async |peer: &mut Peer| {
+        peer.send(json!({"op": "count"})).await;
+        peer.receive("count").await["count"].as_u64().unwrap()
+    };
+    peer.send(json!({"op": "flood", "lines": 20_000})).await;
+    assert_eq!(count(&mut peer).await, 3);
+    let lines = gateway.output().lines();
+    assert!(lines.len() < 10_000, "what goes beyond the rate is dropped: {} lines", lines.len());
+    assert!(lines.iter().any(|line| line.contains("line 0")), "the first ones are there");
+    assert!(!lines.iter().any(|line| line.starts_with("ERROR forged")), "a line stays a line");
+
+    for (what, told) in [("timers", "timers set"), ("requests", "requests under way")] {
+        peer.send(json!({"op": "flood", what: 1_000})).await;
+        let before = count(&mut peer).await;
+        peer.send(json!({"op": "flood", what: 5_000})).await;
+        assert_eq!(count(&mut peer).await, before + 1, "what asks for too much is put aside");
+        let channel = gateway.channel("talking").await.unwrap();
+        let error = channel["last_error"].as_str().unwrap_or_default();
+        assert!(error.contains("more than 1024") && error.contains(told), "{channel}");
+    }
+    assert_eq!(gateway.plugin("talking").await.unwrap()["status"], "loaded");
+    gateway.stop().await;
 }
 
 /// The reaching component as `reaching`, asking for these origins, granted those.

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{Instrument, info, warn};
 
 pub use self::exchange::describe;
@@ -32,6 +33,7 @@ use crate::plugin::{Generation, Placed, Plugins, Status};
 use crate::store::Store;
 
 mod blobs;
+mod bounds;
 mod code;
 mod exchange;
 mod health;
@@ -56,6 +58,9 @@ mod webhooks;
 const INPUTS: usize = 256;
 /// How long a channel that could not start rests before it is tried again.
 const REST: Duration = Duration::from_secs(10);
+
+/// How long a channel that is to stop may take for it. It has done so long before, if its connector answers.
+const LEAVE: Duration = Duration::from_secs(20);
 
 /// What every channel works with.
 #[derive(Clone)]
@@ -265,15 +270,25 @@ impl Running {
 }
 
 async fn stop_all(channels: impl IntoIterator<Item = Leaving>) {
-    join_all(channels.into_iter().map(Leaving::stop)).await;
+    join_all(channels.into_iter().map(|channel| channel.stop(LEAVE))).await;
 }
 
 impl Leaving {
-    async fn stop(self) {
-        // A channel that no longer listens has stopped already.
-        let _ = self.control.send(Control::Stop).await;
-        if self.task.await.is_err() {
-            warn!(name = self.name, "the channel's task ended by a defect");
+    /// Closes it politely; one that takes longer than this is cut off, as by a crash.
+    async fn stop(mut self, patience: Duration) {
+        let stopping = async {
+            // A channel that no longer listens has stopped already.
+            let _ = self.control.send(Control::Stop).await;
+            (&mut self.task).await
+        };
+        match timeout(patience, stopping).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => warn!(name = self.name, "the channel's task ended by a defect"),
+            Err(_) => {
+                warn!(name = self.name, "the channel did not close in time, and is cut off");
+                self.task.abort();
+                let _ = self.task.await;
+            }
         }
     }
 }
@@ -432,5 +447,24 @@ fn set_state(
         (_, State::Connected) => parts.events.publish(Kind::ChannelConnected, data),
         (State::Connected, _) => parts.events.publish(Kind::ChannelDisconnected, data),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_channel_that_does_not_close_keeps_nobody_waiting() {
+        let (control, mut asked) = mpsc::channel(1);
+        let gone = Arc::new(());
+        let held = gone.clone();
+        let task = tokio::spawn(async move {
+            let _held = held;
+            std::future::pending().await
+        });
+        Leaving { name: "stuck".into(), control, task }.stop(Duration::from_millis(1)).await;
+        assert_eq!(asked.recv().await, Some(Control::Stop), "it was asked first");
+        assert_eq!(Arc::strong_count(&gone), 1, "nothing of it is left");
     }
 }

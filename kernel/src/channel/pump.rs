@@ -24,7 +24,7 @@ use super::streams::Streams;
 use super::swap::Standing;
 use super::timers::Timers;
 use super::webhooks::Webhooks;
-use super::{Control, Parts, step};
+use super::{Control, Parts, bounds, step};
 use crate::plugin::bindings::connector as wire;
 use crate::plugin::{CallError, Generation};
 use crate::store::TurnId;
@@ -314,7 +314,7 @@ impl<'a> Pump<'a> {
     async fn step(&mut self) -> ControlFlow<()> {
         let size = if self.apart > 0 { 1 } else { self.queue.len().min(BATCH) };
         let batch: Vec<wire::Event> = self.queue.drain(..size).collect();
-        match self.call(&batch).await {
+        match self.call(&batch).await.and_then(|step| bounds::keep(&self.work, step)) {
             Ok(step) => {
                 self.parts.plugins.report(&self.code.generation, Ok(()));
                 self.apart = self.apart.saturating_sub(batch.len());
@@ -407,7 +407,12 @@ impl<'a> Pump<'a> {
 
 /// The span that every log line of a channel is in.
 pub(super) fn span(channel: &str) -> Span {
-    info_span!("channel", module = format!("channel::{channel}"))
+    info_span!("channel", module = module(channel))
+}
+
+/// What the log lines of a channel are found by.
+pub(super) fn module(channel: &str) -> String {
+    format!("channel::{channel}")
 }
 
 /// Tells a pump of everything that comes from the rest of the gateway, for as long as the task lives.

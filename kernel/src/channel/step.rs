@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tracing::{debug, error, info, trace, warn};
+use tracing::{debug, error};
 
 use super::exchange;
 use super::health::State;
 use super::input::Alarm;
-use super::pump::Pump;
+use super::pump::{Pump, module};
 use crate::error::Error;
 use crate::events::Kind;
-use crate::plugin::CallError;
 use crate::plugin::bindings::connector as wire;
+use crate::plugin::{CallError, Level};
 use crate::store::{OnUnknown, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
 
 /// How long an operation is tried that the platform does not take yet, before it counts as failed: platforms are out of
@@ -276,7 +276,7 @@ fn apply(pump: &mut Pump<'_>, command: wire::Command) {
             let latency = proof.latency_ms.map(|ms| Duration::from_millis(ms.into()));
             pump.heard(Duration::from_millis(proof.good_for_ms.into()), latency);
         }
-        wire::Command::Log((level, message)) => log(level, &message),
+        wire::Command::Log((level, message)) => log(pump, level, &message),
         wire::Command::WsConnect(_) | wire::Command::WsSend(_) | wire::Command::WsKeepalive(_) => {
             pump.converse(command);
         }
@@ -287,15 +287,17 @@ fn apply(pump: &mut Pump<'_>, command: wire::Command) {
     }
 }
 
-fn log(level: wire::LogLevel, message: &str) {
-    let message = message.escape_debug();
-    match level {
-        wire::LogLevel::Trace => trace!("{message}"),
-        wire::LogLevel::Debug => debug!("{message}"),
-        wire::LogLevel::Info => info!("{message}"),
-        wire::LogLevel::Warn => warn!("{message}"),
-        wire::LogLevel::Error => error!("{message}"),
-    }
+/// A line of the connector's, no more of them than any plugin may write.
+fn log(pump: &Pump<'_>, level: wire::LogLevel, message: &str) {
+    let level = match level {
+        wire::LogLevel::Trace => Level::Trace,
+        wire::LogLevel::Debug => Level::Debug,
+        wire::LogLevel::Info => Level::Info,
+        wire::LogLevel::Warn => Level::Warn,
+        wire::LogLevel::Error => Level::Error,
+    };
+    let module = module(&pump.code.setup.name);
+    pump.code.generation.code.journal().write_as(&module, level, message);
 }
 
 #[cfg(test)]

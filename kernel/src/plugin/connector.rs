@@ -1,16 +1,21 @@
 //! Connectors: one warm instance, called for each batch of events.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::bindings::connector::{Context, Event, Step};
 use super::call::CallError;
 use super::code::Linked;
 use super::host::Host;
 use super::instance::{Live, Missing, judge, within};
-use super::limits::Meter;
+use super::limits::{Limits, Meter};
 
 /// Most that a step may hand over, in bytes; it holds the connector's whole state.
 const STEP_BYTES: usize = 16 << 20;
+
+/// Longest that a call takes, whatever the manifest asks for: a connector has nothing to wait for, and its channel waits
+/// for it, as does whoever stops the channel.
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// A connector's instance, owned by the task that feeds it.
 ///
@@ -23,10 +28,10 @@ pub struct Connector {
 
 impl Connector {
     pub(super) async fn start(linked: Arc<Linked>) -> Result<Self, CallError> {
-        let limits = &linked.shared.links.limits;
+        let limits = bounded(&linked.shared.links.limits);
         let meter = Meter::new(limits.cpu);
         let host = Host::pure(&linked.shared, Arc::clone(&meter));
-        let started = within(limits, &meter, Live::start(&linked, host, STEP_BYTES)).await?;
+        let started = within(&limits, &meter, Live::start(&linked, host, STEP_BYTES)).await?;
         let live = started.map_err(|error| judge(&error, None, &linked.shared))?;
         match live.guest.connector {
             Some(_) => Ok(Self { linked, live: Some(live) }),
@@ -71,16 +76,32 @@ impl Connector {
         work: impl AsyncFnOnce(&mut Live) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let mut live = self.live.take().ok_or(CallError::Stopped)?;
-        let limits = &self.linked.shared.links.limits;
+        let limits = bounded(&self.linked.shared.links.limits);
         let meter = Meter::new(limits.cpu);
         live.resume(&meter);
         live.store.data_mut().set_inputs(now_ms, seed);
-        match within(limits, &meter, work(&mut live)).await? {
+        match within(&limits, &meter, work(&mut live)).await? {
             Ok(answer) => {
                 self.live = Some(live);
                 Ok(answer)
             }
             Err(error) => Err(judge(&error, Some(&live), &self.linked.shared)),
         }
+    }
+}
+
+fn bounded(limits: &Limits) -> Limits {
+    Limits { deadline: limits.deadline.min(LONGEST), ..*limits }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_manifest_gives_a_connector_no_more_time_than_its_channel_has() {
+        let asking = |secs| Limits { deadline: Duration::from_secs(secs), ..Limits::default() };
+        assert_eq!(bounded(&asking(600)), asking(30));
+        assert_eq!(bounded(&asking(2)), asking(2));
     }
 }

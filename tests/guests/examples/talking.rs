@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{
-    Commands, Connector, Context, Event, Fault, Field, Http, Inbound, Keepalive, Operation, Outcome, Pattern,
-    Segment, Segments, Sender, SocketClosed, Status, Target,
+    Commands, Connector, Context, Event, Fault, Field, Http, Inbound, Keepalive, LogLevel, Operation,
+    Outcome, Pattern, Segment, Segments, Sender, SocketClosed, Status, Target,
 };
 use serde_json::{Value, json};
 
@@ -55,7 +55,7 @@ impl Connector for Talking {
                 }
                 _ => out.done(outbound.id, Outcome::Unsupported),
             },
-            Event::HttpDone(_) => {
+            Event::HttpDone(done) if done.token == POST => {
                 out.done(state["posted"].as_str().unwrap_or_default(), Outcome::Ok(None));
             }
             Event::Stopping(stopping) => out.ws_close(socket, if stopping.final_ { 1000 } else { 4001 }),
@@ -94,6 +94,7 @@ fn obey(cx: &Context<Value>, state: &mut Value, frame: &Value, out: &mut Command
         Some("shout") => out.ws_send(socket, vec![Segment::Bytes(vec![7; number("bytes") as usize])]),
         Some("reveal") => out.ws_send(socket, Segments::text("").secret("other")),
         Some("work") => work(number("rounds")),
+        Some("flood") => flood(number("lines"), number("timers"), number("requests"), out),
         Some("prove") => out.proof(Duration::from_millis(number("good_for")), None),
         Some("close") => out.ws_close(socket, number("code") as u16),
         _ => {}
@@ -121,6 +122,19 @@ fn keepalive(interval_ms: u32) -> Keepalive {
 fn work(rounds: u64) {
     for round in 0..rounds {
         std::hint::black_box(round);
+    }
+}
+
+/// Asks for so many of each at once.
+fn flood(lines: u64, timers: u64, requests: u64, out: &mut Commands) {
+    for n in 0..lines {
+        out.log(LogLevel::Info, format!("line {n}\nERROR forged line\x1b[2J"));
+    }
+    for n in 0..timers {
+        out.timer(1_000 + n, Duration::from_secs(3_600));
+    }
+    for n in 0..requests {
+        out.http(Http::get("http://192.0.2.1/").token(1_000 + n).lane("flood"));
     }
 }
 

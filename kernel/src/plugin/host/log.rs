@@ -40,10 +40,15 @@ impl Journal {
 
     /// Writes one line, its control characters escaped. What goes beyond the plugin's rate is dropped and counted.
     pub fn write(&self, level: Level, message: &str) {
+        self.write_as(&self.module, level, message);
+    }
+
+    /// The same, under the name of what the plugin works for.
+    pub fn write_as(&self, module: &str, level: Level, message: &str) {
         if !self.admits() {
             return;
         }
-        let (module, message) = (&*self.module, printable(message));
+        let message = printable(message);
         match level {
             Level::Trace => tracing::trace!(target: "plugin", module, "{message}"),
             Level::Debug => tracing::debug!(target: "plugin", module, "{message}"),
