@@ -80,6 +80,17 @@ impl Interaction {
     fn asker(&self) -> Option<&User> {
         self.member.as_ref().map(|member| &member.user).or(self.user.as_ref())
     }
+
+    /// Whether the question is this user's to answer. In a server it answers a message or a command of whom it asks.
+    fn is_asked(&self) -> bool {
+        let user = self.asker().map(|user| user.id.as_str());
+        let asked = |message: &Value| {
+            let ids = ["/referenced_message/author/id", "/interaction_metadata/user/id"];
+            ids.iter().find_map(|id| message.pointer(id)?.as_str()).map(str::to_owned)
+        };
+        self.guild_id.is_none()
+            || (user.is_some() && self.message.as_ref().and_then(asked).as_deref() == user)
+    }
 }
 
 /// An interaction that came over the gateway is answered over REST.
@@ -110,8 +121,9 @@ pub(crate) fn take(
             Ok(message) => {
                 out.deliver(message);
                 if interaction.kind == COMPONENT {
-                    // A question is answered once: its buttons go.
-                    return json!({"type": 7, "data": {"components": []}});
+                    // A question is answered once: its buttons go, unless they are for someone else.
+                    let closed = json!({"type": 7, "data": {"components": []}});
+                    return if interaction.is_asked() { closed } else { json!({"type": 6}) };
                 }
                 remember(cx, state, interaction);
                 json!({"type": 5})

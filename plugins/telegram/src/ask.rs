@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::judge::{Ignored, admit};
 use crate::letter::Letter;
 use crate::state::State;
-use crate::update::{Message, Press};
+use crate::update::{Message, Press, User};
 
 /// The most bytes that a button carries.
 pub(crate) const MAX_DATA: usize = 64;
@@ -24,7 +24,9 @@ pub(crate) fn pressed<'a>(
     acknowledge(cx, state, &press.id, out);
     let (Some(message), Some(data)) = (&press.message, &press.data) else { return Err(Ignored::NoText) };
     admit(&cx.config, &press.from)?;
-    close(cx, state, message, out);
+    if is_asked(&press.from, message) {
+        close(cx, state, message, out);
+    }
     let letter = Letter {
         dedupe: format!("{}:{number}", state.bot.id),
         place: state.place_of(message),
@@ -43,6 +45,13 @@ pub(crate) fn pressed<'a>(
 /// Ends the sign of waiting at the button. Nothing is made of the answer: later is too late.
 pub(crate) fn acknowledge(cx: &Context<Config>, state: &mut State, id: &str, out: &mut Commands) {
     tell(cx, state, "answerCallbackQuery", &json!({ "callback_query_id": id }), out);
+}
+
+/// Whether a question is this user's to answer. In a group it answers a message of whom it asks, and stays for them when
+/// someone else presses.
+fn is_asked(user: &User, question: &Message) -> bool {
+    let answered = question.reply_to_message.as_ref().and_then(|message| message.from.as_ref());
+    !question.chat.is_group() || answered.is_some_and(|asked| asked.id == user.id)
 }
 
 /// Takes the buttons away: the question is answered.

@@ -174,6 +174,26 @@ fn a_pressed_button_is_the_choice_and_can_be_pressed_once() {
 }
 
 #[test]
+fn in_a_server_only_who_is_asked_closes_the_question() {
+    let (close, keep) = (json!({"type": 7, "data": {"components": []}}), json!({"type": 6}));
+    for (field, asked, expected) in [
+        ("referenced_message", json!({"id": "30", "author": {"id": "7"}}), &close),
+        ("referenced_message", json!({"id": "30", "author": {"id": "8"}}), &keep),
+        ("interaction_metadata", json!({"id": "30", "user": {"id": "7"}}), &close),
+        ("referenced_message", json!(null), &keep),
+    ] {
+        let mut talk = Talk::live();
+        let mut pressed = press(&fresh_id(&talk), "7");
+        pressed["member"] = json!({"user": pressed["user"].take()});
+        pressed["guild_id"] = json!("6");
+        pressed["message"][field] = asked;
+        talk.dispatch("INTERACTION_CREATE", pressed);
+        assert_eq!(talk.script.deliveries().remove(0).choice.as_deref(), Some("c2"));
+        assert_eq!(&talk.call("POST", "/callback").body_json(), expected, "{field}");
+    }
+}
+
+#[test]
 fn who_is_not_allowed_is_told_so_alone() {
     let mut talk = talk();
     for interaction in [command(&fresh_id(&talk), "666"), press("5", "666")] {

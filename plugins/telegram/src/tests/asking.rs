@@ -81,6 +81,26 @@ fn a_press_in_a_topic_belongs_to_its_session() {
 }
 
 #[test]
+fn in_a_group_only_who_is_asked_closes_the_question() {
+    let group = || json!({"id": -100, "type": "supergroup"});
+    let answers =
+        |user: i64| json!({"message_id": 30, "chat": group(), "from": {"id": user, "first_name": "A"}});
+    for (answered, closed) in [(answers(7), 1), (answers(8), 0), (json!(null), 0)] {
+        let mut talk = Talk::listening();
+        let mut update = press(5, 7, group(), "allow");
+        update["callback_query"]["message"]["reply_to_message"] = answered;
+        let heard = talk.updates(json!([update]));
+        assert_eq!(
+            heard[0].choice.as_deref(),
+            Some("allow"),
+            "whose it is to answer is not known here for sure"
+        );
+        assert_eq!(talk.calls("answerCallbackQuery").len(), 1);
+        assert_eq!(talk.calls("editMessageReplyMarkup").len(), closed);
+    }
+}
+
+#[test]
 fn every_press_is_acknowledged_also_one_that_leads_nowhere() {
     let without = |field: &str| {
         let mut update = press(1, 7, private(), "allow");
