@@ -26,7 +26,7 @@ impl Connector for Discord {
                 state.parcels(cx, out).take_up((&[], &[]));
             }
             Event::Resumed(resumed) => {
-                state.pause_all_but(&resumed.requests);
+                send::resume(cx, state, &resumed.requests, out);
                 gateway::resumed(cx, state, &resumed, out);
                 state.parcels(cx, out).take_up((&resumed.requests, &resumed.timers));
             }

@@ -25,6 +25,8 @@ const NONCE_MS: u64 = 120_000;
 /// The platform shows a sign of typing for ten seconds.
 const TYPING_MS: u64 = 7_500;
 
+const LOST: &str = "the platform's answer was lost";
+
 const UNKNOWN_MESSAGE: u64 = 10_008;
 const UNKNOWN_WEBHOOK: u64 = 10_015;
 
@@ -62,6 +64,14 @@ pub(crate) fn answered(
         },
         Ok(_) => went_well(cx, state, op, None, out),
         Err(trouble) => went_wrong(cx, state, op, trouble, out),
+    }
+}
+
+/// Says of operations that they are at an end for now, for the answers to their calls will not come.
+pub(crate) fn resume(cx: &Context<Config>, state: &mut State, in_flight: &[u64], out: &mut Commands) {
+    for op in state.pause_all_but(in_flight) {
+        let again = is_repeatable(cx, state, &op);
+        out.done(op.id, if again { Outcome::RetryAfter(0) } else { Outcome::Unknown(LOST.to_owned()) });
     }
 }
 

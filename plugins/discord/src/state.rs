@@ -69,14 +69,17 @@ impl State {
         self.ops.push(op);
     }
 
-    /// Forgets the requests that are no longer in flight.
-    pub fn pause_all_but(&mut self, in_flight: &[u64]) {
+    /// Forgets the requests that are no longer in flight. The operations whose outcome nobody learns therefore.
+    pub fn pause_all_but(&mut self, in_flight: &[u64]) -> Vec<Op> {
+        let mut lost = Vec::new();
         for op in std::mem::take(&mut self.ops) {
             if in_flight.contains(&op.token) {
                 self.ops.push(op);
             } else {
+                lost.extend(Some(op.clone()).filter(|op| op.token != 0));
                 self.pause(op);
             }
         }
+        lost
     }
 }

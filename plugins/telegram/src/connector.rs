@@ -28,7 +28,7 @@ impl Connector for Telegram {
                 state.parcels(cx, out).take_up((&[], &[]));
             }
             Event::Resumed(resumed) => {
-                state.pause_all_but(&resumed.requests);
+                send::resume(state, &resumed.requests, out);
                 if !state.poll.lives_in(&resumed) {
                     poll::begin(cx, state, out);
                 }

@@ -12,6 +12,8 @@ use crate::config::Config;
 use crate::op::{Op, Work};
 use crate::state::State;
 
+const LOST: &str = "the platform's answer was lost";
+
 /// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
 pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
     let id = outbound.id.clone();
@@ -41,6 +43,15 @@ pub(crate) fn answered(
     match call::answer(outcome) {
         Ok(result) => went_well(cx, state, op, result, out),
         Err(trouble) => went_wrong(cx, state, op, trouble, out),
+    }
+}
+
+/// Says of operations that they are at an end for now, for the answers to their calls will not come.
+pub(crate) fn resume(state: &mut State, in_flight: &[u64], out: &mut Commands) {
+    for op in state.pause_all_but(in_flight) {
+        let lost =
+            if op.is_repeatable() { Outcome::RetryAfter(0) } else { Outcome::Unknown(LOST.to_owned()) };
+        out.done(op.id, lost);
     }
 }
 

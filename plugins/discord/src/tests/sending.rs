@@ -126,6 +126,23 @@ fn what_the_platform_forgot_meanwhile_is_unknown() {
 }
 
 #[test]
+fn a_call_whose_answer_got_lost_leaves_no_operation_without_an_outcome() {
+    for (after, known) in [(seconds(60), true), (seconds(180), false)] {
+        let mut talk = Talk::live();
+        let lost = talk.script.send("50", "one");
+        talk.script.advance(after);
+        let kept = talk.script.send("51", "two");
+        let requests = talk.script.requests().last().map(|request| request.token).into_iter().collect();
+        let resumed = prx_sdk::connector::Resumed { sockets: vec![(1, 1)], requests, timers: Vec::new() };
+        talk.script.feed(prx_sdk::connector::Event::Resumed(resumed));
+        let outcome = talk.outcome(&lost);
+        assert_eq!(matches!(outcome, Outcome::RetryAfter(0)), known, "{outcome:?}");
+        assert_eq!(matches!(outcome, Outcome::Unknown(_)), !known, "{outcome:?}");
+        assert_eq!(talk.script.outcome(&kept), None);
+    }
+}
+
+#[test]
 fn an_answer_that_names_no_message_is_asked_for_again() {
     let mut talk = Talk::live();
     let id = talk.script.send("50", "hi");

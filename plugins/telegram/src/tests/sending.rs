@@ -179,6 +179,21 @@ fn whether_it_arrived_decides_between_retry_and_unknown() {
 }
 
 #[test]
+fn a_call_whose_answer_got_lost_leaves_no_operation_without_an_outcome() {
+    let mut talk = Talk::listening();
+    let edit = Operation::Edit(("31".into(), Content::text("new")));
+    let changed = talk.script.operate(Target::conversation("7"), edit);
+    let (lost, kept) = (talk.script.send("7", "one"), talk.script.send("7", "two"));
+    let tokens: Vec<u64> = talk.script.requests().iter().map(|request| request.token).collect();
+    let requests = vec![tokens[0], tokens[3]];
+    let resumed = prx_sdk::connector::Resumed { sockets: Vec::new(), requests, timers: Vec::new() };
+    talk.script.feed(prx_sdk::connector::Event::Resumed(resumed));
+    assert_eq!(talk.outcome(&changed), &Outcome::RetryAfter(0), "an edit can be made twice");
+    assert!(matches!(talk.outcome(&lost), Outcome::Unknown(reason) if reason.contains("lost")));
+    assert_eq!(talk.script.outcome(&kept), None);
+}
+
+#[test]
 fn typing_is_well_whatever_becomes_of_it() {
     let mut talk = Talk::listening();
     let id = talk.script.operate(Target::conversation("7"), Operation::Typing);
