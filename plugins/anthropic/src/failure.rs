@@ -120,6 +120,10 @@ fn explain(kind: &str, refusal: &Refusal, wait: Option<Duration>) -> ProviderErr
             Fault::new(FaultCode::Quota, format!("the account's rate limit is reached: {said}")),
             wait,
         ),
+        // An account that is used up is told like this, too.
+        "invalid_request_error" if refusal.message.contains("credit balance") => {
+            quota(format!("there is a matter of billing, at platform.claude.com: {said}"))
+        }
         "invalid_request_error" => Fault::bad_input(format!("the API refused the request: {said}")).into(),
         "request_too_large" => Fault::bad_input(
             "the conversation is too large for the API: begin a new session, or lower \

@@ -100,6 +100,10 @@ fn id(id: &str) -> String {
 fn tool(tool: &ToolSpec) -> Value {
     let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
     schema.entry("type").or_insert("object".into());
+    // The API refuses the whole request for one of these. The kernel holds calls to the whole schema in any case.
+    for key in ["oneOf", "anyOf", "allOf"] {
+        schema.remove(key);
+    }
     json!({ "name": tool.name, "description": tool.description, "input_schema": schema })
 }
 

@@ -1,9 +1,15 @@
 //! A conversation as the API takes it.
 
 use crate::settings::Settings;
+use prx_sdk::log;
 use prx_sdk::media::{Files, Shown};
 use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
 use serde_json::{Map, Value, json};
+
+/// Tools that OpenAI takes in a request.
+const MOST_TOOLS: usize = 128;
+/// Characters of a tool's description that it takes.
+const LONGEST_DESCRIPTION: usize = 1024;
 
 /// The body of a request.
 pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
@@ -17,7 +23,9 @@ pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
         body["stream_options"] = json!({"include_usage": true});
     }
     if !request.tools.is_empty() {
-        body["tools"] = request.tools.iter().map(tool).collect();
+        let offered =
+            if settings.is_openai() { within_limits(&request.tools) } else { request.tools.clone() };
+        body["tools"] = offered.iter().map(tool).collect();
     }
     if let Some(most) = settings.tuning.max_tokens {
         // OpenAI's newer models refuse the older name, most other servers know no other.
@@ -82,6 +90,22 @@ fn tool_call(call: &ToolCall) -> Value {
 fn tool_result(result: &ToolResult) -> Value {
     let content = if result.is_error { format!("error: {}", result.text) } else { result.text.clone() };
     json!({"role": "tool", "tool_call_id": result.id, "content": content})
+}
+
+/// The tools as OpenAI itself takes them: one that it refuses would cost the whole request. The kernel holds calls to the
+/// whole schema in any case.
+fn within_limits(tools: &[ToolSpec]) -> Vec<ToolSpec> {
+    if tools.len() > MOST_TOOLS {
+        let left_out: Vec<&str> = tools[MOST_TOOLS..].iter().map(|tool| tool.name.as_str()).collect();
+        log::warn(&format!("OpenAI takes {MOST_TOOLS} tools at most; left out: {}", left_out.join(", ")));
+    }
+    let fitting = |tool: &ToolSpec| {
+        let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
+        schema.retain(|key, _| !["oneOf", "anyOf", "allOf", "enum", "not"].contains(&key.as_str()));
+        let description = tool.description.chars().take(LONGEST_DESCRIPTION).collect();
+        ToolSpec { name: tool.name.clone(), description, parameters: Value::Object(schema).to_string() }
+    };
+    tools.iter().take(MOST_TOOLS).map(fitting).collect()
 }
 
 fn tool(tool: &ToolSpec) -> Value {

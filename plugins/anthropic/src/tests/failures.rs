@@ -69,6 +69,9 @@ fn a_spent_account_is_not_asked_again() {
         "details": {"error_code": "enforced_spend_limit_reached"}}});
     let failure = refused(429, &[], body.to_string());
     assert!(!failure.retryable && failure.fault.message.contains("spend limit"), "{failure:?}");
+    let empty = "Your credit balance is too low to access the Anthropic API.";
+    let failure = refused(400, &[], error("invalid_request_error", empty));
+    assert!(!failure.retryable && failure.fault.code == FaultCode::Quota, "others may be asked: {failure:?}");
 }
 
 #[test]

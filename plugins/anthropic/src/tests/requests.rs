@@ -124,3 +124,15 @@ fn files_go_along_as_what_they_are() {
     ]);
     assert_eq!(body["messages"][0]["content"], expected);
 }
+
+#[test]
+fn a_schema_has_nothing_at_its_top_that_the_api_refuses() {
+    configure(json!({}));
+    let inner = json!({"a": {"oneOf": [{"type": "string"}]}});
+    let schema = json!({"properties": inner, "oneOf": [{}], "anyOf": [{}], "allOf": [{}], "required": ["a"]});
+    let mut wanted = request(vec![user("Hello")]);
+    let (name, description) = ("t".to_owned(), "Does things".to_owned());
+    wanted.tools = vec![ToolSpec { name, description, parameters: schema.to_string() }];
+    let left = json!({"type": "object", "properties": inner, "required": ["a"]});
+    assert_eq!(body(&sent(wanted))["tools"][0]["input_schema"], left);
+}

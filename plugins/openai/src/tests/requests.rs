@@ -134,3 +134,28 @@ fn a_model_without_eyes_is_told_the_names() {
     );
     assert!(content[1]["text"].as_str().unwrap().ends_with("\nHi"), "{content}");
 }
+
+#[test]
+fn openai_gets_tools_that_it_takes() {
+    let schema =
+        json!({"type": "object", "properties": {"a": {}}, "oneOf": [{}], "not": {}, "required": ["a"]});
+    let tool = |n: usize| ToolSpec {
+        name: format!("t{n}"),
+        description: "é".repeat(1_100),
+        parameters: schema.to_string(),
+    };
+    let mut wanted = request(vec![user("Hello")]);
+    wanted.tools = (0..130).map(tool).collect();
+    configure(json!({}));
+    let to_other = body(&sent(wanted.clone()));
+    assert_eq!(to_other["tools"].as_array().unwrap().len(), 130);
+    assert_eq!(to_other["tools"][0]["function"]["parameters"], schema, "others take more");
+    configure(json!({"base_url": "https://api.openai.com/v1"}));
+    let to_openai = body(&sent(wanted));
+    let tools = to_openai["tools"].as_array().unwrap();
+    assert_eq!((tools.len(), &tools[127]["function"]["name"]), (128, &json!("t127")));
+    let function = &tools[0]["function"];
+    assert_eq!(function["description"].as_str().unwrap().chars().count(), 1_024);
+    let left = json!({"type": "object", "properties": {"a": {}}, "required": ["a"]});
+    assert_eq!(function["parameters"], left);
+}
