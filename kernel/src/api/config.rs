@@ -41,7 +41,7 @@ pub(super) async fn update(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
     let unchanged_since = unchanged_since(&kernel, &call.headers);
     let done = kernel.settings.patch(&changes, unchanged_since).await?;
     let reply = Reply::ok(&Updated { updated: done.updated, reload_required: done.reload_required })?;
-    let tag = HeaderValue::try_from(tag(&kernel, kernel.settings.revision())).map_err(Error::internal)?;
+    let tag = HeaderValue::try_from(tag(&kernel, done.revision)).map_err(Error::internal)?;
     Ok(reply.with(ETAG, tag))
 }
 

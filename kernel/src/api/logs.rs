@@ -150,8 +150,10 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
             }
         },
         None if call.query.text("since")?.is_some() || call.query.text("limit")?.is_some() => {
+            // Looked up first: what comes meanwhile is found, or follows.
+            let last = recent.last();
             let (entries, _) = recent.query(&query, limit);
-            entries.first().map_or_else(|| recent.last(), |first| first.id - 1)
+            entries.first().map_or(last, |first| first.id - 1)
         }
         None => recent.last(),
     };

@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -75,18 +75,17 @@ impl Network {
     /// Someone else is there, the address is open to a network without TLS, a file of the certificate can't be
     /// used, or the system refuses.
     pub async fn bind(gateway: &Gateway) -> Result<Self, BindError> {
-        let tls = tls::acceptor(gateway)?;
-        let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
-        let found = lookup_host((host, gateway.port)).await;
-        let found: Vec<_> = found.map_err(|source| address_error(gateway, source))?.collect();
-        if let Some(open) = found.iter().find(|address| !address.ip().is_loopback())
-            && tls.is_none()
-            && !gateway.behind_proxy
-        {
-            return Err(BindError::Exposed(open.ip()));
-        }
-        let listener = TcpListener::bind(&*found).await.map_err(|source| address_error(gateway, source))?;
-        Ok(Self { listener, tls })
+        let (addresses, tls) = prepare(gateway).await?;
+        let listener = TcpListener::bind(&*addresses).await;
+        Ok(Self { listener: listener.map_err(|source| address_error(gateway, source))?, tls })
+    }
+
+    /// Whether that could be bound, as far as it shows without taking the address.
+    ///
+    /// # Errors
+    /// As for [`Network::bind`], but for what the system says of the address.
+    pub async fn check(gateway: &Gateway) -> Result<(), BindError> {
+        prepare(gateway).await.map(drop)
     }
 
     /// Where it is, such as `http://127.0.0.1:3120`.
@@ -131,6 +130,18 @@ impl Drop for OwnerSocket {
     fn drop(&mut self) {
         // Were it left behind, the next start would find that nobody listens and remove it.
         let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The addresses that `[gateway]` names, and how TLS is spoken there.
+async fn prepare(gateway: &Gateway) -> Result<(Vec<SocketAddr>, Option<TlsAcceptor>), BindError> {
+    let tls = tls::acceptor(gateway)?;
+    let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
+    let found = lookup_host((host, gateway.port)).await;
+    let found: Vec<_> = found.map_err(|source| address_error(gateway, source))?.collect();
+    match found.iter().find(|address| !address.ip().is_loopback()) {
+        Some(open) if tls.is_none() && !gateway.behind_proxy => Err(BindError::Exposed(open.ip())),
+        _ => Ok((found, tls)),
     }
 }
 

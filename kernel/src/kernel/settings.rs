@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Changes, Config, File, Live, Loaded};
 use crate::error::{Error, Result};
 use crate::events::{Events, Kind};
+use crate::http::Network;
 use crate::logs::Logs;
 use crate::plugin::{Plugins, Watch};
 
@@ -38,6 +39,8 @@ pub struct Updated {
     pub updated: Vec<String>,
     /// Some of them are only felt after a restart.
     pub reload_required: bool,
+    /// The revision that is in force with them.
+    pub revision: u64,
 }
 
 /// A cheap-clone handle to the configuration and its file.
@@ -101,9 +104,9 @@ impl Settings {
         if unchanged_since.is_some_and(|revision| revision != self.revision()) {
             return Err(Error::conflict("The configuration has changed since it was read; read it again"));
         }
-        let text = self.read_again(in_force.as_deref())?;
+        let text = self.read_again(in_force.as_deref()).await?;
         let patched = file.patch(&text, changes).map_err(refused)?;
-        self.check(&patched.config).map_err(refused)?;
+        self.check(&patched.config).await.map_err(refused)?;
         if in_force.as_ref() != Some(&patched.text) {
             let (file, text) = (file.clone(), patched.text.clone());
             let written = tokio::task::spawn_blocking(move || file.write(&text)).await;
@@ -113,20 +116,21 @@ impl Settings {
             })?;
         }
         *in_force = Some(patched.text);
-        let updated = Updated { updated: patched.updated, reload_required: patched.restart };
-        self.put_in_force(patched.config, &updated).await;
-        Ok(updated)
+        self.put_in_force(patched.config, &patched.updated, patched.restart).await;
+        let (updated, reload_required) = (patched.updated, patched.restart);
+        // Still under the lock, so that it is no other change's.
+        Ok(Updated { updated, reload_required, revision: self.revision() })
     }
 
     /// The text to change: what is on disk now, also when an edit of it has not been noticed yet.
-    fn read_again(&self, in_force: Option<&str>) -> Result<String> {
+    async fn read_again(&self, in_force: Option<&str>) -> Result<String> {
         let mend = |problem: String| {
             let message = format!("Nothing was changed: the file on disk has to be mended first: {problem}");
             Error::conflict(message)
         };
         let text = self.on_disk(in_force).map_err(mend)?.unwrap_or_default();
         let config = self.0.file.parse(&text).map_err(|invalid| mend(invalid.to_string()))?;
-        self.check(&config).map_err(|problems| mend(problems.join("; ")))?;
+        self.check(&config).await.map_err(|problems| mend(problems.join("; ")))?;
         Ok(text)
     }
 
@@ -139,17 +143,22 @@ impl Settings {
         Ok(text)
     }
 
-    fn check(&self, config: &Config) -> Result<(), Vec<String>> {
-        let changes = Changes { before: &self.0.parts.config.current(), after: config };
-        let misfits = check::check(changes, &self.0.parts.plugins.known());
-        if misfits.is_empty() {
-            return Ok(());
+    async fn check(&self, config: &Config) -> Result<(), Vec<String>> {
+        let before = self.0.parts.config.current();
+        let changes = Changes { before: &before, after: config };
+        let misfits = check::check(changes, &self.0.parts.plugins.known()).into_iter();
+        let mut problems: Vec<_> = misfits.map(|(key, what)| format!("{key}: {what}")).collect();
+        // The next start would end with it, and nothing would be there to change it back with.
+        if config.gateway != before.gateway
+            && let Err(error) = Network::check(&config.gateway).await
+        {
+            problems.push(format!("gateway: {error}"));
         }
-        Err(misfits.into_iter().map(|(key, what)| format!("{key}: {what}")).collect())
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 
     /// Makes a checked configuration the one that everything works with. Returns when it does.
-    async fn put_in_force(&self, config: Config, updated: &Updated) {
+    async fn put_in_force(&self, config: Config, updated: &[String], reload_required: bool) {
         let Parts { config: live, events, logs, plugins, channels, .. } = &self.0.parts;
         self.resolve(None);
         let before = live.current();
@@ -170,7 +179,6 @@ impl Settings {
             }
             channels.restart_those_of(plugin);
         }
-        let Updated { updated, reload_required } = updated;
         info!(updated = updated.join(", "), reload_required, "the configuration changed");
         events.publish(Kind::ConfigUpdated, json!({"updated": updated, "reload_required": reload_required}));
     }

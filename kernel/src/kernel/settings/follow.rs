@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::{Settings, Updated};
+use super::Settings;
 use crate::config::Changes;
 
 /// The file is taken up when it has stayed the same for so long.
@@ -65,17 +65,21 @@ impl Settings {
             Err(problem) => return self.resolve(Some(problem)),
         };
         let checked = self.0.file.parse(&text).map_err(|invalid| invalid.to_string());
-        let checked = checked.and_then(|config| match self.check(&config) {
-            Ok(()) => Ok(config),
-            Err(problems) => Err(format!("{}: {}", self.0.file.path().display(), problems.join("; "))),
-        });
+        let checked = match checked {
+            Ok(config) => self
+                .check(&config)
+                .await
+                .map(|()| config)
+                .map_err(|problems| format!("{}: {}", self.0.file.path().display(), problems.join("; "))),
+            Err(problem) => Err(problem),
+        };
         match checked {
             Ok(config) => {
                 *in_force = Some(text);
                 let before = self.0.parts.config.current();
                 let updated = Changes { before: &before, after: &config }.keys();
                 let reload_required = Changes::need_restart(&updated);
-                self.put_in_force(config, &Updated { updated, reload_required }).await;
+                self.put_in_force(config, &updated, reload_required).await;
             }
             Err(problem) => self.resolve(Some(problem)),
         }

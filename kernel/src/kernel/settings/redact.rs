@@ -29,6 +29,7 @@ pub(super) fn redacted(config: &Config, plugins: &BTreeMap<String, Known>) -> Va
         for (key, value) in server {
             match (key.as_str(), value) {
                 ("env" | "headers", Value::Object(given)) => given.values_mut().for_each(hide),
+                ("args", Value::Array(given)) => hide_arguments(given),
                 (_, value) => hide_suspect(key, value),
             }
         }
@@ -49,22 +50,40 @@ fn hide(value: &mut Value) {
 }
 
 fn hide_suspect(key: &str, value: &mut Value) {
-    let key = key.to_lowercase();
     match value {
         Value::Bool(_) | Value::Number(_) | Value::Null => {}
-        _ if ["token", "secret", "password", "passwd", "key", "credential"]
-            .iter()
-            .any(|w| key.contains(w)) =>
-        {
-            hide(value);
-        }
+        _ if is_suspect(key) => hide(value),
         Value::Object(fields) => fields.iter_mut().for_each(|(key, value)| hide_suspect(key, value)),
-        _ => hide_credentials(value),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_suspect("", item)),
+        Value::String(_) => hide_credentials(value),
+    }
+}
+
+/// Whether it sounds like a secret.
+fn is_suspect(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["token", "secret", "password", "passwd", "key", "credential", "authorization", "bearer"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// Of a command's arguments, what sounds like a secret or follows what does: `--api-key`, `k`.
+fn hide_arguments(arguments: &mut [Value]) {
+    let mut awaited = false;
+    for argument in arguments {
+        let text = argument.as_str().unwrap_or_default();
+        let (suspect, flag) = (is_suspect(text), text.starts_with('-') && !text.contains(['=', ' ']));
+        let hidden = awaited || (suspect && !flag);
+        awaited = suspect && flag;
+        if hidden { hide(argument) } else { hide_credentials(argument) }
     }
 }
 
 /// A URL may carry a password or a token.
 fn hide_credentials(value: &mut Value) {
+    if let Value::Array(items) = value {
+        return items.iter_mut().for_each(hide_credentials);
+    }
     let url = value.as_str().and_then(|text| url::Url::parse(text).ok());
     let carries = |url: url::Url| {
         url.has_authority()
@@ -85,11 +104,16 @@ mod tests {
     fn what_nobody_knows_is_judged_by_its_name() {
         let config: Config = serde_json::from_value(json!({
             "channels_config": {"work": {"plugin": "gone", "bot_token": "canary", "allowed_users": ["7"]}},
-            "plugins_config": {"x": {"API_KEY": ["canary"], "port": 7, "nested": {"password": "canary"}}},
+            "plugins_config": {"x": {"API_KEY": ["canary"], "port": 7, "nested": {"password": "canary"},
+                "accounts": [{"name": "a", "token": "canary"}], "mirrors": ["https://u:canary@example.com/"]}},
             "providers_config": {"y": {"base_url": "https://u:canary@example.com/"}},
             "mcp_servers": {"z": {
                 "command": "run", "env": {"HOME": "canary"}, "url": "https://example.com/?t=canary",
                 "headers": {"authorization": "canary"},
+                "args": [
+                    "--api-key", "canary", "--token=canary", "-v", "--header", "Authorization: Bearer canary",
+                    "postgresql://u:canary@db/x", "--port", "80",
+                ],
             }},
         }))
         .unwrap();
@@ -99,6 +123,9 @@ mod tests {
         assert_eq!(shown["channels_config"]["work"]["allowed_users"], json!(["7"]));
         assert_eq!(shown["plugins_config"]["x"]["port"], 7);
         assert_eq!(shown["mcp_servers"]["z"]["env"], json!({"HOME": REDACTED}));
+        let args = ["--api-key", REDACTED, REDACTED, "-v", "--header", REDACTED, REDACTED, "--port", "80"];
+        assert_eq!(shown["mcp_servers"]["z"]["args"], json!(args));
+        assert_eq!(shown["plugins_config"]["x"]["accounts"], json!([{"name": "a", "token": REDACTED}]));
         assert_eq!(shown["agent"]["max_turns"], 50);
     }
 }
