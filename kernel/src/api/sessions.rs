@@ -162,7 +162,6 @@ pub(super) async fn cancel(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
 pub(super) const END: Doc = Doc::new("Terminate a session").fails(&[Code::Conflict]);
 
 pub(super) async fn end(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let session = kernel.base.store.terminate_session(call.param("id")).await?;
-    kernel.base.events.publish(Kind::SessionTerminated, json!({"session_id": session.id}));
+    kernel.turns.end_session(call.param("id")).await?;
     Ok(Reply::no_content())
 }

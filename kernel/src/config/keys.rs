@@ -77,7 +77,7 @@ pub const KEYS: &[Key] = &[
     hot(
         "agent.max_context_tokens",
         Type::Integer(0, MANY),
-        "tokens that the provider is shown, by an estimate: four bytes each, four for each message or tool, 1500 for each file; 0: no bound",
+        "tokens that the provider is shown, by an estimate: four bytes each, four for each message or tool, 1500 for each file, or more for a text; 0: no bound",
     ),
     hot("agent.turn_timeout_secs", Type::Integer(1, LONG), "seconds after which a turn is given up"),
     hot(

@@ -1,12 +1,14 @@
 //! How much of a conversation a model is shown.
 
-use crate::plugin::bindings::provider as wire;
+use crate::plugin::bindings::{provider as wire, types};
 
 /// What a message costs besides its text, in tokens.
 const EACH: u64 = 4;
 
-/// What a file costs that goes with a message: about a picture of a million pixels.
+/// What a file costs at least that goes with a message: about a picture of a million pixels.
 const FILE: u64 = 1500;
+/// Kinds of files, beside `text/…`, that are shown as the text they are.
+const TEXTS: [&str; 4] = ["application/json", "application/xml", "application/yaml", "application/toml"];
 
 /// Stands where a tool's result stood.
 const LEFT_OUT: &str = "[this result was left out to save room]";
@@ -20,7 +22,7 @@ pub(super) fn estimate(text: &str) -> u64 {
 /// What a message costs in tokens.
 pub(super) fn cost(message: &wire::Message) -> u64 {
     EACH + match message {
-        wire::Message::User(user) => estimate(&user.text) + FILE * user.attachments.len() as u64,
+        wire::Message::User(user) => estimate(&user.text) + user.attachments.iter().map(file).sum::<u64>(),
         wire::Message::Assistant(assistant) => {
             let calls = assistant.tool_calls.iter();
             let calls =
@@ -29,6 +31,13 @@ pub(super) fn cost(message: &wire::Message) -> u64 {
         }
         wire::Message::ToolResult(result) => estimate(&result.id) + estimate(&result.text),
     }
+}
+
+/// What a file costs in tokens: a text by its length, like any other.
+fn file(file: &types::Attachment) -> u64 {
+    let mime = file.mime.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let is_text = mime.starts_with("text/") || TEXTS.contains(&mime);
+    if is_text { FILE.max(file.size.div_ceil(4)) } else { FILE }
 }
 
 /// What tools cost in tokens.
@@ -85,7 +94,7 @@ fn empty(message: &mut wire::Message) -> u64 {
 /// Leaves out what there was to look at, and tells how much that saves.
 fn close(message: &mut wire::Message) -> u64 {
     match message {
-        wire::Message::User(user) => FILE * user.attachments.drain(..).count() as u64,
+        wire::Message::User(user) => user.attachments.drain(..).map(|given| file(&given)).sum(),
         _ => 0,
     }
 }

@@ -15,7 +15,7 @@ use crate::store::{NewMessage, ToolCall};
 use crate::tool::{CallContext, ToolResult};
 
 /// Makes every call that has no result yet, as many as the turn may make; the rest are answered with why they were not
-/// made. What is done is kept while others wait for a person.
+/// made. What is done is kept while others are at work: after a crash it is not done again.
 ///
 /// # Errors
 /// The store has failed.
@@ -26,7 +26,6 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     if open.is_empty() {
         return Ok(());
     }
-    let asks = open.iter().any(|(_, call)| context.policy_of(&call.name) == Some(Policy::Ask));
     let open: Vec<_> = open.into_iter().map(|(before, call)| (Asked::of(call), before < limit)).collect();
     for (Asked { id, name, arguments }, _) in &open {
         let (id, name, arguments) = (id.clone(), name.clone(), arguments.clone());
@@ -38,9 +37,7 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     while let Some(result) = calls.next().await {
         progress.settle(result);
         if !calls.is_empty() {
-            if asks {
-                work.keep(progress).await?;
-            }
+            work.keep(progress).await?;
             work.presence.rest();
         }
     }

@@ -21,7 +21,7 @@ use crate::store::Usage;
 
 /// Tries for what goes away by itself: a provider that is overloaded, disabled, or being replaced.
 const PATIENT: u32 = 5;
-/// Tries for a defect, which may have been an accident but is not likely to go away. Fewer than lead to a quarantine,
+/// Tries for a defect or for silence, which may have been an accident but is not likely to go away. Fewer than lead to a quarantine,
 /// so that one message can't take a provider from everyone.
 const WARY: u32 = 2;
 /// The pause before the second try; it doubles from there.
@@ -38,8 +38,18 @@ struct Failure {
     tries: u32,
     /// Not before this.
     after: Option<Duration>,
-    /// Another provider might do better.
-    elsewhere: bool,
+    then: Then,
+}
+
+/// What may be done about a provider that gave no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Another one might do better.
+    Another,
+    /// It does not take what it was asked, and what makes no sense to one makes none to another.
+    Nobody,
+    /// It has answered, and far too much.
+    Stop,
 }
 
 /// Has the first choice answer that can. What was said of an answer that is then begun anew is taken back, and
@@ -53,13 +63,17 @@ pub(super) async fn complete(
     progress: &mut Progress,
 ) -> Result<wire::Completion, Cut> {
     let mut failed: Vec<Error> = Vec::new();
-    for (provider, model) in context.provider.choices() {
+    let mut choices = context.provider.choices().peekable();
+    while let Some((provider, model)) = choices.next() {
         let pictures = work.parts.plugins.takes_pictures(provider);
         let request = wire::Request { model: model.into(), ..context.request(&progress.messages, pictures)? };
-        match persist(work, context, provider, &request, progress).await {
+        let last = choices.peek().is_none();
+        match persist(work, context, (provider, last), &request, progress).await {
             Ok(completion) => return Ok(context.own_names(completion)),
-            Err(failure) if failure.elsewhere => failed.push(failure.error),
-            Err(failure) => return Err(Cut::last(failure.error)),
+            Err(Failure { error, then: Then::Another, .. }) => failed.push(error),
+            Err(Failure { error, then, .. }) => {
+                return Err(Cut { refused: then == Then::Nobody, ..Cut::last(error) });
+            }
         }
     }
     Err(Cut::last(all(failed)))
@@ -76,11 +90,11 @@ fn all(failed: Vec<Error>) -> Error {
     Error::new(first.code(), format!("{}. Then: {}", first.message(), further.join(". Then: ")))
 }
 
-/// Tries one provider as often as that makes sense.
+/// Tries one provider as often as that makes sense, the last choice or one before others.
 async fn persist(
     work: &Work<'_>,
     context: &Context,
-    provider: &str,
+    (provider, last): (&str, bool),
     request: &wire::Request,
     progress: &mut Progress,
 ) -> Result<wire::Completion, Failure> {
@@ -96,13 +110,15 @@ async fn persist(
         tries += 1;
         let (error, model) = (&failure.error, &request.model);
         warn!(provider, model, tries, %error, "no answer");
-        if failure.elsewhere {
+        if failure.then == Then::Another {
             work.standing.failed(provider, error.message());
         }
         progress.break_off();
         progress.unfinished.failure = Some(failure.error.message().to_owned());
         let pause = pause(tries, failure.after);
-        if tries >= failure.tries || pause > LONGEST_PAUSE {
+        // One that was silent has had its time already.
+        let most = if failure.error.code() == Code::GatewayTimeout && !last { 1 } else { failure.tries };
+        if tries >= most || pause > LONGEST_PAUSE {
             return Err(failure);
         }
         work.parts.clock.sleep(pause).await;
@@ -131,7 +147,7 @@ async fn once(
         let message =
             format!("The provider {provider} was cut off after {LONGEST_ANSWER} bytes of one answer");
         let error = Error::new(Code::BadGateway, message);
-        return Err(Failure { error, tries: 1, after: None, elsewhere: false });
+        return Err(Failure { error, tries: 1, after: None, then: Then::Stop });
     };
     match completed {
         Ok(Ok(completion)) => {
@@ -186,10 +202,13 @@ fn refused_by(provider: &str, refused: &wire::ProviderError) -> Failure {
     };
     Failure {
         error: Error::new(code, format!("The provider {provider} did not answer: {}", refused.fault.message)),
-        tries: if refused.retryable { PATIENT } else { 1 },
+        tries: match refused.fault.code {
+            _ if !refused.retryable => 1,
+            FaultCode::Timeout => WARY,
+            _ => PATIENT,
+        },
         after: refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
-        // What makes no sense to one makes none to another.
-        elsewhere: refused.fault.code != FaultCode::BadInput,
+        then: if refused.fault.code == FaultCode::BadInput { Then::Nobody } else { Then::Another },
     }
 }
 
@@ -211,7 +230,7 @@ fn broken_by(provider: &str, failure: &CallError) -> Failure {
             (code, format!("The provider {provider} failed: {failure}"), tries)
         }
     };
-    Failure { error: Error::new(code, message), tries, after: None, elsewhere: true }
+    Failure { error: Error::new(code, message), tries, after: None, then: Then::Another }
 }
 
 /// How long to wait before the next try: as long as was asked for, or twice as long each time; never quite the same,

@@ -9,8 +9,15 @@ use crate::error::{Error, Result};
 use crate::plugin::Scope;
 use crate::plugin::bindings::provider as wire;
 use crate::plugin::bindings::skill;
-use crate::store::{Attachment, AttachmentKind, Message, NewMessage, Role, Store, ToolCall, Turn};
+use crate::store::{Attachment, AttachmentKind, MAX_PAGE, Message, NewMessage, Role, Store, ToolCall, Turn};
 use crate::tool::{Names, ToolSummary};
+
+/// Stands where a person has stopped an answer.
+const STOPPED: &str = "[stopped here by the user]";
+/// Stands for the answer of a turn that has failed.
+const NO_ANSWER: &str = "[there was no answer: something went wrong]";
+/// Stands for an answer without words.
+const NOTHING_SAID: &str = "[an empty answer]";
 
 /// What stays the same while a turn lasts.
 pub(super) struct Context {
@@ -134,23 +141,65 @@ impl Context {
 
 /// Everything earlier in the session, up to and with the message that began this turn.
 pub(super) fn history(store: &Store, turn: &Turn, limit: u32) -> Result<Vec<Message>> {
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut messages = store.messages(&turn.session, limit.max(1), Some(&turn.message.id))?.items;
-    let whole = messages.iter().position(|message| message.role == Role::User).unwrap_or(messages.len());
-    // What is left of a turn whose question fell out of the window makes no sense to a provider.
-    messages.drain(..whole);
-    if limit == 0 {
-        messages.clear();
-    }
-    // Nor does an answer that was stopped before it began.
-    messages.retain(|message| {
-        message.role != Role::Assistant || !message.content.is_empty() || !message.tool_calls.is_empty()
-    });
+    let mut messages = match usize::try_from(limit).unwrap_or(usize::MAX) {
+        0 => Vec::new(),
+        limit => answered(window(store, turn, limit)?),
+    };
     messages.push(turn.message.clone());
     for message in &mut messages {
         drop_gone(store, &mut message.attachments)?;
     }
     Ok(messages)
+}
+
+/// The last messages before a turn, from the beginning of an earlier one on: what is left of a turn whose question fell
+/// out makes no sense to a provider. Where that is all there is, its question and what followed come with it.
+fn window(store: &Store, turn: &Turn, limit: usize) -> Result<Vec<Message>> {
+    let mut messages = store.messages(&turn.session, limit, Some(&turn.message.id))?.items;
+    loop {
+        let begins = messages.iter().position(|message| message.role == Role::User);
+        if let Some(begins) = begins {
+            messages.drain(..begins);
+            return Ok(messages);
+        }
+        let Some(first) = messages.first() else { return Ok(messages) };
+        let mut earlier = store.messages(&turn.session, MAX_PAGE, Some(&first.id))?.items;
+        // Of those only the turn that was cut.
+        let begins = earlier.iter().rposition(|message| message.role == Role::User);
+        earlier.drain(..begins.unwrap_or_default());
+        if earlier.is_empty() {
+            return Ok(earlier);
+        }
+        earlier.append(&mut messages);
+        messages = earlier;
+    }
+}
+
+/// The same with an answer to each question, as vendors want it: there is none where a turn has failed, and an empty one
+/// where a model had nothing to say.
+fn answered(messages: Vec<Message>) -> Vec<Message> {
+    let mut whole: Vec<Message> = Vec::with_capacity(messages.len());
+    let mut messages = messages.into_iter().peekable();
+    while let Some(mut message) = messages.next() {
+        let is_empty = message.content.is_empty() && message.tool_calls.is_empty() && !message.stopped;
+        if message.role == Role::Assistant && is_empty {
+            NOTHING_SAID.clone_into(&mut message.content);
+        }
+        let is_last = messages.peek().is_none_or(|next| next.role == Role::User);
+        let unanswered = is_last && (message.role != Role::Assistant || !message.tool_calls.is_empty());
+        let note = unanswered.then(|| Message {
+            role: Role::Assistant,
+            content: NO_ANSWER.to_owned(),
+            attachments: Vec::new(),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            is_error: false,
+            ..message.clone()
+        });
+        whole.push(message);
+        whole.extend(note);
+    }
+    whole
 }
 
 /// A stored message as providers take it.
@@ -168,7 +217,7 @@ fn message(said: &NewMessage, names: &Names) -> wire::Message {
                 arguments: arguments.clone(),
             };
             let tool_calls = said.tool_calls.iter().map(call).collect();
-            let text = if said.stopped { format!("{text}\n[stopped here by the user]") } else { text };
+            let text = if said.stopped { format!("{text}\n{STOPPED}").trim_start().to_owned() } else { text };
             wire::Message::Assistant(wire::AssistantMessage { text, tool_calls })
         }
         Role::Tool => {

@@ -21,7 +21,7 @@ use crate::error::{Code, Error, Result};
 use crate::events::{Events, Kind};
 use crate::memory::Memory;
 use crate::plugin::Plugins;
-use crate::store::{Session, SessionStatus, Store, Turn};
+use crate::store::{Fate, Parked, Session, SessionStatus, Store, Turn};
 use crate::tool::Tools;
 
 mod approval;
@@ -122,6 +122,18 @@ impl Turns {
         self.parts.store.stop_turn(session).await
     }
 
+    /// Ends a session: the turn at work, and those that wait. Whoever waits for one of them is told.
+    ///
+    /// # Errors
+    /// There is no such session, or it is terminated already.
+    pub async fn end_session(&self, session: &str) -> Result<()> {
+        for message in self.parts.store.terminate_session(session).await? {
+            self.listeners.done(&message, Err(session_gone(session)));
+        }
+        self.parts.events.publish(Kind::SessionTerminated, json!({ "session_id": session }));
+        Ok(())
+    }
+
     /// Why a provider gave no answer the last time; none if it did, or was not asked yet.
     pub fn provider_problem(&self, provider: &str) -> Option<String> {
         self.standing.problem(provider)
@@ -202,6 +214,10 @@ impl Turns {
         drop(said);
         match ended {
             Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
+            // Whoever waited was told when its session was ended.
+            Err(_) if self.parts.store.fate_of(&turn.id()).is_ok_and(|fate| fate == Fate::Over) => {
+                info!("the turn is over, with its session");
+            }
             Err(cut) => self.cut(&turn, cut).await,
         }
     }
@@ -215,8 +231,10 @@ impl Turns {
             return;
         }
         error!(error = %cut.error, cause = ?std::error::Error::source(&cut.error), "the turn is put aside");
-        let told = reply::apology(turn, &cut.error);
-        match self.parts.store.park_turn(&turn.id(), cut.error.message().into(), told).await {
+        let told = reply::apology(turn, &cut);
+        let parked =
+            Parked { reason: cut.error.message().into(), said: cut.said, refused: cut.refused, told };
+        match self.parts.store.park_turn(&turn.id(), parked).await {
             Ok(()) => {
                 let data = json!({ "session_id": turn.session, "reason": cut.error.message() });
                 self.parts.events.publish(Kind::ErrorOccurred, data);
@@ -249,6 +267,12 @@ impl Turns {
             self.parts.events.publish(Kind::SessionTerminated, json!({ "session_id": session.id }));
         }
     }
+}
+
+/// What is told to whoever waits for a reply while the gateway stops.
+pub fn stopping() -> Error {
+    let message = "The gateway is stopping; the message is kept and answered after the next start";
+    Error::new(Code::Unavailable, message)
 }
 
 /// A turn whose session ended under it.

@@ -85,6 +85,13 @@ impl Progress {
         });
     }
 
+    /// Has every open call answered with why there is no result: none may be left without one.
+    pub(super) fn close(&mut self, why: &str) {
+        for (_, call) in self.open_calls() {
+            self.settle(NewMessage::tool(call.id, why, true));
+        }
+    }
+
     /// Counts a completion that was broken off, by estimate: nobody tells what it has cost.
     pub(super) fn break_off(&mut self) {
         let Unfinished { text, asked, .. } = &mut self.unfinished;

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::stream::Said;
-use crate::error::Error;
+use super::turn::Cut;
 use crate::events::Activity;
 use crate::plugin::bindings::types;
-use crate::store::{Approval, Attachment, NewMessage, NewOutbound, Stop, Turn};
+use crate::store::{Approval, Attachment, NEW, NewMessage, NewOutbound, Stop, Turn};
 
 /// Bytes of a call's arguments that a person is shown.
 const LONGEST_SHOWN: usize = 1500;
@@ -56,6 +56,13 @@ pub(super) fn activity(turn: &Turn, said: &Said) -> Option<Activity> {
 }
 
 /// What someone on a channel is told when their message was put aside.
-pub(super) fn apology(turn: &Turn, error: &Error) -> Option<NewOutbound> {
-    outbound(turn, &format!("This message could not be answered: {error}"), &[])
+pub(super) fn apology(turn: &Turn, cut: &Cut) -> Option<NewOutbound> {
+    let what_now = match cut.refused {
+        true if !turn.message.attachments.is_empty() => {
+            format!(". Its files are left out of the conversation from here on; if this goes on, say {NEW}")
+        }
+        true => format!(". If this goes on, say {NEW} to begin another conversation"),
+        false => String::new(),
+    };
+    outbound(turn, &format!("This message could not be answered: {}{what_now}", cut.error), &[])
 }

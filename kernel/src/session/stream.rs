@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
-use crate::error::{Code, Error, Result};
+use crate::error::{Error, Result};
 use crate::store::{Approval, Message};
 
 /// Events that wait for a slow listener.
@@ -86,8 +86,7 @@ impl TurnStream {
                 _ => {}
             }
         }
-        let message = "The gateway is stopping; the message is kept and answered after the next start";
-        Err(Error::new(Code::Unavailable, message))
+        Err(super::stopping())
     }
 }
 

@@ -13,7 +13,9 @@ use crate::error::{Code, Error, Result};
 use crate::events::Kind;
 use crate::plugin::CallError;
 use crate::plugin::bindings::{provider as wire, skill};
-use crate::store::{MAX_ATTEMPTS, Message, NEW, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone};
+use crate::store::{
+    Fate, MAX_ATTEMPTS, Message, NEW, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone,
+};
 
 /// Why a turn did not come to its end.
 pub(super) struct Cut {
@@ -21,19 +23,23 @@ pub(super) struct Cut {
     pub(super) error: Error,
     /// How many attempts it is worth in all.
     pub(super) attempts: u32,
+    /// The provider does not take what it was asked.
+    pub(super) refused: bool,
+    /// What was said in it so far, for the conversation to keep.
+    pub(super) said: Vec<NewMessage>,
 }
 
 impl Cut {
     /// For what would only fail again, or was tried often enough.
     pub(super) fn last(error: Error) -> Self {
-        Self { error, attempts: 1 }
+        Self { error, attempts: 1, refused: false, said: Vec::new() }
     }
 }
 
 impl From<Error> for Cut {
     fn from(error: Error) -> Self {
         let again = matches!(error.code(), Code::Unavailable | Code::Internal);
-        Self { error, attempts: if again { MAX_ATTEMPTS } else { 1 } }
+        Self { attempts: if again { MAX_ATTEMPTS } else { 1 }, ..Self::last(error) }
     }
 }
 
@@ -60,8 +66,11 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
     let limit = Duration::from_secs(work.parts.config.current().agent.turn_timeout_secs);
     let ended = tokio::select! {
         biased;
-        why = work.stopped() => Ok(Ended::Stopped(why)),
-        () = work.parts.clock.sleep(limit) => Err(late(limit)),
+        fate = work.called_off() => match fate {
+            Some(why) => Ok(Ended::Stopped(why)),
+            None => Err(Cut::last(session_gone(&work.turn.session))),
+        },
+        () = work.presence.worked(&work.parts.clock, limit) => Err(late(limit)),
         answered = Box::pin(answer(work, &mut progress)) => answered.map(Ended::Answered),
     };
     work.presence.parts(1);
@@ -72,9 +81,7 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
             complete(work, progress, said, None).await
         }
         Ok(Ended::Stopped(why)) => {
-            for (_, call) in progress.open_calls() {
-                progress.settle(NewMessage::tool(call.id, "not finished: the user stopped the turn", true));
-            }
+            progress.close("not finished: the user stopped the turn");
             let text = std::mem::take(&mut progress.unfinished.text);
             info!(bytes = text.len(), "the turn was stopped");
             let said = NewMessage { stopped: true, ..NewMessage::assistant(text) };
@@ -82,7 +89,8 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
         }
         Err(cut) => {
             work.keep(&mut progress).await?;
-            Err(cut)
+            progress.close("not finished: the turn ended with an error");
+            Err(Cut { said: progress.messages, ..cut })
         }
     }
 }
@@ -153,7 +161,7 @@ async fn converse(
         budget::check(work)?;
         let completion = completion::complete(work, &context, progress).await?;
         if completion.tool_calls.is_empty() || limit == 0 {
-            return Ok(completion.text);
+            return Ok(finished(work, completion));
         }
         // It was told before that there is nothing left.
         if progress.calls().count() as u64 > u64::from(limit) {
@@ -162,6 +170,24 @@ async fn converse(
         progress.ask(completion.text, completion.tool_calls.into_iter().map(tool_call).collect());
         work.keep(progress).await?;
     }
+}
+
+/// An answer, and why it is not what it should be, where the provider says that.
+fn finished(work: &Work<'_>, completion: wire::Completion) -> String {
+    let wire::Completion { mut text, stop, .. } = completion;
+    let note = match stop {
+        wire::StopReason::Length => {
+            "[The answer was cut off here: it reached the greatest length that the provider allows (max_tokens in its \
+             settings). Ask me to go on.]"
+        }
+        wire::StopReason::Refused if text.trim().is_empty() => "[The model will not answer this.]",
+        _ => return text,
+    };
+    let gap = if text.is_empty() { "" } else { "\n\n" };
+    let note = format!("{gap}{note}");
+    work.said.token(&note);
+    text.push_str(&note);
+    text
 }
 
 fn last_words(text: String, limit: u32) -> String {
@@ -197,15 +223,16 @@ async fn complete(
 }
 
 impl Work<'_> {
-    /// Ends when the turn is to end with what was said so far.
-    async fn stopped(&self) -> Stop {
+    /// Ends when the turn is not to go on: it is to end with what was said so far, or is over with its session.
+    async fn called_off(&self) -> Option<Stop> {
         let mut word = self.word.clone();
         loop {
-            match self.parts.store.stop_of(&self.turn.id()) {
-                Ok(Some(why)) => return why,
-                Ok(None) if word.changed().await.is_ok() => {}
+            match self.parts.store.fate_of(&self.turn.id()) {
+                Ok(Fate::Stopped(why)) => return Some(why),
+                Ok(Fate::Over) => return None,
+                Ok(Fate::GoesOn) if word.changed().await.is_ok() => {}
                 // A store that has failed ends the turn elsewhere.
-                Ok(None) | Err(_) => std::future::pending().await,
+                Ok(Fate::GoesOn) | Err(_) => std::future::pending().await,
             }
         }
     }

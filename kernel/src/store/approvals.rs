@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
 use super::sessions::SessionRow;
-use super::{NewInbound, NewOutbound, Store, TurnId, outbox};
+use super::{NewInbound, NewOutbound, Store, TurnId, outbox, turns};
 use crate::error::{Error, Result};
 
 /// By session and id; they go when their turn is over.
@@ -84,7 +84,7 @@ impl Store {
     /// again, after a crash, gets the question that it asked before, which may be answered by now.
     ///
     /// # Errors
-    /// Only when the store has failed.
+    /// `conflict` when the turn is over.
     pub async fn ask_approval(
         &self,
         id: String,
@@ -92,6 +92,9 @@ impl Store {
         outbound: Option<NewOutbound>,
     ) -> Result<Approval> {
         self.write(move |tx| {
+            if !turns::waits(tx, &asked.turn)? {
+                return Err(Error::conflict("The turn that asks is over").into());
+            }
             let asked_before = all(tx, &asked.turn.session)?;
             let same = |known: &Approval| known.asked.turn == asked.turn && known.asked.call == asked.call;
             if let Some(known) = asked_before.into_iter().find(same) {

@@ -66,6 +66,18 @@ pub struct Attachment {
     pub size: u64,
 }
 
+/// Takes the files out of a message, and says so in its text.
+pub(super) fn leave_files_out(tx: &Tx<'_>, place: (&str, u64, u32)) -> Result<(), Failure> {
+    let Some(mut message) = tx.get(&MESSAGES, place)? else { return Ok(()) };
+    if message.attachments.is_empty() {
+        return Ok(());
+    }
+    let files = message.attachments.drain(..).map(|file| file.name.unwrap_or_else(|| "a file".to_owned()));
+    let note = format!("[left out, for it could not be read: {}]", files.collect::<Vec<_>>().join(", "));
+    message.content = format!("{}\n{note}", message.content).trim_start().to_owned();
+    tx.put(&MESSAGES, place, &message)
+}
+
 /// What a person would call a file, whatever its format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]

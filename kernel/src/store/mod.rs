@@ -39,7 +39,9 @@ pub use self::rows::MAX_PAGE;
 pub use self::sessions::{ANONYMOUS, Conversation, NewSession, Session, SessionFilter, SessionStatus, Usage};
 pub use self::streams::Streamed;
 pub use self::tokens::TokenRecord;
-pub use self::turns::{Completed, InboundInfo, MAX_ATTEMPTS, ParkedTurn, Stop, Turn, TurnDone, TurnId};
+pub use self::turns::{
+    Completed, Fate, InboundInfo, MAX_ATTEMPTS, Parked, ParkedTurn, Stop, Turn, TurnDone, TurnId,
+};
 
 mod approvals;
 mod blobs;

@@ -197,18 +197,19 @@ impl Store {
         index.count(SessionStatus::Active, channel)
     }
 
-    /// Ends a session. Its waiting turns are parked; a turn being worked on is not answered any more.
+    /// Ends a session. Its waiting turns are parked, a turn being worked on with them. Returns the ids of the messages
+    /// that get no answer.
     ///
     /// # Errors
     /// `not_found`; `conflict` when it is terminated already.
-    pub async fn terminate_session(&self, id: &str) -> Result<Session> {
+    pub async fn terminate_session(&self, id: &str) -> Result<Vec<String>> {
         let id = id.to_owned();
         self.write(move |tx| {
             let mut row = SessionRow::load(tx, &id)?;
             row.check_open()?;
-            row.end(tx, "the session was terminated")?;
+            let unanswered = row.end(tx, "the session was terminated")?;
             row.save(tx)?;
-            Ok(row.session)
+            Ok(unanswered)
         })
         .await
     }
@@ -370,10 +371,10 @@ impl SessionRow {
         self.session.last_activity = now;
     }
 
-    /// Ends it; its waiting turns are parked with the reason.
-    pub(super) fn end(&mut self, tx: &Tx<'_>, reason: &str) -> Result<(), Failure> {
-        turns::park_all(tx, self, reason)?;
+    /// Ends it; its waiting turns are parked with the reason. Tells the ids of the messages that began them.
+    pub(super) fn end(&mut self, tx: &Tx<'_>, reason: &str) -> Result<Vec<String>, Failure> {
+        let unanswered = turns::park_all(tx, self, reason)?;
         self.session.status = SessionStatus::Terminated;
-        Ok(())
+        Ok(unanswered)
     }
 }

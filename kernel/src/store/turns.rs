@@ -65,6 +65,17 @@ pub enum Stop {
     Interrupted,
 }
 
+/// What there is to be done about a turn at work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on.
+    GoesOn,
+    /// It is to end with what was said so far.
+    Stopped(Stop),
+    /// It is over already: its session was ended.
+    Over,
+}
+
 impl Turn {
     /// The turn's name.
     pub fn id(&self) -> TurnId {
@@ -102,6 +113,19 @@ pub struct TurnDone {
     pub outbound: Vec<NewOutbound>,
     /// Ends the session with it; while more turns wait, the session stays open for them.
     pub end_session: bool,
+}
+
+/// How a turn ends that has no answer.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parked {
+    /// Why.
+    pub reason: String,
+    /// What was said in it after the person's own message, in order.
+    pub said: Vec<NewMessage>,
+    /// Nobody takes it as it is: its files are left out of the conversation, lest no later message is taken either.
+    pub refused: bool,
+    /// What is to be sent about it.
+    pub told: Option<NewOutbound>,
 }
 
 /// What completing a turn came to.
@@ -218,13 +242,13 @@ impl Store {
         .await
     }
 
-    /// Why a turn is to end with what was said so far; none if it may go on.
+    /// Whether a turn may go on.
     ///
     /// # Errors
     /// Only when the store has failed.
-    pub fn stop_of(&self, turn: &TurnId) -> Result<Option<Stop>> {
+    pub fn fate_of(&self, turn: &TurnId) -> Result<Fate> {
         let row = self.read(|snapshot| snapshot.get(&TURNS, (&turn.session, turn.seq)))?;
-        Ok(row.and_then(|row| row.stop))
+        Ok(row.map_or(Fate::Over, |row| row.stop.map_or(Fate::GoesOn, Fate::Stopped)))
     }
 
     /// Stores a turn's outcome, all of it or nothing: its messages, its cost, what is to be sent, and that it is over.
@@ -236,18 +260,22 @@ impl Store {
         self.write(move |tx| complete(tx, done)).await
     }
 
-    /// Takes a turn out of its queue without an answer, and has whoever waits for one told. Does nothing for a turn
-    /// that is over.
+    /// Takes a turn out of its queue without an answer, and has whoever waits for one told. What its tools did stays
+    /// with the conversation. Does nothing for a turn that is over.
     ///
     /// # Errors
     /// `not_found` for the session.
-    pub async fn park_turn(&self, id: &TurnId, reason: String, told: Option<NewOutbound>) -> Result<()> {
+    pub async fn park_turn(&self, id: &TurnId, parked: Parked) -> Result<()> {
         let id = id.clone();
         self.write(move |tx| {
             let mut session = SessionRow::load(tx, &id.session)?;
             let Some(turn) = tx.get(&TURNS, (&id.session, id.seq))? else { return Ok(()) };
-            park(tx, &mut session, turn, &reason)?;
-            if let Some(told) = told {
+            append(tx, &mut session, id.seq, parked.said)?;
+            park(tx, &mut session, turn, &parked.reason)?;
+            if parked.refused {
+                messages::leave_files_out(tx, (&id.session, id.seq, OPENING))?;
+            }
+            if let Some(told) = parked.told {
                 outbox::add(tx, told)?;
             }
             session.save(tx)
@@ -314,12 +342,22 @@ pub(super) fn stop(tx: &Tx<'_>, session: &str, why: Stop) -> Result<bool, Failur
     Ok(!turns.is_empty())
 }
 
-/// Parks all turns of a session; the caller saves the row.
-pub(super) fn park_all(tx: &Tx<'_>, session: &mut SessionRow, reason: &str) -> Result<(), Failure> {
+/// Parks all turns of a session, gives word of it to the one at work, and tells the ids of the messages that began
+/// them; the caller saves the row.
+pub(super) fn park_all(tx: &Tx<'_>, session: &mut SessionRow, reason: &str) -> Result<Vec<String>, Failure> {
+    let mut unanswered = Vec::new();
     while let Some(turn) = head(tx, &session.session.id)? {
-        park(tx, session, turn, reason)?;
+        unanswered.push(park(tx, session, turn, reason)?);
     }
-    Ok(())
+    if !unanswered.is_empty() {
+        tx.announce(Effect::Told(session.session.id.clone()));
+    }
+    Ok(unanswered)
+}
+
+/// Whether a turn is still to be completed or parked.
+pub(super) fn waits(tx: &Tx<'_>, turn: &TurnId) -> Result<bool, Failure> {
+    Ok(tx.get(&TURNS, (turn.session.as_str(), turn.seq))?.is_some())
 }
 
 fn head(tx: &Tx<'_>, session: &str) -> Result<Option<TurnRow>, Failure> {
@@ -357,10 +395,7 @@ fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {
     if tx.get(&TURNS, (&id.session, id.seq))?.is_none() {
         return Ok(Completed { applied: false, messages: Vec::new(), session: session.session });
     }
-    let mut stored = Vec::with_capacity(done.messages.len());
-    for (place, message) in (OPENING + 1..).zip(done.messages) {
-        stored.push(messages::append(tx, &mut session, (id.seq, place), tx.id("msg"), message)?);
-    }
+    let stored = append(tx, &mut session, id.seq, done.messages)?;
     for outbound in done.outbound {
         outbox::add(tx, outbound)?;
     }
@@ -375,12 +410,25 @@ fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {
     Ok(Completed { applied: true, messages: stored, session: session.session })
 }
 
-fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> Result<(), Failure> {
+/// Stores what was said in a turn after the person's own message.
+fn append(
+    tx: &Tx<'_>,
+    session: &mut SessionRow,
+    seq: u64,
+    said: Vec<NewMessage>,
+) -> Result<Vec<Message>, Failure> {
+    let said = (OPENING + 1..).zip(said);
+    said.map(|(place, message)| messages::append(tx, session, (seq, place), tx.id("msg"), message)).collect()
+}
+
+/// Puts a turn aside, and tells the id of the message that began it.
+fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> Result<String, Failure> {
     let seq = turn.seq;
     let turn = turn.read(tx, &session.session.id)?;
     let parked = ParkedTurn { turn, reason: reason.to_owned(), parked_at: tx.now() };
     tx.put(&PARKED, (&session.session.id, seq), &parked)?;
-    leave(tx, session, seq)
+    leave(tx, session, seq)?;
+    Ok(parked.turn.message.id)
 }
 
 /// Takes a turn out of its queue.

@@ -97,6 +97,10 @@ fn outbound(conversation: &Conversation, text: &str) -> NewOutbound {
     NewOutbound { conversation: conversation.clone(), target: json!({}), operation, turn }
 }
 
+fn parked(reason: &str) -> Parked {
+    Parked { reason: reason.into(), ..Parked::default() }
+}
+
 fn done(turn: &Turn, replies: &[&str]) -> TurnDone {
     let replies = replies.iter();
     TurnDone {

@@ -155,7 +155,7 @@ impl World {
             Op::Work(who, replies) => self.work(who, replies).await,
             Op::Park(who) => {
                 if let Some(turn) = self.claim(who).await {
-                    self.store.park_turn(&turn.id(), "no".into(), None).await.unwrap();
+                    self.store.park_turn(&turn.id(), parked("no")).await.unwrap();
                     self.model.queues[who].pop_front();
                     self.model.parked += 1;
                 }

@@ -59,10 +59,15 @@ async fn terminating_ends_a_session_once_and_parks_its_turns() {
     let home = Home::new();
     let store = home.open();
     let session = store.create_session(new_session("api")).await.unwrap().id;
-    store.accept_message(&session, store.new_message_id(), "one".into()).await.unwrap();
-    store.accept_message(&session, store.new_message_id(), "two".into()).await.unwrap();
+    let one = store.accept_message(&session, store.new_message_id(), "one".into()).await.unwrap();
+    let two = store.accept_message(&session, store.new_message_id(), "two".into()).await.unwrap();
     let claimed = store.claim_turn(&session).await.unwrap().unwrap();
-    let ended = store.terminate_session(&session).await.unwrap();
+    assert_eq!(store.fate_of(&claimed.id()).unwrap(), Fate::GoesOn);
+    let unanswered = store.terminate_session(&session).await.unwrap();
+    assert_eq!(unanswered, [one.message.id, two.message.id]);
+    assert_eq!(store.fate_of(&claimed.id()).unwrap(), Fate::Over);
+    assert_eq!(store.turns_told().next().await, session, "the one at work is told");
+    let ended = store.session(&session).unwrap();
     assert_eq!(ended.status, SessionStatus::Terminated);
     assert_eq!(store.terminate_session(&session).await.unwrap_err().code(), Code::Conflict);
     assert_eq!(

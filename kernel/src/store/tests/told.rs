@@ -33,7 +33,7 @@ async fn the_word_stop_reaches_the_turn_at_work_and_nothing_else() {
     let receipt = store.commit_step(step(vec![says(&ann, " /stop ")])).await.unwrap();
     assert_eq!((receipt.accepted, receipt.duplicates), (vec![], 0));
     assert_eq!(store.turns_told().next().await, turn.session);
-    assert_eq!(store.stop_of(&turn.id()).unwrap(), Some(Stop::Asked));
+    assert_eq!(store.fate_of(&turn.id()).unwrap(), Fate::Stopped(Stop::Asked));
     let store = home.reopen(store).await;
     let again = store.claim_turn(&turn.session).await.unwrap().unwrap();
     assert_eq!((again.seq, again.stop), (turn.seq, Some(Stop::Asked)), "it is kept over a restart");
@@ -74,7 +74,7 @@ async fn the_word_new_begins_a_fresh_session_behind_what_it_stops() {
     let receipt = store.commit_step(step(vec![says(&ann, " /new "), says(&ann, "two")])).await.unwrap();
     let sessions: Vec<&str> = receipt.accepted.iter().map(|turn| turn.session.as_str()).collect();
     assert!(sessions[0] != first.session && sessions[0] == sessions[1], "{sessions:?}");
-    assert_eq!(store.stop_of(&first.id()).unwrap(), Some(Stop::Interrupted));
+    assert_eq!(store.fate_of(&first.id()).unwrap(), Fate::Stopped(Stop::Interrupted));
     assert_eq!(store.claim_turn(sessions[0]).await.unwrap(), None, "what was stopped ends first");
     store.complete_turn(done(&first, &["so far"])).await.unwrap();
     let word = store.claim_turn(sessions[0]).await.unwrap().unwrap();

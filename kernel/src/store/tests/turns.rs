@@ -81,7 +81,7 @@ async fn a_crash_in_a_turn_brings_it_back_with_its_progress() {
     assert_eq!(again, Turn { attempts: 2, progress: Some(json!({"tools": [1]})), ..turn });
     store.complete_turn(done(&again, &["hi"])).await.unwrap();
     store.record_progress(&again.id(), json!("late"), Usage::default()).await.unwrap();
-    store.park_turn(&again.id(), "late".into(), None).await.unwrap();
+    store.park_turn(&again.id(), parked("late")).await.unwrap();
     assert!(store.parked_turns(10).unwrap().is_empty());
     store.close().await;
 }
@@ -100,7 +100,7 @@ async fn a_turn_that_keeps_failing_is_parked_and_the_next_one_served() {
     }
     let refused = store.claim_turn(&session).await.unwrap().unwrap();
     assert_eq!((refused.attempts, refused.message.content.as_str()), (1, "refused"));
-    store.park_turn(&refused.id(), "no such skill".into(), None).await.unwrap();
+    store.park_turn(&refused.id(), parked("no such skill")).await.unwrap();
     let fine = store.claim_turn(&session).await.unwrap().unwrap();
     assert_eq!(fine.message.content, "fine");
     store.complete_turn(done(&fine, &["ok"])).await.unwrap();
@@ -162,7 +162,7 @@ async fn unknown_sessions_are_told() {
     );
     assert_eq!(store.claim_turn("sess_xyz").await.unwrap_err().code(), Code::NotFound);
     assert_eq!(store.complete_turn(outcome).await.unwrap_err().code(), Code::NotFound);
-    assert_eq!(store.park_turn(&missing, String::new(), None).await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(store.park_turn(&missing, parked("")).await.unwrap_err().code(), Code::NotFound);
     assert!(store.is_healthy());
     store.close().await;
 }
