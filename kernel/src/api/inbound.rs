@@ -32,6 +32,8 @@ pub(super) const RECEIVE: Doc =
         .fails(&[Code::Unauthorized, Code::BadGateway, Code::GatewayTimeout]);
 
 pub(super) async fn receive(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+    let name = call.param("channel").to_owned();
+    kernel.channels.expects_webhooks(&name)?;
     let body = call.body.raw().await?;
     let value = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let webhook = Webhook {
@@ -41,7 +43,7 @@ pub(super) async fn receive(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply
         headers: call.headers.iter().map(|(name, text)| (name.to_string(), value(text))).collect(),
         body: body.to_vec(),
     };
-    let reply = kernel.channels.webhook(call.param("channel"), webhook).await?;
+    let reply = kernel.channels.webhook(&name, webhook).await?;
     answer(reply)
         .ok_or_else(|| Error::new(Code::BadGateway, "The channel's connector answered with no status"))
 }

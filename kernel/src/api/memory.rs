@@ -65,8 +65,8 @@ pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
 
 pub(super) const CREATE: Doc = Doc::new("Remember something of a user")
     .takes(Takes::Object(&[
-        Field::new("user_id", Shape::Text, "whose memory").required(),
-        Field::new("channel", Shape::Text, "where the user has that id; `api` if not said"),
+        Field::new("user_id", Shape::Name, "whose memory").required(),
+        Field::new("channel", Shape::Name, "where the user has that id; `api` if not said"),
         Field::new("text", Shape::Text, "what, in at most 4096 bytes").required(),
         Field::new("tags", Shape::Texts, "further words that it is found by"),
     ]))
@@ -75,7 +75,7 @@ pub(super) const CREATE: Doc = Doc::new("Remember something of a user")
 
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
-    let owner = owner(fields.text("channel")?.as_deref(), &fields.required_text("user_id")?);
+    let owner = owner(fields.name("channel")?.as_deref(), &fields.required_name("user_id")?);
     let text = fields.required_text("text")?;
     let tags = fields.texts("tags")?.unwrap_or_default();
     Reply::created(&Shown::from(kernel.memory.remember(&owner, &text, tags, None).await?))

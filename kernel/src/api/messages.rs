@@ -11,11 +11,11 @@ use serde_json::json;
 
 use super::approvals;
 use crate::clock::rfc3339;
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Result};
 use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Envelope, Reply, sse};
+use crate::http::{Call, Doc, Envelope, FINISH, Reply, sse};
 use crate::kernel::Kernel;
-use crate::session::{TurnEvent, TurnStream};
+use crate::session::{self, TurnEvent, TurnStream};
 use crate::store::{Attachment, Message, Role};
 
 #[derive(Serialize, JsonSchema)]
@@ -63,7 +63,16 @@ pub(super) async fn send(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     if wants_events(&call.headers) {
         return Ok(Reply::events(events(turn), kernel.base.clock.clone()));
     }
-    Reply::ok(&Shown::from(&turn.reply().await?))
+    let (stopping, clock) = (&kernel.base.stopping, &kernel.base.clock);
+    let stopped = async {
+        stopping.cancelled().await;
+        clock.sleep(FINISH).await;
+    };
+    let reply = tokio::select! {
+        reply = turn.reply() => reply?,
+        () = stopped => return Err(session::stopping()),
+    };
+    Reply::ok(&Shown::from(&reply))
 }
 
 pub(super) const LIST: Doc = Doc::new("List the messages of a session, newest last")
@@ -89,15 +98,10 @@ fn wants_events(headers: &HeaderMap) -> bool {
 fn events(turn: TurnStream) -> impl Stream<Item = sse::Event> + Send {
     stream::unfold(Some(turn), |turn| async {
         let mut turn = turn?;
-        let event = turn.next().await.unwrap_or_else(cut_off);
+        let event = turn.next().await.unwrap_or_else(|| TurnEvent::Error(session::stopping()));
         let goes_on = !matches!(event, TurnEvent::Done(_) | TurnEvent::Error(_));
         Some((told(event), goes_on.then_some(turn)))
     })
-}
-
-fn cut_off() -> TurnEvent {
-    let message = "The gateway is stopping; the message is kept and answered after the next start";
-    TurnEvent::Error(Error::new(Code::Unavailable, message))
 }
 
 fn told(event: TurnEvent) -> sse::Event {

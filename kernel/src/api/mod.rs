@@ -28,6 +28,9 @@ mod status;
 pub(crate) mod tokens;
 mod tools;
 
+/// The furthest down a list that a page of it may begin.
+const MOST_OFFSET: usize = u32::MAX as usize;
+
 /// Every route there is: its method, its path, who may call it, and what answers.
 #[rustfmt::skip]
 #[expect(clippy::too_many_lines, reason = "a line a route: split, it would no longer be the whole table")]

@@ -4,18 +4,19 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::MOST_OFFSET;
 use crate::clock::rfc3339;
-use crate::error::{Code, Result};
+use crate::error::{Code, Error, Result};
 use crate::events::Kind;
 use crate::http::describe::{Field, Shape, Takes};
 use crate::http::{Call, Doc, Reply};
 use crate::kernel::Kernel;
 use crate::store::{ANONYMOUS, NewSession, Session, SessionFilter, SessionStatus, Usage};
 
-/// The furthest down the list that a page may begin.
-const MOST_OFFSET: usize = u32::MAX as usize;
+/// Largest metadata of a session, as JSON.
+const MOST_METADATA: usize = 16 << 10;
 
 /// A session as it was just opened.
 #[derive(Serialize, JsonSchema)]
@@ -77,18 +78,18 @@ impl<'a> From<&'a Session> for Listed<'a> {
 
 pub(super) const CREATE: Doc = Doc::new("Open a session")
     .takes(Takes::Object(&[
-        Field::new("channel", Shape::Text, "what it came by; `api` if not said"),
-        Field::new("user_id", Shape::Text, "whose it is; `anonymous` if not said"),
-        Field::new("metadata", Shape::Object, "kept as it is"),
+        Field::new("channel", Shape::Name, "what it came by; `api` if not said"),
+        Field::new("user_id", Shape::Name, "whose it is; `anonymous` if not said"),
+        Field::new("metadata", Shape::Object, "kept as it is; at most 16 KiB"),
     ]))
     .answers::<Opened>(&[201]);
 
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
     let new = NewSession {
-        channel: fields.text("channel")?.unwrap_or_else(|| "api".into()),
-        user_id: fields.text("user_id")?.unwrap_or_else(|| ANONYMOUS.into()),
-        metadata: Value::Object(fields.object("metadata")?.unwrap_or_default()),
+        channel: fields.name("channel")?.unwrap_or_else(|| "api".into()),
+        user_id: fields.name("user_id")?.unwrap_or_else(|| ANONYMOUS.into()),
+        metadata: metadata(fields.object("metadata")?)?,
         conversation: None,
     };
     let session = kernel.base.store.create_session(new).await?;
@@ -102,6 +103,17 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
         created_at: rfc3339(session.created_at),
         metadata: &session.metadata,
     })
+}
+
+fn metadata(given: Option<Map<String, Value>>) -> Result<Value> {
+    let metadata = Value::Object(given.unwrap_or_default());
+    // Lists of sessions read it with each of them.
+    match metadata.to_string().len() {
+        ..=MOST_METADATA => Ok(metadata),
+        more => Err(Error::bad_request(format!(
+            "`metadata` must be at most {MOST_METADATA} bytes of JSON; it is {more}"
+        ))),
+    }
 }
 
 pub(super) const LIST: Doc = Doc::new("List sessions")

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::MOST_OFFSET;
 use crate::clock::rfc3339;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::http::describe::{Field, Shape, Takes};
 use crate::http::{Call, Doc, Minted, NewToken, Reply, Scope, duration, mint};
 use crate::kernel::Kernel;
-use crate::store::TokenRecord;
+use crate::store::{Page, TokenRecord};
 
 /// A token as it is shown: never its secret, nor what is kept of that.
 #[derive(Serialize, JsonSchema)]
@@ -54,27 +55,45 @@ impl From<Minted> for Made {
     }
 }
 
-/// What a request for a token means; without scopes it may do everything.
+/// What a request for a token means; where nothing is said of scopes, it may do everything.
 ///
 /// # Errors
-/// 400 for a scope there is none of or an expiry that is no duration.
-pub(crate) fn wanted(name: Option<String>, scopes: &[String], expires_in: Option<&str>) -> Result<NewToken> {
-    let scopes: Vec<_> = scopes.iter().map(|scope| Scope::parse(scope)).collect::<Result<_>>()?;
+/// 400 for a scope there is none of, for none at all, or for an expiry that is no duration.
+pub(crate) fn wanted(
+    name: Option<String>,
+    scopes: Option<&[String]>,
+    expires_in: Option<&str>,
+) -> Result<NewToken> {
+    let scopes = match scopes {
+        None => vec![Scope::ADMIN],
+        // Whoever worked out that nothing is to be allowed does not mean everything.
+        Some([]) => return Err(Error::bad_request("`scopes` must hold one scope at least, or be left out")),
+        Some(scopes) => scopes.iter().map(|scope| Scope::parse(scope)).collect::<Result<_>>()?,
+    };
     Ok(NewToken {
         name: name.unwrap_or_default(),
-        scopes: if scopes.is_empty() { vec![Scope::ADMIN] } else { scopes },
+        scopes,
         expires_in: expires_in.map(|text| duration::parse("expires_in", text)).transpose()?,
     })
 }
 
+/// Part of the tokens there are, oldest first.
 #[derive(Serialize, JsonSchema)]
-struct Listed {
+#[schemars(rename = "Tokens")]
+pub(crate) struct Listed {
     tokens: Vec<Shown>,
+    total: usize,
+}
+
+impl From<Page<TokenRecord>> for Listed {
+    fn from(page: Page<TokenRecord>) -> Self {
+        Self { tokens: page.items.into_iter().map(Shown::from).collect(), total: page.total }
+    }
 }
 
 pub(super) const CREATE: Doc = Doc::new("Make a token; it is shown this once")
     .takes(Takes::Object(&[
-        Field::new("name", Shape::Text, "what it is for"),
+        Field::new("name", Shape::Name, "what it is for"),
         Field::new("scopes", Shape::Words(scopes), "what it may do; everything if not said"),
         Field::new("expires_in", Shape::Matching(duration::PATTERN), "how long it is good for, such as 30d"),
     ]))
@@ -86,8 +105,8 @@ fn scopes() -> Vec<&'static str> {
 
 pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
-    let (name, scopes) = (fields.text("name")?, fields.texts("scopes")?.unwrap_or_default());
-    let new = wanted(name, &scopes, fields.text("expires_in")?.as_deref())?;
+    let (name, scopes) = (fields.name("name")?, fields.texts("scopes")?);
+    let new = wanted(name, scopes.as_deref(), fields.text("expires_in")?.as_deref())?;
     for scope in &new.scopes {
         call.caller.require(*scope)?;
     }
@@ -95,10 +114,17 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
         .holding_secret())
 }
 
-pub(super) const LIST: Doc = Doc::new("List tokens, without their secrets").answers::<Listed>(&[200]);
+pub(super) const LIST: Doc = Doc::new("List tokens, without their secrets")
+    .query(&[
+        Field::new("limit", Shape::Number(1, 500, 50), "most tokens to return"),
+        Field::new("offset", Shape::Number(0, MOST_OFFSET, 0), "tokens to leave out"),
+    ])
+    .answers::<Listed>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Listed { tokens: kernel.base.store.tokens()?.into_iter().map(Shown::from).collect() })
+pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+    let limit = call.query.number("limit", 1..=500, 50)?;
+    let offset = call.query.number("offset", 0..=MOST_OFFSET, 0)?;
+    Reply::ok(&Listed::from(kernel.base.store.tokens(limit, offset)?))
 }
 
 pub(super) const REVOKE: Doc = Doc::new("Revoke a token");

@@ -87,6 +87,20 @@ struct Known {
 }
 
 impl Channels {
+    /// Whether there is anyone to hand a webhook to, so that no body is read in vain.
+    ///
+    /// # Errors
+    /// `not_found` when no channel of that name is configured; `unavailable` when it does not run.
+    pub fn expects_webhooks(&self, name: &str) -> Result<()> {
+        self.door(name)?.open().map(drop)
+    }
+
+    fn door(&self, name: &str) -> Result<Arc<Door>> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let door = running.get(name).map(|channel| channel.door.clone());
+        door.ok_or_else(|| Error::not_found("Channel", name))
+    }
+
     /// Hands a webhook to a channel's connector, and returns its answer once what it follows from is committed.
     ///
     /// # Errors
@@ -94,11 +108,7 @@ impl Channels {
     /// manifest's rule asks for; `unavailable` when the channel does not run, too many wait, or the connector failed
     /// on it; `gateway_timeout` when the connector takes too long.
     pub async fn webhook(&self, name: &str, webhook: Webhook) -> Result<WebhookReply> {
-        let door = {
-            let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-            running.get(name).map(|channel| channel.door.clone())
-        };
-        let door = door.ok_or_else(|| Error::not_found("Channel", name))?;
+        let door = self.door(name)?;
         tracing::Instrument::instrument(door.pass(&self.parts.clock, webhook), span(name)).await
     }
 }
@@ -116,10 +126,8 @@ impl Door {
     }
 
     async fn pass(&self, clock: &Clock, webhook: Webhook) -> Result<WebhookReply> {
-        let closed = |why: &str| Error::new(Code::Unavailable, format!("Channel {} {why}", self.name));
-        let (pump, code) = (self.pump.borrow().clone(), self.code.borrow().clone());
-        let (Some(pump), Some(code)) = (pump, code) else { return Err(closed("does not run now")) };
-        let known = self.known(code).map_err(|_| closed("does not run now"))?;
+        let closed = |why: &str| self.closed(why);
+        let (pump, known) = self.open()?;
         if let Some(Err(problem)) = known.rule.as_ref().map(|rule| rule.verify(&webhook, clock.now())) {
             return Err(self.turned_away(&problem));
         }
@@ -139,6 +147,18 @@ impl Door {
                 Err(Error::new(Code::GatewayTimeout, message))
             }
         }
+    }
+
+    /// Where webhooks go, and the rule that lets them in.
+    fn open(&self) -> Result<(mpsc::Sender<Input>, Arc<Known>)> {
+        let (pump, code) = (self.pump.borrow().clone(), self.code.borrow().clone());
+        let (Some(pump), Some(code)) = (pump, code) else { return Err(self.closed("does not run now")) };
+        let known = self.known(code).map_err(|_| self.closed("does not run now"))?;
+        Ok((pump, known))
+    }
+
+    fn closed(&self, why: &str) -> Error {
+        Error::new(Code::Unavailable, format!("Channel {} {why}", self.name))
     }
 
     fn known(&self, code: Arc<Generation>) -> std::result::Result<Arc<Known>, String> {

@@ -63,10 +63,15 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
 async fn ask(console: &Console, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Token { name, scopes, expires } => {
-            let wanted = json!({"name": name, "scopes": scopes, "expires_in": expires});
+            let wanted = json!({"name": name, "scopes": given(scopes), "expires_in": expires});
             console.gateway.post("/api/v1/auth/tokens", wanted).await
         }
-        Command::List => console.gateway.get("/api/v1/auth/tokens").await,
+        Command::List => {
+            all(async |limit, offset| {
+                console.gateway.get(&format!("/api/v1/auth/tokens?limit={limit}&offset={offset}")).await
+            })
+            .await
+        }
         Command::Revoke { id } => {
             console.gateway.send(Method::DELETE, &path(&["auth", "tokens", id]), Sent::Nothing).await
         }
@@ -77,16 +82,35 @@ async fn ask(console: &Console, command: &Command) -> Result<Value, Failure> {
 async fn act(store: &Store, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Token { name, scopes, expires } => {
-            let new = tokens::wanted(Some(name.clone()), scopes, expires.as_deref())?;
+            let new = tokens::wanted(Some(name.clone()), given(scopes), expires.as_deref())?;
             Ok(json!(tokens::Made::from(mint(store, &Clock::system(), new).await?)))
         }
         Command::List => {
-            let tokens: Vec<_> = store.tokens()?.into_iter().map(tokens::Shown::from).collect();
-            Ok(json!({"tokens": tokens}))
+            all(async |limit, offset| Ok(json!(tokens::Listed::from(store.tokens(limit, offset)?)))).await
         }
         Command::Revoke { id } => {
             store.revoke_token(id).await?;
             Ok(Value::Null)
+        }
+    }
+}
+
+/// On a command line, none given is none said.
+fn given(scopes: &[String]) -> Option<&[String]> {
+    Some(scopes).filter(|scopes| !scopes.is_empty())
+}
+
+/// All pages of the list of tokens as one.
+async fn all(page: impl AsyncFn(usize, usize) -> Result<Value, Failure>) -> Result<Value, Failure> {
+    const PAGE: usize = 500;
+    let mut all = Vec::new();
+    loop {
+        let mut answer = page(PAGE, all.len()).await?;
+        let tokens = answer["tokens"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        let last = tokens.len() < PAGE;
+        all.extend(tokens);
+        if last {
+            return Ok(json!({"total": all.len(), "tokens": all}));
         }
     }
 }

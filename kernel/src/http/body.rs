@@ -1,5 +1,7 @@
 //! The request body: bounded in size and time, and typed field by field.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -15,8 +17,12 @@ use super::reply::OCTETS;
 use crate::clock::Clock;
 use crate::error::{Code, Error, Result};
 
+/// How long a name or an id may be that a request makes up: it becomes part of many keys, and some are kept in memory.
+pub(super) const MOST_CHARACTERS: usize = 256;
 /// How long a body may take to arrive.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// How much may be held of what strangers have sent, before anyone has looked at whether it is a platform's.
+const STRANGERS: u64 = 64 << 20;
 /// How much of a body that is too large is read and thrown away, so that its sender gets to read why.
 const DISCARD: u64 = 16 << 20;
 /// For how long.
@@ -32,7 +38,19 @@ pub struct Body {
     clock: Clock,
     /// Where somebody wants to know what was read.
     digest: Option<BodyDigest>,
+    /// What strangers have sent and is still held, this one among them.
+    strangers: Option<Held>,
 }
+
+/// Bytes that one request holds, of those that may be held in all.
+#[derive(Debug)]
+struct Held {
+    all: Strangers,
+    bytes: u64,
+}
+
+/// How many bytes are held that people have sent whom nobody knows.
+pub(super) type Strangers = Arc<AtomicU64>;
 
 impl Body {
     pub(super) fn new(incoming: Incoming, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
@@ -47,7 +65,14 @@ impl Body {
             limit,
             clock,
             digest: None,
+            strangers: None,
         }
+    }
+
+    /// Counts what is read as a stranger's, until this is dropped.
+    pub(super) fn from_stranger(mut self, all: Strangers) -> Self {
+        self.strangers = Some(Held { all, bytes: 0 });
+        self
     }
 
     /// The body as a JSON object, within `gateway.max_body_bytes`.
@@ -134,6 +159,9 @@ impl Body {
         while fits && let Some(frame) = self.incoming.frame().await {
             let data = frame.map_err(ended_early)?.into_data().unwrap_or_default();
             fits = (bytes.len() + data.len()) as u64 <= limit;
+            if let Some(held) = &mut self.strangers {
+                held.take(data.len() as u64, limit)?;
+            }
             bytes.extend_from_slice(&data);
         }
         if fits {
@@ -161,6 +189,26 @@ impl Body {
             () = rest => {}
             () = clock.sleep(DISCARD_FOR) => {}
         }
+    }
+}
+
+impl Held {
+    /// # Errors
+    /// 503 when strangers hold too much.
+    fn take(&mut self, bytes: u64, limit: u64) -> Result<()> {
+        self.bytes += bytes;
+        let all = self.all.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        // Where a single body may be large, two of them must be possible.
+        if all > STRANGERS.max(2 * limit) {
+            return Err(Error::new(Code::Unavailable, "Too much is being taken in at the moment; try again"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -198,13 +246,34 @@ impl Fields {
         }
     }
 
+    /// A name or an id, where it is given: a text of at most [`MOST_CHARACTERS`].
+    ///
+    /// # Errors
+    /// As for [`Fields::text`], and for a longer one.
+    pub fn name(&mut self, name: &str) -> Result<Option<String>> {
+        let text = self.text(name)?;
+        if text.as_ref().is_some_and(|text| text.chars().count() > MOST_CHARACTERS) {
+            return Err(Error::bad_request(format!(
+                "`{name}` must have at most {MOST_CHARACTERS} characters"
+            )));
+        }
+        Ok(text)
+    }
+
     /// A text that must be there.
     ///
     /// # Errors
     /// 400 that names the field, if it is missing, something else or blank.
     pub fn required_text(&mut self, name: &str) -> Result<String> {
-        let text = self.text(name)?;
-        text.ok_or_else(|| Error::bad_request(format!("`{name}` is missing; it must be a string")))
+        self.text(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A name or an id that must be there.
+    ///
+    /// # Errors
+    /// As for [`Fields::name`], and if it is missing.
+    pub fn required_name(&mut self, name: &str) -> Result<String> {
+        self.name(name)?.ok_or_else(|| missing(name))
     }
 
     /// An object, where it is given.
@@ -241,6 +310,10 @@ impl Fields {
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
+}
+
+fn missing(name: &str) -> Error {
+    Error::bad_request(format!("`{name}` is missing; it must be a string"))
 }
 
 fn wrong(name: &str, accepted: &str, given: &Value) -> Error {

@@ -3,6 +3,7 @@
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
+use super::body::MOST_CHARACTERS;
 use crate::error::Code;
 
 /// Makes the schema of an answer.
@@ -67,6 +68,8 @@ pub struct Field {
 pub enum Shape {
     /// Text that isn't blank.
     Text,
+    /// Text that isn't blank, of at most [`MOST_CHARACTERS`](MOST_CHARACTERS).
+    Name,
     /// Text that this regular expression matches.
     Matching(&'static str),
     /// Any text, also none.
@@ -158,6 +161,7 @@ impl Shape {
     pub fn schema(self) -> Value {
         match self {
             Self::Text => json!({"type": "string", "pattern": r"\S"}),
+            Self::Name => json!({"type": "string", "pattern": r"\S", "maxLength": MOST_CHARACTERS}),
             Self::Matching(pattern) => json!({"type": "string", "pattern": pattern}),
             Self::AnyText => json!({"type": "string"}),
             Self::Number(least, most, usual) => {

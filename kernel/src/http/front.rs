@@ -16,6 +16,7 @@ use tracing::Instrument;
 use ulid::Ulid;
 
 use super::auth::{self, Tokens};
+use super::body::Strangers;
 use super::limits::{Limits, Payer, Standing};
 use super::repeat::{Claim, Repeats};
 use super::reply::Payload;
@@ -29,8 +30,8 @@ use crate::store::Store;
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What stands in place of a route where there is none.
 const NO_ROUTE: &str = "-";
-/// How long a stream that answers to something may go on once the gateway stops: less than its connection may.
-const FINISH: Duration = Duration::from_secs(6);
+/// How long what answers to something may go on once the gateway stops: less than its connection may.
+pub const FINISH: Duration = Duration::from_secs(6);
 
 /// A request on its way to a handler.
 #[derive(Debug)]
@@ -84,6 +85,7 @@ pub struct Front<S> {
     tokens: Arc<Tokens>,
     limits: Limits,
     repeats: Repeats,
+    strangers: Strangers,
     config: config::Live,
     clock: Clock,
     pub(super) traffic: Traffic,
@@ -116,6 +118,7 @@ impl<S: Send + Sync + 'static> Front<S> {
             tokens,
             limits,
             repeats,
+            strangers: Strangers::default(),
             config,
             clock,
             traffic,
@@ -212,7 +215,10 @@ impl<S: Send + Sync + 'static> Front<S> {
         let (head, body) = request.into_parts();
         let claim = self.repeats.claim(&caller, &head)?;
         let limit = self.config.current().gateway.max_body_bytes;
-        let body = Body::new(body, &head.headers, limit, self.clock.clone());
+        let mut body = Body::new(body, &head.headers, limit, self.clock.clone());
+        if matches!(route.access, Access::Public) {
+            body = body.from_stranger(self.strangers.clone());
+        }
         let (method, headers) = (head.method, head.headers);
         self.run(entry, route, claim, Call { caller, method, query, headers, body, params }).await
     }
@@ -251,13 +257,20 @@ impl<S: Send + Sync + 'static> Front<S> {
         let span = tracing::info_span!("request", request_id = entry.id);
         let end = self.end(call.caller.clone(), &route.method);
         let (handler, state) = (route.handler.clone(), self.state.clone());
+        let closing = self.closing.clone();
         let answering = async move {
             let Some(claim) = claim else { return handler(state, call).await };
             if let Some(reply) = claim.kept(&mut call.body).await? {
                 return Ok(reply);
             }
+            claim.begin().await?;
             let digest = call.body.watch();
-            claim.keep(handler(state, call).await?, &digest).await
+            match handler(state, call).await {
+                Ok(reply) => claim.keep(reply, &digest).await,
+                // What the next start may go on with is not to be begun a second time.
+                Err(error) if closing.is_cancelled() => Err(error),
+                Err(error) => claim.give_up().await.and(Err(error)),
+            }
         };
         let answered = tokio::spawn(answering.instrument(span)).await;
         Ok(answered.unwrap_or_else(|panic| Err(Error::internal(panic)))?.until(end))

@@ -3,7 +3,7 @@
 pub use self::auth::{Caller, Minted, NewToken, mint};
 pub use self::body::{Body, Fields};
 pub use self::describe::Doc;
-pub use self::front::{Call, Front, Parts};
+pub use self::front::{Call, FINISH, Front, Parts};
 pub use self::listen::{BindError, Network, OwnerSocket, SOCKET};
 pub use self::query::Query;
 pub use self::reply::{Envelope, OCTETS, Reply};

@@ -1,11 +1,12 @@
-//! `Idempotency-Key`: a request that its sender repeats is answered as it was, and done once.
+//! `Idempotency-Key`: a request that its sender repeats is answered as it was, and done once. That it was begun is on disk
+//! before anything is done, so that a crash in between doesn't have it done twice.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use hyper::header::HeaderName;
 use hyper::http::request;
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::reply::Keepable;
@@ -84,31 +85,48 @@ impl Claim {
             return Err(Error::conflict("This Idempotency-Key came with another request before"));
         }
         let Some(json) = kept.body else {
-            let message = "This request was answered before, with a secret that is not kept; use another \
-                           Idempotency-Key to make another";
+            let message = "This request came before, and its answer is not kept: look at what has come of it, or use \
+                           another Idempotency-Key to make another";
             return Err(Error::conflict(message));
         };
         Ok(Some(Reply::kept(kept.status, json)))
     }
 
-    /// Keeps an answer, so that it can be given again. Only success is kept: who failed may try again.
+    /// Keeps that the request is about to be done.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub(super) async fn begin(&self) -> Result<()> {
+        self.write(StatusCode::ACCEPTED, None, None).await
+    }
+
+    /// Forgets a request that came to nothing: who failed may try again.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub(super) async fn give_up(self) -> Result<()> {
+        self.store.forget_answer(&self.name.0, &self.name.1).await
+    }
+
+    /// Keeps an answer, so that it can be given again, if it is a success. A stream, a secret and what is very large are
+    /// not given again; that they were is kept.
     ///
     /// # Errors
     /// Only when the store has failed.
     pub(super) async fn keep(self, reply: Reply, digest: &BodyDigest) -> Result<Reply> {
         let (reply, body) = match reply.keepable().await {
-            Keepable::No(reply) => return Ok(reply),
+            Keepable::No(reply) => return self.give_up().await.map(|()| reply),
             Keepable::WithoutBody(reply) => (reply, None),
             Keepable::Whole(reply, body) => (reply, Some(body)),
         };
-        let answer = KeptAnswer {
-            fingerprint: self.fingerprint(digest.get()),
-            status: reply.0.status().as_u16(),
-            body,
-            at: self.clock.now(),
-        };
-        self.store.keep_answer(&self.name.0, &self.name.1, answer).await?;
+        self.write(reply.0.status(), digest.get(), body).await?;
         Ok(reply)
+    }
+
+    async fn write(&self, status: StatusCode, digest: Option<&[u8; 32]>, body: Option<String>) -> Result<()> {
+        let fingerprint = self.fingerprint(digest);
+        let answer = KeptAnswer { fingerprint, status: status.as_u16(), body, at: self.clock.now() };
+        self.store.keep_answer(&self.name.0, &self.name.1, answer).await
     }
 
     fn fingerprint(&self, body: Option<&[u8; 32]>) -> [u8; 32] {

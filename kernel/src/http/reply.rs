@@ -126,10 +126,10 @@ impl Reply {
     pub(super) async fn keepable(self) -> Keepable {
         let kind = self.0.headers().get(CONTENT_TYPE);
         let finite = kind.is_none_or(|kind| kind == JSON);
-        if !self.0.status().is_success() || !finite {
+        if !self.0.status().is_success() {
             return Keepable::No(self);
         }
-        if self.0.extensions().get::<HoldsSecret>().is_some() {
+        if !finite || self.0.extensions().get::<HoldsSecret>().is_some() {
             return Keepable::WithoutBody(self);
         }
         let (head, body) = self.0.into_parts();
@@ -138,7 +138,7 @@ impl Reply {
         let reply = Self(Response::from_parts(head, Full::new(body).boxed_unsync()));
         match text {
             Ok(text) if text.len() <= KEPT_BYTES => Keepable::Whole(reply, text),
-            _ => Keepable::No(reply),
+            _ => Keepable::WithoutBody(reply),
         }
     }
 

@@ -467,7 +467,7 @@ async fn what_is_asked_again_is_done_once() {
     for (path, key, sent, problem) in [
         ("x", "k", r#"{"word":"b"}"#, "409 came with another request before"),
         ("y", "k", word, "409 came with another request before"),
-        ("secret", "n", word, "409 with a secret that is not kept"),
+        ("secret", "n", word, "409 its answer is not kept"),
         ("x", "", word, "400 `Idempotency-Key` must be 1 to 255 characters"),
     ] {
         let (code, message) = problem.split_once(' ').expect("a code and a message");

@@ -31,7 +31,7 @@ pub struct KeptAnswer {
     pub fingerprint: [u8; 32],
     /// The HTTP status.
     pub status: u16,
-    /// The JSON text; none if it must not be kept.
+    /// The JSON text; none if there is none yet, or it is not kept.
     pub body: Option<String>,
     /// When it was given.
     pub at: Timestamp,
@@ -53,7 +53,7 @@ impl Store {
         Ok(kept.filter(|kept| !kept.is_old(self.shared.clock.now())))
     }
 
-    /// Keeps an answer for 24 hours, and forgets older ones. The first one under a key stays.
+    /// Keeps an answer for 24 hours, and forgets older ones. The first one under a key that has a body stays.
     ///
     /// # Errors
     /// Only when the store has failed.
@@ -63,12 +63,27 @@ impl Store {
             forget_old(tx)?;
             let place = (caller.as_str(), key.as_str());
             match tx.get(&ANSWERS, place)? {
-                Some(kept) if !kept.is_old(tx.now()) => return Ok(()),
+                Some(kept) if kept.body.is_some() && !kept.is_old(tx.now()) => return Ok(()),
                 Some(old) => drop(tx.change(ANSWERED_AT)?.remove((moment(&old), place.0, place.1))?),
                 None => {}
             }
             tx.change(ANSWERED_AT)?.insert((moment(&answer), place.0, place.1), ())?;
             tx.put(&ANSWERS, place, &answer)
+        })
+        .await
+    }
+
+    /// Forgets what is kept under a key.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn forget_answer(&self, caller: &str, key: &str) -> Result<()> {
+        let (caller, key) = (caller.to_owned(), key.to_owned());
+        self.write(move |tx| {
+            let place = (caller.as_str(), key.as_str());
+            let Some(kept) = tx.get(&ANSWERS, place)? else { return Ok(()) };
+            tx.change(ANSWERED_AT)?.remove((moment(&kept), place.0, place.1))?;
+            tx.remove(&ANSWERS, place)
         })
         .await
     }
@@ -113,7 +128,11 @@ mod tests {
         let clock = Clock::manual(Timestamp::UNIX_EPOCH + 1_000_000 * HOUR);
         let store = Store::open(home.path(), clock.clone()).unwrap();
         let first = answer(&clock, 1);
+        store.keep_answer("owner", "k", KeptAnswer { body: None, ..answer(&clock, 0) }).await.unwrap();
         store.keep_answer("owner", "k", first.clone()).await.unwrap();
+        store.keep_answer("owner", "gone", first.clone()).await.unwrap();
+        store.forget_answer("owner", "gone").await.unwrap();
+        assert_eq!(store.kept_answer("owner", "gone").unwrap(), None);
         store.keep_answer("owner", "k", answer(&clock, 2)).await.unwrap();
         store.close().await;
 

@@ -13,8 +13,8 @@ use redb::{
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::Shared;
 use super::index::Seat;
+use super::{Page, Shared};
 use crate::error::Error;
 
 /// The most rows one read returns.
@@ -132,6 +132,17 @@ impl Snapshot {
         limit: usize,
     ) -> Result<Vec<R>, Failure> {
         rows(self.0.open_table(table.table)?.range(range)?, limit)
+    }
+
+    /// Up to `limit` rows behind the first `offset`, and how many there are in all.
+    pub(super) fn slice<K: Key + 'static, R: DeserializeOwned>(
+        &self,
+        table: &Rows<K, R>,
+        limit: usize,
+        offset: usize,
+    ) -> Result<Page<R>, Failure> {
+        let items = rows(self.0.open_table(table.table)?.iter()?.skip(offset), limit)?;
+        Ok(Page { items, total: usize::try_from(self.count(table)?).unwrap_or(usize::MAX) })
     }
 
     /// How many rows there are.

@@ -5,8 +5,8 @@ use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::Store;
-use super::rows::{Cause, Effect, MAX_PAGE, Rows};
+use super::rows::{Cause, Effect, Rows};
+use super::{Page, Store};
 use crate::error::{Error, Result};
 
 const TOKENS: Rows<&str, TokenRecord> = Rows::new("tokens");
@@ -59,12 +59,12 @@ impl Store {
         self.read(|snapshot| snapshot.get(&TOKENS, id))
     }
 
-    /// The tokens there are, revoked and expired ones included; at most [`MAX_PAGE`].
+    /// The tokens there are, revoked and expired ones included, oldest first: up to `limit` behind the first `offset`.
     ///
     /// # Errors
     /// Only when the store has failed.
-    pub fn tokens(&self) -> Result<Vec<TokenRecord>> {
-        self.read(|snapshot| snapshot.page(&TOKENS, .., MAX_PAGE))
+    pub fn tokens(&self, limit: usize, offset: usize) -> Result<Page<TokenRecord>> {
+        self.read(|snapshot| snapshot.slice(&TOKENS, limit, offset))
     }
 
     /// Makes a token good no more. Doing so again changes nothing.

@@ -32,7 +32,7 @@ async fn a_second_open_is_locked_until_the_first_is_closed() {
     assert!(error.to_string().contains("in use by another prx process"), "{error}");
     let other = store.clone();
     home.reopen(store).await.close().await;
-    assert_eq!(other.tokens().unwrap_err().code(), Code::Unavailable);
+    assert_eq!(other.tokens(1, 0).unwrap_err().code(), Code::Unavailable);
     let error = other.create_session(new_session("api")).await.unwrap_err();
     assert_eq!(error.code(), Code::Unavailable);
     other.close().await;
