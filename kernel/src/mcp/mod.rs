@@ -108,6 +108,19 @@ impl Mcp {
         mcp
     }
 
+    /// Ends when each configured server is connected or has failed to be once, so that its tools are known if they can
+    /// be; at the latest after `patience`.
+    pub async fn settled(&self, patience: Duration) {
+        let tried: Vec<_> = self.running().values().map(|running| running.server.tried.subscribe()).collect();
+        // A server that is taken out meanwhile is waited for no more.
+        let all =
+            join_all(tried.into_iter().map(async |mut tried| drop(tried.wait_for(|tried| *tried).await)));
+        tokio::select! {
+            _ = all => {}
+            () = self.parts.clock.sleep(patience) => {}
+        }
+    }
+
     /// Every configured server, by name.
     pub fn list(&self) -> Vec<ServerStatus> {
         let status = |(name, running): (&String, &Running)| {

@@ -10,7 +10,7 @@ use rmcp::model::Tool;
 use rmcp::service::Peer;
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -61,6 +61,8 @@ pub(super) struct Live {
 pub(super) struct Server {
     pub(super) settings: Settings,
     standing: Mutex<Standing>,
+    /// The first attempt to connect it is over.
+    pub(super) tried: watch::Sender<bool>,
     /// Someone wants it connected anew.
     asked: Notify,
     /// A call went wrong: is it still there?
@@ -82,6 +84,7 @@ impl Server {
         Self {
             settings,
             standing: Mutex::new(Standing { state: State::Reconnecting, error: None, live: None }),
+            tried: watch::Sender::new(false),
             asked: Notify::new(),
             suspect: Notify::new(),
             changed: Arc::default(),
@@ -137,6 +140,7 @@ impl Server {
             () = self.stop.cancelled() => return Ended::Stopped,
             connected = connecting => connected,
         };
+        self.tried.send_replace(true);
         let mut connection = match connected {
             Ok(Ok(connection)) => connection,
             Ok(Err(problem)) => return Ended::Lost(problem),

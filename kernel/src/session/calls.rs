@@ -35,14 +35,16 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     let mut calls: FuturesUnordered<_> = calls.collect();
     work.presence.parts(calls.len());
     while let Some(result) = calls.next().await {
+        let (id, content) = (result.tool_call_id.clone().unwrap_or_default(), result.content.clone());
+        let told = TurnEvent::ToolResult { id, content, is_error: result.is_error };
         progress.settle(result);
+        work.keep(progress).await?;
+        work.said.event(told);
         if !calls.is_empty() {
-            work.keep(progress).await?;
             work.presence.rest();
         }
     }
-    drop(calls);
-    work.keep(progress).await
+    Ok(())
 }
 
 /// A call as the model asked for it.
@@ -72,7 +74,6 @@ async fn one(work: &Work<'_>, context: &Context, call: Asked, allowed: bool) -> 
         ),
     };
     let ToolResult { content, is_error, attachments, .. } = result;
-    work.said.event(TurnEvent::ToolResult { id: id.clone(), content: content.clone(), is_error });
     NewMessage { attachments, ..NewMessage::tool(id, content, is_error) }
 }
 

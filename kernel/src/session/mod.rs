@@ -43,6 +43,9 @@ mod workers;
 /// Turns that run at the same time. Most of them wait: for a model, a tool or a person.
 const AT_ONCE: usize = 256;
 
+/// How long after the start turns wait for MCP servers that were never tried.
+const TOOLS_IN: Duration = Duration::from_secs(5);
+
 /// What turns work with.
 #[derive(Clone)]
 pub struct Parts {
@@ -159,6 +162,8 @@ impl Turns {
     }
 
     async fn dispatch(self) {
+        // A turn that is taken up again would find the tools gone that it has called.
+        self.parts.tools.settled(TOOLS_IN).await;
         let ready = self.parts.store.turns_ready();
         loop {
             let session = ready.next().await;

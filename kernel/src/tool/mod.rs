@@ -109,6 +109,11 @@ impl Tools {
         Self { plugins, mcp, events, config, schemas: Schemas::default() }
     }
 
+    /// Ends when the tools are known that a start can find, at the latest after `patience`: MCP servers take their time.
+    pub async fn settled(&self, patience: Duration) {
+        self.mcp.settled(patience).await;
+    }
+
     /// Every tool that can be called now, by name.
     pub fn list(&self) -> Vec<ToolSummary> {
         let mut tools: Vec<ToolSummary> = self.plugins.tools().into_iter().map(summary).collect();
