@@ -135,11 +135,8 @@ impl Client {
         self.try_send(request, body).await.unwrap_or_else(|error| panic!("no answer: {error}"))
     }
 
-    pub(crate) async fn try_send(
-        &self,
-        request: hyper::http::request::Builder,
-        body: Bytes,
-    ) -> io::Result<Answer> {
+    /// The same; an error where no answer comes.
+    pub async fn try_send(&self, request: hyper::http::request::Builder, body: Bytes) -> io::Result<Answer> {
         let whole = async {
             let (head, body) = self.exchange(request, body).await?.into_parts();
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();

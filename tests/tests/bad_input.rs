@@ -122,6 +122,16 @@ async fn a_token_does_what_its_scopes_say() {
     assert!(refused.error(403, "forbidden").contains("plugins:write"), "{refused}");
     let wrong = gateway.home().run(&["auth", "token", "--scope", "everything"]).await;
     one_line(&wrong, &["everything"]);
+    let nothing = gateway.client().post("/auth/tokens", json!({"scopes": []})).await;
+    assert!(nothing.error(400, "bad_request").contains("scopes"), "{nothing}");
+    for _ in 0..3 {
+        gateway.client().post("/auth/tokens", json!({"name": "more"})).await.expect(201);
+    }
+    let page = gateway.client().get("/auth/tokens?limit=2&offset=3").await.expect(200);
+    assert_eq!((page["total"].as_u64(), page["tokens"].as_array().unwrap().len()), (Some(5), 2), "{page}");
+    let listed = gateway.home().run(&["auth", "list", "--json"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(listed["tokens"].as_array().unwrap()[3..], page["tokens"].as_array().unwrap()[..]);
 }
 
 #[tokio::test]

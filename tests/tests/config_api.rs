@@ -118,6 +118,18 @@ async fn a_restart_is_asked_for_exactly_where_one_is_needed() {
         let done = patch(&gateway, json!({key: value})).await.expect(200);
         assert_eq!(done, json!({"updated": [key], "reload_required": restart}));
     }
+    for (changes, word) in [
+        (json!({"gateway.host": "0.0.0.0"}), "not a loopback address"),
+        (json!({"gateway.tls_cert": "/nowhere.pem", "gateway.tls_key": "/nowhere.pem"}), "gateway.tls_cert"),
+        (json!({"gateway.tls_cert": "/nowhere.pem"}), "gateway.tls_key"),
+    ] {
+        let refused = patch(&gateway, changes).await.error(400, "bad_request");
+        assert!(refused.contains(word), "with it no gateway would start again: {refused}");
+    }
+    let open = json!({"gateway.host": "0.0.0.0", "gateway.behind_proxy": true});
+    patch(&gateway, open).await.expect(200);
+    let bare = patch(&gateway, json!({"gateway.behind_proxy": false})).await.error(400, "bad_request");
+    assert!(bare.contains("gateway.behind_proxy = true"), "{bare}");
     assert!(file(&gateway).contains("port = 4120"), "{}", file(&gateway));
     assert_ne!(
         config(&gateway).await["gateway"]["port"],

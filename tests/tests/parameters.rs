@@ -139,6 +139,9 @@ fn wrong(schema: &Value) -> Vec<(Value, Vec<String>)> {
             if !words.is_empty() {
                 wrong.push((json!(["nonsense"]), words));
             }
+            if schema["minItems"] == 1 {
+                wrong.push((json!([]), Vec::new()));
+            }
             wrong
         }
         Some("object") => said(vec![json!("x"), json!(7), json!([]), json!(true)], "an object"),
@@ -147,6 +150,10 @@ fn wrong(schema: &Value) -> Vec<(Value, Vec<String>)> {
         _ => {
             let mut wrong = said(vec![json!(7), json!([]), json!({}), json!(false)], "a string");
             wrong.push((json!(" "), vec!["empty".to_owned()]));
+            if let Some(most) = schema["maxLength"].as_u64() {
+                let most = usize::try_from(most).unwrap();
+                wrong.push((json!("é".repeat(most + 1)), vec![format!("{most} characters")]));
+            }
             if schema["pattern"] != "\\S" {
                 wrong.push((json!("nonsense"), Vec::new()));
             }

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use hyper::Method;
 use prx_tests::client::Answer;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::scripted;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -140,6 +141,69 @@ async fn what_is_sent_twice_with_a_key_is_done_once() {
     assert_eq!(create(&gateway, "/sessions", &ada).await.expect(201), first, "also after a crash");
 }
 
+#[tokio::test]
+async fn a_message_that_was_streamed_or_cut_off_by_a_crash_is_not_said_twice() {
+    let script = json!([{"when": "slow", "answers": [[{"wait_ms": 3_000}, {"text": "Done."}]]}]);
+    let home = scripted::home(&script, "");
+    let token = home.run(&["auth", "token"]).await.stdout;
+    let mut gateway = Gateway::start_in(home).await;
+    gateway.sign_in(token.trim());
+    let session = gateway.open_session("ada").await;
+    let path = format!("/sessions/{session}/messages");
+    let say = async |gateway: &Gateway, key: &str, accept: &str| {
+        let request = gateway.client().request(Method::POST, &path).header("idempotency-key", key);
+        let request = request.header("content-type", "application/json").header("accept", accept);
+        gateway.client().try_send(request, json!({"content": "slow"}).to_string().into()).await
+    };
+    let streamed = say(&gateway, "one", "text/event-stream").await.unwrap();
+    assert!(String::from_utf8_lossy(&streamed.body).contains("event: done"), "{streamed}");
+    let again = say(&gateway, "one", "text/event-stream").await.unwrap().error(409, "conflict");
+    assert!(again.contains("came before"), "{again}");
+    let crash = async {
+        until("the message", async || (gateway.messages(&session).await.len() == 3).then_some(())).await;
+    };
+    tokio::select! {
+        answer = say(&gateway, "two", "application/json") => panic!("so early? {answer:?}"),
+        () = crash => {}
+    }
+    let mut gateway = Gateway::start_in(gateway.kill()).await;
+    gateway.sign_in(token.trim());
+    say(&gateway, "two", "application/json").await.unwrap().error(409, "conflict");
+    until("the answer", async || (gateway.messages(&session).await.len() == 4).then_some(())).await;
+    // Who failed may try again.
+    let wrong = gateway.client().request(Method::POST, &path).header("idempotency-key", "three");
+    let wrong = gateway.client().send(wrong.header("content-type", "application/json"), "{}".into()).await;
+    wrong.error(400, "bad_request");
+    assert_eq!(say(&gateway, "three", "application/json").await.unwrap().expect(200)["content"], "Done.");
+}
+
+#[tokio::test]
+async fn who_waits_for_a_reply_while_the_gateway_stops_is_told_that_it_comes_later() {
+    let script = json!([{"answers": [[{"wait_ms": 15_000}, {"text": "Done."}]]}]);
+    let gateway = Gateway::start_in(scripted::home(&script, "")).await;
+    let session = gateway.open_session("ada").await;
+    let client = gateway.client().clone();
+    let path = format!("/sessions/{session}/messages");
+    let waiting = tokio::spawn(async move { client.post(&path, json!({"content": "hi"})).await });
+    until("the message", async || (gateway.messages(&session).await.len() == 1).then_some(())).await;
+    let home = gateway.stop().await;
+    let told = waiting.await.unwrap().error(503, "unavailable");
+    assert!(told.contains("answered after the next start"), "{told}");
+    let gateway = Gateway::start_in(home).await;
+    until("the answer", async || (gateway.messages(&session).await.len() == 2).then_some(())).await;
+}
+
+#[tokio::test]
+async fn no_body_is_read_for_a_channel_that_is_not_there() {
+    let gateway = Gateway::start("").await;
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    let head = "POST /in/nowhere HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    timeout(Duration::from_secs(20), stream.read_exact(&mut answer)).await.unwrap().unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 404");
+}
+
 /// Reads until the gateway closes the connection; how long that took, and what it said.
 async fn until_closed(mut stream: TcpStream) -> (Duration, String) {
     let start = Instant::now();
@@ -194,9 +258,10 @@ async fn a_disk_that_fails_is_told_and_not_worked_around() {
     let command = limited(&home, &format!("-f {}", size / 512 + 2_000));
     let mut gateway = Gateway::launch(home, command).await;
     gateway.sign_in(token.trim());
-    let large = json!({"metadata": {"much": "x".repeat(200_000)}});
+    let path = format!("/sessions/{}/messages", gateway.open_session("ada").await);
+    let large = json!({"content": "x".repeat(200_000)});
     let refused = until("the disk to be full", async || {
-        Some(gateway.client().post("/sessions", large.clone()).await).filter(|answer| answer.status != 201)
+        Some(gateway.client().post(&path, large.clone()).await).filter(|answer| answer.status != 200)
     })
     .await;
     assert!(refused.status >= 500, "{refused}");

@@ -70,7 +70,7 @@ impl Body {
     }
 
     /// Counts what is read as a stranger's, until this is dropped.
-    pub(super) fn from_stranger(mut self, all: Strangers) -> Self {
+    pub(super) fn sent_by_stranger(mut self, all: Strangers) -> Self {
         self.strangers = Some(Held { all, bytes: 0 });
         self
     }
@@ -358,6 +358,20 @@ mod tests {
             fields.required_text("gone").unwrap_err().message(),
             "`gone` is missing; it must be a string"
         );
+    }
+
+    #[test]
+    fn strangers_hold_so_much_and_no_more() {
+        let all = Strangers::default();
+        let held = || Held { all: all.clone(), bytes: 0 };
+        let (mut one, mut two) = (held(), held());
+        one.take(STRANGERS - 1, 1 << 20).unwrap();
+        two.take(1, 1 << 20).unwrap();
+        assert_eq!(two.take(1, 1 << 20).unwrap_err().code(), Code::Unavailable);
+        drop((one, two));
+        let large = 10 * STRANGERS;
+        held().take(large, large).expect("one that may be as large as that");
+        assert_eq!(all.load(Ordering::Relaxed), 0, "what is dropped is held no more");
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub enum Shape {
     Object,
     /// A list of texts.
     Texts,
-    /// A list of some of these words.
+    /// A list of some of these words, one at least.
     Words(fn() -> Vec<&'static str>),
 }
 
@@ -171,7 +171,9 @@ impl Shape {
             Self::Bool => json!({"type": "boolean", "default": false}),
             Self::Object => json!({"type": "object"}),
             Self::Texts => json!({"type": "array", "items": {"type": "string"}}),
-            Self::Words(words) => json!({"type": "array", "items": {"type": "string", "enum": words()}}),
+            Self::Words(words) => {
+                json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": words()}})
+            }
         }
     }
 }

@@ -217,7 +217,7 @@ impl<S: Send + Sync + 'static> Front<S> {
         let limit = self.config.current().gateway.max_body_bytes;
         let mut body = Body::new(body, &head.headers, limit, self.clock.clone());
         if matches!(route.access, Access::Public) {
-            body = body.from_stranger(self.strangers.clone());
+            body = body.sent_by_stranger(self.strangers.clone());
         }
         let (method, headers) = (head.method, head.headers);
         self.run(entry, route, claim, Call { caller, method, query, headers, body, params }).await

@@ -201,7 +201,8 @@ impl Turns {
                 Err(error) => {
                     error!(%error, "turns can't be read from the store");
                     self.busy.release(session);
-                    return;
+                    // It doesn't come back before a restart: nobody who waits now is ever answered.
+                    return self.listeners.fail(&error);
                 }
             }
         }

@@ -124,6 +124,14 @@ impl Listeners {
         }
     }
 
+    /// Says to everyone that there will be no reply, and why.
+    pub(super) fn fail(&self, why: &Error) {
+        for (_, listener) in self.lock().drain() {
+            // It fails only when the listener went away.
+            let _ = listener.try_send(TurnEvent::Error(Error::new(why.code(), why.message())));
+        }
+    }
+
     /// Nothing more will be said to anyone.
     pub(super) fn close(&self) {
         self.lock().clear();
