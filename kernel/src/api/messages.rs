@@ -108,6 +108,7 @@ fn told(event: TurnEvent) -> sse::Event {
     let (name, data) = match event {
         TurnEvent::Token(text) => ("token", json!({"text": text})),
         TurnEvent::Thinking(text) => ("thinking", json!({"text": text})),
+        TurnEvent::Missed(missed) => ("gap", json!({"missed": missed})),
         TurnEvent::Restart { reason } => ("restart", json!({"reason": reason})),
         TurnEvent::ToolCallStarted { id, name } => ("tool_call_started", json!({"id": id, "name": name})),
         TurnEvent::Approval(approval) => ("approval", json!(approvals::Shown::from(&approval))),

@@ -1,6 +1,7 @@
 //! `prx plugin new`, `build`, `check` and `test`: for those who write plugins. None of them needs a gateway.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -125,7 +126,7 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let settings: Settings = object("--settings", &arguments.settings)?;
     let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
-    let place = std::env::temp_dir().join(format!("prx-test-{}", std::process::id()));
+    let place = place()?;
     let trial = Trial::of(bytes.into(), settings, &place).await;
     let outcome = match trial {
         Ok(trial) => {
@@ -135,10 +136,16 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
         }
         Err(error) => Err(Failure::new(error)),
     };
-    if place.exists() {
-        fs::remove_dir_all(&place)?;
-    }
+    fs::remove_dir_all(&place)?;
     outcome
+}
+
+/// A folder of nobody else's: what lies in it is trusted, compiled code with it.
+fn place() -> Result<PathBuf, Failure> {
+    let name = format!("prx-test-{:016x}", getrandom::u64().map_err(Failure::new)?);
+    let place = std::env::temp_dir().join(name);
+    DirBuilder::new().mode(0o700).create(&place).map_err(|error| unusable(&place, &error))?;
+    Ok(place)
 }
 
 async fn tried(console: &Console, trial: &Trial, tool: Option<&str>, arguments: &str) -> Result<(), Failure> {

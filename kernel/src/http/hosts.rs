@@ -14,8 +14,14 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(super) fn sender(remote: IpAddr, headers: &HeaderMap, gateway: &Gateway) -> IpAddr {
     let forwarded = headers.get_all(X_FORWARDED_FOR).iter().next_back();
     // What stands before the last one was sent by whoever spoke to the proxy.
-    let seen = forwarded.and_then(|value| value.to_str().ok()?.rsplit(',').next()?.trim().parse().ok());
+    let seen = forwarded.and_then(|value| address(value.to_str().ok()?.rsplit(',').next()?.trim()));
     seen.filter(|_| gateway.behind_proxy).unwrap_or(remote)
+}
+
+/// An address as proxies write it: some add the port.
+fn address(text: &str) -> Option<IpAddr> {
+    let bare = text.trim_start_matches('[').trim_end_matches(']');
+    bare.parse().ok().or_else(|| text.parse().map(|with_port: SocketAddr| with_port.ip()).ok())
 }
 
 /// Checks `Host` against the names the gateway has, so that no web page reaches it by a name of its own, and
@@ -107,6 +113,12 @@ mod tests {
         let behind = Gateway { behind_proxy: true, ..Gateway::default() };
         assert_eq!(sender(remote, &headers, &behind), IpAddr::from([192, 0, 2, 7]));
         assert_eq!(sender(remote, &HeaderMap::new(), &behind), remote);
+        for (said, meant) in
+            [("192.0.2.7:5678", "192.0.2.7"), ("[2001:db8::1]:80", "2001:db8::1"), ("[::1]", "::1")]
+        {
+            let headers = HeaderMap::from_iter([(X_FORWARDED_FOR, HeaderValue::from_static(said))]);
+            assert_eq!(sender(remote, &headers, &behind).to_string(), meant);
+        }
     }
 
     #[test]

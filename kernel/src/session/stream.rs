@@ -1,7 +1,7 @@
 //! What a turn says while it runs, for whoever listens. A listener that is slow gets fewer, larger pieces.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
@@ -22,6 +22,8 @@ pub enum TurnEvent {
     Token(String),
     /// The next piece of what the model thinks aloud, apart from the reply.
     Thinking(String),
+    /// The listener was too slow: so much was not said to it, apart from pieces of the reply, which it gets.
+    Missed(u64),
     /// The reply begins anew: pieces of it since the last result of a tool are void.
     Restart {
         /// Why.
@@ -112,7 +114,13 @@ impl Listeners {
     /// The speaking end for a turn, whether anyone listens or not.
     pub(super) fn said(&self, message: &str) -> Said {
         let (listener, so_far) = (self.lock().get(message).cloned(), watch::Sender::default());
-        Said { listener, held_back: Mutex::default(), so_far, anew: AtomicBool::new(false) }
+        Said {
+            listener,
+            held_back: Mutex::default(),
+            so_far,
+            anew: AtomicBool::new(false),
+            missed: AtomicU64::new(0),
+        }
     }
 
     /// Says the last word of a turn.
@@ -150,6 +158,8 @@ pub(super) struct Said {
     so_far: watch::Sender<String>,
     /// What was said so far is no part of the reply.
     anew: AtomicBool,
+    /// What the listener had no room for, and was not told of yet.
+    missed: AtomicU64,
 }
 
 impl Said {
@@ -191,10 +201,55 @@ impl Said {
     }
 
     fn say(&self, event: TurnEvent) {
+        let Some(listener) = &self.listener else { return };
+        // Room for word of what was missed, for this, and for the last word.
+        if listener.capacity() < 3 {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let missed = self.missed.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            let _ = listener.try_send(TurnEvent::Missed(missed));
+        }
+        let _ = listener.try_send(event);
+    }
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        let missed = self.missed.load(Ordering::Relaxed);
         if let Some(listener) = &self.listener
+            && missed > 0
             && listener.capacity() > 1
         {
-            let _ = listener.try_send(event);
+            let _ = listener.try_send(TurnEvent::Missed(missed));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_is_slow_is_told_what_it_missed() {
+        let listeners = Listeners::default();
+        let mut stream = listeners.listen("msg_1");
+        let said = listeners.said("msg_1");
+        let calls = 2 * WAITING as u64;
+        for n in 0..calls {
+            said.event(TurnEvent::Thinking(n.to_string()));
+        }
+        let mut heard = 0;
+        while let Ok(TurnEvent::Thinking(_)) = stream.events.try_recv() {
+            heard += 1;
+        }
+        drop(said);
+        listeners.done("msg_1", Err(super::super::stopping()));
+        match stream.next().await {
+            Some(TurnEvent::Missed(missed)) => assert_eq!(missed, calls - heard),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(stream.next().await, Some(TurnEvent::Error(_))), "the last word has its place");
     }
 }

@@ -17,6 +17,8 @@ const PARKED: Rows<(&str, u64), ParkedTurn> = Rows::new("parked");
 
 /// Attempts at a turn, after which it is parked.
 pub const MAX_ATTEMPTS: u32 = 5;
+/// Parked turns of a session that are kept, the newest ones.
+const MOST_PARKED: usize = 100;
 /// Where a turn's own message stands among its messages.
 const OPENING: u32 = 0;
 
@@ -424,9 +426,14 @@ fn append(
 /// Puts a turn aside, and tells the id of the message that began it.
 fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> Result<String, Failure> {
     let seq = turn.seq;
-    let turn = turn.read(tx, &session.session.id)?;
+    let id = session.session.id.clone();
+    let turn = turn.read(tx, &id)?;
     let parked = ParkedTurn { turn, reason: reason.to_owned(), parked_at: tx.now() };
-    tx.put(&PARKED, (&session.session.id, seq), &parked)?;
+    tx.put(&PARKED, (&id, seq), &parked)?;
+    let all = tx.page(&PARKED, (&*id, 0)..=(&*id, u64::MAX), MAX_PAGE)?;
+    for oldest in all.iter().rev().skip(MOST_PARKED) {
+        tx.remove(&PARKED, (&id, oldest.turn.seq))?;
+    }
     leave(tx, session, seq)?;
     Ok(parked.turn.message.id)
 }
