@@ -96,6 +96,10 @@ async fn what_was_given_up_is_listed_replayed_and_discarded() {
     assert!(first["reason"].as_str().unwrap().contains("blocked by the user"), "{first}");
     assert_eq!((&first["operation"], &first["conversation"]), (&json!("send"), &json!("1")));
 
+    let earlier = format!("{path}?before={}", letters[1]["id"].as_str().unwrap());
+    let earlier = gateway.client().get(&earlier).await.expect(200);
+    assert_eq!(earlier["dead_letters"], json!([letters[0]]));
+
     let replay = format!("{path}/{}/replay", first["id"].as_str().unwrap());
     let replayed = gateway.client().post(&replay, json!({})).await.expect(202);
     assert_ne!(replayed["id"], first["id"]);

@@ -174,13 +174,16 @@ struct DeadLetters {
 }
 
 pub(super) const DEAD_LETTERS: Doc = Doc::new("List what a channel has given up, newest last")
-    .query(&[Field::new("limit", Shape::Number(1, 500, 50), "most entries to return")])
+    .query(&[
+        Field::new("limit", Shape::Number(1, 500, 50), "most entries to return"),
+        Field::new("before", Shape::AnyText, "only entries before the one with this id"),
+    ])
     .answers::<DeadLetters>(&[200]);
 
 pub(super) async fn dead_letters(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
     let limit = call.query.number("limit", 1..=500, 50)?;
     let channel = kernel.channels.get(call.param("name"))?.name;
-    let letters = kernel.base.store.dead_letters(&channel, limit)?;
+    let letters = kernel.base.store.dead_letters(&channel, limit, call.query.text("before")?)?;
     Reply::ok(&DeadLetters { dead_letters: letters.into_iter().map(Letter::from).collect() })
 }
 

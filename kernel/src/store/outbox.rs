@@ -183,12 +183,13 @@ impl Store {
         self.shared.outbox(channel)
     }
 
-    /// Up to `limit` of what a channel has given up, the newest, newest last.
+    /// Up to `limit` of what a channel has given up, the newest or those before an id, newest last.
     ///
     /// # Errors
     /// Only when the store has failed.
-    pub fn dead_letters(&self, channel: &str, limit: usize) -> Result<Vec<DeadLetter>> {
-        self.read(|snapshot| snapshot.last_page(&DEAD_LETTERS, behind(channel, ""), limit))
+    pub fn dead_letters(&self, channel: &str, limit: usize, before: Option<&str>) -> Result<Vec<DeadLetter>> {
+        let range = (channel, "")..(channel, before.unwrap_or(LAST));
+        self.read(|snapshot| snapshot.last_page(&DEAD_LETTERS, range, limit))
     }
 
     /// Puts what was given up at the end of its channel's outbox, under a new id and with all attempts before it.

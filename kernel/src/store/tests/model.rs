@@ -272,7 +272,7 @@ impl World {
         let open = self.model.sessions.iter().filter(|talk| talk.open).count();
         assert_eq!(self.store.active_sessions(Some("chat")), open);
         assert_eq!(self.store.parked_turns(MAX_PAGE).unwrap().len(), self.model.parked);
-        assert_eq!(self.store.dead_letters("chat", MAX_PAGE).unwrap().len(), self.model.dead);
+        assert_eq!(self.store.dead_letters("chat", MAX_PAGE, None).unwrap().len(), self.model.dead);
         let outbox = self.store.outbox("chat", MAX_PAGE, None).unwrap();
         let found = outbox.iter().map(|entry| {
             let text = entry.operation["send"].as_str().unwrap();

@@ -68,9 +68,9 @@ async fn a_retry_waits_and_a_failure_becomes_a_dead_letter() {
     let left = store.outbox("chat", 10, None).unwrap();
     assert_eq!((left.len(), left[0].attempt, left[0].maybe_duplicate), (1, 1, false));
     assert_eq!(left[0].not_before, Some(home.clock.now() + Duration::from_secs(30)));
-    let letters = store.dead_letters("chat", 10).unwrap();
+    let letters = store.dead_letters("chat", 10, None).unwrap();
     assert_eq!((&letters[0].entry, letters[0].reason.as_str()), (&entries[1], "chat not found"));
-    assert!(store.dead_letters("other", 10).unwrap().is_empty());
+    assert!(store.dead_letters("other", 10, None).unwrap().is_empty());
     store.close().await;
 }
 
@@ -90,7 +90,7 @@ async fn an_unknown_outcome_is_tried_once_more_and_no_more() {
     let store = home.open();
     assert!(store.recover_outbox("chat", OnUnknown::ResendOnce).await.unwrap().is_empty());
     assert_eq!(store.outbox("chat", 10, None).unwrap(), entries[1..]);
-    assert_eq!(store.dead_letters("chat", 10).unwrap()[0].reason, "unknown outcome");
+    assert_eq!(store.dead_letters("chat", 10, None).unwrap()[0].reason, "unknown outcome");
 
     store.commit_step(dispatch(&entries[1])).await.unwrap();
     let lost = OutboxOutcome::Retry { after: Duration::ZERO, maybe_duplicate: true };
@@ -101,7 +101,7 @@ async fn an_unknown_outcome_is_tried_once_more_and_no_more() {
     let store = home.open();
     let recovered = store.recover_outbox("chat", OnUnknown::Resend).await.unwrap();
     assert_eq!((recovered.len(), recovered[0].attempt), (1, 2), "its platform takes it only once");
-    assert_eq!(store.dead_letters("chat", 10).unwrap().len(), 1);
+    assert_eq!(store.dead_letters("chat", 10, None).unwrap().len(), 1);
     store.close().await;
 }
 
@@ -128,7 +128,7 @@ async fn the_operator_may_choose_to_drop_what_is_unknown() {
     store.commit_step(StepCommit { dispatched: ids, ..step(Vec::new()) }).await.unwrap();
     assert!(store.recover_outbox("chat", OnUnknown::Drop).await.unwrap().is_empty());
     assert!(store.outbox("chat", 10, None).unwrap().is_empty());
-    assert_eq!(store.dead_letters("chat", 10).unwrap().len(), 10);
+    assert_eq!(store.dead_letters("chat", 10, None).unwrap().len(), 10);
     store.close().await;
 }
 
@@ -145,7 +145,7 @@ async fn a_dead_letter_is_replayed_behind_the_rest_or_forgotten() {
     let twice = store.replay_dead_letter("chat", &entries[0].id).await.unwrap_err();
     assert_eq!(twice.code(), crate::error::Code::NotFound);
     store.remove_dead_letter("chat", &entries[1].id).await.unwrap();
-    assert!(store.dead_letters("chat", 10).unwrap().is_empty());
+    assert!(store.dead_letters("chat", 10, None).unwrap().is_empty());
     assert!(store.remove_dead_letter("chat", &entries[1].id).await.is_err());
     store.close().await;
 }
