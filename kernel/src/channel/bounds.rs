@@ -15,6 +15,9 @@ const MOST: usize = 1_024;
 /// # Errors
 /// It does not: it counts as the connector's own fault.
 pub(super) fn keep(work: &Work, step: wire::Step) -> Result<wire::Step, CallError> {
+    if work.timers.count().max(work.requests.count()) + step.commands.len() <= MOST {
+        return Ok(step);
+    }
     let (timers, requests) = (work.timers.tokens(), work.requests.tokens());
     match exceeded(timers, requests, &step.commands) {
         None => Ok(step),
@@ -27,9 +30,6 @@ pub(super) fn keep(work: &Work, step: wire::Step) -> Result<wire::Step, CallErro
 
 /// What there is too much of once these commands are carried out.
 fn exceeded(timers: Vec<u64>, requests: Vec<u64>, commands: &[wire::Command]) -> Option<&'static str> {
-    if timers.len().max(requests.len()) + commands.len() <= MOST {
-        return None;
-    }
     let mut timers: HashSet<u64> = timers.into_iter().collect();
     let mut requests: HashSet<u64> = requests.into_iter().collect();
     for command in commands {

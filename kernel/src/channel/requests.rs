@@ -90,7 +90,12 @@ impl Requests {
         }
     }
 
-    /// The tokens of all requests whose answers are still to come.
+    /// How many requests there are whose answers are still to come.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Their tokens.
     pub(super) fn tokens(&self) -> Vec<u64> {
         let mut tokens: Vec<u64> = self.open.keys().copied().collect();
         tokens.sort_unstable();

@@ -63,6 +63,11 @@ impl Timers {
         }
     }
 
+    /// How many alarms there are, the kernel's own among them.
+    pub(super) fn count(&self) -> usize {
+        self.set.len()
+    }
+
     /// The connector's own timers that have not rung yet.
     pub(super) fn tokens(&self) -> Vec<u64> {
         let token = |alarm: &Alarm| if let Alarm::Connector(token) = alarm { Some(*token) } else { None };
