@@ -205,7 +205,7 @@ async fn a_call_that_is_done_is_not_made_again_after_a_crash_beside_one_at_work(
 async fn a_person_may_take_longer_than_a_turn() {
     let script = json!([{"answers": [[hello("Ada")], [{"text": "So be it."}]]}]);
     let gateway =
-        start(script, "[agent]\nturn_timeout_secs = 1\n[tools]\npolicy = { hello = \"ask\" }\n").await;
+        start(script, "[agent]\nturn_timeout_secs = 3\n[tools]\npolicy = { hello = \"ask\" }\n").await;
     let session = gateway.open_session("ada").await;
     let path = format!("/sessions/{session}/approvals");
     let decide = async {
@@ -214,7 +214,7 @@ async fn a_person_may_take_longer_than_a_turn() {
             list["approvals"].as_array().unwrap().first().cloned()
         })
         .await;
-        sleep(Duration::from_millis(1_500)).await;
+        sleep(Duration::from_millis(3_500)).await;
         let path = format!("{path}/{}", question["id"].as_str().unwrap());
         gateway.client().post(&path, json!({"decision": "allow"})).await.expect(200);
     };
