@@ -199,7 +199,7 @@ impl Held {
         self.bytes += bytes;
         let all = self.all.fetch_add(bytes, Ordering::Relaxed) + bytes;
         // Where a single body may be large, two of them must be possible.
-        if all > STRANGERS.max(2 * limit) {
+        if all > STRANGERS.max(limit.saturating_mul(2)) {
             return Err(Error::new(Code::Unavailable, "Too much is being taken in at the moment; try again"));
         }
         Ok(())
