@@ -221,3 +221,20 @@ async fn a_person_may_take_longer_than_a_turn() {
     let (reply, ()) = tokio::join!(say(&gateway, &session, "go"), decide);
     assert_eq!(reply.expect(200)["content"], "So be it.");
 }
+
+#[tokio::test]
+async fn a_turn_that_takes_the_gateway_down_again_and_again_is_given_up_and_the_person_told() {
+    let (telegram, model) = (FakeTelegram::start().await, FakeModel::start(Dialect::ALL[0]).await);
+    (0..5).for_each(|_| model.be_silent());
+    let mut gateway = Gateway::start(&model.config(&telegram.config(&["*"]))).await;
+    telegram.write(1, "poison");
+    telegram.write(1, "and then?");
+    for attempt in 1..=5 {
+        model.until_asked(attempt).await;
+        gateway = Gateway::start_in(gateway.kill()).await;
+    }
+    let told = telegram.until("both answers", |t| Some(t.sent_to(1)).filter(|sent| sent.len() == 2)).await;
+    assert!(told[0].contains("could not be answered") && told[0].contains("given up"), "{told:?}");
+    assert_eq!(told[1], "You said: and then?");
+    gateway.stop().await;
+}

@@ -63,6 +63,10 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
         Some(kept) => serde_json::from_value(kept.clone()).map_err(Error::internal)?,
         None => Progress::default(),
     };
+    if work.turn.attempts > MAX_ATTEMPTS {
+        progress.close("not finished: the turn was given up");
+        return Err(Cut { said: progress.messages, ..Cut::last(given_up()) });
+    }
     let limit = Duration::from_secs(work.parts.config.current().agent.turn_timeout_secs);
     let ended = tokio::select! {
         biased;
@@ -93,6 +97,12 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
             Err(Cut { said: progress.messages, ..cut })
         }
     }
+}
+
+fn given_up() -> Error {
+    let message =
+        format!("The gateway went down {MAX_ATTEMPTS} times while it worked on this; it is given up");
+    Error::new(Code::Unavailable, message)
 }
 
 fn late(limit: Duration) -> Cut {

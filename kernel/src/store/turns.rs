@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 const TURNS: Rows<(&str, u64), TurnRow> = Rows::new("turns");
 const PARKED: Rows<(&str, u64), ParkedTurn> = Rows::new("parked");
 
-/// Attempts at a turn, after which it is parked.
+/// Attempts at a turn, after which it is to be parked.
 pub const MAX_ATTEMPTS: u32 = 5;
 /// Parked turns of a session that are kept, the newest ones.
 const MOST_PARKED: usize = 100;
@@ -180,10 +180,10 @@ impl Store {
         .await
     }
 
-    /// The turn at the head of a session's queue, with one more attempt counted. A turn that has had
-    /// [`MAX_ATTEMPTS`] is parked and the one behind it is taken.
+    /// The turn at the head of a session's queue, with one more attempt counted.
     ///
-    /// The same turn comes again until it is completed or parked: one session's turns are worked on by one task.
+    /// The same turn comes again until it is completed or parked, which is to be done with one that has had
+    /// [`MAX_ATTEMPTS`]: one session's turns are worked on by one task.
     ///
     /// # Errors
     /// `not_found` for the session.
@@ -374,21 +374,10 @@ fn claim(tx: &Tx<'_>, mut session: SessionRow) -> Result<Option<Turn>, Failure> 
         session.predecessor = None;
         session.save(tx)?;
     }
-    let waiting = session.waiting;
-    let claimed = loop {
-        let Some(mut turn) = head(tx, &session.session.id)? else { break None };
-        if turn.attempts < MAX_ATTEMPTS {
-            turn.attempts += 1;
-            let claimed = turn.clone().read(tx, &session.session.id)?;
-            tx.put(&TURNS, (&session.session.id, turn.seq), &turn)?;
-            break Some(claimed);
-        }
-        park(tx, &mut session, turn, &format!("given up after {MAX_ATTEMPTS} attempts"))?;
-    };
-    if session.waiting != waiting {
-        session.save(tx)?;
-    }
-    Ok(claimed)
+    let Some(mut turn) = head(tx, &session.session.id)? else { return Ok(None) };
+    turn.attempts += 1;
+    tx.put(&TURNS, (&session.session.id, turn.seq), &turn)?;
+    turn.read(tx, &session.session.id).map(Some)
 }
 
 fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {

@@ -107,10 +107,6 @@ impl Model {
 
     /// The turn that is to be claimed next.
     fn claim(&mut self, who: usize) -> Option<&mut Waiting> {
-        while self.queues[who].front().is_some_and(|turn| turn.attempts == MAX_ATTEMPTS) {
-            self.queues[who].pop_front();
-            self.parked += 1;
-        }
         let turn = self.queues[who].front_mut()?;
         turn.attempts += 1;
         Some(turn)
