@@ -181,9 +181,9 @@ pub(super) const DEAD_LETTERS: Doc = Doc::new("List what a channel has given up,
     .answers::<DeadLetters>(&[200]);
 
 pub(super) async fn dead_letters(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let limit = call.query.number("limit", 1..=500, 50)?;
+    let (limit, before) = (call.query.number("limit", 1..=500, 50)?, call.query.text("before")?);
     let channel = kernel.channels.get(call.param("name"))?.name;
-    let letters = kernel.base.store.dead_letters(&channel, limit, call.query.text("before")?)?;
+    let letters = kernel.base.store.dead_letters(&channel, limit, before)?;
     Reply::ok(&DeadLetters { dead_letters: letters.into_iter().map(Letter::from).collect() })
 }
 
