@@ -29,4 +29,5 @@ pub use pattern::Pattern;
 pub use policy::{Allowed, Policy, Secrets};
 pub use request::{Body, BoxError, Piece, Request, Segment, Stream, Timeouts};
 pub use response::{Response, ResponseBody};
+pub use scrub::LEAST_SECRET;
 pub use websocket::{Frame, MAX_MESSAGE, Payload, Progress, Upgrade, WebSocket};

@@ -9,9 +9,9 @@ use super::Secrets;
 use super::render::percent_encoded;
 use crate::config::REDACTED;
 
-/// A shorter text is what servers that ask for no key are given, such as `ollama` or `x`: looking for it everywhere
-/// would spoil what is no secret.
-const LEAST_SECRET: usize = 8;
+/// The fewest bytes of a secret. A shorter text is what servers that ask for no key are given, such as `ollama` or `x`:
+/// looking for it everywhere would spoil what is no secret.
+pub const LEAST_SECRET: usize = 8;
 
 /// What must not come back: each secret as it is and in the notations a server may echo it in.
 pub(super) struct Patterns {

@@ -68,7 +68,7 @@ pub struct Field {
 pub enum Shape {
     /// Text that isn't blank.
     Text,
-    /// Text that isn't blank, of at most [`MOST_CHARACTERS`](MOST_CHARACTERS).
+    /// Text that isn't blank, of at most [`MOST_CHARACTERS`].
     Name,
     /// Text that this regular expression matches.
     Matching(&'static str),

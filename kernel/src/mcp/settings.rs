@@ -4,12 +4,10 @@ use serde_json::Value;
 
 use crate::config::keys::nearest;
 use crate::config::{Secret, Settings};
-use crate::egress::{Allowed, Origin, Policy, Segment};
+use crate::egress::{Allowed, LEAST_SECRET, Origin, Policy, Segment};
 
 /// The keys there are.
 const KEYS: [&str; 5] = ["command", "args", "env", "url", "headers"];
-/// A shorter text is no secret, and looking for it everywhere would spoil what is not.
-const LEAST_SECRET: usize = 8;
 
 /// How a server is reached.
 #[derive(Debug)]

@@ -290,7 +290,7 @@ impl Store {
     /// # Errors
     /// Only when the store has failed.
     pub fn turn_waits(&self, turn: &TurnId) -> Result<bool> {
-        self.read(|snapshot| Ok(snapshot.get(&TURNS, (turn.session.as_str(), turn.seq))?.is_some()))
+        Ok(self.fate_of(turn)? != Fate::Over)
     }
 
     /// Up to `limit` parked turns, those of the newest sessions.
