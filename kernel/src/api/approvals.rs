@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::clock::rfc3339;
-use crate::error::{Error, Result};
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::store::{Approval, Decision};
+use crate::gateway::Kernel;
+use prx_base::clock::rfc3339;
+use prx_base::error::{Error, Result};
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Reply};
+use prx_store::{Approval, Decision};
 
 /// A call that waits to be allowed.
 #[derive(Serialize, JsonSchema)]

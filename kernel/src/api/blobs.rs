@@ -5,9 +5,9 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tracing::warn;
 
-use crate::error::{Error, Result};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
+use crate::gateway::Kernel;
+use prx_base::error::{Error, Result};
+use prx_http::{Call, Doc, Reply};
 
 pub(super) const SHOW: Doc =
     Doc::new("Get the bytes of a file that goes with a message, by the `blob` of its attachment")

@@ -6,13 +6,13 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::channel::{self, ChannelStatus, State};
-use crate::clock::rfc3339;
-use crate::error::Result;
-use crate::http::describe::{Field, Shape};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::store::DeadLetter;
+use crate::gateway::Kernel;
+use prx_base::clock::rfc3339;
+use prx_base::error::Result;
+use prx_channels::{ChannelStatus, State};
+use prx_http::describe::{Field, Shape};
+use prx_http::{Call, Doc, Reply};
+use prx_store::DeadLetter;
 
 /// A connected channel has the time of its connection and its sessions; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]
@@ -153,7 +153,7 @@ struct Letter {
 
 impl From<DeadLetter> for Letter {
     fn from(DeadLetter { entry, reason, failed_at }: DeadLetter) -> Self {
-        let (operation, text) = channel::describe(&entry.operation);
+        let (operation, text) = prx_channels::describe(&entry.operation);
         Self {
             id: entry.id,
             conversation: entry.conversation.conversation,

@@ -8,10 +8,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::error::{Code, Error, Result};
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
+use crate::gateway::Kernel;
+use prx_base::error::{Code, Error, Result};
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Reply};
 
 pub(super) const SHOW: Doc =
     Doc::new("Show the configuration, without its secrets").answers::<Map<String, Value>>(&[200]);

@@ -6,11 +6,11 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::clock::rfc3339;
-use crate::error::Result;
-use crate::events::Event;
-use crate::http::{Call, Doc, Reply, sse};
-use crate::kernel::Kernel;
+use crate::gateway::Kernel;
+use prx_base::clock::rfc3339;
+use prx_base::error::Result;
+use prx_base::events::Event;
+use prx_http::{Call, Doc, Reply, sse};
 
 pub(super) const STREAM: Doc = Doc::new("Follow what happens, as it happens").or_as("text/event-stream");
 

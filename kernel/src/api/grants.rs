@@ -6,14 +6,14 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::config::Grant;
-use crate::config::keys::GRANT_KEYS;
-use crate::error::{Code, Error, Result};
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::plugin::Review;
-use crate::plugin::manifest::{Permissions, valid_name};
+use crate::gateway::Kernel;
+use prx_base::config::Grant;
+use prx_base::config::keys::GRANT_KEYS;
+use prx_base::error::{Code, Error, Result};
+use prx_host::Review;
+use prx_host::manifest::{Permissions, valid_name};
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Reply};
 
 /// What a plugin asks for, what it is granted, what takes effect, and what is missing.
 #[derive(Serialize, JsonSchema)]

@@ -6,13 +6,13 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::clock::rfc3339;
-use crate::error::{Error, Result};
-use crate::events::Kind;
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::store::{Attempt, Delivery, DeliveryStatus, Hook};
+use crate::gateway::Kernel;
+use prx_base::clock::rfc3339;
+use prx_base::error::{Error, Result};
+use prx_base::events::Kind;
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Reply};
+use prx_store::{Attempt, Delivery, DeliveryStatus, Hook};
 
 /// A hook as it is shown: never its secret.
 #[derive(Serialize, JsonSchema)]

@@ -10,11 +10,11 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use crate::channel::{Webhook, WebhookReply};
-use crate::error::{Code, Error, Result};
-use crate::http::describe::Takes;
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
+use crate::gateway::Kernel;
+use prx_base::error::{Code, Error, Result};
+use prx_channels::{Webhook, WebhookReply};
+use prx_http::describe::Takes;
+use prx_http::{Call, Doc, Reply};
 
 /// Headers that are the gateway's own to set.
 const OURS: [HeaderName; 7] =

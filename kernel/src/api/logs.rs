@@ -14,12 +14,12 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::Level;
 
-use crate::clock::vary;
-use crate::error::{Error, Result};
-use crate::http::describe::{Field, Shape};
-use crate::http::{Call, Doc, Reply, duration, sse};
-use crate::kernel::Kernel;
-use crate::logs::{Entry, Query};
+use crate::gateway::Kernel;
+use prx_base::clock::vary;
+use prx_base::error::{Error, Result};
+use prx_base::logs::{Entry, Query};
+use prx_http::describe::{Field, Shape};
+use prx_http::{Call, Doc, Reply, duration, sse};
 
 const LEVELS: [(&str, Level); 5] = [
     ("trace", Level::TRACE),

@@ -20,15 +20,15 @@ use serde::Serialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use crate::clock::rfc3339;
-use crate::config::Policy;
-use crate::error::{Code, Result};
-use crate::http::describe::Takes;
-use crate::http::{Call, Doc, OCTETS, Reply};
-use crate::kernel::Kernel;
-use crate::mcp::{ServerStatus, State};
-use crate::store::{Attachment, AttachmentKind, Store};
-use crate::tool::{CallContext, ToolSummary, Tools};
+use crate::gateway::Kernel;
+use prx_agents::tool::{CallContext, ToolSummary, Tools};
+use prx_base::clock::rfc3339;
+use prx_base::config::Policy;
+use prx_base::error::{Code, Result};
+use prx_http::describe::Takes;
+use prx_http::{Call, Doc, OCTETS, Reply};
+use prx_mcp::{ServerStatus, State};
+use prx_store::{Attachment, AttachmentKind, Store};
 
 /// A connected server has the time of its connection; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::clock::rfc3339;
-use crate::error::{Code, Error, Result};
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::store::{MemoryEntry, Owner};
+use crate::gateway::Kernel;
+use prx_base::clock::rfc3339;
+use prx_base::error::{Code, Error, Result};
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Reply};
+use prx_store::{MemoryEntry, Owner};
 
 /// A memory.
 #[derive(Serialize, JsonSchema)]

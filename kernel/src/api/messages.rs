@@ -10,13 +10,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::approvals;
-use crate::clock::rfc3339;
-use crate::error::{Code, Result};
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Envelope, FINISH, Reply, sse};
-use crate::kernel::Kernel;
-use crate::session::{self, TurnEvent, TurnStream};
-use crate::store::{Attachment, Message, Role};
+use crate::gateway::Kernel;
+use prx_agents::{TurnEvent, TurnStream};
+use prx_base::clock::rfc3339;
+use prx_base::error::{Code, Result};
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Envelope, FINISH, Reply, sse};
+use prx_store::{Attachment, Message, Role};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Message")]
@@ -70,7 +70,7 @@ pub(super) async fn send(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     };
     let reply = tokio::select! {
         reply = turn.reply() => reply?,
-        () = stopped => return Err(session::stopping()),
+        () = stopped => return Err(prx_agents::stopping()),
     };
     Reply::ok(&Shown::from(&reply))
 }
@@ -98,7 +98,7 @@ fn wants_events(headers: &HeaderMap) -> bool {
 fn events(turn: TurnStream) -> impl Stream<Item = sse::Event> + Send {
     stream::unfold(Some(turn), |turn| async {
         let mut turn = turn?;
-        let event = turn.next().await.unwrap_or_else(|| TurnEvent::Error(session::stopping()));
+        let event = turn.next().await.unwrap_or_else(|| TurnEvent::Error(prx_agents::stopping()));
         let goes_on = !matches!(event, TurnEvent::Done(_) | TurnEvent::Error(_));
         Some((told(event), goes_on.then_some(turn)))
     })

@@ -4,10 +4,10 @@ use std::fmt::{Display, Write};
 use std::fs;
 use std::sync::Arc;
 
-use crate::error::Result;
-use crate::events::Kind;
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
+use crate::gateway::Kernel;
+use prx_base::error::Result;
+use prx_base::events::Kind;
+use prx_http::{Call, Doc, Reply};
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 

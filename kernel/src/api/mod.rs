@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use hyper::Method;
 
-use crate::http::{self, Access, BadTable, Front, Network, OwnerSocket, Route, Router, Scope};
-use crate::kernel::Kernel;
+use crate::gateway::Kernel;
+use prx_http::{Access, BadTable, Front, Network, OwnerSocket, Route, Router, Scope};
 
 mod approvals;
 mod blobs;
@@ -123,7 +123,7 @@ pub async fn serve(
     owner: OwnerSocket,
     stop: impl Future<Output = ()>,
 ) -> Result<(), BadTable> {
-    let parts = http::Parts {
+    let parts = prx_http::Parts {
         store: kernel.base.store.clone(),
         config: kernel.base.config.clone(),
         clock: kernel.base.clock.clone(),
@@ -136,7 +136,7 @@ pub async fn serve(
         stopping.cancel();
     };
     let front = Arc::new(Front::new(kernel, Router::new(table())?, parts));
-    http::serve(network, owner, front, stop).await;
+    prx_http::serve(network, owner, front, stop).await;
     Ok(())
 }
 
@@ -144,8 +144,8 @@ macro_rules! methods {
     ($($name:ident = $method:ident,)*) => {$(
         fn $name<F, A>(path: &'static str, scope: Scope, handler: F) -> Route<Kernel>
         where
-            F: Fn(Arc<Kernel>, http::Call) -> A + Send + Sync + 'static,
-            A: Future<Output = crate::error::Result<http::Reply>> + Send + 'static,
+            F: Fn(Arc<Kernel>, prx_http::Call) -> A + Send + Sync + 'static,
+            A: Future<Output = prx_base::error::Result<prx_http::Reply>> + Send + 'static,
         {
             Route::new(Method::$method, path, Access::Scope(scope), handler)
         }
@@ -157,8 +157,8 @@ methods! { get = GET, post = POST, put = PUT, patch = PATCH, delete = DELETE, }
 /// A route that needs no token.
 fn open<F, A>(path: &'static str, handler: F) -> Route<Kernel>
 where
-    F: Fn(Arc<Kernel>, http::Call) -> A + Send + Sync + 'static,
-    A: Future<Output = crate::error::Result<http::Reply>> + Send + 'static,
+    F: Fn(Arc<Kernel>, prx_http::Call) -> A + Send + Sync + 'static,
+    A: Future<Output = prx_base::error::Result<prx_http::Reply>> + Send + 'static,
 {
     Route::new(Method::GET, path, Access::Public, handler)
 }
@@ -166,8 +166,8 @@ where
 /// A route that anyone may post to.
 fn knock<F, A>(path: &'static str, handler: F) -> Route<Kernel>
 where
-    F: Fn(Arc<Kernel>, http::Call) -> A + Send + Sync + 'static,
-    A: Future<Output = crate::error::Result<http::Reply>> + Send + 'static,
+    F: Fn(Arc<Kernel>, prx_http::Call) -> A + Send + Sync + 'static,
+    A: Future<Output = prx_base::error::Result<prx_http::Reply>> + Send + 'static,
 {
     Route::new(Method::POST, path, Access::Public, handler)
 }

@@ -9,10 +9,10 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::error::{Code, Result};
-use crate::http::describe::{Answers, Field, Shape};
-use crate::http::{Access, Call, Doc, Reply, Route};
-use crate::kernel::Kernel;
+use crate::gateway::Kernel;
+use prx_base::error::{Code, Result};
+use prx_http::describe::{Answers, Field, Shape};
+use prx_http::{Access, Call, Doc, Reply, Route};
 
 /// What every answer carries.
 const HEADERS: [(&str, &str, &str); 4] = [

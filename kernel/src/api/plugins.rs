@@ -6,13 +6,13 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::channel::Swap;
-use crate::error::{Code, Error, Result};
-use crate::http::describe::Takes;
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::plugin::inspect::MAX_BYTES;
-use crate::plugin::{Placed, PluginStatus, Status};
+use crate::gateway::Kernel;
+use prx_base::error::{Code, Error, Result};
+use prx_channels::Swap;
+use prx_host::inspect::MAX_BYTES;
+use prx_host::{Placed, PluginStatus, Status};
+use prx_http::describe::Takes;
+use prx_http::{Call, Doc, Reply};
 
 /// The media type of a component.
 const WASM: &str = "application/wasm";

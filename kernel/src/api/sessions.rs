@@ -7,13 +7,13 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::MOST_OFFSET;
-use crate::clock::rfc3339;
-use crate::error::{Code, Error, Result};
-use crate::events::Kind;
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::store::{ANONYMOUS, NewSession, Session, SessionFilter, SessionStatus, Usage};
+use crate::gateway::Kernel;
+use prx_base::clock::rfc3339;
+use prx_base::error::{Code, Error, Result};
+use prx_base::events::Kind;
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Reply};
+use prx_store::{ANONYMOUS, NewSession, Session, SessionFilter, SessionStatus, Usage};
 
 /// Largest metadata of a session, as JSON.
 const MOST_METADATA: usize = 16 << 10;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::plugin::SkillEntry;
+use crate::gateway::Kernel;
+use prx_base::error::Result;
+use prx_host::SkillEntry;
+use prx_http::{Call, Doc, Reply};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Skill")]

@@ -6,13 +6,12 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::channel::State;
-use crate::error::Result;
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::mcp;
-use crate::plugin::Status as PluginState;
-use crate::store::Usage;
+use crate::gateway::Kernel;
+use prx_base::error::Result;
+use prx_channels::State;
+use prx_host::Status as PluginState;
+use prx_http::{Call, Doc, Reply};
+use prx_store::Usage;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Status")]
@@ -157,7 +156,7 @@ fn issues(kernel: &Kernel) -> Vec<String> {
         }
     }
     for server in kernel.mcp.list() {
-        if server.state != mcp::State::Connected {
+        if server.state != prx_mcp::State::Connected {
             let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("MCP server {} is not connected{reason}", server.name));
         }

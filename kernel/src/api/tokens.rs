@@ -6,12 +6,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::MOST_OFFSET;
-use crate::clock::rfc3339;
-use crate::error::{Error, Result};
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Minted, NewToken, Reply, Scope, duration, mint};
-use crate::kernel::Kernel;
-use crate::store::{Page, TokenRecord};
+use crate::gateway::Kernel;
+use prx_base::clock::rfc3339;
+use prx_base::error::{Error, Result};
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Minted, NewToken, Reply, Scope, duration, mint};
+use prx_store::{Page, TokenRecord};
 
 /// A token as it is shown: never its secret, nor what is kept of that.
 #[derive(Serialize, JsonSchema)]

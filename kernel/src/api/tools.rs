@@ -6,11 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::error::{Code, Result};
-use crate::http::describe::{Field, Shape, Takes};
-use crate::http::{Call, Doc, Reply};
-use crate::kernel::Kernel;
-use crate::tool::{CallContext, ToolResult, ToolSummary};
+use crate::gateway::Kernel;
+use prx_agents::tool::{CallContext, ToolResult, ToolSummary};
+use prx_base::error::{Code, Result};
+use prx_http::describe::{Field, Shape, Takes};
+use prx_http::{Call, Doc, Reply};
 
 #[derive(Serialize, JsonSchema)]
 struct Tools {

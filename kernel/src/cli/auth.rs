@@ -8,9 +8,9 @@ use super::client::{Sent, path};
 use super::output::{Console, say, table};
 use super::place::Place;
 use crate::api::tokens;
-use crate::clock::Clock;
-use crate::http::mint;
-use crate::store::Store;
+use prx_base::clock::Clock;
+use prx_http::mint;
+use prx_store::Store;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use super::Failure;
 use super::output::{Console, fields, say};
-use crate::config::{self, Settings};
-use crate::plugin::bindings::tool::CallContext;
-use crate::plugin::grants::{self, Allowance};
-use crate::plugin::inspect::{SECTION, inspect};
-use crate::plugin::manifest::{Manifest, valid_name};
-use crate::plugin::{Makes, Scope, Trial};
-use crate::store::{Attachment, BlobLimits};
+use prx_base::config::{self, Settings};
+use prx_host::bindings::tool::CallContext;
+use prx_host::grants::{self, Allowance};
+use prx_host::inspect::{SECTION, inspect};
+use prx_host::manifest::{Manifest, valid_name};
+use prx_host::{Makes, Scope, Trial};
+use prx_store::{Attachment, BlobLimits};
 
 /// Where plugins get the SDK from, unless they are told of a copy.
 const REPOSITORY: &str = "https://github.com/prx-gateway/prx";

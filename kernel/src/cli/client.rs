@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::Failure;
-use crate::http::SOCKET;
+use prx_http::SOCKET;
 
 /// A client of the gateway that runs on a data directory.
 #[derive(Debug)]

@@ -7,10 +7,11 @@ use super::Failure;
 use super::client::Sent;
 use super::output::{Console, fields, say, table};
 use super::place::Place;
-use crate::config::keys::{KEYS, Key, Type};
-use crate::config::{Changes, Config, Invalid, Overrides};
-use crate::kernel::settings::check::{Misfit, check};
-use crate::plugin::on_disk;
+use crate::bundled::BUNDLED;
+use crate::settings::check::{Misfit, check};
+use prx_base::config::keys::{KEYS, Key, Type};
+use prx_base::config::{Changes, Config, Invalid, Overrides};
+use prx_host::on_disk;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -73,7 +74,8 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
 
 /// What is wrong with the tables that belong to plugins, from the plugins there are on disk.
 pub(super) fn misfits(place: &Place, config: &Config) -> Vec<Misfit> {
-    let known = on_disk(&place.data_dir).into_iter().filter_map(|(name, known)| Some((name, known.ok()?)));
+    let known =
+        on_disk(BUNDLED, &place.data_dir).into_iter().filter_map(|(name, known)| Some((name, known.ok()?)));
     check(Changes { before: &Config::default(), after: config }, &known.collect())
 }
 

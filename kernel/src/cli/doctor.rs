@@ -11,11 +11,12 @@ use super::Failure;
 use super::config::misfits;
 use super::output::{Console, say};
 use super::place::Place;
-use crate::clock::Clock;
-use crate::config::{Config, Overrides};
-use crate::http::Network;
-use crate::plugin::on_disk;
-use crate::store::Store;
+use crate::bundled::BUNDLED;
+use prx_base::clock::Clock;
+use prx_base::config::{Config, Overrides};
+use prx_host::on_disk;
+use prx_http::Network;
+use prx_store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -60,7 +61,7 @@ pub(super) async fn run(console: &Console, place: &Place, arguments: Arguments) 
             findings.extend(misfits.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
         }
     }
-    for (name, known) in on_disk(&place.data_dir) {
+    for (name, known) in on_disk(BUNDLED, &place.data_dir) {
         if let Err(error) = known {
             let fix = format!("put another file in its place, or delete plugins/{name}.wasm");
             findings.push(Finding::new(format!("plugin {name} can't be loaded: {error}"), fix));

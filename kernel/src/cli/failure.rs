@@ -4,11 +4,11 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use crate::config::Invalid;
-use crate::error::Error;
-use crate::http::{BadTable, BindError};
-use crate::kernel::StartError;
-use crate::store::OpenError;
+use crate::gateway::StartError;
+use prx_base::config::Invalid;
+use prx_base::error::Error;
+use prx_http::{BadTable, BindError};
+use prx_store::OpenError;
 
 /// `EX_CONFIG`: the configuration can't be served.
 const CONFIG: u8 = 78;

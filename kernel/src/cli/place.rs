@@ -4,7 +4,7 @@ use std::env;
 use std::path::PathBuf;
 
 use super::Failure;
-use crate::config::{File, Overrides};
+use prx_base::config::{File, Overrides};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Named {

@@ -10,10 +10,10 @@ use super::Failure;
 use super::output::say;
 use super::place::Place;
 use crate::api;
-use crate::config::Overrides;
-use crate::http::{Network, OwnerSocket};
-use crate::kernel::{Kernel, Options};
-use crate::logs::{Format, Logs};
+use crate::gateway::{Kernel, Options};
+use prx_base::config::Overrides;
+use prx_base::logs::{Format, Logs};
+use prx_http::{Network, OwnerSocket};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {

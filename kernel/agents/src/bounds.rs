@@ -1,0 +1,170 @@
+//! How much of a conversation a model is shown.
+
+use prx_host::bindings::{provider as wire, types};
+
+/// What a message costs besides its text, in tokens.
+const EACH: u64 = 4;
+
+/// What a file costs at least that goes with a message: about a picture of a million pixels.
+const FILE: u64 = 1500;
+/// Kinds of files, beside `text/…`, that are shown as the text they are.
+const TEXTS: [&str; 4] = ["application/json", "application/xml", "application/yaml", "application/toml"];
+
+/// Stands where a tool's result stood.
+const LEFT_OUT: &str = "[this result was left out to save room]";
+
+/// What a text costs in tokens: a quarter of its bytes, rounded up. Models differ; for English it is a little too much,
+/// for most other scripts about right.
+pub(super) fn estimate(text: &str) -> u64 {
+    text.len().div_ceil(4) as u64
+}
+
+/// What a message costs in tokens.
+pub(super) fn cost(message: &wire::Message) -> u64 {
+    EACH + match message {
+        wire::Message::User(user) => estimate(&user.text) + user.attachments.iter().map(file).sum::<u64>(),
+        wire::Message::Assistant(assistant) => {
+            let calls = assistant.tool_calls.iter();
+            let calls =
+                calls.map(|call| estimate(&call.id) + estimate(&call.name) + estimate(&call.arguments));
+            estimate(&assistant.text) + calls.sum::<u64>()
+        }
+        wire::Message::ToolResult(result) => estimate(&result.id) + estimate(&result.text),
+    }
+}
+
+/// What a file costs in tokens: a text by its length, like any other.
+fn file(file: &types::Attachment) -> u64 {
+    let mime = file.mime.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    let is_text = mime.starts_with("text/") || TEXTS.contains(&mime);
+    if is_text { FILE.max(file.size.div_ceil(4)) } else { FILE }
+}
+
+/// What tools cost in tokens.
+pub(super) fn tools(tools: &[wire::ToolSpec]) -> u64 {
+    let each = |tool: &wire::ToolSpec| {
+        EACH + estimate(&tool.name) + estimate(&tool.description) + estimate(&tool.parameters)
+    };
+    tools.iter().map(each).sum()
+}
+
+/// What a request costs in tokens.
+pub(super) fn asked(request: &wire::Request) -> u64 {
+    estimate(&request.system) + tools(&request.tools) + request.messages.iter().map(cost).sum::<u64>()
+}
+
+/// Leaves out what there is no room for: first the results of tools in earlier turns, from the oldest on, then whole
+/// earlier turns, then results and pictures of tools in this turn. `own` is where this turn begins, with what the person
+/// said. Tells what it comes to.
+pub(super) fn fit(messages: &mut Vec<wire::Message>, own: usize, room: u64) -> u64 {
+    let mut total: u64 = messages.iter().map(cost).sum();
+    let (mut dropped, mut at) = (0, 0);
+    while total > room && at < own {
+        total -= empty(&mut messages[at]);
+        at += 1;
+    }
+    while total > room && dropped < own {
+        let turn =
+            messages[dropped + 1..].iter().position(|message| matches!(message, wire::Message::User(_)));
+        let end = turn.map_or(own, |length| dropped + 1 + length);
+        total -= messages[dropped..end].iter().map(cost).sum::<u64>();
+        dropped = end;
+    }
+    at = own + 1;
+    while total > room && at < messages.len() {
+        total -= empty(&mut messages[at]) + close(&mut messages[at]);
+        at += 1;
+    }
+    messages.drain(..dropped);
+    total
+}
+
+/// Leaves out what a tool has said, and tells how much that saves.
+fn empty(message: &mut wire::Message) -> u64 {
+    let before = cost(message);
+    match message {
+        wire::Message::ToolResult(result) if result.text.len() > LEFT_OUT.len() => {
+            LEFT_OUT.clone_into(&mut result.text);
+        }
+        _ => {}
+    }
+    before - cost(message)
+}
+
+/// Leaves out what there was to look at, and tells how much that saves.
+fn close(message: &mut wire::Message) -> u64 {
+    match message {
+        wire::Message::User(user) => user.attachments.drain(..).map(|given| file(&given)).sum(),
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(text: &str) -> wire::Message {
+        wire::Message::User(wire::UserMessage { text: text.into(), attachments: Vec::new() })
+    }
+
+    fn turn(n: usize) -> [wire::Message; 4] {
+        let id = format!("call_{n}");
+        let call = wire::ToolCall { id: id.clone(), name: "read".into(), arguments: "{}".into() };
+        let assistant = |text: &str, tool_calls| {
+            wire::Message::Assistant(wire::AssistantMessage { text: text.into(), tool_calls })
+        };
+        let result = wire::ToolResult { id, text: "x".repeat(400), is_error: false };
+        [
+            user("go"),
+            assistant("", vec![call]),
+            wire::Message::ToolResult(result),
+            assistant("done", Vec::new()),
+        ]
+    }
+
+    fn conversation() -> Vec<wire::Message> {
+        let mut all: Vec<_> = (0..3).flat_map(turn).collect();
+        all.push(user("and now?"));
+        all
+    }
+
+    fn emptied(messages: &[wire::Message]) -> Vec<bool> {
+        let results = messages.iter().filter_map(|message| match message {
+            wire::Message::ToolResult(result) => Some(result.text == LEFT_OUT),
+            _ => None,
+        });
+        results.collect()
+    }
+
+    fn fitted(room: u64) -> Vec<wire::Message> {
+        let mut messages = conversation();
+        let own = messages.len() - 1;
+        let total = fit(&mut messages, own, room);
+        assert_eq!(total, messages.iter().map(cost).sum::<u64>());
+        messages
+    }
+
+    #[test]
+    fn the_oldest_results_go_first_then_the_oldest_turns() {
+        let whole: u64 = conversation().iter().map(cost).sum();
+        assert_eq!(fitted(whole), conversation());
+        assert_eq!(emptied(&fitted(whole - 1)), [true, false, false]);
+        assert_eq!(emptied(&fitted(whole - 100)), [true, true, false]);
+        let tight = fitted(100);
+        assert!(matches!(&tight[0], wire::Message::User(first) if first.text == "go"), "{tight:?}");
+        assert_eq!(emptied(&tight), [true, true], "a whole turn is gone: {tight:?}");
+        assert_eq!(fitted(6), [user("and now?")]);
+        assert_eq!(fitted(1), [user("and now?")], "what is to be answered stays");
+    }
+
+    #[test]
+    fn results_of_the_turn_itself_go_last() {
+        let mut messages = conversation();
+        messages.extend(turn(3).into_iter().skip(1).take(2));
+        fit(&mut messages, 12, 130);
+        assert_eq!(emptied(&messages), [false], "{messages:?}");
+        let mut messages = turn(0)[..3].to_vec();
+        fit(&mut messages, 0, 50);
+        assert_eq!(emptied(&messages), [true]);
+    }
+}

@@ -1,0 +1,259 @@
+//! What a provider is shown: who it is, what was said before, and which tools it may call.
+
+use std::collections::BTreeMap;
+
+use super::bounds::{self, estimate};
+use super::{Work, recall};
+use crate::tool::{Names, ToolSummary};
+use prx_base::config::{Policy, Provider};
+use prx_base::error::{Error, Result};
+use prx_host::Scope;
+use prx_host::bindings::provider as wire;
+use prx_host::bindings::skill;
+use prx_store::{Attachment, AttachmentKind, MAX_PAGE, Message, NewMessage, Role, Store, ToolCall, Turn};
+
+/// Stands where a person has stopped an answer.
+const STOPPED: &str = "[stopped here by the user]";
+/// Stands for the answer of a turn that has failed.
+const NO_ANSWER: &str = "[there was no answer: something went wrong]";
+/// Stands for an answer without words.
+const NOTHING_SAID: &str = "[an empty answer]";
+
+/// What stays the same while a turn lasts.
+pub(super) struct Context {
+    /// Who is asked.
+    pub(super) provider: Provider,
+    /// What the calls of the turn may see.
+    pub(super) scope: Scope,
+    /// The channel of the session, to which the files belong that tools make.
+    pub(super) channel: String,
+    /// What models call the tools.
+    pub(super) names: Names,
+    /// The tools that may be called, and what the operator says about each.
+    offered: BTreeMap<String, Policy>,
+    tools: Vec<wire::ToolSpec>,
+    system: String,
+    /// Up to and with the message that began this turn.
+    history: Vec<NewMessage>,
+    /// Tokens that a request may have; 0: any number.
+    room: u64,
+}
+
+impl Context {
+    /// What a turn begins with.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub(super) fn of(work: &Work<'_>, instructions: Option<skill::Instructions>) -> Result<Self> {
+        let config = work.parts.config.current();
+        let (text, allowed) = instructions.map(|given| (given.text, given.tools)).unwrap_or_default();
+        let wanted = |tool: &ToolSummary| {
+            let allowed = allowed.is_empty() || allowed.contains(&tool.name);
+            allowed && tool.policy != Policy::Deny && tool.problem.is_none()
+        };
+        let mut tools = work.parts.tools.list();
+        tools.retain(|tool| config.agent.max_tool_calls_per_turn > 0 && wanted(tool));
+        let history = history(&work.parts.store, work.turn, config.agent.history_messages)?;
+        let history: Vec<NewMessage> = history.into_iter().map(Message::said).collect();
+        let called = history.iter().flat_map(|message| &message.tool_calls).map(|call| call.name.as_str());
+        let names = Names::new(tools.iter().map(|tool| tool.name.as_str()).chain(called));
+        let scope = scope(&work.parts.store, work.turn)?;
+        let channel = match &scope.owner {
+            Some(owner) => owner.channel.clone(),
+            None => work.parts.store.session(&work.turn.session)?.channel,
+        };
+        let remembered = recall::block(work.parts, work.turn, scope.owner.as_ref())?;
+        let system = [config.agent.system_prompt.as_str(), &text, &remembered];
+        let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
+        Ok(Self {
+            provider: config.provider.clone(),
+            scope,
+            channel,
+            offered: tools.iter().map(|tool| (tool.name.clone(), tool.policy)).collect(),
+            tools: tools.into_iter().map(|tool| spec(tool, &names)).collect(),
+            names,
+            system: system.join("\n\n"),
+            history,
+            room: config.agent.max_context_tokens,
+        })
+    }
+
+    /// What a model may do with a tool in this turn; none if it is not to be called.
+    pub(super) fn policy_of(&self, tool: &str) -> Option<Policy> {
+        self.offered.get(tool).copied()
+    }
+
+    /// The request, for any model, with what was said in this turn so far. `pictures`: and with what tools returned for
+    /// the eye.
+    ///
+    /// # Errors
+    /// There is no room for it, whatever is left out.
+    pub(super) fn request(&self, since: &[NewMessage], pictures: bool) -> Result<wire::Request> {
+        let own = self.history.len().saturating_sub(1);
+        let shown = |said| message(said, &self.names);
+        let mut messages: Vec<wire::Message> = self.history.iter().map(shown).collect();
+        for results in since.chunk_by(|one, other| one.role == other.role) {
+            messages.extend(results.iter().map(shown));
+            messages.extend(pictures.then(|| self.pictures(results)).flatten());
+        }
+        if self.room > 0 {
+            let fixed = estimate(&self.system) + bounds::tools(&self.tools);
+            let needed = fixed + bounds::fit(&mut messages, own, self.room.saturating_sub(fixed));
+            if needed > self.room {
+                return Err(Error::bad_request(format!(
+                    "This needs about {needed} tokens, and agent.max_context_tokens is {}: say less at once, or raise it",
+                    self.room
+                )));
+            }
+        }
+        Ok(wire::Request {
+            model: String::new(),
+            system: self.system.clone(),
+            messages,
+            tools: self.tools.clone(),
+            options: "{}".into(),
+        })
+    }
+
+    /// What tools have returned for the eye, as from the user: models take pictures from nobody else. What the person
+    /// sent is before them already.
+    fn pictures(&self, results: &[NewMessage]) -> Option<wire::Message> {
+        let is_new = |file: &&Attachment| {
+            let sent = self.scope.attachments.iter().any(|sent| sent.blob == file.blob);
+            file.kind == AttachmentKind::Image && !sent
+        };
+        let tools = results.iter().filter(|said| said.role == Role::Tool);
+        let pictures: Vec<_> = tools.flat_map(|said| &said.attachments).filter(is_new).cloned().collect();
+        let names = pictures.iter().map(|file| file.name.as_deref().unwrap_or("a picture"));
+        let text = format!("[from the tools, not from the user: {}]", names.collect::<Vec<_>>().join(", "));
+        let attachments: Vec<_> = pictures.iter().cloned().map(Into::into).collect();
+        (!attachments.is_empty()).then_some(wire::Message::User(wire::UserMessage { text, attachments }))
+    }
+
+    /// A completion with the tools' own names.
+    pub(super) fn own_names(&self, mut completion: wire::Completion) -> wire::Completion {
+        for call in &mut completion.tool_calls {
+            call.name = self.names.own(&call.name).to_owned();
+        }
+        completion
+    }
+}
+
+/// Everything earlier in the session, up to and with the message that began this turn.
+pub(super) fn history(store: &Store, turn: &Turn, limit: u32) -> Result<Vec<Message>> {
+    let mut messages = match usize::try_from(limit).unwrap_or(usize::MAX) {
+        0 => Vec::new(),
+        limit => answered(window(store, turn, limit)?),
+    };
+    messages.push(turn.message.clone());
+    for message in &mut messages {
+        drop_gone(store, &mut message.attachments)?;
+    }
+    Ok(messages)
+}
+
+/// The last messages before a turn, from the beginning of an earlier one on: what is left of a turn whose question fell
+/// out makes no sense to a provider. Where that is all there is, its question and what followed come with it.
+fn window(store: &Store, turn: &Turn, limit: usize) -> Result<Vec<Message>> {
+    let mut messages = store.messages(&turn.session, limit, Some(&turn.message.id))?.items;
+    loop {
+        let begins = messages.iter().position(|message| message.role == Role::User);
+        if let Some(begins) = begins {
+            messages.drain(..begins);
+            return Ok(messages);
+        }
+        let Some(first) = messages.first() else { return Ok(messages) };
+        let mut earlier = store.messages(&turn.session, MAX_PAGE, Some(&first.id))?.items;
+        // Of those only the turn that was cut.
+        let begins = earlier.iter().rposition(|message| message.role == Role::User);
+        earlier.drain(..begins.unwrap_or_default());
+        if earlier.is_empty() {
+            return Ok(earlier);
+        }
+        earlier.append(&mut messages);
+        messages = earlier;
+    }
+}
+
+/// The same with an answer to each question, as vendors want it: there is none where a turn has failed, and an empty one
+/// where a model had nothing to say.
+fn answered(messages: Vec<Message>) -> Vec<Message> {
+    let mut whole: Vec<Message> = Vec::with_capacity(messages.len());
+    let mut messages = messages.into_iter().peekable();
+    while let Some(mut message) = messages.next() {
+        let is_empty = message.content.is_empty() && message.tool_calls.is_empty() && !message.stopped;
+        if message.role == Role::Assistant && is_empty {
+            NOTHING_SAID.clone_into(&mut message.content);
+        }
+        let is_last = messages.peek().is_none_or(|next| next.role == Role::User);
+        let unanswered = is_last && (message.role != Role::Assistant || !message.tool_calls.is_empty());
+        let note = unanswered.then(|| Message {
+            role: Role::Assistant,
+            content: NO_ANSWER.to_owned(),
+            attachments: Vec::new(),
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            is_error: false,
+            ..message.clone()
+        });
+        whole.push(message);
+        whole.extend(note);
+    }
+    whole
+}
+
+/// A stored message as providers take it.
+fn message(said: &NewMessage, names: &Names) -> wire::Message {
+    let text = said.content.clone();
+    match said.role {
+        Role::User => {
+            let attachments = said.attachments.iter().cloned().map(Into::into).collect();
+            wire::Message::User(wire::UserMessage { text, attachments })
+        }
+        Role::Assistant => {
+            let call = |ToolCall { id, name, arguments }: &ToolCall| wire::ToolCall {
+                id: id.clone(),
+                name: names.shown(name).to_owned(),
+                arguments: arguments.clone(),
+            };
+            let tool_calls = said.tool_calls.iter().map(call).collect();
+            let text = if said.stopped { format!("{text}\n{STOPPED}").trim_start().to_owned() } else { text };
+            wire::Message::Assistant(wire::AssistantMessage { text, tool_calls })
+        }
+        Role::Tool => {
+            let id = said.tool_call_id.clone().unwrap_or_default();
+            wire::Message::ToolResult(wire::ToolResult { id, text, is_error: said.is_error })
+        }
+    }
+}
+
+/// What the calls of a turn may see: what came with the message that began it, and the memories of who said it.
+///
+/// # Errors
+/// The store has failed.
+pub(super) fn scope(store: &Store, turn: &Turn) -> Result<Scope> {
+    Ok(Scope {
+        attachments: turn.message.attachments.iter().cloned().map(Into::into).collect(),
+        owner: recall::owner(store, turn)?,
+        session: Some(turn.session.clone()),
+        makes: None,
+    })
+}
+
+/// Leaves out the files that are kept no longer: a session outlives them.
+fn drop_gone(store: &Store, attachments: &mut Vec<Attachment>) -> Result<()> {
+    let mut kept = Vec::with_capacity(attachments.len());
+    for attachment in attachments.drain(..) {
+        if store.blob(&attachment.blob)?.is_some() {
+            kept.push(attachment);
+        }
+    }
+    *attachments = kept;
+    Ok(())
+}
+
+/// A tool as providers are told of it.
+fn spec(tool: ToolSummary, names: &Names) -> wire::ToolSpec {
+    let ToolSummary { name, description, parameters, .. } = tool;
+    wire::ToolSpec { name: names.shown(&name).to_owned(), description, parameters: parameters.to_string() }
+}

@@ -1,0 +1,68 @@
+//! Where a turn's reply goes.
+
+use serde_json::{Value, json};
+
+use super::stream::Said;
+use super::turn::Cut;
+use prx_base::events::Activity;
+use prx_host::bindings::types;
+use prx_store::{Approval, Attachment, NEW, NewMessage, NewOutbound, Stop, Turn};
+
+/// Bytes of a call's arguments that a person is shown.
+const LONGEST_SHOWN: usize = 1500;
+
+/// The reply as an operation for the channel that the message came from; none for a message over the API.
+fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
+    let files: Vec<types::Attachment> = files.iter().cloned().map(Into::into).collect();
+    let said = operation(turn, json!({ "Send": { "markdown": text, "attachments": files } }))?;
+    Some(NewOutbound { turn: Some(turn.id()), ..said })
+}
+
+fn operation(turn: &Turn, operation: Value) -> Option<NewOutbound> {
+    let inbound = turn.inbound.as_ref()?;
+    let (conversation, target) = (inbound.conversation.clone(), inbound.target.clone());
+    Some(NewOutbound { conversation, target, operation, turn: None })
+}
+
+/// The last word of a turn for the channel that the message came from. A turn that was stopped before anything was said
+/// confirms that, if stopping it was all that the person wanted.
+pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option<NewOutbound> {
+    let (text, files) = (&said.content, &said.attachments);
+    match stop {
+        _ if !text.trim().is_empty() || !files.is_empty() => outbound(turn, text, files),
+        None => outbound(turn, "The model has given an empty answer.", &[]),
+        Some(Stop::Asked) => outbound(turn, "Stopped.", &[]),
+        Some(Stop::Interrupted) => None,
+    }
+}
+
+/// Asks the person whether a tool may be called.
+pub(super) fn question(turn: &Turn, approval: &str, tool: &str, arguments: &Value) -> Option<NewOutbound> {
+    // Inside a string of JSON this is the same letter, and none that could end the block it is shown in.
+    let shown = format!("{arguments:#}").replace('`', "\\u0060");
+    let more = if shown.len() > LONGEST_SHOWN { "\n…" } else { "" };
+    let shown = &shown[..shown.floor_char_boundary(LONGEST_SHOWN)];
+    let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}{more}\n```");
+    let choices = Approval::choices(approval).map(|(id, label)| json!({ "id": id, "label": label }));
+    let content = json!({ "markdown": markdown, "attachments": [] });
+    operation(turn, json!({ "Ask": [content, choices] }))
+}
+
+/// Says that the agent is at work on a turn, where a channel can show it.
+pub(super) fn activity(turn: &Turn, said: &Said) -> Option<Activity> {
+    let inbound = turn.inbound.as_ref()?;
+    let (channel, target) = (inbound.conversation.channel.clone(), inbound.target.clone());
+    Some(Activity { channel, target, turn: (turn.session.clone(), turn.seq), said: said.so_far() })
+}
+
+/// What someone on a channel is told when their message was put aside.
+pub(super) fn apology(turn: &Turn, cut: &Cut) -> Option<NewOutbound> {
+    let what_now = match cut.refused {
+        true if !turn.message.attachments.is_empty() => {
+            format!(". Its files are left out of the conversation from here on; if this goes on, say {NEW}")
+        }
+        true => format!(". If this goes on, say {NEW} to begin another conversation"),
+        false => String::new(),
+    };
+    outbound(turn, &format!("This message could not be answered: {}{what_now}", cut.error), &[])
+}

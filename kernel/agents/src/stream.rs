@@ -1,0 +1,255 @@
+//! What a turn says while it runs, for whoever listens. A listener that is slow gets fewer, larger pieces.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use tokio::sync::{mpsc, watch};
+
+use prx_base::error::{Error, Result};
+use prx_store::{Approval, Message};
+
+/// Events that wait for a slow listener.
+const WAITING: usize = 64;
+/// Of these, places that pieces of the reply leave free for what can't be said later.
+const RESERVED: usize = 32;
+
+/// One thing that a turn said.
+#[derive(Debug)]
+pub enum TurnEvent {
+    /// The next piece of the reply.
+    Token(String),
+    /// The next piece of what the model thinks aloud, apart from the reply.
+    Thinking(String),
+    /// The listener was too slow: so much was not said to it, apart from pieces of the reply, which it gets.
+    Missed(u64),
+    /// The reply begins anew: pieces of it since the last result of a tool are void.
+    Restart {
+        /// Why.
+        reason: String,
+    },
+    /// The model has begun to ask for a tool.
+    ToolCallStarted {
+        /// The call's id.
+        id: String,
+        /// The tool's name.
+        name: String,
+    },
+    /// A tool waits for a person to allow its call.
+    Approval(Approval),
+    /// A tool is about to be called.
+    ToolCall {
+        /// The call's id, the same in its result.
+        id: String,
+        /// The tool's name.
+        name: String,
+        /// What it is called with.
+        arguments: Value,
+    },
+    /// A tool answered.
+    ToolResult {
+        /// The id of its call.
+        id: String,
+        /// What it said.
+        content: String,
+        /// It could not do it.
+        is_error: bool,
+    },
+    /// The reply is in the store. Nothing follows.
+    Done(Message),
+    /// There will be no reply. Nothing follows.
+    Error(Error),
+}
+
+/// The listening end of one turn.
+#[derive(Debug)]
+pub struct TurnStream {
+    message: String,
+    events: mpsc::Receiver<TurnEvent>,
+    listeners: Listeners,
+}
+
+impl TurnStream {
+    /// The next thing that is said; none after `Done` or `Error`.
+    pub async fn next(&mut self) -> Option<TurnEvent> {
+        self.events.recv().await
+    }
+
+    /// Waits for the reply.
+    ///
+    /// # Errors
+    /// The turn was put aside, its session ended, or the gateway is stopping; the message is kept in each case.
+    pub async fn reply(mut self) -> Result<Message> {
+        while let Some(event) = self.next().await {
+            match event {
+                TurnEvent::Done(message) => return Ok(message),
+                TurnEvent::Error(error) => return Err(error),
+                _ => {}
+            }
+        }
+        Err(super::stopping())
+    }
+}
+
+impl Drop for TurnStream {
+    fn drop(&mut self) {
+        self.listeners.lock().remove(&self.message);
+    }
+}
+
+/// Who listens to which turn, by the id of the message that began it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listeners(Arc<Mutex<HashMap<String, mpsc::Sender<TurnEvent>>>>);
+
+impl Listeners {
+    /// Begins to listen to a turn that is about to be queued.
+    pub(super) fn listen(&self, message: &str) -> TurnStream {
+        // One more place than a speaker uses, so that the last word always has one.
+        let (sender, events) = mpsc::channel(WAITING + 1);
+        self.lock().insert(message.into(), sender);
+        TurnStream { message: message.into(), events, listeners: self.clone() }
+    }
+
+    /// The speaking end for a turn, whether anyone listens or not.
+    pub(super) fn said(&self, message: &str) -> Said {
+        let (listener, so_far) = (self.lock().get(message).cloned(), watch::Sender::default());
+        Said {
+            listener,
+            held_back: Mutex::default(),
+            so_far,
+            anew: AtomicBool::new(false),
+            missed: AtomicU64::new(0),
+        }
+    }
+
+    /// Says the last word of a turn.
+    pub(super) fn done(&self, message: &str, ended: Result<Message>) {
+        if let Some(listener) = self.lock().remove(message) {
+            let last = ended.map_or_else(TurnEvent::Error, TurnEvent::Done);
+            // It fails only when the listener went away.
+            let _ = listener.try_send(last);
+        }
+    }
+
+    /// Says to everyone that there will be no reply, and why.
+    pub(super) fn fail(&self, why: &Error) {
+        for (_, listener) in self.lock().drain() {
+            // It fails only when the listener went away.
+            let _ = listener.try_send(TurnEvent::Error(Error::new(why.code(), why.message())));
+        }
+    }
+
+    /// Nothing more will be said to anyone.
+    pub(super) fn close(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<TurnEvent>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The speaking end of one turn. Never waits: what a slow listener has no room for is said with the next piece,
+/// and the whole reply comes with `Done` in any case.
+pub(super) struct Said {
+    listener: Option<mpsc::Sender<TurnEvent>>,
+    held_back: Mutex<String>,
+    so_far: watch::Sender<String>,
+    /// What was said so far is no part of the reply.
+    anew: AtomicBool,
+    /// What the listener had no room for, and was not told of yet.
+    missed: AtomicU64,
+}
+
+impl Said {
+    /// The reply as far as it has come, for whoever looks at it at a pace of their own.
+    pub(super) fn so_far(&self) -> watch::Receiver<String> {
+        self.so_far.subscribe()
+    }
+
+    /// What is said next begins the reply anew: what came before led to tool calls, or to nothing.
+    pub(super) fn begin_anew(&self) {
+        self.anew.store(true, Ordering::Relaxed);
+    }
+
+    /// Says the next piece of the reply. False: nobody listens.
+    pub(super) fn token(&self, text: &str) -> bool {
+        self.so_far.send_modify(|so_far| {
+            if self.anew.swap(false, Ordering::Relaxed) {
+                so_far.clear();
+            }
+            so_far.push_str(text);
+        });
+        let Some(listener) = &self.listener else { return false };
+        let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
+        held_back.push_str(text);
+        if listener.capacity() > RESERVED {
+            let _ = listener.try_send(TurnEvent::Token(std::mem::take(&mut held_back)));
+        }
+        !listener.is_closed()
+    }
+
+    /// Says something else than a piece of the reply, after what was held back of that.
+    pub(super) fn event(&self, event: TurnEvent) {
+        let held_back = std::mem::take(&mut *self.held_back.lock().unwrap_or_else(PoisonError::into_inner));
+        let late = Some(TurnEvent::Token(held_back)).filter(|_| !matches!(event, TurnEvent::Restart { .. }));
+        let late = late.filter(|late| !matches!(late, TurnEvent::Token(text) if text.is_empty()));
+        for event in late.into_iter().chain([event]) {
+            self.say(event);
+        }
+    }
+
+    fn say(&self, event: TurnEvent) {
+        let Some(listener) = &self.listener else { return };
+        // Room for word of what was missed, for this, and for the last word.
+        if listener.capacity() < 3 {
+            self.missed.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let missed = self.missed.swap(0, Ordering::Relaxed);
+        if missed > 0 {
+            let _ = listener.try_send(TurnEvent::Missed(missed));
+        }
+        let _ = listener.try_send(event);
+    }
+}
+
+impl Drop for Said {
+    fn drop(&mut self) {
+        let missed = self.missed.load(Ordering::Relaxed);
+        if let Some(listener) = &self.listener
+            && missed > 0
+            && listener.capacity() > 1
+        {
+            let _ = listener.try_send(TurnEvent::Missed(missed));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_is_slow_is_told_what_it_missed() {
+        let listeners = Listeners::default();
+        let mut stream = listeners.listen("msg_1");
+        let said = listeners.said("msg_1");
+        let calls = 2 * WAITING as u64;
+        for n in 0..calls {
+            said.event(TurnEvent::Thinking(n.to_string()));
+        }
+        let mut heard = 0;
+        while let Ok(TurnEvent::Thinking(_)) = stream.events.try_recv() {
+            heard += 1;
+        }
+        drop(said);
+        listeners.done("msg_1", Err(super::super::stopping()));
+        match stream.next().await {
+            Some(TurnEvent::Missed(missed)) => assert_eq!(missed, calls - heard),
+            other => panic!("{other:?}"),
+        }
+        assert!(matches!(stream.next().await, Some(TurnEvent::Error(_))), "the last word has its place");
+    }
+}

@@ -1,0 +1,271 @@
+//! Every tool there is, in one list, and one way to call it.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use tracing::info;
+
+use self::schema::Schemas;
+use prx_base::clock::stopwatch;
+use prx_base::config::{Live, Policy};
+use prx_base::error::{Code, Error, Result};
+use prx_base::events::{Events, Kind};
+use prx_host::bindings::tool as wire;
+use prx_host::{CallError, Makes, Plugins, Scope};
+use prx_mcp::Mcp;
+use prx_store::{Attachment, BlobLimits};
+
+pub use self::names::Names;
+
+mod names;
+mod schema;
+
+/// A tool as models and people are shown it.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "Tool")]
+pub struct ToolSummary {
+    /// The name it is called by.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+    /// It changes nothing outside.
+    pub read_only: bool,
+    /// Where it comes from: `plugin:<name>` or `mcp:<server>`.
+    pub source: String,
+    /// What a model may do with it.
+    pub policy: Policy,
+    /// Why nobody can call it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// On whose behalf a tool is called.
+#[derive(Debug, Clone, Default)]
+pub struct CallContext {
+    /// The session, where there is one.
+    pub session: Option<String>,
+    /// The call's own id, where the provider gave one.
+    pub call: String,
+    /// The user the session belongs to.
+    pub user: Option<String>,
+    /// The channel to which the files belong that it makes; none: no channel sends them.
+    pub channel: String,
+    /// What it may see of the conversation.
+    pub scope: Scope,
+}
+
+/// What a tool said.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct ToolResult {
+    /// Its answer, or what went wrong.
+    pub content: String,
+    /// The answer as JSON, where it has structure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub structured: Option<Value>,
+    /// The tool could not do it; `content` says why.
+    pub is_error: bool,
+    /// Files for the person.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<Attachment>,
+}
+
+impl ToolResult {
+    /// A result that says why there is none.
+    pub fn failed(reason: impl Into<String>) -> Self {
+        Self { content: reason.into(), structured: None, is_error: true, attachments: Vec::new() }
+    }
+
+    /// No more of it than so many bytes, and a note where something is missing.
+    fn cut_to(mut self, most: usize) -> Self {
+        let whole = self.content.len();
+        if whole > most {
+            self.content.truncate(self.content.floor_char_boundary(most));
+            let kept = self.content.len();
+            self.content.push_str(&format!("\n[cut off: the first {kept} of {whole} bytes]"));
+        }
+        self.structured = self.structured.filter(|structured| structured.to_string().len() <= most);
+        self
+    }
+}
+
+/// A cheap-clone handle to all tools.
+#[derive(Clone)]
+pub struct Tools {
+    plugins: Plugins,
+    mcp: Mcp,
+    events: Events,
+    config: Live,
+    schemas: Schemas,
+}
+
+impl Tools {
+    /// Tools of these plugins and servers; each call is told to `events`.
+    pub fn new(plugins: Plugins, mcp: Mcp, events: Events, config: Live) -> Self {
+        Self { plugins, mcp, events, config, schemas: Schemas::default() }
+    }
+
+    /// Ends when the tools are known that a start can find, at the latest after `patience`: MCP servers take their time.
+    pub async fn settled(&self, patience: Duration) {
+        self.mcp.settled(patience).await;
+    }
+
+    /// Every tool that can be called now, by name.
+    pub fn list(&self) -> Vec<ToolSummary> {
+        let mut tools: Vec<ToolSummary> = self.plugins.tools().into_iter().map(summary).collect();
+        tools.extend(self.mcp.tools().into_iter().map(ToolSummary::from));
+        tools.sort_by(|a, b| a.name.cmp(&b.name));
+        // A server's tool does not take the place of a plugin's of the same name, which sorts before it.
+        tools.dedup_by(|later, earlier| later.name == earlier.name);
+        tools.into_iter().map(|tool| self.judged(tool)).collect()
+    }
+
+    fn find(&self, name: &str) -> Option<ToolSummary> {
+        let plugins = self.plugins.tools().into_iter().find(|entry| entry.info.name == name).map(summary);
+        let server = || self.mcp.tools().into_iter().find(|tool| tool.name == name).map(ToolSummary::from);
+        Some(self.judged(plugins.or_else(server)?))
+    }
+
+    /// With what the operator allows, and whether its parameters can be used.
+    fn judged(&self, mut tool: ToolSummary) -> ToolSummary {
+        tool.policy = self.config.current().tools.policy_of(&tool.name);
+        let schema = self.schemas.of(&tool.name, &tool.parameters);
+        let refused = |problem| format!("its parameters are no JSON Schema that can be used: {problem}");
+        tool.problem = schema.problem().map(refused);
+        tool
+    }
+
+    /// Holds a call against the policy for the tool and against its parameters.
+    ///
+    /// # Errors
+    /// There is no such tool, it can't be called, its policy is `deny`, or the arguments don't fit; says which, where,
+    /// and what would do.
+    pub fn check(&self, name: &str, arguments: &Value) -> Result<()> {
+        if self.config.current().tools.policy_of(name) == Policy::Deny {
+            let message = format!("The operator does not allow the tool {name}; see tools.policy");
+            return Err(Error::new(Code::Forbidden, message));
+        }
+        if !arguments.is_object() {
+            return Err(Error::bad_request("arguments takes a JSON object that fits the tool's parameters"));
+        }
+        let tool = self.find(name).ok_or_else(|| Error::not_found("Tool", name))?;
+        if let Some(problem) = tool.problem {
+            let message = format!("The tool {name} of {} can't be called: {problem}", tool.source);
+            return Err(Error::new(Code::BadGateway, message));
+        }
+        match self.schemas.of(name, &tool.parameters).violations(arguments) {
+            None => Ok(()),
+            Some(wrong) => {
+                Err(Error::bad_request(format!("The arguments don't fit the tool {name}: {wrong}")))
+            }
+        }
+    }
+
+    /// Calls a tool with a JSON object that fits its parameters. It may take `tools.timeout_secs`, and of what it says
+    /// `tools.max_result_bytes` are kept.
+    ///
+    /// # Errors
+    /// As for [`Tools::check`], or the component broke or took too long. That the tool could not do it is an answer,
+    /// with `is_error` set.
+    pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+        self.check(name, arguments)?;
+        let config = self.config.current();
+        let limit = Duration::from_secs(config.tools.timeout_secs);
+        let started = stopwatch();
+        let session = context.session.clone();
+        let called = timeout(limit, self.dispatch(name, arguments, context)).await;
+        let outcome = called.unwrap_or_else(|_| {
+            let message = format!("The tool {name} did not answer within {limit:?} (tools.timeout_secs)");
+            Err(Error::new(Code::GatewayTimeout, message))
+        });
+        let outcome = outcome.map(|result| result.cut_to(config.tools.max_result_bytes));
+        let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let is_error = outcome.as_ref().map_or(true, |result| result.is_error);
+        info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
+        let data =
+            json!({ "tool": name, "session_id": session, "duration_ms": duration_ms, "is_error": is_error });
+        self.events.publish(Kind::ToolExecuted, data);
+        outcome
+    }
+
+    async fn dispatch(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+        let CallContext { session, call, user, channel, mut scope } = context;
+        let context = wire::CallContext { session, call, user };
+        let makes = Makes { channel, limits: BlobLimits::from(&self.config.current().store) };
+        scope.makes = Some(makes.clone());
+        match self.plugins.call_tool(name, &arguments.to_string(), &context, scope).await {
+            Ok(output) => Ok(ToolResult {
+                content: output.text,
+                structured: output.structured.and_then(|json| serde_json::from_str(&json).ok()),
+                is_error: false,
+                attachments: output.attachments.into_iter().map(Into::into).collect(),
+            }),
+            Err(CallError::NoSuch(_)) => {
+                let fields = arguments.as_object().cloned().unwrap_or_default();
+                let Makes { channel, limits } = makes;
+                match self.mcp.call(name, fields, (&channel, limits)).await {
+                    Some(prx_mcp::Outcome { text, structured, is_error, attachments }) => {
+                        Ok(ToolResult { content: text, structured, is_error, attachments })
+                    }
+                    None => Err(Error::not_found("Tool", name)),
+                }
+            }
+            Err(CallError::Fault(fault)) => Ok(ToolResult::failed(fault.message)),
+            Err(failure) => Err(failure.into_error(&self.plugin_of(name))),
+        }
+    }
+
+    fn plugin_of(&self, tool: &str) -> String {
+        let giver = self.plugins.tools().into_iter().find(|entry| entry.info.name == tool);
+        giver.map_or_else(|| tool.to_owned(), |entry| entry.plugin)
+    }
+}
+
+impl From<prx_mcp::Tool> for ToolSummary {
+    fn from(tool: prx_mcp::Tool) -> Self {
+        let prx_mcp::Tool { name, server, description, parameters, read_only } = tool;
+        let source = format!("mcp:{server}");
+        Self { name, description, parameters, read_only, source, policy: Policy::Allow, problem: None }
+    }
+}
+
+fn summary(entry: prx_host::ToolEntry) -> ToolSummary {
+    let wire::ToolInfo { name, description, parameters, read_only } = entry.info;
+    ToolSummary {
+        name,
+        description,
+        // What is no JSON is kept as text, and found to be no schema.
+        parameters: serde_json::from_str(&parameters).unwrap_or(Value::String(parameters)),
+        read_only,
+        source: format!("plugin:{}", entry.plugin),
+        policy: Policy::Allow,
+        problem: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_result_is_cut_between_two_characters() {
+        let long = ToolResult {
+            content: "aé".repeat(300),
+            structured: Some(json!("x".repeat(300))),
+            is_error: false,
+            attachments: Vec::new(),
+        };
+        let cut = long.clone().cut_to(256);
+        assert_eq!(
+            cut.content,
+            format!("{}\n[cut off: the first 256 of 900 bytes]", &"aé".repeat(300)[..256])
+        );
+        assert_eq!(cut.structured, None);
+        assert_eq!(long.clone().cut_to(257).content.find('\n'), Some(256));
+        assert_eq!(long.clone().cut_to(900), long);
+    }
+}

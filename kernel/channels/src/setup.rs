@@ -1,0 +1,142 @@
+//! What a channel is made of: its table in the configuration, held against its plugin's manifest.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use prx_base::config::Settings;
+use prx_egress::Policy;
+use prx_host::Generation;
+use prx_host::manifest::{Feature, Manifest, PluginConfig};
+use prx_store::OnUnknown;
+
+/// The keys of a channel's table that are the kernel's own, with the words that they take.
+const MODES: [&str; 4] = ["off", "typing", "edit", "draft"];
+const ON_UNKNOWN: [&str; 2] = ["resend", "drop"];
+
+/// A channel's configuration as its pump uses it.
+pub(super) struct Setup {
+    pub(super) name: String,
+    settings: Settings,
+    /// For the connector: JSON, defaults filled in, without secrets.
+    pub(super) config: String,
+    /// Where its requests may go, and which secrets may be put into them.
+    pub(super) policy: Arc<Policy>,
+    /// What becomes of an operation whose outcome is unknown.
+    pub(super) on_unknown: OnUnknown,
+    /// A new message in a conversation stops what is still being answered there.
+    pub(super) interrupts: bool,
+    /// What is shown of a reply in the making.
+    pub(super) stream: Stream,
+}
+
+/// What a channel shows of a reply in the making, as far as its platform can.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Stream {
+    /// That the agent is at work.
+    pub(super) typing: bool,
+    /// The reply so far, as a draft.
+    pub(super) draft: bool,
+    /// The reply so far, in a message that is edited until it is whole.
+    pub(super) edit: bool,
+    /// A message that shows it can be taken back.
+    pub(super) delete: bool,
+    /// Characters that fit in one message.
+    pub(super) max_text: usize,
+}
+
+impl Stream {
+    fn new(mode: &str, manifest: &Manifest) -> Self {
+        let Some(channel) = &manifest.channel else { return Self::default() };
+        let can = |feature| manifest.can(feature);
+        Self {
+            typing: mode != "off" && can(Feature::Typing),
+            draft: mode == "draft",
+            // Where a platform takes no drafts in some of its places, the next best serves there.
+            edit: mode == "edit" || (mode == "draft" && can(Feature::Edit)),
+            delete: can(Feature::Delete),
+            max_text: channel.max_text.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX)),
+        }
+    }
+}
+
+/// Whether a new message stops the turn at work. The kernel's own key: no manifest declares it.
+const INTERRUPTS: &str = "interrupt_on_new_message";
+
+impl Setup {
+    /// Checks a channel's table against the manifest of the code that is to serve it.
+    ///
+    /// # Errors
+    /// The table does not fit; says each key and what to do.
+    pub(super) fn new(name: &str, settings: &Settings, generation: &Generation) -> Result<Self, String> {
+        if !generation.description.connector {
+            return Err(format!("plugin {} gives no connector: name another in `plugin`", generation.name()));
+        }
+        let word = |key| settings.get(key).and_then(Value::as_str);
+        let on_unknown = match word("on_unknown") {
+            Some("drop") => OnUnknown::Drop,
+            _ if generation.manifest.can(Feature::Nonce) => OnUnknown::Resend,
+            _ => OnUnknown::ResendOnce,
+        };
+        let interrupts = settings.get(INTERRUPTS).and_then(Value::as_bool).unwrap_or_default();
+        let stream = Stream::new(word("stream_mode").unwrap_or("typing"), &generation.manifest);
+        let checked = check(settings, &generation.manifest).map_err(|problems| problems.join("; "))?;
+        let policy = Arc::new(generation.policy(&checked));
+        let (name, settings) = (name.into(), settings.clone());
+        Ok(Self { name, settings, config: checked.json, policy, on_unknown, interrupts, stream })
+    }
+
+    /// The same table, for other code.
+    ///
+    /// # Errors
+    /// As for [`Setup::new`].
+    pub(super) fn renew(&self, generation: &Generation) -> Result<Self, String> {
+        Self::new(&self.name, &self.settings, generation)
+    }
+}
+
+/// Holds a channel's table against the manifest of its plugin.
+///
+/// # Errors
+/// Everything that is wrong, each naming its key and what to do about it.
+pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, Vec<String>> {
+    let mut settings = settings.clone();
+    settings.remove("plugin");
+    let mode = settings.remove("stream_mode");
+    let mut problems: Vec<String> =
+        [("stream_mode", &mode, &MODES[..]), ("on_unknown", &settings.remove("on_unknown"), &ON_UNKNOWN)]
+            .into_iter()
+            .filter_map(|(key, value, words)| misfit(key, value.as_ref()?, words))
+            .collect();
+    if let Some(wrong) = settings.remove(INTERRUPTS).filter(|value| !value.is_boolean()) {
+        problems.push(format!("{INTERRUPTS}: takes true or false, not {wrong}"));
+    }
+    problems.extend(mode.as_ref().and_then(Value::as_str).and_then(|mode| beyond(mode, manifest)));
+    match manifest.check_config(&settings) {
+        Ok(config) if problems.is_empty() => Ok(config),
+        Ok(_) => Err(problems),
+        Err(more) => Err(problems.into_iter().chain(more).collect()),
+    }
+}
+
+fn misfit(key: &str, value: &Value, words: &[&str]) -> Option<String> {
+    let fits = value.as_str().is_some_and(|word| words.contains(&word));
+    (!fits).then(|| format!("{key}: takes one of {}, not {value}", words.join(", ")))
+}
+
+/// Why a plugin's platform can't show replies in this way.
+fn beyond(mode: &str, manifest: &Manifest) -> Option<String> {
+    let wanted = match mode {
+        "edit" => Feature::Edit,
+        "draft" => Feature::Draft,
+        _ => return None,
+    };
+    let can = manifest.can(wanted);
+    let name = &manifest.plugin.name;
+    (!can).then(|| format!("stream_mode: {name} has no \"{mode}\"; \"typing\" and \"off\" always work"))
+}
+
+/// The plugin that serves a channel: the one its table names, or the one of its own name.
+pub fn plugin<'a>(name: &'a str, settings: &'a Settings) -> &'a str {
+    settings.get("plugin").and_then(Value::as_str).unwrap_or(name)
+}

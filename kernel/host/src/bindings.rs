@@ -1,0 +1,39 @@
+//! The kernel's side of `wit/`: the only place where bindings are generated.
+//!
+//! One world holds every interface, so that all of them speak of the same types. Which of the exports a
+//! component really has is looked up when it is linked.
+
+pub use generated::exports::prx::plugin::{connector, provider, skill, tool};
+pub use generated::prx::plugin::{sink, types};
+
+pub(super) use generated::prx::plugin::{blobs, config, kv, log, memory};
+
+#[expect(missing_docs, reason = "generated; wit/ documents it")]
+mod generated {
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        inline: "
+            package prx:kernel;
+            world everything {
+                include prx:plugin/connector-plugin@0.1.0;
+                include prx:plugin/tool-plugin@0.1.0;
+                include prx:plugin/skill-plugin@0.1.0;
+                include prx:plugin/provider-plugin@0.1.0;
+            }
+        ",
+        imports: {
+            "prx:plugin/blobs.read": async | trappable,
+            "prx:plugin/blobs.write": async | trappable,
+            "prx:plugin/kv": async | trappable,
+            "prx:plugin/memory": async | trappable,
+            "prx:plugin/sink.[method]delta-sink.push": async | trappable,
+            default: trappable,
+        },
+        exports: { default: async },
+        with: { "prx:plugin/sink.delta-sink": crate::imports::sink::DeltaSink },
+        additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
+    });
+}
+
+/// The version of `prx:plugin` that the kernel serves.
+pub const WIT_VERSION: &str = "0.1";

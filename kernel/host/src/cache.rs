@@ -1,0 +1,117 @@
+//! Compiled components on disk. A file is loaded only while it is byte for byte what this gateway wrote:
+//! its digest is in the store, and the directory is the owner's alone.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tokio::task::spawn_blocking;
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use prx_store::Store;
+
+/// Artifacts that are kept; beyond that the one written longest ago makes place.
+const MOST_FILES: usize = 64;
+
+/// Where compiled components are kept.
+pub(super) struct Cache {
+    directory: PathBuf,
+    store: Store,
+}
+
+impl Cache {
+    pub(super) fn new(directory: PathBuf, store: Store) -> Self {
+        Self { directory, store }
+    }
+
+    /// What this engine's artifact of a component is filed under.
+    pub(super) fn key(engine: &Engine, component: &[u8]) -> String {
+        let mut settings = DefaultHasher::new();
+        engine.precompile_compatibility_hash().hash(&mut settings);
+        format!("{}-{:016x}", hex(&Sha256::digest(component)), settings.finish())
+    }
+
+    /// The artifact, if there is one and nobody has touched it.
+    pub(super) async fn load(&self, engine: &Engine, key: &str) -> Option<Component> {
+        let expected = self.store.artifact(key).ok()??;
+        let (engine, path) = (engine.clone(), self.path(key));
+        let loaded = spawn_blocking(move || load(&engine, &path, &expected)).await.ok()?;
+        loaded
+            .inspect_err(|reason| tracing::warn!(key, %reason, "a compiled component is not what was written; compiling anew"))
+            .ok()
+    }
+
+    /// Writes a freshly compiled artifact and answers with its digest. Blocks.
+    pub(super) fn write(&self, key: &str, component: &Component) -> wasmtime::Result<[u8; 32]> {
+        let image = component.serialize()?;
+        write(&self.directory, &self.path(key), &image)?;
+        prune(&self.directory)?;
+        Ok(Sha256::digest(&image).into())
+    }
+
+    /// Has an artifact that was written loaded from now on. Where that fails it only costs time.
+    pub(super) async fn record(&self, key: &str, written: wasmtime::Result<[u8; 32]>) {
+        let recorded = match written {
+            Ok(digest) => self.store.put_artifact(key, digest).await.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("{error:#}")),
+        };
+        if let Err(reason) = recorded {
+            tracing::warn!(
+                key,
+                reason,
+                "a compiled component could not be kept; it is compiled again next time"
+            );
+        }
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.directory.join(key).with_extension("cwasm")
+    }
+}
+
+/// Loads an artifact whose content has this digest.
+fn load(engine: &Engine, path: &Path, expected: &[u8; 32]) -> wasmtime::Result<Component> {
+    let digest: [u8; 32] = Sha256::digest(fs::read(path)?).into();
+    wasmtime::ensure!(digest == *expected, "its digest is another");
+    // SAFETY: the bytes are those that this engine's own compiler made: their digest is the one that was
+    // recorded then, under a key that holds the engine's version and settings. The file is replaced by renaming,
+    // never written to, and only the gateway's own user can reach it.
+    #[expect(
+        unsafe_code,
+        reason = "native code can only be loaded on trust; the digest is what the trust rests on"
+    )]
+    unsafe {
+        Component::deserialize_file(engine, path)
+    }
+}
+
+/// Puts a file in place whole or not at all.
+fn write(directory: &Path, path: &Path, image: &[u8]) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    let unfinished = path.with_extension("tmp");
+    let mut file =
+        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+    file.write_all(image)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)
+}
+
+fn prune(directory: &Path) -> io::Result<()> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        files.push((entry.metadata()?.modified()?, entry.path()));
+    }
+    files.sort();
+    let surplus = files.len().saturating_sub(MOST_FILES);
+    files.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,72 @@
+//! How a call into a component can fail.
+
+use std::time::Duration;
+
+use super::bindings::types::{Fault, FaultCode};
+use prx_base::error::{Code, Error};
+
+/// Why a call brought no answer.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CallError {
+    /// The component's own answer: it could not do the work.
+    Fault(Fault),
+    /// It broke: a panic, an access out of bounds, a misuse of what it was given.
+    Trap(String),
+    /// It computed longer than it may.
+    CpuLimit(Duration),
+    /// It didn't answer in time.
+    Deadline(Duration),
+    /// It asked for more memory than it may have, in bytes.
+    OutOfMemory(u64),
+    /// It has no such capability.
+    NoSuch(String),
+    /// Too many calls of it are under way.
+    Busy,
+    /// It is disabled, gone, or its warm instance is dead.
+    Stopped,
+}
+
+impl CallError {
+    /// Whether the component is to blame, so that it counts towards its quarantine. A missed deadline does not
+    /// say that: it may be a platform that keeps everybody waiting.
+    pub fn is_defect(&self) -> bool {
+        matches!(self, Self::Trap(_) | Self::CpuLimit(_) | Self::OutOfMemory(_))
+    }
+
+    /// The error as a caller of the API reads it.
+    pub fn into_error(self, plugin: &str) -> Error {
+        let message = format!("Plugin {plugin}: {self}");
+        let code = match self {
+            Self::Fault(fault) => match fault.code {
+                FaultCode::BadInput => Code::BadRequest,
+                FaultCode::Unavailable => Code::Unavailable,
+                FaultCode::Timeout => Code::GatewayTimeout,
+                FaultCode::BadConfig | FaultCode::Denied | FaultCode::Quota | FaultCode::Internal => {
+                    Code::BadGateway
+                }
+            },
+            Self::Trap(_) | Self::OutOfMemory(_) => Code::BadGateway,
+            Self::CpuLimit(_) | Self::Deadline(_) => Code::GatewayTimeout,
+            Self::NoSuch(_) => Code::NotFound,
+            Self::Busy | Self::Stopped => Code::Unavailable,
+        };
+        Error::new(code, message)
+    }
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Fault(fault) => f.write_str(&fault.message),
+            Self::Trap(reason) => write!(f, "it broke off: {reason}"),
+            Self::CpuLimit(limit) => write!(f, "it was cut off after computing for {limit:?}"),
+            Self::Deadline(limit) => write!(f, "it did not answer within {limit:?}"),
+            Self::OutOfMemory(limit) => write!(f, "it needs more than its {limit} bytes of memory"),
+            Self::NoSuch(what) => write!(f, "it gives no {what}"),
+            Self::Busy => f.write_str("too many calls of it are under way; try again"),
+            Self::Stopped => f.write_str("it is not running"),
+        }
+    }
+}
+
+impl std::error::Error for CallError {}

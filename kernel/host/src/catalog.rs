@@ -1,0 +1,301 @@
+//! What there is at one moment: every plugin, the generation that serves, and who gives which capability.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::bindings::{skill, tool};
+use super::call::CallError;
+use super::code::{Code, Description};
+use super::grants::{self, Allowance};
+use super::manifest::{Manifest, Permissions, PluginConfig};
+use prx_egress::Policy;
+
+/// One successful load of a plugin. Who holds it can go on using it, whatever happens to the plugin meanwhile.
+pub struct Generation {
+    /// Rises with each load of the plugin.
+    pub number: u64,
+    /// What the plugin says about itself.
+    pub manifest: Arc<Manifest>,
+    /// What it said it has, when it was loaded.
+    pub description: Description,
+    /// Its code.
+    pub code: Code,
+    /// Whether the code came with the gateway.
+    pub bundled: bool,
+    pub(super) compile_ms: u64,
+    pub(super) allowance: Allowance,
+    pub(super) digest: [u8; 32],
+    /// Calls in a row that went wrong through its own fault.
+    pub(super) defects: AtomicU32,
+}
+
+impl Generation {
+    /// The plugin's name.
+    pub fn name(&self) -> &str {
+        &self.manifest.plugin.name
+    }
+
+    /// Where requests on its behalf may go and which secrets they may carry, under a configuration that its
+    /// manifest has checked.
+    pub fn policy(&self, config: &PluginConfig) -> Policy {
+        grants::policy(&self.manifest, &self.allowance, config)
+    }
+
+    /// Its capabilities as the API names them, such as `tool:get_weather`.
+    pub fn capabilities(&self) -> Vec<String> {
+        let description = &self.description;
+        let channel = description.connector.then(|| format!("channel:{}", self.name()));
+        let provider = description.models.as_ref().map(|_| format!("provider:{}", self.name()));
+        let tools = description.tools.iter().map(|tool| format!("tool:{}", tool.name));
+        let skills = description.skills.iter().map(|skill| format!("skill:{}", skill.name));
+        channel.into_iter().chain(provider).chain(tools).chain(skills).collect()
+    }
+
+    /// Forgets what went wrong so far.
+    pub(super) fn forgive(&self) {
+        self.defects.store(0, Relaxed);
+    }
+
+    /// Counts how a call went. Some: how many in a row have now gone wrong through its own fault.
+    pub(super) fn count(&self, outcome: Result<(), &CallError>) -> Option<u32> {
+        match outcome {
+            Ok(()) | Err(CallError::Fault(_)) => self.forgive(),
+            Err(error) if error.is_defect() => return Some(self.defects.fetch_add(1, Relaxed) + 1),
+            Err(_) => {}
+        }
+        None
+    }
+}
+
+/// Where a plugin is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "PluginState")]
+pub enum Status {
+    /// It serves.
+    Loaded,
+    /// The operator switched it off.
+    Disabled,
+    /// It could not be loaded, or was quarantined.
+    Failed,
+}
+
+/// Code that was put in the place of other code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// The plugin's name.
+    pub name: String,
+    /// The generation that was there before.
+    pub from: Option<u64>,
+    /// The generation that is there now.
+    pub to: u64,
+    /// How long compiling it took; next to nothing where it was in the cache.
+    pub compile_ms: u64,
+}
+
+/// A plugin as the API shows it.
+#[derive(Debug, Clone, Serialize, JsonSchema)]
+#[schemars(rename = "Plugin")]
+pub struct PluginStatus {
+    /// Its name.
+    pub name: String,
+    /// Its version; `unknown` when its manifest cannot be read.
+    pub version: String,
+    /// Where it is in its life.
+    pub status: Status,
+    /// What it gives, or would give if it were enabled.
+    pub capabilities: Vec<String>,
+    /// Linear memory of its live instances, and its compiled image.
+    pub memory_usage_bytes: u64,
+    /// The generation of its code that serves; the newest one there was where none does.
+    pub generation: u64,
+    /// Whether its code came with the gateway.
+    pub bundled: bool,
+    /// Why it failed, or why its last reload was refused.
+    pub error: Option<String>,
+    /// What it is and what it may do.
+    #[serde(flatten)]
+    pub about: PluginAbout,
+}
+
+/// The part of a plugin's status that comes from its manifest.
+#[derive(Debug, Clone, Default, Serialize, JsonSchema)]
+pub struct PluginAbout {
+    /// What it is for.
+    pub description: String,
+    /// What it asks for.
+    pub requested: Permissions,
+    /// What of that it is granted.
+    pub granted: Permissions,
+}
+
+/// A tool and who gives it.
+#[derive(Debug, Clone)]
+pub struct ToolEntry {
+    /// The plugin's name.
+    pub plugin: String,
+    /// The tool.
+    pub info: tool::ToolInfo,
+}
+
+/// A skill and who gives it.
+#[derive(Debug, Clone)]
+pub struct SkillEntry {
+    /// The plugin's name.
+    pub plugin: String,
+    /// `builtin`, or `plugin:<name>`.
+    pub source: String,
+    /// The skill.
+    pub info: skill::SkillInfo,
+}
+
+/// What is known of one plugin.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) status: Status,
+    /// Known as soon as it could be read, also when the plugin failed.
+    pub(super) manifest: Option<Arc<Manifest>>,
+    /// The code that serves, or that would if the plugin were enabled.
+    pub(super) generation: Option<Arc<Generation>>,
+    /// The number of the newest generation there was.
+    pub(super) newest: u64,
+    pub(super) error: Option<String>,
+}
+
+impl Entry {
+    /// A plugin of which nothing has been loaded.
+    pub(super) fn blank(disabled: bool) -> Self {
+        let status = if disabled { Status::Disabled } else { Status::Failed };
+        Self { status, manifest: None, generation: None, newest: 0, error: None }
+    }
+
+    /// The generation that serves.
+    pub(super) fn serving(&self) -> Option<&Arc<Generation>> {
+        self.generation.as_ref().filter(|_| self.status == Status::Loaded)
+    }
+
+    fn show(&self, name: &str) -> PluginStatus {
+        let generation = self.generation.as_deref();
+        let about = self.manifest.as_deref().map(|manifest| PluginAbout {
+            description: manifest.plugin.description.clone(),
+            requested: manifest.permissions.clone(),
+            granted: generation.map_or_else(Permissions::default, |generation| {
+                grants::granted(&manifest.permissions, &generation.allowance)
+            }),
+        });
+        PluginStatus {
+            name: name.to_owned(),
+            version: self.manifest.as_ref().map_or("unknown", |manifest| &manifest.plugin.version).to_owned(),
+            status: self.status,
+            capabilities: generation.map(Generation::capabilities).unwrap_or_default(),
+            memory_usage_bytes: generation.map_or(0, |generation| generation.code.memory_bytes()),
+            generation: generation.map_or(self.newest, |generation| generation.number),
+            bundled: generation.is_some_and(|generation| generation.bundled),
+            error: self.error.clone(),
+            about: about.unwrap_or_default(),
+        }
+    }
+}
+
+/// An immutable snapshot. Readers keep theirs while a new one takes its place.
+#[derive(Clone, Default)]
+pub(super) struct Catalog {
+    entries: BTreeMap<String, Entry>,
+    tools: BTreeMap<String, Arc<Generation>>,
+    skills: BTreeMap<String, Arc<Generation>>,
+}
+
+impl Catalog {
+    /// The same, but with this entry under this name; without one if there is none.
+    pub(super) fn with(&self, name: &str, entry: Option<Entry>) -> Self {
+        let mut entries = self.entries.clone();
+        match entry {
+            Some(entry) => entries.insert(name.to_owned(), entry),
+            None => entries.remove(name),
+        };
+        let mut catalog = Self { entries, ..Self::default() };
+        for generation in catalog.entries.values().filter_map(Entry::serving) {
+            for tool in &generation.description.tools {
+                catalog.tools.insert(tool.name.clone(), Arc::clone(generation));
+            }
+            for skill in &generation.description.skills {
+                catalog.skills.insert(skill.name.clone(), Arc::clone(generation));
+            }
+        }
+        catalog
+    }
+
+    pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
+        self.entries.get(name)
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = (&String, &Entry)> {
+        self.entries.iter()
+    }
+
+    /// The generation of that plugin, if it serves.
+    pub(super) fn serving(&self, name: &str) -> Option<&Arc<Generation>> {
+        self.entry(name).and_then(Entry::serving)
+    }
+
+    /// Who gives that tool.
+    pub(super) fn tool(&self, name: &str) -> Option<&Arc<Generation>> {
+        self.tools.get(name)
+    }
+
+    /// Who gives that skill.
+    pub(super) fn skill(&self, name: &str) -> Option<&Arc<Generation>> {
+        self.skills.get(name)
+    }
+
+    /// The first capability of `candidate` that another plugin gives already, and which.
+    pub(super) fn conflict(&self, candidate: &Generation) -> Option<String> {
+        let other = |holder: &&Arc<Generation>| holder.name() != candidate.name();
+        let tools = candidate.description.tools.iter().filter_map(|tool| {
+            let holder = self.tool(&tool.name).filter(other)?;
+            Some(format!("tool {} is already given by plugin {}", tool.name, holder.name()))
+        });
+        let skills = candidate.description.skills.iter().filter_map(|skill| {
+            let holder = self.skill(&skill.name).filter(other)?;
+            Some(format!("skill {} is already given by plugin {}", skill.name, holder.name()))
+        });
+        tools.chain(skills).next()
+    }
+
+    pub(super) fn show(&self, name: &str) -> Option<PluginStatus> {
+        self.entry(name).map(|entry| entry.show(name))
+    }
+
+    pub(super) fn list(&self) -> Vec<PluginStatus> {
+        self.entries.iter().map(|(name, entry)| entry.show(name)).collect()
+    }
+
+    pub(super) fn tools(&self) -> Vec<ToolEntry> {
+        let serving = self.entries.values().filter_map(Entry::serving);
+        let of = |generation: &Arc<Generation>| {
+            let plugin = generation.name().to_owned();
+            let infos = generation.description.tools.clone();
+            infos.into_iter().map(move |info| ToolEntry { plugin: plugin.clone(), info })
+        };
+        serving.flat_map(of).collect()
+    }
+
+    pub(super) fn skills(&self) -> Vec<SkillEntry> {
+        let serving = self.entries.values().filter_map(Entry::serving);
+        let of = |generation: &Arc<Generation>| {
+            let plugin = generation.name().to_owned();
+            let source = if generation.bundled { "builtin".to_owned() } else { format!("plugin:{plugin}") };
+            let infos = generation.description.skills.clone();
+            infos.into_iter().map(move |info| SkillEntry {
+                plugin: plugin.clone(),
+                source: source.clone(),
+                info,
+            })
+        };
+        serving.flat_map(of).collect()
+    }
+}

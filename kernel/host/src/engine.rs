@@ -1,0 +1,190 @@
+//! The engine that compiles and runs components, one for the whole gateway.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use wasmtime::component::Component;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use super::cache::Cache;
+use super::code::Code;
+use super::limits::{MAX_MEMORY_BYTES, TICK};
+use super::links::{LinkError, Links};
+use prx_base::clock::Clock;
+use prx_egress::Egress;
+use prx_store::Store;
+
+/// Instances that can live at a time, over all plugins.
+const INSTANCES: u32 = 1000;
+
+/// Core modules and tables for each of them. Few languages need as many; what isn't used costs nothing.
+const MODULES_EACH: u32 = 16;
+const TABLES_EACH: u32 = 8;
+
+/// Address space for one memory that spares the guest its bounds checks: a tenth of its time.
+const ROOMY: u64 = 4 << 30;
+
+/// Touched bytes of a memory and of a table that stay resident for the next instance, which is then made in half
+/// the time and without a word to the other processors.
+const KEPT_OF_MEMORY: usize = 128 << 10;
+const KEPT_OF_TABLE: usize = 16 << 10;
+
+/// Native stack of one call. A guest that recurses deeper traps.
+const GUEST_STACK: usize = 512 << 10;
+
+/// What components reach through the kernel.
+#[derive(Clone)]
+pub struct Services {
+    /// Where their key-value data is, and the digests of what was compiled.
+    pub store: Store,
+    /// Their way out.
+    pub egress: Egress,
+    /// Their time.
+    pub clock: Clock,
+}
+
+/// A compiled component. Cloning it is cheap.
+#[derive(Clone)]
+pub struct Artifact(pub(super) Component);
+
+impl Artifact {
+    /// Size of the native code and what goes with it.
+    pub fn image_bytes(&self) -> u64 {
+        let image = self.0.image_range();
+        (image.end.addr() - image.start.addr()) as u64
+    }
+}
+
+/// Why there is no [`Artifact`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The bytes are no component that this engine can run.
+    #[error("is not a component that can be compiled: {0}")]
+    Invalid(String),
+    /// The compiler itself failed.
+    #[error("could not be compiled: {0}")]
+    Failed(String),
+}
+
+/// A cheap-clone handle to the engine.
+#[derive(Clone)]
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    cache: Arc<Cache>,
+    /// One compilation at a time, on one thread, so that the rest of the gateway keeps going.
+    turn: Arc<Semaphore>,
+    services: Services,
+}
+
+impl Engine {
+    /// Starts the engine. What it compiles is kept in `<data_dir>/cache`, readable by its owner only.
+    ///
+    /// # Errors
+    /// The machine doesn't give the address space, or can't run the engine at all.
+    pub fn new(data_dir: &Path, services: Services) -> wasmtime::Result<Self> {
+        let roomy = wasmtime::Engine::new(&config(ROOMY));
+        let wasmtime = roomy.or_else(|_| wasmtime::Engine::new(&config(MAX_MEMORY_BYTES)))?;
+        tick(&wasmtime)?;
+        let cache = Arc::new(Cache::new(data_dir.join("cache"), services.store.clone()));
+        Ok(Self { wasmtime, cache, turn: Arc::new(Semaphore::new(1)), services })
+    }
+
+    /// Makes native code of a component, or finds that it was made before.
+    ///
+    /// # Errors
+    /// The bytes are no valid component.
+    pub async fn compile(&self, component: Bytes) -> Result<Artifact, CompileError> {
+        let key = Cache::key(&self.wasmtime, &component);
+        if let Some(artifact) = self.cache.load(&self.wasmtime, &key).await {
+            return Ok(Artifact(artifact));
+        }
+        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(failed)?;
+        let (engine, cache, filed) = (self.wasmtime.clone(), Arc::clone(&self.cache), key.clone());
+        let compiled = tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            let compiled = Component::from_binary(&engine, &component)?;
+            let written = cache.write(&filed, &compiled);
+            give_back();
+            Ok((compiled, written))
+        });
+        let compiled = compiled.await.map_err(failed)?;
+        let (compiled, written) = compiled.map_err(|error: wasmtime::Error| invalid(&error))?;
+        self.cache.record(&key, written).await;
+        // In the file's pages it costs the gateway no memory of its own.
+        Ok(Artifact(self.cache.load(&self.wasmtime, &key).await.unwrap_or(compiled)))
+    }
+
+    /// Links a component to what it gets. Runs none of its code.
+    ///
+    /// # Errors
+    /// The first import that is not granted or not served, by name.
+    pub fn link(&self, artifact: &Artifact, links: Links) -> Result<Code, LinkError> {
+        Code::new(artifact, links, self.services.clone())
+    }
+}
+
+fn config(reservation: u64) -> Config {
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()))
+        .memory_init_cow(true)
+        .memory_reservation(reservation)
+        .memory_guard_size(32 << 20)
+        .epoch_interruption(true)
+        .concurrency_support(false)
+        .parallel_compilation(false)
+        .max_wasm_stack(GUEST_STACK);
+    config
+}
+
+fn pool() -> PoolingAllocationConfig {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES)
+        .total_memories(INSTANCES)
+        .total_stacks(INSTANCES)
+        .total_core_instances(INSTANCES * MODULES_EACH)
+        .total_tables(INSTANCES * TABLES_EACH)
+        .max_memory_size(MAX_MEMORY_BYTES as usize);
+    // Without this the kernel of the machine can't tell which bytes were touched, and keeping would touch more.
+    if PoolingAllocationConfig::is_pagemap_scan_available() {
+        pool.pagemap_scan(Enabled::Yes)
+            .linear_memory_keep_resident(KEPT_OF_MEMORY)
+            .table_keep_resident(KEPT_OF_TABLE);
+    }
+    pool
+}
+
+/// Advances the engine's epoch for as long as the engine lives.
+fn tick(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
+    let engine = engine.weak();
+    let ticker = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            thread::sleep(TICK);
+        }
+    };
+    thread::Builder::new().name("epoch".into()).spawn(ticker)?;
+    Ok(())
+}
+
+fn invalid(error: &wasmtime::Error) -> CompileError {
+    CompileError::Invalid(format!("{error:#}"))
+}
+
+fn failed(error: impl std::fmt::Display) -> CompileError {
+    CompileError::Failed(error.to_string())
+}
+
+/// Gives the system back what the compiler has let go of, tens of MiB that the allocator would keep for the next time.
+fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "the allocator is asked by a C call")]
+    // SAFETY: malloc_trim(3) may be called at any time from any thread; it only unmaps what is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}

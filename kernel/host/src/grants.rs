@@ -1,0 +1,182 @@
+//! What a plugin may do: what its manifest asks for, as far as the operator grants it. Here and nowhere else.
+
+use std::time::Duration;
+
+use super::limits::Limits;
+use super::links::Links;
+use super::manifest::{Extends, Manifest, MemoryAccess, Permissions, PluginConfig, format_size, parse_size};
+use prx_base::config::Grant;
+use prx_egress::{Allowed, Pattern, Policy};
+
+/// Longest deadline that a manifest can set, for models that think long.
+const MAX_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Where permission comes from: the operator, and for a bundled plugin the gateway it is part of.
+#[derive(Debug, Clone, Default)]
+pub struct Allowance {
+    /// What the operator granted. A field that is left out falls back on `vouched`.
+    pub operator: Grant,
+    /// What the bundled plugin of this name asks for; nothing for other plugins.
+    pub vouched: Permissions,
+}
+
+impl Allowance {
+    fn http(&self) -> &[String] {
+        self.operator.http.as_ref().unwrap_or(&self.vouched.http)
+    }
+
+    fn kv(&self) -> Option<u64> {
+        self.operator.kv.as_deref().map_or(self.vouched.kv, parse_size)
+    }
+
+    fn memory(&self) -> Option<MemoryAccess> {
+        match self.operator.memory.as_deref() {
+            Some("read") => Some(MemoryAccess::Read),
+            Some("write") => Some(MemoryAccess::Write),
+            Some(_) => None,
+            None => self.vouched.memory,
+        }
+    }
+
+    fn files(&self) -> bool {
+        self.operator.files.unwrap_or(self.vouched.files)
+    }
+
+    /// Setting a secret for a plugin grants it to that plugin, unless the operator lists the ones he means.
+    fn secret(&self, name: &str) -> bool {
+        self.operator.secrets.as_ref().is_none_or(|listed| listed.iter().any(|known| known == name))
+    }
+}
+
+/// The operator's word in the configuration file; where it is silent, the one in the store.
+pub fn operator(configured: Option<&Grant>, stored: Option<Grant>) -> Grant {
+    let (configured, stored) = (configured.cloned().unwrap_or_default(), stored.unwrap_or_default());
+    Grant {
+        http: configured.http.or(stored.http),
+        secrets: configured.secrets.or(stored.secrets),
+        kv: configured.kv.or(stored.kv),
+        memory: configured.memory.or(stored.memory),
+        files: configured.files.or(stored.files),
+    }
+}
+
+/// The wishes as far as they are allowed.
+pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
+    Permissions {
+        http: origins(&asked.http, allowance.http()),
+        secrets: asked.secrets.iter().filter(|name| allowance.secret(name)).cloned().collect(),
+        kv: asked.kv.min(allowance.kv()),
+        memory: asked.memory.min(allowance.memory()),
+        files: asked.files && allowance.files(),
+        ..Permissions::default()
+    }
+}
+
+/// The origins that are asked for and allowed. Where only a part of what is asked for is allowed, that part.
+fn origins(asked: &[String], allowed: &[String]) -> Vec<String> {
+    let read = |texts: &[String]| -> Vec<Pattern> {
+        texts.iter().filter_map(|text| Pattern::parse(text).ok()).collect()
+    };
+    let (allowed, mut granted) = (read(allowed), Vec::new());
+    for text in asked {
+        let Ok(asked) = Pattern::parse(text) else { continue };
+        if allowed.iter().any(|allowed| allowed.includes(&asked)) {
+            granted.push(text.clone());
+        } else {
+            granted.extend(allowed.iter().filter(|part| asked.includes(part)).map(Pattern::to_string));
+        }
+    }
+    granted
+}
+
+/// What is asked for and not allowed: the fields of `[grants.<plugin>]` that would have to change, as they would
+/// have to be. None when nothing is missing.
+pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
+    let granted = granted(asked, allowance);
+    let wanting: Vec<String> =
+        asked.http.iter().filter(|text| !granted.http.contains(text)).cloned().collect();
+    let grant = Grant {
+        http: (!wanting.is_empty()).then(|| [allowance.http(), &wanting].concat()),
+        secrets: (asked.secrets != granted.secrets).then(|| asked.secrets.clone()),
+        kv: asked.kv.filter(|_| asked.kv != granted.kv).map(format_size),
+        memory: asked.memory.filter(|_| asked.memory != granted.memory).map(|access| access.as_str().into()),
+        files: (asked.files != granted.files).then_some(true),
+    };
+    (grant != Grant::default()).then_some(grant)
+}
+
+/// What is wrong with a grant, each with its key.
+pub fn check(grant: &Grant) -> Vec<String> {
+    let origins = grant.http.iter().flatten().filter_map(|text| Pattern::parse(text).err());
+    let origins = origins.map(|error| format!("http: {error}"));
+    let kv = grant.kv.as_deref().filter(|text| parse_size(text).is_none());
+    let kv = kv.map(|text| format!("kv: takes a size such as 1MiB, not \"{text}\""));
+    origins.chain(kv).collect()
+}
+
+/// A grant as the operator would write it into the configuration file.
+pub fn lines(plugin: &str, grant: &Grant) -> String {
+    let fields = toml::to_string(grant).unwrap_or_default();
+    format!("[grants.{plugin}]\n{}", fields.trim_end())
+}
+
+/// Where a plugin's requests may go and which secrets they may carry under one configuration. An origin that
+/// the operator named himself, in a grant or in that configuration, may lie inside his network.
+pub fn policy(manifest: &Manifest, allowance: &Allowance, config: &PluginConfig) -> Policy {
+    let granted = granted(&manifest.permissions, allowance);
+    let private = allowance.operator.http.is_some();
+    let asked = granted.http.iter().filter_map(|text| Pattern::parse(text).ok());
+    let named = config.origins.iter().map(|origin| Allowed { origin: origin.clone().into(), private: true });
+    let http = asked.map(|origin| Allowed { origin, private }).chain(named).collect();
+    let secrets = granted.secrets.into_iter();
+    Policy::new(
+        http,
+        secrets.filter_map(|name| Some((name.clone(), config.secrets.get(&name)?.clone()))).collect(),
+    )
+}
+
+/// What a plugin's code is linked to.
+pub fn links(manifest: &Manifest, allowance: &Allowance, config: PluginConfig) -> Links {
+    let asks_http = !manifest.permissions.http.is_empty()
+        || manifest.keys().any(|(_, key)| key.extends == Some(Extends::Http));
+    let granted = granted(&manifest.permissions, allowance);
+    Links {
+        name: manifest.plugin.name.clone(),
+        http: asks_http.then(|| policy(manifest, allowance, &config)),
+        kv_bytes: granted.kv,
+        memory: granted.memory,
+        limits: limits(manifest),
+        reuse: manifest.instance.reuse,
+        config: config.json,
+    }
+}
+
+/// A manifest can lower what a call may use. Only the deadline can rise, for waiting costs nothing.
+fn limits(manifest: &Manifest) -> Limits {
+    let (asked, usual) = (&manifest.limits, Limits::default());
+    Limits {
+        memory_bytes: asked.memory.map_or(usual.memory_bytes, |bytes| bytes.min(usual.memory_bytes)),
+        cpu: asked.cpu.map_or(usual.cpu, |cpu| cpu.min(usual.cpu)),
+        deadline: asked.deadline.map_or(usual.deadline, |deadline| deadline.min(MAX_DEADLINE)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach(asked: &[&str], allowed: &[&str]) -> Vec<String> {
+        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        origins(&owned(asked), &owned(allowed))
+    }
+
+    #[test]
+    fn what_is_granted_is_what_is_both_asked_for_and_allowed() {
+        let (star, one) = ("https://*.example.com", "https://a.example.com");
+        assert_eq!(reach(&[one], &[star]), [one]);
+        assert_eq!(reach(&[star], &[star]), [star]);
+        assert_eq!(reach(&[star], &[one, "https://b.test"]), [one], "a part of what is asked for");
+        assert_eq!(reach(&["wss://a.example.com"], &[one]), ["wss://a.example.com"]);
+        assert_eq!(reach(&[one], &["https://example.com", "http://a.example.com"]), [""; 0]);
+    }
+}

@@ -1,0 +1,103 @@
+//! `wasi:http/outgoing-handler`: requests of tools and providers, through the kernel's one way out.
+
+use std::sync::Arc;
+
+use http_body_util::BodyExt;
+use hyper::http::{Request, Response};
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use super::log::Level;
+use super::{Host, Shared};
+use prx_egress::{self, Failure, Kind, Timeouts};
+
+/// Largest answer that a guest may read, in bytes.
+const LARGEST_ANSWER: u64 = 64 << 20;
+
+/// An instance's side of its requests.
+pub(super) struct Outgoing {
+    context: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl Outgoing {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self { context: WasiHttpCtx::new(), hooks: Hooks(Arc::clone(shared)) }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let Outgoing { context, hooks } = &mut self.http;
+        WasiHttpCtxView { ctx: context, table: &mut self.table, hooks }
+    }
+}
+
+struct Hooks(Arc<Shared>);
+
+type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Hooks {
+    fn set_host_header(&mut self) -> bool {
+        false
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Io,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Io), Error>> + Send> {
+        let shared = Arc::clone(&self.0);
+        Box::new(async move {
+            let sent = send(&shared, request, options.unwrap_or_default()).await;
+            let response = sent.map_err(|failure| {
+                shared.journal.write(Level::Warn, &format!("an HTTP request failed: {failure}"));
+                error(failure)
+            })?;
+            Ok((response, Box::new(async { Ok(()) }) as Io))
+        })
+    }
+}
+
+async fn send(
+    shared: &Arc<Shared>,
+    request: Request<WasiBody>,
+    options: RequestOptions,
+) -> Result<Response<WasiBody>, Failure> {
+    let request = prx_egress::Request::from_http(request, timeouts(shared, options), LARGEST_ANSWER)?;
+    let policy = shared.links.http.clone().unwrap_or_default();
+    let response = shared.services.egress.send(&policy, request).await?;
+    let shared = Arc::clone(shared);
+    let broken = move |failure: Failure| {
+        shared.journal.write(Level::Warn, &format!("an HTTP answer broke off: {failure}"));
+        error(failure)
+    };
+    Ok(response.into_http().map(|body| body.map_err(broken).boxed_unsync()))
+}
+
+/// The guest's own time-outs where it gave some; never more than its call may take.
+fn timeouts(shared: &Shared, options: RequestOptions) -> Timeouts {
+    let usual = Timeouts::default();
+    let most = shared.links.limits.deadline;
+    Timeouts {
+        connect: options.connect_timeout.unwrap_or(usual.connect).min(most),
+        first_byte: options.first_byte_timeout.unwrap_or(most).min(most),
+        idle: options.between_bytes_timeout.unwrap_or(usual.idle).min(most),
+        total: most,
+    }
+}
+
+fn error(failure: Failure) -> Error {
+    match failure.kind {
+        Kind::Denied => Error::HttpRequestDenied,
+        Kind::Dns => Error::DnsError { rcode: Some(failure.reason), info_code: None },
+        Kind::Connect => Error::ConnectionRefused,
+        Kind::Tls => Error::TlsProtocolError,
+        Kind::Timeout => Error::ConnectionTimeout,
+        Kind::TooLarge => Error::HttpResponseBodySize(None),
+        Kind::Protocol => Error::HttpProtocolError,
+        Kind::Closed => Error::ConnectionTerminated,
+    }
+}

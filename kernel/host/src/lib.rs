@@ -1,0 +1,52 @@
+//! Components: what they are, what they may do, and how they come, change and go while everything runs.
+//! Compiled once, linked to what they are granted and to nothing else, called within limits.
+
+pub mod bindings;
+pub mod grants;
+pub mod inspect;
+pub mod manifest;
+pub mod memory;
+
+mod attachment;
+mod bundled;
+mod cache;
+mod call;
+mod catalog;
+mod code;
+mod connector;
+mod engine;
+mod folder;
+mod imports;
+mod instance;
+mod known;
+mod lifecycle;
+mod limits;
+mod links;
+mod load;
+mod registry;
+mod review;
+mod scope;
+mod trial;
+mod watch;
+mod withdraw;
+
+pub use self::bundled::Bundled;
+pub use self::call::CallError;
+pub use self::catalog::{Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Status, ToolEntry};
+pub use self::code::{Code, Description};
+pub use self::connector::Connector;
+pub use self::engine::{Artifact, CompileError, Engine, Services};
+pub use self::imports::log::{Journal, Level};
+pub use self::known::{Known, Unknown, on_disk};
+pub use self::limits::{Limits, MAX_MEMORY_BYTES};
+pub use self::links::{LinkError, Links};
+pub use self::registry::{Parts, Plugins};
+pub use self::review::Review;
+pub use self::scope::{Makes, Scope};
+pub use self::trial::Trial;
+pub use self::watch::Watch;
+
+#[cfg(test)]
+mod components;
+#[cfg(test)]
+mod tests;

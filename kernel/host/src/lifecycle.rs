@@ -1,0 +1,381 @@
+//! The verbs that change a plugin. Each is all or nothing, goes on when its caller is gone, and leaves the code
+//! that serves alone until the code that replaces it has answered.
+
+use std::sync::{Arc, PoisonError};
+
+use bytes::Bytes;
+use serde_json::json;
+
+use super::catalog::{Entry, Generation, Placed, PluginStatus, Status};
+use super::folder::Folder;
+use super::load::{Candidate, Refusal, Terms, digest, examine, load};
+use super::registry::Plugins;
+use prx_base::error::{Error, Result};
+use prx_base::events::Kind;
+use prx_store::PluginRecord;
+
+/// What becomes of a plugin's file when a candidate is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum File {
+    /// The candidate came from where it is.
+    Stays,
+    /// The candidate is written in its place.
+    Written,
+    /// The candidate is the bundled one; the file that was in its place goes.
+    Removed,
+}
+
+impl Plugins {
+    /// Loads a plugin again from its file, or from the gateway if it came with it.
+    ///
+    /// # Errors
+    /// `not_found`; `bad_request` for bytes that are no component; otherwise `conflict` with the reason. The
+    /// code that served goes on serving.
+    pub async fn reload(&self, name: &str) -> Result<Placed> {
+        self.run(name, |plugins, name| async move {
+            plugins.installed(&name)?;
+            plugins.reload_now(&name).await
+        })
+        .await
+    }
+
+    /// Takes a component in: as a new plugin without a name, as a new version of the one of that name with one.
+    ///
+    /// # Errors
+    /// As [`Plugins::reload`], and `conflict` when a new plugin's name is taken. Nothing has changed then.
+    pub async fn install(&self, name: Option<&str>, bytes: Bytes) -> Result<Placed> {
+        let said = examine(bytes.clone()).await?.0.manifest.plugin.name;
+        if name.is_some_and(|name| name != said) {
+            return Err(Error::conflict(format!("This component says that it is {said}")));
+        }
+        let replaces = name.is_some();
+        self.run(&said, move |plugins, name| async move {
+            plugins.folder()?;
+            if !replaces && plugins.installed(&name).is_ok() {
+                let message = format!("Plugin {name} is there already; PUT /plugins/{name} replaces it");
+                return Err(Error::conflict(message));
+            }
+            plugins.put(&name, bytes).await
+        })
+        .await
+    }
+
+    /// Takes a plugin out of service, until it is enabled, also over restarts. Calls under way finish.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn disable(&self, name: &str) -> Result<PluginStatus> {
+        self.verb(name, |plugins, name| async move {
+            plugins.remember(&name, true).await?;
+            if plugins.change(&name, |entry| Some(Entry { status: Status::Disabled, ..entry })) {
+                plugins.publish(Kind::PluginDisabled, &name, json!({}));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Brings a disabled plugin back, and tries a failed one again.
+    ///
+    /// # Errors
+    /// As [`Plugins::reload`], and `conflict` when another plugin has taken one of its capabilities.
+    pub async fn enable(&self, name: &str) -> Result<PluginStatus> {
+        self.verb(name, |plugins, name| async move { plugins.enable_now(&name).await }).await
+    }
+
+    /// Goes back to the component that served before the one in the file.
+    ///
+    /// # Errors
+    /// As [`Plugins::reload`], and `conflict` when there is none to go back to.
+    pub async fn rollback(&self, name: &str) -> Result<Placed> {
+        self.run(name, |plugins, name| async move {
+            plugins.installed(&name)?;
+            let Some(bytes) = plugins.folder()?.earlier(&name).await? else {
+                let message = format!("Plugin {name}: there is no earlier component to go back to");
+                return Err(Error::conflict(message));
+            };
+            plugins.put(&name, bytes).await
+        })
+        .await
+    }
+
+    /// Takes a plugin and its file away. Where the file stood in for a bundled plugin, that one is back and is
+    /// what is answered with.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for a bundled plugin.
+    pub async fn remove(&self, name: &str) -> Result<Option<PluginStatus>> {
+        self.run(name, |plugins, name| async move {
+            plugins.installed(&name)?;
+            plugins.remove_now(&name).await
+        })
+        .await?;
+        Ok(self.catalog().show(name))
+    }
+
+    /// Brings a plugin under the settings and grants in force. One that can't run under them stops serving, for
+    /// what was taken from it must not go on working.
+    ///
+    /// # Errors
+    /// Why it can't.
+    pub async fn relink(&self, name: &str) -> Result<()> {
+        self.run(name, |plugins, name| async move {
+            if plugins.installed(&name).is_err() {
+                return Ok(());
+            }
+            let outcome = plugins.reload_now(&name).await.map(drop);
+            if let Err(error) = &outcome {
+                plugins.change(&name, |entry| {
+                    let disabled = entry.status == Status::Disabled;
+                    let status = if disabled { Status::Disabled } else { Status::Failed };
+                    Some(Entry { status, generation: None, ..entry })
+                });
+                plugins.publish(Kind::PluginFailed, &name, json!({ "reason": error.to_string() }));
+            }
+            outcome
+        })
+        .await
+    }
+
+    /// Brings a plugin in line with its file, which has changed, appeared or gone.
+    pub(super) async fn follow(&self, name: &str) -> Result<()> {
+        self.run(name, |plugins, name| async move {
+            let file = plugins.folder()?.read(&name).await?;
+            let catalog = plugins.catalog();
+            let generation = catalog.entry(&name).and_then(|entry| entry.generation.as_ref());
+            match (file, generation) {
+                (Some(bytes), Some(generation)) if generation.digest == digest(bytes.clone()).await? => {
+                    plugins.change(&name, |entry| Some(Entry { error: None, ..entry }));
+                    Ok(())
+                }
+                (Some(_), _) => plugins.reload_now(&name).await.map(drop),
+                (None, Some(generation)) if generation.bundled => Ok(()),
+                (None, _) if catalog.entry(&name).is_none() => Ok(()),
+                (None, _) => plugins.remove_now(&name).await,
+            }
+        })
+        .await
+    }
+
+    /// The first load of everything: what came with the gateway before what the operator added.
+    pub(super) async fn load_all(&self) -> Result<()> {
+        let mut names: Vec<String> = self.0.parts.bundled.all().map(|(name, _)| name.to_owned()).collect();
+        if let Some(folder) = &self.0.folder {
+            let added = folder.names().await?;
+            names.extend(added.into_iter().filter(|name| self.0.parts.bundled.find(name).is_none()));
+        }
+        for name in names {
+            let disabled = self.0.parts.store.plugin(&name)?.is_some_and(|record| record.disabled);
+            self.change(&name, |_| Some(Entry::blank(disabled)));
+            if let Err(error) = self.reload_now(&name).await {
+                tracing::error!(plugin = name, "not loaded: {error}");
+            }
+        }
+        Ok(())
+    }
+
+    async fn reload_now(&self, name: &str) -> Result<Placed> {
+        let candidate = self.find(name).await?;
+        let refusal = match self.prepare(name, &candidate).await {
+            Ok(generation) => match self.take(generation, candidate, File::Stays).await {
+                Ok(placed) => return Ok(placed),
+                Err(error) => Refusal { manifest: None, error },
+            },
+            Err(refusal) => refusal,
+        };
+        self.refuse(name, &refusal);
+        Err(refusal.error)
+    }
+
+    async fn enable_now(&self, name: &str) -> Result<()> {
+        let catalog = self.catalog();
+        let Some(entry) = catalog.entry(name) else { return Err(Error::not_found("Plugin", name)) };
+        if entry.status == Status::Loaded {
+            return Ok(());
+        }
+        let Some(generation) = &entry.generation else {
+            self.remember(name, false).await?;
+            self.change(name, |entry| Some(Entry { status: Status::Failed, ..entry }));
+            return self.reload_now(name).await.map(drop);
+        };
+        let _changing = self.0.changing.lock().await;
+        self.free(generation)?;
+        self.remember(name, false).await?;
+        generation.forgive();
+        self.change(name, |entry| Some(Entry { status: Status::Loaded, ..entry }));
+        self.publish(Kind::PluginLoaded, name, json!({}));
+        Ok(())
+    }
+
+    async fn remove_now(&self, name: &str) -> Result<()> {
+        let Some(bytes) = self.0.parts.bundled.find(name) else {
+            self.folder()?.remove(name).await?;
+            self.0
+                .parts
+                .store
+                .put_plugin(PluginRecord { name: name.to_owned(), ..PluginRecord::default() })
+                .await?;
+            self.0.catalog.rcu(|catalog| Arc::new(catalog.with(name, None)));
+            self.tell(name);
+            self.publish(Kind::PluginDisabled, name, json!({ "removed": true }));
+            return Ok(());
+        };
+        let bundled_serves = |entry: &Entry| entry.generation.as_ref().is_some_and(|serving| serving.bundled);
+        if self.catalog().entry(name).is_some_and(bundled_serves) {
+            return Err(Error::conflict(format!("Plugin {name} came with the gateway; disable it instead")));
+        }
+        let candidate = Candidate { bytes: bytes.into(), bundled: true };
+        let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
+        self.take(generation, candidate, File::Removed).await.map(drop)
+    }
+
+    /// Loads a component and makes it the plugin's file.
+    async fn put(&self, name: &str, bytes: Bytes) -> Result<Placed> {
+        let candidate = Candidate { bytes, bundled: false };
+        let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
+        self.take(generation, candidate, File::Written).await
+    }
+
+    /// The component that a plugin is loaded from.
+    async fn find(&self, name: &str) -> Result<Candidate> {
+        let file = match &self.0.folder {
+            Some(folder) => folder.read(name).await?,
+            None => None,
+        };
+        match (file, self.0.parts.bundled.find(name)) {
+            (Some(bytes), _) => Ok(Candidate { bytes, bundled: false }),
+            (None, Some(bytes)) => Ok(Candidate { bytes: bytes.into(), bundled: true }),
+            (None, None) => Err(Error::conflict(format!("Plugin {name}: its file is gone"))),
+        }
+    }
+
+    async fn prepare(&self, name: &str, candidate: &Candidate) -> Result<Arc<Generation>, Refusal> {
+        let parts = &self.0.parts;
+        let config = parts.config.current();
+        let store_failed = |error| Refusal { manifest: None, error };
+        let allowance = self.allowance(name).map_err(store_failed)?;
+        let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
+        let terms = Terms { name, allowance, components: &config.components, number };
+        load(&parts.engine, candidate, terms).await.map(Arc::new)
+    }
+
+    /// Puts a generation that has answered in service, or in waiting if the plugin is disabled.
+    async fn take(&self, generation: Arc<Generation>, candidate: Candidate, file: File) -> Result<Placed> {
+        let name = generation.name();
+        let _changing = self.0.changing.lock().await;
+        let before = self.catalog().entry(name).cloned().unwrap_or_else(|| Entry::blank(false));
+        if before.status != Status::Disabled {
+            self.free(&generation)?;
+        }
+        if let Some(folder) = &self.0.folder {
+            match file {
+                File::Written => folder.write(name, candidate.bytes.clone()).await?,
+                File::Removed => folder.remove(name).await?,
+                File::Stays => {}
+            }
+            if !candidate.bundled
+                && let Err(error) = folder.loaded(name, candidate.bytes).await
+            {
+                tracing::warn!(plugin = name, "there will be no way back to this component: {error}");
+            }
+        }
+        self.change(name, |entry| {
+            let disabled = entry.status == Status::Disabled;
+            Some(Entry {
+                status: if disabled { Status::Disabled } else { Status::Loaded },
+                manifest: Some(Arc::clone(&generation.manifest)),
+                generation: Some(Arc::clone(&generation)),
+                newest: generation.number,
+                error: None,
+            })
+        });
+        tracing::info!(
+            plugin = name,
+            version = generation.manifest.plugin.version,
+            "generation {}",
+            generation.number
+        );
+        match before.status {
+            Status::Loaded => self.publish(Kind::PluginReloaded, name, json!({})),
+            Status::Failed => self.publish(Kind::PluginLoaded, name, json!({})),
+            Status::Disabled => {}
+        }
+        let from = before.generation.map(|before| before.number);
+        let Generation { number: to, compile_ms, .. } = *generation;
+        Ok(Placed { name: name.to_owned(), from, to, compile_ms })
+    }
+
+    /// Notes why there is no new generation. What serves goes on serving; what did not has failed.
+    fn refuse(&self, name: &str, refusal: &Refusal) {
+        let reason = refusal.error.to_string();
+        self.change(name, |entry| {
+            let manifest = match &entry.generation {
+                Some(generation) => Some(Arc::clone(&generation.manifest)),
+                None => refusal.manifest.clone().or(entry.manifest.clone()),
+            };
+            Some(Entry { manifest, error: Some(reason.clone()), ..entry })
+        });
+        if self.catalog().entry(name).is_some_and(|entry| entry.status == Status::Failed) {
+            self.publish(Kind::PluginFailed, name, json!({ "reason": reason }));
+        }
+    }
+
+    /// Whether nobody else gives what this generation gives.
+    pub(super) fn free(&self, generation: &Generation) -> Result<()> {
+        match self.catalog().conflict(generation) {
+            Some(conflict) => Err(Error::conflict(format!("Plugin {}: {conflict}", generation.name()))),
+            None => Ok(()),
+        }
+    }
+
+    async fn remember(&self, name: &str, disabled: bool) -> Result<()> {
+        let store = &self.0.parts.store;
+        let record = store.plugin(name)?.unwrap_or_default();
+        store.put_plugin(PluginRecord { name: name.to_owned(), disabled, ..record }).await
+    }
+
+    pub(super) fn folder(&self) -> Result<&Folder> {
+        let safe_mode = || Error::conflict("The gateway runs in safe mode: only what came with it is loaded");
+        self.0.folder.as_ref().ok_or_else(safe_mode)
+    }
+
+    fn installed(&self, name: &str) -> Result<()> {
+        self.catalog().entry(name).map(drop).ok_or_else(|| Error::not_found("Plugin", name))
+    }
+
+    /// A verb on a plugin that is there, and the plugin's status after it.
+    async fn verb<F>(
+        &self,
+        name: &str,
+        work: impl FnOnce(Self, String) -> F + Send + 'static,
+    ) -> Result<PluginStatus>
+    where
+        F: Future<Output = Result<()>> + Send,
+    {
+        self.run(name, |plugins, name| async move {
+            plugins.installed(&name)?;
+            work(plugins, name).await
+        })
+        .await?;
+        self.get(name)
+    }
+
+    /// Runs one thing at a time for a plugin, in a task of its own: whoever asked may go away meanwhile.
+    pub(super) async fn run<F, R>(&self, name: &str, work: impl FnOnce(Self, String) -> F) -> Result<R>
+    where
+        F: Future<Output = Result<R>> + Send + 'static,
+        R: Send + 'static,
+    {
+        let turn = {
+            let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(turns.entry(name.to_owned()).or_default())
+        };
+        let turn = turn.lock_owned().await;
+        let work = work(self.clone(), name.to_owned());
+        let done = tokio::spawn(async move {
+            let _turn = turn;
+            work.await
+        });
+        done.await.map_err(Error::internal)?
+    }
+}

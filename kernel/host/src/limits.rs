@@ -1,0 +1,205 @@
+//! What one call may use: memory summed over everything it allocates, computing time, and time on the wall.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use wasmtime::ResourceLimiter;
+
+use prx_base::clock;
+
+/// Most linear memory that an operator can allow one instance.
+pub const MAX_MEMORY_BYTES: u64 = 64 << 20;
+
+/// What all live instances of one plugin may hold together, in multiples of what one may.
+const INSTANCES_WORTH: u64 = 8;
+
+/// How long a guest may compute before others get their turn; a limit is noticed within as much.
+pub(super) const TICK: Duration = Duration::from_millis(10);
+
+/// How long a call lasts until it has earned its computing time once more, as long answers need.
+const EARNED_IN: Duration = Duration::from_secs(30);
+
+/// What one call of a component may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Linear memories and tables of the instance, summed. At most [`MAX_MEMORY_BYTES`] have an effect.
+    pub memory_bytes: u64,
+    /// Time spent computing, in the guest and in the kernel on its behalf, and as much again for each half minute
+    /// that the call lasts. Waiting costs nothing.
+    pub cpu: Duration,
+    /// Time from the call to its answer, waiting included.
+    pub deadline: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 64 << 20, cpu: Duration::from_secs(2), deadline: Duration::from_secs(30) }
+    }
+}
+
+/// A limit that a guest ran into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exceeded {
+    Cpu,
+    Memory,
+}
+
+impl fmt::Display for Exceeded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cpu => "out of computing time",
+            Self::Memory => "out of memory",
+        })
+    }
+}
+
+impl std::error::Error for Exceeded {}
+
+/// Bytes that the live instances of one plugin hold.
+#[derive(Debug)]
+pub(super) struct Gauge {
+    bytes: AtomicU64,
+    most: u64,
+}
+
+impl Gauge {
+    pub(super) fn new(limits: &Limits) -> Self {
+        Self { bytes: AtomicU64::new(0), most: limits.memory_bytes.saturating_mul(INSTANCES_WORTH) }
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let before = self.bytes.fetch_add(bytes, Relaxed);
+        let fits = before.saturating_add(bytes) <= self.most;
+        if !fits {
+            self.bytes.fetch_sub(bytes, Relaxed);
+        }
+        fits
+    }
+}
+
+/// Counts one store's memories and tables against its limit and its plugin's.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    held: u64,
+    most: u64,
+    refused: bool,
+    gauge: Arc<Gauge>,
+}
+
+impl Limiter {
+    pub(super) fn new(limits: &Limits, gauge: Arc<Gauge>) -> Self {
+        Self { held: 0, most: limits.memory_bytes, refused: false, gauge }
+    }
+
+    pub(super) fn held(&self) -> u64 {
+        self.held
+    }
+
+    /// Whether the guest ever asked for more than it may have.
+    pub(super) fn refused(&self) -> bool {
+        self.refused
+    }
+
+    fn grow(&mut self, current: usize, desired: usize, unit: u64) -> bool {
+        let more = (desired.saturating_sub(current) as u64).saturating_mul(unit);
+        let fits = self.held.saturating_add(more) <= self.most && self.gauge.take(more);
+        if fits {
+            self.held += more;
+        } else {
+            self.refused = true;
+        }
+        fits
+    }
+}
+
+impl Drop for Limiter {
+    fn drop(&mut self) {
+        self.gauge.bytes.fetch_sub(self.held, Relaxed);
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired, 1))
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired, size_of::<usize>() as u64))
+    }
+
+    // The engine's pool is shared: these keep one plugin from using it up with many small things.
+    fn instances(&self) -> usize {
+        64
+    }
+
+    fn memories(&self) -> usize {
+        4
+    }
+
+    fn tables(&self) -> usize {
+        32
+    }
+}
+
+/// One call's computing time: how long its future was being polled.
+#[derive(Debug)]
+pub(super) struct Meter {
+    budget: Duration,
+    origin: Instant,
+    /// Nanoseconds of polls that are over.
+    spent: AtomicU64,
+    /// When the present poll began, in nanoseconds since `origin`.
+    began: AtomicU64,
+}
+
+impl Meter {
+    pub(super) fn new(budget: Duration) -> Arc<Self> {
+        let origin = clock::stopwatch();
+        Arc::new(Self { budget, origin, spent: AtomicU64::new(0), began: AtomicU64::new(0) })
+    }
+
+    /// Whether the budget is used up. Asked by the guest's own thread, during a poll.
+    pub(super) fn exhausted(&self) -> bool {
+        let elapsed = self.elapsed();
+        let running = elapsed.saturating_sub(self.began.load(Relaxed));
+        let earned = self.budget.mul_f64(elapsed as f64 / EARNED_IN.as_nanos() as f64);
+        Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget + earned
+    }
+
+    /// The same work, with its computing time counted.
+    pub(super) fn watch<F: Future>(self: Arc<Self>, work: Pin<&mut F>) -> Watched<'_, F> {
+        Watched { meter: self, work }
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// See [`Meter::watch`].
+pub(super) struct Watched<'a, F> {
+    meter: Arc<Meter>,
+    work: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Watched<'_, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let began = self.meter.elapsed();
+        self.meter.began.store(began, Relaxed);
+        let outcome = self.work.as_mut().poll(cx);
+        let took = self.meter.elapsed().saturating_sub(began);
+        self.meter.spent.fetch_add(took, Relaxed);
+        outcome
+    }
+}

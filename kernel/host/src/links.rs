@@ -1,0 +1,171 @@
+//! What a component is linked to: the kernel's imports that it is granted, and nothing else.
+
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, Linker};
+
+use super::bindings::WIT_VERSION;
+use super::imports::{self, Host};
+use super::limits::Limits;
+use super::manifest::MemoryAccess;
+use prx_egress::Policy;
+
+/// The version of WASI that the kernel serves.
+const WASI_VERSION: &str = "0.2";
+
+/// What one plugin gets: the outcome of manifest and grant.
+#[derive(Debug, Clone)]
+pub struct Links {
+    /// The plugin's name; its storage and its log lines are kept under it.
+    pub name: String,
+    /// Its configuration as JSON, without secrets.
+    pub config: String,
+    /// Where `wasi:http` may go. None: it isn't linked.
+    pub http: Option<Policy>,
+    /// How much `prx:plugin/kv` may keep. None: it isn't linked.
+    pub kv_bytes: Option<u64>,
+    /// What it may do with what the agent remembers. None: `prx:plugin/memory` isn't linked.
+    pub memory: Option<MemoryAccess>,
+    /// What one call may use.
+    pub limits: Limits,
+    /// Whether an instance that answered may serve another call of a tool, skill or provider.
+    pub reuse: bool,
+}
+
+/// Why a component can't be linked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// It imports something that it has no grant for.
+    #[error("wants {import}, which is not granted; grant permissions.{permission} to it, or remove it")]
+    NotGranted {
+        /// The import, with its version.
+        import: String,
+        /// The key under `permissions` in its manifest and in the operator's grant.
+        permission: &'static str,
+    },
+    /// It imports or exports another version of an interface that the kernel serves.
+    #[error("wants {interface}; this kernel serves {served}")]
+    Version {
+        /// The interface, with its version.
+        interface: String,
+        /// The version there is.
+        served: &'static str,
+    },
+    /// It imports what no grant brings.
+    #[error("wants {0}, which this kernel doesn't serve")]
+    NotServed(String),
+    /// It speaks of an interface by the right name, in other shapes.
+    #[error("doesn't fit this kernel's interfaces: {0}")]
+    Mismatch(String),
+}
+
+/// A linker with what `links` grants.
+///
+/// # Errors
+/// The first import of `component` that isn't served, by name.
+pub(super) fn linker(component: &Component, links: &Links) -> Result<Linker<Host>, LinkError> {
+    let engine = component.engine();
+    let kind = component.component_type();
+    for (import, item) in kind.imports(engine) {
+        check(import, links)?;
+        if !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
+            return Err(LinkError::NotServed(import.to_owned()));
+        }
+    }
+    for (export, _) in kind.exports(engine).filter(|(name, _)| name.starts_with("prx:plugin/")) {
+        fits(export, WIT_VERSION)?;
+    }
+    let mut linker = Linker::new(engine);
+    imports::link(&mut linker, links).map_err(|error| LinkError::Mismatch(format!("{error:#}")))?;
+    Ok(linker)
+}
+
+/// Whether `links` grants this import.
+pub(super) fn check(import: &str, links: &Links) -> Result<(), LinkError> {
+    let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+    let not_granted = |permission| Err(LinkError::NotGranted { import: import.to_owned(), permission });
+    match interface {
+        "prx:plugin/kv" => {
+            fits(import, WIT_VERSION)?;
+            if links.kv_bytes.is_none() { not_granted("kv") } else { Ok(()) }
+        }
+        "prx:plugin/memory" => {
+            fits(import, WIT_VERSION)?;
+            if links.memory.is_none() { not_granted("memory") } else { Ok(()) }
+        }
+        "prx:plugin/log" | "prx:plugin/config" | "prx:plugin/blobs" | "prx:plugin/sink"
+        | "prx:plugin/types" => fits(import, WIT_VERSION),
+        "wasi:http/types" | "wasi:http/outgoing-handler" => {
+            fits(import, WASI_VERSION)?;
+            if links.http.is_none() { not_granted("http") } else { Ok(()) }
+        }
+        _ => match interface.split_once('/') {
+            Some(("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random", _)) => {
+                fits(import, WASI_VERSION)
+            }
+            _ => Err(LinkError::NotServed(import.to_owned())),
+        },
+    }
+}
+
+/// Whether the interface is of the `served` minor version.
+fn fits(interface: &str, served: &'static str) -> Result<(), LinkError> {
+    let version = interface.split_once('@').map_or("", |(_, version)| version);
+    let patch = version.strip_prefix(served).and_then(|rest| rest.strip_prefix('.'));
+    match patch {
+        Some(_) => Ok(()),
+        None => Err(LinkError::Version { interface: interface.to_owned(), served }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(kv: bool, http: bool) -> Links {
+        Links {
+            name: "guest".into(),
+            config: "{}".into(),
+            http: http.then(Policy::default),
+            kv_bytes: kv.then_some(1024),
+            memory: None,
+            limits: Limits::default(),
+            reuse: false,
+        }
+    }
+
+    fn said(import: &str, links: &Links) -> String {
+        check(import, links).map_or_else(|error| error.to_string(), |()| "fine".into())
+    }
+
+    #[test]
+    fn an_import_is_refused_by_name() {
+        let nothing = granted(false, false);
+        assert_eq!(
+            said("prx:plugin/kv@0.1.0", &nothing),
+            "wants prx:plugin/kv@0.1.0, which is not granted; grant permissions.kv to it, or remove it"
+        );
+        assert!(said("prx:plugin/memory@0.1.0", &nothing).contains("grant permissions.memory"));
+        assert!(said("wasi:http/outgoing-handler@0.2.4", &nothing).contains("grant permissions.http"));
+        assert_eq!(
+            said("prx:plugin/kv@0.3.0", &granted(true, true)),
+            "wants prx:plugin/kv@0.3.0; this kernel serves 0.1"
+        );
+        assert_eq!(said("wasi:io/poll@0.3.0", &nothing), "wants wasi:io/poll@0.3.0; this kernel serves 0.2");
+        for import in ["wasi:sockets/tcp@0.2.4", "acme:thing/x@1.0.0", "prx:plugin/tools@0.1.0", "greet"] {
+            assert_eq!(
+                said(import, &granted(true, true)),
+                format!("wants {import}, which this kernel doesn't serve")
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_granted_is_served() {
+        let links = granted(true, true);
+        for import in
+            ["prx:plugin/kv@0.1.0", "prx:plugin/log@0.1.7", "wasi:http/types@0.2.4", "wasi:cli/exit@0.2.9"]
+        {
+            assert_eq!(said(import, &links), "fine", "{import}");
+        }
+    }
+}

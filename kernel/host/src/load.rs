@@ -1,0 +1,183 @@
+//! From bytes to a generation that has answered, all of it on the side.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::catalog::Generation;
+use super::code::Description;
+use super::engine::{CompileError, Engine};
+use super::grants::{self, Allowance};
+use super::inspect::{Capability, Inspected, inspect};
+use super::links;
+use super::manifest::{Manifest, PluginConfig};
+use prx_base::clock;
+use prx_base::config::{Components, Settings};
+use prx_base::error::{Error, Result};
+
+/// Most tools, skills or models of one plugin.
+const MOST: usize = 256;
+
+/// A component that could become a plugin's next generation.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) bytes: Bytes,
+    pub(super) bundled: bool,
+}
+
+/// Why a candidate is not taken, and its manifest as far as that was known.
+pub(super) struct Refusal {
+    pub(super) manifest: Option<Arc<Manifest>>,
+    pub(super) error: Error,
+}
+
+/// What a candidate is held against.
+pub(super) struct Terms<'a> {
+    pub(super) name: &'a str,
+    pub(super) allowance: Allowance,
+    pub(super) components: &'a Components,
+    /// The number it gets if it is taken.
+    pub(super) number: u64,
+}
+
+/// Looks at a component where that keeps nobody waiting, and takes its SHA-256.
+pub(super) async fn examine(bytes: Bytes) -> Result<(Inspected, [u8; 32])> {
+    let look = move || inspect(&bytes).map(|found| (found, Sha256::digest(&bytes).into()));
+    let found = tokio::task::spawn_blocking(look).await.map_err(Error::internal)?;
+    found.map_err(|error| match error.is_garbage() {
+        true => Error::bad_request(error.to_string()),
+        false => Error::conflict(error.to_string()),
+    })
+}
+
+/// A component's SHA-256, taken where that keeps nobody waiting.
+pub(super) async fn digest(bytes: Bytes) -> Result<[u8; 32]> {
+    tokio::task::spawn_blocking(move || Sha256::digest(&bytes).into()).await.map_err(Error::internal)
+}
+
+/// Compiles, links and asks. Nothing of the plugin that serves is touched.
+pub(super) async fn load(
+    engine: &Engine,
+    candidate: &Candidate,
+    terms: Terms<'_>,
+) -> Result<Generation, Refusal> {
+    let named = |error: Error| prefixed(terms.name, error);
+    let examined = examine(candidate.bytes.clone()).await;
+    let (inspected, digest) = examined.map_err(|error| Refusal { manifest: None, error: named(error) })?;
+    let manifest = Arc::new(inspected.manifest.clone());
+    let refuse = |error: Error| Refusal { manifest: Some(Arc::clone(&manifest)), error: named(error) };
+
+    let config = admit(&inspected, &terms).map_err(refuse)?;
+    let links = grants::links(&manifest, &terms.allowance, config);
+    for import in &inspected.imports {
+        links::check(import, &links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
+    }
+    let compiling = clock::stopwatch();
+    let artifact = engine.compile(candidate.bytes.clone()).await.map_err(|error| {
+        refuse(match error {
+            CompileError::Invalid(_) => Error::bad_request(error.to_string()),
+            CompileError::Failed(_) => Error::internal(error),
+        })
+    })?;
+    let compile_ms = u64::try_from(compiling.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let code = engine.link(&artifact, links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
+    let description = code.describe().await;
+    let description = description
+        .map_err(|error| refuse(Error::conflict(format!("when it was asked to describe itself, {error}"))))?;
+    check(&description).map_err(|problem| refuse(Error::conflict(problem)))?;
+    Ok(Generation {
+        number: terms.number,
+        manifest: Arc::clone(&manifest),
+        description,
+        code,
+        bundled: candidate.bundled,
+        compile_ms,
+        allowance: terms.allowance,
+        digest,
+        defects: AtomicU32::new(0),
+    })
+}
+
+/// What can be said before anything is compiled: its name, its grants, its configuration.
+fn admit(inspected: &Inspected, terms: &Terms<'_>) -> Result<PluginConfig> {
+    let (manifest, name) = (&inspected.manifest, terms.name);
+    if manifest.plugin.name != name {
+        let said = &manifest.plugin.name;
+        return Err(Error::conflict(format!(
+            "its manifest says that it is `{said}`; its file must be {said}.wasm"
+        )));
+    }
+    if let Some(grant) = grants::missing(&manifest.permissions, &terms.allowance) {
+        let lines = grants::lines(name, &grant);
+        let message =
+            format!("asks for more than it is granted; to grant it, put this into prx.toml:\n{lines}");
+        return Err(Error::conflict(message).with_details(json!({ "missing": grant })));
+    }
+    // A connector gets the configuration of its channel with each call, of which there may be several.
+    if inspected.capabilities.iter().all(|capability| *capability == Capability::Channel) {
+        return Ok(PluginConfig { json: "{}".into(), ..PluginConfig::default() });
+    }
+    let (table, settings) = settings(inspected, name, terms.components);
+    manifest.check_config(settings.unwrap_or(&Settings::new())).map_err(|problems| {
+        let message = format!("its configuration in [{table}.{name}] is not right: {}", problems.join("; "));
+        Error::conflict(message).with_details(json!({ "problems": problems }))
+    })
+}
+
+fn settings<'a>(
+    inspected: &Inspected,
+    name: &str,
+    components: &'a Components,
+) -> (&'static str, Option<&'a Settings>) {
+    match components.plugins_config.get(name) {
+        None if inspected.capabilities.contains(&Capability::Provider) => {
+            ("providers_config", components.providers_config.get(name))
+        }
+        settings => ("plugins_config", settings),
+    }
+}
+
+/// Holds a component's own words against what the rest of the gateway builds on.
+fn check(description: &Description) -> Result<(), String> {
+    names("tools", description.tools.iter().map(|tool| tool.name.as_str()))?;
+    names("skills", description.skills.iter().map(|skill| skill.name.as_str()))?;
+    for tool in &description.tools {
+        match serde_json::from_str(&tool.parameters) {
+            Ok(Value::Object(_)) => {}
+            _ => return Err(format!("the parameters of its tool {} are no JSON object", tool.name)),
+        }
+    }
+    match &description.models {
+        Some(models) if models.len() > MOST => Err(format!("it has more than {MOST} models")),
+        _ => Ok(()),
+    }
+}
+
+fn names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+            return Err(format!(
+                "one of its {what} has the name {name:?}; use 1 to 64 of a-z, A-Z, 0-9, _, - and ."
+            ));
+        }
+        if !seen.insert(name) {
+            return Err(format!("it has two {what} named {name}"));
+        }
+    }
+    if seen.len() > MOST { Err(format!("it has more than {MOST} {what}")) } else { Ok(()) }
+}
+
+fn prefixed(name: &str, error: Error) -> Error {
+    let prefixed = Error::new(error.code(), format!("Plugin {name}: {}", error.message()));
+    let prefixed = match error.details() {
+        Some(details) => prefixed.with_details(details.clone()),
+        None => prefixed,
+    };
+    if std::error::Error::source(&error).is_some() { prefixed.with_cause(error) } else { prefixed }
+}

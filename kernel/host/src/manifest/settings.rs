@@ -1,0 +1,93 @@
+//! What the operator configured for a plugin, held against the keys that its manifest declares.
+
+use serde_json::{Map, Value};
+
+use super::{Extends, Key, Manifest};
+use prx_base::config::keys::nearest;
+use prx_base::config::{Secret, Settings};
+use prx_egress::{Origin, Secrets};
+
+/// A plugin's configuration, checked: what it may see, apart from what it may only name.
+#[derive(Debug, Clone, Default)]
+pub struct PluginConfig {
+    /// A JSON object with every default filled in, without the secrets.
+    pub json: String,
+    /// The values of its secret keys.
+    pub secrets: Secrets,
+    /// Origins of the URLs that the operator wrote under keys with `extends = "http"`.
+    pub origins: Vec<Origin>,
+}
+
+impl Manifest {
+    /// Holds the operator's settings against the declared keys, fills in defaults and resolves secrets, which
+    /// are written literally, as `env:NAME` or as `file:PATH`.
+    ///
+    /// # Errors
+    /// Everything that is wrong, each naming its key and what to do about it.
+    pub fn check_config(&self, settings: &Settings) -> Result<PluginConfig, Vec<String>> {
+        let mut problems: Vec<String> = settings
+            .keys()
+            .filter(|name| !self.config.contains_key(*name))
+            .map(|name| self.unknown_key(name))
+            .collect();
+        let (mut shown, mut secrets, mut origins) = (Map::new(), Vec::new(), Vec::new());
+        for (name, key) in self.keys() {
+            match check(key, settings.get(name)) {
+                Ok(None) => {}
+                Ok(Some(Checked::Shown(value))) => {
+                    shown.insert(name.to_owned(), value);
+                }
+                Ok(Some(Checked::Origin(url, origin))) => {
+                    shown.insert(name.to_owned(), url);
+                    origins.extend(origin);
+                }
+                Ok(Some(Checked::Secret(secret))) => secrets.push((name.to_owned(), secret)),
+                Err(problem) => problems.push(format!("{name}: {problem}")),
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let secrets = secrets.into_iter().collect();
+        Ok(PluginConfig { json: Value::Object(shown).to_string(), secrets, origins })
+    }
+
+    fn unknown_key(&self, name: &str) -> String {
+        let known: Vec<&str> = self.keys().map(|(known, _)| known).collect();
+        match nearest(name, known.iter().copied()) {
+            Some(near) => format!("{name}: is no key there is; did you mean \"{near}\"?"),
+            None if known.is_empty() => {
+                format!("{name}: is no key there is; {} takes no configuration", self.plugin.name)
+            }
+            None => format!("{name}: is no key there is; there are: {}", known.join(", ")),
+        }
+    }
+}
+
+enum Checked {
+    Shown(Value),
+    Origin(Value, Option<Origin>),
+    Secret(Secret),
+}
+
+fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
+    let Some(value) = value else {
+        if key.required {
+            let about =
+                if key.description.is_empty() { String::new() } else { format!(" ({})", key.description) };
+            return Err(format!("required, and not set{about}"));
+        }
+        return Ok(key.default.clone().map(Checked::Shown));
+    };
+    key.r#type.check(value).map_err(|wanted| format!("must be {wanted}"))?;
+    match (value.as_str(), key.extends) {
+        (Some(""), _) if key.required => Err("required, and empty".into()),
+        (Some(text), _) if key.secret => Secret::resolve(text).map(|secret| Some(Checked::Secret(secret))),
+        (Some(""), Some(Extends::Http)) => Ok(Some(Checked::Origin(value.clone(), None))),
+        (Some(url), Some(Extends::Http)) => {
+            let origin = Origin::reached_by(url).map_err(|error| error.to_string())?;
+            Ok(Some(Checked::Origin(value.clone(), Some(origin))))
+        }
+        _ => Ok(Some(Checked::Shown(value.clone()))),
+    }
+}

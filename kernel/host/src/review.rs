@@ -1,0 +1,63 @@
+//! What a plugin asks for, held against what it is allowed.
+
+use std::sync::Arc;
+
+use super::grants::{self, Allowance};
+use super::manifest::{Permissions, valid_name};
+use super::registry::Plugins;
+use prx_base::config::Grant;
+use prx_base::error::{Error, Result};
+
+/// Where a plugin's permissions come from, and what is in the way of what it asks for.
+#[derive(Debug, Clone)]
+pub struct Review {
+    /// What its manifest asks for; none as long as there is no such plugin, or none whose manifest can be read.
+    pub requested: Option<Permissions>,
+    /// What the operator grants.
+    pub granted: Grant,
+    /// What of that takes effect.
+    pub effective: Permissions,
+    /// What is asked for and not allowed: the fields of `granted` that would have to change, as they would have to be.
+    pub missing: Option<Grant>,
+}
+
+impl Plugins {
+    /// Holds a plugin's manifest against the grants in force. What is not installed yet can be granted something
+    /// beforehand.
+    ///
+    /// # Errors
+    /// `not_found` when there is neither a plugin nor a grant of this name.
+    pub fn review(&self, name: &str) -> Result<Review> {
+        let catalog = self.catalog();
+        let manifest = catalog.entry(name).and_then(|entry| entry.manifest.as_ref().map(Arc::clone));
+        let allowance = self.allowance(name)?;
+        if catalog.entry(name).is_none() && allowance.operator == Grant::default() {
+            return Err(Error::not_found("Plugin", name));
+        }
+        let requested = manifest.map(|manifest| manifest.permissions.clone());
+        let asked = requested.clone().unwrap_or_default();
+        Ok(Review {
+            effective: grants::granted(&asked, &allowance),
+            missing: grants::missing(&asked, &allowance),
+            granted: allowance.operator,
+            requested,
+        })
+    }
+
+    /// What a plugin of this name is allowed.
+    ///
+    /// # Errors
+    /// `not_found` for what can be no plugin's name; or the store has failed.
+    pub(super) fn allowance(&self, name: &str) -> Result<Allowance> {
+        if !valid_name(name) {
+            return Err(Error::not_found("Plugin", name));
+        }
+        let parts = &self.0.parts;
+        let stored = parts.store.plugin(name)?.and_then(|record| record.grants);
+        let stored = stored.and_then(|grant| serde_json::from_value(grant).ok());
+        Ok(Allowance {
+            operator: grants::operator(parts.config.current().components.grants.get(name), stored),
+            vouched: self.0.vouched.get(name).cloned().unwrap_or_default(),
+        })
+    }
+}

@@ -1,0 +1,26 @@
+//! What one call may see of the conversation that it is made for, and what it may add.
+
+use super::bindings::types::Attachment;
+use prx_store::{BlobLimits, Owner};
+
+/// The part of what the gateway keeps that is open to one call. By default nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// The files whose bytes it may read.
+    pub attachments: Vec<Attachment>,
+    /// Whose memories it may recall. None: it is made for nobody.
+    pub owner: Option<Owner>,
+    /// The session that it is part of.
+    pub session: Option<String>,
+    /// The files it may make. None: it may make none.
+    pub makes: Option<Makes>,
+}
+
+/// Whom the files are for that a call makes, and how large they may be.
+#[derive(Debug, Clone)]
+pub struct Makes {
+    /// The channel that may send them.
+    pub channel: String,
+    /// How much they may take.
+    pub limits: BlobLimits,
+}

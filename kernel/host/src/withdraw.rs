@@ -1,0 +1,73 @@
+//! Code that was put in service and did not stand its probation goes, and the code before is back.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::catalog::{Entry, Generation};
+use super::load::digest;
+use super::registry::Plugins;
+use prx_base::error::Result;
+use prx_base::events::Kind;
+
+impl Plugins {
+    /// Puts the code before in the place of a generation that its channels could not run, also in the plugin's
+    /// file; `rollback` then leads to the withdrawn one. Does nothing when other code serves by now.
+    pub async fn withdraw(&self, withdrawn: Arc<Generation>, before: Arc<Generation>, reason: String) {
+        let name = before.name().to_owned();
+        let done = self.run(&name, |plugins, name| async move {
+            plugins.withdraw_now(&name, &withdrawn, &before, &reason).await
+        });
+        if let Err(error) = done.await {
+            tracing::error!(plugin = name, "the code before can't be put back: {error}");
+        }
+    }
+
+    async fn withdraw_now(
+        &self,
+        name: &str,
+        withdrawn: &Arc<Generation>,
+        before: &Arc<Generation>,
+        reason: &str,
+    ) -> Result<()> {
+        let _changing = self.0.changing.lock().await;
+        let holds = |entry: &Entry| {
+            entry.generation.as_ref().is_some_and(|generation| Arc::ptr_eq(generation, withdrawn))
+        };
+        if !self.catalog().entry(name).is_some_and(holds) {
+            return Ok(());
+        }
+        self.free(before)?;
+        self.put_file_back(name, withdrawn, before).await?;
+        self.change(name, |entry| {
+            let (generation, manifest) = (Some(Arc::clone(before)), Some(Arc::clone(&before.manifest)));
+            holds(&entry).then(|| Entry { generation, manifest, error: Some(reason.to_owned()), ..entry })
+        });
+        let (from, to) = (withdrawn.number, before.number);
+        tracing::warn!(plugin = name, from, to, "withdrawn: {reason}");
+        self.publish(Kind::PluginFailed, name, json!({ "reason": reason, "withdrawn": from }));
+        Ok(())
+    }
+
+    /// A file that is another one by now is the operator's and stays as it is.
+    async fn put_file_back(&self, name: &str, withdrawn: &Generation, before: &Generation) -> Result<()> {
+        let Some(folder) = &self.0.folder else { return Ok(()) };
+        let Some(file) = folder.read(name).await? else { return Ok(()) };
+        if withdrawn.digest == before.digest || digest(file).await? != withdrawn.digest {
+            return Ok(());
+        }
+        if before.bundled {
+            return folder.unlink(name).await;
+        }
+        match folder.earlier(name).await? {
+            Some(bytes) if digest(bytes.clone()).await? == before.digest => {
+                folder.write(name, bytes.clone()).await?;
+                folder.loaded(name, bytes).await
+            }
+            _ => {
+                tracing::warn!(plugin = name, "the file of the code before is gone; the next start fails");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,360 @@
+//! Bearer tokens: made, read, checked. A token is `prx_<id>_<secret>`; only a SHA-256 of the secret is kept.
+
+use std::collections::HashMap;
+use std::future;
+use std::mem;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::HeaderMap;
+use hyper::header::AUTHORIZATION;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use ulid::Ulid;
+
+use super::Scope;
+use prx_base::clock::Clock;
+use prx_base::error::{Code, Error, Result};
+use prx_store::{Store, TokenRecord};
+
+/// How long an open stream may go on after its token has expired, in case the time was set.
+const RECHECK: Duration = Duration::from_secs(60);
+
+/// Who is calling.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Whoever may open the socket in the data directory; may do everything.
+    Owner,
+    /// Whoever has this token.
+    Token {
+        /// The token's id.
+        id: String,
+        /// What it may do.
+        scopes: Vec<Scope>,
+    },
+    /// Someone at a route that anyone may call.
+    Anyone,
+}
+
+impl Caller {
+    /// Whether the caller has a scope.
+    pub fn may(&self, scope: Scope) -> bool {
+        match self {
+            Self::Owner => true,
+            Self::Token { scopes, .. } => scopes.iter().any(|held| *held == scope || *held == Scope::ADMIN),
+            Self::Anyone => false,
+        }
+    }
+
+    /// # Errors
+    /// 403 that names the scope, if the caller doesn't have it.
+    pub fn require(&self, scope: Scope) -> Result<()> {
+        if self.may(scope) {
+            return Ok(());
+        }
+        Err(Error::new(Code::Forbidden, format!("The token lacks the scope {scope}")))
+    }
+}
+
+/// A token to be made.
+#[derive(Debug)]
+pub struct NewToken {
+    /// What it is for, in the operator's words.
+    pub name: String,
+    /// What it may do.
+    pub scopes: Vec<Scope>,
+    /// How long it is good for; as long as it is not revoked, if not said.
+    pub expires_in: Option<Duration>,
+}
+
+/// A token just made.
+#[derive(Debug)]
+pub struct Minted {
+    /// The token itself. It is not kept and can't be shown again.
+    pub token: String,
+    /// What is kept of it.
+    pub record: TokenRecord,
+}
+
+/// Makes a token and keeps what is needed to know it again.
+///
+/// # Errors
+/// 400 for an expiry out of range, and whatever keeps the store from writing.
+pub async fn mint(store: &Store, clock: &Clock, new: NewToken) -> Result<Minted> {
+    let now = clock.now();
+    let expires_at = match new.expires_in {
+        None => None,
+        Some(duration) => {
+            let end = now.checked_add(duration);
+            Some(end.map_err(|error| Error::bad_request("`expires_in` is too long").with_cause(error))?)
+        }
+    };
+    let id = Ulid::from_parts(clock.now_ms(), u128::from_ne_bytes(random()?)).to_string().to_lowercase();
+    let secret = base64url(&random::<32>()?);
+    let record = TokenRecord {
+        id: id.clone(),
+        name: new.name,
+        sha256: digest(&secret),
+        scopes: new.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
+        created_at: now,
+        expires_at,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    store.add_token(record.clone()).await?;
+    Ok(Minted { token: format!("prx_{id}_{secret}"), record })
+}
+
+/// Checks tokens against the store and remembers which were used.
+pub(super) struct Tokens {
+    store: Store,
+    clock: Clock,
+    /// Written to the store in batches, so that a request doesn't wait for a disk.
+    used: Mutex<HashMap<String, Timestamp>>,
+}
+
+impl Tokens {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, used: Mutex::default() }
+    }
+
+    /// Who has the token in the `Authorization` header.
+    pub(super) fn caller(&self, headers: &HeaderMap) -> Result<Caller> {
+        let Some(header) = headers.get(AUTHORIZATION) else {
+            return Err(unauthorized("A bearer token is needed; `prx auth token` makes one"));
+        };
+        let bearer = header.to_str().ok().and_then(|text| text.split_once(' '));
+        match bearer {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => self.verify(token.trim()),
+            _ => Err(unauthorized("The Authorization header must be `Bearer <token>`")),
+        }
+    }
+
+    fn verify(&self, token: &str) -> Result<Caller> {
+        let (id, secret) = parse(token).ok_or_else(|| unauthorized("The bearer token is not valid"))?;
+        let record = self.store.token(id)?;
+        let record = record.filter(|record| bool::from(record.sha256.ct_eq(&digest(secret))));
+        let record = record.ok_or_else(|| unauthorized("The bearer token is not valid"))?;
+        let now = self.clock.now();
+        self.check(&record)?;
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(record.id.clone(), now);
+        let scopes = record.scopes.iter().filter_map(|scope| Scope::parse(scope).ok()).collect();
+        Ok(Caller::Token { id: record.id, scopes })
+    }
+
+    /// Ends when a caller may call no longer, and says why.
+    pub(super) async fn end(&self, caller: Caller) -> Error {
+        let Caller::Token { id, .. } = caller else { return future::pending().await };
+        let mut revoked = self.store.revocations();
+        loop {
+            let good = match self.store.token(&id) {
+                Ok(Some(record)) => self.check(&record).map(|()| record.expires_at),
+                Ok(None) => Err(unauthorized("The bearer token is not valid")),
+                Err(error) => Err(error),
+            };
+            let expires_at = match good {
+                Ok(expires_at) => expires_at,
+                Err(error) => return error,
+            };
+            tokio::select! {
+                _ = revoked.changed() => {}
+                () = self.expiry(expires_at) => {}
+            }
+        }
+    }
+
+    /// Ends when a token may have expired.
+    async fn expiry(&self, at: Option<Timestamp>) {
+        let Some(at) = at else { return future::pending().await };
+        let left = Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default();
+        self.clock.sleep(left.min(RECHECK)).await;
+    }
+
+    fn check(&self, record: &TokenRecord) -> Result<()> {
+        if record.revoked_at.is_some() {
+            return Err(unauthorized("The bearer token was revoked"));
+        }
+        if record.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Err(unauthorized("The bearer token has expired"));
+        }
+        Ok(())
+    }
+
+    /// Writes down when which token was last used.
+    pub(super) async fn write_uses(&self) {
+        let used = mem::take(&mut *self.used.lock().unwrap_or_else(PoisonError::into_inner));
+        if used.is_empty() {
+            return;
+        }
+        if let Err(error) = self.store.touch_tokens(used.into_iter().collect()).await {
+            tracing::warn!(%error, "could not write down when tokens were last used");
+        }
+    }
+}
+
+fn unauthorized(message: &str) -> Error {
+    Error::new(Code::Unauthorized, message)
+}
+
+/// The id and the secret. The secret may hold underscores, the id can't.
+fn parse(token: &str) -> Option<(&str, &str)> {
+    let (id, secret) = token.strip_prefix("prx_")?.split_once('_')?;
+    let sound = !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    (sound && secret.len() == 43).then_some((id, secret))
+}
+
+fn digest(secret: &str) -> [u8; 32] {
+    Sha256::digest(secret.as_bytes()).into()
+}
+
+pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(Error::internal)?;
+    Ok(bytes)
+}
+
+/// Base64 with the URL alphabet and no padding.
+fn base64url(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let mut text = String::new();
+    for chunk in bytes.chunks(3) {
+        let group = chunk.iter().fold(0_usize, |group, byte| group << 8 | usize::from(*byte))
+            << (8 * (3 - chunk.len()));
+        for digit in 0..=chunk.len() {
+            text.push(char::from(ALPHABET[group >> (18 - 6 * digit) & 63]));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use hyper::header::HeaderValue;
+
+    use super::*;
+
+    struct Door {
+        tokens: Tokens,
+        store: Store,
+        clock: Clock,
+        _home: tempfile::TempDir,
+    }
+
+    impl Door {
+        fn new() -> Self {
+            let home = tempfile::tempdir().expect("a directory");
+            let clock = Clock::manual(Timestamp::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
+            let store = Store::open(home.path(), clock.clone()).expect("an empty store");
+            Self { tokens: Tokens::new(store.clone(), clock.clone()), store, clock, _home: home }
+        }
+
+        async fn mint(&self, scopes: &[Scope], expires_in: Option<Duration>) -> Minted {
+            let new = NewToken { name: "test".into(), scopes: scopes.to_vec(), expires_in };
+            mint(&self.store, &self.clock, new).await.expect("a token")
+        }
+
+        fn refusal(&self, authorization: &str) -> String {
+            let error = self.present(authorization).expect_err("refused");
+            assert_eq!(error.code(), Code::Unauthorized);
+            error.message().to_owned()
+        }
+
+        fn present(&self, authorization: &str) -> Result<Caller> {
+            let mut headers = HeaderMap::new();
+            headers.insert(AUTHORIZATION, HeaderValue::from_str(authorization).expect("a header"));
+            self.tokens.caller(&headers)
+        }
+    }
+
+    #[test]
+    fn base64url_is_what_everyone_else_makes_of_it() {
+        for (bytes, text) in
+            [(&b""[..], ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"\xff\xfe", "__4")]
+        {
+            assert_eq!(base64url(bytes), text);
+        }
+        assert_eq!(base64url(&[0; 32]).len(), 43);
+    }
+
+    #[test]
+    fn a_secret_may_hold_underscores() {
+        let secret = "_".repeat(43);
+        assert_eq!(parse(&format!("prx_01abc_{secret}")), Some(("01abc", secret.as_str())));
+        for broken in ["", "prx_", "prx_01abc", "prx_01abc_short", "xrp_01abc_", &format!("prx__{secret}")] {
+            assert_eq!(parse(broken), None, "{broken}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_minted_token_is_known_again() {
+        let door = Door::new();
+        let minted = door.mint(&[Scope::SESSIONS_READ], None).await;
+        let caller = door.present(&format!("bearer {}", minted.token)).expect("known");
+        assert_eq!(
+            caller,
+            Caller::Token { id: minted.record.id.clone(), scopes: vec![Scope::SESSIONS_READ] }
+        );
+        door.tokens.write_uses().await;
+        let kept = door.store.token(&minted.record.id).expect("readable").expect("there");
+        assert_eq!(kept.last_used_at, Some(door.clock.now()));
+    }
+
+    #[tokio::test]
+    async fn anything_else_is_unauthorized() {
+        let door = Door::new();
+        let minted = door.mint(&[Scope::ADMIN], None).await;
+        let other = door.mint(&[Scope::ADMIN], None).await;
+        let mixed = format!("{}{}", &minted.token[..31], &other.token[31..]);
+        assert_eq!(door.refusal(&format!("Bearer {mixed}")), "The bearer token is not valid");
+        assert_eq!(door.refusal("Bearer nonsense"), "The bearer token is not valid");
+        assert_eq!(
+            door.refusal(&format!("Basic {}", minted.token)),
+            "The Authorization header must be `Bearer <token>`"
+        );
+        assert!(
+            door.tokens.caller(&HeaderMap::new()).expect_err("none").message().contains("prx auth token")
+        );
+    }
+
+    #[tokio::test]
+    async fn an_expired_or_revoked_token_is_unauthorized() {
+        let door = Door::new();
+        let brief = door.mint(&[Scope::ADMIN], Some(Duration::from_secs(60))).await;
+        let bearer = format!("Bearer {}", brief.token);
+        door.clock.advance(Duration::from_secs(59));
+        assert!(door.present(&bearer).is_ok());
+        door.clock.advance(Duration::from_secs(1));
+        assert_eq!(door.refusal(&bearer), "The bearer token has expired");
+
+        let brief = door.mint(&[Scope::ADMIN], Some(Duration::from_secs(90))).await;
+        let caller = door.present(&format!("Bearer {}", brief.token)).expect("good");
+        let mut end = Box::pin(door.tokens.end(caller));
+        for _ in 0..3 {
+            assert!((&mut end).now_or_never().is_none());
+            door.clock.advance(Duration::from_secs(30));
+        }
+        assert_eq!(end.await.message(), "The bearer token has expired");
+
+        let revoked = door.mint(&[Scope::ADMIN], None).await;
+        door.store.revoke_token(&revoked.record.id).await.expect("revoked");
+        assert_eq!(door.refusal(&format!("Bearer {}", revoked.token)), "The bearer token was revoked");
+    }
+
+    #[test]
+    fn a_scope_is_held_or_named_as_missing() {
+        let reader = Caller::Token { id: "t".into(), scopes: vec![Scope::SESSIONS_READ] };
+        let admin = Caller::Token { id: "t".into(), scopes: vec![Scope::ADMIN] };
+        for scope in Scope::ALL {
+            assert_eq!(reader.may(*scope), *scope == Scope::SESSIONS_READ, "{scope}");
+            assert!(admin.may(*scope) && Caller::Owner.may(*scope), "{scope}");
+            assert!(!Caller::Anyone.may(*scope), "{scope}");
+        }
+        let error = reader.require(Scope::SESSIONS_WRITE).expect_err("lacking");
+        assert_eq!(
+            (error.code(), error.message()),
+            (Code::Forbidden, "The token lacks the scope sessions:write")
+        );
+    }
+}

@@ -1,0 +1,382 @@
+//! The request body: bounded in size and time, and typed field by field.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONTENT_TYPE, EXPECT};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::repeat::BodyDigest;
+use super::reply::OCTETS;
+use prx_base::clock::Clock;
+use prx_base::error::{Code, Error, Result};
+
+/// How long a name or an id may be that a request makes up: it becomes part of many keys, and some are kept in memory.
+pub(super) const MOST_CHARACTERS: usize = 256;
+/// How long a body may take to arrive.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How much may be held of what strangers have sent, before anyone has looked at whether it is a platform's.
+const STRANGERS: u64 = 64 << 20;
+/// How much of a body that is too large is read and thrown away, so that its sender gets to read why.
+const DISCARD: u64 = 16 << 20;
+/// For how long.
+const DISCARD_FOR: Duration = Duration::from_secs(2);
+
+/// A request body that has not been read yet.
+#[derive(Debug)]
+pub struct Body {
+    incoming: Incoming,
+    content_type: Option<String>,
+    expects_continue: bool,
+    limit: u64,
+    clock: Clock,
+    /// Where somebody wants to know what was read.
+    digest: Option<BodyDigest>,
+    /// What strangers have sent and is still held, this one among them.
+    strangers: Option<Held>,
+}
+
+/// Bytes that one request holds, of those that may be held in all.
+#[derive(Debug)]
+struct Held {
+    all: Strangers,
+    bytes: u64,
+}
+
+/// How many bytes are held that people have sent whom nobody knows.
+pub(super) type Strangers = Arc<AtomicU64>;
+
+impl Body {
+    pub(super) fn new(incoming: Incoming, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
+        let content_type = headers.get(CONTENT_TYPE).map(|value| {
+            let value = value.to_str().unwrap_or("?");
+            value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        });
+        Self {
+            incoming,
+            content_type,
+            expects_continue: headers.contains_key(EXPECT),
+            limit,
+            clock,
+            digest: None,
+            strangers: None,
+        }
+    }
+
+    /// Counts what is read as a stranger's, until this is dropped.
+    pub(super) fn sent_by_stranger(mut self, all: Strangers) -> Self {
+        self.strangers = Some(Held { all, bytes: 0 });
+        self
+    }
+
+    /// The body as a JSON object, within `gateway.max_body_bytes`.
+    ///
+    /// # Errors
+    /// 415 for another content type, 413 for a larger body, 408 for one that takes too long, 400 for anything but
+    /// a JSON object.
+    pub async fn object(&mut self) -> Result<Fields> {
+        let is_json = |kind: &str| kind == "application/json" || kind.ends_with("+json");
+        if !self.content_type.as_deref().is_none_or(is_json) {
+            return Err(self.wrong_type("application/json"));
+        }
+        let bytes = self.read(self.limit).await?;
+        match serde_json::from_slice(&bytes) {
+            Ok(Value::Object(fields)) => Ok(Fields(fields)),
+            Ok(other) => {
+                Err(Error::bad_request(format!("The body must be a JSON object, not {}", kind(&other))))
+            }
+            Err(_) if bytes.is_empty() => {
+                Err(Error::bad_request("The body is empty; it must be a JSON object"))
+            }
+            Err(error) => Err(Error::bad_request(format!("The body is not JSON: {error}"))),
+        }
+    }
+
+    /// The body as bytes of one content type (or of none, or of `application/octet-stream`), within a limit of
+    /// its own.
+    ///
+    /// # Errors
+    /// As for [`Body::object`], but for the 400.
+    pub async fn bytes(&mut self, content_type: &str, limit: u64) -> Result<Bytes> {
+        let fits = |kind: &str| kind == content_type || kind == OCTETS;
+        if !self.content_type.as_deref().is_none_or(fits) {
+            return Err(self.wrong_type(content_type));
+        }
+        self.read(limit).await
+    }
+
+    /// The body as it came, whatever it is, within `gateway.max_body_bytes`.
+    ///
+    /// # Errors
+    /// 413 for a larger body, 408 for one that takes too long.
+    pub async fn raw(&mut self) -> Result<Bytes> {
+        self.read(self.limit).await
+    }
+
+    /// Where the digest of what is read will be.
+    pub(super) fn watch(&mut self) -> BodyDigest {
+        self.digest.get_or_insert_default().clone()
+    }
+
+    /// The digest of a body that is only read for it.
+    pub(super) async fn digest(&mut self) -> Result<[u8; 32]> {
+        let mut digest = Sha256::new();
+        let clock = self.clock.clone();
+        let read = async {
+            while let Some(frame) = self.incoming.frame().await {
+                digest.update(frame.map_err(ended_early)?.into_data().unwrap_or_default());
+            }
+            Ok(())
+        };
+        within_deadline(&clock, read).await?;
+        Ok(digest.finalize().into())
+    }
+
+    fn wrong_type(&self, wanted: &str) -> Error {
+        let given = self.content_type.as_deref().unwrap_or_default();
+        Error::new(Code::UnsupportedMediaType, format!("The body must be {wanted}, not {given}"))
+    }
+
+    async fn read(&mut self, limit: u64) -> Result<Bytes> {
+        let clock = self.clock.clone();
+        let bytes = within_deadline(&clock, self.collect(limit)).await?;
+        if let Some(digest) = &self.digest {
+            // A body is read once.
+            let _ = digest.set(Sha256::digest(&bytes).into());
+        }
+        Ok(bytes)
+    }
+
+    async fn collect(&mut self, limit: u64) -> Result<Bytes> {
+        let mut bytes = BytesMut::new();
+        let mut fits = self.incoming.size_hint().lower() <= limit;
+        while fits && let Some(frame) = self.incoming.frame().await {
+            let data = frame.map_err(ended_early)?.into_data().unwrap_or_default();
+            fits = (bytes.len() + data.len()) as u64 <= limit;
+            if let Some(held) = &mut self.strangers {
+                held.take(data.len() as u64, limit)?;
+            }
+            bytes.extend_from_slice(&data);
+        }
+        if fits {
+            return Ok(bytes.freeze());
+        }
+        self.discard().await;
+        Err(Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes")))
+    }
+
+    /// Closing on a client that is still sending would destroy the answer before it is read.
+    async fn discard(&mut self) {
+        if self.expects_continue {
+            return;
+        }
+        let clock = self.clock.clone();
+        let rest = async {
+            let mut read = 0;
+            while read < DISCARD
+                && let Some(Ok(frame)) = self.incoming.frame().await
+            {
+                read += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
+        };
+        tokio::select! {
+            () = rest => {}
+            () = clock.sleep(DISCARD_FOR) => {}
+        }
+    }
+}
+
+impl Held {
+    /// # Errors
+    /// 503 when strangers hold too much.
+    fn take(&mut self, bytes: u64, limit: u64) -> Result<()> {
+        self.bytes += bytes;
+        let all = self.all.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        // Where a single body may be large, two of them must be possible.
+        if all > STRANGERS.max(limit.saturating_mul(2)) {
+            return Err(Error::new(Code::Unavailable, "Too much is being taken in at the moment; try again"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+async fn within_deadline<T>(clock: &Clock, read: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        read = read => read,
+        () = clock.sleep(DEADLINE) => Err(Error::new(
+            Code::RequestTimeout,
+            format!("The body did not arrive within {} seconds", DEADLINE.as_secs()),
+        )),
+    }
+}
+
+fn ended_early(error: hyper::Error) -> Error {
+    Error::bad_request("The body ended early").with_cause(error)
+}
+
+/// The fields of a JSON object in a request. One that nobody asks for is ignored; `null` is as good as absent.
+#[derive(Debug, Default)]
+pub struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// A text, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else or blank.
+    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) if text.trim().is_empty() => {
+                Err(Error::bad_request(format!("`{name}` must not be empty")))
+            }
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(wrong(name, "a string", &other)),
+        }
+    }
+
+    /// A name or an id, where it is given: a text of at most [`MOST_CHARACTERS`].
+    ///
+    /// # Errors
+    /// As for [`Fields::text`], and for a longer one.
+    pub fn name(&mut self, name: &str) -> Result<Option<String>> {
+        let text = self.text(name)?;
+        if text.as_ref().is_some_and(|text| text.chars().count() > MOST_CHARACTERS) {
+            return Err(Error::bad_request(format!(
+                "`{name}` must have at most {MOST_CHARACTERS} characters"
+            )));
+        }
+        Ok(text)
+    }
+
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is missing, something else or blank.
+    pub fn required_text(&mut self, name: &str) -> Result<String> {
+        self.text(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// A name or an id that must be there.
+    ///
+    /// # Errors
+    /// As for [`Fields::name`], and if it is missing.
+    pub fn required_name(&mut self, name: &str) -> Result<String> {
+        self.name(name)?.ok_or_else(|| missing(name))
+    }
+
+    /// An object, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else.
+    pub fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object)),
+            Some(other) => Err(wrong(name, "an object", &other)),
+        }
+    }
+
+    /// All of them, as they are.
+    pub fn all(self) -> Map<String, Value> {
+        self.0
+    }
+
+    /// A list of texts, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else.
+    pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let Value::Array(items) = value else { return Err(wrong(name, "a list of strings", &value)) };
+        let texts = items.into_iter().map(|item| match item {
+            Value::String(text) => Ok(text),
+            other => Err(wrong(name, "a list of strings", &other)),
+        });
+        texts.collect::<Result<_>>().map(Some)
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+}
+
+fn missing(name: &str) -> Error {
+    Error::bad_request(format!("`{name}` is missing; it must be a string"))
+}
+
+fn wrong(name: &str, accepted: &str, given: &Value) -> Error {
+    Error::bad_request(format!("`{name}` must be {accepted}, not {}", kind(given)))
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        Fields(value.as_object().expect("an object").clone())
+    }
+
+    #[test]
+    fn a_wrong_type_names_the_field() {
+        let mut fields = fields(json!({"channel": 5, "metadata": [], "scopes": ["a", 1], "content": " "}));
+        assert_eq!(fields.text("channel").unwrap_err().message(), "`channel` must be a string, not a number");
+        assert_eq!(
+            fields.object("metadata").unwrap_err().message(),
+            "`metadata` must be an object, not a list"
+        );
+        assert_eq!(
+            fields.texts("scopes").unwrap_err().message(),
+            "`scopes` must be a list of strings, not a number"
+        );
+        assert_eq!(fields.required_text("content").unwrap_err().message(), "`content` must not be empty");
+        assert_eq!(
+            fields.required_text("gone").unwrap_err().message(),
+            "`gone` is missing; it must be a string"
+        );
+    }
+
+    #[test]
+    fn strangers_hold_so_much_and_no_more() {
+        let all = Strangers::default();
+        let held = || Held { all: all.clone(), bytes: 0 };
+        let (mut one, mut two) = (held(), held());
+        one.take(STRANGERS - 1, 1 << 20).unwrap();
+        two.take(1, 1 << 20).unwrap();
+        assert_eq!(two.take(1, 1 << 20).unwrap_err().code(), Code::Unavailable);
+        drop((one, two));
+        let large = 10 * STRANGERS;
+        held().take(large, large).expect("one that may be as large as that");
+        assert_eq!(all.load(Ordering::Relaxed), 0, "what is dropped is held no more");
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let mut fields = fields(json!({"channel": null}));
+        assert_eq!(fields.text("channel").unwrap(), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! Where the gateway listens: an address, and a socket in its data directory.
+
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use tokio::net::{TcpListener, UnixListener, lookup_host};
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::{self, TlsError};
+use prx_base::config::Gateway;
+
+/// The name of the owner's socket in the data directory.
+pub const SOCKET: &str = "prx.sock";
+
+/// Why the gateway can't listen, on one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another process has the port.
+    #[error(
+        "{host}:{port} is in use; stop what listens there, or choose another with --port or gateway.port"
+    )]
+    PortInUse {
+        /// `gateway.host`
+        host: String,
+        /// `gateway.port`
+        port: u16,
+    },
+    /// Plain HTTP would go over a network.
+    #[error(
+        "{0} is not a loopback address: tokens would cross the network unencrypted; listen on 127.0.0.1, set \
+         gateway.tls_cert and gateway.tls_key, or put a proxy that speaks TLS in front and set \
+         gateway.behind_proxy = true"
+    )]
+    Exposed(IpAddr),
+    /// TLS is asked for and can't be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address can't be had for another reason.
+    #[error("can't listen on {host}:{port}: {source}; check gateway.host and gateway.port")]
+    Address {
+        /// `gateway.host`
+        host: String,
+        /// `gateway.port`
+        port: u16,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A gateway listens on the socket.
+    #[error("another gateway runs on this data directory ({0}); stop it, or choose another with --data-dir")]
+    SocketInUse(PathBuf),
+    /// The socket can't be made.
+    #[error("can't listen on {path}: {source}; the data directory must be writable and its path short")]
+    Socket {
+        /// The socket's path.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// The network's door: an address, and what is spoken there.
+pub struct Network {
+    pub(super) listener: TcpListener,
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
+impl Network {
+    /// Binds the address that `[gateway]` names; port 0 takes any free one.
+    ///
+    /// # Errors
+    /// Someone else is there, the address is open to a network without TLS, a file of the certificate can't be
+    /// used, or the system refuses.
+    pub async fn bind(gateway: &Gateway) -> Result<Self, BindError> {
+        let (addresses, tls) = prepare(gateway).await?;
+        let listener = TcpListener::bind(&*addresses).await;
+        Ok(Self { listener: listener.map_err(|source| address_error(gateway, source))?, tls })
+    }
+
+    /// Whether that could be bound, as far as it shows without taking the address.
+    ///
+    /// # Errors
+    /// As for [`Network::bind`], but for what the system says of the address.
+    pub async fn check(gateway: &Gateway) -> Result<(), BindError> {
+        prepare(gateway).await.map(drop)
+    }
+
+    /// Where it is, such as `http://127.0.0.1:3120`.
+    ///
+    /// # Errors
+    /// The system doesn't say.
+    pub fn url(&self) -> io::Result<String> {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Ok(format!("{scheme}://{}", self.listener.local_addr()?))
+    }
+}
+
+/// The socket that only the owner of the data directory can open. Gone when dropped.
+#[derive(Debug)]
+pub struct OwnerSocket {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+}
+
+impl OwnerSocket {
+    /// Binds `<data-dir>/prx.sock`, in place of one that a gateway left behind.
+    ///
+    /// # Errors
+    /// A gateway listens there, or the system refuses.
+    pub fn bind(data_dir: &Path) -> Result<Self, BindError> {
+        let path = data_dir.join(SOCKET);
+        let failed = |source| BindError::Socket { path: path.clone(), source };
+        match UnixStream::connect(&path) {
+            Ok(_) => return Err(BindError::SocketInUse(path)),
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
+                fs::remove_file(&path).map_err(failed)?;
+            }
+            Err(_) => {}
+        }
+        let listener = UnixListener::bind(&path).map_err(failed)?;
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
+        Ok(Self { listener, path })
+    }
+}
+
+impl Drop for OwnerSocket {
+    fn drop(&mut self) {
+        // Were it left behind, the next start would find that nobody listens and remove it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The addresses that `[gateway]` names, and how TLS is spoken there.
+async fn prepare(gateway: &Gateway) -> Result<(Vec<SocketAddr>, Option<TlsAcceptor>), BindError> {
+    let tls = tls::acceptor(gateway)?;
+    let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
+    let found = lookup_host((host, gateway.port)).await;
+    let found: Vec<_> = found.map_err(|source| address_error(gateway, source))?.collect();
+    match found.iter().find(|address| !address.ip().is_loopback()) {
+        Some(open) if tls.is_none() && !gateway.behind_proxy => Err(BindError::Exposed(open.ip())),
+        _ => Ok((found, tls)),
+    }
+}
+
+fn address_error(gateway: &Gateway, source: io::Error) -> BindError {
+    let (host, port) = (gateway.host.clone(), gateway.port);
+    match source.kind() {
+        ErrorKind::AddrInUse => BindError::PortInUse { host, port },
+        _ => BindError::Address { host, port, source },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_in_use_is_named_with_what_to_do() {
+        let first = Network::bind(&Gateway { port: 0, ..Gateway::default() }).await.expect("bound");
+        let port = first.listener.local_addr().expect("bound").port();
+        let second = Network::bind(&Gateway { port, ..Gateway::default() }).await;
+        let error = second.err().expect("in use").to_string();
+        assert!(error.contains(&format!("127.0.0.1:{port} is in use")), "{error}");
+        assert!(error.contains("--port"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_socket_is_taken_over_only_from_the_dead() {
+        let home = tempfile::tempdir().expect("a directory");
+        let path = home.path().join(SOCKET);
+        let first = OwnerSocket::bind(home.path()).expect("bound");
+        let error = OwnerSocket::bind(home.path()).expect_err("someone listens");
+        assert!(matches!(error, BindError::SocketInUse(_)), "{error}");
+        drop(first);
+        assert!(!path.exists());
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("bound"));
+        let _second = OwnerSocket::bind(home.path()).expect("taken over");
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+    }
+
+    #[tokio::test]
+    async fn a_network_is_listened_to_only_behind_a_proxy() {
+        let open = Gateway { host: "0.0.0.0".into(), port: 0, ..Gateway::default() };
+        let error = Network::bind(&open).await.err().expect("exposed");
+        assert!(matches!(error, BindError::Exposed(_)), "{error}");
+        assert!(Network::bind(&Gateway { behind_proxy: true, ..open }).await.is_ok());
+    }
+}

@@ -1,0 +1,157 @@
+//! `Idempotency-Key`: a request that its sender repeats is answered as it was, and done once. That it was begun is on disk
+//! before anything is done, so that a crash in between doesn't have it done twice.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use hyper::header::HeaderName;
+use hyper::http::request;
+use hyper::{HeaderMap, Method, StatusCode};
+use sha2::{Digest, Sha256};
+
+use super::reply::Keepable;
+use super::{Body, Caller, Reply};
+use prx_base::clock::Clock;
+use prx_base::error::{Error, Result};
+use prx_store::{KeptAnswer, Store};
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const LONGEST_KEY: usize = 255;
+
+/// The digest of a body, once somebody has read it.
+pub(super) type BodyDigest = Arc<OnceLock<[u8; 32]>>;
+
+/// Knows what was answered, and what is being answered.
+pub(super) struct Repeats {
+    store: Store,
+    clock: Clock,
+    /// By caller and key. Held to look, never across a wait.
+    busy: Arc<Mutex<HashSet<(String, String)>>>,
+}
+
+/// The one answering of a request that has a key.
+pub(super) struct Claim {
+    store: Store,
+    clock: Clock,
+    /// Who calls, and with which key.
+    name: (String, String),
+    /// Method and path.
+    target: String,
+    busy: Arc<Mutex<HashSet<(String, String)>>>,
+}
+
+impl Repeats {
+    pub(super) fn new(store: Store, clock: Clock) -> Self {
+        Self { store, clock, busy: Arc::default() }
+    }
+
+    /// Takes a request with a key; none for one without.
+    ///
+    /// # Errors
+    /// 400 for a key that is none, 409 while the same key is being answered.
+    pub(super) fn claim(&self, caller: &Caller, head: &request::Parts) -> Result<Option<Claim>> {
+        let caller = match caller {
+            Caller::Owner => "owner",
+            Caller::Token { id, .. } => id,
+            Caller::Anyone => return Ok(None),
+        };
+        let Some(key) = key(&head.headers)?.filter(|_| head.method == Method::POST) else { return Ok(None) };
+        let name = (caller.to_owned(), key.to_owned());
+        if !lock(&self.busy).insert(name.clone()) {
+            return Err(Error::conflict("A request with this Idempotency-Key is still being answered"));
+        }
+        Ok(Some(Claim {
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            name,
+            target: head.uri.to_string(),
+            busy: self.busy.clone(),
+        }))
+    }
+}
+
+impl Claim {
+    /// What the same request was answered with, if it came before.
+    ///
+    /// # Errors
+    /// 409 if the key came with another request, or the answer must not be given twice; whatever keeps the body
+    /// from being read.
+    pub(super) async fn kept(&self, body: &mut Body) -> Result<Option<Reply>> {
+        let Some(kept) = self.store.kept_answer(&self.name.0, &self.name.1)? else { return Ok(None) };
+        // Where the body was not looked at the first time, it doesn't matter now.
+        let same = kept.fingerprint == self.fingerprint(None)
+            || kept.fingerprint == self.fingerprint(Some(&body.digest().await?));
+        if !same {
+            return Err(Error::conflict("This Idempotency-Key came with another request before"));
+        }
+        let Some(json) = kept.body else {
+            let message = "This request came before, and its answer is not kept: look at what has come of it, or use \
+                           another Idempotency-Key to make another";
+            return Err(Error::conflict(message));
+        };
+        Ok(Some(Reply::kept(kept.status, json)))
+    }
+
+    /// Keeps that the request is about to be done.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub(super) async fn begin(&self) -> Result<()> {
+        self.write(StatusCode::ACCEPTED, None, None).await
+    }
+
+    /// Forgets a request that came to nothing: who failed may try again.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub(super) async fn give_up(self) -> Result<()> {
+        self.store.forget_answer(&self.name.0, &self.name.1).await
+    }
+
+    /// Keeps an answer, so that it can be given again, if it is a success. A stream, a secret and what is very large are
+    /// not given again; that they were is kept.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub(super) async fn keep(self, reply: Reply, digest: &BodyDigest) -> Result<Reply> {
+        let (reply, body) = match reply.keepable().await {
+            Keepable::No(reply) => return self.give_up().await.map(|()| reply),
+            Keepable::WithoutBody(reply) => (reply, None),
+            Keepable::Whole(reply, body) => (reply, Some(body)),
+        };
+        self.write(reply.0.status(), digest.get(), body).await?;
+        Ok(reply)
+    }
+
+    async fn write(&self, status: StatusCode, digest: Option<&[u8; 32]>, body: Option<String>) -> Result<()> {
+        let fingerprint = self.fingerprint(digest);
+        let answer = KeptAnswer { fingerprint, status: status.as_u16(), body, at: self.clock.now() };
+        self.store.keep_answer(&self.name.0, &self.name.1, answer).await
+    }
+
+    fn fingerprint(&self, body: Option<&[u8; 32]>) -> [u8; 32] {
+        let whole = Sha256::new().chain_update(&self.target).chain_update(body.map_or(&[][..], |body| body));
+        whole.finalize().into()
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        lock(&self.busy).remove(&self.name);
+    }
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<&str>> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let sound = |key: &&str| {
+        (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    };
+    key.to_str().ok().filter(sound).map(Some).ok_or_else(|| {
+        let accepted = format!("1 to {LONGEST_KEY} characters of ASCII, none of them a space");
+        Error::bad_request(format!("`Idempotency-Key` must be {accepted}"))
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

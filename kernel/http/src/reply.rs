@@ -1,0 +1,211 @@
+//! What goes back: JSON, nothing, or a stream of events; and the one error envelope.
+
+use std::convert::Infallible;
+use std::fmt;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Collected, Empty, Full, StreamBody};
+use hyper::body::{Body, Frame};
+use hyper::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
+use hyper::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::sse;
+use prx_base::clock::Clock;
+use prx_base::error::{Code, Error, Result};
+
+pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
+
+const JSON: &str = "application/json";
+/// What a file is that nobody has said more of.
+pub const OCTETS: &str = "application/octet-stream";
+const EVENT_STREAM: &str = "text/event-stream";
+
+/// The largest answer that is kept to be given again.
+const KEPT_BYTES: usize = 1 << 20;
+
+/// Marks an answer that must not be kept.
+#[derive(Debug, Clone)]
+struct HoldsSecret;
+
+/// What may be kept of an answer to give it again.
+pub(super) enum Keepable {
+    /// Nothing.
+    No(Reply),
+    /// That there was one.
+    WithoutBody(Reply),
+    /// All of it.
+    Whole(Reply, String),
+}
+
+/// An answer on its way out.
+#[derive(Debug)]
+pub struct Reply(pub(super) Response<Payload>);
+
+impl Reply {
+    /// 200 with a JSON body.
+    ///
+    /// # Errors
+    /// 500 when the value has no JSON form.
+    pub fn ok(value: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::OK, value)
+    }
+
+    /// 201 with a JSON body.
+    ///
+    /// # Errors
+    /// As for [`Reply::ok`].
+    pub fn created(value: &impl Serialize) -> Result<Self> {
+        Self::json(StatusCode::CREATED, value)
+    }
+
+    /// Any status with a JSON body.
+    ///
+    /// # Errors
+    /// As for [`Reply::ok`].
+    pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
+        let body = serde_json::to_vec(value).map_err(Error::internal)?;
+        Ok(Self::new(status, JSON, Full::new(body.into()).boxed_unsync()))
+    }
+
+    /// What the server of another protocol answered.
+    pub fn foreign<B>(response: Response<B>) -> Self
+    where
+        B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    {
+        Self(response.map(BodyExt::boxed_unsync))
+            .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+    }
+
+    /// 204.
+    pub fn no_content() -> Self {
+        let mut response = Response::new(Empty::new().boxed_unsync());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        Self(response)
+    }
+
+    /// 200 with server-sent events. The next one is asked for only when the client has taken the last, and a
+    /// comment goes out whenever there has been none for a while.
+    pub fn events(events: impl Stream<Item = sse::Event> + Send + 'static, clock: Clock) -> Self {
+        let body = sse::body(events, clock).boxed_unsync();
+        Self::new(StatusCode::OK, EVENT_STREAM, body)
+    }
+
+    /// Ends a stream of events once there is a reason to. Any other answer is as long as it is.
+    pub(super) fn until(self, end: impl Future<Output = Error> + Send + 'static) -> Self {
+        let streams = self.0.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
+        if streams { Self(self.0.map(|body| sse::until(body, end))) } else { self }
+    }
+
+    /// The error envelope with the error's status.
+    pub(super) fn error(error: &Error) -> Self {
+        let body = Envelope::from(error).to_string().into_bytes();
+        let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let reply = Self::new(status, JSON, Full::new(body.into()).boxed_unsync());
+        match error.code() {
+            Code::Unauthorized => reply.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            _ => reply,
+        }
+    }
+
+    /// Says that the answer holds a secret that is shown once and kept nowhere.
+    #[must_use]
+    pub fn holding_secret(mut self) -> Self {
+        self.0.extensions_mut().insert(HoldsSecret);
+        self
+    }
+
+    /// What may be kept of it: success told in JSON or in no words at all, that isn't large or secret.
+    pub(super) async fn keepable(self) -> Keepable {
+        let kind = self.0.headers().get(CONTENT_TYPE);
+        let finite = kind.is_none_or(|kind| kind == JSON);
+        if !self.0.status().is_success() {
+            return Keepable::No(self);
+        }
+        if !finite || self.0.extensions().get::<HoldsSecret>().is_some() {
+            return Keepable::WithoutBody(self);
+        }
+        let (head, body) = self.0.into_parts();
+        let Ok(body) = body.collect().await.map(Collected::to_bytes);
+        let text = String::from_utf8(body.to_vec());
+        let reply = Self(Response::from_parts(head, Full::new(body).boxed_unsync()));
+        match text {
+            Ok(text) if text.len() <= KEPT_BYTES => Keepable::Whole(reply, text),
+            _ => Keepable::WithoutBody(reply),
+        }
+    }
+
+    /// An answer that was kept.
+    pub(super) fn kept(status: u16, json: String) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+        match json.is_empty() {
+            true => Self::no_content(),
+            false => Self::new(status, JSON, Full::new(json.into()).boxed_unsync()),
+        }
+    }
+
+    /// 200 with text of a media type.
+    pub fn text(media_type: &'static str, text: String) -> Self {
+        Self::new(StatusCode::OK, media_type, Full::new(text.into()).boxed_unsync())
+    }
+
+    /// 200 with a file to be saved, whatever it is: no browser is to show it. Where the pieces end before its length, so
+    /// does the connection.
+    pub fn file(mime: Option<&str>, length: u64, pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))));
+        let kind = mime.and_then(|mime| HeaderValue::from_str(mime).ok());
+        Self::new(StatusCode::OK, OCTETS, BodyExt::boxed_unsync(body))
+            .with(CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static(OCTETS)))
+            .with(CONTENT_LENGTH, length.into())
+            .with(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"))
+    }
+
+    /// Adds a header, in place of one of the same name.
+    #[must_use]
+    pub fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers_mut().insert(name, value);
+        self
+    }
+
+    fn new(status: StatusCode, content_type: &'static str, body: Payload) -> Self {
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        Self(response)
+            .with(CONTENT_TYPE, HeaderValue::from_static(content_type))
+            .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
+            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+    }
+}
+
+/// The one form in which errors are told: `{"error": {"code", "message", "details"}}`.
+#[derive(Debug, Serialize)]
+pub struct Envelope<'a> {
+    error: Told<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Told<'a> {
+    code: &'static str,
+    message: &'a str,
+    details: Option<&'a Value>,
+}
+
+impl<'a> From<&'a Error> for Envelope<'a> {
+    fn from(error: &'a Error) -> Self {
+        let (code, message, details) = (error.code().as_str(), error.message(), error.details());
+        Self { error: Told { code, message, details } }
+    }
+}
+
+impl fmt::Display for Envelope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}

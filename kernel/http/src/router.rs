@@ -1,0 +1,199 @@
+//! The route table: which method of which path is whose, and what it takes to call it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::{BoxFuture, FutureExt};
+use hyper::Method;
+
+use super::{Call, Doc, Reply, Scope, decode};
+use prx_base::error::Result;
+
+/// What answers a call.
+pub type Handler<S> = Arc<dyn Fn(Arc<S>, Call) -> BoxFuture<'static, Result<Reply>> + Send + Sync>;
+
+/// Who may call a route.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Anyone, without a token.
+    Public,
+    /// Who has this scope.
+    Scope(Scope),
+}
+
+impl Access {
+    /// The group whose rate limit the route shares.
+    pub fn group(self) -> Group {
+        match self {
+            Self::Scope(Scope::SESSIONS_WRITE) => Group::SessionsWrite,
+            Self::Scope(Scope::SESSIONS_READ) => Group::SessionsRead,
+            Self::Scope(Scope::CONFIG_WRITE) => Group::ConfigWrite,
+            Self::Public | Self::Scope(_) => Group::Other,
+        }
+    }
+}
+
+/// Routes that share a rate limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Group {
+    /// Creating and ending sessions, sending messages.
+    SessionsWrite,
+    /// Reading sessions.
+    SessionsRead,
+    /// Changing the configuration.
+    ConfigWrite,
+    /// Everything else.
+    Other,
+}
+
+/// One line of the route table.
+pub struct Route<S> {
+    /// The method; a `GET` also answers `HEAD`.
+    pub method: Method,
+    /// The path, with `{name}` for its parameters.
+    pub path: &'static str,
+    /// Who may call it.
+    pub access: Access,
+    /// What there is to say of it.
+    pub doc: Option<Doc>,
+    pub(super) handler: Handler<S>,
+}
+
+impl<S> Route<S> {
+    /// A line of the table.
+    pub fn new<F, A>(method: Method, path: &'static str, access: Access, handler: F) -> Self
+    where
+        F: Fn(Arc<S>, Call) -> A + Send + Sync + 'static,
+        A: Future<Output = Result<Reply>> + Send + 'static,
+    {
+        let handler = Arc::new(move |state, call| handler(state, call).boxed());
+        Self { method, path, access, doc: None, handler }
+    }
+
+    /// Says what it takes and answers.
+    #[must_use]
+    pub fn doc(mut self, doc: Doc) -> Self {
+        self.doc = Some(doc);
+        self
+    }
+}
+
+impl<S> fmt::Debug for Route<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
+    }
+}
+
+/// Two lines of a route table exclude each other.
+#[derive(Debug, thiserror::Error)]
+#[error("the route table has a line that can't be served: {0}")]
+pub struct BadTable(String);
+
+/// What a path and a method lead to.
+#[derive(Debug)]
+pub(super) enum Found<'a, S> {
+    Route(&'a Route<S>, Params),
+    /// The path is there, the method is not; with the value of `Allow`.
+    WrongMethod(String),
+    Nothing,
+}
+
+/// The path's parameters, decoded.
+pub(super) type Params = Vec<(String, String)>;
+
+/// The route table, ready to be asked.
+#[derive(Debug)]
+pub struct Router<S>(matchit::Router<Vec<Route<S>>>);
+
+impl<S> Router<S> {
+    /// Takes a table in.
+    ///
+    /// # Errors
+    /// It has two lines that exclude each other.
+    pub fn new(table: Vec<Route<S>>) -> Result<Self, BadTable> {
+        let mut paths: Vec<(&'static str, Vec<Route<S>>)> = Vec::new();
+        for route in table {
+            match paths.iter_mut().find(|(path, _)| *path == route.path) {
+                Some((_, routes)) if routes.iter().any(|other| other.method == route.method) => {
+                    return Err(BadTable(format!("{route:?} is there twice")));
+                }
+                Some((_, routes)) => routes.push(route),
+                None => paths.push((route.path, vec![route])),
+            }
+        }
+        let mut router = matchit::Router::new();
+        for (path, routes) in paths {
+            router.insert(path, routes).map_err(|error| BadTable(format!("{path}: {error}")))?;
+        }
+        Ok(Self(router))
+    }
+
+    pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_, S> {
+        let Ok(matched) = self.0.at(path) else { return Found::Nothing };
+        let params = matched.params.iter();
+        let params = params.map(|(name, value)| Some((name.to_owned(), decode::percent(value)?)));
+        let Some(params) = params.collect() else { return Found::Nothing };
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        match matched.value.iter().find(|route| route.method == *wanted) {
+            Some(route) => Found::Route(route, params),
+            None => Found::WrongMethod(allow(matched.value)),
+        }
+    }
+}
+
+fn allow<S>(routes: &[Route<S>]) -> String {
+    let names = routes.iter().map(|route| match route.method {
+        Method::GET => "GET, HEAD",
+        _ => route.method.as_str(),
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(method: Method, path: &'static str) -> Route<()> {
+        Route::new(method, path, Access::Public, async |_, _| Ok(Reply::no_content()))
+    }
+
+    fn found(method: &Method, path: &str) -> String {
+        let table = vec![
+            route(Method::GET, "/things"),
+            route(Method::POST, "/things"),
+            route(Method::GET, "/things/{id}"),
+            route(Method::DELETE, "/things/{id}"),
+        ];
+        match Router::new(table).expect("a sound table").find(method, path) {
+            Found::Route(route, params) => format!("{route:?} {params:?}"),
+            Found::WrongMethod(allow) => format!("allow {allow}"),
+            Found::Nothing => "nothing".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_path_and_a_method_lead_to_one_route() {
+        assert_eq!(found(&Method::GET, "/things"), "GET /things []");
+        assert_eq!(found(&Method::HEAD, "/things"), "GET /things []");
+        assert_eq!(found(&Method::DELETE, "/things/a%2Fb"), r#"DELETE /things/{id} [("id", "a/b")]"#);
+    }
+
+    #[test]
+    fn a_wrong_method_says_which_there_are() {
+        assert_eq!(found(&Method::PUT, "/things"), "allow GET, HEAD, POST");
+        assert_eq!(found(&Method::OPTIONS, "/things/7"), "allow GET, HEAD, DELETE");
+    }
+
+    #[test]
+    fn anything_else_leads_nowhere() {
+        for path in ["/", "/things/", "/things/7/", "/thing", "//things", "/Things", "/things/%ff", ""] {
+            assert_eq!(found(&Method::GET, path), "nothing", "{path}");
+        }
+    }
+
+    #[test]
+    fn a_table_with_the_same_line_twice_is_refused() {
+        assert!(Router::new(vec![route(Method::GET, "/a"), route(Method::GET, "/a")]).is_err());
+        assert!(Router::new(vec![route(Method::GET, "/{a}"), route(Method::GET, "/{b}")]).is_err());
+    }
+}

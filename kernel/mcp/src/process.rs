@@ -1,0 +1,111 @@
+//! A server that is a child process, in a process group of its own so that whatever it starts ends with it.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, DuplexStream};
+use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{Instrument, info};
+
+use super::settings::Program;
+use super::stdout;
+use prx_base::config::{REDACTED, Secret};
+
+/// What a process is given of the gateway's own environment; the rest may hold what is none of its business.
+const INHERITED: [&str; 10] =
+    ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
+/// How long a process may take to end after each more urgent request.
+const GRACE: Duration = Duration::from_secs(2);
+/// Longest line of its standard error; a longer one is logged in pieces.
+const LINE: u64 = 8 << 10;
+
+/// A running process. Dropping it kills its group.
+pub(super) struct Process {
+    child: Child,
+    group: Option<Pid>,
+    stderr: JoinHandle<String>,
+}
+
+impl Process {
+    /// Starts a program, and returns the messages that it says and where it reads. Its standard error goes to the log.
+    ///
+    /// # Errors
+    /// It can't be started; says why.
+    pub(super) fn start(program: &Program) -> Result<(Self, DuplexStream, ChildStdin), String> {
+        let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let mut child = Command::new(&program.command)
+            .args(&program.args)
+            .env_clear()
+            .envs(inherited)
+            .envs(program.env.iter().map(|(name, value)| (name, value.expose())))
+            .process_group(0)
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("can't start {}: {error}", program.command))?;
+        let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            return Err(format!("can't start {}: it has no pipes", program.command));
+        };
+        let stderr = tokio::spawn(log(stderr, program.secrets()).in_current_span());
+        Ok((Self { child, group, stderr }, stdout::messages(stdout, program.secrets()), stdin))
+    }
+
+    /// How it ended and what it said last, if it ends about now.
+    pub(super) async fn last_words(&mut self) -> Option<String> {
+        let status = timeout(GRACE, self.child.wait()).await.ok()?.ok()?;
+        let said = timeout(GRACE, &mut self.stderr).await.ok().and_then(Result::ok).unwrap_or_default();
+        let said = if said.is_empty() { said } else { format!(": {said}") };
+        Some(format!("the process ended ({status}){said}"))
+    }
+
+    /// Waits for it to end by itself, now that its input has, and then with more and more emphasis.
+    pub(super) async fn end(mut self) {
+        if timeout(GRACE, self.child.wait()).await.is_err() {
+            self.signal(Signal::TERM);
+            let _ = timeout(GRACE, self.child.wait()).await;
+        }
+        self.signal(Signal::KILL);
+        let _ = self.child.wait().await;
+    }
+
+    /// A group that is gone needs no signal.
+    fn signal(&self, signal: Signal) {
+        let _ = self.group.map(|group| kill_process_group(group, signal));
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// Logs every line, without the secrets the process was given, and returns the last one.
+async fn log(stderr: ChildStderr, secrets: Vec<Secret>) -> String {
+    let mut reader = BufReader::new(stderr);
+    let mut last = String::new();
+    let mut bytes = Vec::new();
+    while matches!((&mut reader).take(LINE).read_until(b'\n', &mut bytes).await, Ok(1..)) {
+        let line = String::from_utf8_lossy(&bytes);
+        let line = without(line.trim_end(), &secrets);
+        bytes.clear();
+        if !line.is_empty() {
+            info!("{line}");
+            last = line;
+        }
+    }
+    last
+}
+
+/// A line as the log may have it.
+pub(super) fn without(line: &str, secrets: &[Secret]) -> String {
+    secrets.iter().fold(line.to_owned(), |line, secret| line.replace(secret.expose(), REDACTED))
+}

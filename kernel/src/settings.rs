@@ -1,0 +1,214 @@
+//! The configuration while the gateway runs: shown, changed over the API or by an edit of its file, and put in
+//! force everywhere.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::redact::redacted;
+use prx_base::clock::Clock;
+use prx_base::config::{Changes, Config, File, Live, Loaded};
+use prx_base::error::{Error, Result};
+use prx_base::events::{Events, Kind};
+use prx_base::logs::Logs;
+use prx_channels::Channels;
+use prx_host::{Plugins, Watch};
+use prx_http::Network;
+
+pub(crate) mod check;
+mod follow;
+mod redact;
+
+/// Whom a change of the configuration reaches, beside those who follow [`Live`] themselves.
+pub(super) struct Parts {
+    pub(super) clock: Clock,
+    pub(super) config: Live,
+    pub(super) events: Events,
+    pub(super) logs: Logs,
+    pub(super) plugins: Plugins,
+    pub(super) channels: Channels,
+}
+
+/// What a change came to.
+#[derive(Debug)]
+pub struct Updated {
+    /// The dotted keys that were set or taken out.
+    pub updated: Vec<String>,
+    /// Some of them are only felt after a restart.
+    pub reload_required: bool,
+    /// The revision that is in force with them.
+    pub revision: u64,
+}
+
+/// A cheap-clone handle to the configuration and its file.
+#[derive(Clone)]
+pub struct Settings(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    file: File,
+    /// The file's text that is in force. Held while a change is checked, written and put in force.
+    text: tokio::sync::Mutex<Option<String>>,
+    /// Counts the configurations that were in force.
+    revision: AtomicU64,
+    /// Why the file as it is now is not in force.
+    problem: Mutex<Option<String>>,
+    /// Keeps plugins in step with their files, where that is wanted.
+    watch: Mutex<Option<Watch>>,
+}
+
+impl Settings {
+    /// Takes the configuration's file in hand, until `stopping`. `loaded` is in force already.
+    pub(super) fn start(loaded: Loaded, parts: Parts, stopping: CancellationToken) -> Self {
+        let Loaded { file, text, config } = loaded;
+        let settings = Self(Arc::new(Inner {
+            parts,
+            file,
+            text: tokio::sync::Mutex::new(text),
+            revision: AtomicU64::new(1),
+            problem: Mutex::default(),
+            watch: Mutex::default(),
+        }));
+        settings.watch_plugins(config.plugins.watch);
+        settings.clone().follow(stopping);
+        settings
+    }
+
+    /// The configuration in force, without its secrets.
+    pub fn shown(&self) -> Value {
+        redacted(&self.0.parts.config.current(), &self.0.parts.plugins.known())
+    }
+
+    /// What tells this configuration from those before it. It says nothing about its content.
+    pub fn revision(&self) -> u64 {
+        self.0.revision.load(Relaxed)
+    }
+
+    /// Why the file on disk is not in force, if it is not.
+    pub fn problem(&self) -> Option<String> {
+        self.0.problem.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets dotted keys, in the file and in force; `null` takes one out. All of them or none. With `unchanged_since`
+    /// only if that is still the revision in force.
+    ///
+    /// # Errors
+    /// `bad_request` with every problem in its details; `conflict` when another change came first, or the file was
+    /// broken by hand or can't be written. Nothing has changed then.
+    pub async fn patch(&self, changes: &Map<String, Value>, unchanged_since: Option<u64>) -> Result<Updated> {
+        let file = &self.0.file;
+        let mut in_force = self.0.text.lock().await;
+        if unchanged_since.is_some_and(|revision| revision != self.revision()) {
+            return Err(Error::conflict("The configuration has changed since it was read; read it again"));
+        }
+        let text = self.read_again(in_force.as_deref()).await?;
+        let patched = file.patch(&text, changes).map_err(refused)?;
+        self.check(&patched.config).await.map_err(refused)?;
+        if in_force.as_ref() != Some(&patched.text) {
+            let (file, text) = (file.clone(), patched.text.clone());
+            let written = tokio::task::spawn_blocking(move || file.write(&text)).await;
+            written.map_err(Error::internal)?.map_err(|error| {
+                let path = self.0.file.path().display();
+                Error::conflict(format!("Nothing was changed: {path} can't be written: {error}"))
+            })?;
+        }
+        *in_force = Some(patched.text);
+        self.put_in_force(patched.config, &patched.updated, patched.restart).await;
+        let (updated, reload_required) = (patched.updated, patched.restart);
+        // Still under the lock, so that it is no other change's.
+        Ok(Updated { updated, reload_required, revision: self.revision() })
+    }
+
+    /// The text to change: what is on disk now, also when an edit of it has not been noticed yet.
+    async fn read_again(&self, in_force: Option<&str>) -> Result<String> {
+        let mend = |problem: String| {
+            let message = format!("Nothing was changed: the file on disk has to be mended first: {problem}");
+            Error::conflict(message)
+        };
+        let text = self.on_disk(in_force).map_err(mend)?.unwrap_or_default();
+        let config = self.0.file.parse(&text).map_err(|invalid| mend(invalid.to_string()))?;
+        self.check(&config).await.map_err(|problems| mend(problems.join("; ")))?;
+        Ok(text)
+    }
+
+    /// The file's text; none if there never was a file.
+    fn on_disk(&self, in_force: Option<&str>) -> Result<Option<String>, String> {
+        let text = self.0.file.read().map_err(|invalid| invalid.to_string())?;
+        if text.is_none() && in_force.is_some() {
+            return Err(format!("{} is gone; put it back", self.0.file.path().display()));
+        }
+        Ok(text)
+    }
+
+    async fn check(&self, config: &Config) -> Result<(), Vec<String>> {
+        let before = self.0.parts.config.current();
+        let changes = Changes { before: &before, after: config };
+        let misfits = check::check(changes, &self.0.parts.plugins.known()).into_iter();
+        let mut problems: Vec<_> = misfits.map(|(key, what)| format!("{key}: {what}")).collect();
+        // The next start would end with it, and nothing would be there to change it back with.
+        if config.gateway != before.gateway
+            && let Err(error) = Network::check(&config.gateway).await
+        {
+            problems.push(format!("gateway: {error}"));
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// Makes a checked configuration the one that everything works with. Returns when it does.
+    async fn put_in_force(&self, config: Config, updated: &[String], reload_required: bool) {
+        let Parts { config: live, events, logs, plugins, channels, .. } = &self.0.parts;
+        self.resolve(None);
+        let before = live.current();
+        if *before == config {
+            return;
+        }
+        live.replace(config);
+        self.0.revision.fetch_add(1, Relaxed);
+        let after = live.current();
+        if let Err(error) = logs.configure(&after.logs) {
+            warn!("logs.level: {error}");
+        }
+        self.watch_plugins(after.plugins.watch);
+        let changes = Changes { before: &before, after: &after };
+        for plugin in changes.plugins() {
+            if let Err(error) = plugins.relink(plugin).await {
+                warn!(plugin, "it stops, for it can't run under the new configuration: {error}");
+            }
+            channels.restart_those_of(plugin);
+        }
+        info!(updated = updated.join(", "), reload_required, "the configuration changed");
+        events.publish(Kind::ConfigUpdated, json!({"updated": updated, "reload_required": reload_required}));
+    }
+
+    fn watch_plugins(&self, wanted: bool) {
+        let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if wanted != watch.is_some() {
+            let started = wanted.then(|| self.0.parts.plugins.watch(self.0.parts.clock.clone()));
+            *watch = started.transpose().unwrap_or_else(|error| {
+                warn!("plugins don't follow their files: {error}");
+                None
+            });
+        }
+    }
+
+    /// Notes why the file is not in force, or that it is.
+    fn resolve(&self, problem: Option<String>) {
+        let mut noted = self.0.problem.lock().unwrap_or_else(PoisonError::into_inner);
+        if *noted == problem {
+            return;
+        }
+        match &problem {
+            Some(problem) => warn!("the configuration stays as it was: {problem}"),
+            None => info!("the configuration file is in force again"),
+        }
+        *noted = problem;
+    }
+}
+
+fn refused(problems: Vec<String>) -> Error {
+    let message = format!("Nothing was changed: {}", problems.join("; "));
+    Error::bad_request(message).with_details(json!({ "problems": problems }))
+}

@@ -1,0 +1,130 @@
+//! The configuration as it may be shown.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use prx_base::config::{Config, REDACTED};
+use prx_host::Known;
+
+/// Every key with its value, but for secrets: what a plugin's manifest calls one, what a server's process or
+/// requests are given, and where nobody says, what sounds like one.
+pub(super) fn redacted(config: &Config, plugins: &BTreeMap<String, Known>) -> Value {
+    let mut shown = serde_json::to_value(config).unwrap_or_default();
+    for section in ["channels_config", "providers_config", "plugins_config"] {
+        for (name, table) in tables(&mut shown, section) {
+            let plugin = if section == "channels_config" { prx_channels::plugin(name, table) } else { name };
+            let manifest = plugins.get(plugin).map(|known| &known.manifest);
+            for (key, value) in table {
+                match manifest.and_then(|manifest| manifest.config.get(key)) {
+                    Some(declared) if declared.get_ref().secret => hide(value),
+                    Some(_) => hide_credentials(value),
+                    None => hide_suspect(key, value),
+                }
+            }
+        }
+    }
+    for (_, server) in tables(&mut shown, "mcp_servers") {
+        for (key, value) in server {
+            match (key.as_str(), value) {
+                ("env" | "headers", Value::Object(given)) => given.values_mut().for_each(hide),
+                ("args", Value::Array(given)) => hide_arguments(given),
+                (_, value) => hide_suspect(key, value),
+            }
+        }
+    }
+    shown
+}
+
+fn tables<'a>(
+    shown: &'a mut Value,
+    section: &str,
+) -> impl Iterator<Item = (&'a String, &'a mut Map<String, Value>)> {
+    let section = shown.get_mut(section).and_then(Value::as_object_mut);
+    section.into_iter().flatten().filter_map(|(name, table)| Some((name, table.as_object_mut()?)))
+}
+
+fn hide(value: &mut Value) {
+    *value = REDACTED.into();
+}
+
+fn hide_suspect(key: &str, value: &mut Value) {
+    match value {
+        Value::Bool(_) | Value::Number(_) | Value::Null => {}
+        _ if is_suspect(key) => hide(value),
+        Value::Object(fields) => fields.iter_mut().for_each(|(key, value)| hide_suspect(key, value)),
+        Value::Array(items) => items.iter_mut().for_each(|item| hide_suspect("", item)),
+        Value::String(_) => hide_credentials(value),
+    }
+}
+
+/// Whether it sounds like a secret.
+fn is_suspect(name: &str) -> bool {
+    let name = name.to_lowercase();
+    ["token", "secret", "password", "passwd", "key", "credential", "authorization", "bearer"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// Of a command's arguments, what sounds like a secret or follows what does: `--api-key`, `k`.
+fn hide_arguments(arguments: &mut [Value]) {
+    let mut awaited = false;
+    for argument in arguments {
+        let text = argument.as_str().unwrap_or_default();
+        let (suspect, flag) = (is_suspect(text), text.starts_with('-') && !text.contains(['=', ' ']));
+        let hidden = awaited || (suspect && !flag);
+        awaited = suspect && flag;
+        if hidden { hide(argument) } else { hide_credentials(argument) }
+    }
+}
+
+/// A URL may carry a password or a token.
+fn hide_credentials(value: &mut Value) {
+    if let Value::Array(items) = value {
+        return items.iter_mut().for_each(hide_credentials);
+    }
+    let url = value.as_str().and_then(|text| url::Url::parse(text).ok());
+    let carries = |url: url::Url| {
+        url.has_authority()
+            && (url.password().is_some() || !url.username().is_empty() || url.query().is_some())
+    };
+    if url.is_some_and(carries) {
+        hide(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_knows_is_judged_by_its_name() {
+        let config: Config = serde_json::from_value(json!({
+            "channels_config": {"work": {"plugin": "gone", "bot_token": "canary", "allowed_users": ["7"]}},
+            "plugins_config": {"x": {"API_KEY": ["canary"], "port": 7, "nested": {"password": "canary"},
+                "accounts": [{"name": "a", "token": "canary"}], "mirrors": ["https://u:canary@example.com/"]}},
+            "providers_config": {"y": {"base_url": "https://u:canary@example.com/"}},
+            "mcp_servers": {"z": {
+                "command": "run", "env": {"HOME": "canary"}, "url": "https://example.com/?t=canary",
+                "headers": {"authorization": "canary"},
+                "args": [
+                    "--api-key", "canary", "--token=canary", "-v", "--header", "Authorization: Bearer canary",
+                    "postgresql://u:canary@db/x", "--port", "80",
+                ],
+            }},
+        }))
+        .unwrap();
+        let shown = redacted(&config, &BTreeMap::new());
+        assert!(!shown.to_string().contains("canary"), "{shown}");
+        assert_eq!(shown["channels_config"]["work"]["bot_token"], REDACTED);
+        assert_eq!(shown["channels_config"]["work"]["allowed_users"], json!(["7"]));
+        assert_eq!(shown["plugins_config"]["x"]["port"], 7);
+        assert_eq!(shown["mcp_servers"]["z"]["env"], json!({"HOME": REDACTED}));
+        let args = ["--api-key", REDACTED, REDACTED, "-v", "--header", REDACTED, REDACTED, "--port", "80"];
+        assert_eq!(shown["mcp_servers"]["z"]["args"], json!(args));
+        assert_eq!(shown["plugins_config"]["x"]["accounts"], json!([{"name": "a", "token": REDACTED}]));
+        assert_eq!(shown["agent"]["max_turns"], 50);
+    }
+}

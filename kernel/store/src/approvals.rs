@@ -1,0 +1,207 @@
+//! Questions that a turn asks a person before it calls a tool.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redb::WriteTransaction;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
+use super::sessions::SessionRow;
+use super::{NewInbound, NewOutbound, Store, TurnId, outbox, turns};
+use prx_base::error::{Error, Result};
+
+/// By session and id; they go when their turn is over.
+const APPROVALS: Rows<(&str, &str), Approval> = Rows::new("approvals");
+
+/// Sorts behind every id.
+const LAST: &str = "~";
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    Ok(APPROVALS.create(transaction)?)
+}
+
+/// A question, and its answer once there is one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Approval {
+    /// `ask_<ulid>`
+    pub id: String,
+    /// What is to be allowed.
+    pub asked: NewApproval,
+    /// Since when.
+    pub asked_at: Timestamp,
+    /// The moment from which no answer counts as none.
+    pub expires_at: Timestamp,
+    /// The answer; the first one counts.
+    pub decision: Option<Decision>,
+}
+
+/// A question to be asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NewApproval {
+    /// The turn that asks.
+    pub turn: TurnId,
+    /// The call's id in that turn.
+    pub call: String,
+    /// The tool.
+    pub tool: String,
+    /// What it is to be called with.
+    pub arguments: Value,
+    /// Who may answer on the channel, by the platform's id; over the API whoever may write to the session.
+    pub user: Option<String>,
+    /// How long the question stands.
+    pub patience: Duration,
+}
+
+/// What a person decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// This once.
+    Allow,
+    /// No.
+    Deny,
+    /// Nothing, until it was too late.
+    Expired,
+}
+
+impl Approval {
+    /// The choices that a person has, each with its id and what it says.
+    pub fn choices(id: &str) -> [(String, &'static str); 2] {
+        [(format!("allow:{id}"), "Allow once"), (format!("deny:{id}"), "Deny")]
+    }
+}
+
+impl Store {
+    /// An id for a question that is about to be asked, so that its choices can be named.
+    pub fn new_approval_id(&self) -> String {
+        self.shared.ids.next("ask", self.shared.clock.now())
+    }
+
+    /// Asks a question under an id from [`Store::new_approval_id`], with what is to be sent about it. A turn that asks
+    /// again, after a crash, gets the question that it asked before, which may be answered by now.
+    ///
+    /// # Errors
+    /// `conflict` when the turn is over.
+    pub async fn ask_approval(
+        &self,
+        id: String,
+        asked: NewApproval,
+        outbound: Option<NewOutbound>,
+    ) -> Result<Approval> {
+        self.write(move |tx| {
+            if !turns::waits(tx, &asked.turn)? {
+                return Err(Error::conflict("The turn that asks is over").into());
+            }
+            let asked_before = all(tx, &asked.turn.session)?;
+            let same = |known: &Approval| known.asked.turn == asked.turn && known.asked.call == asked.call;
+            if let Some(known) = asked_before.into_iter().find(same) {
+                return Ok(known);
+            }
+            let expires_at = tx.now().checked_add(asked.patience).unwrap_or(Timestamp::MAX);
+            let approval = Approval { id, asked, asked_at: tx.now(), expires_at, decision: None };
+            put(tx, &approval)?;
+            if let Some(outbound) = outbound {
+                outbox::add(tx, outbound)?;
+            }
+            Ok(approval)
+        })
+        .await
+    }
+
+    /// The questions of a session that wait for an answer, oldest first.
+    ///
+    /// # Errors
+    /// `not_found` for the session.
+    pub fn approvals(&self, session: &str) -> Result<Vec<Approval>> {
+        let mut open = self.read(|snapshot| {
+            SessionRow::see(snapshot, session)?;
+            snapshot.page(&APPROVALS, (session, "")..(session, LAST), MAX_PAGE)
+        })?;
+        open.retain(|approval| approval.decision.is_none());
+        Ok(open)
+    }
+
+    /// One question, answered or not.
+    ///
+    /// # Errors
+    /// `not_found`, also once its turn is over.
+    pub fn approval(&self, session: &str, id: &str) -> Result<Approval> {
+        let found = self.read(|snapshot| snapshot.get(&APPROVALS, (session, id)))?;
+        found.ok_or_else(|| Error::not_found("Approval", id))
+    }
+
+    /// Answers a question, and has its turn go on. The first answer counts, and comes back.
+    ///
+    /// # Errors
+    /// `not_found`, also once its turn is over.
+    pub async fn decide_approval(&self, session: &str, id: &str, decision: Decision) -> Result<Decision> {
+        let (session, id) = (session.to_owned(), id.to_owned());
+        self.write(move |tx| {
+            let approval = tx.get(&APPROVALS, (&session, &id))?;
+            decide(tx, approval.ok_or_else(|| Error::not_found("Approval", &id))?, decision)
+        })
+        .await
+    }
+}
+
+/// Takes a message as the answer to the oldest open question of a session that it may answer: a choice of that
+/// question, or in words. False: it is no such answer.
+pub(super) fn answer(tx: &Tx<'_>, session: &str, inbound: &NewInbound) -> Result<bool, Failure> {
+    let user = Some(&inbound.user_id);
+    let mut open = all(tx, session)?;
+    open.retain(|approval| approval.decision.is_none() && approval.asked.user.as_ref() == user);
+    let found = open.into_iter().find_map(|approval| {
+        let decision = match &inbound.choice {
+            Some(choice) => chosen(&approval.id, choice),
+            None => in_words(&inbound.text),
+        };
+        Some((approval, decision?))
+    });
+    let Some((approval, decision)) = found else { return Ok(false) };
+    decide(tx, approval, decision)?;
+    Ok(true)
+}
+
+fn chosen(id: &str, choice: &str) -> Option<Decision> {
+    let [(allow, _), (deny, _)] = Approval::choices(id);
+    match choice {
+        _ if *choice == allow => Some(Decision::Allow),
+        _ if *choice == deny => Some(Decision::Deny),
+        _ => None,
+    }
+}
+
+/// For platforms without buttons: the label of a choice, or its number.
+fn in_words(text: &str) -> Option<Decision> {
+    match text.trim().to_lowercase().as_str() {
+        "1" | "allow" | "allow once" => Some(Decision::Allow),
+        "2" | "deny" => Some(Decision::Deny),
+        _ => None,
+    }
+}
+
+/// Forgets the questions of a session, whose turn is over.
+pub(super) fn forget(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
+    tx.clear(&APPROVALS, (session, "")..(session, LAST))
+}
+
+fn all(tx: &Tx<'_>, session: &str) -> Result<Vec<Approval>, Failure> {
+    tx.page(&APPROVALS, (session, "")..(session, LAST), MAX_PAGE)
+}
+
+fn decide(tx: &Tx<'_>, mut approval: Approval, decision: Decision) -> Result<Decision, Failure> {
+    if let Some(known) = approval.decision {
+        return Ok(known);
+    }
+    approval.decision = Some(decision);
+    put(tx, &approval)?;
+    tx.announce(Effect::Told(approval.asked.turn.session));
+    Ok(decision)
+}
+
+fn put(tx: &Tx<'_>, approval: &Approval) -> Result<(), Failure> {
+    tx.put(&APPROVALS, (&approval.asked.turn.session, &approval.id), approval)
+}

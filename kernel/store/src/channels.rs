@@ -1,0 +1,295 @@
+//! Channels: a connector's state, and the commit of one of its steps.
+
+use jiff::Timestamp;
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use serde_json::Value;
+
+use super::messages::{Attachment, NewMessage};
+use super::rows::{Cause, Failure, Tx};
+use super::sessions::{self, Conversation, NewSession, Session, SessionRow};
+use super::turns::{self, InboundInfo, Stop, TurnId};
+use super::{OutboxOutcome, Store, Streamed, approvals, outbox, streams};
+use prx_base::error::Result;
+
+const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
+/// The platform's messages that were taken in: by channel and key, with when (Unix milliseconds).
+pub(super) const SEEN: TableDefinition<'static, (&str, &str), i64> = TableDefinition::new("seen");
+/// The same by age, to forget them.
+pub(super) const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = TableDefinition::new("seen_at");
+
+/// Said alone, it stops the turn at work.
+const STOP: &str = "/stop";
+/// Said alone, it begins a fresh session, as whose first message it is stored.
+pub const NEW: &str = "/new";
+/// How long a message of a platform is recognised when it comes again.
+const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+/// Keys that a step may forget beyond the number it adds: bounded work, and yet they never pile up.
+const FORGET: usize = 16;
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    transaction.open_table(sessions::CONVERSATIONS)?;
+    transaction.open_table(STATES)?;
+    transaction.open_table(SEEN)?;
+    transaction.open_table(SEEN_AT)?;
+    Ok(())
+}
+
+/// What a connector remembers between calls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelState {
+    /// The version of its shape, from the connector's manifest.
+    pub version: u32,
+    /// Only the connector can read it.
+    pub bytes: Vec<u8>,
+}
+
+/// Everything that one step of a connector changes.
+#[derive(Debug, Clone, Default)]
+pub struct StepCommit {
+    /// The channel.
+    pub channel: String,
+    /// The connector's state, where the step has changed it.
+    pub state: Option<ChannelState>,
+    /// What people have said, in order.
+    pub inbound: Vec<NewInbound>,
+    /// What became of outbox entries, by id.
+    pub outcomes: Vec<(String, OutboxOutcome)>,
+    /// Messages that show a turn's reply in the making, or none any more.
+    pub streams: Vec<(TurnId, Option<Streamed>)>,
+    /// Outbox entries that go out once the step is committed.
+    pub dispatched: Vec<String>,
+    /// Turns after which a conversation gets a fresh session.
+    pub max_turns: u64,
+    /// What people say stops what is still being answered in their conversation.
+    pub interrupts: bool,
+    /// A crash may undo this step, for the platform then says the same again.
+    pub replayable: bool,
+}
+
+/// A message from a platform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewInbound {
+    /// Unique per channel and message of the platform; what was seen within seven days is dropped.
+    pub dedupe: String,
+    /// Where it was said.
+    pub conversation: Conversation,
+    /// Who said it, by the platform's id.
+    pub user_id: String,
+    /// Who said it, by name.
+    pub user_name: String,
+    /// What was said.
+    pub text: String,
+    /// The files that came with it.
+    pub attachments: Vec<Attachment>,
+    /// The choice's id, where this answers a question with choices.
+    pub choice: Option<String>,
+    /// Where the reply goes, as the connector put it.
+    pub target: Value,
+    /// When, by the platform's clock.
+    pub sent_at: Timestamp,
+    /// Kept with the turn; becomes the metadata of a session that this message opens.
+    pub metadata: Value,
+}
+
+impl NewInbound {
+    fn begins_anew(&self) -> bool {
+        self.text.trim() == NEW
+    }
+}
+
+/// What committing a step came to.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct StepReceipt {
+    /// The turns that were queued, in order.
+    pub accepted: Vec<TurnId>,
+    /// How many messages were known already.
+    pub duplicates: usize,
+    /// The sessions that were opened for them.
+    pub opened: Vec<Session>,
+}
+
+impl StepCommit {
+    /// Whether there is nothing to commit.
+    pub fn is_empty(&self) -> bool {
+        self.state.is_none()
+            && self.inbound.is_empty()
+            && self.outcomes.is_empty()
+            && self.streams.is_empty()
+            && self.dispatched.is_empty()
+    }
+}
+
+impl Store {
+    /// What a channel's connector remembers; none before its first step.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn channel_state(&self, channel: &str) -> Result<Option<ChannelState>> {
+        self.read(|snapshot| {
+            let state = snapshot.open(STATES)?.get(channel)?;
+            Ok(state.map(|state| {
+                let (version, bytes) = state.value();
+                ChannelState { version, bytes: bytes.to_vec() }
+            }))
+        })
+    }
+
+    /// Commits one step of a connector, all of it or nothing.
+    ///
+    /// A message goes to the session of its conversation, or to a fresh one when that has ended or has no turn left;
+    /// the fresh one's turns wait until the other's are done. [`NEW`] stops those and opens a fresh one in any case.
+    /// `/stop`, and the answer to a question that a turn has asked, go to the turn at work instead and wait for nothing.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn commit_step(&self, step: StepCommit) -> Result<StepReceipt> {
+        if step.replayable {
+            self.write_lazily(move |tx| commit(tx, step)).await
+        } else {
+            self.write(move |tx| commit(tx, step)).await
+        }
+    }
+}
+
+fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
+    let channel = step.channel.as_str();
+    if let Some(state) = step.state {
+        tx.change(STATES)?.insert(channel, (state.version, state.bytes.as_slice()))?;
+    }
+    let mut receipt = StepReceipt::default();
+    let received = step.inbound.len();
+    for inbound in step.inbound {
+        if recognise(tx, channel, &inbound.dedupe)? {
+            receipt.duplicates += 1;
+            continue;
+        }
+        let newest = sessions::of_conversation(tx, &inbound.conversation)?;
+        let at_work = newest.as_ref().map(|row| row.at_work(tx)).transpose()?.flatten();
+        if for_turn_at_work(tx, at_work.as_deref(), &inbound)? {
+            continue;
+        }
+        if let Some(session) = at_work.filter(|_| step.interrupts || inbound.begins_anew()) {
+            turns::stop(tx, &session, Stop::Interrupted)?;
+        }
+        receive(tx, inbound, newest, step.max_turns, &mut receipt)?;
+    }
+    if received > 0 {
+        forget(tx, received + FORGET)?;
+    }
+    for (turn, message) in step.streams {
+        streams::set(tx, channel, &turn, message.as_ref())?;
+    }
+    for id in step.dispatched {
+        outbox::dispatch(tx, channel, &id)?;
+    }
+    for (id, outcome) in step.outcomes {
+        outbox::settle(tx, channel, &id, outcome)?;
+    }
+    Ok(receipt)
+}
+
+/// Whether a message was seen before; if not, it is from now on.
+fn recognise(tx: &Tx<'_>, channel: &str, key: &str) -> Result<bool, Failure> {
+    let now = tx.now().as_millisecond();
+    let mut seen = tx.change(SEEN)?;
+    // Nearly every message is a new one: it costs one way through the table, and one seen before two.
+    let before = seen.insert((channel, key), now)?.map(|at| at.value());
+    match before {
+        Some(at) => drop(seen.insert((channel, key), at)?),
+        None => drop(tx.change(SEEN_AT)?.insert((now, channel, key), ())?),
+    }
+    Ok(before.is_some())
+}
+
+/// Forgets up to `limit` of the oldest messages, where they are old enough.
+fn forget(tx: &Tx<'_>, limit: usize) -> Result<(), Failure> {
+    let old = tx.now().as_millisecond() - SEEN_FOR_MS;
+    let mut ages = tx.change(SEEN_AT)?;
+    let mut seen = tx.change(SEEN)?;
+    for _ in 0..limit {
+        let Some((age, channel, key)) = oldest(&ages)?.filter(|(age, ..)| *age < old) else { break };
+        ages.remove((age, channel.as_str(), key.as_str()))?;
+        seen.remove((channel.as_str(), key.as_str()))?;
+    }
+    Ok(())
+}
+
+fn oldest(
+    ages: &impl ReadableTable<(i64, &'static str, &'static str), ()>,
+) -> Result<Option<(i64, String, String)>, Failure> {
+    let first = ages.first()?;
+    Ok(first.map(|(key, _)| {
+        let (age, channel, key) = key.value();
+        (age, channel.to_owned(), key.to_owned())
+    }))
+}
+
+/// Tells a session's turn at work what is meant for it. Only what is meant for nobody else is taken: with no turn at
+/// work, and no question to answer, a message is one like any other.
+fn for_turn_at_work(tx: &Tx<'_>, at_work: Option<&str>, inbound: &NewInbound) -> Result<bool, Failure> {
+    let chosen = inbound.choice.is_some();
+    let Some(session) = at_work else { return Ok(chosen) };
+    if approvals::answer(tx, session, inbound)? || chosen {
+        return Ok(true);
+    }
+    match inbound.text.trim() {
+        STOP => turns::stop(tx, session, Stop::Asked),
+        _ => Ok(false),
+    }
+}
+
+/// Queues a message's turn in the newest session of its conversation, or in a fresh one.
+fn receive(
+    tx: &Tx<'_>,
+    inbound: NewInbound,
+    newest: Option<SessionRow>,
+    max_turns: u64,
+    receipt: &mut StepReceipt,
+) -> Result<(), Failure> {
+    let anew = inbound.begins_anew();
+    let mut row = match newest {
+        Some(row) if !anew && row.is_open() && row.session.turn_count + row.waiting < max_turns => row,
+        previous => {
+            let row = open_session(tx, &inbound, previous)?;
+            receipt.opened.push(row.session.clone());
+            row
+        }
+    };
+    let info = InboundInfo {
+        conversation: inbound.conversation,
+        target: inbound.target,
+        user_id: inbound.user_id,
+        user_name: inbound.user_name,
+        sent_at: inbound.sent_at,
+        metadata: inbound.metadata,
+    };
+    let said = NewMessage { attachments: inbound.attachments, ..NewMessage::user(inbound.text) };
+    let turn = turns::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
+    row.save(tx)?;
+    receipt.accepted.push(turn.id());
+    Ok(())
+}
+
+/// A fresh session for a conversation, behind the one whose turns are still being worked on.
+fn open_session(
+    tx: &Tx<'_>,
+    inbound: &NewInbound,
+    previous: Option<SessionRow>,
+) -> Result<SessionRow, Failure> {
+    let busy = previous.map(|previous| previous.busy(tx)).transpose()?.flatten();
+    let mut row = SessionRow::open(
+        tx,
+        NewSession {
+            channel: inbound.conversation.channel.clone(),
+            user_id: inbound.user_id.clone(),
+            metadata: inbound.metadata.clone(),
+            conversation: Some(inbound.conversation.clone()),
+        },
+    )?;
+    if let Some(mut busy) = busy {
+        row.predecessor = Some(busy.session.id.clone());
+        busy.successor = Some(row.session.id.clone());
+        busy.save(tx)?;
+    }
+    Ok(row)
+}

@@ -1,0 +1,359 @@
+//! Deliveries to hooks: queued until the receiver has taken them or they are given up, then kept for a while as a
+//! record.
+
+use std::ops::{Bound, RangeBounds};
+
+use jiff::Timestamp;
+use redb::WriteTransaction;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::hooks::{HOOKS, Hook, HookRow};
+use super::rows::{Cause, Failure, MAX_PAGE, Rows, Tx};
+use super::{Page, Store};
+use prx_base::config::Secret;
+use prx_base::error::{Error, Result};
+
+/// Those that wait, by hook and id.
+const WAITING: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_waiting");
+/// Their ids, by hook, the millisecond at which they are due, and id.
+const DUE: Rows<(&str, u64, &str), String> = Rows::new("hook_deliveries_due");
+/// Those that are over, by hook and id.
+const OVER: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_over");
+
+/// The most that wait for one hook.
+const MAX_WAITING: u64 = 10_000;
+/// How many of one hook are remembered when they are over.
+const MAX_OVER: u64 = 500;
+/// Sorts behind every id.
+const LAST: &str = "~";
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    WAITING.create(transaction)?;
+    DUE.create(transaction)?;
+    Ok(OVER.create(transaction)?)
+}
+
+/// Something to be delivered to whoever takes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Notice {
+    /// The event's name.
+    pub event: &'static str,
+    /// What is sent, to the byte.
+    pub body: String,
+}
+
+/// A notice on its way to one hook.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// `dlv_<ulid>`; the receiver sees the same one on every attempt.
+    pub id: String,
+    /// The event's name.
+    pub event: String,
+    /// What is sent, to the byte.
+    pub body: String,
+    /// How far it has come.
+    pub status: DeliveryStatus,
+    /// Attempts made since it was queued, by the event or by a replay.
+    pub attempts: u32,
+    /// When it was queued first.
+    pub created_at: Timestamp,
+    /// When it is tried next; none when it is over.
+    pub next_attempt_at: Option<Timestamp>,
+    /// What came of the last attempt.
+    pub last_attempt: Option<Attempt>,
+}
+
+/// How far a delivery has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryStatus {
+    /// Waits for its next attempt, or is being attempted.
+    Pending,
+    /// The receiver has taken it.
+    Delivered,
+    /// Given up.
+    Failed,
+}
+
+/// One try at a delivery.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// When it was begun.
+    pub at: Timestamp,
+    /// What the receiver answered; none if nothing came back.
+    pub status: Option<u16>,
+    /// What went wrong, if anything.
+    pub error: Option<String>,
+}
+
+/// What follows from an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is over: the receiver has taken it.
+    Delivered,
+    /// To be tried again then.
+    Retry(Timestamp),
+    /// It is over: given up.
+    Failed,
+    /// It is over, and the hook is turned off: the receiver has said that it is gone.
+    Gone,
+}
+
+/// An attempt at one delivery, and what follows from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settled {
+    /// The delivery's id.
+    pub id: String,
+    /// The attempt.
+    pub attempt: Attempt,
+    /// What follows.
+    pub outcome: Outcome,
+}
+
+/// What a hook's next deliveries take.
+#[derive(Debug, Clone)]
+pub struct Round {
+    /// The hook.
+    pub hook: Hook,
+    /// What they are signed with.
+    pub secret: Secret,
+    /// The deliveries, soonest first, whether due yet or not.
+    pub deliveries: Vec<Delivery>,
+}
+
+impl Store {
+    /// Queues notices, in their order, for every active hook that takes them. Returns how many deliveries found no
+    /// room because too many wait for their hook already.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn notify_hooks(&self, notices: Vec<Notice>) -> Result<usize> {
+        self.write(move |tx| {
+            let mut refused = 0;
+            for mut row in tx.page(&HOOKS, .., MAX_PAGE)? {
+                let waiting = row.waiting;
+                for notice in &notices {
+                    if row.hook.takes(notice.event) {
+                        match row.waiting < MAX_WAITING {
+                            true => queue(tx, &mut row, &new_delivery(tx, notice.clone()))?,
+                            false => refused += 1,
+                        }
+                    }
+                }
+                if row.waiting > waiting {
+                    row.put(tx)?;
+                }
+            }
+            Ok(refused)
+        })
+        .await
+    }
+
+    /// Queues a notice for one hook, whatever events it takes.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` when the hook is turned off or too many deliveries wait for it.
+    pub async fn notify_hook(&self, id: &str, notice: Notice) -> Result<Delivery> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            let mut row = HookRow::of(tx, &id)?;
+            with_room(&row)?;
+            let delivery = new_delivery(tx, notice);
+            queue(tx, &mut row, &delivery)?;
+            row.put(tx)?;
+            Ok(delivery)
+        })
+        .await
+    }
+
+    /// Queues a delivery anew, for now, with all its attempts before it. Its id stays.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` when the hook is turned off or too many deliveries wait for it.
+    pub async fn replay_delivery(&self, id: &str, delivery: &str) -> Result<Delivery> {
+        let (id, delivery) = (id.to_owned(), delivery.to_owned());
+        self.write(move |tx| {
+            let mut row = HookRow::of(tx, &id)?;
+            let key = (id.as_str(), delivery.as_str());
+            let found = match tx.get(&WAITING, key)? {
+                Some(waiting) => {
+                    unqueue(tx, &mut row, &waiting)?;
+                    waiting
+                }
+                None => {
+                    let over = tx.get(&OVER, key)?.ok_or_else(|| Error::not_found("Delivery", &delivery))?;
+                    with_room(&row)?;
+                    tx.remove(&OVER, key)?;
+                    row.over -= 1;
+                    over
+                }
+            };
+            let status = DeliveryStatus::Pending;
+            let anew = Delivery { status, attempts: 0, next_attempt_at: Some(tx.now()), ..found };
+            queue(tx, &mut row, &anew)?;
+            row.put(tx)?;
+            Ok(anew)
+        })
+        .await
+    }
+
+    /// The newest `limit` deliveries of a hook, newest last, those older than `than` if given. What is over is
+    /// remembered for a while only.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn deliveries(&self, id: &str, limit: usize, than: Option<&str>) -> Result<Page<Delivery>> {
+        self.read(|snapshot| {
+            let row = snapshot.get(&HOOKS, id)?.ok_or_else(|| Error::not_found("Hook", id))?;
+            let than = than.unwrap_or(LAST);
+            let mut items = snapshot.last_page(&WAITING, before(id, than), limit)?;
+            items.extend(snapshot.last_page(&OVER, before(id, than), limit)?);
+            items.sort_by(|a, b| a.id.cmp(&b.id));
+            items.drain(..items.len().saturating_sub(limit));
+            Ok(Page { items, total: usize::try_from(row.waiting + row.over).unwrap_or(usize::MAX) })
+        })
+    }
+
+    /// What is to be delivered to a hook next, up to `limit`. None when it is turned off or removed.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn next_deliveries(&self, id: &str, limit: usize) -> Result<Option<Round>> {
+        self.read(|snapshot| {
+            let Some(HookRow { hook, secret, .. }) = snapshot.get(&HOOKS, id)? else { return Ok(None) };
+            if !hook.active {
+                return Ok(None);
+            }
+            let ids = snapshot.page(&DUE, due(id), limit)?;
+            let deliveries = ids.iter().map(|delivery| snapshot.get(&WAITING, (id, delivery)));
+            let deliveries: Vec<_> = deliveries.collect::<Result<_, _>>()?;
+            let deliveries = deliveries.into_iter().flatten().collect();
+            Ok(Some(Round { hook, secret: Secret::new(secret), deliveries }))
+        })
+    }
+
+    /// Notes what came of attempts. When one of them says that the receiver is gone the hook is turned off, and
+    /// what waits for it is dropped. A delivery or a hook that is gone itself is passed over.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn settle_deliveries(&self, id: &str, settled: Vec<Settled>) -> Result<()> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            let Some(mut row) = tx.get(&HOOKS, id.as_str())? else { return Ok(()) };
+            let gone = settled.iter().any(|settled| settled.outcome == Outcome::Gone);
+            for settled in settled {
+                settle(tx, &mut row, settled)?;
+            }
+            if gone {
+                row.hook.active = false;
+                row.waiting = 0;
+                empty(tx, &id)?;
+            }
+            row.put(tx)
+        })
+        .await
+    }
+}
+
+/// The rows of a hook whose id comes before this one.
+fn before<'k>(hook: &'k str, id: &'k str) -> impl RangeBounds<(&'k str, &'k str)> + 'k {
+    (Bound::Included((hook, "")), Bound::Excluded((hook, id)))
+}
+
+fn due(hook: &str) -> impl RangeBounds<(&str, u64, &str)> {
+    (hook, 0, "")..=(hook, u64::MAX, LAST)
+}
+
+fn with_room(row: &HookRow) -> Result<(), Error> {
+    let id = &row.hook.id;
+    if !row.hook.active {
+        let message =
+            format!("Hook {id} is turned off: its receiver answered 410; remove it and register it anew");
+        return Err(Error::conflict(message));
+    }
+    if row.waiting >= MAX_WAITING {
+        return Err(Error::conflict(format!("{MAX_WAITING} deliveries wait for hook {id} already")));
+    }
+    Ok(())
+}
+
+fn new_delivery(tx: &Tx<'_>, notice: Notice) -> Delivery {
+    Delivery {
+        id: tx.id("dlv"),
+        event: notice.event.to_owned(),
+        body: notice.body,
+        status: DeliveryStatus::Pending,
+        attempts: 0,
+        created_at: tx.now(),
+        next_attempt_at: Some(tx.now()),
+        last_attempt: None,
+    }
+}
+
+/// When a delivery is due, in whole milliseconds as [`DUE`] has it.
+fn due_ms(delivery: &Delivery) -> u64 {
+    let at = delivery.next_attempt_at.map_or(0, Timestamp::as_millisecond);
+    u64::try_from(at).unwrap_or(0)
+}
+
+fn queue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
+    let (hook, id) = (row.hook.id.as_str(), delivery.id.as_str());
+    tx.put(&WAITING, (hook, id), delivery)?;
+    tx.put(&DUE, (hook, due_ms(delivery), id), &delivery.id)?;
+    row.waiting += 1;
+    Ok(())
+}
+
+fn unqueue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
+    let (hook, id) = (row.hook.id.as_str(), delivery.id.as_str());
+    tx.remove(&WAITING, (hook, id))?;
+    tx.remove(&DUE, (hook, due_ms(delivery), id))?;
+    row.waiting -= 1;
+    Ok(())
+}
+
+/// Drops everything about a hook that is removed.
+pub(super) fn forget(tx: &Tx<'_>, hook: &str) -> Result<(), Failure> {
+    empty(tx, hook)?;
+    tx.clear(&OVER, before(hook, LAST))
+}
+
+/// Drops what waits for a hook.
+fn empty(tx: &Tx<'_>, hook: &str) -> Result<(), Failure> {
+    tx.clear(&WAITING, before(hook, LAST))?;
+    tx.clear(&DUE, due(hook))
+}
+
+fn settle(tx: &Tx<'_>, row: &mut HookRow, settled: Settled) -> Result<(), Failure> {
+    let Some(mut delivery) = tx.get(&WAITING, (row.hook.id.as_str(), settled.id.as_str()))? else {
+        return Ok(());
+    };
+    unqueue(tx, row, &delivery)?;
+    delivery.attempts += 1;
+    delivery.last_attempt = Some(settled.attempt);
+    (delivery.status, delivery.next_attempt_at) = match settled.outcome {
+        Outcome::Retry(at) => (DeliveryStatus::Pending, Some(at)),
+        Outcome::Delivered => (DeliveryStatus::Delivered, None),
+        Outcome::Failed | Outcome::Gone => (DeliveryStatus::Failed, None),
+    };
+    match delivery.status {
+        DeliveryStatus::Pending => queue(tx, row, &delivery),
+        DeliveryStatus::Delivered | DeliveryStatus::Failed => remember(tx, row, &delivery),
+    }
+}
+
+/// Keeps a delivery that is over, in place of the oldest one where there are enough.
+fn remember(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
+    let hook = row.hook.id.as_str();
+    tx.put(&OVER, (hook, delivery.id.as_str()), delivery)?;
+    row.over += 1;
+    if row.over > MAX_OVER
+        && let Some(oldest) = tx.page(&OVER, before(hook, LAST), 1)?.first()
+    {
+        tx.remove(&OVER, (hook, oldest.id.as_str()))?;
+        row.over -= 1;
+    }
+    Ok(())
+}

@@ -1,0 +1,330 @@
+//! The outbox: what is to be done on a platform, in order, until the platform has answered.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use redb::WriteTransaction;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
+use super::sessions::Conversation;
+use super::turns::TurnId;
+use super::{Store, streams};
+use prx_base::error::{Error, Result};
+
+/// By channel and id; ids rise, so a channel's rows stand in the order in which they were added.
+const OUTBOX: Rows<(&str, &str), OutboxEntry> = Rows::new("outbox");
+const DEAD_LETTERS: Rows<(&str, &str), DeadLetter> = Rows::new("dead_letters");
+
+type Key<'k> = (&'k str, &'k str);
+
+/// Sorts behind every id.
+const LAST: &str = "~";
+/// Why an entry is given up whose outcome was never learned.
+const UNKNOWN: &str = "unknown outcome";
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    OUTBOX.create(transaction)?;
+    Ok(DEAD_LETTERS.create(transaction)?)
+}
+
+/// Something to be done on a platform.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OutboxEntry {
+    /// `out_<ulid>`; the same over every attempt.
+    pub id: String,
+    /// The channel that does it.
+    pub channel: String,
+    /// Where.
+    pub conversation: Conversation,
+    /// Where exactly, as the connector put it.
+    pub target: Value,
+    /// What.
+    pub operation: Value,
+    /// How far it has come.
+    pub state: OutboxState,
+    /// Attempts begun.
+    pub attempt: u32,
+    /// An earlier attempt may have reached the platform.
+    pub maybe_duplicate: bool,
+    /// Not to be tried again before.
+    pub not_before: Option<Timestamp>,
+    /// Since when it is being tried in vain.
+    #[serde(default)]
+    pub vain_since: Option<Timestamp>,
+    /// The turn that it is the reply of.
+    #[serde(default)]
+    pub turn: Option<TurnId>,
+}
+
+/// How far an entry of the outbox has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutboxState {
+    /// Waits for its next attempt.
+    Pending,
+    /// On its way: it may or may not have reached the platform.
+    Sending,
+}
+
+/// Something to be added to the outbox of its conversation's channel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewOutbound {
+    /// Where.
+    pub conversation: Conversation,
+    /// Where exactly, as the connector put it.
+    pub target: Value,
+    /// What.
+    pub operation: Value,
+    /// The turn that it is the reply of.
+    pub turn: Option<TurnId>,
+}
+
+/// What is done with an entry of which nobody knows whether it has reached the platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnUnknown {
+    /// It becomes a dead letter.
+    Drop,
+    /// It is sent once more; if that is not known either, it becomes a dead letter.
+    ResendOnce,
+    /// It is sent until it is known: its platform takes it only once.
+    Resend,
+}
+
+impl OnUnknown {
+    /// Whether an entry, of which this is unknown now, is given up.
+    pub fn gives_up(self, entry: &OutboxEntry) -> bool {
+        match self {
+            Self::Drop => true,
+            Self::ResendOnce => entry.maybe_duplicate,
+            Self::Resend => false,
+        }
+    }
+}
+
+/// What became of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutboxOutcome {
+    /// Done; the entry leaves the outbox.
+    Sent {
+        /// The platform's id of it, for the log.
+        platform_id: Option<String>,
+    },
+    /// To be tried again.
+    Retry {
+        /// Not before this has passed.
+        after: Duration,
+        /// The attempt may have reached the platform.
+        maybe_duplicate: bool,
+    },
+    /// The platform can't do it this way. To be done in another, at once; nothing of it is shown any more.
+    Instead {
+        /// What is to be done.
+        operation: Value,
+    },
+    /// Given up; the entry becomes a dead letter.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// An entry that was given up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// As it last was.
+    pub entry: OutboxEntry,
+    /// Why.
+    pub reason: String,
+    /// Since when.
+    pub failed_at: Timestamp,
+}
+
+impl Store {
+    /// Up to `limit` entries of a channel's outbox in order, from its beginning or after a given one. Those that
+    /// wait for a later moment or are on their way are among them.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn outbox(&self, channel: &str, limit: usize, after: Option<&str>) -> Result<Vec<OutboxEntry>> {
+        self.read(|snapshot| snapshot.page(&OUTBOX, behind(channel, after.unwrap_or_default()), limit))
+    }
+
+    /// Takes up the entries of a channel that a crash has left on their way; for the start of the channel.
+    ///
+    /// Whether they have reached the platform is unknown: they are put back with `maybe_duplicate`, or become dead
+    /// letters.
+    ///
+    /// Returns those that were put back.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn recover_outbox(&self, channel: &str, on_unknown: OnUnknown) -> Result<Vec<OutboxEntry>> {
+        let mut recovered = Vec::new();
+        let mut after = String::new();
+        loop {
+            let (channel, from) = (channel.to_owned(), after);
+            let (more, last) = self.write(move |tx| recover(tx, &channel, &from, on_unknown)).await?;
+            recovered.extend(more);
+            match last {
+                Some(last) => after = last,
+                None => return Ok(recovered),
+            }
+        }
+    }
+
+    /// Woken when something was added to a channel's outbox since the store was opened. A wake-up that nobody waited
+    /// for is remembered.
+    pub fn outbox_ready(&self, channel: &str) -> Arc<Notify> {
+        self.shared.outbox(channel)
+    }
+
+    /// Up to `limit` of what a channel has given up, the newest or those before an id, newest last.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn dead_letters(&self, channel: &str, limit: usize, before: Option<&str>) -> Result<Vec<DeadLetter>> {
+        let range = (channel, "")..(channel, before.unwrap_or(LAST));
+        self.read(|snapshot| snapshot.last_page(&DEAD_LETTERS, range, limit))
+    }
+
+    /// Puts what was given up at the end of its channel's outbox, under a new id and with all attempts before it.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn replay_dead_letter(&self, channel: &str, id: &str) -> Result<OutboxEntry> {
+        let key = (channel.to_owned(), id.to_owned());
+        self.write(move |tx| {
+            let letter = take_letter(tx, (&key.0, &key.1))?;
+            let entry = OutboxEntry {
+                id: tx.id("out"),
+                state: OutboxState::Pending,
+                attempt: 0,
+                not_before: None,
+                vain_since: None,
+                ..letter.entry
+            };
+            put(tx, &entry)?;
+            tx.announce(Effect::Outbox(entry.channel.clone()));
+            Ok(entry)
+        })
+        .await
+    }
+
+    /// Forgets what was given up.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn remove_dead_letter(&self, channel: &str, id: &str) -> Result<()> {
+        let key = (channel.to_owned(), id.to_owned());
+        self.write(move |tx| take_letter(tx, (&key.0, &key.1)).map(drop)).await
+    }
+}
+
+/// The rows of a channel behind an id.
+fn behind<'k>(channel: &'k str, id: &'k str) -> (Bound<Key<'k>>, Bound<Key<'k>>) {
+    (Bound::Excluded((channel, id)), Bound::Excluded((channel, LAST)))
+}
+
+pub(super) fn add(tx: &Tx<'_>, new: NewOutbound) -> Result<(), Failure> {
+    let entry = OutboxEntry {
+        id: tx.id("out"),
+        channel: new.conversation.channel.clone(),
+        conversation: new.conversation,
+        target: new.target,
+        operation: new.operation,
+        state: OutboxState::Pending,
+        attempt: 0,
+        maybe_duplicate: false,
+        not_before: None,
+        vain_since: None,
+        turn: new.turn,
+    };
+    put(tx, &entry)?;
+    tx.announce(Effect::Outbox(entry.channel));
+    Ok(())
+}
+
+/// Marks an entry as being on its way. One that is gone stays gone.
+pub(super) fn dispatch(tx: &Tx<'_>, channel: &str, id: &str) -> Result<(), Failure> {
+    let Some(mut entry) = tx.get(&OUTBOX, (channel, id))? else { return Ok(()) };
+    entry.state = OutboxState::Sending;
+    entry.attempt += 1;
+    entry.not_before = None;
+    put(tx, &entry)
+}
+
+/// Takes in what became of an entry. One that is gone stays gone.
+pub(super) fn settle(tx: &Tx<'_>, channel: &str, id: &str, outcome: OutboxOutcome) -> Result<(), Failure> {
+    let Some(mut entry) = tx.get(&OUTBOX, (channel, id))? else { return Ok(()) };
+    if let (Some(turn), false) = (&entry.turn, matches!(outcome, OutboxOutcome::Retry { .. })) {
+        streams::set(tx, channel, turn, None)?;
+    }
+    match outcome {
+        OutboxOutcome::Sent { platform_id } => {
+            tracing::debug!(channel, id, platform_id, "sent");
+            tx.remove(&OUTBOX, (channel, id))
+        }
+        OutboxOutcome::Retry { after, maybe_duplicate } => {
+            entry.state = OutboxState::Pending;
+            entry.maybe_duplicate |= maybe_duplicate;
+            entry.vain_since.get_or_insert(tx.now());
+            entry.not_before = Some(tx.now().checked_add(after).unwrap_or(Timestamp::MAX));
+            put(tx, &entry)
+        }
+        OutboxOutcome::Instead { operation } => {
+            let state = OutboxState::Pending;
+            put(tx, &OutboxEntry { operation, state, not_before: None, ..entry })
+        }
+        OutboxOutcome::Failed { reason } => bury(tx, entry, &reason),
+    }
+}
+
+/// Recovers the entries of one page; the second value is where the next one begins.
+fn recover(
+    tx: &Tx<'_>,
+    channel: &str,
+    after: &str,
+    on_unknown: OnUnknown,
+) -> Result<(Vec<OutboxEntry>, Option<String>), Failure> {
+    let page = tx.page(&OUTBOX, behind(channel, after), MAX_PAGE)?;
+    let last = page.last().map(|entry| entry.id.clone());
+    let mut recovered = Vec::new();
+    for mut entry in page.into_iter().filter(|entry| entry.state == OutboxState::Sending) {
+        let edits = match &entry.turn {
+            Some(turn) => streams::is_shown(tx, channel, turn)?,
+            None => false,
+        };
+        if !edits && on_unknown.gives_up(&entry) {
+            bury(tx, entry, UNKNOWN)?;
+        } else {
+            entry.state = OutboxState::Pending;
+            // What takes the place of a message that is there can do so twice.
+            entry.maybe_duplicate |= !edits;
+            put(tx, &entry)?;
+            recovered.push(entry);
+        }
+    }
+    Ok((recovered, last))
+}
+
+fn take_letter(tx: &Tx<'_>, key: Key<'_>) -> Result<DeadLetter, Failure> {
+    let letter = tx.get(&DEAD_LETTERS, key)?;
+    let letter = letter.ok_or_else(|| Error::not_found("Dead letter", key.1))?;
+    tx.remove(&DEAD_LETTERS, key)?;
+    Ok(letter)
+}
+
+fn bury(tx: &Tx<'_>, entry: OutboxEntry, reason: &str) -> Result<(), Failure> {
+    tx.remove(&OUTBOX, (&entry.channel, &entry.id))?;
+    let letter = DeadLetter { entry, reason: reason.to_owned(), failed_at: tx.now() };
+    tx.put(&DEAD_LETTERS, (&letter.entry.channel, &letter.entry.id), &letter)
+}
+
+fn put(tx: &Tx<'_>, entry: &OutboxEntry) -> Result<(), Failure> {
+    tx.put(&OUTBOX, (&entry.channel, &entry.id), entry)
+}

@@ -1,0 +1,58 @@
+//! Messages on platforms that show replies in the making, so that the reply takes their place also after a crash.
+
+use redb::WriteTransaction;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Store;
+use super::rows::{Cause, Failure, MAX_PAGE, Rows, Tx};
+use super::turns::TurnId;
+use prx_base::error::Result;
+
+/// By channel, session and the turn's number there.
+const STREAMS: Rows<(&str, &str, u64), Streamed> = Rows::new("streams");
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    Ok(STREAMS.create(transaction)?)
+}
+
+/// A message that shows as much of a turn's reply as there is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Streamed {
+    /// The turn.
+    pub turn: TurnId,
+    /// Where the message is, as the connector put it.
+    pub target: Value,
+    /// The platform's id of it.
+    pub platform_id: String,
+}
+
+impl Store {
+    /// The messages of a channel that show replies in the making.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn streams(&self, channel: &str) -> Result<Vec<Streamed>> {
+        let ended = format!("{channel}\0");
+        self.read(|snapshot| snapshot.page(&STREAMS, (channel, "", 0)..(ended.as_str(), "", 0), MAX_PAGE))
+    }
+}
+
+/// Notes the message of a turn, or that there is none any more.
+pub(super) fn set(
+    tx: &Tx<'_>,
+    channel: &str,
+    turn: &TurnId,
+    message: Option<&Streamed>,
+) -> Result<(), Failure> {
+    let key = (channel, turn.session.as_str(), turn.seq);
+    match message {
+        Some(message) => tx.put(&STREAMS, key, message),
+        None => tx.remove(&STREAMS, key),
+    }
+}
+
+/// Whether a turn has one.
+pub(super) fn is_shown(tx: &Tx<'_>, channel: &str, turn: &TurnId) -> Result<bool, Failure> {
+    Ok(tx.get(&STREAMS, (channel, turn.session.as_str(), turn.seq))?.is_some())
+}

@@ -1,0 +1,107 @@
+use super::*;
+use prx_base::config::Secret;
+
+fn new_hook(events: &[&str]) -> NewHook {
+    let events = events.iter().map(|event| (*event).to_owned()).collect();
+    NewHook { url: "https://example.com/in".into(), events, secret: Secret::new("canary") }
+}
+
+fn notices(count: usize) -> Vec<Notice> {
+    (0..count).map(|n| Notice { event: "session.created", body: n.to_string() }).collect()
+}
+
+fn settled(delivery: &Delivery, outcome: Outcome) -> Settled {
+    let attempt = Attempt { at: Timestamp::UNIX_EPOCH, status: None, error: None };
+    Settled { id: delivery.id.clone(), attempt, outcome }
+}
+
+#[tokio::test]
+async fn a_notice_is_queued_for_those_who_take_it() {
+    let home = Home::new();
+    let store = home.open();
+    let wanted = [&["session.created"][..], &["*"], &["message.sent", "session.created"]];
+    for events in wanted {
+        store.add_hook(new_hook(events)).await.unwrap();
+    }
+    let other = store.add_hook(new_hook(&["message.sent"])).await.unwrap();
+    assert_eq!(store.notify_hooks(notices(2)).await.unwrap(), 0);
+    let home = home.crash();
+    let store = home.open();
+    for hook in store.hooks().unwrap() {
+        let round = store.next_deliveries(&hook.id, 10).unwrap().unwrap();
+        let bodies: Vec<_> = round.deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
+        assert_eq!(bodies, if hook.id == other.id { vec![] } else { vec!["0", "1"] });
+        assert_eq!((round.secret.expose(), format!("{round:?}").contains("canary")), ("canary", false));
+    }
+}
+
+#[tokio::test]
+async fn deliveries_come_by_when_they_are_due() {
+    let home = Home::new();
+    let store = home.open();
+    let hook = store.add_hook(new_hook(&["*"])).await.unwrap().id;
+    store.notify_hooks(notices(3)).await.unwrap();
+    let next = || store.next_deliveries(&hook, 10).unwrap().unwrap().deliveries;
+    let [a, b, c] = next().try_into().unwrap();
+    let later = |secs| Outcome::Retry(home.clock.now() + Duration::from_secs(secs));
+    let outcomes = vec![settled(&a, later(60)), settled(&b, later(30)), settled(&c, Outcome::Delivered)];
+    store.settle_deliveries(&hook, outcomes).await.unwrap();
+    let order: Vec<_> = next().iter().map(|delivery| (delivery.id.clone(), delivery.attempts)).collect();
+    assert_eq!(order, [(b.id.clone(), 1), (a.id.clone(), 1)]);
+
+    store.replay_delivery(&hook, &a.id).await.unwrap();
+    store.replay_delivery(&hook, &c.id).await.unwrap();
+    let order: Vec<_> = next().into_iter().map(|delivery| delivery.id).collect();
+    assert_eq!(order, [a.id.clone(), c.id.clone(), b.id.clone()]);
+    let page = store.deliveries(&hook, 2, None).unwrap();
+    assert_eq!((page.total, &page.items[0].id, &page.items[1].id), (3, &b.id, &c.id));
+    let older = store.deliveries(&hook, 2, Some(&b.id)).unwrap();
+    assert_eq!((older.items.len(), &older.items[0].id), (1, &a.id));
+    let unknown = store.replay_delivery(&hook, "dlv_none").await.unwrap_err();
+    assert_eq!(unknown.message(), "Delivery dlv_none not found");
+}
+
+#[tokio::test]
+async fn a_dead_receiver_fills_no_disk() {
+    let home = Home::new();
+    let store = home.open();
+    let hook = store.add_hook(new_hook(&["*"])).await.unwrap().id;
+    assert_eq!(store.notify_hooks(notices(10_003)).await.unwrap(), 3);
+    let full = store.notify_hook(&hook, notices(1).remove(0)).await.unwrap_err();
+    assert_eq!(full.code(), Code::Conflict);
+    for round in 1..=2 {
+        let next = store.next_deliveries(&hook, 300).unwrap().unwrap().deliveries;
+        let failed = next.iter().map(|delivery| settled(delivery, Outcome::Failed)).collect();
+        store.settle_deliveries(&hook, failed).await.unwrap();
+        let over = [300, 500][round - 1];
+        assert_eq!(store.deliveries(&hook, 1, None).unwrap().total, 10_000 - 300 * round + over);
+    }
+}
+
+#[tokio::test]
+async fn a_removed_hook_leaves_nothing() {
+    let home = Home::new();
+    let store = home.open();
+    let hook = store.add_hook(new_hook(&["*"])).await.unwrap().id;
+    let other = store.add_hook(new_hook(&["*"])).await.unwrap().id;
+    store.notify_hooks(notices(2)).await.unwrap();
+    let round = store.next_deliveries(&hook, 1).unwrap().unwrap();
+    store.remove_hook(&hook).await.unwrap();
+    let late = vec![settled(&round.deliveries[0], Outcome::Gone)];
+    store.settle_deliveries(&hook, late).await.unwrap();
+    assert!(store.next_deliveries(&hook, 1).unwrap().is_none());
+    for gone in [store.remove_hook(&hook).await, store.deliveries(&hook, 1, None).map(drop)] {
+        assert_eq!(gone.unwrap_err().message(), format!("Hook {hook} not found"));
+    }
+    assert_eq!(store.deliveries(&other, 10, None).unwrap().total, 2);
+}
+
+#[tokio::test]
+async fn there_is_a_bound_on_hooks() {
+    let home = Home::new();
+    let store = home.open();
+    for _ in 0..100 {
+        store.add_hook(new_hook(&["*"])).await.unwrap();
+    }
+    assert_eq!(store.add_hook(new_hook(&["*"])).await.unwrap_err().code(), Code::Conflict);
+}

@@ -1,0 +1,110 @@
+//! Bearer tokens. Only their digests are kept.
+
+use jiff::Timestamp;
+use redb::WriteTransaction;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::rows::{Cause, Effect, Rows};
+use super::{Page, Store};
+use prx_base::error::{Error, Result};
+
+const TOKENS: Rows<&str, TokenRecord> = Rows::new("tokens");
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    Ok(TOKENS.create(transaction)?)
+}
+
+/// What is kept of a token.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// The part of the token that names it.
+    pub id: String,
+    /// Given by whoever made it.
+    pub name: String,
+    /// SHA-256 of the secret part.
+    pub sha256: [u8; 32],
+    /// What it allows.
+    pub scopes: Vec<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is good; none for ever.
+    pub expires_at: Option<Timestamp>,
+    /// When it was last used, roughly.
+    pub last_used_at: Option<Timestamp>,
+    /// Since when it is good no more.
+    pub revoked_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Adds a token.
+    ///
+    /// # Errors
+    /// `conflict` when there is one of this id.
+    pub async fn add_token(&self, token: TokenRecord) -> Result<()> {
+        self.write(move |tx| {
+            if tx.get(&TOKENS, token.id.as_str())?.is_some() {
+                return Err(Error::conflict(format!("Token {} already exists", token.id)).into());
+            }
+            tx.put(&TOKENS, token.id.as_str(), &token)
+        })
+        .await
+    }
+
+    /// One token, revoked and expired ones included.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn token(&self, id: &str) -> Result<Option<TokenRecord>> {
+        self.read(|snapshot| snapshot.get(&TOKENS, id))
+    }
+
+    /// The tokens there are, revoked and expired ones included, oldest first: up to `limit` behind the first `offset`.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub fn tokens(&self, limit: usize, offset: usize) -> Result<Page<TokenRecord>> {
+        self.read(|snapshot| snapshot.slice(&TOKENS, limit, offset))
+    }
+
+    /// Makes a token good no more. Doing so again changes nothing.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn revoke_token(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            let mut token = tx.get(&TOKENS, id.as_str())?.ok_or_else(|| Error::not_found("Token", &id))?;
+            if token.revoked_at.is_some() {
+                return Ok(());
+            }
+            token.revoked_at = Some(tx.now());
+            tx.announce(Effect::Revoked);
+            tx.put(&TOKENS, id.as_str(), &token)
+        })
+        .await
+    }
+
+    /// Word whenever a token is revoked, from now on.
+    pub fn revocations(&self) -> watch::Receiver<()> {
+        self.shared.revoked.subscribe()
+    }
+
+    /// Notes when tokens were last used. A crash may undo it.
+    ///
+    /// # Errors
+    /// Only when the store has failed.
+    pub async fn touch_tokens(&self, used: Vec<(String, Timestamp)>) -> Result<()> {
+        self.write_lazily(move |tx| {
+            for (id, at) in used {
+                let Some(mut token) = tx.get(&TOKENS, id.as_str())? else { continue };
+                if token.last_used_at < Some(at) {
+                    token.last_used_at = Some(at);
+                    tx.put(&TOKENS, id.as_str(), &token)?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+}
