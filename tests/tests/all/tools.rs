@@ -1,6 +1,4 @@
 //! Tools in turns: what a model may call, with what, how often, and who is asked first.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use prx_tests::client::{Answer, EventStream};
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};

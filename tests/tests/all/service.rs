@@ -1,7 +1,5 @@
 //! What those who run the gateway rely on: probes, metrics, request ids, deadlines, and that it says when its disk
 //! has failed.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::process::Command;

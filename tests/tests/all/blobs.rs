@@ -1,6 +1,4 @@
 //! Images and files: from a platform into the store, to a model, and back to a platform.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,6 +1,4 @@
 //! MCP servers: real ones on stdio, and one gateway calling another over HTTP.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 

@@ -1,6 +1,4 @@
 //! Many who follow the log, and some of them who don't read: nothing is kept for those, and nobody waits for them.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::process::Stdio;
 
 use bytes::Bytes;

@@ -1,6 +1,4 @@
 //! Rate limits, as the reference has them.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use bytes::Bytes;

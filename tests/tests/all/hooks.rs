@@ -1,6 +1,4 @@
 //! Outgoing webhooks: registered as the reference page has it, delivered signed, never lost, and careful with secrets.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::fs;
 
 use prx_tests::gateway::Gateway;

@@ -1,6 +1,4 @@
 //! `prx chat`: a conversation in the terminal.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::process::Stdio;
 
 use prx_tests::component::Component;

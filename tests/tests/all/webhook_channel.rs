@@ -1,6 +1,4 @@
 //! A channel that any system can talk through: signed messages in, replies out, nothing lost and nothing doubled.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::io;
 use std::time::Duration;

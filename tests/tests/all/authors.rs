@@ -1,6 +1,4 @@
 //! What `prx plugin` does for those who write plugins, without a gateway.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::time::Duration;

@@ -1,6 +1,4 @@
 //! What the agent remembers: kept by tools and over the API, recalled in turns, each person's own.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
 use prx_tests::scripted;

@@ -1,6 +1,4 @@
 //! Connectors are swapped, and the gateway killed, while messages arrive on both: nobody on the other side notices.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;

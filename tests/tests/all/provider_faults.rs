@@ -1,6 +1,4 @@
 //! What goes wrong with a model's server is told, in the answer and in the log, and the session goes on.
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use prx_tests::gateway::Gateway;

@@ -1,6 +1,4 @@
 //! An MCP server over HTTP that dies and comes back, and how often a server is started when many ask for it.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::net::TcpListener;
 

@@ -1,6 +1,4 @@
 //! The configuration over HTTP and in its file: shown, changed, followed.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 
 use hyper::Method;

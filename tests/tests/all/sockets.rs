@@ -1,6 +1,4 @@
 //! WebSockets of connectors: kept alive, swapped under, bounded, and never left in the dark.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use futures_util::future::join_all;

@@ -1,6 +1,4 @@
 //! Models behind the bundled providers: what they say arrives as they say it, and their keys stay where they are.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;

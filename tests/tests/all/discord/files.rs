@@ -1,6 +1,4 @@
 //! Files that people send reach the agent, and files that it has for them reach the platform.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use prx_tests::component::Component;
 use prx_tests::discord::{FakeDiscord, Fault};
 use prx_tests::gateway::{Gateway, Home};

@@ -1,6 +1,4 @@
 //! The recent log over HTTP: asked for and followed.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use prx_tests::client::EventStream;

@@ -1,6 +1,4 @@
 //! Files that tools make: kept, shown with the messages they go with, and given to whoever may read those.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::models::{Dialect, FakeModel};

@@ -1,7 +1,5 @@
 //! Every parameter, every field and every key of the configuration, with every kind of wrong value: a 400 that names
 //! it and says what it takes.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use bytes::Bytes;
 use hyper::Method;
 use prx_tests::client::{Answer, Client};

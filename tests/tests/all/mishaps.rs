@@ -1,6 +1,4 @@
 //! What goes badly in one turn, and what the turns after it are spared.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use prx_tests::client::{Answer, EventStream};

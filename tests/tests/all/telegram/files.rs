@@ -1,7 +1,5 @@
 //! Pictures and files that users send reach the model, and those that can't are named to it; what tools make for users
 //! is sent to them.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
 use prx_tests::models::{Dialect, FakeModel};

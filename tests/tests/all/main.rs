@@ -1,0 +1,48 @@
+//! The gateway as its users meet it: one binary of modules, so that it is linked, and everything it needs is built, once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking; not every module does it in each of these ways"
+)]
+
+mod authors;
+mod bad_input;
+mod blobs;
+mod canary;
+mod channels_api;
+mod chat;
+mod components;
+mod config_api;
+mod crash;
+mod discord;
+mod first_run;
+mod grants;
+mod hooks;
+mod hostile;
+mod limits;
+mod live_swap;
+mod log_streams;
+mod logs_api;
+mod mcp;
+mod mcp_http;
+mod memory;
+mod mishaps;
+mod parameters;
+mod plugins_api;
+mod provider_faults;
+mod providers;
+mod reference;
+mod scripted;
+mod service;
+mod sessions_api;
+mod sockets;
+mod streaming;
+mod swap;
+mod telegram;
+mod tidy;
+mod tool_files;
+mod tools;
+mod turns;
+mod webhook_channel;
