@@ -7,7 +7,7 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::exchange;
+use super::convert;
 use prx_egress::{Payload, Policy};
 use prx_host::bindings::connector as wire;
 
@@ -65,7 +65,7 @@ impl Keepalive {
     /// # Errors
     /// The payload can't be sent or the pattern can't be read; says why.
     pub(super) fn new(asked: wire::Keepalive, policy: &Policy) -> Result<Self, String> {
-        let payload = exchange::segments(asked.payload).and_then(|payload| Payload::render(&payload, policy));
+        let payload = convert::segments(asked.payload).and_then(|payload| Payload::render(&payload, policy));
         Ok(Self {
             interval: Duration::from_millis(asked.interval_ms.into()).max(SHORTEST),
             first_after: Duration::from_millis(asked.first_after_ms.into()),

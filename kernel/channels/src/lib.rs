@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{Instrument, info, warn};
 
-pub use self::exchange::describe;
+pub use self::convert::describe;
 pub use self::health::{Health, Last, State};
 use self::input::Input;
 use self::pump::{Ended, Pump, Told, forward, span};
@@ -35,7 +35,7 @@ use prx_store::Store;
 mod blobs;
 mod bounds;
 mod code;
-mod exchange;
+mod convert;
 mod health;
 mod input;
 mod keepalive;

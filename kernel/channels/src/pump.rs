@@ -12,7 +12,7 @@ use tracing::{Instrument, Span, error, info_span, warn};
 
 use super::blobs::Blobs;
 use super::code::Code;
-use super::exchange;
+use super::convert;
 use super::health::{Health, State};
 use super::input::{Alarm, Input};
 use super::outbound::Outbound;
@@ -285,7 +285,7 @@ impl<'a> Pump<'a> {
         for entry in ready {
             let id = entry.id.clone();
             let shown = entry.turn.as_ref().and_then(|turn| self.work.streams.message(turn));
-            match exchange::outbound(&self.work.blobs, entry.clone(), shown) {
+            match convert::outbound(&self.work.blobs, entry.clone(), shown) {
                 Ok(operation) => self.queue.push_back(wire::Event::Outbound(operation)),
                 Err(error) => step::refuse(self, id, format!("the entry can't be read: {error}")).await?,
             }

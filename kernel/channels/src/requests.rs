@@ -10,7 +10,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::blobs::{Blobs, denied};
-use super::exchange::{segment, segments};
+use super::convert::{segment, segments};
 use super::input::Input;
 use prx_base::clock::Clock;
 use prx_egress::{self, Egress, Failure, Policy};

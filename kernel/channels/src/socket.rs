@@ -9,7 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::blobs::Blobs;
-use super::exchange;
+use super::convert;
 use super::input::Input;
 use super::keepalive::{Acknowledged, Beat, Due, Keepalive};
 use prx_egress::{
@@ -173,7 +173,7 @@ impl Line {
         for piece in pieces {
             frame.push(match piece {
                 types::Segment::Blob(id) => Segment::Bytes(self.blobs.whole(&id, MAX_MESSAGE).await?),
-                piece => exchange::segment(piece)?,
+                piece => convert::segment(piece)?,
             });
         }
         Ok(frame)

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 use tracing::{Instrument, debug, warn};
 
 use super::blobs::Blobs;
-use super::exchange;
+use super::convert;
 use super::input::Input;
 use super::keepalive::{Acknowledged, Keepalive};
 use super::socket::{self, Ended, INTERRUPTED, Line, Order, ROOM, Report, weight};
@@ -149,7 +149,7 @@ impl Sockets {
         policy: Arc<Policy>,
     ) -> Option<wire::Event> {
         let found = self.sockets.get(&socket).filter(|found| found.open)?;
-        let weight = weight(exchange::bytes_in(&frame), ROOM);
+        let weight = weight(convert::bytes_in(&frame), ROOM);
         let Ok(room) = found.unsent.clone().try_acquire_many_owned(weight) else {
             return self.give_up(socket, "more waits to be sent than the platform takes".into());
         };
@@ -264,9 +264,9 @@ impl Sockets {
 }
 
 fn upgrade(asked: wire::WsConnect) -> Result<Upgrade, Failure> {
-    let headers = asked.headers.into_iter().map(|field| Ok((field.name, exchange::segments(field.value)?)));
+    let headers = asked.headers.into_iter().map(|field| Ok((field.name, convert::segments(field.value)?)));
     let headers = headers.collect::<Result<_, Failure>>()?;
-    Ok(Upgrade { url: exchange::segments(asked.url)?, headers, patience: PATIENCE })
+    Ok(Upgrade { url: convert::segments(asked.url)?, headers, patience: PATIENCE })
 }
 
 fn closed(socket: u64, token: u64, reason: String) -> wire::Event {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde_json::json;
 use tracing::{debug, error};
 
-use super::exchange;
+use super::convert;
 use super::health::State;
 use super::input::Alarm;
 use super::pump::{Pump, module};
@@ -45,7 +45,7 @@ pub(super) async fn commit(
     for command in commands {
         match command {
             wire::Command::Deliver(inbound) => {
-                commit.inbound.push(exchange::received(&pump.code.setup.name, &pump.work.blobs, inbound))
+                commit.inbound.push(convert::received(&pump.code.setup.name, &pump.work.blobs, inbound))
             }
             wire::Command::Done(done) => {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {
@@ -208,9 +208,9 @@ fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> Outbo
             OutboxOutcome::Failed { reason: format!("outcome unknown: {reason}") }
         }
         wire::Outcome::Unknown(_) => OutboxOutcome::Retry { after: AFTER_UNKNOWN, maybe_duplicate: true },
-        wire::Outcome::Unsupported => match exchange::next_best(&entry.operation) {
+        wire::Outcome::Unsupported => match convert::next_best(&entry.operation) {
             Some(operation) => OutboxOutcome::Instead { operation },
-            None if exchange::describe(&entry.operation).0 == "send" => {
+            None if convert::describe(&entry.operation).0 == "send" => {
                 OutboxOutcome::Failed { reason: "the channel can't send this".into() }
             }
             // A courtesy that the platform does not know.

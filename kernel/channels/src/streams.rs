@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
-use super::exchange;
+use super::convert;
 use super::setup::Stream as Means;
 use prx_base::events::Activity;
 use prx_host::bindings::connector as wire;
@@ -209,7 +209,7 @@ impl Streams {
 
 impl Stream {
     fn new(channel: &str, target: &serde_json::Value, now: Timestamp) -> Option<Self> {
-        let target = exchange::target(target).ok()?;
+        let target = convert::target(target).ok()?;
         Some(Self {
             conversation: Conversation {
                 channel: channel.into(),
