@@ -14,7 +14,7 @@ use super::running::{Running, Stopping, stop_all};
 use super::services::Services;
 use super::setup::plugin;
 use super::status::ChannelStatus;
-use super::swap_progress::{Swap, outcome};
+use super::swap_progress::{Swap, wait_for_outcome};
 use super::webhook::{Webhook, WebhookReply};
 use super::webhooks::Webhooks;
 use prx_base::Base;
@@ -99,14 +99,14 @@ impl Channels {
         }
     }
 
-    /// Returns the outcome of a swap of a plugin's code, once its channels have taken the new code over and tried it,
-    /// or after a timeout. None: it has no channels, or does not serve.
-    pub async fn swapped(&self, placed: &Placed) -> Option<Swap> {
+    /// Waits for the outcome of a swap of a plugin's code: until its channels have taken the new code over and tried
+    /// it, or for a timeout. None: it has no channels, or does not serve.
+    pub async fn wait_for_swap(&self, placed: &Placed) -> Option<Swap> {
         let status = self.services.plugins.get(&placed.name).ok()?;
         let outcomes: Vec<_> = {
             let running = self.running();
             let its = running.iter().filter(|(name, channel)| plugin(name, &channel.settings) == placed.name);
-            its.map(|(_, channel)| outcome(channel.swap.clone(), placed.to)).collect()
+            its.map(|(_, channel)| wait_for_outcome(channel.swap.clone(), placed.to)).collect()
         };
         if outcomes.is_empty() || status.status != Status::Loaded {
             return None;

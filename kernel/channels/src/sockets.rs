@@ -80,11 +80,8 @@ impl Sockets {
         self.cancel(asked.token);
         while self.tasks.try_join_next().is_some() {}
         if self.sockets.len() >= MAX_SOCKETS {
-            return Some(closed(
-                0,
-                asked.token,
-                format!("{MAX_SOCKETS} sockets of this channel are open already"),
-            ));
+            let reason = format!("{MAX_SOCKETS} sockets of this channel are open already");
+            return Some(closed(0, asked.token, reason));
         }
         let token = asked.token;
         let upgrade = match upgrade(asked) {

@@ -43,8 +43,11 @@ impl SwapProgress {
     }
 }
 
-/// The outcome of offering a channel this generation. None: it has not taken it over in time, or is gone.
-pub(super) async fn outcome(mut progress: watch::Receiver<SwapProgress>, generation: u64) -> Option<Swap> {
+/// Returns the outcome of offering a channel this generation. None: it has not taken it over in time, or is gone.
+pub(super) async fn wait_for_outcome(
+    mut progress: watch::Receiver<SwapProgress>,
+    generation: u64,
+) -> Option<Swap> {
     let offered = progress.wait_for(|progress| progress.offered >= generation);
     timeout(TAKEOVER_TIMEOUT, offered).await.ok()?.ok()?;
     // Where nothing happens there is nothing to try it on.
