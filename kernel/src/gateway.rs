@@ -217,14 +217,12 @@ impl Base {
     }
 
     fn channels(&self, plugins: &Plugins) -> Channels {
-        Channels::start(prx_channels::Parts {
+        let base = prx_base::Base {
             clock: self.clock.clone(),
             config: self.config.clone(),
             events: self.events.clone(),
-            store: self.store.clone(),
-            egress: self.egress.clone(),
-            plugins: plugins.clone(),
-        })
+        };
+        Channels::start(base, self.store.clone(), self.egress.clone(), plugins.clone())
     }
 
     /// Lets go of images and files whose days are over, until the gateway stops.

@@ -43,7 +43,7 @@ pub(super) async fn receive(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply
         headers: call.headers.iter().map(|(name, text)| (name.to_string(), value(text))).collect(),
         body: body.to_vec(),
     };
-    let reply = kernel.channels.webhook(&name, webhook).await?;
+    let reply = kernel.channels.receive_webhook(&name, webhook).await?;
     answer(reply)
         .ok_or_else(|| Error::new(Code::BadGateway, "The channel's connector answered with no status"))
 }

@@ -57,8 +57,8 @@ pub fn table() -> Vec<Route<Kernel>> {
 
         open("/in/{channel}", inbound::receive).doc(inbound::ASK),
         open("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK),
-        knock("/in/{channel}", inbound::receive).doc(inbound::RECEIVE),
-        knock("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE),
+        post_public("/in/{channel}", inbound::receive).doc(inbound::RECEIVE),
+        post_public("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE),
 
         get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
         post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT),
@@ -164,7 +164,7 @@ where
 }
 
 /// A route that anyone may post to.
-fn knock<F, A>(path: &'static str, handler: F) -> Route<Kernel>
+fn post_public<F, A>(path: &'static str, handler: F) -> Route<Kernel>
 where
     F: Fn(Arc<Kernel>, prx_http::Call) -> A + Send + Sync + 'static,
     A: Future<Output = prx_base::error::Result<prx_http::Reply>> + Send + 'static,

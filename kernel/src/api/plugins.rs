@@ -115,7 +115,7 @@ struct Replaced {
 /// # Errors
 /// `conflict` with the report when they went back to the code before, which serves again.
 async fn tried(kernel: &Kernel, placed: Placed) -> Result<(PluginStatus, Report)> {
-    let swap = kernel.channels.swapped(&placed).await;
+    let swap = kernel.channels.wait_for_swap(&placed).await;
     let report = Report::new(&placed, swap.as_ref());
     let plugin = kernel.plugins.get(&placed.name)?;
     let Some(reason) = swap.and_then(|swap| swap.rolled_back) else { return Ok((plugin, report)) };
