@@ -14,7 +14,7 @@ use super::input::Input;
 use super::keepalive::{Action, Heartbeat, Keepalive};
 use super::socket_event::{Disconnect, SocketEvent};
 use prx_egress::{
-    Egress, Failure, Frame, Kind, MAX_MESSAGE, Payload, Policy, Progress, Segment, Upgrade, WebSocket,
+    Egress, Failure, Frame, Kind, MAX_MESSAGE_BYTES, Payload, Policy, Progress, Segment, Upgrade, WebSocket,
 };
 use prx_host::bindings::types;
 
@@ -160,7 +160,7 @@ impl Link {
         let mut frame = Vec::with_capacity(pieces.len());
         for piece in pieces {
             frame.push(match piece {
-                types::Segment::Blob(id) => Segment::Bytes(self.blobs.read(&id, MAX_MESSAGE).await?),
+                types::Segment::Blob(id) => Segment::Bytes(self.blobs.read(&id, MAX_MESSAGE_BYTES).await?),
                 piece => convert::segment(piece)?,
             });
         }

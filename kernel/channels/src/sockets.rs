@@ -274,7 +274,7 @@ impl Sockets {
 fn upgrade(asked: wire::WsConnect) -> Result<Upgrade, Failure> {
     let headers = asked.headers.into_iter().map(|field| Ok((field.name, convert::segments(field.value)?)));
     let headers = headers.collect::<Result<_, Failure>>()?;
-    Ok(Upgrade { url: convert::segments(asked.url)?, headers, patience: CONNECT_TIMEOUT })
+    Ok(Upgrade { url: convert::segments(asked.url)?, headers, timeout: CONNECT_TIMEOUT })
 }
 
 fn closed(socket: u64, token: u64, reason: String) -> wire::Event {

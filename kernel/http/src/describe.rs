@@ -1,9 +1,9 @@
-//! What a route takes and answers, said beside its handler and read by whoever describes the API.
+//! What a route takes and answers, said beside its handler. The OpenAPI document is made of it.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::body::MOST_CHARACTERS;
+use super::body::MAX_NAME_CHARS;
 use prx_base::error::Code;
 
 /// Makes the schema of an answer.
@@ -68,7 +68,7 @@ pub struct Field {
 pub enum Shape {
     /// Text that isn't blank.
     Text,
-    /// Text that isn't blank, of at most [`MOST_CHARACTERS`].
+    /// Text that isn't blank, of at most [`MAX_NAME_CHARS`].
     Name,
     /// Text that this regular expression matches.
     Matching(&'static str),
@@ -161,7 +161,7 @@ impl Shape {
     pub fn schema(self) -> Value {
         match self {
             Self::Text => json!({"type": "string", "pattern": r"\S"}),
-            Self::Name => json!({"type": "string", "pattern": r"\S", "maxLength": MOST_CHARACTERS}),
+            Self::Name => json!({"type": "string", "pattern": r"\S", "maxLength": MAX_NAME_CHARS}),
             Self::Matching(pattern) => json!({"type": "string", "pattern": pattern}),
             Self::AnyText => json!({"type": "string"}),
             Self::Number(least, most, usual) => {

@@ -15,7 +15,7 @@ use prx_agents::{TurnEvent, TurnStream};
 use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Result};
 use prx_http::describe::{Field, Shape, Takes};
-use prx_http::{Call, Doc, Envelope, FINISH, Reply, sse};
+use prx_http::{Call, Doc, Envelope, REPLY_SHUTDOWN_TIMEOUT, Reply, sse};
 use prx_store::{Attachment, Message, Role};
 
 #[derive(Serialize, JsonSchema)]
@@ -66,7 +66,7 @@ pub(super) async fn send(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
     let (stopping, clock) = (&kernel.base.stopping, &kernel.base.clock);
     let stopped = async {
         stopping.cancelled().await;
-        clock.sleep(FINISH).await;
+        clock.sleep(REPLY_SHUTDOWN_TIMEOUT).await;
     };
     let reply = tokio::select! {
         reply = turn.reply() => reply?,

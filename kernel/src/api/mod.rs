@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hyper::Method;
 
 use crate::gateway::Kernel;
-use prx_http::{Access, BadTable, Front, Network, OwnerSocket, Route, Router, Scope};
+use prx_http::{Access, BadTable, Network, OwnerSocket, Pipeline, Route, Router, Scope};
 
 mod approvals;
 mod blobs;
@@ -123,20 +123,17 @@ pub async fn serve(
     owner: OwnerSocket,
     stop: impl Future<Output = ()>,
 ) -> Result<(), BadTable> {
-    let parts = prx_http::Parts {
-        store: kernel.base.store.clone(),
-        config: kernel.base.config.clone(),
-        clock: kernel.base.clock.clone(),
-        traffic: kernel.traffic.clone(),
-    };
+    let pipeline =
+        Pipeline::new(kernel.base.config.clone(), kernel.base.clock.clone(), kernel.traffic.clone());
     // Streams without an end of their own end now: who follows something is no request in flight.
     let stopping = kernel.base.stopping.clone();
     let stop = async move {
         stop.await;
         stopping.cancel();
     };
-    let front = Arc::new(Front::new(kernel, Router::new(table())?, parts));
-    prx_http::serve(network, owner, front, stop).await;
+    let store = kernel.base.store.clone();
+    pipeline.ready(kernel, Router::new(table())?, store);
+    prx_http::serve(network, owner, Arc::new(pipeline), stop).await;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Settings;
-use prx_base::config::Changes;
+use prx_base::config::{Changes, Config};
 
 /// The file is taken up when it has stayed the same for so long.
 const QUIET: Duration = Duration::from_millis(200);
@@ -64,16 +64,7 @@ impl Settings {
             Ok(text) => text.unwrap_or_default(),
             Err(problem) => return self.resolve(Some(problem)),
         };
-        let checked = self.0.file.parse(&text).map_err(|invalid| invalid.to_string());
-        let checked = match checked {
-            Ok(config) => self
-                .check(&config)
-                .await
-                .map(|()| config)
-                .map_err(|problems| format!("{}: {}", self.0.file.path().display(), problems.join("; "))),
-            Err(problem) => Err(problem),
-        };
-        match checked {
+        match self.checked(text.clone()).await {
             Ok(config) => {
                 *in_force = Some(text);
                 let before = self.0.parts.config.current();
@@ -82,6 +73,15 @@ impl Settings {
                 self.put_in_force(config, &updated, reload_required).await;
             }
             Err(problem) => self.resolve(Some(problem)),
+        }
+    }
+
+    /// What a text of the file says, if it can be put in force.
+    async fn checked(&self, text: String) -> Result<Config, String> {
+        let config = self.0.file.parse(text).map_err(|invalid| invalid.to_string())?.config;
+        match self.check(&config).await {
+            Ok(()) => Ok(config),
+            Err(problems) => Err(format!("{}: {}", self.0.file.path().display(), problems.join("; "))),
         }
     }
 }
