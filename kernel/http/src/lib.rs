@@ -22,6 +22,7 @@ mod front;
 mod hosts;
 mod limits;
 mod listen;
+pub mod parameter;
 mod query;
 mod repeat;
 mod reply;

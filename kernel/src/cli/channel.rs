@@ -3,8 +3,8 @@
 use hyper::Method;
 use serde_json::json;
 
-use super::Failure;
-use super::client::{Sent, path};
+use super::client::{Payload, path};
+use super::failure::Failure;
 use super::output::{Console, fields, say, table};
 
 #[derive(Debug, clap::Subcommand)]
@@ -79,7 +79,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         }
         Command::Discard { name, id } => {
             let path = path(&["channels", &name, "dead-letters", &id]);
-            console.gateway.send(Method::DELETE, &path, Sent::Nothing).await?;
+            console.gateway.send(Method::DELETE, &path, Payload::None).await?;
             say(&format!("forgot {id}"))
         }
     }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use hyper::Method;
 use serde_json::Value;
 
-use super::Failure;
-use super::client::{Sent, encoded};
+use super::client::{Payload, encoded};
+use super::failure::Failure;
 use super::output::{Console, printable, say};
 
 #[derive(Debug, clap::Args)]
@@ -35,7 +35,7 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
     let query = format!("level={level}&since={since}&limit={limit}{module}");
     if follow {
         let path = format!("/api/v1/logs/stream?{query}");
-        let mut events = console.gateway.stream(Method::GET, &path, Sent::Nothing).await?;
+        let mut events = console.gateway.stream(Method::GET, &path, Payload::None).await?;
         while let Some((name, data)) = events.next().await? {
             match name.as_str() {
                 "gap" => say(&format!("[{} entries are missing here]", data["missed"]))?,

@@ -2,8 +2,8 @@
 
 use serde_json::json;
 
-use super::Failure;
 use super::client::path;
+use super::failure::Failure;
 use super::output::{Console, table};
 
 #[derive(Debug, clap::Subcommand)]

@@ -6,11 +6,11 @@ use clap::ValueEnum;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::say;
-use super::place::Place;
+use super::paths::Paths;
 use crate::api;
-use crate::gateway::{Kernel, Options};
+use crate::gateway::{Options, Startup};
 use prx_base::config::Overrides;
 use prx_base::logs::{Format, Logs};
 use prx_http::{Network, OwnerSocket};
@@ -52,29 +52,29 @@ impl From<LogFormat> for Format {
 }
 
 /// Runs the gateway until it is told to stop.
-pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failure> {
     let Arguments { host, port, watch, safe_mode, log_format } = arguments;
-    let loaded = place.file(Overrides { host, port, watch }).load()?;
+    let loaded = paths.file(Overrides { host, port, watch }).load()?;
     let logs = Logs::start(log_format.into(), &loaded.config.logs).map_err(Failure::new)?;
-    allow_many_files();
+    raise_file_limit();
     let stop = Stop::listen()?;
     let network = Network::bind(&loaded.config.gateway).await?;
     let url = network.url()?;
-    let options = Options { loaded, logs, data_dir: place.data_dir.clone(), safe_mode };
-    let kernel = Arc::new(Kernel::start(options).await?);
-    let served = match OwnerSocket::bind(&place.data_dir) {
+    let options = Options { loaded, logs, data_dir: paths.data_dir.clone(), safe_mode };
+    let gateway = Arc::new(Startup::open(options)?.start().await?);
+    let served = match OwnerSocket::bind(&paths.data_dir) {
         Ok(owner) => {
             say(&format!("listening on {url}"))?;
-            api::serve(kernel.clone(), network, owner, stop.asked()).await.map_err(Failure::new)
+            api::serve(gateway.clone(), network, owner, stop.asked()).await.map_err(Failure::new)
         }
         Err(error) => Err(error.into()),
     };
-    kernel.stop().await;
+    gateway.stop().await;
     served
 }
 
 /// Connections are files, and by default a process may have only a few of them.
-fn allow_many_files() {
+fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, "there can't be more than {:?} connections and files", limit.current);

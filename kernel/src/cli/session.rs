@@ -3,8 +3,8 @@
 use hyper::Method;
 use serde_json::json;
 
-use super::Failure;
-use super::client::{Sent, encoded, path};
+use super::client::{Payload, encoded, path};
+use super::failure::Failure;
 use super::output::{Console, fields, say, table};
 
 #[derive(Debug, clap::Subcommand)]
@@ -65,7 +65,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
             })
         }
         Command::End { id } => {
-            console.gateway.send(Method::DELETE, &path(&["sessions", &id]), Sent::Nothing).await?;
+            console.gateway.send(Method::DELETE, &path(&["sessions", &id]), Payload::None).await?;
             say(&format!("ended {id}"))
         }
     }

@@ -1,6 +1,6 @@
 //! `prx skill`
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::{Console, table};
 
 #[derive(Debug, clap::Subcommand)]

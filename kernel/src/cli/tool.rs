@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::client::path;
+use super::failure::Failure;
 use super::output::{Console, files, printable, table};
 
 #[derive(Debug, clap::Subcommand)]
