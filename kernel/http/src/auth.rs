@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use ulid::Ulid;
 
-use super::Scope;
+use super::scope::Scope;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 use prx_store::{Store, TokenRecord};

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use serde_json::{Map, Value, json};
 
-use super::body::{Fields, MOST_CHARACTERS};
+use super::body::{Fields, MAX_NAME_CHARS};
 use super::query::Query;
 use prx_base::config::keys::{Key, Type};
 use prx_base::error::{Error, Result};
@@ -218,7 +218,7 @@ pub struct Name;
 
 impl Kind for Name {
     fn schema(&self) -> Value {
-        json!({"type": "string", "pattern": r"\S", "maxLength": MOST_CHARACTERS})
+        json!({"type": "string", "pattern": r"\S", "maxLength": MAX_NAME_CHARS})
     }
 }
 

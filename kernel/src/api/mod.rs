@@ -1,9 +1,7 @@
 //! The API: one file for each of its sections, and the table of its routes.
 
-use std::sync::Arc;
-
 use crate::gateway::Gateway;
-use prx_http::{BadTable, Front, Network, OwnerSocket, Router};
+use prx_http::{BadTable, Router};
 
 pub use self::table::table;
 
@@ -30,29 +28,13 @@ mod table;
 pub(crate) mod tokens;
 mod tools;
 
-/// Serves the API on both doors until `stop` ends and requests in flight are answered.
+/// Serves the API: from the beginning with 503, and through the handlers once they are given a [`Gateway`].
+pub type Pipeline = prx_http::Pipeline<Gateway>;
+
+/// The routes of the API, ready to be served.
 ///
 /// # Errors
-/// The route table can't be served.
-pub async fn serve(
-    gateway: Arc<Gateway>,
-    network: Network,
-    owner: OwnerSocket,
-    stop: impl Future<Output = ()>,
-) -> Result<(), BadTable> {
-    let parts = prx_http::Parts {
-        store: gateway.store.clone(),
-        config: gateway.base.config.clone(),
-        clock: gateway.base.clock.clone(),
-        traffic: gateway.process.traffic.clone(),
-    };
-    // Streams without an end of their own end now: who follows something is no request in flight.
-    let stopping = gateway.process.stopping.clone();
-    let stop = async move {
-        stop.await;
-        stopping.cancel();
-    };
-    let front = Arc::new(Front::new(gateway, Router::new(table())?, parts));
-    prx_http::serve(network, owner, front, stop).await;
-    Ok(())
+/// The route table has lines that exclude each other.
+pub fn router() -> Result<Router<Gateway>, BadTable> {
+    Router::new(table())
 }

@@ -2,34 +2,33 @@
 //! before anything is done, so that a crash in between doesn't have it done twice.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::header::HeaderName;
 use hyper::http::request;
 use hyper::{HeaderMap, Method, StatusCode};
 use sha2::{Digest, Sha256};
 
-use super::reply::Keepable;
-use super::{Body, Caller, Reply};
+use super::auth::Caller;
+use super::body::{Body, BodyDigest};
+use super::reply::{Keepable, Reply};
 use prx_base::clock::Clock;
 use prx_base::error::{Error, Result};
 use prx_store::{KeptAnswer, Store};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const LONGEST_KEY: usize = 255;
+/// The longest `Idempotency-Key`, in characters.
+const MAX_KEY_CHARS: usize = 255;
 
-/// The digest of a body, once somebody has read it.
-pub(super) type BodyDigest = Arc<OnceLock<[u8; 32]>>;
-
-/// Knows what was answered, and what is being answered.
-pub(super) struct Repeats {
+/// The requests with a key that were answered, and those that are being answered.
+pub(super) struct Idempotency {
     store: Store,
     clock: Clock,
-    /// By caller and key. Held to look, never across a wait.
-    busy: Arc<Mutex<HashSet<(String, String)>>>,
+    /// The keys being answered, by caller. Held to look, never across a wait.
+    in_flight: Arc<Mutex<HashSet<(String, String)>>>,
 }
 
-/// The one answering of a request that has a key.
+/// The right to answer the request with a key, which only one holds at a time.
 pub(super) struct Claim {
     store: Store,
     clock: Clock,
@@ -37,12 +36,12 @@ pub(super) struct Claim {
     name: (String, String),
     /// Method and path.
     target: String,
-    busy: Arc<Mutex<HashSet<(String, String)>>>,
+    in_flight: Arc<Mutex<HashSet<(String, String)>>>,
 }
 
-impl Repeats {
+impl Idempotency {
     pub(super) fn new(store: Store, clock: Clock) -> Self {
-        Self { store, clock, busy: Arc::default() }
+        Self { store, clock, in_flight: Arc::default() }
     }
 
     /// Takes a request with a key; none for one without.
@@ -57,7 +56,7 @@ impl Repeats {
         };
         let Some(key) = key(&head.headers)?.filter(|_| head.method == Method::POST) else { return Ok(None) };
         let name = (caller.to_owned(), key.to_owned());
-        if !lock(&self.busy).insert(name.clone()) {
+        if !lock(&self.in_flight).insert(name.clone()) {
             return Err(Error::conflict("A request with this Idempotency-Key is still being answered"));
         }
         Ok(Some(Claim {
@@ -65,13 +64,13 @@ impl Repeats {
             clock: self.clock.clone(),
             name,
             target: head.uri.to_string(),
-            busy: self.busy.clone(),
+            in_flight: self.in_flight.clone(),
         }))
     }
 }
 
 impl Claim {
-    /// What the same request was answered with, if it came before.
+    /// The reply to the same request, if it was answered before.
     ///
     /// # Errors
     /// 409 if the key came with another request, or the answer must not be given twice; whatever keeps the body
@@ -100,11 +99,11 @@ impl Claim {
         self.write(StatusCode::ACCEPTED, None, None).await
     }
 
-    /// Forgets a request that came to nothing: who failed may try again.
+    /// Forgets a request that failed, so that the client may retry it.
     ///
     /// # Errors
     /// Only when the store has failed.
-    pub(super) async fn give_up(self) -> Result<()> {
+    pub(super) async fn forget(self) -> Result<()> {
         self.store.forget_answer(&self.name.0, &self.name.1).await
     }
 
@@ -115,7 +114,7 @@ impl Claim {
     /// Only when the store has failed.
     pub(super) async fn keep(self, reply: Reply, digest: &BodyDigest) -> Result<Reply> {
         let (reply, body) = match reply.keepable().await {
-            Keepable::No(reply) => return self.give_up().await.map(|()| reply),
+            Keepable::No(reply) => return self.forget().await.map(|()| reply),
             Keepable::WithoutBody(reply) => (reply, None),
             Keepable::Whole(reply, body) => (reply, Some(body)),
         };
@@ -137,17 +136,17 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        lock(&self.busy).remove(&self.name);
+        lock(&self.in_flight).remove(&self.name);
     }
 }
 
 fn key(headers: &HeaderMap) -> Result<Option<&str>> {
     let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
     let sound = |key: &&str| {
-        (1..=LONGEST_KEY).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+        (1..=MAX_KEY_CHARS).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
     };
     key.to_str().ok().filter(sound).map(Some).ok_or_else(|| {
-        let accepted = format!("1 to {LONGEST_KEY} characters of ASCII, none of them a space");
+        let accepted = format!("1 to {MAX_KEY_CHARS} characters of ASCII, none of them a space");
         Error::bad_request(format!("`Idempotency-Key` must be {accepted}"))
     })
 }
