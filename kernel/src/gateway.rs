@@ -183,25 +183,23 @@ impl Base {
     async fn plugins(&self, data_dir: PathBuf, safe_mode: bool) -> Result<Plugins, StartError> {
         let services =
             Services { store: self.store.clone(), egress: self.egress.clone(), clock: self.clock.clone() };
-        let parts = prx_host::Parts {
-            engine: Engine::new(&data_dir, services).map_err(no_engine)?,
-            bundled: BUNDLED,
-            data_dir,
-            store: self.store.clone(),
-            events: self.events.clone(),
+        let engine = Engine::new(&data_dir, services).map_err(no_engine)?;
+        let base = prx_base::Base {
+            clock: self.clock.clone(),
             config: self.config.clone(),
-            safe_mode,
+            events: self.events.clone(),
         };
-        Plugins::open(parts).await.map_err(StartError::Other)
+        let options = prx_host::Options { bundled: BUNDLED, data_dir, safe_mode };
+        Plugins::open(base, self.store.clone(), engine, options).await.map_err(StartError::Other)
     }
 
     fn mcp(&self) -> Mcp {
-        Mcp::start(prx_mcp::Parts {
+        let base = prx_base::Base {
             clock: self.clock.clone(),
             config: self.config.clone(),
-            egress: self.egress.clone(),
-            store: self.store.clone(),
-        })
+            events: self.events.clone(),
+        };
+        Mcp::start(base, self.store.clone(), self.egress.clone())
     }
 
     fn turns(&self, plugins: &Plugins, tools: &Tools, memory: &Memory) -> Turns {
