@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,7 +23,7 @@ use prx_channels::Channels;
 use prx_egress::Egress;
 use prx_hooks::Hooks;
 use prx_host::memory::Memory;
-use prx_host::{Engine, Plugins, Services};
+use prx_host::{Engine, Plugins, Progress, Services};
 use prx_http::Traffic;
 use prx_mcp::Mcp;
 use prx_store::{OpenError, Store};
@@ -159,26 +160,21 @@ impl Startup {
         Ok(Self { options, base, store, egress, hooks, process })
     }
 
-    /// Loads the plugins and starts every service. Turns that an earlier process left are resumed at once. May be
-    /// dropped at any time before it is done; [`Startup::close`] is to be called then.
+    /// Loads the plugins, tells `progress` of it, and starts every service. Turns that an earlier process left are
+    /// resumed at once. May be dropped before it is done; [`Startup::close`] is to be called then.
     ///
     /// # Errors
     /// The configuration does not fit the plugins, or the plugin engine can't be built. A plugin that can't be
     /// loaded is no error here: it is shown as failed.
-    pub async fn start(&self) -> Result<Gateway, StartError> {
+    pub async fn start(&self, progress: impl FnMut(Progress)) -> Result<Gateway, StartError> {
         let Self { options, base, store, egress, hooks, process } = self;
-        let plugins = self.plugins().await?;
+        let plugins = self.load_plugins(progress).await?;
         let loaded = options.loaded.clone();
         let problems = settings::problems_at_start(&loaded.config, &plugins.known());
         if !problems.is_empty() {
             return Err(StartError::Config(config::Invalid::of(loaded.file.path(), problems)));
         }
-        let mcp = Mcp::start(prx_mcp::Parts {
-            clock: base.clock.clone(),
-            config: base.config.clone(),
-            egress: egress.clone(),
-            store: store.clone(),
-        });
+        let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
         let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
         let memory = Memory::new(store.clone());
         let turns = Turns::start(prx_agents::Parts {
@@ -210,19 +206,28 @@ impl Startup {
         Ok(Gateway { base, store, process, settings, plugins, mcp, tools, memory, turns, channels, hooks })
     }
 
-    async fn plugins(&self) -> Result<Plugins, StartError> {
+    async fn load_plugins(&self, mut progress: impl FnMut(Progress)) -> Result<Plugins, StartError> {
         let Self { options, base, store, egress, .. } = self;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: base.clock.clone() };
-        let parts = prx_host::Parts {
-            engine: Engine::new(&options.data_dir, services).map_err(no_engine)?,
-            bundled: BUNDLED,
-            data_dir: options.data_dir.clone(),
-            store: store.clone(),
-            events: base.events.clone(),
-            config: base.config.clone(),
-            safe_mode: options.safe_mode,
-        };
-        Plugins::open(parts).await.map_err(StartError::Other)
+        let engine = Engine::new(&options.data_dir, services).map_err(no_engine)?;
+        let (data_dir, safe_mode) = (options.data_dir.clone(), options.safe_mode);
+        let which = prx_host::Options { bundled: BUNDLED, data_dir, safe_mode };
+        let plugins =
+            Plugins::new(base.clone(), store.clone(), engine, which).await.map_err(StartError::Other)?;
+        let mut loaded = plugins.progress();
+        let mut loading = pin!(plugins.load_all());
+        loop {
+            tokio::select! {
+                all = &mut loading => {
+                    all.map_err(StartError::Other)?;
+                    return Ok(plugins.clone());
+                }
+                Ok(()) = loaded.changed() => {
+                    let now = *loaded.borrow_and_update();
+                    progress(now);
+                }
+            }
+        }
     }
 
     /// Shuts down what is open, where it did not come to a [`Gateway`].

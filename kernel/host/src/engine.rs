@@ -1,11 +1,13 @@
 //! The engine that compiles and runs components, one for the whole gateway.
 
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use wasmtime::component::Component;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -58,6 +60,13 @@ impl Artifact {
     }
 }
 
+/// What a compilation made.
+struct Compiled {
+    component: Component,
+    /// The digest of its file, or why there is none.
+    written: wasmtime::Result<[u8; 32]>,
+}
+
 /// Why there is no [`Artifact`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
@@ -74,8 +83,13 @@ pub enum CompileError {
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     cache: Arc<Cache>,
-    /// One compilation at a time, on one thread, so that the rest of the gateway keeps going.
-    turn: Arc<Semaphore>,
+    /// How many processors the machine gives the gateway.
+    processors: u32,
+    /// One permit for each processor.
+    compilations: Arc<Semaphore>,
+    /// How many permits a compilation takes: one while the gateway starts, then all, so that there is one compilation at
+    /// a time and the rest of the gateway keeps going.
+    permits_each: Arc<AtomicU32>,
     services: Services,
 }
 
@@ -89,7 +103,25 @@ impl Engine {
         let wasmtime = roomy.or_else(|_| wasmtime::Engine::new(&config(MAX_MEMORY_BYTES)))?;
         tick(&wasmtime)?;
         let cache = Arc::new(Cache::new(data_dir.join("cache"), services.store.clone()));
-        Ok(Self { wasmtime, cache, turn: Arc::new(Semaphore::new(1)), services })
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        Ok(Self {
+            wasmtime,
+            cache,
+            processors: u32::try_from(processors)?,
+            compilations: Arc::new(Semaphore::new(processors)),
+            permits_each: Arc::new(AtomicU32::new(1)),
+            services,
+        })
+    }
+
+    /// How many components are compiled at a time while the gateway starts: one on each processor.
+    pub(super) fn parallel_compilations(&self) -> usize {
+        self.processors as usize
+    }
+
+    /// From now on components are compiled one at a time, so that the rest of the gateway keeps going.
+    pub(super) fn compile_one_at_a_time(&self) {
+        self.permits_each.store(self.processors, Relaxed);
     }
 
     /// Makes native code of a component, or finds that it was made before.
@@ -101,20 +133,35 @@ impl Engine {
         if let Some(artifact) = self.cache.load(&self.wasmtime, &key).await {
             return Ok(Artifact(artifact));
         }
-        let turn = Arc::clone(&self.turn).acquire_owned().await.map_err(failed)?;
-        let (engine, cache, filed) = (self.wasmtime.clone(), Arc::clone(&self.cache), key.clone());
-        let compiled = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let compiled = Component::from_binary(&engine, &component)?;
-            let written = cache.write(&filed, &compiled);
-            give_back();
-            Ok((compiled, written))
-        });
-        let compiled = compiled.await.map_err(failed)?;
-        let (compiled, written) = compiled.map_err(|error: wasmtime::Error| invalid(&error))?;
+        let permits = self.permits_each.load(Relaxed);
+        let permit = Arc::clone(&self.compilations).acquire_many_owned(permits).await.map_err(failed)?;
+        let Compiled { component, written } = self.compile_aside(component, key.clone(), permit).await?;
         self.cache.record(&key, written).await;
         // In the file's pages it costs the gateway no memory of its own.
-        Ok(Artifact(self.cache.load(&self.wasmtime, &key).await.unwrap_or(compiled)))
+        Ok(Artifact(self.cache.load(&self.wasmtime, &key).await.unwrap_or(component)))
+    }
+
+    /// Compiles on a thread of its own. It is none of the runtime's: a gateway that is told to stop doesn't wait for it.
+    async fn compile_aside(
+        &self,
+        component: Bytes,
+        key: String,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Compiled, CompileError> {
+        let (engine, cache) = (self.wasmtime.clone(), Arc::clone(&self.cache));
+        let (done, compiled) = oneshot::channel();
+        let compile = move || {
+            let compiled = Component::from_binary(&engine, &component).map(|component| {
+                let written = cache.write(&key, &component);
+                give_back();
+                Compiled { component, written }
+            });
+            drop(permit);
+            // Nobody may be waiting any more.
+            let _ = done.send(compiled.map_err(|error| invalid(&error)));
+        };
+        thread::Builder::new().name("compile".into()).spawn(compile).map_err(failed)?;
+        compiled.await.map_err(failed)?
     }
 
     /// Links a component to what it gets. Runs none of its code.

@@ -25,6 +25,12 @@ enum File {
     Removed,
 }
 
+/// A generation that has answered, and what it was made of.
+pub(super) struct Prepared {
+    generation: Arc<Generation>,
+    candidate: Candidate,
+}
+
 impl Plugins {
     /// Loads a plugin again from its file, or from the gateway if it came with it.
     ///
@@ -157,27 +163,16 @@ impl Plugins {
         .await
     }
 
-    /// The first load of everything: what came with the gateway before what the operator added.
-    pub(super) async fn load_all(&self) -> Result<()> {
-        let mut names: Vec<String> = self.0.parts.bundled.all().map(|(name, _)| name.to_owned()).collect();
-        if let Some(folder) = &self.0.folder {
-            let added = folder.names().await?;
-            names.extend(added.into_iter().filter(|name| self.0.parts.bundled.find(name).is_none()));
-        }
-        for name in names {
-            let disabled = self.0.parts.store.plugin(&name)?.is_some_and(|record| record.disabled);
-            self.change(&name, |_| Some(Entry::blank(disabled)));
-            if let Err(error) = self.reload_now(&name).await {
-                tracing::error!(plugin = name, "not loaded: {error}");
-            }
-        }
-        Ok(())
-    }
-
     async fn reload_now(&self, name: &str) -> Result<Placed> {
         let candidate = self.find(name).await?;
-        let refusal = match self.prepare(name, &candidate).await {
-            Ok(generation) => match self.take(generation, candidate, File::Stays).await {
+        let prepared = self.prepare(name, candidate).await;
+        self.place(name, prepared).await
+    }
+
+    /// Puts what was made of a plugin's present component in service, or notes why there is nothing to put.
+    pub(super) async fn place(&self, name: &str, prepared: Result<Prepared, Refusal>) -> Result<Placed> {
+        let refusal = match prepared {
+            Ok(prepared) => match self.take(prepared, File::Stays).await {
                 Ok(placed) => return Ok(placed),
                 Err(error) => Refusal { manifest: None, error },
             },
@@ -208,13 +203,10 @@ impl Plugins {
     }
 
     async fn remove_now(&self, name: &str) -> Result<()> {
-        let Some(bytes) = self.0.parts.bundled.find(name) else {
+        let Some(bytes) = self.0.bundled.find(name) else {
             self.folder()?.remove(name).await?;
-            self.0
-                .parts
-                .store
-                .put_plugin(PluginRecord { name: name.to_owned(), ..PluginRecord::default() })
-                .await?;
+            let record = PluginRecord { name: name.to_owned(), ..PluginRecord::default() };
+            self.0.store.put_plugin(record).await?;
             self.0.catalog.rcu(|catalog| Arc::new(catalog.with(name, None)));
             self.tell(name);
             self.publish(Kind::PluginDisabled, name, json!({ "removed": true }));
@@ -225,42 +217,43 @@ impl Plugins {
             return Err(Error::conflict(format!("Plugin {name} came with the gateway; disable it instead")));
         }
         let candidate = Candidate { bytes: bytes.into(), bundled: true };
-        let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
-        self.take(generation, candidate, File::Removed).await.map(drop)
+        let prepared = self.prepare(name, candidate).await.map_err(|refusal| refusal.error)?;
+        self.take(prepared, File::Removed).await.map(drop)
     }
 
     /// Loads a component and makes it the plugin's file.
     async fn put(&self, name: &str, bytes: Bytes) -> Result<Placed> {
         let candidate = Candidate { bytes, bundled: false };
-        let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
-        self.take(generation, candidate, File::Written).await
+        let prepared = self.prepare(name, candidate).await.map_err(|refusal| refusal.error)?;
+        self.take(prepared, File::Written).await
     }
 
     /// The component that a plugin is loaded from.
-    async fn find(&self, name: &str) -> Result<Candidate> {
+    pub(super) async fn find(&self, name: &str) -> Result<Candidate> {
         let file = match &self.0.folder {
             Some(folder) => folder.read(name).await?,
             None => None,
         };
-        match (file, self.0.parts.bundled.find(name)) {
+        match (file, self.0.bundled.find(name)) {
             (Some(bytes), _) => Ok(Candidate { bytes, bundled: false }),
             (None, Some(bytes)) => Ok(Candidate { bytes: bytes.into(), bundled: true }),
             (None, None) => Err(Error::conflict(format!("Plugin {name}: its file is gone"))),
         }
     }
 
-    async fn prepare(&self, name: &str, candidate: &Candidate) -> Result<Arc<Generation>, Refusal> {
-        let parts = &self.0.parts;
-        let config = parts.config.current();
+    /// Loads a candidate on the side, under the settings and grants in force.
+    pub(super) async fn prepare(&self, name: &str, candidate: Candidate) -> Result<Prepared, Refusal> {
+        let config = self.0.base.config.current();
         let store_failed = |error| Refusal { manifest: None, error };
         let allowance = self.allowance(name).map_err(store_failed)?;
         let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
         let terms = Terms { name, allowance, components: &config.components, number };
-        load(&parts.engine, candidate, terms).await.map(Arc::new)
+        let generation = load(&self.0.engine, &candidate, terms).await?;
+        Ok(Prepared { generation: Arc::new(generation), candidate })
     }
 
     /// Puts a generation that has answered in service, or in waiting if the plugin is disabled.
-    async fn take(&self, generation: Arc<Generation>, candidate: Candidate, file: File) -> Result<Placed> {
+    async fn take(&self, Prepared { generation, candidate }: Prepared, file: File) -> Result<Placed> {
         let name = generation.name();
         let _changing = self.0.changing.lock().await;
         let before = self.catalog().entry(name).cloned().unwrap_or_else(|| Entry::blank(false));
@@ -292,8 +285,8 @@ impl Plugins {
         tracing::info!(
             plugin = name,
             version = generation.manifest.plugin.version,
-            "generation {}",
-            generation.number
+            generation = generation.number,
+            "plugin loaded"
         );
         match before.status {
             Status::Loaded => self.publish(Kind::PluginReloaded, name, json!({})),
@@ -329,7 +322,7 @@ impl Plugins {
     }
 
     async fn remember(&self, name: &str, disabled: bool) -> Result<()> {
-        let store = &self.0.parts.store;
+        let store = &self.0.store;
         let record = store.plugin(name)?.unwrap_or_default();
         store.put_plugin(PluginRecord { name: name.to_owned(), disabled, ..record }).await
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -18,30 +19,32 @@ use super::folder::Folder;
 use super::load::examine;
 use super::manifest::Permissions;
 use super::scope::Scope;
-use prx_base::config;
+use prx_base::Base;
 use prx_base::error::{Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::Kind;
 use prx_store::Store;
 
 /// Calls in a row that may go wrong through a plugin's own fault before it is taken out of service.
 const DEFECTS: u32 = 5;
 
-/// What plugins are made with.
-pub struct Parts {
-    /// Those that come with the gateway.
+/// Which plugins a gateway loads.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Those that come with it.
     pub bundled: Bundled,
     /// Holds the folder `plugins` with the operator's components.
     pub data_dir: PathBuf,
-    /// Compiles and links them.
-    pub engine: Engine,
-    /// Keeps what the operator decided about them.
-    pub store: Store,
-    /// Is told what becomes of them.
-    pub events: Events,
-    /// Their settings and grants.
-    pub config: config::Live,
-    /// Leave everything alone that did not come with the gateway.
+    /// Load the bundled ones only.
     pub safe_mode: bool,
+}
+
+/// How far loading all plugins is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Plugins that have been compiled and asked what they give, or have failed to be.
+    pub loaded: usize,
+    /// Plugins there are.
+    pub total: usize,
 }
 
 /// A cheap-clone handle to all plugins.
@@ -49,11 +52,16 @@ pub struct Parts {
 pub struct Plugins(pub(super) Arc<Registry>);
 
 pub(super) struct Registry {
-    pub(super) parts: Parts,
+    pub(super) base: Base,
+    pub(super) store: Store,
+    pub(super) engine: Engine,
+    pub(super) bundled: Bundled,
     /// None in safe mode.
     pub(super) folder: Option<Folder>,
     /// What each bundled plugin asks for: it is granted that, and so is what the operator puts in its place.
-    pub(super) vouched: BTreeMap<&'static str, Permissions>,
+    pub(super) verified: BTreeMap<&'static str, Permissions>,
+    /// How far [`Plugins::load_all`] is.
+    pub(super) progress: watch::Sender<Progress>,
     /// Read without a lock; a change is a new snapshot.
     pub(super) catalog: ArcSwap<Catalog>,
     /// Held while it is made sure that a change is possible, and made.
@@ -66,33 +74,35 @@ pub(super) struct Registry {
 }
 
 impl Plugins {
-    /// Loads every plugin there is. One that cannot be loaded is listed as failed, with the reason.
+    /// A registry of which nothing is loaded yet: see [`Plugins::load_all`].
     ///
     /// # Errors
-    /// The folder for plugins cannot be made or read, or the store fails.
-    pub async fn open(parts: Parts) -> Result<Self> {
-        let folder = match parts.safe_mode {
+    /// The folder for plugins cannot be made.
+    pub async fn new(base: Base, store: Store, engine: Engine, options: Options) -> Result<Self> {
+        let Options { bundled, data_dir, safe_mode } = options;
+        let folder = match safe_mode {
             true => None,
-            false => Some(Folder::open(&parts.data_dir).map_err(Error::internal)?),
+            false => Some(Folder::open(&data_dir).map_err(Error::internal)?),
         };
-        let mut vouched = BTreeMap::new();
-        for (name, bytes) in parts.bundled.all() {
-            if let Ok((inspected, _)) = examine(bytes.into()).await {
-                vouched.insert(name, inspected.manifest.permissions);
-            }
-        }
-        let plugins = Self(Arc::new(Registry {
-            parts,
+        Ok(Self(Arc::new(Registry {
+            base,
+            store,
+            engine,
+            bundled,
             folder,
-            vouched,
+            verified: verified(bundled).await,
+            progress: watch::Sender::default(),
             catalog: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
             turns: Mutex::default(),
             taps: Mutex::default(),
             failed_calls: AtomicU64::new(0),
-        }));
-        plugins.load_all().await?;
-        Ok(plugins)
+        })))
+    }
+
+    /// How far loading all plugins is, now and from now on.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.progress.subscribe()
     }
 
     /// Every plugin, by name.
@@ -271,8 +281,17 @@ impl Plugins {
             data["version"] = status.version.into();
             data["generation"] = status.generation.into();
         }
-        self.0.parts.events.publish(kind, data);
+        self.0.base.events.publish(kind, data);
     }
+}
+
+/// What each bundled plugin asks for, by name.
+async fn verified(bundled: Bundled) -> BTreeMap<&'static str, Permissions> {
+    let asked = bundled.all().map(async |(name, bytes)| {
+        let (inspected, _) = examine(bytes.into()).await.ok()?;
+        Some((name, inspected.manifest.permissions))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ impl Trial {
             Engine::new(data_dir, services).map_err(|error| Error::internal(format!("{error:#}")))?;
         let mut components = Components::default();
         components.plugins_config.insert(name.clone(), settings);
-        let allowance = Allowance { operator: Grant::default(), vouched: manifest.permissions.clone() };
+        let allowance = Allowance { operator: Grant::default(), verified: manifest.permissions.clone() };
         let candidate = Candidate { bytes: component, bundled: false };
         let terms = Terms { name, allowance, components: &components, number: 1 };
         let loaded = load(&engine, &candidate, terms).await.map_err(|refusal| refusal.error)?;

@@ -98,11 +98,7 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let CommandLine { paths, json, command } = CommandLine::try_parse_from(words)?;
     let paths = Paths::find(paths)?;
     if let Command::Serve(arguments) = command {
-        let runtime = Builder::new_multi_thread().enable_all().build()?;
-        let served = runtime.block_on(serve::run(paths, arguments));
-        // Everything that matters is shut down by now.
-        runtime.shutdown_background();
-        return served;
+        return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(paths, arguments));
     }
     let console = output::Console::new(&paths, json);
     let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -101,7 +101,8 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
 /// Starts the gateway and lets it answer; none if it is told to stop before its plugins are loaded.
 async fn start(startup: &Startup, pipeline: &Pipeline) -> Result<Option<Arc<Gateway>>, Failure> {
     let router = api::router()?;
-    let mut reports = Reports { pipeline, clock: startup.base.clock.clone(), logged_at: startup.process.started };
+    let mut reports =
+        Reports { pipeline, clock: startup.base.clock.clone(), logged_at: startup.process.started };
     let starting = startup.start(|progress| reports.tell(progress));
     let started = startup.process.stopping.run_until_cancelled(starting).await;
     let Some(gateway) = started.transpose()?.map(Arc::new) else { return Ok(None) };
