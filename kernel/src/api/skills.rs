@@ -12,7 +12,7 @@ use prx_http::{Call, Doc, Reply};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Skill")]
-struct Listed {
+struct SkillView {
     name: String,
     source: String,
     description: String,
@@ -21,13 +21,13 @@ struct Listed {
 
 #[derive(Serialize, JsonSchema)]
 struct Skills {
-    skills: Vec<Listed>,
+    skills: Vec<SkillView>,
 }
 
 pub(super) const LIST: Doc = Doc::new("List skills").answers::<Skills>(&[200]);
 
 pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
-    let listed = |SkillEntry { source, info, .. }: SkillEntry| Listed {
+    let listed = |SkillEntry { source, info, .. }: SkillEntry| SkillView {
         name: info.name,
         source,
         description: info.description,

@@ -22,13 +22,13 @@ pub(super) enum Command {
         /// What it may do, such as sessions:read; may be repeated [default: admin]
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
-        /// How long it is good for, such as 30d [default: until it is revoked]
+        /// How long it is valid, such as 30d [default: until it is revoked]
         #[arg(long, value_name = "DURATION")]
         expires: Option<String>,
     },
-    /// List the tokens there are
+    /// List tokens
     List,
-    /// Make a token good no more
+    /// Revoke a token
     Revoke {
         /// The token's id, from `prx auth list`
         id: String,

@@ -14,7 +14,7 @@ use super::output::{Console, files, print, printable, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Go on with this session instead of opening one
+    /// Continue this session instead of opening a new one
     #[arg(long, value_name = "ID")]
     session: Option<String>,
 }

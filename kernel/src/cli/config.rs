@@ -30,7 +30,7 @@ pub(super) enum Command {
     },
     /// Check the file as `prx serve` would, without a gateway
     Check,
-    /// List the keys there are, with what they take
+    /// List every key, what it takes and its default
     Keys,
 }
 

@@ -20,7 +20,7 @@ use prx_store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Mend what can be mended without a decision of yours
+    /// Fix what can be fixed without a decision of yours
     #[arg(long)]
     fix: bool,
 }

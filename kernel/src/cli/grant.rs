@@ -7,7 +7,7 @@ use super::client::{Payload, path};
 use super::failure::Failure;
 use super::output::{Console, fields};
 
-/// What to grant, in addition to what is granted already. Nothing said: show how things stand.
+/// What to grant, in addition to what is granted already. Without any, shows the grants.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The plugin's name; it need not be installed yet
@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// Everything that it asks for
     #[arg(long)]
     as_asked: bool,
-    /// Begin with nothing, so that only what else is said here stays granted
+    /// Revoke everything else: only what is given here is granted
     #[arg(long)]
     reset: bool,
 }

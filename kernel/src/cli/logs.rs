@@ -11,7 +11,7 @@ use super::output::{Console, printable, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Go on with what is logged from now on
+    /// Follow the log as it is written
     #[arg(short, long)]
     follow: bool,
     /// Least level: trace, debug, info, warn or error
@@ -20,10 +20,10 @@ pub(super) struct Arguments {
     /// Only this part of the gateway, such as agent or channel::work
     #[arg(long)]
     module: Option<String>,
-    /// From then on: 2026-03-21T10:00:00Z, or how long ago, such as 30m
+    /// Since when: 2026-03-21T10:00:00Z, or how long ago, such as 30m
     #[arg(long, default_value = "1h")]
     since: String,
-    /// At most so many from before now, up to 1000
+    /// How many past entries to show at most, up to 1000
     #[arg(long, default_value_t = 100)]
     limit: usize,
 }

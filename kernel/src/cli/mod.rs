@@ -50,36 +50,36 @@ enum Command {
     /// Make, list and revoke tokens; works whether or not the gateway runs
     #[command(subcommand)]
     Auth(auth::Command),
-    /// Show how the gateway is
+    /// Show the status of the gateway
     Status,
     /// Talk to the agent
     Chat(chat::Arguments),
-    /// Look after plugins
+    /// Install, update and write plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Look at sessions, stop what they are answering, and end them
+    /// List, show, cancel and end sessions
     #[command(subcommand)]
     Session(session::Command),
-    /// Look at channels, and have them connect anew
+    /// List and restart channels, and handle their dead letters
     #[command(subcommand)]
     Channel(channel::Command),
-    /// Look at MCP servers, and connect them anew
+    /// List MCP servers and reconnect to them
     #[command(subcommand)]
     Mcp(mcp::Command),
-    /// Look at tools, and call them
+    /// List and call tools
     #[command(subcommand)]
     Tool(tool::Command),
-    /// Look at skills
+    /// List skills
     #[command(subcommand)]
     Skill(skill::Command),
-    /// Look at the configuration, and change it
+    /// Show, change and check the configuration
     #[command(subcommand)]
     Config(config::Command),
     /// Show the recent log
     Logs(logs::Arguments),
-    /// Find what is wrong, and say what mends it
+    /// Find problems and say how to fix them
     Doctor(doctor::Arguments),
-    /// Print what completes these commands in a shell
+    /// Print a shell completion script
     Completions {
         /// The shell
         shell: Shell,

@@ -13,18 +13,18 @@ use super::{author, grant};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Begin a plugin of your own, in a new folder
+    /// Create a plugin of your own, in a new folder
     New(author::New),
     /// Build a plugin's component, or put a manifest into one of another language
     Build(author::Build),
-    /// Look at a component as a gateway would before it runs it
+    /// Check a component as a gateway does before it runs it
     Check {
         /// The component
         file: PathBuf,
     },
     /// Load a component on its own, with everything granted, and call a tool of it
     Test(author::Test),
-    /// List the plugins there are
+    /// List plugins
     List,
     /// Show one plugin
     Show {
@@ -39,17 +39,17 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME")]
         replace: Option<String>,
     },
-    /// Load a plugin anew; the old code serves until the new has answered
+    /// Reload a plugin; the old code serves until the new one has answered
     Reload {
         /// The plugin's name
         name: String,
     },
-    /// Take a plugin's capabilities away until it is enabled
+    /// Disable a plugin until it is enabled again
     Disable {
         /// The plugin's name
         name: String,
     },
-    /// Bring a disabled plugin back
+    /// Enable a disabled plugin
     Enable {
         /// The plugin's name
         name: String,
@@ -114,7 +114,7 @@ async fn act(console: &Console, name: &str, action: &str) -> Result<(), Failure>
     print_status(console, &console.gateway.post(&path(&["plugins", name, action]), json!({})).await?)
 }
 
-/// How the plugin stands now.
+/// Prints the plugin's status.
 fn print_status(console: &Console, answer: &Value) -> Result<(), Failure> {
     let word = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
     console.show(answer, |_| {

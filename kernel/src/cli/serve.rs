@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     /// Load the bundled plugins only
     #[arg(long)]
     safe_mode: bool,
-    /// How log lines on standard error look
+    /// The format of log lines on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Human)]
     log_format: LogFormat,
 }

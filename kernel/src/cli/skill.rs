@@ -5,7 +5,7 @@ use super::output::{Console, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the skills there are
+    /// List skills
     List,
 }
 

@@ -8,7 +8,7 @@ use super::output::{Console, files, printable, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the tools there are
+    /// List tools
     List,
     /// Call a tool
     Call {
