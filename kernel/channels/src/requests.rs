@@ -173,7 +173,7 @@ async fn call(
     };
     let response = egress.send(policy, outgoing).await?;
     let (status, headers, elapsed) = (response.status, response.headers.clone(), response.elapsed);
-    let pause = prx_egress::pause(status, &headers, clock.now());
+    let pause = prx_egress::backoff(status, &headers, clock.now());
     let (body, blob) = match request.body_to_blob && status.is_success() {
         true => (Vec::new(), Some(blobs.keep(response).await?.id)),
         false => (response.collect().await?.into(), None),

@@ -13,7 +13,7 @@ use super::exchange;
 use super::input::Input;
 use super::keepalive::{Acknowledged, Beat, Due, Keepalive};
 use prx_egress::{
-    Egress, Failure, Frame, Kind, MAX_MESSAGE, Payload, Policy, Progress, Segment, Upgrade, WebSocket,
+    Egress, Failure, Frame, Kind, MAX_MESSAGE_BYTES, Payload, Policy, Progress, Segment, Upgrade, WebSocket,
 };
 use prx_host::bindings::types;
 
@@ -172,7 +172,7 @@ impl Line {
         let mut frame = Vec::with_capacity(pieces.len());
         for piece in pieces {
             frame.push(match piece {
-                types::Segment::Blob(id) => Segment::Bytes(self.blobs.whole(&id, MAX_MESSAGE).await?),
+                types::Segment::Blob(id) => Segment::Bytes(self.blobs.whole(&id, MAX_MESSAGE_BYTES).await?),
                 piece => exchange::segment(piece)?,
             });
         }

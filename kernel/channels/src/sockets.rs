@@ -266,7 +266,7 @@ impl Sockets {
 fn upgrade(asked: wire::WsConnect) -> Result<Upgrade, Failure> {
     let headers = asked.headers.into_iter().map(|field| Ok((field.name, exchange::segments(field.value)?)));
     let headers = headers.collect::<Result<_, Failure>>()?;
-    Ok(Upgrade { url: exchange::segments(asked.url)?, headers, patience: PATIENCE })
+    Ok(Upgrade { url: exchange::segments(asked.url)?, headers, timeout: PATIENCE })
 }
 
 fn closed(socket: u64, token: u64, reason: String) -> wire::Event {

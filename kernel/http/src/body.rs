@@ -1,4 +1,4 @@
-//! The request body: bounded in size and time, and typed field by field.
+//! The request body, with a size limit and a timeout, read field by field with a type.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -1,4 +1,4 @@
-//! What a route takes and answers, said beside its handler and read by whoever describes the API.
+//! What a route takes and answers, said beside its handler. The OpenAPI document is made of it.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};

@@ -1,5 +1,5 @@
-//! `Idempotency-Key`: a request that its sender repeats is answered as it was, and done once. That it was begun is on disk
-//! before anything is done, so that a crash in between doesn't have it done twice.
+//! Idempotency: a request that is retried with its `Idempotency-Key` is answered as it was, and done once. That it was
+//! begun is on disk before anything is done, so that a crash in between doesn't have it done twice.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,23 +20,30 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// The longest `Idempotency-Key`, in characters.
 const MAX_KEY_CHARS: usize = 255;
 
+/// An idempotency key, which is its caller's own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    /// The id of the token, or `owner`.
+    caller: String,
+    text: String,
+}
+
 /// The requests with a key that were answered, and those that are being answered.
 pub(super) struct Idempotency {
     store: Store,
     clock: Clock,
-    /// The keys being answered, by caller. Held to look, never across a wait.
-    in_flight: Arc<Mutex<HashSet<(String, String)>>>,
+    /// The keys that are being answered. Held to look, never across a wait.
+    in_flight: Arc<Mutex<HashSet<Key>>>,
 }
 
 /// The right to answer the request with a key, which only one holds at a time.
 pub(super) struct Claim {
     store: Store,
     clock: Clock,
-    /// Who calls, and with which key.
-    name: (String, String),
+    key: Key,
     /// Method and path.
     target: String,
-    in_flight: Arc<Mutex<HashSet<(String, String)>>>,
+    in_flight: Arc<Mutex<HashSet<Key>>>,
 }
 
 impl Idempotency {
@@ -54,15 +61,15 @@ impl Idempotency {
             Caller::Token { id, .. } => id,
             Caller::Anyone => return Ok(None),
         };
-        let Some(key) = key(&head.headers)?.filter(|_| head.method == Method::POST) else { return Ok(None) };
-        let name = (caller.to_owned(), key.to_owned());
-        if !lock(&self.in_flight).insert(name.clone()) {
+        let Some(text) = key(&head.headers)?.filter(|_| head.method == Method::POST) else { return Ok(None) };
+        let key = Key { caller: caller.to_owned(), text: text.to_owned() };
+        if !lock(&self.in_flight).insert(key.clone()) {
             return Err(Error::conflict("A request with this Idempotency-Key is still being answered"));
         }
         Ok(Some(Claim {
             store: self.store.clone(),
             clock: self.clock.clone(),
-            name,
+            key,
             target: head.uri.to_string(),
             in_flight: self.in_flight.clone(),
         }))
@@ -76,7 +83,7 @@ impl Claim {
     /// 409 if the key came with another request, or the answer must not be given twice; whatever keeps the body
     /// from being read.
     pub(super) async fn kept(&self, body: &mut Body) -> Result<Option<Reply>> {
-        let Some(kept) = self.store.kept_answer(&self.name.0, &self.name.1)? else { return Ok(None) };
+        let Some(kept) = self.store.kept_answer(&self.key.caller, &self.key.text)? else { return Ok(None) };
         // Where the body was not looked at the first time, it doesn't matter now.
         let same = kept.fingerprint == self.fingerprint(None)
             || kept.fingerprint == self.fingerprint(Some(&body.digest().await?));
@@ -104,7 +111,7 @@ impl Claim {
     /// # Errors
     /// Only when the store has failed.
     pub(super) async fn forget(self) -> Result<()> {
-        self.store.forget_answer(&self.name.0, &self.name.1).await
+        self.store.forget_answer(&self.key.caller, &self.key.text).await
     }
 
     /// Keeps an answer, so that it can be given again, if it is a success. A stream, a secret and what is very large are
@@ -125,7 +132,7 @@ impl Claim {
     async fn write(&self, status: StatusCode, digest: Option<&[u8; 32]>, body: Option<String>) -> Result<()> {
         let fingerprint = self.fingerprint(digest);
         let answer = KeptAnswer { fingerprint, status: status.as_u16(), body, at: self.clock.now() };
-        self.store.keep_answer(&self.name.0, &self.name.1, answer).await
+        self.store.keep_answer(&self.key.caller, &self.key.text, answer).await
     }
 
     fn fingerprint(&self, body: Option<&[u8; 32]>) -> [u8; 32] {
@@ -136,7 +143,7 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
-        lock(&self.in_flight).remove(&self.name);
+        lock(&self.in_flight).remove(&self.key);
     }
 }
 

@@ -150,7 +150,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 self.count(entry, &Caller::Anyone, Group::Other)?;
                 return Ok(cors::preflight(&allow));
             }
-            // What there is and what there isn't is nobody's business without a token.
+            // Without a token nobody learns which routes there are.
             Found::WrongMethod(allow) => {
                 let caller = self.authenticate(service, entry, peer, request.headers())?;
                 self.count(entry, &caller, Group::Other)?;

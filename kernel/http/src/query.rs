@@ -1,4 +1,4 @@
-//! The parameters after the `?`, typed by whoever asks for them.
+//! The query: the parameters after the `?`, read with a type.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -19,14 +19,15 @@ impl Query {
     /// # Errors
     /// 400 when its percent-encoding is broken.
     pub fn parse(raw: Option<&str>) -> Result<Self> {
-        let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let decoded = pairs.map(|pair| {
+        let raw = raw.unwrap_or_default();
+        let decoded = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((decode::form(name)?, decode::form(value)?))
         });
-        let pairs: Option<_> = decoded.collect();
-        let pairs = pairs.ok_or_else(|| Error::bad_request("The query is not percent-encoded UTF-8"))?;
-        Ok(Self { raw: raw.unwrap_or_default().to_owned(), pairs })
+        match decoded.collect() {
+            Some(pairs) => Ok(Self { raw: raw.to_owned(), pairs }),
+            None => Err(Error::bad_request("The query is not percent-encoded UTF-8")),
+        }
     }
 
     /// All of it, as it came.

@@ -35,7 +35,7 @@ pub(super) enum RateLimitKey {
 }
 
 impl RateLimitKey {
-    /// Who comes from an address. Whoever has one of version 6 has a whole network of them.
+    /// The key of an address. IPv6 addresses count by their network of 64 bits, all of which one caller has.
     pub(super) fn at(address: IpAddr) -> Self {
         Self::Address(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),

@@ -19,7 +19,7 @@ use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 
 const JSON: &str = "application/json";
-/// What a file is that nobody has said more of.
+/// The media type of a file of which no more is known.
 pub const OCTETS: &str = "application/octet-stream";
 const EVENT_STREAM: &str = "text/event-stream";
 

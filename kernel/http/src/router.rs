@@ -1,4 +1,4 @@
-//! The route table: which method of which path is whose, and what it takes to call it.
+//! The route table: the handler of each method and path, and who may call it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -94,9 +94,9 @@ impl<S> Router<S> {
 
     pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_, S> {
         let Ok(matched) = self.0.at(path) else { return Found::Nothing };
-        let params = matched.params.iter();
-        let params = params.map(|(name, value)| Some((name.to_owned(), decode::percent(value)?)));
-        let Some(params) = params.collect() else { return Found::Nothing };
+        let decoded =
+            matched.params.iter().map(|(name, value)| Some((name.to_owned(), decode::percent(value)?)));
+        let Some(params) = decoded.collect() else { return Found::Nothing };
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         match matched.value.iter().find(|route| route.method == *wanted) {
             Some(route) => Found::Route(route, params),

@@ -1,4 +1,4 @@
-//! Connections: accepted within bounds, served, and let go of in good order.
+//! Connections: accepted within limits, served, and closed at a graceful shutdown.
 
 use std::collections::HashMap;
 use std::convert::Infallible;

@@ -12,7 +12,7 @@ use tracing::warn;
 use super::state::{Dependents, Settings};
 use prx_base::Base;
 use prx_base::clock::Clock;
-use prx_base::config::{Changes, Loaded};
+use prx_base::config::{Changes, Config, Loaded};
 use prx_base::watcher::FolderWatcher;
 
 impl Settings {
@@ -52,16 +52,7 @@ impl Settings {
             Ok(text) => text.unwrap_or_default(),
             Err(problem) => return self.set_problem(Some(problem)),
         };
-        let checked = self.0.file.parse(&text).map_err(|invalid| invalid.to_string());
-        let checked = match checked {
-            Ok(config) => self
-                .check(&config)
-                .await
-                .map(|()| config)
-                .map_err(|problems| format!("{}: {}", self.0.file.path().display(), problems.join("; "))),
-            Err(problem) => Err(problem),
-        };
-        match checked {
+        match self.checked(text.clone()).await {
             Ok(config) => {
                 *in_force = Some(text);
                 let before = self.0.base.config.current();
@@ -70,6 +61,15 @@ impl Settings {
                 self.apply(config, &updated, reload_required).await;
             }
             Err(problem) => self.set_problem(Some(problem)),
+        }
+    }
+
+    /// What a text of the file says, if it can be put in force.
+    async fn checked(&self, text: String) -> Result<Config, String> {
+        let config = self.0.file.parse(text).map_err(|invalid| invalid.to_string())?.config;
+        match self.check(&config).await {
+            Ok(()) => Ok(config),
+            Err(problems) => Err(format!("{}: {}", self.0.file.path().display(), problems.join("; "))),
         }
     }
 }

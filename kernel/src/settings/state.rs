@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::check::check;
 use super::redact::redacted;
 use prx_base::Base;
-use prx_base::config::{Changes, Config, File, Loaded};
+use prx_base::config::{Changes, Config, File, Loaded, Parsed};
 use prx_base::error::{Error, Result};
 use prx_base::events::Kind;
 use prx_base::logs::Logs;
@@ -97,8 +97,8 @@ impl Settings {
         if unchanged_since.is_some_and(|revision| revision != self.revision()) {
             return Err(Error::conflict("The configuration has changed since it was read; read it again"));
         }
-        let text = self.read_again(in_force.as_deref()).await?;
-        let patched = file.patch(&text, changes).map_err(refused)?;
+        let parsed = self.read_again(in_force.as_deref()).await?;
+        let patched = file.patch(parsed, changes).map_err(refused)?;
         self.check(&patched.config).await.map_err(refused)?;
         if in_force.as_ref() != Some(&patched.text) {
             let (file, text) = (file.clone(), patched.text.clone());
@@ -116,15 +116,15 @@ impl Settings {
     }
 
     /// The text to change: what is on disk now, also when an edit of it has not been noticed yet.
-    async fn read_again(&self, in_force: Option<&str>) -> Result<String> {
+    async fn read_again(&self, in_force: Option<&str>) -> Result<Parsed> {
         let broken = |problem: String| {
             let message = format!("Nothing was changed: the file on disk has to be mended first: {problem}");
             Error::conflict(message)
         };
         let text = self.on_disk(in_force).map_err(broken)?.unwrap_or_default();
-        let config = self.0.file.parse(&text).map_err(|invalid| broken(invalid.to_string()))?;
-        self.check(&config).await.map_err(|problems| broken(problems.join("; ")))?;
-        Ok(text)
+        let parsed = self.0.file.parse(text).map_err(|invalid| broken(invalid.to_string()))?;
+        self.check(&parsed.config).await.map_err(|problems| broken(problems.join("; ")))?;
+        Ok(parsed)
     }
 
     /// The file's text; none if there never was a file.
