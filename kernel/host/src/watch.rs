@@ -14,8 +14,8 @@ use super::registry::Plugins;
 use prx_base::clock::Clock;
 use prx_base::error::{Error, Result};
 
-/// A file is looked at when it has been left alone for so long.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long a file must not change before it is loaded.
+const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// Watches the folder for plugins until it is dropped.
 pub struct Watch {
@@ -29,15 +29,15 @@ impl Drop for Watch {
     }
 }
 
-/// What has been seen and not yet been looked at.
+/// Plugins whose files have changed and that are not reloaded yet.
 #[derive(Default)]
-struct Seen {
+struct Pending {
     /// The lock is held to add a name or take all.
     names: Mutex<BTreeSet<String>>,
     more: Notify,
 }
 
-impl Seen {
+impl Pending {
     fn note(&self, event: notify::Result<Event>, folder: &Folder) {
         match event {
             Ok(event) if event.need_rescan() => self.add(folder.list().unwrap_or_default()),
@@ -52,9 +52,9 @@ impl Seen {
     }
 
     fn add(&self, names: impl IntoIterator<Item = String>) {
-        let mut seen = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.extend(names);
-        if !seen.is_empty() {
+        let mut pending = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.extend(names);
+        if !pending.is_empty() {
             self.more.notify_one();
         }
     }
@@ -72,20 +72,20 @@ impl Plugins {
     /// The folder cannot be watched; `conflict` in safe mode.
     pub fn watch(&self, clock: Clock) -> Result<Watch> {
         let folder = self.folder()?.clone();
-        let seen = Arc::new(Seen::default());
+        let pending = Arc::new(Pending::default());
         let handler = {
-            let (seen, folder) = (Arc::clone(&seen), folder.clone());
-            move |event| seen.note(event, &folder)
+            let (pending, folder) = (Arc::clone(&pending), folder.clone());
+            move |event| pending.note(event, &folder)
         };
         let mut watcher = notify::recommended_watcher(handler).map_err(Error::internal)?;
         watcher.watch(folder.path(), RecursiveMode::NonRecursive).map_err(Error::internal)?;
         let plugins = self.clone();
         let task = tokio::spawn(async move {
             loop {
-                seen.more.notified().await;
-                settle(&seen, &clock).await;
-                for name in seen.take() {
-                    if let Err(error) = plugins.follow(&name).await {
+                pending.more.notified().await;
+                debounce(&pending, &clock).await;
+                for name in pending.take() {
+                    if let Err(error) = plugins.sync_with_file(&name).await {
                         tracing::warn!(plugin = name, "its file changed: {error}");
                     }
                 }
@@ -95,12 +95,12 @@ impl Plugins {
     }
 }
 
-/// Ends when nothing has happened for a while.
-async fn settle(seen: &Seen, clock: &Clock) {
+/// Returns when nothing more has changed for a while.
+async fn debounce(pending: &Pending, clock: &Clock) {
     loop {
         tokio::select! {
-            () = seen.more.notified() => {}
-            () = clock.sleep(QUIET) => return,
+            () = pending.more.notified() => {}
+            () = clock.sleep(DEBOUNCE) => return,
         }
     }
 }

@@ -54,7 +54,7 @@ pub(super) const REPLACE: Doc = Doc::new("Grant a plugin this and nothing else")
             Shape::Matching("^(read|write)$"),
             "`read` or `write`: what it may do with the agent's memory",
         ),
-        Field::new("files", Shape::Bool, "a private directory"),
+        Field::new("files", Shape::Bool, "a private directory; no effect, this version serves none"),
     ]))
     .answers::<Shown>(&[200])
     .fails(&[Code::Conflict]);

@@ -14,7 +14,7 @@ use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
 use prx_host::inspect::{SECTION, inspect};
 use prx_host::manifest::{Manifest, valid_name};
-use prx_host::{Makes, Scope, Trial};
+use prx_host::{DryRun, Makes, Scope};
 use prx_store::{Attachment, BlobLimits};
 
 /// Where plugins get the SDK from, unless they are told of a copy.
@@ -103,6 +103,7 @@ pub(super) fn build(console: &Console, arguments: &Build) -> Result<(), Failure>
 pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
     let bytes = fs::read(file).map_err(|error| unusable(file, &error))?;
     let found = inspect(&bytes).map_err(|error| unusable(file, &error))?;
+    DryRun::check(&found).map_err(|error| unusable(file, &error))?;
     let plugin = &found.manifest.plugin;
     let missing = grants::missing(&found.manifest.permissions, &Allowance::default());
     let answer = json!({
@@ -127,11 +128,11 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
     let place = place()?;
-    let trial = Trial::of(bytes.into(), settings, &place).await;
-    let outcome = match trial {
-        Ok(trial) => {
-            let outcome = tried(console, &trial, arguments.call.as_deref(), &called).await;
-            trial.end().await;
+    let dry_run = DryRun::of(bytes.into(), settings, &place).await;
+    let outcome = match dry_run {
+        Ok(dry_run) => {
+            let outcome = tried(console, &dry_run, arguments.call.as_deref(), &called).await;
+            dry_run.close().await;
             outcome
         }
         Err(error) => Err(Failure::new(error)),
@@ -148,8 +149,13 @@ fn place() -> Result<PathBuf, Failure> {
     Ok(place)
 }
 
-async fn tried(console: &Console, trial: &Trial, tool: Option<&str>, arguments: &str) -> Result<(), Failure> {
-    let generation = &trial.generation;
+async fn tried(
+    console: &Console,
+    dry_run: &DryRun,
+    tool: Option<&str>,
+    arguments: &str,
+) -> Result<(), Failure> {
+    let generation = &dry_run.generation;
     let Some(tool) = tool else {
         let answer = json!({ "name": generation.name(), "capabilities": generation.capabilities() });
         return console.show(&answer, fields);

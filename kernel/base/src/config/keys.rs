@@ -138,7 +138,7 @@ pub const GRANT_KEYS: &[Key] = &[
     hot("secrets", Type::TextList, "secrets it may have put into its requests"),
     hot("kv", Type::Text, "bytes it may keep, such as 1MiB"),
     hot("memory", Type::OneOf(&["read", "write"]), "what it may do with the agent's memory"),
-    hot("files", Type::Bool, "a private directory"),
+    hot("files", Type::Bool, "a private directory; no effect, this version serves none"),
 ];
 
 impl Type {
