@@ -38,10 +38,6 @@ impl Allowance {
         }
     }
 
-    fn files(&self) -> bool {
-        self.operator.files.unwrap_or(self.verified.files)
-    }
-
     /// Setting a secret for a plugin grants it to that plugin, unless the operator lists the ones he means.
     fn secret(&self, name: &str) -> bool {
         self.operator.secrets.as_ref().is_none_or(|listed| listed.iter().any(|known| known == name))
@@ -67,7 +63,6 @@ pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
         secrets: asked.secrets.iter().filter(|name| allowance.secret(name)).cloned().collect(),
         kv: asked.kv.min(allowance.kv()),
         memory: asked.memory.min(allowance.memory()),
-        files: asked.files && allowance.files(),
         ..Permissions::default()
     }
 }
@@ -100,7 +95,7 @@ pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
         secrets: (asked.secrets != granted.secrets).then(|| asked.secrets.clone()),
         kv: asked.kv.filter(|_| asked.kv != granted.kv).map(format_size),
         memory: asked.memory.filter(|_| asked.memory != granted.memory).map(|access| access.as_str().into()),
-        files: (asked.files != granted.files).then_some(true),
+        files: None,
     };
     (grant != Grant::default()).then_some(grant)
 }

@@ -24,8 +24,8 @@ use prx_base::error::{Error, Result};
 use prx_base::events::Kind;
 use prx_store::Store;
 
-/// Calls in a row that may go wrong through a plugin's own fault before it is taken out of service.
-const DEFECTS: u32 = 5;
+/// Failures in a row through a plugin's own fault after which it is quarantined.
+const MAX_FAILURES_IN_A_ROW: u32 = 5;
 
 /// Which plugins a gateway loads.
 #[derive(Debug, Clone)]
@@ -64,12 +64,12 @@ pub(super) struct Registry {
     pub(super) progress: watch::Sender<Progress>,
     /// Read without a lock; a change is a new snapshot.
     pub(super) catalog: ArcSwap<Catalog>,
-    /// Held while it is made sure that a change is possible, and made.
+    /// Held from the check that a change is possible until it is made.
     pub(super) changing: tokio::sync::Mutex<()>,
     /// By plugin: held while one of its verbs is under way, so that they take effect one after the other.
-    pub(super) turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// By plugin: what its channels are told. The lock is held to send, never across an await.
-    taps: Mutex<BTreeMap<String, watch::Sender<Option<Arc<Generation>>>>>,
+    pub(super) verb_locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// By plugin: the generation that serves, for its channels. The lock is held to send, never across an await.
+    serving: Mutex<BTreeMap<String, watch::Sender<Option<Arc<Generation>>>>>,
     failed_calls: AtomicU64,
 }
 
@@ -94,8 +94,8 @@ impl Plugins {
             progress: watch::Sender::default(),
             catalog: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
-            turns: Mutex::default(),
-            taps: Mutex::default(),
+            verb_locks: Mutex::default(),
+            serving: Mutex::default(),
             failed_calls: AtomicU64::new(0),
         })))
     }
@@ -151,7 +151,7 @@ impl Plugins {
         answer
     }
 
-    /// Brings a skill in.
+    /// Activates a skill.
     ///
     /// # Errors
     /// See [`CallError`]; `NoSuch` if no plugin that serves gives the skill.
@@ -168,12 +168,12 @@ impl Plugins {
         answer
     }
 
-    /// Whether a provider is shown the pictures that tools return.
+    /// Whether a provider takes the pictures that tools return.
     pub fn takes_pictures(&self, provider: &str) -> bool {
         self.catalog().serving(provider).is_some_and(|generation| generation.manifest.provider.pictures)
     }
 
-    /// Has a provider's model answer. What it says on the way goes to `deltas`.
+    /// Has a provider's model answer. The answer goes to `deltas` while it grows.
     ///
     /// # Errors
     /// See [`CallError`]; `NoSuch` if no plugin of that name serves. The inner error is the provider's own.
@@ -193,24 +193,24 @@ impl Plugins {
 
     /// The generation of a plugin that serves, now and from now on; none while it is disabled, failed or unknown.
     pub fn connector(&self, plugin: &str) -> watch::Receiver<Option<Arc<Generation>>> {
-        let mut taps = self.0.taps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = self.0.serving.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = || watch::Sender::new(self.catalog().serving(plugin).cloned());
-        taps.entry(plugin.to_owned()).or_insert_with(serving).subscribe()
+        channels.entry(plugin.to_owned()).or_insert_with(serving).subscribe()
     }
 
-    /// Counts how a call of a generation went. Calls through [`Plugins`] are counted already; who holds a
-    /// connector tells of its calls here. Too many defects in a row take the plugin out of service.
+    /// Counts the outcome of a call of a generation. Calls through [`Plugins`] are counted already; whoever holds a
+    /// connector reports its calls here. Too many failures in a row quarantine the plugin.
     pub fn report(&self, generation: &Arc<Generation>, outcome: Result<(), &CallError>) {
-        let Some(defects) = generation.count(outcome) else { return };
+        let Some(failures) = generation.count(outcome) else { return };
         let Err(error) = outcome else { return };
         self.0.failed_calls.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             plugin = generation.name(),
             generation = generation.number,
-            defects,
+            failures,
             "a call failed: {error}"
         );
-        if defects == DEFECTS {
+        if failures == MAX_FAILURES_IN_A_ROW {
             self.quarantine(generation, error);
         }
     }
@@ -223,7 +223,7 @@ impl Plugins {
     fn quarantine(&self, generation: &Arc<Generation>, error: &CallError) {
         let name = generation.name();
         let reason = format!(
-            "quarantined after {DEFECTS} calls in a row failed, the last one because {error}; \
+            "quarantined after {MAX_FAILURES_IN_A_ROW} calls in a row failed, the last one because {error}; \
              reload or enable it to try again"
         );
         let changed = self.change(name, |entry| {
@@ -242,8 +242,8 @@ impl Plugins {
         self.0.catalog.load_full()
     }
 
-    /// Replaces a plugin's entry by what `change` makes of it, unless that is nothing, and tells its channels.
-    /// `change` may be called several times. Answers whether it made anything.
+    /// Replaces a plugin's entry by what `change` makes of it, unless that is nothing, and notifies its channels.
+    /// `change` may be called several times. Returns whether it made anything.
     pub(super) fn change(&self, name: &str, change: impl Fn(Entry) -> Option<Entry>) -> bool {
         let mut changed = false;
         self.0.catalog.rcu(|catalog| {
@@ -259,18 +259,18 @@ impl Plugins {
                 }
             }
         });
-        self.tell(name);
+        self.notify_channels(name);
         changed
     }
 
-    /// Lets the channels of a plugin know which generation serves now.
-    pub(super) fn tell(&self, name: &str) {
-        let taps = self.0.taps.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tap) = taps.get(name) else { return };
+    /// Notifies the channels of a plugin of the generation that serves now.
+    pub(super) fn notify_channels(&self, name: &str) {
+        let channels = self.0.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(channels) = channels.get(name) else { return };
         let serving = self.catalog().serving(name).cloned();
-        tap.send_if_modified(|told| {
-            let same = told.as_ref().map(Arc::as_ptr) == serving.as_ref().map(Arc::as_ptr);
-            *told = serving;
+        channels.send_if_modified(|known| {
+            let same = known.as_ref().map(Arc::as_ptr) == serving.as_ref().map(Arc::as_ptr);
+            *known = serving;
             !same
         });
     }

@@ -61,7 +61,7 @@ impl Plugins {
     }
 
     async fn prepare_first(&self, name: String) -> (String, Result<Prepared, Refusal>) {
-        let prepared = match self.find(&name).await {
+        let prepared = match self.candidate(&name).await {
             Ok(candidate) => self.prepare(&name, candidate).await,
             Err(error) => Err(Refusal { manifest: None, error }),
         };

@@ -34,7 +34,7 @@ impl Plugins {
             loop {
                 let files = watcher.changed(|changed| components(&folder, changed)).await;
                 for name in files.iter().filter_map(|file| Folder::name_of(file)) {
-                    if let Err(error) = plugins.follow(name).await {
+                    if let Err(error) = plugins.sync_with_file(name).await {
                         tracing::warn!(plugin = name, "its file changed: {error}");
                     }
                 }

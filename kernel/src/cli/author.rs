@@ -14,7 +14,7 @@ use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
 use prx_host::inspect::{SECTION, inspect};
 use prx_host::manifest::{Manifest, valid_name};
-use prx_host::{Makes, Scope, Trial};
+use prx_host::{DryRun, Makes, Scope};
 use prx_store::{Attachment, BlobLimits};
 
 /// Where plugins get the SDK from, unless they are told of a copy.
@@ -127,11 +127,11 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
     let scratch_folder = scratch_folder()?;
-    let trial = Trial::of(bytes.into(), settings, &scratch_folder).await;
-    let outcome = match trial {
-        Ok(trial) => {
-            let outcome = call_tool(console, &trial, arguments.call.as_deref(), &called).await;
-            trial.end().await;
+    let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder).await;
+    let outcome = match dry_run {
+        Ok(dry_run) => {
+            let outcome = call_tool(console, &dry_run, arguments.call.as_deref(), &called).await;
+            dry_run.close().await;
             outcome
         }
         Err(error) => Err(Failure::new(error)),
@@ -153,11 +153,11 @@ fn scratch_folder() -> Result<PathBuf, Failure> {
 
 async fn call_tool(
     console: &Console,
-    trial: &Trial,
+    dry_run: &DryRun,
     tool: Option<&str>,
     arguments: &str,
 ) -> Result<(), Failure> {
-    let generation = &trial.generation;
+    let generation = &dry_run.generation;
     let Some(tool) = tool else {
         let answer = json!({ "name": generation.name(), "capabilities": generation.capabilities() });
         return console.show(&answer, fields);

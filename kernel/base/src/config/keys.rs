@@ -142,7 +142,7 @@ pub const GRANT_KEYS: &[Key] = &[
         Type::OneOf(&["read", "write"]),
         "`read` or `write`: what it may do with the agent's memory",
     ),
-    hot("files", Type::Bool, "a private directory"),
+    hot("files", Type::Bool, "a private directory; no effect, this version serves none"),
 ];
 
 impl Type {

@@ -370,7 +370,7 @@ async fn traps_in_a_row_end_in_quarantine() {
     let (mut gateway, folder) = Gateway::with("other", &trapping).await;
     let connector = gateway.plugins.connector("other");
     gateway.kinds();
-    for _ in 0..DEFECTS {
+    for _ in 0..MAX_FAILURES_IN_A_ROW {
         assert_eq!(gateway.status("other").0, Status::Loaded);
         assert!(matches!(gateway.activate("other____").await, Err(CallError::Trap(_))));
     }
@@ -402,7 +402,7 @@ async fn more_than_is_granted_is_refused_with_the_difference() {
     let put_over = guest::skills(&wishes.replace("other", "skills"), "summarize");
     let refused = gateway.plugins.install(Some("skills"), put_over).await.unwrap_err();
     assert_eq!(refused.code(), Code::Conflict);
-    assert!(gateway.plugins.get("skills").unwrap().bundled, "a name brings no more than was vouched for");
+    assert!(gateway.plugins.get("skills").unwrap().bundled, "a name brings no more than was verified");
     gateway.stop().await;
 
     let mut config = Config::default();
@@ -437,7 +437,7 @@ async fn a_watched_plugin_follows_its_file() {
     let mut other = gateway.plugins.connector("other");
     let mut skills = gateway.plugins.connector("skills");
     let file = |name: &str| folder.path().join(format!("plugins/{name}.wasm"));
-    let patience = Duration::from_secs(60);
+    let limit = Duration::from_secs(60);
     let follows = async {
         put(folder.path(), "other", &guest::skills(OTHER, "first"));
         other.wait_for(|serving| serving.as_ref().is_some_and(|g| g.number == 1)).await.unwrap();
@@ -451,6 +451,6 @@ async fn a_watched_plugin_follows_its_file() {
         fs::remove_file(file("skills")).unwrap();
         skills.wait_for(|serving| serving.as_ref().is_some_and(|g| g.bundled)).await.unwrap();
     };
-    tokio::time::timeout(patience, follows).await.unwrap();
+    tokio::time::timeout(limit, follows).await.unwrap();
     assert!(gateway.plugins.get("other").is_err());
 }
