@@ -30,7 +30,7 @@ mod generated {
             default: trappable,
         },
         exports: { default: async },
-        with: { "prx:plugin/sink.delta-sink": crate::imports::sink::DeltaSink },
+        with: { "prx:plugin/sink.delta-sink": crate::delta_sink::DeltaSink },
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
     });
 }

@@ -14,8 +14,8 @@ use wasmtime::component::Component;
 
 use prx_store::Store;
 
-/// Artifacts that are kept; beyond that the one written longest ago makes place.
-const MOST_FILES: usize = 64;
+/// Most artifacts that are kept; beyond that the one written longest ago is deleted.
+const MAX_ARTIFACTS: usize = 64;
 
 /// Where compiled components are kept.
 pub(super) struct Cache {
@@ -28,7 +28,7 @@ impl Cache {
         Self { directory, store }
     }
 
-    /// What this engine's artifact of a component is filed under.
+    /// The name of this engine's artifact of a component.
     pub(super) fn key(engine: &Engine, component: &[u8]) -> String {
         let mut settings = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut settings);
@@ -53,7 +53,7 @@ impl Cache {
         Ok(Sha256::digest(&image).into())
     }
 
-    /// Has an artifact that was written loaded from now on. Where that fails it only costs time.
+    /// Records the digest of an artifact, without which it is not loaded. A failure only costs time.
     pub(super) async fn record(&self, key: &str, written: wasmtime::Result<[u8; 32]>) {
         let recorded = match written {
             Ok(digest) => self.store.put_artifact(key, digest).await.map_err(|error| error.to_string()),
@@ -108,7 +108,7 @@ fn prune(directory: &Path) -> io::Result<()> {
         files.push((entry.metadata()?.modified()?, entry.path()));
     }
     files.sort();
-    let surplus = files.len().saturating_sub(MOST_FILES);
+    let surplus = files.len().saturating_sub(MAX_ARTIFACTS);
     files.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
 }
 

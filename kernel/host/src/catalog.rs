@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::bindings::{skill, tool};
 use super::call::CallError;
-use super::code::{Code, Description};
+use super::component::{Code, Description};
 use super::grants::{self, Allowance};
 use super::manifest::{Manifest, Permissions, PluginConfig};
 use prx_egress::Policy;
@@ -29,8 +29,8 @@ pub struct Generation {
     pub(super) compile_ms: u64,
     pub(super) allowance: Allowance,
     pub(super) digest: [u8; 32],
-    /// Calls in a row that went wrong through its own fault.
-    pub(super) defects: AtomicU32,
+    /// Calls in a row that failed through its own fault.
+    pub(super) failures: AtomicU32,
 }
 
 impl Generation {
@@ -55,16 +55,16 @@ impl Generation {
         channel.into_iter().chain(provider).chain(tools).chain(skills).collect()
     }
 
-    /// Forgets what went wrong so far.
-    pub(super) fn forgive(&self) {
-        self.defects.store(0, Relaxed);
+    /// Starts counting failures in a row anew.
+    pub(super) fn reset_failures(&self) {
+        self.failures.store(0, Relaxed);
     }
 
-    /// Counts how a call went. Some: how many in a row have now gone wrong through its own fault.
+    /// Counts the outcome of a call. Returns how many in a row have now failed through its own fault, if this one has.
     pub(super) fn count(&self, outcome: Result<(), &CallError>) -> Option<u32> {
         match outcome {
-            Ok(()) | Err(CallError::Fault(_)) => self.forgive(),
-            Err(error) if error.is_defect() => return Some(self.defects.fetch_add(1, Relaxed) + 1),
+            Ok(()) | Err(CallError::Fault(_)) => self.reset_failures(),
+            Err(error) if error.is_defect() => return Some(self.failures.fetch_add(1, Relaxed) + 1),
             Err(_) => {}
         }
         None

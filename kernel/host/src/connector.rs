@@ -5,25 +5,24 @@ use std::time::Duration;
 
 use super::bindings::connector::{Context, Event, Step};
 use super::call::CallError;
-use super::code::Linked;
 use super::imports::Host;
-use super::instance::{Live, Missing, judge, within};
+use super::instance::{GuestInstance, Linked, Missing, classify, within};
 use super::limits::{Limits, Meter};
 
 /// Most that a step may hand over, in bytes; it holds the connector's whole state.
-const STEP_BYTES: usize = 16 << 20;
+const MAX_STEP_BYTES: usize = 16 << 20;
 
-/// Longest that a call takes, whatever the manifest asks for: a connector has nothing to wait for, and its channel waits
-/// for it, as does whoever stops the channel.
-const LONGEST: Duration = Duration::from_secs(30);
+/// Longest deadline of a call, whatever the manifest asks for: a connector has nothing to wait for, and its channel
+/// waits for it, as does a shutdown.
+const MAX_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A connector's instance, owned by the task that feeds it.
 ///
 /// The same input gives the same output: what it sees of time and chance comes with each call.
 pub struct Connector {
     linked: Arc<Linked>,
-    /// None: dead. It trapped, or a call of it was given up.
-    live: Option<Live>,
+    /// None after a trap, or after a call that timed out.
+    instance: Option<GuestInstance>,
 }
 
 impl Connector {
@@ -31,10 +30,10 @@ impl Connector {
         let limits = bounded(&linked.shared.links.limits);
         let meter = Meter::new(limits.cpu);
         let host = Host::pure(&linked.shared, Arc::clone(&meter));
-        let started = within(&limits, &meter, Live::start(&linked, host, STEP_BYTES)).await?;
-        let live = started.map_err(|error| judge(&error, None, &linked.shared))?;
-        match live.guest.connector {
-            Some(_) => Ok(Self { linked, live: Some(live) }),
+        let started = within(&limits, &meter, GuestInstance::start(&linked, host, MAX_STEP_BYTES)).await?;
+        let instance = started.map_err(|error| classify(&error, None, &linked.shared))?;
+        match instance.guest.connector {
+            Some(_) => Ok(Self { linked, instance: Some(instance) }),
             None => Err(CallError::NoSuch("connector".into())),
         }
     }
@@ -50,9 +49,9 @@ impl Connector {
         state: &[u8],
         events: &[Event],
     ) -> Result<Step, CallError> {
-        let answer = self.call(context.now, context.seed, async |live| {
-            let connector = live.guest.connector.as_ref().ok_or(Missing("connector"))?;
-            connector.call_handle(&mut live.store, context, state, events).await
+        let answer = self.call(context.now, context.seed, async |instance| {
+            let connector = instance.guest.connector.as_ref().ok_or(Missing("connector"))?;
+            connector.call_handle(&mut instance.store, context, state, events).await
         });
         answer.await?.map_err(CallError::Fault)
     }
@@ -62,9 +61,9 @@ impl Connector {
     /// # Errors
     /// As [`Connector::handle`].
     pub async fn migrate(&mut self, from_version: u32, state: &[u8]) -> Result<Vec<u8>, CallError> {
-        let answer = self.call(0, 0, async |live| {
-            let connector = live.guest.connector.as_ref().ok_or(Missing("connector"))?;
-            connector.call_migrate(&mut live.store, from_version, state).await
+        let answer = self.call(0, 0, async |instance| {
+            let connector = instance.guest.connector.as_ref().ok_or(Missing("connector"))?;
+            connector.call_migrate(&mut instance.store, from_version, state).await
         });
         answer.await?.map_err(CallError::Fault)
     }
@@ -73,25 +72,25 @@ impl Connector {
         &mut self,
         now_ms: u64,
         seed: u64,
-        work: impl AsyncFnOnce(&mut Live) -> wasmtime::Result<R>,
+        work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
-        let mut live = self.live.take().ok_or(CallError::Stopped)?;
+        let mut instance = self.instance.take().ok_or(CallError::Stopped)?;
         let limits = bounded(&self.linked.shared.links.limits);
         let meter = Meter::new(limits.cpu);
-        live.resume(&meter);
-        live.store.data_mut().set_inputs(now_ms, seed);
-        match within(&limits, &meter, work(&mut live)).await? {
+        instance.resume(&meter);
+        instance.store.data_mut().set_inputs(now_ms, seed);
+        match within(&limits, &meter, work(&mut instance)).await? {
             Ok(answer) => {
-                self.live = Some(live);
+                self.instance = Some(instance);
                 Ok(answer)
             }
-            Err(error) => Err(judge(&error, Some(&live), &self.linked.shared)),
+            Err(error) => Err(classify(&error, Some(&instance), &self.linked.shared)),
         }
     }
 }
 
 fn bounded(limits: &Limits) -> Limits {
-    Limits { deadline: limits.deadline.min(LONGEST), ..*limits }
+    Limits { deadline: limits.deadline.min(MAX_DEADLINE), ..*limits }
 }
 
 #[cfg(test)]

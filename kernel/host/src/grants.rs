@@ -14,19 +14,19 @@ const MAX_DEADLINE: Duration = Duration::from_secs(600);
 /// Where permission comes from: the operator, and for a bundled plugin the gateway it is part of.
 #[derive(Debug, Clone, Default)]
 pub struct Allowance {
-    /// What the operator granted. A field that is left out falls back on `vouched`.
+    /// What the operator granted. A field that is left out falls back on `verified`.
     pub operator: Grant,
     /// What the bundled plugin of this name asks for; nothing for other plugins.
-    pub vouched: Permissions,
+    pub verified: Permissions,
 }
 
 impl Allowance {
     fn http(&self) -> &[String] {
-        self.operator.http.as_ref().unwrap_or(&self.vouched.http)
+        self.operator.http.as_ref().unwrap_or(&self.verified.http)
     }
 
     fn kv(&self) -> Option<u64> {
-        self.operator.kv.as_deref().map_or(self.vouched.kv, parse_size)
+        self.operator.kv.as_deref().map_or(self.verified.kv, parse_size)
     }
 
     fn memory(&self) -> Option<MemoryAccess> {
@@ -34,12 +34,8 @@ impl Allowance {
             Some("read") => Some(MemoryAccess::Read),
             Some("write") => Some(MemoryAccess::Write),
             Some(_) => None,
-            None => self.vouched.memory,
+            None => self.verified.memory,
         }
-    }
-
-    fn files(&self) -> bool {
-        self.operator.files.unwrap_or(self.vouched.files)
     }
 
     /// Setting a secret for a plugin grants it to that plugin, unless the operator lists the ones he means.
@@ -67,7 +63,6 @@ pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
         secrets: asked.secrets.iter().filter(|name| allowance.secret(name)).cloned().collect(),
         kv: asked.kv.min(allowance.kv()),
         memory: asked.memory.min(allowance.memory()),
-        files: asked.files && allowance.files(),
         ..Permissions::default()
     }
 }
@@ -100,7 +95,7 @@ pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
         secrets: (asked.secrets != granted.secrets).then(|| asked.secrets.clone()),
         kv: asked.kv.filter(|_| asked.kv != granted.kv).map(format_size),
         memory: asked.memory.filter(|_| asked.memory != granted.memory).map(|access| access.as_str().into()),
-        files: (asked.files != granted.files).then_some(true),
+        files: None,
     };
     (grant != Grant::default()).then_some(grant)
 }

@@ -51,6 +51,8 @@ pub struct Inspected {
     pub capabilities: BTreeSet<Capability>,
     /// The interfaces it imports, with their versions.
     pub imports: BTreeSet<String>,
+    /// The interfaces of `prx:plugin` it exports, with their versions.
+    pub exports: BTreeSet<String>,
 }
 
 /// Why a component cannot be a plugin.
@@ -86,6 +88,9 @@ pub enum InspectError {
     /// It imports a component, where only interfaces can be given.
     #[error("imports {0}, a component, which this kernel does not serve")]
     ImportsComponent(String),
+    /// It imports something else that is no interface.
+    #[error("wants {0}, which this kernel doesn't serve")]
+    ImportsItem(String),
     /// It exports nothing that the kernel knows, or not what its manifest says.
     #[error("{0}")]
     Capabilities(String),
@@ -132,6 +137,7 @@ struct Walk<'a> {
     manifest: Option<&'a [u8]>,
     capabilities: BTreeSet<Capability>,
     imports: BTreeSet<String>,
+    exports: BTreeSet<String>,
 }
 
 #[derive(Default)]
@@ -213,6 +219,8 @@ impl<'a> Walk<'a> {
         // With a component as a parameter nobody could say beforehand how many instances there will be.
         match kind {
             ComponentTypeRef::Component(_) => Err(InspectError::ImportsComponent(name.to_owned())),
+            ComponentTypeRef::Instance(_) => Ok(()),
+            _ if self.open.len() == 1 => Err(InspectError::ImportsItem(name.to_owned())),
             _ => Ok(()),
         }
     }
@@ -233,6 +241,7 @@ impl<'a> Walk<'a> {
         if kind == ComponentExternalKind::Instance {
             self.capabilities.insert(capability);
         }
+        self.exports.insert(name.to_owned());
         Ok(())
     }
 
@@ -248,10 +257,8 @@ impl<'a> Walk<'a> {
         if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
             return wrong("its manifest has [channel], but it exports no connector");
         }
-        if !manifest.schedule.is_empty() {
-            return wrong("its manifest has [[schedule]], but it exports no job");
-        }
-        Ok(Inspected { manifest, capabilities: self.capabilities, imports: self.imports })
+        let Self { capabilities, imports, exports, .. } = self;
+        Ok(Inspected { manifest, capabilities, imports, exports })
     }
 }
 

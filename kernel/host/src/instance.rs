@@ -1,8 +1,9 @@
 //! Instances of a component, and what holds them to their limits.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
@@ -10,10 +11,21 @@ use wasmtime_wasi::I32Exit;
 
 use super::bindings::{connector, provider, skill, tool};
 use super::call::CallError;
-use super::code::Linked;
-use super::imports::log::Level;
-use super::imports::{Host, Shared, Underway};
+use super::imports::{CallState, Host, Shared};
+use super::journal::Level;
 use super::limits::{Exceeded, Limits, Meter};
+
+/// Most calls of one plugin at a time; more wait for a permit.
+const MAX_CONCURRENT_CALLS: usize = 256;
+
+/// Most clean instances that are kept for the next call, where the manifest allows it.
+const MAX_IDLE_INSTANCES: usize = 8;
+
+/// Most memory of an instance that is kept, in bytes.
+const MAX_IDLE_BYTES: u64 = 16 << 20;
+
+/// Most that a component may hand over in one answer or one host call, in bytes.
+const MAX_ANSWER_BYTES: usize = 4 << 20;
 
 /// Which capabilities a component exports, and where.
 pub(super) struct Exports {
@@ -58,20 +70,20 @@ pub(super) struct Guest {
     pub(super) provider: Option<provider::Guest>,
 }
 
-/// An instance. After a trap, or a call that was given up, it is of no use any more.
-pub(super) struct Live {
+/// An instance of a component. After a trap, or a call that timed out, it can't be used any more.
+pub(super) struct GuestInstance {
     pub(super) store: Store<Host>,
     pub(super) guest: Guest,
 }
 
-impl Live {
+impl GuestInstance {
     /// Makes an instance that may hand over `answer_bytes` in one answer or host call.
     pub(super) async fn start(linked: &Linked, host: Host, answer_bytes: usize) -> wasmtime::Result<Self> {
         let mut store = Store::new(linked.component.engine(), host);
         store.limiter(|host| &mut host.limiter);
         store.set_hostcall_fuel(answer_bytes);
         store.set_epoch_deadline(1);
-        // At each tick everyone else gets a turn; who has used his time up gets none any more.
+        // At each tick other tasks get their turn; a guest that has used its time up is stopped.
         store.epoch_deadline_callback(|store| match store.data().meter.exhausted() {
             true => Err(Exceeded::Cpu.into()),
             false => Ok(UpdateDeadline::Yield(1)),
@@ -92,19 +104,80 @@ impl Live {
         self.store.set_epoch_deadline(1);
     }
 
-    /// Lets go of what the last call was given, and of the files that it has made to no purpose.
-    pub(super) fn rest(&mut self) {
-        self.store.data_mut().call = Underway::default();
+    /// Drops the state of the last call, with the files that it has made and that were not kept.
+    fn reset(&mut self) {
+        self.store.data_mut().call = CallState::default();
     }
 
-    /// Whether the last call left nothing behind, and not more memory than `most`.
-    pub(super) fn is_clean(&self, most: u64) -> bool {
+    /// Whether the last call left nothing behind, and not too much memory.
+    fn is_clean(&self) -> bool {
         let host = self.store.data();
-        host.limiter.held() <= most && !host.limiter.refused() && host.table.is_empty()
+        host.limiter.held() <= MAX_IDLE_BYTES && !host.limiter.refused() && host.table.is_empty()
     }
 }
 
-/// Does the work of one call within its limits.
+/// A component linked to what it gets, and its idle instances.
+pub(super) struct Linked {
+    pub(super) shared: Arc<Shared>,
+    /// Size of its native code, in bytes.
+    pub(super) image_bytes: u64,
+    component: InstancePre<Host>,
+    exports: Exports,
+    calls: Semaphore,
+    /// Instances between two calls. The lock is held to take or put one, never across an await.
+    idle: Mutex<Vec<GuestInstance>>,
+}
+
+impl Linked {
+    pub(super) fn new(component: InstancePre<Host>, shared: Shared, image_bytes: u64) -> Self {
+        Self {
+            shared: Arc::new(shared),
+            image_bytes,
+            exports: Exports::of(&component),
+            component,
+            calls: Semaphore::new(MAX_CONCURRENT_CALLS),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// Waits for the permit that a call needs, at most as long as the call may take.
+    pub(super) async fn call_permit(&self) -> Result<SemaphorePermit<'_>, CallError> {
+        if let Ok(permit) = self.calls.try_acquire() {
+            return Ok(permit);
+        }
+        let permit = timeout(self.shared.links.limits.deadline, self.calls.acquire()).await;
+        permit.ok().and_then(Result::ok).ok_or(CallError::Busy)
+    }
+
+    /// An idle instance, or a new one.
+    pub(super) async fn acquire(&self, meter: &Arc<Meter>) -> wasmtime::Result<GuestInstance> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        match idle {
+            Some(mut instance) => {
+                instance.resume(meter);
+                Ok(instance)
+            }
+            None => {
+                let host = Host::new(&self.shared, Arc::clone(meter));
+                GuestInstance::start(self, host, MAX_ANSWER_BYTES).await
+            }
+        }
+    }
+
+    /// Keeps an instance that has answered for the next call, if it may serve one.
+    pub(super) fn release(&self, mut instance: GuestInstance) {
+        if !self.shared.links.reuse || !instance.is_clean() {
+            return;
+        }
+        instance.reset();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE_INSTANCES {
+            idle.push(instance);
+        }
+    }
+}
+
+/// Runs one call within its limits.
 ///
 /// # Errors
 /// The deadline passed; the work is dropped.
@@ -118,10 +191,14 @@ pub(super) async fn within<R>(
     outcome.map_err(|_| CallError::Deadline(limits.deadline))
 }
 
-/// What an error of the engine says about the component.
-pub(super) fn judge(error: &wasmtime::Error, live: Option<&Live>, shared: &Shared) -> CallError {
+/// Which [`CallError`] an error of the engine is.
+pub(super) fn classify(
+    error: &wasmtime::Error,
+    instance: Option<&GuestInstance>,
+    shared: &Shared,
+) -> CallError {
     let limits = &shared.links.limits;
-    let starved = live.is_some_and(|live| live.store.data().limiter.refused());
+    let out_of_memory = instance.is_some_and(|instance| instance.store.data().limiter.refused());
     if let Some(Missing(what)) = error.downcast_ref() {
         return CallError::NoSuch((*what).to_owned());
     }
@@ -132,7 +209,7 @@ pub(super) fn judge(error: &wasmtime::Error, live: Option<&Live>, shared: &Share
     match error.downcast_ref() {
         Some(Exceeded::Cpu) => CallError::CpuLimit(limits.cpu),
         Some(Exceeded::Memory) => CallError::OutOfMemory(limits.memory_bytes),
-        None if starved => CallError::OutOfMemory(limits.memory_bytes),
+        None if out_of_memory => CallError::OutOfMemory(limits.memory_bytes),
         None => match error.downcast_ref() {
             Some(I32Exit(status)) => CallError::Trap(format!("it exited with status {status}")),
             None => CallError::Trap(error.root_cause().to_string()),

@@ -1,5 +1,5 @@
-//! The verbs that change a plugin. Each is all or nothing, goes on when its caller is gone, and leaves the code
-//! that serves alone until the code that replaces it has answered.
+//! The verbs that change a plugin: reload, install, roll back, enable, disable, remove. Each is all or nothing, goes on
+//! when its caller is gone, and leaves the code that serves alone until its replacement has answered.
 
 use std::sync::{Arc, PoisonError};
 
@@ -23,6 +23,12 @@ enum File {
     Written,
     /// The candidate is the bundled one; the file that was in its place goes.
     Removed,
+}
+
+/// A generation that has answered, and what it was made of.
+pub(super) struct Prepared {
+    generation: Arc<Generation>,
+    candidate: Candidate,
 }
 
 impl Plugins {
@@ -66,7 +72,7 @@ impl Plugins {
     /// `not_found`.
     pub async fn disable(&self, name: &str) -> Result<PluginStatus> {
         self.verb(name, |plugins, name| async move {
-            plugins.remember(&name, true).await?;
+            plugins.set_disabled(&name, true).await?;
             if plugins.change(&name, |entry| Some(Entry { status: Status::Disabled, ..entry })) {
                 plugins.publish(Kind::PluginDisabled, &name, json!({}));
             }
@@ -138,7 +144,7 @@ impl Plugins {
     }
 
     /// Brings a plugin in line with its file, which has changed, appeared or gone.
-    pub(super) async fn follow(&self, name: &str) -> Result<()> {
+    pub(super) async fn sync_with_file(&self, name: &str) -> Result<()> {
         self.run(name, |plugins, name| async move {
             let file = plugins.folder()?.read(&name).await?;
             let catalog = plugins.catalog();
@@ -157,33 +163,22 @@ impl Plugins {
         .await
     }
 
-    /// The first load of everything: what came with the gateway before what the operator added.
-    pub(super) async fn load_all(&self) -> Result<()> {
-        let mut names: Vec<String> = self.0.parts.bundled.all().map(|(name, _)| name.to_owned()).collect();
-        if let Some(folder) = &self.0.folder {
-            let added = folder.names().await?;
-            names.extend(added.into_iter().filter(|name| self.0.parts.bundled.find(name).is_none()));
-        }
-        for name in names {
-            let disabled = self.0.parts.store.plugin(&name)?.is_some_and(|record| record.disabled);
-            self.change(&name, |_| Some(Entry::blank(disabled)));
-            if let Err(error) = self.reload_now(&name).await {
-                tracing::error!(plugin = name, "not loaded: {error}");
-            }
-        }
-        Ok(())
+    async fn reload_now(&self, name: &str) -> Result<Placed> {
+        let candidate = self.candidate(name).await?;
+        let prepared = self.prepare(name, candidate).await;
+        self.place(name, prepared).await
     }
 
-    async fn reload_now(&self, name: &str) -> Result<Placed> {
-        let candidate = self.find(name).await?;
-        let refusal = match self.prepare(name, &candidate).await {
-            Ok(generation) => match self.take(generation, candidate, File::Stays).await {
+    /// Puts what was made of a plugin's present component in service, or records why there is nothing.
+    pub(super) async fn place(&self, name: &str, prepared: Result<Prepared, Refusal>) -> Result<Placed> {
+        let refusal = match prepared {
+            Ok(prepared) => match self.commit(prepared, File::Stays).await {
                 Ok(placed) => return Ok(placed),
                 Err(error) => Refusal { manifest: None, error },
             },
             Err(refusal) => refusal,
         };
-        self.refuse(name, &refusal);
+        self.record_failure(name, &refusal);
         Err(refusal.error)
     }
 
@@ -194,29 +189,26 @@ impl Plugins {
             return Ok(());
         }
         let Some(generation) = &entry.generation else {
-            self.remember(name, false).await?;
+            self.set_disabled(name, false).await?;
             self.change(name, |entry| Some(Entry { status: Status::Failed, ..entry }));
             return self.reload_now(name).await.map(drop);
         };
         let _changing = self.0.changing.lock().await;
-        self.free(generation)?;
-        self.remember(name, false).await?;
-        generation.forgive();
+        self.check_conflicts(generation)?;
+        self.set_disabled(name, false).await?;
+        generation.reset_failures();
         self.change(name, |entry| Some(Entry { status: Status::Loaded, ..entry }));
         self.publish(Kind::PluginLoaded, name, json!({}));
         Ok(())
     }
 
     async fn remove_now(&self, name: &str) -> Result<()> {
-        let Some(bytes) = self.0.parts.bundled.find(name) else {
+        let Some(bytes) = self.0.bundled.find(name) else {
             self.folder()?.remove(name).await?;
-            self.0
-                .parts
-                .store
-                .put_plugin(PluginRecord { name: name.to_owned(), ..PluginRecord::default() })
-                .await?;
+            let record = PluginRecord { name: name.to_owned(), ..PluginRecord::default() };
+            self.0.store.put_plugin(record).await?;
             self.0.catalog.rcu(|catalog| Arc::new(catalog.with(name, None)));
-            self.tell(name);
+            self.notify_channels(name);
             self.publish(Kind::PluginDisabled, name, json!({ "removed": true }));
             return Ok(());
         };
@@ -225,47 +217,48 @@ impl Plugins {
             return Err(Error::conflict(format!("Plugin {name} came with the gateway; disable it instead")));
         }
         let candidate = Candidate { bytes: bytes.into(), bundled: true };
-        let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
-        self.take(generation, candidate, File::Removed).await.map(drop)
+        let prepared = self.prepare(name, candidate).await.map_err(|refusal| refusal.error)?;
+        self.commit(prepared, File::Removed).await.map(drop)
     }
 
     /// Loads a component and makes it the plugin's file.
     async fn put(&self, name: &str, bytes: Bytes) -> Result<Placed> {
         let candidate = Candidate { bytes, bundled: false };
-        let generation = self.prepare(name, &candidate).await.map_err(|refusal| refusal.error)?;
-        self.take(generation, candidate, File::Written).await
+        let prepared = self.prepare(name, candidate).await.map_err(|refusal| refusal.error)?;
+        self.commit(prepared, File::Written).await
     }
 
     /// The component that a plugin is loaded from.
-    async fn find(&self, name: &str) -> Result<Candidate> {
+    pub(super) async fn candidate(&self, name: &str) -> Result<Candidate> {
         let file = match &self.0.folder {
             Some(folder) => folder.read(name).await?,
             None => None,
         };
-        match (file, self.0.parts.bundled.find(name)) {
+        match (file, self.0.bundled.find(name)) {
             (Some(bytes), _) => Ok(Candidate { bytes, bundled: false }),
             (None, Some(bytes)) => Ok(Candidate { bytes: bytes.into(), bundled: true }),
             (None, None) => Err(Error::conflict(format!("Plugin {name}: its file is gone"))),
         }
     }
 
-    async fn prepare(&self, name: &str, candidate: &Candidate) -> Result<Arc<Generation>, Refusal> {
-        let parts = &self.0.parts;
-        let config = parts.config.current();
+    /// Loads a candidate on the side, under the settings and grants in force.
+    pub(super) async fn prepare(&self, name: &str, candidate: Candidate) -> Result<Prepared, Refusal> {
+        let config = self.0.base.config.current();
         let store_failed = |error| Refusal { manifest: None, error };
         let allowance = self.allowance(name).map_err(store_failed)?;
         let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
         let terms = Terms { name, allowance, components: &config.components, number };
-        load(&parts.engine, candidate, terms).await.map(Arc::new)
+        let generation = load(&self.0.engine, &candidate, terms).await?;
+        Ok(Prepared { generation: Arc::new(generation), candidate })
     }
 
-    /// Puts a generation that has answered in service, or in waiting if the plugin is disabled.
-    async fn take(&self, generation: Arc<Generation>, candidate: Candidate, file: File) -> Result<Placed> {
+    /// Puts a generation that has answered in service; if the plugin is disabled, once it is enabled.
+    async fn commit(&self, Prepared { generation, candidate }: Prepared, file: File) -> Result<Placed> {
         let name = generation.name();
         let _changing = self.0.changing.lock().await;
         let before = self.catalog().entry(name).cloned().unwrap_or_else(|| Entry::blank(false));
         if before.status != Status::Disabled {
-            self.free(&generation)?;
+            self.check_conflicts(&generation)?;
         }
         if let Some(folder) = &self.0.folder {
             match file {
@@ -292,8 +285,8 @@ impl Plugins {
         tracing::info!(
             plugin = name,
             version = generation.manifest.plugin.version,
-            "generation {}",
-            generation.number
+            generation = generation.number,
+            "plugin loaded"
         );
         match before.status {
             Status::Loaded => self.publish(Kind::PluginReloaded, name, json!({})),
@@ -305,8 +298,8 @@ impl Plugins {
         Ok(Placed { name: name.to_owned(), from, to, compile_ms })
     }
 
-    /// Notes why there is no new generation. What serves goes on serving; what did not has failed.
-    fn refuse(&self, name: &str, refusal: &Refusal) {
+    /// Records why there is no new generation. A plugin that serves goes on serving; one that didn't has failed.
+    fn record_failure(&self, name: &str, refusal: &Refusal) {
         let reason = refusal.error.to_string();
         self.change(name, |entry| {
             let manifest = match &entry.generation {
@@ -320,16 +313,16 @@ impl Plugins {
         }
     }
 
-    /// Whether nobody else gives what this generation gives.
-    pub(super) fn free(&self, generation: &Generation) -> Result<()> {
+    /// Whether no other plugin gives what this generation gives.
+    pub(super) fn check_conflicts(&self, generation: &Generation) -> Result<()> {
         match self.catalog().conflict(generation) {
             Some(conflict) => Err(Error::conflict(format!("Plugin {}: {conflict}", generation.name()))),
             None => Ok(()),
         }
     }
 
-    async fn remember(&self, name: &str, disabled: bool) -> Result<()> {
-        let store = &self.0.parts.store;
+    async fn set_disabled(&self, name: &str, disabled: bool) -> Result<()> {
+        let store = &self.0.store;
         let record = store.plugin(name)?.unwrap_or_default();
         store.put_plugin(PluginRecord { name: name.to_owned(), disabled, ..record }).await
     }
@@ -366,14 +359,14 @@ impl Plugins {
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,
     {
-        let turn = {
-            let mut turns = self.0.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(turns.entry(name.to_owned()).or_default())
+        let lock = {
+            let mut locks = self.0.verb_locks.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(locks.entry(name.to_owned()).or_default())
         };
-        let turn = turn.lock_owned().await;
+        let held = lock.lock_owned().await;
         let work = work(self.clone(), name.to_owned());
         let done = tokio::spawn(async move {
-            let _turn = turn;
+            let _held = held;
             work.await
         });
         done.await.map_err(Error::internal)?

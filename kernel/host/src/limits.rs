@@ -15,14 +15,14 @@ use prx_base::clock;
 /// Most linear memory that an operator can allow one instance.
 pub const MAX_MEMORY_BYTES: u64 = 64 << 20;
 
-/// What all live instances of one plugin may hold together, in multiples of what one may.
-const INSTANCES_WORTH: u64 = 8;
+/// Most memory of all instances of one plugin, in multiples of what one may have.
+const PLUGIN_MEMORY_FACTOR: u64 = 8;
 
 /// How long a guest may compute before others get their turn; a limit is noticed within as much.
 pub(super) const TICK: Duration = Duration::from_millis(10);
 
-/// How long a call lasts until it has earned its computing time once more, as long answers need.
-const EARNED_IN: Duration = Duration::from_secs(30);
+/// How often a call's computing time is granted once more, as long answers need.
+const CPU_REFILL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What one call of a component may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub(super) struct Gauge {
 
 impl Gauge {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { bytes: AtomicU64::new(0), most: limits.memory_bytes.saturating_mul(INSTANCES_WORTH) }
+        Self { bytes: AtomicU64::new(0), most: limits.memory_bytes.saturating_mul(PLUGIN_MEMORY_FACTOR) }
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -171,8 +171,8 @@ impl Meter {
     pub(super) fn exhausted(&self) -> bool {
         let elapsed = self.elapsed();
         let running = elapsed.saturating_sub(self.began.load(Relaxed));
-        let earned = self.budget.mul_f64(elapsed as f64 / EARNED_IN.as_nanos() as f64);
-        Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget + earned
+        let refilled = self.budget.mul_f64(elapsed as f64 / CPU_REFILL_INTERVAL.as_nanos() as f64);
+        Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget + refilled
     }
 
     /// The same work, with its computing time counted.

@@ -1,10 +1,7 @@
 //! What a component is linked to: the kernel's imports that it is granted, and nothing else.
 
-use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component, Linker};
-
 use super::bindings::WIT_VERSION;
-use super::imports::{self, Host};
+use super::inspect::Inspected;
 use super::limits::Limits;
 use super::manifest::MemoryAccess;
 use prx_egress::Policy;
@@ -34,13 +31,13 @@ pub struct Links {
 /// Why a component can't be linked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum LinkError {
-    /// It imports something that it has no grant for.
-    #[error("wants {import}, which is not granted; grant permissions.{permission} to it, or remove it")]
-    NotGranted {
+    /// It imports something that its manifest doesn't ask for.
+    #[error("imports {import}, but its manifest doesn't ask for it: add `{line}` under [permissions]")]
+    NotAsked {
         /// The import, with its version.
         import: String,
-        /// The key under `permissions` in its manifest and in the operator's grant.
-        permission: &'static str,
+        /// A line with which the manifest would ask for it.
+        line: &'static str,
     },
     /// It imports or exports another version of an interface that the kernel serves.
     #[error("wants {interface}; this kernel serves {served}")]
@@ -58,45 +55,38 @@ pub enum LinkError {
     Mismatch(String),
 }
 
-/// A linker with what `links` grants.
+/// Whether `links` has everything that a component imports, in the versions that the kernel serves. Nothing else checks
+/// that beforehand; what slips through is not linked.
 ///
 /// # Errors
-/// The first import of `component` that isn't served, by name.
-pub(super) fn linker(component: &Component, links: &Links) -> Result<Linker<Host>, LinkError> {
-    let engine = component.engine();
-    let kind = component.component_type();
-    for (import, item) in kind.imports(engine) {
-        check(import, links)?;
-        if !matches!(item.ty, ComponentItem::ComponentInstance(_)) {
-            return Err(LinkError::NotServed(import.to_owned()));
-        }
+/// The first import that isn't served or asked for, or export of another version, by name.
+pub(super) fn check(component: &Inspected, links: &Links) -> Result<(), LinkError> {
+    for import in &component.imports {
+        check_import(import, links)?;
     }
-    for (export, _) in kind.exports(engine).filter(|(name, _)| name.starts_with("prx:plugin/")) {
+    for export in &component.exports {
         fits(export, WIT_VERSION)?;
     }
-    let mut linker = Linker::new(engine);
-    imports::link(&mut linker, links).map_err(|error| LinkError::Mismatch(format!("{error:#}")))?;
-    Ok(linker)
+    Ok(())
 }
 
-/// Whether `links` grants this import.
-pub(super) fn check(import: &str, links: &Links) -> Result<(), LinkError> {
+fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
     let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
-    let not_granted = |permission| Err(LinkError::NotGranted { import: import.to_owned(), permission });
+    let not_asked = |line| Err(LinkError::NotAsked { import: import.to_owned(), line });
     match interface {
         "prx:plugin/kv" => {
             fits(import, WIT_VERSION)?;
-            if links.kv_bytes.is_none() { not_granted("kv") } else { Ok(()) }
+            if links.kv_bytes.is_none() { not_asked("kv = \"1MiB\"") } else { Ok(()) }
         }
         "prx:plugin/memory" => {
             fits(import, WIT_VERSION)?;
-            if links.memory.is_none() { not_granted("memory") } else { Ok(()) }
+            if links.memory.is_none() { not_asked("memory = \"read\"") } else { Ok(()) }
         }
         "prx:plugin/log" | "prx:plugin/config" | "prx:plugin/blobs" | "prx:plugin/sink"
         | "prx:plugin/types" => fits(import, WIT_VERSION),
         "wasi:http/types" | "wasi:http/outgoing-handler" => {
             fits(import, WASI_VERSION)?;
-            if links.http.is_none() { not_granted("http") } else { Ok(()) }
+            if links.http.is_none() { not_asked("http = [\"https://api.example.com\"]") } else { Ok(()) }
         }
         _ => match interface.split_once('/') {
             Some(("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random", _)) => {
@@ -134,7 +124,7 @@ mod tests {
     }
 
     fn said(import: &str, links: &Links) -> String {
-        check(import, links).map_or_else(|error| error.to_string(), |()| "fine".into())
+        check_import(import, links).map_or_else(|error| error.to_string(), |()| "fine".into())
     }
 
     #[test]
@@ -142,10 +132,13 @@ mod tests {
         let nothing = granted(false, false);
         assert_eq!(
             said("prx:plugin/kv@0.1.0", &nothing),
-            "wants prx:plugin/kv@0.1.0, which is not granted; grant permissions.kv to it, or remove it"
+            "imports prx:plugin/kv@0.1.0, but its manifest doesn't ask for it: add `kv = \"1MiB\"` under [permissions]"
         );
-        assert!(said("prx:plugin/memory@0.1.0", &nothing).contains("grant permissions.memory"));
-        assert!(said("wasi:http/outgoing-handler@0.2.4", &nothing).contains("grant permissions.http"));
+        assert!(said("prx:plugin/memory@0.1.0", &nothing).contains("add `memory = \"read\"`"));
+        assert!(
+            said("wasi:http/outgoing-handler@0.2.4", &nothing)
+                .contains("add `http = [\"https://api.example.com\"]`")
+        );
         assert_eq!(
             said("prx:plugin/kv@0.3.0", &granted(true, true)),
             "wants prx:plugin/kv@0.3.0; this kernel serves 0.1"

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::catalog::Generation;
-use super::code::Description;
+use super::component::Description;
 use super::engine::{CompileError, Engine};
 use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
@@ -20,7 +20,7 @@ use prx_base::config::{Components, Settings};
 use prx_base::error::{Error, Result};
 
 /// Most tools, skills or models of one plugin.
-const MOST: usize = 256;
+const MAX_CAPABILITIES: usize = 256;
 
 /// A component that could become a plugin's next generation.
 #[derive(Clone)]
@@ -73,9 +73,7 @@ pub(super) async fn load(
 
     let config = admit(&inspected, &terms).map_err(refuse)?;
     let links = grants::links(&manifest, &terms.allowance, config);
-    for import in &inspected.imports {
-        links::check(import, &links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
-    }
+    links::check(&inspected, &links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
     let compiling = clock::stopwatch();
     let artifact = engine.compile(candidate.bytes.clone()).await.map_err(|error| {
         refuse(match error {
@@ -98,7 +96,7 @@ pub(super) async fn load(
         compile_ms,
         allowance: terms.allowance,
         digest,
-        defects: AtomicU32::new(0),
+        failures: AtomicU32::new(0),
     })
 }
 
@@ -116,6 +114,12 @@ fn admit(inspected: &Inspected, terms: &Terms<'_>) -> Result<PluginConfig> {
         let message =
             format!("asks for more than it is granted; to grant it, put this into prx.toml:\n{lines}");
         return Err(Error::conflict(message).with_details(json!({ "missing": grant })));
+    }
+    if terms.allowance.operator.files == Some(true) {
+        tracing::warn!(
+            plugin = name,
+            "grants.{name}.files has no effect: this version serves no private directory"
+        );
     }
     // A connector gets the configuration of its channel with each call, of which there may be several.
     if inspected.capabilities.iter().all(|capability| *capability == Capability::Channel) {
@@ -152,7 +156,9 @@ fn check(description: &Description) -> Result<(), String> {
         }
     }
     match &description.models {
-        Some(models) if models.len() > MOST => Err(format!("it has more than {MOST} models")),
+        Some(models) if models.len() > MAX_CAPABILITIES => {
+            Err(format!("it has more than {MAX_CAPABILITIES} models"))
+        }
         _ => Ok(()),
     }
 }
@@ -170,7 +176,11 @@ fn names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), Str
             return Err(format!("it has two {what} named {name}"));
         }
     }
-    if seen.len() > MOST { Err(format!("it has more than {MOST} {what}")) } else { Ok(()) }
+    if seen.len() > MAX_CAPABILITIES {
+        Err(format!("it has more than {MAX_CAPABILITIES} {what}"))
+    } else {
+        Ok(())
+    }
 }
 
 fn prefixed(name: &str, error: Error) -> Error {

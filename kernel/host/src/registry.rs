@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
@@ -18,30 +19,32 @@ use super::folder::Folder;
 use super::load::examine;
 use super::manifest::Permissions;
 use super::scope::Scope;
-use prx_base::config;
+use prx_base::Base;
 use prx_base::error::{Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::Kind;
 use prx_store::Store;
 
-/// Calls in a row that may go wrong through a plugin's own fault before it is taken out of service.
-const DEFECTS: u32 = 5;
+/// Failures in a row through a plugin's own fault after which it is quarantined.
+const MAX_FAILURES_IN_A_ROW: u32 = 5;
 
-/// What plugins are made with.
-pub struct Parts {
-    /// Those that come with the gateway.
+/// Which plugins a gateway loads.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Those that come with it.
     pub bundled: Bundled,
     /// Holds the folder `plugins` with the operator's components.
     pub data_dir: PathBuf,
-    /// Compiles and links them.
-    pub engine: Engine,
-    /// Keeps what the operator decided about them.
-    pub store: Store,
-    /// Is told what becomes of them.
-    pub events: Events,
-    /// Their settings and grants.
-    pub config: config::Live,
-    /// Leave everything alone that did not come with the gateway.
+    /// Load the bundled ones only.
     pub safe_mode: bool,
+}
+
+/// How far loading all plugins is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Plugins that have been compiled and asked what they give, or have failed to be.
+    pub loaded: usize,
+    /// Plugins there are.
+    pub total: usize,
 }
 
 /// A cheap-clone handle to all plugins.
@@ -49,50 +52,57 @@ pub struct Parts {
 pub struct Plugins(pub(super) Arc<Registry>);
 
 pub(super) struct Registry {
-    pub(super) parts: Parts,
+    pub(super) base: Base,
+    pub(super) store: Store,
+    pub(super) engine: Engine,
+    pub(super) bundled: Bundled,
     /// None in safe mode.
     pub(super) folder: Option<Folder>,
     /// What each bundled plugin asks for: it is granted that, and so is what the operator puts in its place.
-    pub(super) vouched: BTreeMap<&'static str, Permissions>,
+    pub(super) verified: BTreeMap<&'static str, Permissions>,
+    /// How far [`Plugins::load_all`] is.
+    pub(super) progress: watch::Sender<Progress>,
     /// Read without a lock; a change is a new snapshot.
     pub(super) catalog: ArcSwap<Catalog>,
-    /// Held while it is made sure that a change is possible, and made.
+    /// Held from the check that a change is possible until it is made.
     pub(super) changing: tokio::sync::Mutex<()>,
     /// By plugin: held while one of its verbs is under way, so that they take effect one after the other.
-    pub(super) turns: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
-    /// By plugin: what its channels are told. The lock is held to send, never across an await.
-    taps: Mutex<BTreeMap<String, watch::Sender<Option<Arc<Generation>>>>>,
+    pub(super) verb_locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// By plugin: the generation that serves, for its channels. The lock is held to send, never across an await.
+    serving: Mutex<BTreeMap<String, watch::Sender<Option<Arc<Generation>>>>>,
     failed_calls: AtomicU64,
 }
 
 impl Plugins {
-    /// Loads every plugin there is. One that cannot be loaded is listed as failed, with the reason.
+    /// A registry of which nothing is loaded yet: see [`Plugins::load_all`].
     ///
     /// # Errors
-    /// The folder for plugins cannot be made or read, or the store fails.
-    pub async fn open(parts: Parts) -> Result<Self> {
-        let folder = match parts.safe_mode {
+    /// The folder for plugins cannot be made.
+    pub async fn new(base: Base, store: Store, engine: Engine, options: Options) -> Result<Self> {
+        let Options { bundled, data_dir, safe_mode } = options;
+        let folder = match safe_mode {
             true => None,
-            false => Some(Folder::open(&parts.data_dir).map_err(Error::internal)?),
+            false => Some(Folder::open(&data_dir).map_err(Error::internal)?),
         };
-        let mut vouched = BTreeMap::new();
-        for (name, bytes) in parts.bundled.all() {
-            if let Ok((inspected, _)) = examine(bytes.into()).await {
-                vouched.insert(name, inspected.manifest.permissions);
-            }
-        }
-        let plugins = Self(Arc::new(Registry {
-            parts,
+        Ok(Self(Arc::new(Registry {
+            base,
+            store,
+            engine,
+            bundled,
             folder,
-            vouched,
+            verified: verified(bundled).await,
+            progress: watch::Sender::default(),
             catalog: ArcSwap::default(),
             changing: tokio::sync::Mutex::default(),
-            turns: Mutex::default(),
-            taps: Mutex::default(),
+            verb_locks: Mutex::default(),
+            serving: Mutex::default(),
             failed_calls: AtomicU64::new(0),
-        }));
-        plugins.load_all().await?;
-        Ok(plugins)
+        })))
+    }
+
+    /// How far loading all plugins is, now and from now on.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.progress.subscribe()
     }
 
     /// Every plugin, by name.
@@ -141,7 +151,7 @@ impl Plugins {
         answer
     }
 
-    /// Brings a skill in.
+    /// Activates a skill.
     ///
     /// # Errors
     /// See [`CallError`]; `NoSuch` if no plugin that serves gives the skill.
@@ -158,12 +168,12 @@ impl Plugins {
         answer
     }
 
-    /// Whether a provider is shown the pictures that tools return.
+    /// Whether a provider takes the pictures that tools return.
     pub fn takes_pictures(&self, provider: &str) -> bool {
         self.catalog().serving(provider).is_some_and(|generation| generation.manifest.provider.pictures)
     }
 
-    /// Has a provider's model answer. What it says on the way goes to `deltas`.
+    /// Has a provider's model answer. The answer goes to `deltas` while it grows.
     ///
     /// # Errors
     /// See [`CallError`]; `NoSuch` if no plugin of that name serves. The inner error is the provider's own.
@@ -183,24 +193,24 @@ impl Plugins {
 
     /// The generation of a plugin that serves, now and from now on; none while it is disabled, failed or unknown.
     pub fn connector(&self, plugin: &str) -> watch::Receiver<Option<Arc<Generation>>> {
-        let mut taps = self.0.taps.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut channels = self.0.serving.lock().unwrap_or_else(PoisonError::into_inner);
         let serving = || watch::Sender::new(self.catalog().serving(plugin).cloned());
-        taps.entry(plugin.to_owned()).or_insert_with(serving).subscribe()
+        channels.entry(plugin.to_owned()).or_insert_with(serving).subscribe()
     }
 
-    /// Counts how a call of a generation went. Calls through [`Plugins`] are counted already; who holds a
-    /// connector tells of its calls here. Too many defects in a row take the plugin out of service.
+    /// Counts the outcome of a call of a generation. Calls through [`Plugins`] are counted already; whoever holds a
+    /// connector reports its calls here. Too many failures in a row quarantine the plugin.
     pub fn report(&self, generation: &Arc<Generation>, outcome: Result<(), &CallError>) {
-        let Some(defects) = generation.count(outcome) else { return };
+        let Some(failures) = generation.count(outcome) else { return };
         let Err(error) = outcome else { return };
         self.0.failed_calls.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(
             plugin = generation.name(),
             generation = generation.number,
-            defects,
+            failures,
             "a call failed: {error}"
         );
-        if defects == DEFECTS {
+        if failures == MAX_FAILURES_IN_A_ROW {
             self.quarantine(generation, error);
         }
     }
@@ -213,7 +223,7 @@ impl Plugins {
     fn quarantine(&self, generation: &Arc<Generation>, error: &CallError) {
         let name = generation.name();
         let reason = format!(
-            "quarantined after {DEFECTS} calls in a row failed, the last one because {error}; \
+            "quarantined after {MAX_FAILURES_IN_A_ROW} calls in a row failed, the last one because {error}; \
              reload or enable it to try again"
         );
         let changed = self.change(name, |entry| {
@@ -232,8 +242,8 @@ impl Plugins {
         self.0.catalog.load_full()
     }
 
-    /// Replaces a plugin's entry by what `change` makes of it, unless that is nothing, and tells its channels.
-    /// `change` may be called several times. Answers whether it made anything.
+    /// Replaces a plugin's entry by what `change` makes of it, unless that is nothing, and notifies its channels.
+    /// `change` may be called several times. Returns whether it made anything.
     pub(super) fn change(&self, name: &str, change: impl Fn(Entry) -> Option<Entry>) -> bool {
         let mut changed = false;
         self.0.catalog.rcu(|catalog| {
@@ -249,18 +259,18 @@ impl Plugins {
                 }
             }
         });
-        self.tell(name);
+        self.notify_channels(name);
         changed
     }
 
-    /// Lets the channels of a plugin know which generation serves now.
-    pub(super) fn tell(&self, name: &str) {
-        let taps = self.0.taps.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(tap) = taps.get(name) else { return };
+    /// Notifies the channels of a plugin of the generation that serves now.
+    pub(super) fn notify_channels(&self, name: &str) {
+        let channels = self.0.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(channels) = channels.get(name) else { return };
         let serving = self.catalog().serving(name).cloned();
-        tap.send_if_modified(|told| {
-            let same = told.as_ref().map(Arc::as_ptr) == serving.as_ref().map(Arc::as_ptr);
-            *told = serving;
+        channels.send_if_modified(|known| {
+            let same = known.as_ref().map(Arc::as_ptr) == serving.as_ref().map(Arc::as_ptr);
+            *known = serving;
             !same
         });
     }
@@ -271,8 +281,17 @@ impl Plugins {
             data["version"] = status.version.into();
             data["generation"] = status.generation.into();
         }
-        self.0.parts.events.publish(kind, data);
+        self.0.base.events.publish(kind, data);
     }
+}
+
+/// What each bundled plugin asks for, by name.
+async fn verified(bundled: Bundled) -> BTreeMap<&'static str, Permissions> {
+    let asked = bundled.all().map(async |(name, bytes)| {
+        let (inspected, _) = examine(bytes.into()).await.ok()?;
+        Some((name, inspected.manifest.permissions))
+    });
+    join_all(asked).await.into_iter().flatten().collect()
 }
 
 #[cfg(test)]

@@ -52,12 +52,11 @@ impl Plugins {
         if !valid_name(name) {
             return Err(Error::not_found("Plugin", name));
         }
-        let parts = &self.0.parts;
-        let stored = parts.store.plugin(name)?.and_then(|record| record.grants);
+        let stored = self.0.store.plugin(name)?.and_then(|record| record.grants);
         let stored = stored.and_then(|grant| serde_json::from_value(grant).ok());
         Ok(Allowance {
-            operator: grants::operator(parts.config.current().components.grants.get(name), stored),
-            vouched: self.0.vouched.get(name).cloned().unwrap_or_default(),
+            operator: grants::operator(self.0.base.config.current().components.grants.get(name), stored),
+            verified: self.0.verified.get(name).cloned().unwrap_or_default(),
         })
     }
 }

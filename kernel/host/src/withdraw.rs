@@ -1,4 +1,4 @@
-//! Code that was put in service and did not stand its probation goes, and the code before is back.
+//! Takes back a generation whose channels can't run: the code before serves again.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Plugins {
         if !self.catalog().entry(name).is_some_and(holds) {
             return Ok(());
         }
-        self.free(before)?;
+        self.check_conflicts(before)?;
         self.put_file_back(name, withdrawn, before).await?;
         self.change(name, |entry| {
             let (generation, manifest) = (Some(Arc::clone(before)), Some(Arc::clone(&before.manifest)));

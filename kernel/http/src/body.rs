@@ -232,14 +232,14 @@ fn ended_early(error: hyper::Error) -> Error {
 
 /// The fields of a JSON object in a request. One that nobody asks for is ignored; `null` is as good as absent.
 #[derive(Debug, Default)]
-pub struct Fields(Map<String, Value>);
+pub struct Fields(pub(super) Map<String, Value>);
 
 impl Fields {
     /// A text, where it is given.
     ///
     /// # Errors
     /// 400 that names the field, if it is something else or blank.
-    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => {
@@ -254,7 +254,7 @@ impl Fields {
     ///
     /// # Errors
     /// As for [`Fields::text`], and for a longer one.
-    pub fn name(&mut self, name: &str) -> Result<Option<String>> {
+    pub(super) fn name(&mut self, name: &str) -> Result<Option<String>> {
         let text = self.text(name)?;
         if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NAME_CHARS) {
             return Err(Error::bad_request(format!(
@@ -264,27 +264,11 @@ impl Fields {
         Ok(text)
     }
 
-    /// A text that must be there.
-    ///
-    /// # Errors
-    /// 400 that names the field, if it is missing, something else or blank.
-    pub fn required_text(&mut self, name: &str) -> Result<String> {
-        self.text(name)?.ok_or_else(|| missing(name))
-    }
-
-    /// A name or an id that must be there.
-    ///
-    /// # Errors
-    /// As for [`Fields::name`], and if it is missing.
-    pub fn required_name(&mut self, name: &str) -> Result<String> {
-        self.name(name)?.ok_or_else(|| missing(name))
-    }
-
     /// An object, where it is given.
     ///
     /// # Errors
     /// 400 that names the field, if it is something else.
-    pub fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>> {
+    pub(super) fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
@@ -301,7 +285,7 @@ impl Fields {
     ///
     /// # Errors
     /// 400 that names the field, if it is something else.
-    pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+    pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let Value::Array(items) = value else { return Err(wrong(name, "a list of strings", &value)) };
         let texts = items.into_iter().map(|item| match item {
@@ -314,10 +298,6 @@ impl Fields {
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
-}
-
-fn missing(name: &str) -> Error {
-    Error::bad_request(format!("`{name}` is missing; it must be a string"))
 }
 
 fn wrong(name: &str, accepted: &str, given: &Value) -> Error {
@@ -357,11 +337,7 @@ mod tests {
             fields.texts("scopes").unwrap_err().message(),
             "`scopes` must be a list of strings, not a number"
         );
-        assert_eq!(fields.required_text("content").unwrap_err().message(), "`content` must not be empty");
-        assert_eq!(
-            fields.required_text("gone").unwrap_err().message(),
-            "`gone` is missing; it must be a string"
-        );
+        assert_eq!(fields.text("content").unwrap_err().message(), "`content` must not be empty");
     }
 
     #[test]

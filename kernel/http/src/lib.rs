@@ -42,6 +42,7 @@ pub mod duration;
 mod hosts;
 mod idempotency;
 mod listen;
+pub mod parameter;
 mod payload;
 mod pipeline;
 mod query;

@@ -39,7 +39,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 when it is given more than once.
-    pub fn text(&self, name: &str) -> Result<Option<&str>> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
         let mut values =
             self.pairs.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
@@ -52,7 +52,12 @@ impl Query {
     ///
     /// # Errors
     /// 400 that names the parameter and the range.
-    pub fn number(&self, name: &str, accepted: RangeInclusive<usize>, default: usize) -> Result<usize> {
+    pub(super) fn number(
+        &self,
+        name: &str,
+        accepted: RangeInclusive<usize>,
+        default: usize,
+    ) -> Result<usize> {
         let Some(text) = self.text(name)? else { return Ok(default) };
         let number = text.parse().ok().filter(|number| accepted.contains(number));
         number.ok_or_else(|| {
@@ -65,7 +70,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 that names the parameter and the accepted words.
-    pub fn word<T: Copy>(&self, name: &str, accepted: &[(&str, T)], default: T) -> Result<T> {
+    pub(super) fn word<T: Copy>(&self, name: &str, accepted: &[(&str, T)], default: T) -> Result<T> {
         let Some(text) = self.text(name)? else { return Ok(default) };
         let found = accepted.iter().find(|(word, _)| *word == text);
         found.map(|(_, value)| *value).ok_or_else(|| {

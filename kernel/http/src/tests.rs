@@ -19,6 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use super::parameter::{Number, Parameter, Required, Text};
 use super::*;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Config};
@@ -35,20 +36,24 @@ struct Toy {
     leave: Notify,
 }
 
+const WORD: Parameter<Required<Text>> = Parameter::new("word", Text, "what is said").required();
+const TIMES: Parameter<Number> =
+    Parameter::new("times", Number { min: 1, max: 3, default: 1 }, "how often it is said");
+
 fn table() -> Vec<Route<Toy>> {
     let (reads, writes) = (Access::Scope(Scope::SESSIONS_READ), Access::Scope(Scope::SESSIONS_WRITE));
     vec![
         Route::new(Method::GET, "/health", Access::Public, async |_, _| Reply::ok(&json!({"healthy": true}))),
         Route::new(Method::GET, "/echo/{word}", reads, async |_, call: Call| {
-            Reply::ok(&json!({"word": call.param("word"), "times": call.query.number("times", 1..=3, 1)?}))
+            Reply::ok(&json!({"word": call.param("word"), "times": call.query.get(&TIMES)?}))
         }),
         Route::new(Method::POST, "/echo", writes, async |_, mut call: Call| {
             let mut fields = call.body.object().await?;
-            Reply::created(&json!({"word": fields.required_text("word")?}))
+            Reply::created(&json!({"word": fields.get(&WORD)?}))
         }),
         Route::new(Method::POST, "/things/{kind}", writes, async |toy: Arc<Toy>, mut call: Call| {
             if call.param("kind") != "unread" {
-                call.body.object().await?.required_text("word")?;
+                call.body.object().await?.get(&WORD)?;
             }
             let reply = Reply::created(&json!({"number": toy.made.fetch_add(1, Ordering::Relaxed)}))?;
             Ok(if call.param("kind") == "secret" { reply.holding_secret() } else { reply })

@@ -19,20 +19,20 @@ use super::process::Process;
 use super::settings::Target;
 use prx_egress::Egress;
 
-/// How long a server may take for what is no work.
-const ANSWER: Duration = Duration::from_secs(10);
-/// How long saying goodbye may take.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long a server may take to answer a ping or to list its tools.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long closing a connection may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A connection on which the server has answered.
+/// A connection that has been initialized.
 pub(super) struct Connection {
     pub(super) peer: Peer<RoleClient>,
     closed: Shared<BoxFuture<'static, ()>>,
-    hang_up: RunningServiceCancellationToken,
+    cancel: RunningServiceCancellationToken,
     process: Option<Process>,
 }
 
-/// What the server may say unasked: that its tools are others now.
+/// Handles notifications of the server: that its tools have changed.
 struct Listener(Arc<Notify>);
 
 impl ClientHandler for Listener {
@@ -49,19 +49,27 @@ impl ClientHandler for Listener {
 }
 
 impl Connection {
-    /// Starts or calls a server and shakes hands. `changed` is told when it says that its tools changed.
+    /// Starts or calls a server and initializes the connection. `tools_changed` is notified when it says that its tools
+    /// changed.
     ///
     /// # Errors
     /// There is no such server, or it doesn't behave like one; says why.
-    pub(super) async fn open(target: Target, egress: &Egress, changed: Arc<Notify>) -> Result<Self, String> {
-        let listener = Listener(changed);
+    pub(super) async fn open(
+        target: Target,
+        egress: &Egress,
+        tools_changed: Arc<Notify>,
+    ) -> Result<Self, String> {
+        let listener = Listener(tools_changed);
         let (service, process) = match target {
             Target::Program(program) => {
                 let (mut process, stdout, stdin) = Process::start(&program)?;
                 match listener.serve((stdout, stdin)).await {
                     Ok(service) => (service, Some(process)),
                     Err(error) => {
-                        return Err(process.last_words().await.unwrap_or_else(|| failure::greeting(&error)));
+                        return Err(process
+                            .exit_report()
+                            .await
+                            .unwrap_or_else(|| failure::initialize(&error)));
                     }
                 }
             }
@@ -69,12 +77,12 @@ impl Connection {
                 let config = StreamableHttpClientTransportConfig::with_uri(site.url.clone());
                 let client = Client { egress: egress.clone(), site: Arc::new(site) };
                 let transport = StreamableHttpClientTransport::with_client(client, config);
-                (listener.serve(transport).await.map_err(|error| failure::greeting(&error))?, None)
+                (listener.serve(transport).await.map_err(|error| failure::initialize(&error))?, None)
             }
         };
-        let (peer, hang_up) = (service.peer().clone(), service.cancellation_token());
+        let (peer, cancel) = (service.peer().clone(), service.cancellation_token());
         let closed = service.waiting().map(drop).boxed().shared();
-        Ok(Self { peer, closed, hang_up, process })
+        Ok(Self { peer, closed, cancel, process })
     }
 
     /// The tools that the server has now.
@@ -85,7 +93,7 @@ impl Connection {
         if self.peer.peer_info().is_some_and(|info| info.capabilities.tools.is_none()) {
             return Ok(Vec::new());
         }
-        let tools = timeout(ANSWER, self.peer.list_all_tools()).await;
+        let tools = timeout(REQUEST_TIMEOUT, self.peer.list_all_tools()).await;
         let tools = tools.map_err(|_| "it did not list its tools in time".to_owned())?;
         tools.map_err(|error| format!("it did not list its tools: {}", failure::request(&error)))
     }
@@ -93,33 +101,33 @@ impl Connection {
     /// Makes sure that the server still answers.
     ///
     /// # Errors
-    /// It doesn't.
-    pub(super) async fn probe(&self) -> Result<(), String> {
+    /// It doesn't; says how.
+    pub(super) async fn ping(&self) -> Result<(), String> {
         let ping = self.peer.send_request(ClientRequest::PingRequest(PingRequest::default()));
-        match timeout(ANSWER, ping).await {
-            // Whatever it thinks of the question, it is there.
+        match timeout(REQUEST_TIMEOUT, ping).await {
+            // A server that refuses pings is there, too.
             Ok(Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse)) => Ok(()),
             Ok(Err(error)) => Err(failure::request(&error)),
-            Err(_) => Err(format!("no answer to a ping within {} s", ANSWER.as_secs())),
+            Err(_) => Err(format!("no answer to a ping within {} s", REQUEST_TIMEOUT.as_secs())),
         }
     }
 
-    /// Ends when the other side has closed the connection, and says why as far as that is known.
+    /// Returns when the other side has closed the connection, with the reason as far as that is known.
     pub(super) async fn closed(&mut self) -> String {
         self.closed.clone().await;
-        let words = match &mut self.process {
-            Some(process) => process.last_words().await,
+        let report = match &mut self.process {
+            Some(process) => process.exit_report().await,
             None => None,
         };
-        words.unwrap_or_else(|| "the server closed the connection".into())
+        report.unwrap_or_else(|| "the server closed the connection".into())
     }
 
     /// Closes the connection and ends the process behind it.
-    pub(super) async fn end(self) {
-        self.hang_up.cancel();
-        let _ = timeout(GOODBYE, self.closed).await;
+    pub(super) async fn close(self) {
+        self.cancel.cancel();
+        let _ = timeout(CLOSE_TIMEOUT, self.closed).await;
         if let Some(process) = self.process {
-            process.end().await;
+            process.terminate().await;
         }
     }
 }

@@ -1,25 +1,25 @@
-//! What a tool of an MCP server answered, as the rest of the gateway reads it.
+//! Converts what a tool of an MCP server answered to what the rest of the gateway reads.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
 use serde_json::Value;
 use tracing::warn;
-use url::form_urlencoded;
 
 use prx_base::error::Error;
 use prx_store::{Attachment, AttachmentKind, BlobLimits, FILES_OF_A_CALL, Store};
 
-/// What came of a call.
+/// The answer of a tool, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The answer as text, or what went wrong.
     pub text: String,
     /// The answer as JSON, where it has structure.
     pub structured: Option<Value>,
-    /// The tool could not do it.
+    /// The tool failed.
     pub is_error: bool,
-    /// The files in the answer; the text names each.
+    /// The files in the answer; the text has a line for each.
     pub attachments: Vec<Attachment>,
 }
 
@@ -29,7 +29,7 @@ impl Outcome {
     }
 }
 
-/// Where the files of an answer go.
+/// Keeps the files of an answer.
 pub(super) struct Files<'a> {
     pub(super) store: &'a Store,
     /// The channel that may send them.
@@ -41,9 +41,10 @@ impl Files<'_> {
     /// The answer, with its files kept. In the text a line stands in the place of each; it also tells of one that
     /// can't be kept.
     pub(super) async fn outcome(&self, result: CallToolResult) -> Outcome {
-        let (mut pieces, mut attachments) = (Vec::with_capacity(result.content.len()), Vec::new());
+        let mut pieces = Vec::with_capacity(result.content.len());
+        let mut attachments = Vec::new();
         for block in &result.content {
-            let Some(file) = enclosed(block) else {
+            let Some(file) = media(block) else {
                 pieces.push(text(block));
                 continue;
             };
@@ -67,20 +68,20 @@ impl Files<'_> {
         Outcome { text, structured: result.structured_content, is_error, attachments }
     }
 
-    async fn keep(&self, file: &Enclosed<'_>) -> Result<Attachment, String> {
+    async fn keep(&self, file: &Media<'_>) -> Result<Attachment, String> {
         // Four letters stand for three bytes: what is far too large is not even decoded.
         if (file.base64.len() / 4) as u64 * 3 > self.limits.each.saturating_add(2) {
             return Err(format!("a file has {} bytes at most", self.limits.each));
         }
         let bytes =
             STANDARD.decode(file.base64).map_err(|error| format!("it is no valid base64: {error}"))?;
-        let said = |error: Error| {
+        let reason = |error: Error| {
             warn!(error = %error, cause = ?std::error::Error::source(&error), "a tool's file is not kept");
             error.message().to_owned()
         };
-        let mut blob = self.store.new_blob(self.limits).await.map_err(said)?;
-        blob.write(&bytes).await.map_err(said)?;
-        let blob = blob.keep(self.channel, Some(file.mime.to_owned())).await.map_err(said)?;
+        let mut blob = self.store.new_blob(self.limits).await.map_err(reason)?;
+        blob.write(&bytes).await.map_err(reason)?;
+        let blob = blob.keep(self.channel, Some(file.mime.to_owned())).await.map_err(reason)?;
         Ok(Attachment {
             blob: blob.id,
             kind: AttachmentKind::of(file.mime),
@@ -92,21 +93,21 @@ impl Files<'_> {
 }
 
 /// A file in an answer.
-struct Enclosed<'a> {
+struct Media<'a> {
     name: String,
     mime: &'a str,
     base64: &'a str,
 }
 
-/// The file that a piece of an answer is, if it is one.
-fn enclosed(block: &ContentBlock) -> Option<Enclosed<'_>> {
+/// The file in a content block, if it has one.
+fn media(block: &ContentBlock) -> Option<Media<'_>> {
     Some(match block {
-        ContentBlock::Image(image) => Enclosed {
+        ContentBlock::Image(image) => Media {
             name: format!("image.{}", extension(&image.mime_type)),
             mime: &image.mime_type,
             base64: &image.data,
         },
-        ContentBlock::Audio(audio) => Enclosed {
+        ContentBlock::Audio(audio) => Media {
             name: format!("audio.{}", extension(&audio.mime_type)),
             mime: &audio.mime_type,
             base64: &audio.data,
@@ -114,7 +115,7 @@ fn enclosed(block: &ContentBlock) -> Option<Enclosed<'_>> {
         ContentBlock::Resource(embedded) => match &embedded.resource {
             ResourceContents::BlobResourceContents { uri, mime_type, blob, .. } => {
                 let mime = mime_type.as_deref().unwrap_or("application/octet-stream");
-                Enclosed { name: name_in(uri, mime), mime, base64: blob }
+                Media { name: name_in(uri, mime), mime, base64: blob }
             }
             _ => return None,
         },
@@ -122,23 +123,17 @@ fn enclosed(block: &ContentBlock) -> Option<Enclosed<'_>> {
     })
 }
 
-/// The last part of where a resource is, as the name of a file.
+/// A file name for a resource: the last segment of its URI.
 fn name_in(uri: &str, mime: &str) -> String {
-    let path = decoded(uri.split(['?', '#']).next().unwrap_or_default());
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    let path = percent_decode_str(path).decode_utf8_lossy();
     match path.rsplit(['/', ':']).next() {
         Some(name) if !name.trim().is_empty() => name.to_owned(),
         _ => format!("file.{}", extension(mime)),
     }
 }
 
-/// A path without its percent-encoding.
-fn decoded(path: &str) -> String {
-    // In a form these have a meaning that they have not in a path.
-    let path = path.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
-    form_urlencoded::parse(path.as_bytes()).map(|(path, _)| path.into_owned()).collect()
-}
-
-/// How the name of a file of this media type ends: platforms show what it is by that.
+/// The file extension for a media type: platforms go by it.
 fn extension(mime: &str) -> &str {
     let kind = mime.split(';').next().unwrap_or_default().rsplit('/').next().unwrap_or_default().trim();
     match kind.strip_prefix("x-").unwrap_or(kind) {
@@ -150,7 +145,7 @@ fn extension(mime: &str) -> &str {
     }
 }
 
-/// A piece of an answer that is no file, in words; what can't be read is named.
+/// A content block that is no file, as text.
 fn text(block: &ContentBlock) -> String {
     match block {
         ContentBlock::Text(text) => text.text.clone(),

@@ -6,10 +6,10 @@ use rmcp::transport::streamable_http_client::StreamableHttpError;
 
 use prx_egress::Failure;
 
-/// Why shaking hands failed.
-pub(super) fn greeting(error: &ClientInitializeError) -> String {
+/// Why initializing a connection failed.
+pub(super) fn initialize(error: &ClientInitializeError) -> String {
     match error {
-        ClientInitializeError::TransportError { error, .. } => sending(error),
+        ClientInitializeError::TransportError { error, .. } => transport(error),
         ClientInitializeError::ConnectionClosed(_) => "the server closed the connection".into(),
         error => error.to_string(),
     }
@@ -19,13 +19,13 @@ pub(super) fn greeting(error: &ClientInitializeError) -> String {
 pub(super) fn request(error: &ServiceError) -> String {
     match error {
         ServiceError::McpError(error) => error.message.to_string(),
-        ServiceError::TransportSend(error) => sending(error),
+        ServiceError::TransportSend(error) => transport(error),
         ServiceError::TransportClosed => "the server closed the connection".into(),
         error => error.to_string(),
     }
 }
 
-fn sending(error: &DynamicTransportError) -> String {
+fn transport(error: &DynamicTransportError) -> String {
     match error.error.downcast_ref::<StreamableHttpError<Failure>>() {
         Some(StreamableHttpError::Client(failure)) => failure.to_string(),
         _ => error.error.to_string(),

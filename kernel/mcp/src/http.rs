@@ -1,4 +1,4 @@
-//! Streamable HTTP over the one way out.
+//! Streamable HTTP through the gateway's egress.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -22,12 +22,12 @@ use prx_egress::{Body, Egress, Failure, Request, Response, Segment, Timeouts};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
-/// What one answer may hold, a stream of events included.
-const MAX_BODY: u64 = 64 << 20;
-/// Streams stay open and may be silent; what waits for an answer has a deadline of its own.
-const LONG: Duration = Duration::from_secs(24 * 60 * 60);
-/// How much of an unexpected answer is shown.
-const SHOWN: usize = 200;
+/// Largest answer in bytes, a stream of events included.
+const MAX_BODY_BYTES: u64 = 64 << 20;
+/// How long a stream may stay open and be silent; calls have a timeout of their own.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
+/// How much of an unexpected answer is shown, in bytes.
+const MAX_SHOWN_BYTES: usize = 200;
 
 type Error = StreamableHttpError<Failure>;
 type Headers = HashMap<HeaderName, HeaderValue>;
@@ -50,8 +50,13 @@ impl Client {
             url: vec![Segment::Text(self.site.url.clone())],
             headers: self.site.headers.iter().cloned().chain(protocol).collect(),
             body: Body::Segments(body),
-            timeouts: Timeouts { first_byte: LONG, idle: LONG, total: LONG, ..Timeouts::default() },
-            max_body: MAX_BODY,
+            timeouts: Timeouts {
+                first_byte: STREAM_TIMEOUT,
+                idle: STREAM_TIMEOUT,
+                total: STREAM_TIMEOUT,
+                ..Timeouts::default()
+            },
+            max_body: MAX_BODY_BYTES,
             redirects: 0,
         };
         self.egress.send(&self.site.policy, request).await.map_err(Error::Client)
@@ -71,7 +76,7 @@ impl StreamableHttpClient for Client {
     ) -> Result<StreamableHttpPostResponse, Error> {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
-        with(&mut headers, SESSION, session.as_deref());
+        set(&mut headers, SESSION, session.as_deref());
         let body = serde_json::to_vec(&message)?;
         let response = self.send(Method::POST, headers, body).await?;
         if response.status == StatusCode::NOT_FOUND && session.is_some() {
@@ -82,7 +87,7 @@ impl StreamableHttpClient for Client {
             return Ok(StreamableHttpPostResponse::Accepted);
         }
         let session = response.headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
-        if response.status.is_success() && is(&response.headers, "text/event-stream") {
+        if response.status.is_success() && is_event_stream(&response.headers) {
             return Ok(StreamableHttpPostResponse::Sse(events(response), session));
         }
         let status = response.status;
@@ -102,7 +107,7 @@ impl StreamableHttpClient for Client {
         _: Option<String>,
         mut headers: Headers,
     ) -> Result<(), Error> {
-        with(&mut headers, SESSION, Some(&session));
+        set(&mut headers, SESSION, Some(&session));
         let response = self.send(Method::DELETE, headers, Vec::new()).await?;
         match response.status {
             status if status.is_success() || status == StatusCode::METHOD_NOT_ALLOWED => Ok(()),
@@ -119,13 +124,11 @@ impl StreamableHttpClient for Client {
         mut headers: Headers,
     ) -> Result<BoxStream<'static, Result<Sse, SseError>>, Error> {
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        with(&mut headers, SESSION, session.as_deref());
-        with(&mut headers, LAST_EVENT, last_event.as_deref());
+        set(&mut headers, SESSION, session.as_deref());
+        set(&mut headers, LAST_EVENT, last_event.as_deref());
         let response = self.send(Method::GET, headers, Vec::new()).await?;
         match response.status {
-            status if status.is_success() && is(&response.headers, "text/event-stream") => {
-                Ok(events(response))
-            }
+            status if status.is_success() && is_event_stream(&response.headers) => Ok(events(response)),
             StatusCode::METHOD_NOT_ALLOWED => Err(Error::ServerDoesNotSupportSse),
             StatusCode::NOT_FOUND => Err(Error::SessionExpired),
             status => Err(unexpected(status, b"")),
@@ -133,45 +136,46 @@ impl StreamableHttpClient for Client {
     }
 }
 
-fn with(headers: &mut Headers, name: HeaderName, value: Option<&str>) {
+fn set(headers: &mut Headers, name: HeaderName, value: Option<&str>) {
     headers.extend(value.and_then(|value| Some((name, HeaderValue::from_str(value).ok()?))));
 }
 
-fn is(headers: &HeaderMap, media_type: &str) -> bool {
+fn is_event_stream(headers: &HeaderMap) -> bool {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(media_type)
+    given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
 }
 
 fn events(response: Response) -> BoxStream<'static, Result<Sse, SseError>> {
-    let mut text = Text::default();
-    let pieces = response.body.into_data_stream().map(move |piece| piece.map(|piece| text.of(piece)));
-    SseStream::from_bytes_stream(pieces).boxed()
+    let mut decoder = Utf8Decoder::default();
+    let chunks = response.body.into_data_stream();
+    let chunks = chunks.map(move |chunk| chunk.map(|chunk| decoder.decode(chunk)));
+    SseStream::from_bytes_stream(chunks).boxed()
 }
 
-/// Pieces of bytes as text, with \u{fffd} for what can't be read.
+/// Decodes chunks of bytes as UTF-8, lossily: with \u{fffd} for what is invalid.
 #[derive(Default)]
-struct Text {
-    /// A character that the last piece has only begun.
-    begun: Vec<u8>,
+struct Utf8Decoder {
+    /// The bytes of a character that the last chunk only began.
+    pending: Vec<u8>,
 }
 
-impl Text {
-    fn of(&mut self, piece: Bytes) -> Bytes {
-        if self.begun.is_empty() && str::from_utf8(&piece).is_ok() {
-            return piece;
+impl Utf8Decoder {
+    fn decode(&mut self, chunk: Bytes) -> Bytes {
+        if self.pending.is_empty() && str::from_utf8(&chunk).is_ok() {
+            return chunk;
         }
-        let mut bytes = std::mem::take(&mut self.begun);
-        bytes.extend_from_slice(&piece);
-        let begun = |rest: &&[u8]| str::from_utf8(rest).is_err_and(|error| error.error_len().is_none());
-        let last = bytes.utf8_chunks().last().map(|chunk| chunk.invalid());
-        let whole = bytes.len() - last.filter(begun).map_or(0, <[u8]>::len);
-        self.begun = bytes.split_off(whole);
+        let mut bytes = std::mem::take(&mut self.pending);
+        bytes.extend_from_slice(&chunk);
+        let incomplete = |rest: &&[u8]| str::from_utf8(rest).is_err_and(|error| error.error_len().is_none());
+        let last = bytes.utf8_chunks().last().map(|valid| valid.invalid());
+        let whole = bytes.len() - last.filter(incomplete).map_or(0, <[u8]>::len);
+        self.pending = bytes.split_off(whole);
         String::from_utf8_lossy(&bytes).into_owned().into()
     }
 }
 
 fn unexpected(status: StatusCode, body: &[u8]) -> Error {
-    let body = String::from_utf8_lossy(&body[..body.len().min(SHOWN)]);
+    let body = String::from_utf8_lossy(&body[..body.len().min(MAX_SHOWN_BYTES)]);
     Error::UnexpectedServerResponse(Cow::Owned(format!("HTTP {status} {body}").trim_end().to_owned()))
 }
 
@@ -183,10 +187,10 @@ mod tests {
     fn text_is_the_same_however_it_is_cut() {
         let bytes = b"caf\xc3\xa9 \xf0\x9f\x8c\x8d \xff\xc3( \xe2\x82\n";
         for at in 0..=bytes.len() {
-            let mut text = Text::default();
+            let mut decoder = Utf8Decoder::default();
             let (one, two) = bytes.split_at(at);
-            let pieces = [one, two].map(|piece| text.of(Bytes::copy_from_slice(piece)));
-            assert_eq!(pieces.concat(), String::from_utf8_lossy(bytes).as_bytes(), "cut at {at}");
+            let chunks = [one, two].map(|chunk| decoder.decode(Bytes::copy_from_slice(chunk)));
+            assert_eq!(chunks.concat(), String::from_utf8_lossy(bytes).as_bytes(), "cut at {at}");
         }
     }
 }

@@ -10,17 +10,18 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{Instrument, info};
 
+use super::redact::redact;
 use super::settings::Program;
 use super::stdout;
-use prx_base::config::{REDACTED, Secret};
+use prx_base::config::Secret;
 
-/// What a process is given of the gateway's own environment; the rest may hold what is none of its business.
+/// The variables of the gateway's own environment that a process gets; others may hold secrets.
 const INHERITED: [&str; 10] =
     ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
-/// How long a process may take to end after each more urgent request.
-const GRACE: Duration = Duration::from_secs(2);
-/// Longest line of its standard error; a longer one is logged in pieces.
-const LINE: u64 = 8 << 10;
+/// How long a process may take to exit after each more urgent request.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest line of its standard error in bytes; a longer one is logged in pieces.
+const MAX_LINE_BYTES: u64 = 8 << 10;
 
 /// A running process. Dropping it kills its group.
 pub(super) struct Process {
@@ -30,7 +31,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts a program, and returns the messages that it says and where it reads. Its standard error goes to the log.
+    /// Starts a program, and returns the messages that it writes and where it reads. Its standard error goes to the log.
     ///
     /// # Errors
     /// It can't be started; says why.
@@ -58,19 +59,20 @@ impl Process {
         Ok((Self { child, group, stderr }, stdout::messages(stdout, program.secrets()), stdin))
     }
 
-    /// How it ended and what it said last, if it ends about now.
-    pub(super) async fn last_words(&mut self) -> Option<String> {
-        let status = timeout(GRACE, self.child.wait()).await.ok()?.ok()?;
-        let said = timeout(GRACE, &mut self.stderr).await.ok().and_then(Result::ok).unwrap_or_default();
+    /// Its exit status and the last line of its standard error, if it exits about now.
+    pub(super) async fn exit_report(&mut self) -> Option<String> {
+        let status = timeout(EXIT_TIMEOUT, self.child.wait()).await.ok()?.ok()?;
+        let said =
+            timeout(EXIT_TIMEOUT, &mut self.stderr).await.ok().and_then(Result::ok).unwrap_or_default();
         let said = if said.is_empty() { said } else { format!(": {said}") };
         Some(format!("the process ended ({status}){said}"))
     }
 
-    /// Waits for it to end by itself, now that its input has, and then with more and more emphasis.
-    pub(super) async fn end(mut self) {
-        if timeout(GRACE, self.child.wait()).await.is_err() {
+    /// Waits for it to exit now that its input is closed, then asks it to, then kills it.
+    pub(super) async fn terminate(mut self) {
+        if timeout(EXIT_TIMEOUT, self.child.wait()).await.is_err() {
             self.signal(Signal::TERM);
-            let _ = timeout(GRACE, self.child.wait()).await;
+            let _ = timeout(EXIT_TIMEOUT, self.child.wait()).await;
         }
         self.signal(Signal::KILL);
         let _ = self.child.wait().await;
@@ -88,14 +90,14 @@ impl Drop for Process {
     }
 }
 
-/// Logs every line, without the secrets the process was given, and returns the last one.
+/// Logs every line with the process's secrets redacted, and returns the last one.
 async fn log(stderr: ChildStderr, secrets: Vec<Secret>) -> String {
     let mut reader = BufReader::new(stderr);
     let mut last = String::new();
     let mut bytes = Vec::new();
-    while matches!((&mut reader).take(LINE).read_until(b'\n', &mut bytes).await, Ok(1..)) {
+    while matches!((&mut reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut bytes).await, Ok(1..)) {
         let line = String::from_utf8_lossy(&bytes);
-        let line = without(line.trim_end(), &secrets);
+        let line = redact(line.trim_end(), &secrets);
         bytes.clear();
         if !line.is_empty() {
             info!("{line}");
@@ -103,9 +105,4 @@ async fn log(stderr: ChildStderr, secrets: Vec<Secret>) -> String {
         }
     }
     last
-}
-
-/// A line as the log may have it.
-pub(super) fn without(line: &str, secrets: &[Secret]) -> String {
-    secrets.iter().fold(line.to_owned(), |line, secret| line.replace(secret.expose(), REDACTED))
 }

@@ -1,4 +1,4 @@
-//! One configured server: connected, and connected again whenever that is lost.
+//! One configured server: connected, pinged, and reconnected with backoff when the connection is lost.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,20 +15,20 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Parts;
 use super::connection::Connection;
 use super::settings::{self, is_program};
-use prx_base::clock::{stopwatch, vary};
+use prx_base::clock::{Clock, stopwatch, vary};
 use prx_base::config::Settings;
+use prx_egress::Egress;
 
 /// How long a server may take to start and to answer for the first time; some fetch themselves first.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a server is asked whether it is still there.
-const PROBE: Duration = Duration::from_secs(15);
-/// The first pause before another attempt; it doubles from there …
-const FIRST_REST: Duration = Duration::from_secs(1);
-/// … up to this. A connection that lasts as long makes up for the failures before it.
-const LONGEST_REST: Duration = Duration::from_secs(60);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often a connected server is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// Backoff before the second attempt; it doubles with each failure, up to [`MAX_BACKOFF`].
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
+/// Longest backoff. A connection that lasts longer makes up for the failures before it.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
 /// Whether a server can be called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
@@ -43,39 +43,49 @@ pub enum State {
     Disconnected,
 }
 
-/// How a server stands.
-pub(super) struct Standing {
+/// The state of a server's connection.
+pub(super) struct Status {
     pub(super) state: State,
+    /// Why it is not connected.
     pub(super) error: Option<String>,
-    pub(super) live: Option<Live>,
+    /// There while it is connected.
+    pub(super) session: Option<Session>,
 }
 
-/// What there is of a server while it is connected.
-pub(super) struct Live {
+/// What calls need while a server is connected.
+pub(super) struct Session {
     pub(super) peer: Peer<RoleClient>,
     pub(super) tools: Arc<[Tool]>,
     pub(super) since: Timestamp,
 }
 
-/// One server, shared between its task and those who ask for it.
+/// What servers are connected with.
+pub(super) struct Connector {
+    pub(super) clock: Clock,
+    pub(super) egress: Egress,
+}
+
+/// One server, shared between its task and those who call it.
 pub(super) struct Server {
     pub(super) settings: Settings,
-    standing: Mutex<Standing>,
-    /// The first attempt to connect it is over.
-    pub(super) tried: watch::Sender<bool>,
-    /// Someone wants it connected anew.
-    asked: Notify,
-    /// A call went wrong: is it still there?
-    pub(super) suspect: Notify,
-    /// It has other tools now.
-    changed: Arc<Notify>,
+    /// The lock is never held across an await.
+    status: Mutex<Status>,
+    /// The first attempt to connect has succeeded or failed.
+    pub(super) first_attempt_done: watch::Sender<bool>,
+    reconnect_requested: Notify,
+    ping_requested: Notify,
+    /// The server says that its tools have changed.
+    tools_changed: Arc<Notify>,
     pub(super) stop: CancellationToken,
 }
 
 /// Why a connection is over.
-enum Ended {
+enum Disconnect {
+    /// The server is no longer configured, or the gateway shuts down.
     Stopped,
-    Asked,
+    /// A reconnect was requested.
+    Requested,
+    /// It failed, for this reason.
     Lost(String),
 }
 
@@ -83,11 +93,11 @@ impl Server {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            standing: Mutex::new(Standing { state: State::Reconnecting, error: None, live: None }),
-            tried: watch::Sender::new(false),
-            asked: Notify::new(),
-            suspect: Notify::new(),
-            changed: Arc::default(),
+            status: Mutex::new(Status { state: State::Reconnecting, error: None, session: None }),
+            first_attempt_done: watch::Sender::new(false),
+            reconnect_requested: Notify::new(),
+            ping_requested: Notify::new(),
+            tools_changed: Arc::default(),
             stop: CancellationToken::new(),
         }
     }
@@ -97,120 +107,131 @@ impl Server {
         if is_program(&self.settings) { "stdio" } else { "http" }
     }
 
-    pub(super) fn standing(&self) -> MutexGuard<'_, Standing> {
-        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn status(&self) -> MutexGuard<'_, Status> {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a fresh connection. Any number of requests during one attempt are answered by that attempt.
+    /// Its tools, while it is connected.
+    pub(super) fn tools(&self) -> Option<Arc<[Tool]>> {
+        self.status().session.as_ref().map(|session| session.tools.clone())
+    }
+
+    /// Requests a fresh connection. Any number of requests during one attempt are answered by that attempt.
     pub(super) fn reconnect(&self) {
-        let mut standing = self.standing();
-        *standing = Standing { state: State::Reconnecting, error: None, live: None };
-        self.asked.notify_one();
+        let mut status = self.status();
+        *status = Status { state: State::Reconnecting, error: None, session: None };
+        self.reconnect_requested.notify_one();
+    }
+
+    /// Has the server pinged without waiting for the next interval, because a call of it went wrong.
+    pub(super) fn ping_now(&self) {
+        self.ping_requested.notify_one();
     }
 
     /// Keeps the server connected until it is stopped.
-    pub(super) async fn run(self: Arc<Self>, parts: Parts) {
+    pub(super) async fn run(self: Arc<Self>, connector: Connector) {
         let mut failures = 0;
         loop {
             let started = stopwatch();
-            match self.live(&parts).await {
-                Ended::Stopped => break,
-                Ended::Asked => {
+            match self.run_connection(&connector).await {
+                Disconnect::Stopped => break,
+                Disconnect::Requested => {
                     failures = 0;
                     continue;
                 }
-                Ended::Lost(problem) => self.become_state(State::Disconnected, Some(problem)),
+                Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason)),
             }
-            failures = if started.elapsed() > LONGEST_REST { 0 } else { failures + 1 };
+            failures = if started.elapsed() > MAX_BACKOFF { 0 } else { failures + 1 };
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                () = self.asked.notified() => failures = 0,
-                () = parts.clock.sleep(rest(failures)) => {}
+                () = self.reconnect_requested.notified() => failures = 0,
+                () = connector.clock.sleep(backoff(failures)) => {}
             }
-            let error = self.standing().error.clone();
-            self.become_state(State::Reconnecting, error);
+            let error = self.status().error.clone();
+            self.set_unconnected(State::Reconnecting, error);
         }
-        self.become_state(State::Disconnected, None);
+        self.set_unconnected(State::Disconnected, None);
     }
 
     /// One connection, from the attempt to its end.
-    async fn live(&self, parts: &Parts) -> Ended {
-        let connecting = timeout(PATIENCE, self.connect(parts));
+    async fn run_connection(&self, connector: &Connector) -> Disconnect {
+        let connecting = timeout(CONNECT_TIMEOUT, self.connect(connector));
         let connected = tokio::select! {
-            () = self.stop.cancelled() => return Ended::Stopped,
+            () = self.stop.cancelled() => return Disconnect::Stopped,
             connected = connecting => connected,
         };
-        self.tried.send_replace(true);
+        self.first_attempt_done.send_replace(true);
         let mut connection = match connected {
             Ok(Ok(connection)) => connection,
-            Ok(Err(problem)) => return Ended::Lost(problem),
-            Err(_) => return Ended::Lost(format!("no answer within {} s", PATIENCE.as_secs())),
+            Ok(Err(reason)) => return Disconnect::Lost(reason),
+            Err(_) => return Disconnect::Lost(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
         };
-        let ended = tokio::select! {
-            () = self.stop.cancelled() => Ended::Stopped,
-            () = self.asked.notified() => Ended::Asked,
-            problem = self.attend(&mut connection, parts) => Ended::Lost(problem),
+        let disconnect = tokio::select! {
+            () = self.stop.cancelled() => Disconnect::Stopped,
+            () = self.reconnect_requested.notified() => Disconnect::Requested,
+            reason = self.keep_alive(&mut connection, &connector.clock) => Disconnect::Lost(reason),
         };
-        match &ended {
-            Ended::Lost(problem) => self.become_state(State::Disconnected, Some(problem.clone())),
-            Ended::Stopped | Ended::Asked => self.become_state(State::Reconnecting, None),
+        match &disconnect {
+            Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason.clone())),
+            Disconnect::Stopped | Disconnect::Requested => self.set_unconnected(State::Reconnecting, None),
         }
-        connection.end().await;
-        ended
+        connection.close().await;
+        disconnect
     }
 
-    async fn connect(&self, parts: &Parts) -> Result<Connection, String> {
+    async fn connect(&self, connector: &Connector) -> Result<Connection, String> {
         let target = settings::read(&self.settings)?;
-        let connection = Connection::open(target, &parts.egress, self.changed.clone()).await?;
+        let connection = Connection::open(target, &connector.egress, self.tools_changed.clone()).await?;
         let tools = connection.tools().await?;
         info!(tools = tools.len(), "connected");
-        let live = Live { peer: connection.peer.clone(), tools: tools.into(), since: parts.clock.now() };
-        let mut standing = self.standing();
-        // Whoever asked meanwhile has got what he asked for; whoever asks from now on finds it connected.
-        let _ = self.asked.notified().now_or_never();
-        *standing = Standing { state: State::Connected, error: None, live: Some(live) };
-        drop(standing);
+        let since = connector.clock.now();
+        let session = Session { peer: connection.peer.clone(), tools: tools.into(), since };
+        let mut status = self.status();
+        // Requests made meanwhile are answered by this connection; later ones find it connected.
+        let _ = self.reconnect_requested.notified().now_or_never();
+        *status = Status { state: State::Connected, error: None, session: Some(session) };
+        drop(status);
         Ok(connection)
     }
 
-    /// Looks after a connection until it is lost; says why it is.
-    async fn attend(&self, connection: &mut Connection, parts: &Parts) -> String {
+    /// Pings the server and follows its tools until the connection is lost; returns why it is.
+    async fn keep_alive(&self, connection: &mut Connection, clock: &Clock) -> String {
         loop {
             let done = tokio::select! {
-                problem = connection.closed() => return problem,
-                () = self.changed.notified() => self.look_at_tools(connection).await,
-                () = self.suspect.notified() => connection.probe().await,
-                () = parts.clock.sleep(PROBE) => connection.probe().await,
+                reason = connection.closed() => return reason,
+                () = self.tools_changed.notified() => self.refresh_tools(connection).await,
+                () = self.ping_requested.notified() => connection.ping().await,
+                () = clock.sleep(PING_INTERVAL) => connection.ping().await,
             };
-            if let Err(problem) = done {
-                return problem;
+            if let Err(reason) = done {
+                return reason;
             }
         }
     }
 
-    async fn look_at_tools(&self, connection: &Connection) -> Result<(), String> {
+    async fn refresh_tools(&self, connection: &Connection) -> Result<(), String> {
         let tools = connection.tools().await?;
         info!(tools = tools.len(), "the tools have changed");
-        if let Some(live) = &mut self.standing().live {
-            live.tools = tools.into();
+        if let Some(session) = &mut self.status().session {
+            session.tools = tools.into();
         }
         Ok(())
     }
 
-    /// Notes that the server is not connected. The log is told of an error once, not at every attempt.
-    fn become_state(&self, state: State, error: Option<String>) {
-        let mut standing = self.standing();
+    /// Notes that the server is not connected. An error is logged once, not at every attempt.
+    fn set_unconnected(&self, state: State, error: Option<String>) {
+        let mut status = self.status();
         match &error {
-            Some(error) if standing.error.as_ref() != Some(error) => warn!(error, "not connected"),
+            Some(error) if status.error.as_ref() != Some(error) => warn!(error, "not connected"),
             _ => {}
         }
-        *standing = Standing { state, error, live: None };
+        *status = Status { state, error, session: None };
     }
 }
 
-/// How long to rest after so many failures; never quite the same, so that servers don't come back in step.
-fn rest(failures: u32) -> Duration {
-    let full = FIRST_REST.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(LONGEST_REST);
+/// The backoff after so many failures in a row, with jitter so that servers don't come back in step.
+fn backoff(failures: u32) -> Duration {
+    let full = MIN_BACKOFF.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(MAX_BACKOFF);
     vary(full, 0.5..=1.0)
 }
 
@@ -219,10 +240,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rests_grow_up_to_a_minute_and_vary() {
+    fn backoff_grows_up_to_a_minute_and_varies() {
         for (failures, most) in [(0, 1), (1, 1), (2, 2), (3, 4), (6, 32), (7, 60), (u32::MAX, 60)] {
-            let (rest, most) = (rest(failures), Duration::from_secs(most));
-            assert!(rest >= most / 2 && rest <= most, "{failures}: {rest:?}");
+            let (backoff, most) = (backoff(failures), Duration::from_secs(most));
+            assert!(backoff >= most / 2 && backoff <= most, "{failures}: {backoff:?}");
         }
     }
 }

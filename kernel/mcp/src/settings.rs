@@ -1,4 +1,4 @@
-//! `[mcp_servers.<name>]`: what to start or to call, read from the table as written.
+//! `[mcp_servers.<name>]`: the program to start or the URL to call, read from the table as written.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use prx_base::config::keys::nearest;
 use prx_base::config::{Secret, Settings};
 use prx_egress::{Allowed, MIN_SECRET_BYTES, Origin, Policy, Segment};
 
-/// The keys there are.
+/// The keys that a table takes.
 const KEYS: [&str; 5] = ["command", "args", "env", "url", "headers"];
 
 /// How a server is reached.
@@ -35,22 +35,22 @@ pub(super) struct Site {
 }
 
 impl Program {
-    /// What must not be seen of the environment that the process is given.
+    /// The values of its environment that must not be logged.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let all = self.env.iter().map(|(_, value)| value);
         all.filter(|value| value.expose().len() >= MIN_SECRET_BYTES).cloned().collect()
     }
 }
 
-/// Whether a table speaks of a process.
+/// Whether a table describes a process.
 pub(super) fn is_program(settings: &Settings) -> bool {
     settings.contains_key("command") || !settings.contains_key("url")
 }
 
-/// Whether a table can be served, without trying to.
+/// Checks a table without connecting.
 ///
 /// # Errors
-/// As a dotted key below the table's own, where it is about one, and what that takes.
+/// The key below the table's own that is wrong, where there is one, and what it takes.
 pub fn check(settings: &Settings) -> Result<(), String> {
     read(settings).map(drop)
 }

@@ -1,4 +1,4 @@
-//! What a server that is a process says: one message a line, and whatever else programs print.
+//! The standard output of a server that is a process: one message a line, and whatever else programs print.
 
 use std::borrow::Cow;
 
@@ -7,36 +7,36 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufRead
 use tokio::process::ChildStdout;
 use tracing::{Instrument, info, warn};
 
-use super::process::without;
+use super::redact::redact;
 use prx_base::config::Secret;
 
-/// Longest message; of a longer one nothing is kept but what it answers.
-const MOST: u64 = 16 << 20;
-/// Bytes on their way to whoever reads the messages.
-const ROOM: usize = 64 << 10;
-/// Longest outline of a message.
-const OUTLINE: usize = 1 << 10;
+/// Longest message in bytes; of a longer one nothing is kept but the id it answers.
+const MAX_MESSAGE_BYTES: u64 = 16 << 20;
+/// Bytes buffered for the reader of the messages.
+const BUFFER_BYTES: usize = 64 << 10;
+/// Longest outline of a message, in bytes.
+const MAX_OUTLINE_BYTES: usize = 1 << 10;
 
-/// The messages of a server as such: readable, on a line each, and none too long. An answer that is too long becomes
-/// an error that says so, and what is no message goes to the log without these secrets.
+/// Passes on the messages of a server, one a line. An answer that is too long becomes an error that says so, and what
+/// is no message goes to the log with these secrets redacted.
 pub(super) fn messages(stdout: ChildStdout, secrets: Vec<Secret>) -> DuplexStream {
-    let (messages, into) = duplex(ROOM);
-    tokio::spawn(pass_on(BufReader::new(stdout), into, secrets).in_current_span());
+    let (messages, into) = duplex(BUFFER_BYTES);
+    tokio::spawn(forward(BufReader::new(stdout), into, secrets).in_current_span());
     messages
 }
 
-/// Ends with its input, or when nobody wants the rest.
-async fn pass_on(
+/// Returns at the end of its input, or when the reader is gone.
+async fn forward(
     mut stdout: BufReader<impl AsyncRead + Unpin>,
     mut into: DuplexStream,
     secrets: Vec<Secret>,
 ) {
     let mut line = Vec::new();
-    while matches!((&mut stdout).take(MOST).read_until(b'\n', &mut line).await, Ok(1..)) {
-        let message = if line.len() as u64 == MOST && !line.ends_with(b"\n") {
-            too_long(&mut stdout, &mut line).await
+    while matches!((&mut stdout).take(MAX_MESSAGE_BYTES).read_until(b'\n', &mut line).await, Ok(1..)) {
+        let message = if line.len() as u64 == MAX_MESSAGE_BYTES && !line.ends_with(b"\n") {
+            replace_oversized(&mut stdout, &mut line).await
         } else {
-            readable(&line, &secrets)
+            as_message(&line, &secrets)
         };
         if let Some(message) = message
             && into.write_all(message.as_bytes()).await.is_err()
@@ -48,7 +48,7 @@ async fn pass_on(
 }
 
 /// A line as a message, or none if it is something else.
-fn readable<'a>(line: &'a [u8], secrets: &[Secret]) -> Option<Cow<'a, str>> {
+fn as_message<'a>(line: &'a [u8], secrets: &[Secret]) -> Option<Cow<'a, str>> {
     let text = String::from_utf8_lossy(line);
     if text.trim_start().starts_with('{') {
         if matches!(text, Cow::Owned(_)) {
@@ -56,15 +56,15 @@ fn readable<'a>(line: &'a [u8], secrets: &[Secret]) -> Option<Cow<'a, str>> {
         }
         return Some(text);
     }
-    let said = without(text.trim(), secrets);
+    let said = redact(text.trim(), secrets);
     if !said.is_empty() {
         info!(said, "on its standard output, where only messages belong");
     }
     None
 }
 
-/// What takes the place of a line that began like this and goes on.
-async fn too_long<'a>(
+/// What takes the place of a line that began like this and is too long.
+async fn replace_oversized<'a>(
     stdout: &mut BufReader<impl AsyncRead + Unpin>,
     line: &mut Vec<u8>,
 ) -> Option<Cow<'a, str>> {
@@ -74,15 +74,16 @@ async fn too_long<'a>(
         bytes += line.len();
         let last = line.ends_with(b"\n");
         line.clear();
-        if last || !matches!(stdout.take(MOST).read_until(b'\n', line).await, Ok(1..)) {
+        if last || !matches!(stdout.take(MAX_MESSAGE_BYTES).read_until(b'\n', line).await, Ok(1..)) {
             break;
         }
     }
-    warn!(bytes, "a message is longer than {} MiB and is not read", MOST >> 20);
+    warn!(bytes, "a message is longer than {} MiB and is not read", MAX_MESSAGE_BYTES >> 20);
     let message: serde_json::Value = serde_json::from_slice(&outline.kept).ok()?;
     let id = message.get("id").filter(|_| message.get("method").is_none())?;
-    let error =
-        format!("the server's answer of {bytes} bytes is not read: {MOST} are the most; ask for less");
+    let error = format!(
+        "the server's answer of {bytes} bytes is not read: {MAX_MESSAGE_BYTES} are the most; ask for less"
+    );
     let answer = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32603, "message": error } });
     Some(format!("{answer}\n").into())
 }
@@ -109,7 +110,7 @@ impl Outline {
                 b'}' | b']' => self.depth = self.depth.saturating_sub(1),
                 _ => {}
             }
-            if before.min(self.depth) <= 1 && self.kept.len() < OUTLINE {
+            if before.min(self.depth) <= 1 && self.kept.len() < MAX_OUTLINE_BYTES {
                 self.kept.push(byte);
             }
         }
@@ -123,9 +124,9 @@ mod tests {
     use super::*;
 
     async fn passed_on(said: impl Into<Vec<u8>>) -> Vec<Value> {
-        let (mut read, into) = duplex(ROOM);
+        let (mut read, into) = duplex(BUFFER_BYTES);
         let said = said.into();
-        tokio::spawn(async move { pass_on(BufReader::new(&said[..]), into, Vec::new()).await });
+        tokio::spawn(async move { forward(BufReader::new(&said[..]), into, Vec::new()).await });
         let mut text = String::new();
         read.read_to_string(&mut text).await.unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -7,14 +7,14 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::{Console, fields, say};
 use prx_base::config::{self, Settings};
 use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
 use prx_host::inspect::{SECTION, inspect};
 use prx_host::manifest::{Manifest, valid_name};
-use prx_host::{Makes, Scope, Trial};
+use prx_host::{DryRun, Makes, Scope};
 use prx_store::{Attachment, BlobLimits};
 
 /// Where plugins get the SDK from, unless they are told of a copy.
@@ -126,30 +126,38 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let settings: Settings = object("--settings", &arguments.settings)?;
     let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
-    let place = place()?;
-    let trial = Trial::of(bytes.into(), settings, &place).await;
-    let outcome = match trial {
-        Ok(trial) => {
-            let outcome = tried(console, &trial, arguments.call.as_deref(), &called).await;
-            trial.end().await;
+    let scratch_folder = scratch_folder()?;
+    let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder).await;
+    let outcome = match dry_run {
+        Ok(dry_run) => {
+            let outcome = call_tool(console, &dry_run, arguments.call.as_deref(), &called).await;
+            dry_run.close().await;
             outcome
         }
         Err(error) => Err(Failure::new(error)),
     };
-    fs::remove_dir_all(&place)?;
+    fs::remove_dir_all(&scratch_folder)?;
     outcome
 }
 
 /// A folder of nobody else's: what lies in it is trusted, compiled code with it.
-fn place() -> Result<PathBuf, Failure> {
+fn scratch_folder() -> Result<PathBuf, Failure> {
     let name = format!("prx-test-{:016x}", getrandom::u64().map_err(Failure::new)?);
-    let place = std::env::temp_dir().join(name);
-    DirBuilder::new().mode(0o700).create(&place).map_err(|error| unusable(&place, &error))?;
-    Ok(place)
+    let scratch_folder = std::env::temp_dir().join(name);
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&scratch_folder)
+        .map_err(|error| unusable(&scratch_folder, &error))?;
+    Ok(scratch_folder)
 }
 
-async fn tried(console: &Console, trial: &Trial, tool: Option<&str>, arguments: &str) -> Result<(), Failure> {
-    let generation = &trial.generation;
+async fn call_tool(
+    console: &Console,
+    dry_run: &DryRun,
+    tool: Option<&str>,
+    arguments: &str,
+) -> Result<(), Failure> {
+    let generation = &dry_run.generation;
     let Some(tool) = tool else {
         let answer = json!({ "name": generation.name(), "capabilities": generation.capabilities() });
         return console.show(&answer, fields);

@@ -71,6 +71,25 @@ async fn a_component_is_checked_and_tried_without_a_gateway() {
 }
 
 #[tokio::test]
+async fn what_a_manifest_lacks_or_may_not_ask_for_is_told_its_author() {
+    const HEAD: &str = "[plugin]\nname = \"reaching\"\nversion = \"1.0.0\"\n[permissions]\n";
+    let home = Home::empty();
+    let check = async |rest: &str| {
+        let component = Component::of("reaching").with_manifest(&format!("{HEAD}{rest}"));
+        let checked = home.run(&["plugin", "check", &file(&home, "reaching.wasm", &component)]).await;
+        assert_eq!(checked.code, Some(1), "{checked:?}");
+        checked.stderr
+    };
+    let unasked = check("http = [\"https://api.example.org\"]\n").await;
+    assert!(unasked.contains("imports prx:plugin/kv@"), "{unasked}");
+    assert!(unasked.contains("add `kv = \"1MiB\"` under [permissions]"), "{unasked}");
+    let unserved = check("kv = \"1KiB\"\nfiles = true\n").await;
+    let told =
+        "plugin.toml line 6: permissions.files: is not served by this version; remove it from the manifest";
+    assert!(unserved.contains(told), "{unserved}");
+}
+
+#[tokio::test]
 async fn a_manifest_is_put_into_a_component_of_another_language() {
     let home = Home::empty();
     let bare = file(&home, "bare.wasm", &Component::of("prx-hello-tool").without_manifest());

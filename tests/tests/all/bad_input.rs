@@ -191,6 +191,26 @@ async fn a_file_that_is_no_plugin_is_refused_for_its_own_reason() {
             named(&format!("{head}[permissions]\nhttp = [\"everywhere\"]\n")),
             &["everywhere"],
         ),
+        (
+            "a permission nobody serves",
+            named(&format!("{head}[permissions]\nfiles = true\n")),
+            &["line 6", "permissions.files", "is not served by this version; remove it from the manifest"],
+        ),
+        (
+            "tools of others",
+            named(&format!("{head}[permissions]\ntools = [\"a\"]\n")),
+            &["permissions.tools"],
+        ),
+        (
+            "events",
+            named(&format!("{head}[permissions]\nevents = {{ publish = [\"a.*\"] }}\n")),
+            &["permissions.events"],
+        ),
+        (
+            "jobs",
+            named(&format!("{head}[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"\n")),
+            &["schedule", "not served"],
+        ),
     ] {
         let refused = gateway.client().upload(Method::POST, "/plugins", WASM, bytes).await;
         let body = refused.expect(if refused.status == 409 { 409 } else { 400 });

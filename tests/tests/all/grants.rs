@@ -66,6 +66,24 @@ async fn a_grant_is_felt_at_once_written_down_and_taken_back() {
 }
 
 #[tokio::test]
+async fn a_grant_of_what_nobody_serves_is_harmless_and_said_to_be() {
+    let gateway = with_reaching("https://api.example.org").await;
+    let wishes = json!({"http": ["https://api.example.org"], "kv": "64KiB", "files": true});
+    let granted = grant(&gateway, wishes).await;
+    assert_eq!(
+        (&granted["granted"]["files"], &granted["missing"]),
+        (&json!(true), &Value::Null),
+        "{granted}"
+    );
+    let mut served: Vec<&String> = granted["effective"].as_object().unwrap().keys().collect();
+    served.sort();
+    assert_eq!(served, ["http", "kv", "memory", "secrets"], "nothing is listed that means nothing");
+    assert_eq!(gateway.plugin("reaching").await.unwrap()["status"], "loaded");
+    let logged = gateway.home().run(&["logs", "--level", "warn"]).await;
+    assert!(logged.stdout.contains("grants.reaching.files has no effect"), "{logged:?}");
+}
+
+#[tokio::test]
 async fn a_bad_grant_changes_nothing() {
     let gateway = with_reaching("https://api.example.org").await;
     let put = async |name: &str, body: Value| {

@@ -207,7 +207,7 @@ impl Tools {
             Err(CallError::NoSuch(_)) => {
                 let fields = arguments.as_object().cloned().unwrap_or_default();
                 let Makes { channel, limits } = makes;
-                match self.mcp.call(name, fields, (&channel, limits)).await {
+                match self.mcp.call(name, fields, &channel, limits).await {
                     Some(prx_mcp::Outcome { text, structured, is_error, attachments }) => {
                         Ok(ToolResult { content: text, structured, is_error, attachments })
                     }

@@ -336,7 +336,7 @@ pub struct Grant {
     /// `read` or `write`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
-    /// A private directory.
+    /// A private directory. Has no effect: this version serves none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<bool>,
 }

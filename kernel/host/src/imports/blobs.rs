@@ -1,19 +1,14 @@
 //! `prx:plugin/blobs`: the bytes of the files that a call was given, and of those that it makes.
 
-use std::collections::BTreeMap;
-
-use super::Host;
-use super::log::Level;
+use super::host::Host;
 use crate::bindings::blobs;
 use crate::bindings::types::{Attachment, Fault, FaultCode};
+use crate::journal::Level;
 use prx_base::error::{Code, Error};
 use prx_store::{FILES_OF_A_CALL, NewBlob};
 
-/// Most that one call reads or writes.
-const MOST: u32 = 1 << 20;
-
-/// The files that a call has made so far, by id. What is not kept when it ends goes away with this.
-pub(crate) type Made = BTreeMap<String, NewBlob>;
+/// Most bytes that one call reads or writes.
+const MAX_CHUNK_BYTES: u32 = 1 << 20;
 
 impl blobs::Host for Host {
     fn given(&mut self) -> wasmtime::Result<Vec<Attachment>> {
@@ -29,15 +24,15 @@ impl blobs::Host for Host {
         if self.given_size(&id).is_none() {
             return Ok(Err(fault(FaultCode::Denied, format!("this call was not given the blob {id}"))));
         }
-        let read = self.shared.services.store.read_blob(&id, offset, length.min(MOST)).await;
+        let read = self.shared.services.store.read_blob(&id, offset, length.min(MAX_CHUNK_BYTES)).await;
         Ok(read.map_err(|error| unavailable(&id, &error)))
     }
 
     async fn write(&mut self, id: Option<String>, bytes: Vec<u8>) -> wasmtime::Result<Result<String, Fault>> {
-        if bytes.len() > MOST as usize {
+        if bytes.len() > MAX_CHUNK_BYTES as usize {
             return Ok(Err(fault(
                 FaultCode::BadInput,
-                format!("{MOST} bytes at most are written at a time"),
+                format!("{MAX_CHUNK_BYTES} bytes at most are written at a time"),
             )));
         }
         Ok(match self.in_the_making(id).await {

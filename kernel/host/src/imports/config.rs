@@ -1,7 +1,7 @@
 //! `prx:plugin/config`: what the operator configured.
 
+use super::host::Host;
 use crate::bindings::config;
-use crate::imports::Host;
 
 impl config::Host for Host {
     fn get(&mut self) -> wasmtime::Result<String> {

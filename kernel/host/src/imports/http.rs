@@ -1,19 +1,18 @@
-//! `wasi:http/outgoing-handler`: requests of tools and providers, through the kernel's one way out.
+//! `wasi:http/outgoing-handler`: requests of tools and providers, through the gateway's egress.
 
 use std::sync::Arc;
 
 use http_body_util::BodyExt;
 use hyper::http::{Request, Response};
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
-};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks};
 
-use super::log::Level;
-use super::{Host, Shared};
+use super::shared::Shared;
+use crate::journal::Level;
 use prx_egress::{self, Failure, Kind, Timeouts};
 
-/// Largest answer that a guest may read, in bytes.
-const LARGEST_ANSWER: u64 = 64 << 20;
+/// Largest response that a guest may read, in bytes.
+const MAX_RESPONSE_BYTES: u64 = 64 << 20;
 
 /// An instance's side of its requests.
 pub(super) struct Outgoing {
@@ -25,12 +24,9 @@ impl Outgoing {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         Self { context: WasiHttpCtx::new(), hooks: Hooks(Arc::clone(shared)) }
     }
-}
 
-impl WasiHttpView for Host {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let Outgoing { context, hooks } = &mut self.http;
-        WasiHttpCtxView { ctx: context, table: &mut self.table, hooks }
+    pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        WasiHttpCtxView { ctx: &mut self.context, table, hooks: &mut self.hooks }
     }
 }
 
@@ -66,7 +62,7 @@ async fn send(
     request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<Response<WasiBody>, Failure> {
-    let request = prx_egress::Request::from_http(request, timeouts(shared, options), LARGEST_ANSWER)?;
+    let request = prx_egress::Request::from_http(request, timeouts(shared, options), MAX_RESPONSE_BYTES)?;
     let policy = shared.links.http.clone().unwrap_or_default();
     let response = shared.services.egress.send(&policy, request).await?;
     let shared = Arc::clone(shared);
@@ -77,7 +73,7 @@ async fn send(
     Ok(response.into_http().map(|body| body.map_err(broken).boxed_unsync()))
 }
 
-/// The guest's own time-outs where it gave some; never more than its call may take.
+/// The guest's own timeouts where it gave some; never more than its call may take.
 fn timeouts(shared: &Shared, options: RequestOptions) -> Timeouts {
     let usual = Timeouts::default();
     let most = shared.links.limits.deadline;

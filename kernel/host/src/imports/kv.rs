@@ -1,12 +1,12 @@
 //! `prx:plugin/kv`: durable storage of the plugin's own, up to its quota.
 
+use super::host::Host;
 use crate::bindings::kv;
 use crate::bindings::types::{Fault, FaultCode};
-use crate::imports::Host;
 use prx_base::error::Error;
 
 /// Most keys in one answer.
-const PAGE: usize = 1000;
+const MAX_KEYS: usize = 1000;
 
 impl kv::Host for Host {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Fault>> {
@@ -35,7 +35,7 @@ impl kv::Host for Host {
         after: Option<String>,
     ) -> wasmtime::Result<Result<Vec<String>, Fault>> {
         let store = &self.shared.services.store;
-        let keys = store.kv_keys(&self.shared.links.name, &prefix, after.as_deref(), PAGE);
+        let keys = store.kv_keys(&self.shared.links.name, &prefix, after.as_deref(), MAX_KEYS);
         Ok(keys.map_err(unavailable))
     }
 }

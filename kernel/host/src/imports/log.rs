@@ -1,123 +1,12 @@
 //! `prx:plugin/log`: lines for the operator.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
+use super::host::Host;
 use crate::bindings::log;
-use crate::imports::Host;
-use prx_base::clock::Clock;
-
-/// Lines a second that one plugin may write.
-const LINES_PER_SECOND: u64 = 100;
-
-/// Longest line, in bytes; the rest is cut off.
-const LONGEST_LINE: usize = 8 << 10;
-
-/// How loud a plugin's line is.
-pub type Level = log::Level;
-
-/// Where one plugin's lines go, over all of its instances.
-///
-/// Each becomes a `tracing` event of the target `plugin` whose field `module` is `plugin::<name>`.
-#[derive(Debug)]
-pub struct Journal {
-    module: String,
-    clock: Clock,
-    /// The second in which `lines` were counted.
-    second: AtomicU64,
-    lines: AtomicU64,
-}
-
-impl Journal {
-    pub(crate) fn new(plugin: &str, clock: Clock) -> Self {
-        Self {
-            module: format!("plugin::{plugin}"),
-            clock,
-            second: AtomicU64::new(0),
-            lines: AtomicU64::new(0),
-        }
-    }
-
-    /// Writes one line, its control characters escaped. What goes beyond the plugin's rate is dropped and counted.
-    pub fn write(&self, level: Level, message: &str) {
-        self.write_as(&self.module, level, message);
-    }
-
-    /// The same, under the name of what the plugin works for.
-    pub fn write_as(&self, module: &str, level: Level, message: &str) {
-        if !self.admits() {
-            return;
-        }
-        let message = printable(message);
-        match level {
-            Level::Trace => tracing::trace!(target: "plugin", module, "{message}"),
-            Level::Debug => tracing::debug!(target: "plugin", module, "{message}"),
-            Level::Info => tracing::info!(target: "plugin", module, "{message}"),
-            Level::Warn => tracing::warn!(target: "plugin", module, "{message}"),
-            Level::Error => tracing::error!(target: "plugin", module, "{message}"),
-        }
-    }
-
-    fn admits(&self) -> bool {
-        let now = self.clock.now_ms() / 1000;
-        if self.second.swap(now, Relaxed) != now {
-            let dropped = self.lines.swap(0, Relaxed).saturating_sub(LINES_PER_SECOND);
-            if dropped > 0 {
-                let module = &*self.module;
-                tracing::warn!(target: "plugin", module, "{dropped} lines were dropped: over {LINES_PER_SECOND} in a second");
-            }
-        }
-        self.lines.fetch_add(1, Relaxed) < LINES_PER_SECOND
-    }
-}
-
-/// A line that cannot start another one, move the cursor or turn the reading direction.
-fn printable(message: &str) -> String {
-    let kept = &message[..message.floor_char_boundary(LONGEST_LINE)];
-    let mut line = String::with_capacity(kept.len());
-    for c in kept.chars() {
-        let deceives = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || deceives {
-            line.extend(c.escape_default());
-        } else {
-            line.push(c);
-        }
-    }
-    if kept.len() < message.len() {
-        let _ = write!(line, "… ({} bytes)", message.len());
-    }
-    line
-}
+use crate::journal::Level;
 
 impl log::Host for Host {
     fn log(&mut self, level: Level, message: String) -> wasmtime::Result<()> {
         self.shared.journal.write(level, &message);
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_stays_one_line() {
-        assert_eq!(printable("a\nb\x1b[31mc\u{202e}d – ü"), "a\\nb\\u{1b}[31mc\\u{202e}d – ü");
-    }
-
-    #[test]
-    fn a_long_line_is_cut_between_characters() {
-        let line = printable(&"ü".repeat(LONGEST_LINE));
-        assert!(line.starts_with("üü") && line.ends_with("… (16384 bytes)"));
-    }
-
-    #[test]
-    fn a_flood_is_dropped_until_the_next_second() {
-        let clock = Clock::manual(jiff::Timestamp::UNIX_EPOCH);
-        let journal = Journal::new("noisy", clock.clone());
-        let admitted = (0..1000).filter(|_| journal.admits()).count();
-        assert_eq!(admitted as u64, LINES_PER_SECOND);
-        clock.advance(std::time::Duration::from_secs(1));
-        assert!(journal.admits());
     }
 }

@@ -1,15 +1,15 @@
 //! `prx:plugin/memory`: what is remembered of the person that a call is made for.
 
+use super::host::Host;
 use crate::bindings::memory;
 use crate::bindings::types::{Fault, FaultCode};
-use crate::imports::Host;
 use crate::manifest::MemoryAccess;
 use crate::memory::Memory;
 use prx_base::error::{Code, Error};
 use prx_store::{MemoryEntry, Owner};
 
 /// Most memories in one answer.
-const MOST: u32 = 100;
+const MAX_RECALLED: u32 = 100;
 
 impl memory::Host for Host {
     async fn recall(
@@ -19,8 +19,8 @@ impl memory::Host for Host {
     ) -> wasmtime::Result<Result<Vec<memory::MemoryEntry>, Fault>> {
         let recall = || {
             let (memory, owner) = self.memory()?;
-            let found = memory.recall(&owner, &query, limit.min(MOST) as usize).map_err(fault)?;
-            Ok(found.into_iter().map(told).collect())
+            let found = memory.recall(&owner, &query, limit.min(MAX_RECALLED) as usize).map_err(fault)?;
+            Ok(found.into_iter().map(self::entry).collect())
         };
         Ok(recall())
     }
@@ -59,7 +59,7 @@ impl Host {
     }
 }
 
-fn told(entry: MemoryEntry) -> memory::MemoryEntry {
+fn entry(entry: MemoryEntry) -> memory::MemoryEntry {
     let created_at = u64::try_from(entry.created_at.as_millisecond()).unwrap_or(0);
     memory::MemoryEntry { id: entry.id, text: entry.text, tags: entry.tags, created_at }
 }

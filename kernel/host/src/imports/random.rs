@@ -2,8 +2,8 @@
 
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 
-/// Most bytes that one call may ask for.
-const LONGEST: u64 = 64 << 10;
+/// Most random bytes that one call may ask for.
+const MAX_BYTES: u64 = 64 << 10;
 
 /// Where a guest's randomness comes from.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Entropy {
     }
 
     fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
-        wasmtime::ensure!(len <= LONGEST, "asked for {len} random bytes at once; {LONGEST} is the most");
+        wasmtime::ensure!(len <= MAX_BYTES, "asked for {len} random bytes at once; {MAX_BYTES} is the most");
         let mut bytes = vec![0; usize::try_from(len)?];
         match self {
             Self::System => getrandom::fill(&mut bytes).map_err(wasmtime::Error::new)?,
@@ -82,6 +82,6 @@ mod tests {
 
     #[test]
     fn a_huge_wish_is_a_trap() {
-        assert!(Entropy::System.bytes(LONGEST + 1).is_err());
+        assert!(Entropy::System.bytes(MAX_BYTES + 1).is_err());
     }
 }

@@ -1,20 +1,20 @@
-//! `prx:plugin/sink`: where a provider says things as they come.
+//! `prx:plugin/sink`: takes a provider's answer while it grows.
 
-use tokio::sync::mpsc;
 use wasmtime::component::Resource;
 
+use super::host::Host;
 use crate::bindings::sink::{self, Delta};
-use crate::imports::Host;
-
-/// The kernel's end of a `delta-sink`.
-#[derive(Debug)]
-pub struct DeltaSink(pub(crate) mpsc::Sender<Delta>);
+use crate::delta_sink::DeltaSink;
 
 impl sink::Host for Host {}
 
 impl sink::HostDeltaSink for Host {
     async fn push(&mut self, sink: Resource<DeltaSink>, delta: Delta) -> wasmtime::Result<bool> {
-        Ok(self.table.get(&sink)?.0.send(delta).await.is_ok())
+        self.table.get(&sink)?;
+        match &self.call.deltas {
+            Some(deltas) => Ok(deltas.send(delta).await.is_ok()),
+            None => Ok(false),
+        }
     }
 
     fn drop(&mut self, sink: Resource<DeltaSink>) -> wasmtime::Result<()> {

@@ -1,4 +1,4 @@
-//! `wasi:cli` output: what a guest prints, such as its last words in a panic, goes to its log.
+//! `wasi:cli` output: what a guest prints, such as the message of a panic, goes to its log.
 
 use std::mem;
 use std::sync::Arc;
@@ -8,25 +8,25 @@ use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
-use crate::imports::Shared;
-use crate::imports::log::Level;
+use super::shared::Shared;
+use crate::journal::Level;
 
-/// Bytes of one line that are kept before it is logged unfinished.
-const LONGEST: usize = 8 << 10;
+/// Longest line, in bytes; a longer one is logged in pieces.
+const MAX_LINE_BYTES: usize = 8 << 10;
 
 /// One of a guest's two output streams.
-pub(super) struct Printed {
+pub(super) struct LogStream {
     pub(super) shared: Arc<Shared>,
     pub(super) level: Level,
 }
 
-impl IsTerminal for Printed {
+impl IsTerminal for LogStream {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Printed {
+impl StdoutStream for LogStream {
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(Lines { shared: Arc::clone(&self.shared), level: self.level, line: Vec::new() })
     }
@@ -58,7 +58,7 @@ impl OutputStream for Lines {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let text = piece.strip_suffix(b"\n").unwrap_or(piece);
             self.line.extend_from_slice(text);
-            if text.len() < piece.len() || self.line.len() >= LONGEST {
+            if text.len() < piece.len() || self.line.len() >= MAX_LINE_BYTES {
                 self.log();
             }
         }
@@ -70,7 +70,7 @@ impl OutputStream for Lines {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(LONGEST)
+        Ok(MAX_LINE_BYTES)
     }
 }
 

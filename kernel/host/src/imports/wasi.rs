@@ -1,31 +1,16 @@
 //! The parts of WASI 0.2 that every guest toolchain imports, over contexts that hold nothing: no arguments,
 //! no environment, no files. Sockets are never linked.
 
-use std::sync::Arc;
-
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
 use wasmtime_wasi::clocks::{WasiClocks, WasiClocksView};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView};
 use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::clocks::Time;
-use super::log::Level;
+use super::host::Host;
 use super::random::Entropy;
-use super::stdio::Printed;
-use super::{Host, Shared};
-
-/// An empty context whose output goes to the plugin's log.
-pub(super) fn context(shared: &Arc<Shared>, time: &Time) -> WasiCtx {
-    let printed = |level| Printed { shared: Arc::clone(shared), level };
-    WasiCtx::builder()
-        .stdout(printed(Level::Info))
-        .stderr(printed(Level::Warn))
-        .wall_clock(time.clone())
-        .monotonic_clock(time.clone())
-        .build()
-}
 
 /// Serves `wasi:cli`, `clocks`, `filesystem`, `io` and `random`.
 pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
@@ -64,5 +49,11 @@ impl HasData for Table {
 impl WasiView for Host {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Host {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(&mut self.table)
     }
 }

@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 use wasm_encoder::{
     CodeSection, Component, ComponentExportKind, ComponentExportSection, ComponentImportSection,
-    ComponentInstanceSection, ComponentTypeRef as TypeRef, ComponentTypeSection, CustomSection, Function,
-    FunctionSection, InstanceType, Module, ModuleArg, ModuleSection, NestedComponentSection, TypeSection,
-    ValType,
+    ComponentInstanceSection, ComponentTypeRef as TypeRef, ComponentTypeSection, ComponentValType,
+    CustomSection, Function, FunctionSection, InstanceType, Module, ModuleArg, ModuleSection,
+    NestedComponentSection, TypeSection, ValType,
 };
 
 use super::*;
@@ -89,6 +89,17 @@ fn imports_are_named() {
 }
 
 #[test]
+fn an_import_that_is_no_interface_is_refused() {
+    let mut component = Component::new();
+    let mut types = ComponentTypeSection::new();
+    types.function().params(std::iter::empty::<(&str, ComponentValType)>()).result(None);
+    let mut imports = ComponentImportSection::new();
+    imports.import("prx:plugin/kv@0.1.0", TypeRef::Func(0));
+    component.section(&types).section(&imports).section(&section(MANIFEST));
+    assert!(told(&component.finish()).contains("wants prx:plugin/kv@0.1.0, which this kernel doesn't serve"));
+}
+
+#[test]
 fn the_manifest_may_lie_in_a_module() {
     let mut inner = Module::new();
     inner.section(&section(MANIFEST));
@@ -117,7 +128,7 @@ fn what_is_no_plugin_is_told_apart() {
     let tool = ["prx:plugin/tool@0.1.0"];
     assert!(told(&plugin(&format!("{MANIFEST}[channel]"), &tool)).contains("exports no connector"));
     let schedule = format!("{MANIFEST}[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"");
-    assert!(told(&plugin(&schedule, &tool)).contains("exports no job"));
+    assert!(told(&plugin(&schedule, &tool)).contains("schedule: is not served by this version"));
 }
 
 #[test]

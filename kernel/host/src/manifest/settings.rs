@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Extends, Key, Manifest};
+use super::schema::{Extends, Key, Manifest};
 use prx_base::config::keys::nearest;
 use prx_base::config::{Secret, Settings};
 use prx_egress::{Origin, Secrets};

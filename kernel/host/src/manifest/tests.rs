@@ -1,8 +1,11 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use prx_base::config::Settings;
+use prx_egress::Origin;
 
 const WEATHER: &str = r#"
 [plugin]
@@ -15,7 +18,6 @@ http = ["https://api.open-meteo.com"]
 secrets = ["api_key"]
 kv = "1MiB"
 memory = "read"
-events = { publish = ["weather.*"], subscribe = ["session.*"] }
 
 [limits]
 memory = "32MiB"
@@ -63,12 +65,11 @@ fn everything_the_design_shows_is_read() {
     assert!(manifest.instance.reuse);
 
     let channel = "[plugin]\nname=\"t\"\nversion=\"1\"\n[channel]\nfeatures=[\"edit\",\"typing\",\"draft\"]\n\
-                   state_version=2\nmax_text=4096\n[[schedule]]\nname=\"refresh\"\ncron=\"*/15 * * * *\"";
+                   state_version=2\nmax_text=4096";
     let manifest = Manifest::parse(channel).unwrap();
     let channel = manifest.channel.unwrap();
     assert_eq!(channel.features, [Feature::Edit, Feature::Typing, Feature::Draft]);
     assert_eq!((channel.state_version, channel.max_text), (2, Some(4096)));
-    assert_eq!(manifest.schedule[0].cron, "*/15 * * * *");
 }
 
 /// What is behind the head of a manifest, and what is to be said of it.
@@ -121,6 +122,20 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
         ("= 3", "line 4: "),
     ];
     each_is_told(&mistakes);
+}
+
+#[test]
+fn what_is_not_served_is_refused_by_name() {
+    let remove = "is not served by this version; remove it from the manifest";
+    each_is_told(&[
+        ("[permissions]\nfiles = true", &format!("line 5: permissions.files: {remove}")),
+        ("[permissions]\nkv = \"1MiB\"\ntools = [\"a.b\"]", &format!("line 6: permissions.tools: {remove}")),
+        ("[permissions.events]\npublish = [\"a.*\"]", &format!("permissions.events: {remove}")),
+        ("[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"", &format!("schedule: {remove}")),
+    ]);
+    let nothing = "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nfiles = false\ntools = []\n\
+                   events = { publish = [] }";
+    assert!(Manifest::parse(nothing).is_ok(), "what asks for nothing is no reason to refuse it");
 }
 
 #[test]

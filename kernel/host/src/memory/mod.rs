@@ -10,13 +10,13 @@ mod words;
 
 /// The longest text, in bytes.
 pub const MAX_TEXT_BYTES: usize = 4096;
-/// Tags of one memory, and bytes of one tag.
+/// Most tags of one memory, and bytes of one tag.
 const MAX_TAGS: usize = 16;
 const MAX_TAG_BYTES: usize = 64;
-/// Memories of one user, and of all.
+/// Most memories of one user, and of all.
 const LIMITS: MemoryLimits = MemoryLimits { each: 1000, total: 100_000 };
-/// Words of a question that are looked for.
-const MAX_WORDS: usize = 64;
+/// Most words of a query that are looked for.
+const MAX_QUERY_WORDS: usize = 64;
 
 /// A cheap-clone handle to everybody's memories.
 #[derive(Clone)]
@@ -33,7 +33,7 @@ impl Memory {
     /// # Errors
     /// Only when the store has failed.
     pub fn recall(&self, owner: &Owner, query: &str, limit: usize) -> Result<Vec<MemoryEntry>> {
-        let words: Vec<String> = words::of(query).into_keys().take(MAX_WORDS).collect();
+        let words: Vec<String> = words::of(query).into_keys().take(MAX_QUERY_WORDS).collect();
         let hits = self.0.word_hits(owner, &words)?;
         let mut recalled = Vec::new();
         for id in rank::best(hits, limit) {

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use unicode_segmentation::UnicodeSegmentation;
 
-/// A longer word is cut: nobody looks for the rest of it.
-const LONGEST: usize = 64;
+/// Longest word, in characters; the rest is cut off.
+const MAX_WORD_CHARS: usize = 64;
 
 /// Each word of a text, and how often it is there. Where a script has no spaces, each character is a word.
 pub(super) fn of(text: &str) -> BTreeMap<String, u32> {
     let mut words = BTreeMap::new();
     for word in text.unicode_words().flat_map(|word| word.split(['\'', '’', '_'])) {
-        let word: String = word.chars().flat_map(char::to_lowercase).take(LONGEST).collect();
+        let word: String = word.chars().flat_map(char::to_lowercase).take(MAX_WORD_CHARS).collect();
         if !word.is_empty() {
             *words.entry(word).or_default() += 1;
         }
@@ -31,6 +31,6 @@ mod tests {
         assert_eq!(words("猫が好き"), "が き 好 猫");
         assert_eq!(words("… — !"), "");
         assert_eq!(of("ship to ship")["ship"], 2);
-        assert_eq!(of(&"x".repeat(1000)).into_keys().next().map(|word| word.len()), Some(LONGEST));
+        assert_eq!(of(&"x".repeat(1000)).into_keys().next().map(|word| word.len()), Some(MAX_WORD_CHARS));
     }
 }

@@ -10,9 +10,9 @@ use tokio::sync::{OnceCell, broadcast};
 use super::*;
 use crate::Services;
 use prx_base::clock::Clock;
-use prx_base::config::{Config, Grant};
+use prx_base::config::{self, Config, Grant};
 use prx_base::error::Code;
-use prx_base::events::Event;
+use prx_base::events::{Event, Events};
 use prx_egress::Egress;
 
 #[path = "guest.rs"]
@@ -46,22 +46,24 @@ async fn data_dir() -> TempDir {
 }
 
 async fn start(data_dir: &Path, config: Config, safe_mode: bool) -> Gateway {
+    let gateway = empty(data_dir, config, safe_mode).await;
+    gateway.plugins.load_all().await.unwrap();
+    gateway
+}
+
+/// A gateway that has loaded nothing yet.
+async fn empty(data_dir: &Path, config: Config, safe_mode: bool) -> Gateway {
     let clock = Clock::system();
     let store = Store::open(data_dir, clock.clone()).unwrap();
     let services =
         Services { store: store.clone(), egress: Egress::new(clock.clone()), clock: clock.clone() };
-    let events = Events::new(clock, 64);
+    let events = Events::new(clock.clone(), 64);
     let subscribed = events.subscribe();
-    let parts = Parts {
-        bundled: crate::components::bundled(),
-        data_dir: data_dir.to_owned(),
-        engine: Engine::new(data_dir, services).unwrap(),
-        store: store.clone(),
-        events,
-        config: config::Live::new(config),
-        safe_mode,
-    };
-    Gateway { plugins: Plugins::open(parts).await.unwrap(), store, events: subscribed }
+    let base = Base { clock, config: config::Live::new(config), events };
+    let engine = Engine::new(data_dir, services).unwrap();
+    let options = Options { bundled: crate::components::bundled(), data_dir: data_dir.to_owned(), safe_mode };
+    let plugins = Plugins::new(base, store.clone(), engine, options).await.unwrap();
+    Gateway { plugins, store, events: subscribed }
 }
 
 impl Gateway {
@@ -130,6 +132,44 @@ async fn what_came_with_the_gateway_serves() {
     assert!(gateway.answers("summarize").await);
     assert!(matches!(gateway.activate("juggle").await, Err(CallError::NoSuch(_))));
     assert_eq!(gateway.plugins.get("juggler").unwrap_err().to_string(), "Plugin juggler not found");
+    assert!(gateway.plugins.list().iter().all(|plugin| plugin.status == Status::Loaded));
+}
+
+#[tokio::test]
+async fn of_two_rivals_the_first_by_name_gets_it_whoever_is_ready_first() {
+    let folder = data_dir().await;
+    let rival = |name: &str| guest::skills(&OTHER.replace("other", name), "rival");
+    let (first, second) = (rival("another"), rival("other"));
+    put(folder.path(), "other", &second);
+    let gateway = start(folder.path(), Config::default(), false).await;
+    gateway.stop().await;
+
+    // By now the second is compiled already, and the first is not.
+    put(folder.path(), "another", &first);
+    let gateway = start(folder.path(), Config::default(), false).await;
+    assert_eq!(gateway.status("another"), (Status::Loaded, String::new()));
+    let refused = "Plugin other: skill rival____ is already given by plugin another";
+    assert_eq!(gateway.status("other"), (Status::Failed, refused.to_owned()));
+}
+
+#[tokio::test]
+async fn loading_tells_how_far_it_is_and_can_be_given_up() {
+    let folder = data_dir().await;
+    let gateway = empty(folder.path(), Config::default(), false).await;
+    let mut progress = gateway.plugins.progress();
+    assert_eq!(*progress.borrow_and_update(), Progress::default());
+    assert!(gateway.plugins.list().is_empty());
+    tokio::select! {
+        biased;
+        _ = gateway.plugins.load_all() => panic!("it has only begun"),
+        changed = progress.changed() => changed.unwrap(),
+    }
+    let total = crate::components::bundled().all().count();
+    assert_eq!(*progress.borrow_and_update(), Progress { loaded: 0, total });
+    assert!(gateway.plugins.list().iter().all(|plugin| plugin.generation == 0), "nothing goes on by itself");
+
+    gateway.plugins.load_all().await.unwrap();
+    assert_eq!(*progress.borrow(), Progress { loaded: total, total });
     assert!(gateway.plugins.list().iter().all(|plugin| plugin.status == Status::Loaded));
 }
 
@@ -330,7 +370,7 @@ async fn traps_in_a_row_end_in_quarantine() {
     let (mut gateway, folder) = Gateway::with("other", &trapping).await;
     let connector = gateway.plugins.connector("other");
     gateway.kinds();
-    for _ in 0..DEFECTS {
+    for _ in 0..MAX_FAILURES_IN_A_ROW {
         assert_eq!(gateway.status("other").0, Status::Loaded);
         assert!(matches!(gateway.activate("other____").await, Err(CallError::Trap(_))));
     }
@@ -362,7 +402,7 @@ async fn more_than_is_granted_is_refused_with_the_difference() {
     let put_over = guest::skills(&wishes.replace("other", "skills"), "summarize");
     let refused = gateway.plugins.install(Some("skills"), put_over).await.unwrap_err();
     assert_eq!(refused.code(), Code::Conflict);
-    assert!(gateway.plugins.get("skills").unwrap().bundled, "a name brings no more than was vouched for");
+    assert!(gateway.plugins.get("skills").unwrap().bundled, "a name brings no more than was verified");
     gateway.stop().await;
 
     let mut config = Config::default();
@@ -397,7 +437,7 @@ async fn a_watched_plugin_follows_its_file() {
     let mut other = gateway.plugins.connector("other");
     let mut skills = gateway.plugins.connector("skills");
     let file = |name: &str| folder.path().join(format!("plugins/{name}.wasm"));
-    let patience = Duration::from_secs(60);
+    let limit = Duration::from_secs(60);
     let follows = async {
         put(folder.path(), "other", &guest::skills(OTHER, "first"));
         other.wait_for(|serving| serving.as_ref().is_some_and(|g| g.number == 1)).await.unwrap();
@@ -411,6 +451,6 @@ async fn a_watched_plugin_follows_its_file() {
         fs::remove_file(file("skills")).unwrap();
         skills.wait_for(|serving| serving.as_ref().is_some_and(|g| g.bundled)).await.unwrap();
     };
-    tokio::time::timeout(patience, follows).await.unwrap();
+    tokio::time::timeout(limit, follows).await.unwrap();
     assert!(gateway.plugins.get("other").is_err());
 }

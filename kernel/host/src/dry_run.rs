@@ -1,4 +1,4 @@
-//! A component loaded on its own, as a gateway would load it, for its author.
+//! Loads a component as a gateway would, without one, for its author.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,9 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::catalog::Generation;
-use super::engine::{Engine, Services};
-use super::grants::Allowance;
+use super::engine::Engine;
+use super::grants::{self, Allowance};
+use super::inspect::Inspected;
+use super::links::{self, LinkError};
 use super::load::{Candidate, Terms, examine, load};
+use super::manifest::PluginConfig;
+use super::services::Services;
 use prx_base::clock::Clock;
 use prx_base::config::{Components, Grant, Settings};
 use prx_base::error::{Error, Result};
@@ -16,13 +20,13 @@ use prx_egress::Egress;
 use prx_store::Store;
 
 /// A component that was loaded with everything that it asks for granted.
-pub struct Trial {
-    /// What it became.
+pub struct DryRun {
+    /// The component, loaded.
     pub generation: Arc<Generation>,
     store: Store,
 }
 
-impl Trial {
+impl DryRun {
     /// Compiles a component, links it and asks it what it gives, in a data directory of its own.
     ///
     /// # Errors
@@ -37,15 +41,25 @@ impl Trial {
             Engine::new(data_dir, services).map_err(|error| Error::internal(format!("{error:#}")))?;
         let mut components = Components::default();
         components.plugins_config.insert(name.clone(), settings);
-        let allowance = Allowance { operator: Grant::default(), vouched: manifest.permissions.clone() };
+        let allowance = Allowance { operator: Grant::default(), verified: manifest.permissions.clone() };
         let candidate = Candidate { bytes: component, bundled: false };
         let terms = Terms { name, allowance, components: &components, number: 1 };
         let loaded = load(&engine, &candidate, terms).await.map_err(|refusal| refusal.error)?;
         Ok(Self { generation: Arc::new(loaded), store })
     }
 
-    /// Lets go of the data directory.
-    pub async fn end(self) {
+    /// What can be said without compiling it: whether its manifest asks for everything that it imports.
+    ///
+    /// # Errors
+    /// The first import that it doesn't ask for or that isn't served.
+    pub fn check(component: &Inspected) -> Result<(), LinkError> {
+        let manifest = &component.manifest;
+        let allowance = Allowance { operator: Grant::default(), verified: manifest.permissions.clone() };
+        links::check(component, &grants::links(manifest, &allowance, PluginConfig::default()))
+    }
+
+    /// Closes the store in the data directory.
+    pub async fn close(self) {
         self.store.close().await;
     }
 }

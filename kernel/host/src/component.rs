@@ -1,35 +1,22 @@
-//! A linked component and the calls it answers, each by an instance of its own.
+//! A linked component and the calls it answers, each by an instance that no other call has meanwhile.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
-use tokio::time::timeout;
-use wasmtime::component::{InstancePre, Resource};
+use tokio::sync::mpsc;
+use wasmtime::component::{Linker, Resource};
 
 use super::bindings::types::Attachment;
 use super::bindings::{provider, sink, skill, tool};
 use super::call::CallError;
 use super::connector::Connector;
-use super::engine::{Artifact, Services};
-use super::imports::log::Journal;
-use super::imports::sink::DeltaSink;
-use super::imports::{Host, Shared};
-use super::instance::{Exports, Live, Missing, judge, within};
+use super::delta_sink::DeltaSink;
+use super::engine::{Artifact, Engine};
+use super::imports::{self, Shared};
+use super::instance::{GuestInstance, Linked, Missing, classify, within};
+use super::journal::Journal;
 use super::limits::{Gauge, Meter};
-use super::links::{self, LinkError, Links};
+use super::links::{LinkError, Links};
 use super::scope::Scope;
-
-/// Calls of one plugin that can be under way at a time; more wait for their turn.
-const CALLS: usize = 256;
-
-/// Clean instances that wait for the next call, where the manifest allows it.
-const IDLE: usize = 8;
-
-/// An instance that has grown beyond this is not kept.
-const KEPT_BYTES: u64 = 16 << 20;
-
-/// Most that a component may hand over in one answer or one host call, in bytes.
-const ANSWER_BYTES: usize = 4 << 20;
 
 /// What a component says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,45 +35,34 @@ pub struct Description {
 #[derive(Clone)]
 pub struct Code(Arc<Linked>);
 
-/// What all clones of a [`Code`] share.
-pub(super) struct Linked {
-    pub(super) component: InstancePre<Host>,
-    pub(super) exports: Exports,
-    pub(super) shared: Arc<Shared>,
-    image_bytes: u64,
-    turns: Semaphore,
-    /// Instances between two calls. The lock is held to take or put one, never across an await.
-    idle: Mutex<Vec<Live>>,
+impl Engine {
+    /// Links a component to what it gets. Runs none of its code.
+    ///
+    /// # Errors
+    /// It imports what it does not get, or its interfaces have other shapes than the kernel's.
+    pub fn link(&self, artifact: &Artifact, links: Links) -> Result<Code, LinkError> {
+        let mismatch = |error: wasmtime::Error| LinkError::Mismatch(format!("{error:#}"));
+        let mut linker = Linker::new(artifact.0.engine());
+        imports::link(&mut linker, &links).map_err(mismatch)?;
+        let component = linker.instantiate_pre(&artifact.0).map_err(mismatch)?;
+        let shared = Shared {
+            journal: Journal::new(&links.name, self.services.clock.clone()),
+            gauge: Arc::new(Gauge::new(&links.limits)),
+            links,
+            services: self.services.clone(),
+        };
+        Ok(Code(Arc::new(Linked::new(component, shared, artifact.image_bytes()))))
+    }
 }
 
 impl Code {
-    pub(super) fn new(artifact: &Artifact, links: Links, services: Services) -> Result<Self, LinkError> {
-        let linker = links::linker(&artifact.0, &links)?;
-        let component =
-            linker.instantiate_pre(&artifact.0).map_err(|error| LinkError::Mismatch(format!("{error:#}")))?;
-        let shared = Shared {
-            journal: Journal::new(&links.name, services.clock.clone()),
-            gauge: Arc::new(Gauge::new(&links.limits)),
-            links,
-            services,
-        };
-        Ok(Self(Arc::new(Linked {
-            exports: Exports::of(&component),
-            component,
-            shared: Arc::new(shared),
-            image_bytes: artifact.image_bytes(),
-            turns: Semaphore::new(CALLS),
-            idle: Mutex::default(),
-        })))
-    }
-
     /// Asks the component what it has. A connector proves at least that it starts.
     ///
     /// # Errors
     /// See [`CallError`].
     pub async fn describe(&self) -> Result<Description, CallError> {
-        self.call(Scope::default(), async |live| {
-            let Live { store, guest } = live;
+        self.call(Scope::default(), async |instance| {
+            let GuestInstance { store, guest } = instance;
             let mut description =
                 Description { connector: guest.connector.is_some(), ..Description::default() };
             if let Some(tool) = &guest.tool {
@@ -115,12 +91,12 @@ impl Code {
         context: &tool::CallContext,
         scope: Scope,
     ) -> Result<tool::ToolOutput, CallError> {
-        let answer = self.call(scope, async |live| {
-            let tool = live.guest.tool.as_ref().ok_or(Missing("tools"))?;
-            let mut answer = tool.call_call(&mut live.store, name, arguments, context).await?;
+        let answer = self.call(scope, async |instance| {
+            let tool = instance.guest.tool.as_ref().ok_or(Missing("tools"))?;
+            let mut answer = tool.call_call(&mut instance.store, name, arguments, context).await?;
             if let Ok(output) = &mut answer {
                 let named = std::mem::take(&mut output.attachments);
-                output.attachments = live.store.data_mut().keep_named(named).await;
+                output.attachments = instance.store.data_mut().keep_named(named).await;
             }
             Ok(answer)
         });
@@ -137,9 +113,9 @@ impl Code {
         input: &skill::SkillInput,
         scope: Scope,
     ) -> Result<skill::Activation, CallError> {
-        let answer = self.call(scope, async |live| {
-            let skill = live.guest.skill.as_ref().ok_or(Missing("skills"))?;
-            skill.call_activate(&mut live.store, name, input).await
+        let answer = self.call(scope, async |instance| {
+            let skill = instance.guest.skill.as_ref().ok_or(Missing("skills"))?;
+            skill.call_activate(&mut instance.store, name, input).await
         });
         answer.await?.map_err(CallError::Fault)
     }
@@ -156,10 +132,11 @@ impl Code {
         mut scope: Scope,
     ) -> Result<Result<provider::Completion, provider::ProviderError>, CallError> {
         scope.attachments = attached(request);
-        self.call(scope, async move |live| {
-            let Live { store, guest } = live;
+        self.call(scope, async move |instance| {
+            let GuestInstance { store, guest } = instance;
             let provider = guest.provider.as_ref().ok_or(Missing("models"))?;
-            let sink = store.data_mut().table.push(DeltaSink(deltas))?;
+            store.data_mut().call.deltas = Some(deltas);
+            let sink = store.data_mut().table.push(DeltaSink)?;
             let lent = Resource::new_borrow(sink.rep());
             let answer = provider.call_complete(&mut *store, request, lent).await?;
             store.data_mut().table.delete(sink)?;
@@ -190,31 +167,26 @@ impl Code {
     async fn call<R>(
         &self,
         scope: Scope,
-        work: impl AsyncFnOnce(&mut Live) -> wasmtime::Result<R>,
+        work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
         let linked = &*self.0;
         let limits = &linked.shared.links.limits;
-        let _turn = match linked.turns.try_acquire() {
-            Ok(turn) => turn,
-            Err(_) => {
-                let turn = timeout(limits.deadline, linked.turns.acquire()).await;
-                turn.ok().and_then(Result::ok).ok_or(CallError::Busy)?
-            }
-        };
-
+        let _permit = linked.call_permit().await?;
         let meter = Meter::new(limits.cpu);
-        let mut place = None;
+        let mut slot = None;
         let outcome = within(limits, &meter, async {
-            let live = place.insert(linked.instance(&meter).await?);
-            live.store.data_mut().call = scope.into();
-            work(live).await
+            let instance = slot.insert(linked.acquire(&meter).await?);
+            instance.store.data_mut().call = scope.into();
+            work(instance).await
         });
         match outcome.await? {
             Ok(answer) => {
-                linked.keep(place);
+                if let Some(instance) = slot {
+                    linked.release(instance);
+                }
                 Ok(answer)
             }
-            Err(error) => Err(judge(&error, place.as_ref(), &linked.shared)),
+            Err(error) => Err(classify(&error, slot.as_ref(), &linked.shared)),
         }
     }
 }
@@ -226,29 +198,4 @@ fn attached(request: &provider::Request) -> Vec<Attachment> {
         _ => None,
     });
     attached.flatten().cloned().collect()
-}
-
-impl Linked {
-    async fn instance(&self, meter: &Arc<Meter>) -> wasmtime::Result<Live> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(mut live) => {
-                live.resume(meter);
-                Ok(live)
-            }
-            None => Live::start(self, Host::new(&self.shared, Arc::clone(meter)), ANSWER_BYTES).await,
-        }
-    }
-
-    /// Puts an instance that has answered back for the next call, if it may serve one.
-    fn keep(&self, live: Option<Live>) {
-        let Some(mut live) = live.filter(|live| self.shared.links.reuse && live.is_clean(KEPT_BYTES)) else {
-            return;
-        };
-        live.rest();
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE {
-            idle.push(live);
-        }
-    }
 }

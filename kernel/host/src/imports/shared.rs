@@ -1,0 +1,16 @@
+//! What all instances of one generation of a plugin share.
+
+use std::sync::Arc;
+
+use crate::journal::Journal;
+use crate::limits::Gauge;
+use crate::links::Links;
+use crate::services::Services;
+
+/// What all instances of one generation of a plugin have in common.
+pub(crate) struct Shared {
+    pub(crate) links: Links,
+    pub(crate) services: Services,
+    pub(crate) journal: Journal,
+    pub(crate) gauge: Arc<Gauge>,
+}

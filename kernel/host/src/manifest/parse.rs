@@ -1,0 +1,159 @@
+//! Reads a manifest and says what is wrong with it: in which line, and what to do about it.
+
+use std::fmt;
+
+use super::schema::{Extends, Key, Manifest, Type};
+use super::values::{NAME_RULE, valid_name};
+use prx_base::config::keys::nearest;
+use prx_egress::{Origin, Pattern};
+
+/// A mistake in a manifest: where it is and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestError {
+    line: usize,
+    key: String,
+    message: String,
+}
+
+impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "plugin.toml line {}: ", self.line)?;
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+impl Manifest {
+    /// Reads a manifest. Anything that is not understood is an error, the first one is reported.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        let manifest: Self = toml::from_str(text).map_err(|error| explain(text, error))?;
+        for (name, key) in &manifest.config {
+            if let Err(message) = manifest.check_key(name, key.get_ref()) {
+                let line = line_of(text, key.span().start);
+                return Err(ManifestError { line, key: format!("config.{name}"), message });
+            }
+        }
+        manifest.check_served(text)?;
+        manifest.check_webhook(text)?;
+        for secret in &manifest.permissions.secrets {
+            if !manifest.config.get(secret).is_some_and(|key| key.get_ref().secret) {
+                let line = text
+                    .lines()
+                    .position(|line| line.trim_start().starts_with("secrets"))
+                    .map_or(1, |n| n + 1);
+                let message = format!("`{secret}` is no configuration key with secret = true");
+                return Err(ManifestError { line, key: "permissions.secrets".into(), message });
+            }
+        }
+        Ok(manifest)
+    }
+
+    /// Whether it asks for nothing that the gateway does not serve.
+    fn check_served(&self, text: &str) -> Result<(), ManifestError> {
+        let unserved = [
+            ("permissions.files", &self.permissions.files),
+            ("permissions.events", &self.permissions.events),
+            ("permissions.tools", &self.permissions.tools),
+            ("schedule", &self.schedule),
+        ];
+        for (key, value) in unserved {
+            if let Some(value) = value
+                && asks(value.get_ref())
+            {
+                let message = "is not served by this version; remove it from the manifest".to_owned();
+                return Err(ManifestError {
+                    line: line_of(text, value.span().start),
+                    key: key.into(),
+                    message,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_webhook(&self, text: &str) -> Result<(), ManifestError> {
+        let Some(webhook) = self.channel.as_ref().and_then(|channel| channel.webhook.as_ref()) else {
+            return Ok(());
+        };
+        let (rule, line) = (webhook.get_ref(), line_of(text, webhook.span().start));
+        let wrong = |message: String| Err(ManifestError { line, key: "channel.webhook".into(), message });
+        if let Err(message) = rule.check() {
+            return wrong(message.into());
+        }
+        match self.config.get(&rule.secret).is_some_and(|key| key.get_ref().secret) {
+            true => Ok(()),
+            false => wrong(format!("`{}` is no configuration key with secret = true", rule.secret)),
+        }
+    }
+
+    fn check_key(&self, name: &str, key: &Key) -> Result<(), String> {
+        if !valid_name(name) || name == "plugin" {
+            return Err(format!("a key is {NAME_RULE}, and not `plugin`"));
+        }
+        if key.secret && (key.r#type != Type::String || key.default.is_some() || key.extends.is_some()) {
+            return Err("a secret is a string with neither default nor extends".into());
+        }
+        if key.secret && !self.permissions.secrets.iter().any(|secret| secret == name) {
+            return Err(format!("a secret that no request may carry: add \"{name}\" to permissions.secrets"));
+        }
+        if key.required && key.default.is_some() {
+            return Err("either required or with a default".into());
+        }
+        if key.extends.is_some() && key.r#type != Type::String {
+            return Err("extends = \"http\" takes a string that holds a URL".into());
+        }
+        let Some(default) = &key.default else { return Ok(()) };
+        key.r#type.check(default).map_err(|wanted| format!("the default must be {wanted}"))?;
+        match (key.extends, default.as_str()) {
+            (Some(Extends::Http), Some(url)) if !url.is_empty() => self.check_default_url(url),
+            _ => Ok(()),
+        }
+    }
+
+    /// A default is the plugin's word, so it needs the permission that an operator's word would give.
+    fn check_default_url(&self, url: &str) -> Result<(), String> {
+        let origin = Origin::reached_by(url).map_err(|error| format!("the default is no URL: {error}"))?;
+        let covers = |asked: &String| Pattern::parse(asked).is_ok_and(|asked| asked.covers(&origin));
+        let asked = self.permissions.http.iter().any(covers);
+        if asked { Ok(()) } else { Err(format!("its default needs permissions.http to have \"{origin}\"")) }
+    }
+}
+
+/// Whether a value asks for anything; `false` and what is empty do not.
+fn asks(value: &toml::Value) -> bool {
+    match value {
+        toml::Value::Boolean(asked) => *asked,
+        toml::Value::Array(items) => !items.is_empty(),
+        toml::Value::Table(table) => table.values().any(asks),
+        _ => true,
+    }
+}
+
+/// Turns the parser's error into one that names the line, the key and the nearest word that would do.
+fn explain(text: &str, mut error: toml::de::Error) -> ManifestError {
+    let line = line_of(text, error.span().map_or(0, |span| span.start));
+    let mut message = error.message().trim_end().replace('\n', ", ");
+    // Without the input the parser's own text is the message, then the key in backticks on a line of its own.
+    error.set_input(None);
+    let shown = error.to_string();
+    let key = shown.rsplit("in `").next().filter(|_| shown.contains("\nin `")).unwrap_or_default();
+    let key = key.trim_end().trim_end_matches('`').to_owned();
+    if let Some(("unknown", what)) = message.split_once(' ') {
+        let what = if what.starts_with("field") { "key" } else { "value" };
+        let mut words = message.split('`').skip(1).step_by(2);
+        let (word, known) = (words.next().unwrap_or_default(), words.collect::<Vec<_>>());
+        message = match nearest(word, known.iter().copied()) {
+            Some(near) => format!("{word:?} is no {what} there is; did you mean \"{near}\"?"),
+            None => format!("{word:?} is no {what} there is; there are: {}", known.join(", ")),
+        };
+    }
+    ManifestError { line, key, message }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}

@@ -1,0 +1,71 @@
+//! The first load of everything there is.
+
+use futures_util::{StreamExt, stream};
+
+use super::catalog::Entry;
+use super::engine::Engine;
+use super::lifecycle::Prepared;
+use super::load::Refusal;
+use super::registry::{Options, Plugins, Progress};
+use prx_base::Base;
+use prx_base::error::Result;
+use prx_store::Store;
+
+impl Plugins {
+    /// Makes a registry and loads every plugin there is: [`Plugins::new`], then [`Plugins::load_all`].
+    ///
+    /// # Errors
+    /// As those two.
+    pub async fn open(base: Base, store: Store, engine: Engine, options: Options) -> Result<Self> {
+        let plugins = Self::new(base, store, engine, options).await?;
+        plugins.load_all().await?;
+        Ok(plugins)
+    }
+
+    /// Loads every plugin there is, compiling as many at a time as the machine has processors. Who of two that give
+    /// the same gets it does not depend on which is ready first: what came with the gateway goes before what the
+    /// operator added, and otherwise the names decide. One that cannot be loaded is listed as failed, with the reason.
+    ///
+    /// Called once, before anything else. [`Plugins::progress`] tells how far it is. When it is dropped, nothing more
+    /// is loaded, and what is being compiled is let go of when it is done.
+    ///
+    /// # Errors
+    /// The folder for plugins cannot be read, or the store fails.
+    pub async fn load_all(&self) -> Result<()> {
+        let names = self.names().await?;
+        for name in &names {
+            let disabled = self.0.store.plugin(name)?.is_some_and(|record| record.disabled);
+            self.change(name, |_| Some(Entry::blank(disabled)));
+        }
+        self.0.progress.send_replace(Progress { loaded: 0, total: names.len() });
+        // A few more than are compiled, so that one that takes long keeps few others waiting.
+        let side_by_side = self.0.engine.parallel_compilations() * 2;
+        let mut all = stream::iter(names).map(|name| self.prepare_first(name)).buffered(side_by_side);
+        while let Some((name, prepared)) = all.next().await {
+            if let Err(error) = self.place(&name, prepared).await {
+                tracing::error!(plugin = name, "not loaded: {error}");
+            }
+        }
+        self.0.engine.compile_one_at_a_time();
+        Ok(())
+    }
+
+    /// Every plugin there is, in the order in which they are put in service.
+    async fn names(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = self.0.bundled.all().map(|(name, _)| name.to_owned()).collect();
+        if let Some(folder) = &self.0.folder {
+            let added = folder.names().await?;
+            names.extend(added.into_iter().filter(|name| self.0.bundled.find(name).is_none()));
+        }
+        Ok(names)
+    }
+
+    async fn prepare_first(&self, name: String) -> (String, Result<Prepared, Refusal>) {
+        let prepared = match self.candidate(&name).await {
+            Ok(candidate) => self.prepare(&name, candidate).await,
+            Err(error) => Err(Refusal { manifest: None, error }),
+        };
+        self.0.progress.send_modify(|progress| progress.loaded += 1);
+        (name, prepared)
+    }
+}

@@ -1,0 +1,242 @@
+//! Every configured server, followed as the configuration changes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use jiff::Timestamp;
+use rmcp::RoleClient;
+use rmcp::model::{CallToolRequestParams, CallToolResponse, JsonObject};
+use rmcp::service::{Peer, ServiceError};
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::{Instrument, info_span};
+
+use super::content::{Files, Outcome};
+use super::failure;
+use super::server::{Connector, Server, State};
+use prx_base::Base;
+use prx_base::error::{Error, Result};
+use prx_egress::Egress;
+use prx_store::{BlobLimits, Store};
+
+/// A server and its connection, for `GET /mcp`.
+#[derive(Debug, Clone)]
+pub struct ServerStatus {
+    /// Its name in `mcp_servers`.
+    pub name: String,
+    /// `stdio` or `http`.
+    pub transport: &'static str,
+    /// The state of its connection.
+    pub state: State,
+    /// The names of its tools, as it calls them; none while it is not connected.
+    pub tools: Vec<String>,
+    /// When the present connection was made.
+    pub connected_at: Option<Timestamp>,
+    /// Why it is not connected, as far as that is known.
+    pub error: Option<String>,
+}
+
+/// A tool of a connected server.
+#[derive(Debug, Clone)]
+pub struct Tool {
+    /// `<server>.<tool>`
+    pub name: String,
+    /// The server's name.
+    pub server: String,
+    /// What it does, as the server says.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: Value,
+    /// The server says that it changes nothing.
+    pub read_only: bool,
+}
+
+/// A cheap-clone handle to all configured servers.
+#[derive(Clone)]
+pub struct Mcp {
+    base: Base,
+    /// Where the files in answers are kept.
+    store: Store,
+    egress: Egress,
+    /// By name. The lock is never held across an await.
+    running: Arc<Mutex<BTreeMap<String, Running>>>,
+}
+
+struct Running {
+    server: Arc<Server>,
+    task: JoinHandle<()>,
+}
+
+/// What a call goes to.
+struct Target {
+    server: Arc<Server>,
+    peer: Peer<RoleClient>,
+    /// The tool's name as the server knows it.
+    tool: String,
+}
+
+impl Mcp {
+    /// Starts to connect every configured server, and from then on follows the configuration. Files in their answers
+    /// are kept in `store`, and servers with a URL are reached through `egress`.
+    pub fn start(base: Base, store: Store, egress: Egress) -> Self {
+        let mcp = Self { base, store, egress, running: Arc::default() };
+        let mut changes = mcp.base.config.subscribe();
+        mcp.start_missing();
+        let following = mcp.clone();
+        tokio::spawn(async move {
+            while changes.changed().await.is_ok() {
+                following.stop_changed().await;
+                following.start_missing();
+            }
+        });
+        mcp
+    }
+
+    /// Waits until the first attempt to connect each configured server has succeeded or failed, so that its tools are
+    /// known if they can be; at most for `limit`.
+    pub async fn settled(&self, limit: Duration) {
+        let attempts: Vec<_> =
+            self.running().values().map(|running| running.server.first_attempt_done.subscribe()).collect();
+        // A server that is taken out meanwhile is waited for no more.
+        let all =
+            join_all(attempts.into_iter().map(async |mut done| drop(done.wait_for(|done| *done).await)));
+        tokio::select! {
+            _ = all => {}
+            () = self.base.clock.sleep(limit) => {}
+        }
+    }
+
+    /// Every configured server, by name.
+    pub fn list(&self) -> Vec<ServerStatus> {
+        let status = |(name, running): (&String, &Running)| {
+            let status = running.server.status();
+            let session = status.session.as_ref();
+            let tools = session.map(|session| session.tools.iter().map(|tool| tool.name.to_string()));
+            ServerStatus {
+                name: name.clone(),
+                transport: running.server.transport(),
+                state: status.state,
+                tools: tools.into_iter().flatten().collect(),
+                connected_at: session.map(|session| session.since),
+                error: status.error.clone(),
+            }
+        };
+        self.running().iter().map(status).collect()
+    }
+
+    /// Connects a server anew, at once. Returns before that is done.
+    ///
+    /// # Errors
+    /// There is no such server.
+    pub fn reconnect(&self, name: &str) -> Result<()> {
+        let running = self.running();
+        let running = running.get(name).ok_or_else(|| Error::not_found("MCP server", name))?;
+        running.server.reconnect();
+        Ok(())
+    }
+
+    /// The tools of every connected server.
+    pub fn tools(&self) -> Vec<Tool> {
+        let mut all = Vec::new();
+        for (server, running) in self.running().iter() {
+            let Some(tools) = running.server.tools() else { continue };
+            all.extend(tools.iter().map(|tool| Tool {
+                name: format!("{server}.{}", tool.name),
+                server: server.clone(),
+                description: tool.description.as_deref().unwrap_or_default().to_owned(),
+                parameters: Value::Object((*tool.input_schema).clone()),
+                read_only: tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
+            }));
+        }
+        all
+    }
+
+    /// Calls a tool by its whole name; nothing if no connected server has it. That the tool failed or did not
+    /// answer is an outcome like any other. The files in its answer are kept for `channel`, up to these limits.
+    pub async fn call(
+        &self,
+        name: &str,
+        arguments: JsonObject,
+        channel: &str,
+        limits: BlobLimits,
+    ) -> Option<Outcome> {
+        let Target { server, peer, tool } = self.find(name)?;
+        let limit = Duration::from_secs(self.base.config.current().tools.timeout_secs);
+        let params = CallToolRequestParams::new(tool).with_arguments(arguments);
+        Some(match timeout(limit, peer.call_tool_once(params)).await {
+            Ok(Ok(CallToolResponse::Complete(result))) => {
+                Files { store: &self.store, channel, limits }.outcome(result).await
+            }
+            Ok(Ok(_)) => Outcome::failed("the tool asks for something that only a person could give"),
+            Ok(Err(error)) => {
+                if !matches!(error, ServiceError::McpError(_)) {
+                    server.ping_now();
+                }
+                Outcome::failed(failure::request(&error))
+            }
+            Err(_) => {
+                server.ping_now();
+                Outcome::failed(format!("{name} did not answer within {limit:?} (tools.timeout_secs)"))
+            }
+        })
+    }
+
+    /// Disconnects every server, and returns when their processes are gone.
+    pub async fn stop(&self) {
+        let all = std::mem::take(&mut *self.running());
+        stop_all(all).await;
+    }
+
+    fn find(&self, name: &str) -> Option<Target> {
+        self.running().iter().find_map(|(server, running)| {
+            let tool = name.strip_prefix(server.as_str())?.strip_prefix('.')?;
+            let status = running.server.status();
+            let session = status.session.as_ref()?;
+            let known = session.tools.iter().any(|known| known.name == tool);
+            known.then(|| Target {
+                server: running.server.clone(),
+                peer: session.peer.clone(),
+                tool: tool.to_owned(),
+            })
+        })
+    }
+
+    async fn stop_changed(&self) {
+        let config = self.base.config.current();
+        let wanted = &config.components.mcp_servers;
+        let changed = self
+            .running()
+            .extract_if(.., |name, running| wanted.get(name) != Some(&running.server.settings))
+            .collect();
+        stop_all(changed).await;
+    }
+
+    fn start_missing(&self) {
+        let config = self.base.config.current();
+        let mut running = self.running();
+        for (name, settings) in &config.components.mcp_servers {
+            if !running.contains_key(name) {
+                let server = Arc::new(Server::new(settings.clone()));
+                let span = info_span!("mcp", module = format!("mcp::{name}"));
+                let connector = Connector { clock: self.base.clock.clone(), egress: self.egress.clone() };
+                let task = tokio::spawn(server.clone().run(connector).instrument(span));
+                running.insert(name.clone(), Running { server, task });
+            }
+        }
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn stop_all(servers: BTreeMap<String, Running>) {
+    for running in servers.values() {
+        running.server.stop.cancel();
+    }
+    // A task that ended by a defect has let go of its process, too.
+    join_all(servers.into_values().map(|running| running.task)).await;
+}
