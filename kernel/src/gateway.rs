@@ -132,7 +132,7 @@ impl Kernel {
             return Err(StartError::Config(config::Invalid::of(loaded.file.path(), misfits)));
         }
         let mcp = base.mcp();
-        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
+        let tools = Tools::new(base.ground(), plugins.clone(), mcp.clone());
         let memory = Memory::new(base.store.clone());
         let turns = base.turns(&plugins, &tools, &memory);
         let channels = base.channels(&plugins);
@@ -204,16 +204,13 @@ impl Base {
         })
     }
 
+    fn ground(&self) -> prx_base::Base {
+        prx_base::Base { clock: self.clock.clone(), config: self.config.clone(), events: self.events.clone() }
+    }
+
     fn turns(&self, plugins: &Plugins, tools: &Tools, memory: &Memory) -> Turns {
-        Turns::start(prx_agents::Parts {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
-            store: self.store.clone(),
-            plugins: plugins.clone(),
-            tools: tools.clone(),
-            memory: memory.clone(),
-        })
+        let (plugins, tools, memory) = (plugins.clone(), tools.clone(), memory.clone());
+        Turns::start(self.ground(), self.store.clone(), plugins, tools, memory)
     }
 
     fn channels(&self, plugins: &Plugins) -> Channels {
@@ -224,6 +221,7 @@ impl Base {
             store: self.store.clone(),
             egress: self.egress.clone(),
             plugins: plugins.clone(),
+            command: prx_agents::command,
         })
     }
 

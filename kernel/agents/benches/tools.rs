@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use divan::Bencher;
 use prx_agents::tool::{CallContext, Tools};
+use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, Live};
 use prx_base::events::Events;
@@ -83,8 +84,8 @@ async fn tools(data_dir: &std::path::Path, count: usize) -> Tools {
         safe_mode: true,
     });
     let plugins = plugins.await.unwrap();
-    let mcp = Mcp::start(prx_mcp::Parts { clock, config: config.clone(), egress, store });
-    Tools::new(plugins, mcp, events, config)
+    let parts = prx_mcp::Parts { clock: clock.clone(), config: config.clone(), egress, store };
+    Tools::new(Base { clock, config, events }, plugins, Mcp::start(parts))
 }
 
 #[divan::bench(args = COUNTS)]

@@ -30,7 +30,7 @@ use prx_base::error::{Error, Result};
 use prx_base::events::{Events, Kind};
 use prx_egress::Egress;
 use prx_host::{Generation, Placed, Plugins, Status};
-use prx_store::Store;
+use prx_store::{Command, Store};
 
 mod blobs;
 mod bounds;
@@ -77,6 +77,8 @@ pub struct Parts {
     pub egress: Egress,
     /// The code.
     pub plugins: Plugins,
+    /// Tells what a message asks of the gateway itself.
+    pub command: fn(&str) -> Option<Command>,
 }
 
 /// What a channel can be asked for.

@@ -15,7 +15,7 @@ use prx_base::error::Error;
 use prx_base::events::Kind;
 use prx_host::bindings::connector as wire;
 use prx_host::{CallError, Level};
-use prx_store::{OnUnknown, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
+use prx_store::{NewInbound, OnUnknown, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
 
 /// How long an operation is tried that the platform does not take yet, before it counts as failed: platforms are out of
 /// order for hours, and a reply of yesterday is hardly an answer.
@@ -45,7 +45,9 @@ pub(super) async fn commit(
     for command in commands {
         match command {
             wire::Command::Deliver(inbound) => {
-                commit.inbound.push(exchange::received(&pump.code.setup.name, &pump.work.blobs, inbound))
+                let command = (pump.parts.command)(&inbound.text);
+                let inbound = exchange::received(&pump.code.setup.name, &pump.work.blobs, inbound);
+                commit.inbound.push(NewInbound { command, ..inbound });
             }
             wire::Command::Done(done) => {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {

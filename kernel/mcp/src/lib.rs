@@ -2,6 +2,7 @@
 //! called like any other.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,10 +69,10 @@ pub struct ServerStatus {
 /// A tool of a connected server.
 #[derive(Debug, Clone)]
 pub struct Tool {
-    /// `<server>.<tool>`
-    pub name: String,
-    /// The server's name.
+    /// The server's name in `mcp_servers`.
     pub server: String,
+    /// Its own name, as the server calls it.
+    pub name: String,
     /// What it does, as the server says.
     pub description: String,
     /// JSON Schema of its arguments.
@@ -85,6 +86,8 @@ pub struct Tool {
 pub struct Mcp {
     parts: Parts,
     running: Arc<Mutex<BTreeMap<String, Running>>>,
+    /// Rises after the tools of a server have changed.
+    revision: Arc<AtomicU64>,
 }
 
 struct Running {
@@ -95,7 +98,7 @@ struct Running {
 impl Mcp {
     /// Starts to connect every configured server, and from then on follows the configuration.
     pub fn start(parts: Parts) -> Self {
-        let mcp = Self { parts, running: Arc::default() };
+        let mcp = Self { parts, running: Arc::default(), revision: Arc::default() };
         let mut changes = mcp.parts.config.subscribe();
         mcp.start_missing();
         let following = mcp.clone();
@@ -150,14 +153,20 @@ impl Mcp {
         Ok(())
     }
 
+    /// Rises whenever a server's tools come, change or go. Whoever keeps what [`Mcp::tools`] returned compares it, and
+    /// asks again where it is another.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
     /// The tools of every connected server.
     pub fn tools(&self) -> Vec<Tool> {
         let mut all = Vec::new();
         for (server, running) in self.running().iter() {
             let tools = running.server.standing().live.as_ref().map(|live| live.tools.clone());
             all.extend(tools.iter().flat_map(|tools| tools.iter()).map(|tool| Tool {
-                name: format!("{server}.{}", tool.name),
                 server: server.clone(),
+                name: tool.name.to_string(),
                 description: tool.description.as_deref().unwrap_or_default().to_owned(),
                 parameters: Value::Object((*tool.input_schema).clone()),
                 read_only: tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
@@ -166,17 +175,19 @@ impl Mcp {
         all
     }
 
-    /// Calls a tool by its whole name; nothing if no connected server has it. That the tool failed or did not
-    /// answer is an outcome like any other. The files in its answer are kept for `channel`, up to these limits.
+    /// Calls a server's tool; nothing if the server is not connected or has no such tool. That the tool failed or did
+    /// not answer is an outcome like any other. The files in its answer are kept for `channel`, up to these limits.
     pub async fn call(
         &self,
-        name: &str,
+        server: &str,
+        tool: &str,
         arguments: JsonObject,
         (channel, limits): (&str, BlobLimits),
     ) -> Option<Outcome> {
-        let (server, peer, tool) = self.find(name)?;
+        let name = format!("{server}.{tool}");
+        let (server, peer) = self.find(server, tool)?;
         let limit = Duration::from_secs(self.parts.config.current().tools.timeout_secs);
-        let params = CallToolRequestParams::new(tool).with_arguments(arguments);
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         Some(match timeout(limit, peer.call_tool_once(params)).await {
             Ok(Ok(CallToolResponse::Complete(result))) => {
                 Files { store: &self.parts.store, channel, limits }.outcome(result).await
@@ -198,17 +209,13 @@ impl Mcp {
     /// Disconnects every server, and returns when their processes are gone.
     pub async fn stop(&self) {
         let all = std::mem::take(&mut *self.running());
-        stop_all(all).await;
+        self.stop_all(all).await;
     }
 
-    fn find(&self, name: &str) -> Option<(Arc<Server>, Peer<RoleClient>, String)> {
-        self.running().iter().find_map(|(server, running)| {
-            let tool = name.strip_prefix(server.as_str())?.strip_prefix('.')?;
-            let standing = running.server.standing();
-            let live = standing.live.as_ref()?;
-            let known = live.tools.iter().any(|known| known.name == tool);
-            known.then(|| (running.server.clone(), live.peer.clone(), tool.to_owned()))
-        })
+    fn find(&self, server: &str, tool: &str) -> Option<(Arc<Server>, Peer<RoleClient>)> {
+        let server = self.running().get(server)?.server.clone();
+        let peer = server.standing().live.as_ref().filter(|live| live.tools.has(tool))?.peer.clone();
+        Some((server, peer))
     }
 
     async fn stop_changed(&self) {
@@ -218,7 +225,7 @@ impl Mcp {
             .running()
             .extract_if(.., |name, running| wanted.get(name) != Some(&running.server.settings))
             .collect();
-        stop_all(changed).await;
+        self.stop_all(changed).await;
     }
 
     fn start_missing(&self) {
@@ -226,7 +233,7 @@ impl Mcp {
         let mut running = self.running();
         for (name, settings) in &config.components.mcp_servers {
             if !running.contains_key(name) {
-                let server = Arc::new(Server::new(settings.clone()));
+                let server = Arc::new(Server::new(settings.clone(), self.revision.clone()));
                 let span = info_span!("mcp", module = format!("mcp::{name}"));
                 let task = tokio::spawn(server.clone().run(self.parts.clone()).instrument(span));
                 running.insert(name.clone(), Running { server, task });
@@ -234,15 +241,17 @@ impl Mcp {
         }
     }
 
+    /// Disconnects servers that were taken out.
+    async fn stop_all(&self, servers: BTreeMap<String, Running>) {
+        self.revision.fetch_add(1, Ordering::Release);
+        for running in servers.values() {
+            running.server.stop.cancel();
+        }
+        // A task that ended by a defect has let go of its process, too.
+        join_all(servers.into_values().map(|running| running.task)).await;
+    }
+
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn stop_all(servers: BTreeMap<String, Running>) {
-    for running in servers.values() {
-        running.server.stop.cancel();
-    }
-    // A task that ended by a defect has let go of its process, too.
-    join_all(servers.into_values().map(|running| running.task)).await;
 }

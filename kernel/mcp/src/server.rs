@@ -1,5 +1,8 @@
 //! One configured server: connected, and connected again whenever that is lost.
 
+use std::collections::HashSet;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -53,14 +56,45 @@ pub(super) struct Standing {
 /// What there is of a server while it is connected.
 pub(super) struct Live {
     pub(super) peer: Peer<RoleClient>,
-    pub(super) tools: Arc<[Tool]>,
+    pub(super) tools: Tools,
     pub(super) since: Timestamp,
+}
+
+/// A server's tools, in its own order. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Tools {
+    list: Arc<[Tool]>,
+    names: Arc<HashSet<String>>,
+}
+
+impl From<Vec<Tool>> for Tools {
+    fn from(list: Vec<Tool>) -> Self {
+        let names = list.iter().map(|tool| tool.name.to_string()).collect();
+        Self { list: list.into(), names: Arc::new(names) }
+    }
+}
+
+impl Deref for Tools {
+    type Target = [Tool];
+
+    fn deref(&self) -> &[Tool] {
+        &self.list
+    }
+}
+
+impl Tools {
+    /// Whether there is a tool of that name, however many there are.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
 }
 
 /// One server, shared between its task and those who ask for it.
 pub(super) struct Server {
     pub(super) settings: Settings,
     standing: Mutex<Standing>,
+    /// Shared by all servers: rises after the tools of one have changed.
+    revision: Arc<AtomicU64>,
     /// The first attempt to connect it is over.
     pub(super) tried: watch::Sender<bool>,
     /// Someone wants it connected anew.
@@ -80,9 +114,10 @@ enum Ended {
 }
 
 impl Server {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, revision: Arc<AtomicU64>) -> Self {
         Self {
             settings,
+            revision,
             standing: Mutex::new(Standing { state: State::Reconnecting, error: None, live: None }),
             tried: watch::Sender::new(false),
             asked: Notify::new(),
@@ -104,7 +139,7 @@ impl Server {
     /// Asks for a fresh connection. Any number of requests during one attempt are answered by that attempt.
     pub(super) fn reconnect(&self) {
         let mut standing = self.standing();
-        *standing = Standing { state: State::Reconnecting, error: None, live: None };
+        self.replace(&mut standing, Standing { state: State::Reconnecting, error: None, live: None });
         self.asked.notify_one();
     }
 
@@ -168,7 +203,7 @@ impl Server {
         let mut standing = self.standing();
         // Whoever asked meanwhile has got what he asked for; whoever asks from now on finds it connected.
         let _ = self.asked.notified().now_or_never();
-        *standing = Standing { state: State::Connected, error: None, live: Some(live) };
+        self.replace(&mut standing, Standing { state: State::Connected, error: None, live: Some(live) });
         drop(standing);
         Ok(connection)
     }
@@ -193,6 +228,7 @@ impl Server {
         info!(tools = tools.len(), "the tools have changed");
         if let Some(live) = &mut self.standing().live {
             live.tools = tools.into();
+            self.revision.fetch_add(1, Ordering::Release);
         }
         Ok(())
     }
@@ -204,7 +240,16 @@ impl Server {
             Some(error) if standing.error.as_ref() != Some(error) => warn!(error, "not connected"),
             _ => {}
         }
-        *standing = Standing { state, error, live: None };
+        self.replace(&mut standing, Standing { state, error, live: None });
+    }
+
+    /// Puts one standing in the place of another, and counts that where tools come or go with it.
+    fn replace(&self, standing: &mut Standing, new: Standing) {
+        let tools_change = standing.live.is_some() || new.live.is_some();
+        *standing = new;
+        if tools_change {
+            self.revision.fetch_add(1, Ordering::Release);
+        }
     }
 }
 
