@@ -175,18 +175,13 @@ impl Startup {
             return Err(StartError::Config(config::Invalid::of(loaded.file.path(), problems)));
         }
         let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
-        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
+        let tools = Tools::new(base.clone(), plugins.clone(), mcp.clone());
         let memory = Memory::new(store.clone());
-        let turns = Turns::start(prx_agents::Parts {
-            clock: base.clock.clone(),
-            config: base.config.clone(),
-            events: base.events.clone(),
-            store: store.clone(),
-            plugins: plugins.clone(),
-            tools: tools.clone(),
-            memory: memory.clone(),
-        });
-        let channels = Channels::start(base.clone(), store.clone(), egress.clone(), plugins.clone());
+        let turns = Turns::start(base.clone(), store.clone(), plugins.clone(), tools.clone(), memory.clone());
+        let channels = {
+            let (base, store, egress) = (base.clone(), store.clone(), egress.clone());
+            Channels::start(base, store, egress, plugins.clone(), prx_agents::command)
+        };
         let dependents = settings::Dependents {
             logs: process.logs.clone(),
             plugins: plugins.clone(),

@@ -4,12 +4,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
-use super::Work;
 use super::approval::{self, Verdict};
 use super::context::Context;
 use super::progress::Progress;
 use super::stream::TurnEvent;
-use crate::tool::{CallContext, ToolResult};
+use super::tool::{CallContext, ToolResult};
+use super::work::Work;
 use prx_base::config::Policy;
 use prx_base::error::Result;
 use prx_store::{NewMessage, ToolCall};
@@ -20,74 +20,72 @@ use prx_store::{NewMessage, ToolCall};
 /// # Errors
 /// The store has failed.
 pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Progress) -> Result<()> {
-    let limit = work.parts.config.current().agent.max_tool_calls_per_turn;
+    let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let open = progress.open_calls();
+    let open: Vec<Call> =
+        progress.open_calls().into_iter().map(|(before, call)| Call::new(call, before < limit)).collect();
     if open.is_empty() {
         return Ok(());
     }
-    let open: Vec<_> = open.into_iter().map(|(before, call)| (Asked::of(call), before < limit)).collect();
-    for (Asked { id, name, arguments }, _) in &open {
+    for Call { id, name, arguments, .. } in &open {
         let (id, name, arguments) = (id.clone(), name.clone(), arguments.clone());
-        work.said.event(TurnEvent::ToolCall { id, name, arguments });
+        work.reply.event(TurnEvent::ToolCall { id, name, arguments });
     }
-    let calls = open.into_iter().map(|(call, allowed)| one(work, context, call, allowed));
-    let mut calls: FuturesUnordered<_> = calls.collect();
-    work.presence.parts(calls.len());
+    work.timer.set_tasks(open.len());
+    let mut calls: FuturesUnordered<_> = open.into_iter().map(|call| answer(work, context, call)).collect();
     while let Some(result) = calls.next().await {
         let (id, content) = (result.tool_call_id.clone().unwrap_or_default(), result.content.clone());
-        let told = TurnEvent::ToolResult { id, content, is_error: result.is_error };
+        let event = TurnEvent::ToolResult { id, content, is_error: result.is_error };
         progress.settle(result);
-        work.keep(progress).await?;
-        work.said.event(told);
+        work.save(progress).await?;
+        work.reply.event(event);
         if !calls.is_empty() {
-            work.presence.rest();
+            work.timer.pause();
         }
     }
     Ok(())
 }
 
 /// A call as the model asked for it.
-struct Asked {
+struct Call {
     id: String,
     name: String,
     /// What is no JSON is a text, which fits no tool.
     arguments: Value,
+    /// Whether the turn may make another call.
+    within_limit: bool,
 }
 
-impl Asked {
-    fn of(ToolCall { id, name, arguments }: ToolCall) -> Self {
+impl Call {
+    fn new(asked: ToolCall, within_limit: bool) -> Self {
+        let ToolCall { id, name, arguments } = asked;
         let arguments = match arguments.trim() {
             "" => json!({}),
             text => serde_json::from_str(text).unwrap_or_else(|_| Value::from(text)),
         };
-        Self { id, name, arguments }
+        Self { id, name, arguments, within_limit }
     }
 }
 
-async fn one(work: &Work<'_>, context: &Context, call: Asked, allowed: bool) -> NewMessage {
-    let Asked { id, name, arguments } = call;
-    let result = match allowed {
-        true => attempt(work, context, &id, (&name, &arguments)).await,
+/// The answer to a call, for the model.
+async fn answer(work: &Work<'_>, context: &Context, call: Call) -> NewMessage {
+    let result = match call.within_limit {
+        true => make_one(work, context, &call).await,
         false => ToolResult::failed(
             "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is",
         ),
     };
     let ToolResult { content, is_error, attachments, .. } = result;
-    NewMessage { attachments, ..NewMessage::tool(id, content, is_error) }
+    NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) }
 }
 
 /// One call: whatever is in its way is told to the model.
-async fn attempt(
-    work: &Work<'_>,
-    context: &Context,
-    id: &str,
-    (name, arguments): (&str, &Value),
-) -> ToolResult {
+async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> ToolResult {
+    let (tools, Call { id, name, arguments, .. }) = (&work.services.tools, call);
     let Some(policy) = context.policy_of(name) else {
         return ToolResult::failed(format!("There is no tool {name} to be called in this turn"));
     };
-    if let Err(error) = work.parts.tools.check(name, arguments) {
+    if let Err(error) = tools.check(name, arguments) {
         return ToolResult::failed(error.to_string());
     }
     if policy == Policy::Ask {
@@ -100,7 +98,7 @@ async fn attempt(
     let scope = context.scope.clone();
     let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
     let session = Some(work.turn.session.clone());
-    let call = CallContext { session, call: id.into(), user, channel: context.channel.clone(), scope };
-    let called = work.parts.tools.call(name, arguments, call).await;
+    let call = CallContext { session, call: id.clone(), user, channel: context.channel.clone(), scope };
+    let called = tools.call(name, arguments, call).await;
     called.unwrap_or_else(|error| ToolResult::failed(error.to_string()))
 }

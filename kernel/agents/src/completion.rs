@@ -1,59 +1,33 @@
-//! One answer of a model: from the first choice that can give it, tried again where that may help.
-
-use std::time::Duration;
+//! One answer of a model: from the configured provider, with retries, or from the first fallback that gives one.
 
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::Work;
-use super::bounds::asked;
 use super::context::Context;
+use super::context_window::request_cost;
+use super::failure::TurnFailure;
 use super::progress::{Progress, Unfinished};
+use super::retry::{Fallback, ProviderFailure};
 use super::stream::TurnEvent;
-use super::turn::Cut;
-use prx_base::clock::vary;
-use prx_base::error::{Code, Error};
-use prx_host::CallError;
+use super::work::Work;
+use prx_base::error::Error;
 use prx_host::bindings::provider as wire;
 use prx_host::bindings::sink::Delta;
-use prx_host::bindings::types::FaultCode;
 use prx_store::Usage;
 
-/// Tries for what goes away by itself: a provider that is overloaded, disabled, or being replaced.
-const PATIENT: u32 = 5;
-/// Tries for a defect or for silence, which may have been an accident but is not likely to go away. Fewer than lead to a quarantine,
-/// so that one message can't take a provider from everyone.
-const WARY: u32 = 2;
-/// The pause before the second try; it doubles from there.
-const PAUSE: Duration = Duration::from_millis(500);
-/// Whoever wants to be left alone for longer is not tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Longest answer. A model that does not come to an end is cut off before it fills the memory.
-const LONGEST_ANSWER: usize = 1 << 20;
+/// Size in bytes of the longest answer. A model that does not come to an end is cut off before it fills the memory.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 
-/// Why a provider gave no answer, and what may still be tried.
-struct Failure {
-    error: Error,
-    /// How often to try in all.
-    tries: u32,
-    /// Not before this.
-    after: Option<Duration>,
-    then: Then,
+/// One of the providers that may be asked.
+#[derive(Clone, Copy)]
+struct Choice<'a> {
+    provider: &'a str,
+    /// No other one is left to fall back to.
+    is_last: bool,
 }
 
-/// What may be done about a provider that gave no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Then {
-    /// Another one might do better.
-    Another,
-    /// It does not take what it was asked, and what makes no sense to one makes none to another.
-    Nobody,
-    /// It has answered, and far too much.
-    Stop,
-}
-
-/// Has the first choice answer that can. What was said of an answer that is then begun anew is taken back, and
-/// whoever listens is told so.
+/// Asks the providers in the order of the configuration until one answers. What was said of an answer that is then begun
+/// anew is taken back, and whoever listens is told so.
 ///
 /// # Errors
 /// Nobody could; says what each said and what to do.
@@ -61,25 +35,28 @@ pub(super) async fn complete(
     work: &Work<'_>,
     context: &Context,
     progress: &mut Progress,
-) -> Result<wire::Completion, Cut> {
+) -> Result<wire::Completion, TurnFailure> {
     let mut failed: Vec<Error> = Vec::new();
     let mut choices = context.provider.choices().peekable();
     while let Some((provider, model)) = choices.next() {
-        let pictures = work.parts.plugins.takes_pictures(provider);
+        let pictures = work.services.plugins.takes_pictures(provider);
         let request = wire::Request { model: model.into(), ..context.request(&progress.messages, pictures)? };
-        let last = choices.peek().is_none();
-        match persist(work, context, (provider, last), &request, progress).await {
-            Ok(completion) => return Ok(context.own_names(completion)),
-            Err(Failure { error, then: Then::Another, .. }) => failed.push(error),
-            Err(Failure { error, then, .. }) => {
-                return Err(Cut { refused: then == Then::Nobody, ..Cut::last(error) });
-            }
+        let choice = Choice { provider, is_last: choices.peek().is_none() };
+        let ProviderFailure { error, fallback, .. } =
+            match with_retries(work, context, choice, &request, progress).await {
+                Ok(completion) => return Ok(context.own_names(completion)),
+                Err(failure) => failure,
+            };
+        if fallback != Fallback::NextProvider {
+            let refused = fallback == Fallback::Refused;
+            return Err(TurnFailure { refused, ..TurnFailure::permanent(error) });
         }
+        failed.push(error);
     }
-    Err(Cut::last(all(failed)))
+    Err(TurnFailure::permanent(all(failed)))
 }
 
-/// The errors of everyone who was tried, as one.
+/// The errors of every provider that was tried, as one.
 fn all(failed: Vec<Error>) -> Error {
     let mut failed = failed.into_iter();
     let Some(first) = failed.next() else { return Error::internal("there is no provider to ask") };
@@ -90,154 +67,97 @@ fn all(failed: Vec<Error>) -> Error {
     Error::new(first.code(), format!("{}. Then: {}", first.message(), further.join(". Then: ")))
 }
 
-/// Tries one provider as often as that makes sense, the last choice or one before others.
-async fn persist(
+/// Asks one provider, and again as often as its failure is worth a retry.
+async fn with_retries(
     work: &Work<'_>,
     context: &Context,
-    (provider, last): (&str, bool),
+    choice: Choice<'_>,
     request: &wire::Request,
     progress: &mut Progress,
-) -> Result<wire::Completion, Failure> {
-    let mut tries = 0;
+) -> Result<wire::Completion, ProviderFailure> {
+    let (provider, health) = (choice.provider, &work.services.provider_health);
+    let mut attempts = 0;
     loop {
-        let failure = match once(work, context, provider, request, progress).await {
+        let failure = match attempt(work, context, provider, request, progress).await {
             Ok(completion) => {
-                work.standing.answered(provider);
+                health.answered(provider);
                 return Ok(completion);
             }
             Err(failure) => failure,
         };
-        tries += 1;
-        let (error, model) = (&failure.error, &request.model);
-        warn!(provider, model, tries, %error, "no answer");
-        if failure.then == Then::Another {
-            work.standing.failed(provider, error.message());
+        attempts += 1;
+        warn!(provider, model = request.model, tries = attempts, error = %failure.error, "no answer");
+        if failure.fallback == Fallback::NextProvider {
+            health.failed(provider, failure.error.message());
         }
         progress.break_off();
         progress.unfinished.failure = Some(failure.error.message().to_owned());
-        let pause = pause(tries, failure.after);
-        // One that was silent has had its time already.
-        let most = if failure.error.code() == Code::GatewayTimeout && !last { 1 } else { failure.tries };
-        if tries >= most || pause > LONGEST_PAUSE {
-            return Err(failure);
+        match failure.backoff(attempts, choice.is_last) {
+            Some(backoff) => work.services.base.clock.sleep(backoff).await,
+            None => return Err(failure),
         }
-        work.parts.clock.sleep(pause).await;
     }
 }
 
-/// One try, its pieces passed on as they come.
-async fn once(
+/// One attempt, its pieces passed on as they come.
+async fn attempt(
     work: &Work<'_>,
     context: &Context,
     provider: &str,
     request: &wire::Request,
     progress: &mut Progress,
-) -> Result<wire::Completion, Failure> {
+) -> Result<wire::Completion, ProviderFailure> {
     let before = std::mem::take(&mut progress.unfinished);
     if let Some(reason) = before.failure.filter(|_| !before.text.is_empty()) {
-        work.said.event(TurnEvent::Restart { reason });
+        work.reply.event(TurnEvent::Restart { reason });
     }
-    progress.unfinished.asked = asked(request);
-    work.said.begin_anew();
+    progress.unfinished.asked = request_cost(request);
+    work.reply.restart();
     let (deltas, pieces) = mpsc::channel(64);
     let scope = context.scope.clone();
-    let completing = async { Ok(work.parts.plugins.complete(provider, request, deltas, scope).await) };
+    let completing = async { Ok(work.services.plugins.complete(provider, request, deltas, scope).await) };
     let passing_on = pass_on(work, context, pieces, &mut progress.unfinished);
     let Ok((completed, ())) = tokio::try_join!(completing, passing_on) else {
-        let message =
-            format!("The provider {provider} was cut off after {LONGEST_ANSWER} bytes of one answer");
-        let error = Error::new(Code::BadGateway, message);
-        return Err(Failure { error, tries: 1, after: None, then: Then::Stop });
+        return Err(ProviderFailure::too_long(provider, MAX_ANSWER_BYTES));
     };
-    match completed {
-        Ok(Ok(completion)) => {
-            progress.unfinished = Unfinished::default();
-            let wire::Usage { input, output, .. } = completion.usage;
-            progress.usage = progress.usage.plus(Usage { input, output });
-            Ok(completion)
-        }
-        Ok(Err(refused)) => Err(refused_by(provider, &refused)),
-        Err(failure) => Err(broken_by(provider, &failure)),
-    }
+    let completion = completed
+        .map_err(|failure| ProviderFailure::broken(provider, &failure))?
+        .map_err(|refused| ProviderFailure::refused(provider, &refused))?;
+    progress.unfinished = Unfinished::default();
+    let wire::Usage { input, output, .. } = completion.usage;
+    progress.usage = progress.usage.plus(Usage { input, output });
+    Ok(completion)
 }
 
-/// It says more than anyone would read.
-struct Endless;
+/// The answer is longer than the longest.
+struct TooLong;
 
-/// Says what a provider says, and notes it.
+/// Passes the pieces of an answer on to whoever listens, and notes them.
 async fn pass_on(
     work: &Work<'_>,
     context: &Context,
     mut pieces: mpsc::Receiver<Delta>,
     unfinished: &mut Unfinished,
-) -> Result<(), Endless> {
+) -> Result<(), TooLong> {
     let mut thought = 0;
     while let Some(piece) = pieces.recv().await {
         match piece {
             Delta::Text(text) => {
-                work.said.token(&text);
+                work.reply.token(&text);
                 unfinished.text.push_str(&text);
             }
             Delta::Thinking(text) => {
                 thought += text.len();
-                work.said.event(TurnEvent::Thinking(text));
+                work.reply.event(TurnEvent::Thinking(text));
             }
             Delta::ToolCallStarted((id, name)) => {
                 let name = context.names.own(&name).to_owned();
-                work.said.event(TurnEvent::ToolCallStarted { id, name });
+                work.reply.event(TurnEvent::ToolCallStarted { id, name });
             }
         }
-        if unfinished.text.len().max(thought) > LONGEST_ANSWER {
-            return Err(Endless);
+        if unfinished.text.len().max(thought) > MAX_ANSWER_BYTES {
+            return Err(TooLong);
         }
     }
     Ok(())
-}
-
-fn refused_by(provider: &str, refused: &wire::ProviderError) -> Failure {
-    let code = match refused.fault.code {
-        FaultCode::Timeout => Code::GatewayTimeout,
-        _ if refused.retryable => Code::Unavailable,
-        _ => Code::BadGateway,
-    };
-    Failure {
-        error: Error::new(code, format!("The provider {provider} did not answer: {}", refused.fault.message)),
-        tries: match refused.fault.code {
-            _ if !refused.retryable => 1,
-            FaultCode::Timeout => WARY,
-            _ => PATIENT,
-        },
-        after: refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
-        then: if refused.fault.code == FaultCode::BadInput { Then::Nobody } else { Then::Another },
-    }
-}
-
-fn broken_by(provider: &str, failure: &CallError) -> Failure {
-    let (code, message, tries) = match failure {
-        CallError::NoSuch(_) | CallError::Stopped => {
-            let message = format!(
-                "There is no provider {provider} now: enable its plugin, or set provider.name to one there is"
-            );
-            (Code::Unavailable, message, PATIENT)
-        }
-        failure => {
-            let tries = match failure {
-                CallError::Busy => PATIENT,
-                failure if failure.is_defect() => WARY,
-                _ => 1,
-            };
-            let code = if tries == 1 { Code::GatewayTimeout } else { Code::BadGateway };
-            (code, format!("The provider {provider} failed: {failure}"), tries)
-        }
-    };
-    Failure { error: Error::new(code, message), tries, after: None, then: Then::Another }
-}
-
-/// How long to wait before the next try: as long as was asked for, or twice as long each time; never quite the same,
-/// so that turns which failed together don't come back together.
-fn pause(tries: u32, after: Option<Duration>) -> Duration {
-    match after {
-        Some(after) => after + vary(PAUSE, 0.0..=1.0),
-        None => vary(PAUSE * (1 << tries.saturating_sub(1).min(10)), 0.5..=1.0),
-    }
 }

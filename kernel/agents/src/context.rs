@@ -1,10 +1,12 @@
 //! What a provider is shown: who it is, what was said before, and which tools it may call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::bounds::{self, estimate};
-use super::{Work, recall};
-use crate::tool::{Names, ToolSummary};
+use super::context_window::{self, estimate};
+use super::recall;
+use super::tool::{Names, Tool};
+use super::work::{Services, Work};
 use prx_base::config::{Policy, Provider};
 use prx_base::error::{Error, Result};
 use prx_host::Scope;
@@ -12,12 +14,12 @@ use prx_host::bindings::provider as wire;
 use prx_host::bindings::skill;
 use prx_store::{Attachment, AttachmentKind, MAX_PAGE, Message, NewMessage, Role, Store, ToolCall, Turn};
 
-/// Stands where a person has stopped an answer.
+/// Ends an answer that a person has stopped.
 const STOPPED: &str = "[stopped here by the user]";
-/// Stands for the answer of a turn that has failed.
+/// The answer of a turn that has failed.
 const NO_ANSWER: &str = "[there was no answer: something went wrong]";
-/// Stands for an answer without words.
-const NOTHING_SAID: &str = "[an empty answer]";
+/// An answer without words.
+const EMPTY_ANSWER: &str = "[an empty answer]";
 
 /// What stays the same while a turn lasts.
 pub(super) struct Context {
@@ -28,15 +30,16 @@ pub(super) struct Context {
     /// The channel of the session, to which the files belong that tools make.
     pub(super) channel: String,
     /// What models call the tools.
-    pub(super) names: Names,
+    pub(super) names: Arc<Names>,
     /// The tools that may be called, and what the operator says about each.
     offered: BTreeMap<String, Policy>,
+    /// The same as the provider is told of them.
     tools: Vec<wire::ToolSpec>,
     system: String,
     /// Up to and with the message that began this turn.
     history: Vec<NewMessage>,
-    /// Tokens that a request may have; 0: any number.
-    room: u64,
+    /// Most tokens that a request may have; 0: any number.
+    max_tokens: u64,
 }
 
 impl Context {
@@ -45,36 +48,41 @@ impl Context {
     /// # Errors
     /// The store has failed.
     pub(super) fn of(work: &Work<'_>, instructions: Option<skill::Instructions>) -> Result<Self> {
-        let config = work.parts.config.current();
-        let (text, allowed) = instructions.map(|given| (given.text, given.tools)).unwrap_or_default();
-        let wanted = |tool: &ToolSummary| {
-            let allowed = allowed.is_empty() || allowed.contains(&tool.name);
-            allowed && tool.policy != Policy::Deny && tool.problem.is_none()
-        };
-        let mut tools = work.parts.tools.list();
-        tools.retain(|tool| config.agent.max_tool_calls_per_turn > 0 && wanted(tool));
-        let history = history(&work.parts.store, work.turn, config.agent.history_messages)?;
+        let Services { base, store, tools, .. } = work.services;
+        let config = base.config.current();
+        let (text, only) = instructions.map(|given| (given.text, given.tools)).unwrap_or_default();
+        let history = history(store, work.turn, config.agent.history_messages)?;
         let history: Vec<NewMessage> = history.into_iter().map(Message::said).collect();
         let called = history.iter().flat_map(|message| &message.tool_calls).map(|call| call.name.as_str());
-        let names = Names::new(tools.iter().map(|tool| tool.name.as_str()).chain(called));
-        let scope = scope(&work.parts.store, work.turn)?;
+        let catalog = tools.catalog();
+        let names = catalog.names().with(called);
+        let (mut offered, mut specs) = (BTreeMap::new(), Vec::new());
+        for tool in catalog.tools().filter(|_| config.agent.max_tool_calls_per_turn > 0) {
+            let policy = config.tools.policy_of(tool.name());
+            let is_wanted = only.is_empty() || only.iter().any(|name| name == tool.name());
+            if is_wanted && policy != Policy::Deny && tool.problem().is_none() {
+                offered.insert(tool.name().to_owned(), policy);
+                specs.push(spec(tool, &names));
+            }
+        }
+        let scope = scope(store, work.turn)?;
         let channel = match &scope.owner {
             Some(owner) => owner.channel.clone(),
-            None => work.parts.store.session(&work.turn.session)?.channel,
+            None => store.session(&work.turn.session)?.channel,
         };
-        let remembered = recall::block(work.parts, work.turn, scope.owner.as_ref())?;
+        let remembered = recall::block(work.services, work.turn, scope.owner.as_ref())?;
         let system = [config.agent.system_prompt.as_str(), &text, &remembered];
         let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
         Ok(Self {
             provider: config.provider.clone(),
             scope,
             channel,
-            offered: tools.iter().map(|tool| (tool.name.clone(), tool.policy)).collect(),
-            tools: tools.into_iter().map(|tool| spec(tool, &names)).collect(),
+            offered,
+            tools: specs,
             names,
             system: system.join("\n\n"),
             history,
-            room: config.agent.max_context_tokens,
+            max_tokens: config.agent.max_context_tokens,
         })
     }
 
@@ -96,13 +104,14 @@ impl Context {
             messages.extend(results.iter().map(shown));
             messages.extend(pictures.then(|| self.pictures(results)).flatten());
         }
-        if self.room > 0 {
-            let fixed = estimate(&self.system) + bounds::tools(&self.tools);
-            let needed = fixed + bounds::fit(&mut messages, own, self.room.saturating_sub(fixed));
-            if needed > self.room {
+        if self.max_tokens > 0 {
+            let fixed = estimate(&self.system) + context_window::tools_cost(&self.tools);
+            let needed =
+                fixed + context_window::fit(&mut messages, own, self.max_tokens.saturating_sub(fixed));
+            if needed > self.max_tokens {
                 return Err(Error::bad_request(format!(
                     "This needs about {needed} tokens, and agent.max_context_tokens is {}: say less at once, or raise it",
-                    self.room
+                    self.max_tokens
                 )));
             }
         }
@@ -183,7 +192,7 @@ fn answered(messages: Vec<Message>) -> Vec<Message> {
     while let Some(mut message) = messages.next() {
         let is_empty = message.content.is_empty() && message.tool_calls.is_empty() && !message.stopped;
         if message.role == Role::Assistant && is_empty {
-            NOTHING_SAID.clone_into(&mut message.content);
+            EMPTY_ANSWER.clone_into(&mut message.content);
         }
         let is_last = messages.peek().is_none_or(|next| next.role == Role::User);
         let unanswered = is_last && (message.role != Role::Assistant || !message.tool_calls.is_empty());
@@ -253,7 +262,10 @@ fn drop_gone(store: &Store, attachments: &mut Vec<Attachment>) -> Result<()> {
 }
 
 /// A tool as providers are told of it.
-fn spec(tool: ToolSummary, names: &Names) -> wire::ToolSpec {
-    let ToolSummary { name, description, parameters, .. } = tool;
-    wire::ToolSpec { name: names.shown(&name).to_owned(), description, parameters: parameters.to_string() }
+fn spec(tool: &Tool, names: &Names) -> wire::ToolSpec {
+    wire::ToolSpec {
+        name: names.shown(tool.name()).to_owned(),
+        description: tool.definition().description.clone(),
+        parameters: tool.definition().parameters.to_string(),
+    }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::bounds::estimate;
+use super::context_window::estimate;
 use prx_store::{Attachment, NewMessage, Role, ToolCall, Usage};
 
 /// What was said in a turn, and what that has cost.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Parts;
+use super::work::Services;
 use prx_base::error::Result;
 use prx_store::{ANONYMOUS, MemoryEntry, Owner, Store, Turn};
 
@@ -23,10 +23,10 @@ pub(super) fn owner(store: &Store, turn: &Turn) -> Result<Option<Owner>> {
 }
 
 /// The part of the system prompt that says what is remembered and fits the turn's message; empty where nothing is.
-pub(super) fn block(parts: &Parts, turn: &Turn, owner: Option<&Owner>) -> Result<String> {
-    let most = usize::try_from(parts.config.current().memory.top_k).unwrap_or(0);
-    let recalled = match owner.filter(|_| most > 0) {
-        Some(owner) => parts.memory.recall(owner, &turn.message.content, most)?,
+pub(super) fn block(services: &Services, turn: &Turn, owner: Option<&Owner>) -> Result<String> {
+    let limit = usize::try_from(services.base.config.current().memory.top_k).unwrap_or(0);
+    let recalled = match owner.filter(|_| limit > 0) {
+        Some(owner) => services.memory.recall(owner, &turn.message.content, limit)?,
         None => Vec::new(),
     };
     Ok(told(&recalled))

@@ -2,14 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::stream::Said;
-use super::turn::Cut;
+use super::command::{NEW, choices};
+use super::failure::TurnFailure;
+use super::stream::ReplyStream;
 use prx_base::events::Activity;
 use prx_host::bindings::types;
-use prx_store::{Approval, Attachment, NEW, NewMessage, NewOutbound, Stop, Turn};
+use prx_store::{Attachment, NewMessage, NewOutbound, Stop, Turn};
 
-/// Bytes of a call's arguments that a person is shown.
-const LONGEST_SHOWN: usize = 1500;
+/// How many bytes of a call's arguments a person is shown.
+const MAX_SHOWN_BYTES: usize = 1500;
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
@@ -40,29 +41,29 @@ pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option
 pub(super) fn question(turn: &Turn, approval: &str, tool: &str, arguments: &Value) -> Option<NewOutbound> {
     // Inside a string of JSON this is the same letter, and none that could end the block it is shown in.
     let shown = format!("{arguments:#}").replace('`', "\\u0060");
-    let more = if shown.len() > LONGEST_SHOWN { "\n…" } else { "" };
-    let shown = &shown[..shown.floor_char_boundary(LONGEST_SHOWN)];
+    let more = if shown.len() > MAX_SHOWN_BYTES { "\n…" } else { "" };
+    let shown = &shown[..shown.floor_char_boundary(MAX_SHOWN_BYTES)];
     let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}{more}\n```");
-    let choices = Approval::choices(approval).map(|(id, label)| json!({ "id": id, "label": label }));
+    let choices = choices(approval).map(|choice| json!({ "id": choice.id, "label": choice.label }));
     let content = json!({ "markdown": markdown, "attachments": [] });
     operation(turn, json!({ "Ask": [content, choices] }))
 }
 
 /// Says that the agent is at work on a turn, where a channel can show it.
-pub(super) fn activity(turn: &Turn, said: &Said) -> Option<Activity> {
+pub(super) fn activity(turn: &Turn, reply: &ReplyStream) -> Option<Activity> {
     let inbound = turn.inbound.as_ref()?;
     let (channel, target) = (inbound.conversation.channel.clone(), inbound.target.clone());
-    Some(Activity { channel, target, turn: (turn.session.clone(), turn.seq), said: said.so_far() })
+    Some(Activity { channel, target, turn: (turn.session.clone(), turn.seq), said: reply.so_far() })
 }
 
 /// What someone on a channel is told when their message was put aside.
-pub(super) fn apology(turn: &Turn, cut: &Cut) -> Option<NewOutbound> {
-    let what_now = match cut.refused {
+pub(super) fn apology(turn: &Turn, failure: &TurnFailure) -> Option<NewOutbound> {
+    let what_now = match failure.refused {
         true if !turn.message.attachments.is_empty() => {
             format!(". Its files are left out of the conversation from here on; if this goes on, say {NEW}")
         }
         true => format!(". If this goes on, say {NEW} to begin another conversation"),
         false => String::new(),
     };
-    outbound(turn, &format!("This message could not be answered: {}{what_now}", cut.error), &[])
+    outbound(turn, &format!("This message could not be answered: {}{what_now}", failure.error), &[])
 }

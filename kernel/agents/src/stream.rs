@@ -1,4 +1,4 @@
-//! What a turn says while it runs, for whoever listens. A listener that is slow gets fewer, larger pieces.
+//! The events of a turn while it runs, for whoever listens. A listener that is slow gets fewer, larger pieces.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,13 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 
+use super::failure::stopping;
 use prx_base::error::{Error, Result};
 use prx_store::{Approval, Message};
 
-/// Events that wait for a slow listener.
-const WAITING: usize = 64;
-/// Of these, places that pieces of the reply leave free for what can't be said later.
-const RESERVED: usize = 32;
+/// How many events are queued for a slow listener.
+const QUEUE_CAPACITY: usize = 64;
+/// How many places of the queue pieces of the reply leave free for what can't be said later.
+const RESERVED_CAPACITY: usize = 32;
 
 /// One thing that a turn said.
 #[derive(Debug)]
@@ -88,7 +89,7 @@ impl TurnStream {
                 _ => {}
             }
         }
-        Err(super::stopping())
+        Err(stopping())
     }
 }
 
@@ -105,34 +106,33 @@ pub(super) struct Listeners(Arc<Mutex<HashMap<String, mpsc::Sender<TurnEvent>>>>
 impl Listeners {
     /// Begins to listen to a turn that is about to be queued.
     pub(super) fn listen(&self, message: &str) -> TurnStream {
-        // One more place than a speaker uses, so that the last word always has one.
-        let (sender, events) = mpsc::channel(WAITING + 1);
+        // One more place than a reply stream uses, so that the last event always has one.
+        let (sender, events) = mpsc::channel(QUEUE_CAPACITY + 1);
         self.lock().insert(message.into(), sender);
         TurnStream { message: message.into(), events, listeners: self.clone() }
     }
 
-    /// The speaking end for a turn, whether anyone listens or not.
-    pub(super) fn said(&self, message: &str) -> Said {
-        let (listener, so_far) = (self.lock().get(message).cloned(), watch::Sender::default());
-        Said {
-            listener,
+    /// The sending end of one attempt at a turn, whether anyone listens or not.
+    pub(super) fn reply_stream(&self, message: &str) -> ReplyStream {
+        ReplyStream {
+            listener: self.lock().get(message).cloned(),
             held_back: Mutex::default(),
-            so_far,
-            anew: AtomicBool::new(false),
+            so_far: watch::Sender::default(),
+            restarted: AtomicBool::new(false),
             missed: AtomicU64::new(0),
         }
     }
 
-    /// Says the last word of a turn.
-    pub(super) fn done(&self, message: &str, ended: Result<Message>) {
+    /// Sends the last event of a turn: its reply, or why there is none.
+    pub(super) fn done(&self, message: &str, reply: Result<Message>) {
         if let Some(listener) = self.lock().remove(message) {
-            let last = ended.map_or_else(TurnEvent::Error, TurnEvent::Done);
+            let last = reply.map_or_else(TurnEvent::Error, TurnEvent::Done);
             // It fails only when the listener went away.
             let _ = listener.try_send(last);
         }
     }
 
-    /// Says to everyone that there will be no reply, and why.
+    /// Tells everyone that there will be no reply, and why.
     pub(super) fn fail(&self, why: &Error) {
         for (_, listener) in self.lock().drain() {
             // It fails only when the listener went away.
@@ -140,7 +140,7 @@ impl Listeners {
         }
     }
 
-    /// Nothing more will be said to anyone.
+    /// Closes every stream. Nothing more is sent to anyone.
     pub(super) fn close(&self) {
         self.lock().clear();
     }
@@ -150,33 +150,34 @@ impl Listeners {
     }
 }
 
-/// The speaking end of one turn. Never waits: what a slow listener has no room for is said with the next piece,
-/// and the whole reply comes with `Done` in any case.
-pub(super) struct Said {
+/// The sending end of one attempt at a turn. Never waits: what a slow listener has no room for is sent with the next
+/// piece, and the whole reply comes with `Done` in any case.
+pub(super) struct ReplyStream {
     listener: Option<mpsc::Sender<TurnEvent>>,
+    /// Pieces of the reply that the listener had no room for.
     held_back: Mutex<String>,
     so_far: watch::Sender<String>,
     /// What was said so far is no part of the reply.
-    anew: AtomicBool,
-    /// What the listener had no room for, and was not told of yet.
+    restarted: AtomicBool,
+    /// How many other events the listener had no room for, and was not told of yet.
     missed: AtomicU64,
 }
 
-impl Said {
+impl ReplyStream {
     /// The reply as far as it has come, for whoever looks at it at a pace of their own.
     pub(super) fn so_far(&self) -> watch::Receiver<String> {
         self.so_far.subscribe()
     }
 
-    /// What is said next begins the reply anew: what came before led to tool calls, or to nothing.
-    pub(super) fn begin_anew(&self) {
-        self.anew.store(true, Ordering::Relaxed);
+    /// The next piece begins the reply anew: what came before led to tool calls, or to nothing.
+    pub(super) fn restart(&self) {
+        self.restarted.store(true, Ordering::Relaxed);
     }
 
-    /// Says the next piece of the reply. False: nobody listens.
+    /// Sends the next piece of the reply. False: nobody listens.
     pub(super) fn token(&self, text: &str) -> bool {
         self.so_far.send_modify(|so_far| {
-            if self.anew.swap(false, Ordering::Relaxed) {
+            if self.restarted.swap(false, Ordering::Relaxed) {
                 so_far.clear();
             }
             so_far.push_str(text);
@@ -184,25 +185,25 @@ impl Said {
         let Some(listener) = &self.listener else { return false };
         let mut held_back = self.held_back.lock().unwrap_or_else(PoisonError::into_inner);
         held_back.push_str(text);
-        if listener.capacity() > RESERVED {
+        if listener.capacity() > RESERVED_CAPACITY {
             let _ = listener.try_send(TurnEvent::Token(std::mem::take(&mut held_back)));
         }
         !listener.is_closed()
     }
 
-    /// Says something else than a piece of the reply, after what was held back of that.
+    /// Sends something else than a piece of the reply, after what was held back of that.
     pub(super) fn event(&self, event: TurnEvent) {
         let held_back = std::mem::take(&mut *self.held_back.lock().unwrap_or_else(PoisonError::into_inner));
-        let late = Some(TurnEvent::Token(held_back)).filter(|_| !matches!(event, TurnEvent::Restart { .. }));
-        let late = late.filter(|late| !matches!(late, TurnEvent::Token(text) if text.is_empty()));
-        for event in late.into_iter().chain([event]) {
-            self.say(event);
+        // What is held back is void when the reply begins anew.
+        if !held_back.is_empty() && !matches!(event, TurnEvent::Restart { .. }) {
+            self.send(TurnEvent::Token(held_back));
         }
+        self.send(event);
     }
 
-    fn say(&self, event: TurnEvent) {
+    fn send(&self, event: TurnEvent) {
         let Some(listener) = &self.listener else { return };
-        // Room for word of what was missed, for this, and for the last word.
+        // Room for the count of what was missed, for this, and for the last event.
         if listener.capacity() < 3 {
             self.missed.fetch_add(1, Ordering::Relaxed);
             return;
@@ -215,7 +216,7 @@ impl Said {
     }
 }
 
-impl Drop for Said {
+impl Drop for ReplyStream {
     fn drop(&mut self) {
         let missed = self.missed.load(Ordering::Relaxed);
         if let Some(listener) = &self.listener
@@ -235,21 +236,21 @@ mod tests {
     async fn one_that_is_slow_is_told_what_it_missed() {
         let listeners = Listeners::default();
         let mut stream = listeners.listen("msg_1");
-        let said = listeners.said("msg_1");
-        let calls = 2 * WAITING as u64;
+        let reply = listeners.reply_stream("msg_1");
+        let calls = 2 * QUEUE_CAPACITY as u64;
         for n in 0..calls {
-            said.event(TurnEvent::Thinking(n.to_string()));
+            reply.event(TurnEvent::Thinking(n.to_string()));
         }
         let mut heard = 0;
         while let Ok(TurnEvent::Thinking(_)) = stream.events.try_recv() {
             heard += 1;
         }
-        drop(said);
-        listeners.done("msg_1", Err(super::super::stopping()));
+        drop(reply);
+        listeners.done("msg_1", Err(stopping()));
         match stream.next().await {
             Some(TurnEvent::Missed(missed)) => assert_eq!(missed, calls - heard),
             other => panic!("{other:?}"),
         }
-        assert!(matches!(stream.next().await, Some(TurnEvent::Error(_))), "the last word has its place");
+        assert!(matches!(stream.next().await, Some(TurnEvent::Error(_))), "the last event has its place");
     }
 }

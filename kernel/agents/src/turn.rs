@@ -1,100 +1,88 @@
-//! One turn, from a committed message to a committed reply. What the provider and the tools said is put on disk
-//! as it comes, so an attempt goes on where the one before was cut off.
+//! One turn, from a committed message to a committed reply, or to its cancel or timeout. What the provider and the tools
+//! said is put on disk as it comes, so a retry goes on where the attempt before was cut off.
 
 use std::time::Duration;
 
 use serde_json::json;
-use tracing::{info, warn};
+use tracing::info;
 
-use super::context::{self, Context};
+use super::command::{self, NEW_CONVERSATION};
+use super::context::Context;
+use super::failure::{TurnFailure, session_terminated};
 use super::progress::Progress;
-use super::{Work, budget, calls, completion, reply, session_gone, skills};
-use prx_base::error::{Code, Error, Result};
+use super::skills::SkillOutcome;
+use super::work::Work;
+use super::{budget, calls, completion, reply, skills};
+use prx_base::error::{Code, Error};
 use prx_base::events::Kind;
-use prx_host::CallError;
 use prx_host::bindings::{provider as wire, skill};
-use prx_store::{
-    Fate, MAX_ATTEMPTS, Message, NEW, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone,
-};
-
-/// Why a turn did not come to its end.
-pub(super) struct Cut {
-    /// What whoever waits for the reply is told.
-    pub(super) error: Error,
-    /// How many attempts it is worth in all.
-    pub(super) attempts: u32,
-    /// The provider does not take what it was asked.
-    pub(super) refused: bool,
-    /// What was said in it so far, for the conversation to keep.
-    pub(super) said: Vec<NewMessage>,
-}
-
-impl Cut {
-    /// For what would only fail again, or was tried often enough.
-    pub(super) fn last(error: Error) -> Self {
-        Self { error, attempts: 1, refused: false, said: Vec::new() }
-    }
-}
-
-impl From<Error> for Cut {
-    fn from(error: Error) -> Self {
-        let again = matches!(error.code(), Code::Unavailable | Code::Internal);
-        Self { attempts: if again { MAX_ATTEMPTS } else { 1 }, ..Self::last(error) }
-    }
-}
+use prx_store::{Command, Fate, MAX_ATTEMPTS, Message, NewMessage, SessionStatus, Stop, ToolCall, TurnDone};
 
 /// How a turn's work ended.
-enum Ended {
+enum TurnEnd {
     Answered(String),
     Stopped(Stop),
 }
 
-/// What a skill has to say about a turn.
-enum Steer {
-    Reply(String),
-    Instruct(skill::Instructions),
-    Nothing,
-}
-
-/// Runs a turn, or what is left of it, until there is a reply, someone stops it or its time is up; then commits what
+/// Runs a turn, or what is left of it, until there is a reply, it is cancelled or its timeout is over; then commits what
 /// was said.
-pub(super) async fn run(work: &Work<'_>) -> Result<Message, Cut> {
+pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
     let mut progress = match &work.turn.progress {
         Some(kept) => serde_json::from_value(kept.clone()).map_err(Error::internal)?,
         None => Progress::default(),
     };
     if work.turn.attempts > MAX_ATTEMPTS {
         progress.close("not finished: the turn was given up");
-        return Err(Cut { said: progress.messages, ..Cut::last(given_up()) });
+        return Err(TurnFailure { said: progress.messages, ..TurnFailure::permanent(given_up()) });
     }
-    let limit = Duration::from_secs(work.parts.config.current().agent.turn_timeout_secs);
-    let ended = tokio::select! {
-        biased;
-        fate = work.called_off() => match fate {
-            Some(why) => Ok(Ended::Stopped(why)),
-            None => Err(Cut::last(session_gone(&work.turn.session))),
-        },
-        () = work.presence.worked(&work.parts.clock, limit) => Err(late(limit)),
-        answered = Box::pin(answer(work, &mut progress)) => answered.map(Ended::Answered),
-    };
-    work.presence.parts(1);
+    let ended = work_to_end(work, &mut progress).await;
+    work.timer.set_tasks(1);
     progress.break_off();
     match ended {
-        Ok(Ended::Answered(text)) => {
+        Ok(TurnEnd::Answered(text)) => {
             let said = NewMessage { attachments: progress.files(), ..NewMessage::assistant(text) };
             complete(work, progress, said, None).await
         }
-        Ok(Ended::Stopped(why)) => {
+        Ok(TurnEnd::Stopped(why)) => {
             progress.close("not finished: the user stopped the turn");
             let text = std::mem::take(&mut progress.unfinished.text);
             info!(bytes = text.len(), "the turn was stopped");
             let said = NewMessage { stopped: true, ..NewMessage::assistant(text) };
             complete(work, progress, said, Some(why)).await
         }
-        Err(cut) => {
-            work.keep(&mut progress).await?;
+        Err(failure) => {
+            work.save(&mut progress).await?;
             progress.close("not finished: the turn ended with an error");
-            Err(Cut { said: progress.messages, ..cut })
+            Err(TurnFailure { said: progress.messages, ..failure })
+        }
+    }
+}
+
+/// Works on an answer until it is there, the turn is cancelled, or it has worked for `agent.turn_timeout_secs`.
+async fn work_to_end(work: &Work<'_>, progress: &mut Progress) -> Result<TurnEnd, TurnFailure> {
+    let base = &work.services.base;
+    let timeout = Duration::from_secs(base.config.current().agent.turn_timeout_secs);
+    tokio::select! {
+        biased;
+        stopped = cancelled(work) => match stopped {
+            Some(why) => Ok(TurnEnd::Stopped(why)),
+            None => Err(TurnFailure::permanent(session_terminated(&work.turn.session))),
+        },
+        () = work.timer.timeout(&base.clock, timeout) => Err(timed_out(timeout)),
+        answered = Box::pin(answer(work, progress)) => answered.map(TurnEnd::Answered),
+    }
+}
+
+/// Ends when the turn is cancelled: it is to end with what was said so far, or is over with its session.
+async fn cancelled(work: &Work<'_>) -> Option<Stop> {
+    let mut wakeup = work.wakeup.clone();
+    loop {
+        match work.services.store.fate_of(&work.turn.id()) {
+            Ok(Fate::Stopped(why)) => return Some(why),
+            Ok(Fate::Over) => return None,
+            Ok(Fate::GoesOn) if wakeup.changed().await.is_ok() => {}
+            // A store that has failed ends the turn elsewhere.
+            Ok(Fate::GoesOn) | Err(_) => std::future::pending().await,
         }
     }
 }
@@ -105,67 +93,40 @@ fn given_up() -> Error {
     Error::new(Code::Unavailable, message)
 }
 
-fn late(limit: Duration) -> Cut {
+fn timed_out(timeout: Duration) -> TurnFailure {
     let message = format!(
-        "There was no answer within {limit:?} (agent.turn_timeout_secs); ask again, for less at once, or have the \
+        "There was no answer within {timeout:?} (agent.turn_timeout_secs); ask again, for less at once, or have the \
          operator raise it"
     );
-    Cut::last(Error::new(Code::GatewayTimeout, message))
+    TurnFailure::permanent(Error::new(Code::GatewayTimeout, message))
 }
 
-async fn answer(work: &Work<'_>, progress: &mut Progress) -> Result<String, Cut> {
-    let instructions = match steer(work).await? {
-        Steer::Reply(text) => {
-            work.said.token(&text);
-            return Ok(text);
-        }
-        Steer::Instruct(instructions) => Some(instructions),
-        Steer::Nothing => None,
-    };
-    converse(work, progress, instructions).await
-}
-
-/// Answers what is meant for the gateway itself, or asks the skill that the message triggers, if one does.
-async fn steer(work: &Work<'_>) -> Result<Steer, Cut> {
-    let (parts, turn) = (work.parts, work.turn);
-    if turn.inbound.is_some() && turn.message.content.trim() == NEW {
-        return Ok(Steer::Reply("This is a new conversation: what was said before is left behind.".into()));
+/// Answers what is meant for the gateway itself; the skill that the message triggers; or the model.
+async fn answer(work: &Work<'_>, progress: &mut Progress) -> Result<String, TurnFailure> {
+    let is_inbound = work.turn.inbound.is_some();
+    if is_inbound && command::command(&work.turn.message.content) == Some(Command::NewSession) {
+        return Ok(reply_at_once(work, NEW_CONVERSATION.into()));
     }
-    let skills = parts.plugins.skills();
-    let Some(triggered) = skills::triggered(&skills, &turn.message.content) else {
-        return Ok(Steer::Nothing);
-    };
-    let history = context::history(&parts.store, turn, parts.config.current().agent.history_messages)?;
-    let earlier =
-        history.iter().filter(|message| message.id != turn.message.id && message.role != Role::Tool);
-    let input = skill::SkillInput {
-        text: triggered.text,
-        history: earlier.map(|message| message.content.clone()).collect(),
-        session: turn.session.clone(),
-    };
-    info!(skill = triggered.name, "skill activated");
-    let scope = context::scope(&parts.store, turn)?;
-    match parts.plugins.activate(triggered.name, &input, scope).await {
-        Ok(skill::Activation::Reply(text)) => Ok(Steer::Reply(text)),
-        Ok(skill::Activation::Instruct(instructions)) => Ok(Steer::Instruct(instructions)),
-        // It was disabled between the look and the call: the message is answered without it.
-        Err(CallError::NoSuch(_)) => Ok(Steer::Nothing),
-        Err(CallError::Fault(fault)) => Ok(Steer::Reply(format!("{}: {}", triggered.name, fault.message))),
-        Err(failure) => {
-            warn!(skill = triggered.name, %failure, "the skill failed; the message is answered without it");
-            Ok(Steer::Nothing)
-        }
+    match skills::activate(work).await? {
+        SkillOutcome::Reply(text) => Ok(reply_at_once(work, text)),
+        SkillOutcome::Instruct(instructions) => converse(work, progress, Some(instructions)).await,
+        SkillOutcome::Nothing => converse(work, progress, None).await,
     }
 }
 
-/// Lets the provider speak and call tools until it has a reply.
+fn reply_at_once(work: &Work<'_>, text: String) -> String {
+    work.reply.token(&text);
+    text
+}
+
+/// Has the provider speak and call tools until it has a reply.
 async fn converse(
     work: &Work<'_>,
     progress: &mut Progress,
     instructions: Option<skill::Instructions>,
-) -> Result<String, Cut> {
+) -> Result<String, TurnFailure> {
     let context = Context::of(work, instructions)?;
-    let limit = work.parts.config.current().agent.max_tool_calls_per_turn;
+    let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
     loop {
         calls::make(work, &context, progress).await?;
         budget::check(work)?;
@@ -178,7 +139,7 @@ async fn converse(
             return Ok(last_words(completion.text, limit));
         }
         progress.ask(completion.text, completion.tool_calls.into_iter().map(tool_call).collect());
-        work.keep(progress).await?;
+        work.save(progress).await?;
     }
 }
 
@@ -195,7 +156,7 @@ fn finished(work: &Work<'_>, completion: wire::Completion) -> String {
     };
     let gap = if text.is_empty() { "" } else { "\n\n" };
     let note = format!("{gap}{note}");
-    work.said.token(&note);
+    work.reply.token(&note);
     text.push_str(&note);
     text
 }
@@ -214,48 +175,22 @@ async fn complete(
     progress: Progress,
     said: NewMessage,
     stop: Option<Stop>,
-) -> Result<Message, Cut> {
-    let (parts, turn) = (work.parts, work.turn);
+) -> Result<Message, TurnFailure> {
+    let (services, turn) = (work.services, work.turn);
     let Progress { mut messages, usage, .. } = progress;
     let outbound = reply::last(turn, &said, stop).into_iter().collect();
     messages.push(said);
-    let count = parts.store.session(&turn.session)?.turn_count + 1;
-    let end_session = count >= parts.config.current().agent.max_turns;
+    let count = services.store.session(&turn.session)?.turn_count + 1;
+    let end_session = count >= services.base.config.current().agent.max_turns;
     let done = TurnDone { id: turn.id(), messages, usage, outbound, end_session };
-    let mut completed = parts.store.complete_turn(done).await?;
-    let message = completed.messages.pop().ok_or_else(|| session_gone(&turn.session))?;
+    let mut completed = services.store.complete_turn(done).await?;
+    let message = completed.messages.pop().ok_or_else(|| session_terminated(&turn.session))?;
     let data = json!({ "session_id": turn.session, "message_id": message.id });
-    parts.events.publish(Kind::MessageSent, data);
+    services.base.events.publish(Kind::MessageSent, data);
     if completed.session.status == SessionStatus::Terminated {
-        parts.events.publish(Kind::SessionTerminated, json!({ "session_id": turn.session }));
+        services.base.events.publish(Kind::SessionTerminated, json!({ "session_id": turn.session }));
     }
     Ok(message)
-}
-
-impl Work<'_> {
-    /// Ends when the turn is not to go on: it is to end with what was said so far, or is over with its session.
-    async fn called_off(&self) -> Option<Stop> {
-        let mut word = self.word.clone();
-        loop {
-            match self.parts.store.fate_of(&self.turn.id()) {
-                Ok(Fate::Stopped(why)) => return Some(why),
-                Ok(Fate::Over) => return None,
-                Ok(Fate::GoesOn) if word.changed().await.is_ok() => {}
-                // A store that has failed ends the turn elsewhere.
-                Ok(Fate::GoesOn) | Err(_) => std::future::pending().await,
-            }
-        }
-    }
-
-    /// Puts what the turn has come to on disk, and counts what it has cost.
-    ///
-    /// # Errors
-    /// The store has failed.
-    pub(super) async fn keep(&self, progress: &mut Progress) -> Result<()> {
-        let kept = serde_json::to_value(&*progress).map_err(Error::internal)?;
-        let usage = std::mem::take(&mut progress.usage);
-        self.parts.store.record_progress(&self.turn.id(), kept, usage).await
-    }
 }
 
 fn tool_call(call: wire::ToolCall) -> ToolCall {

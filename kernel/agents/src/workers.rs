@@ -1,13 +1,13 @@
-//! Which sessions are being worked on: by one worker each, that can be told something while it works.
+//! Which sessions have a worker that runs their turns, one each, and how it is woken while it works.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-/// Word for a worker that something was said to its turn; what, is in the store. Word that came before it is waited
-/// for is not lost.
-pub(super) type Word = watch::Receiver<()>;
+/// Wakes a worker when its turn was stopped or one of its questions answered; which of them, is in the store. A wakeup
+/// that comes before it is waited for is not lost.
+pub(super) type Wakeup = watch::Receiver<()>;
 
 /// The workers there are, by session.
 #[derive(Clone, Default)]
@@ -16,20 +16,20 @@ pub(super) struct Workers(Arc<Mutex<HashMap<String, Worker>>>);
 struct Worker {
     /// A turn came in meanwhile, so it has to look again.
     again: bool,
-    word: watch::Sender<()>,
+    wakeup: watch::Sender<()>,
 }
 
 impl Workers {
     /// Makes the caller this session's worker; none if there is one, which will look again.
-    pub(super) fn take(&self, session: &str) -> Option<Word> {
+    pub(super) fn take(&self, session: &str) -> Option<Wakeup> {
         let mut workers = self.lock();
         if let Some(worker) = workers.get_mut(session) {
             worker.again = true;
             return None;
         }
-        let (sender, word) = watch::channel(());
-        workers.insert(session.into(), Worker { again: false, word: sender });
-        Some(word)
+        let (sender, wakeup) = watch::channel(());
+        workers.insert(session.into(), Worker { again: false, wakeup: sender });
+        Some(wakeup)
     }
 
     /// Ends this session's worker, unless something came in meanwhile.
@@ -52,10 +52,10 @@ impl Workers {
         self.lock().keys().cloned().collect()
     }
 
-    /// Has this session's worker, if there is one, look at what was said to its turn.
-    pub(super) fn tell(&self, session: &str) {
+    /// Wakes this session's worker, if there is one.
+    pub(super) fn wake(&self, session: &str) {
         if let Some(worker) = self.lock().get(session) {
-            worker.word.send_replace(());
+            worker.wakeup.send_replace(());
         }
     }
 

@@ -21,7 +21,7 @@ use prx_base::Base;
 use prx_base::error::{Error, Result};
 use prx_egress::Egress;
 use prx_host::{Placed, Plugins, Status};
-use prx_store::Store;
+use prx_store::{Command, Store};
 
 /// A cheap-clone handle to all configured channels.
 #[derive(Clone)]
@@ -31,9 +31,16 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Starts every configured channel, and from then on follows the configuration.
-    pub fn start(base: Base, store: Store, egress: Egress, plugins: Plugins) -> Self {
-        let services = Services { base, store, egress, plugins };
+    /// Starts every configured channel, and from then on follows the configuration. `command` tells what a message
+    /// asks of the gateway itself, as opposed to the agent.
+    pub fn start(
+        base: Base,
+        store: Store,
+        egress: Egress,
+        plugins: Plugins,
+        command: fn(&str) -> Option<Command>,
+    ) -> Self {
+        let services = Services { base, store, egress, plugins, command };
         let channels = Self { services, running: Arc::default() };
         let mut changes = channels.services.base.config.subscribe();
         channels.start_missing();

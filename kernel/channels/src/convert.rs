@@ -63,7 +63,7 @@ pub(super) fn target(kept: &Value) -> Result<wire::Target, serde_json::Error> {
     serde_json::from_value(kept.clone())
 }
 
-/// A message as the store takes it in.
+/// A message as the store takes it in, meant for the agent.
 pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> NewInbound {
     let wire::Target { conversation, thread, .. } = inbound.target.clone();
     let sent_at = i64::try_from(inbound.sent_at).unwrap_or_default();
@@ -73,6 +73,7 @@ pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> 
         user_id: inbound.sender.id,
         user_name: inbound.sender.name,
         text: inbound.text,
+        command: None,
         attachments: blobs.attachments(inbound.attachments),
         choice: inbound.choice,
         target: serde_json::to_value(inbound.target).unwrap_or_default(),

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::convert;
 use super::pump::Pump;
 use prx_host::bindings::connector as wire;
-use prx_store::{OnUnknown, OutboxEntry, OutboxOutcome, StepCommit};
+use prx_store::{NewInbound, OnUnknown, OutboxEntry, OutboxOutcome, StepCommit};
 
 /// How long an operation that the platform does not take yet is retried before it becomes a dead letter, in hours:
 /// platforms are out of order for hours, and a reply of yesterday is hardly an answer.
@@ -91,8 +91,9 @@ impl Plan {
     fn add(&mut self, pump: &mut Pump<'_>, command: wire::Command) {
         match command {
             wire::Command::Deliver(inbound) => {
-                let name = &pump.component.setup.name;
-                self.commit.inbound.push(convert::received(name, &pump.work.blobs, inbound));
+                let command = (pump.services.command)(&inbound.text);
+                let inbound = convert::received(&pump.component.setup.name, &pump.work.blobs, inbound);
+                self.commit.inbound.push(NewInbound { command, ..inbound });
             }
             wire::Command::Done(done) => {
                 let now = pump.services.base.clock.now();

@@ -3,7 +3,7 @@
 use prx_base::Base;
 use prx_egress::Egress;
 use prx_host::Plugins;
-use prx_store::Store;
+use prx_store::{Command, Store};
 
 /// A cheap-clone handle to each service that a channel uses.
 #[derive(Clone)]
@@ -12,4 +12,6 @@ pub(super) struct Services {
     pub(super) store: Store,
     pub(super) egress: Egress,
     pub(super) plugins: Plugins,
+    /// Tells what a message asks of the gateway itself.
+    pub(super) command: fn(&str) -> Option<Command>,
 }

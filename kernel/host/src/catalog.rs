@@ -204,6 +204,8 @@ impl Entry {
 /// An immutable snapshot. Readers keep theirs while a new one takes its place.
 #[derive(Clone, Default)]
 pub(super) struct Catalog {
+    /// Rises with each change.
+    revision: u64,
     entries: BTreeMap<String, Entry>,
     tools: BTreeMap<String, Arc<Generation>>,
     skills: BTreeMap<String, Arc<Generation>>,
@@ -217,7 +219,7 @@ impl Catalog {
             Some(entry) => entries.insert(name.to_owned(), entry),
             None => entries.remove(name),
         };
-        let mut catalog = Self { entries, ..Self::default() };
+        let mut catalog = Self { revision: self.revision + 1, entries, ..Self::default() };
         for generation in catalog.entries.values().filter_map(Entry::serving) {
             for tool in &generation.description.tools {
                 catalog.tools.insert(tool.name.clone(), Arc::clone(generation));
@@ -227,6 +229,10 @@ impl Catalog {
             }
         }
         catalog
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
     }
 
     pub(super) fn entry(&self, name: &str) -> Option<&Entry> {

@@ -118,6 +118,12 @@ impl Plugins {
         self.catalog().show(name).ok_or_else(|| Error::not_found("Plugin", name))
     }
 
+    /// Rises whenever a plugin changes, before anyone is told of it. Whoever keeps what [`Plugins::tools`] returned
+    /// compares it, and asks again where it is another.
+    pub fn revision(&self) -> u64 {
+        self.0.catalog.load().revision()
+    }
+
     /// Every tool of the plugins that serve.
     pub fn tools(&self) -> Vec<ToolEntry> {
         self.catalog().tools()

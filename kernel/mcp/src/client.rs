@@ -1,6 +1,7 @@
 //! Every configured server, followed as the configuration changes.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,16 +43,25 @@ pub struct ServerStatus {
 /// A tool of a connected server.
 #[derive(Debug, Clone)]
 pub struct Tool {
-    /// `<server>.<tool>`
-    pub name: String,
-    /// The server's name.
+    /// The server's name in `mcp_servers`.
     pub server: String,
+    /// Its own name, as the server calls it.
+    pub name: String,
     /// What it does, as the server says.
     pub description: String,
     /// JSON Schema of its arguments.
     pub parameters: Value,
     /// The server says that it changes nothing.
     pub read_only: bool,
+}
+
+/// Where the files in a tool's answer go.
+#[derive(Debug, Clone, Copy)]
+pub struct KeptFiles<'a> {
+    /// The channel of the session that the tool is called in.
+    pub channel: &'a str,
+    /// How large they may be.
+    pub limits: BlobLimits,
 }
 
 /// A cheap-clone handle to all configured servers.
@@ -63,6 +73,8 @@ pub struct Mcp {
     egress: Egress,
     /// By name. The lock is never held across an await.
     running: Arc<Mutex<BTreeMap<String, Running>>>,
+    /// Rises after the tools of a server have changed.
+    revision: Arc<AtomicU64>,
 }
 
 struct Running {
@@ -70,19 +82,11 @@ struct Running {
     task: JoinHandle<()>,
 }
 
-/// What a call goes to.
-struct Target {
-    server: Arc<Server>,
-    peer: Peer<RoleClient>,
-    /// The tool's name as the server knows it.
-    tool: String,
-}
-
 impl Mcp {
     /// Starts to connect every configured server, and from then on follows the configuration. Files in their answers
     /// are kept in `store`, and servers with a URL are reached through `egress`.
     pub fn start(base: Base, store: Store, egress: Egress) -> Self {
-        let mcp = Self { base, store, egress, running: Arc::default() };
+        let mcp = Self { base, store, egress, running: Arc::default(), revision: Arc::default() };
         let mut changes = mcp.base.config.subscribe();
         mcp.start_missing();
         let following = mcp.clone();
@@ -138,14 +142,20 @@ impl Mcp {
         Ok(())
     }
 
+    /// Rises whenever a server's tools come, change or go. Whoever keeps what [`Mcp::tools`] returned compares it, and
+    /// asks again where it is another.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
+    }
+
     /// The tools of every connected server.
     pub fn tools(&self) -> Vec<Tool> {
         let mut all = Vec::new();
         for (server, running) in self.running().iter() {
             let Some(tools) = running.server.tools() else { continue };
             all.extend(tools.iter().map(|tool| Tool {
-                name: format!("{server}.{}", tool.name),
                 server: server.clone(),
+                name: tool.name.to_string(),
                 description: tool.description.as_deref().unwrap_or_default().to_owned(),
                 parameters: Value::Object((*tool.input_schema).clone()),
                 read_only: tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
@@ -154,21 +164,24 @@ impl Mcp {
         all
     }
 
-    /// Calls a tool by its whole name; nothing if no connected server has it. That the tool failed or did not
-    /// answer is an outcome like any other. The files in its answer are kept for `channel`, up to these limits.
+    /// Calls a server's tool; nothing if the server is not connected or has no such tool. That the tool failed or did
+    /// not answer is an outcome like any other. The files in its answer are kept for a channel, up to these limits.
     pub async fn call(
         &self,
-        name: &str,
+        server: &str,
+        tool: &str,
         arguments: JsonObject,
-        channel: &str,
-        limits: BlobLimits,
+        files: KeptFiles<'_>,
     ) -> Option<Outcome> {
-        let Target { server, peer, tool } = self.find(name)?;
+        let name = format!("{server}.{tool}");
+        let (server, peer) = self.find(server, tool)?;
         let limit = Duration::from_secs(self.base.config.current().tools.timeout_secs);
-        let params = CallToolRequestParams::new(tool).with_arguments(arguments);
+        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
         Some(match timeout(limit, peer.call_tool_once(params)).await {
             Ok(Ok(CallToolResponse::Complete(result))) => {
-                Files { store: &self.store, channel, limits }.outcome(result).await
+                Files { store: &self.store, channel: files.channel, limits: files.limits }
+                    .outcome(result)
+                    .await
             }
             Ok(Ok(_)) => Outcome::failed("the tool asks for something that only a person could give"),
             Ok(Err(error)) => {
@@ -187,21 +200,13 @@ impl Mcp {
     /// Disconnects every server, and returns when their processes are gone.
     pub async fn stop(&self) {
         let all = std::mem::take(&mut *self.running());
-        stop_all(all).await;
+        self.stop_all(all).await;
     }
 
-    fn find(&self, name: &str) -> Option<Target> {
-        self.running().iter().find_map(|(server, running)| {
-            let tool = name.strip_prefix(server.as_str())?.strip_prefix('.')?;
-            let status = running.server.status();
-            let session = status.session.as_ref()?;
-            let known = session.tools.iter().any(|known| known.name == tool);
-            known.then(|| Target {
-                server: running.server.clone(),
-                peer: session.peer.clone(),
-                tool: tool.to_owned(),
-            })
-        })
+    fn find(&self, server: &str, tool: &str) -> Option<(Arc<Server>, Peer<RoleClient>)> {
+        let server = self.running().get(server)?.server.clone();
+        let peer = server.status().session.as_ref().filter(|session| session.tools.has(tool))?.peer.clone();
+        Some((server, peer))
     }
 
     async fn stop_changed(&self) {
@@ -211,7 +216,7 @@ impl Mcp {
             .running()
             .extract_if(.., |name, running| wanted.get(name) != Some(&running.server.settings))
             .collect();
-        stop_all(changed).await;
+        self.stop_all(changed).await;
     }
 
     fn start_missing(&self) {
@@ -219,7 +224,7 @@ impl Mcp {
         let mut running = self.running();
         for (name, settings) in &config.components.mcp_servers {
             if !running.contains_key(name) {
-                let server = Arc::new(Server::new(settings.clone()));
+                let server = Arc::new(Server::new(settings.clone(), self.revision.clone()));
                 let span = info_span!("mcp", module = format!("mcp::{name}"));
                 let connector = Connector { clock: self.base.clock.clone(), egress: self.egress.clone() };
                 let task = tokio::spawn(server.clone().run(connector).instrument(span));
@@ -228,15 +233,17 @@ impl Mcp {
         }
     }
 
+    /// Disconnects servers that were taken out.
+    async fn stop_all(&self, servers: BTreeMap<String, Running>) {
+        self.revision.fetch_add(1, Ordering::Release);
+        for running in servers.values() {
+            running.server.stop.cancel();
+        }
+        // A task that ended by a defect has let go of its process, too.
+        join_all(servers.into_values().map(|running| running.task)).await;
+    }
+
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn stop_all(servers: BTreeMap<String, Running>) {
-    for running in servers.values() {
-        running.server.stop.cancel();
-    }
-    // A task that ended by a defect has let go of its process, too.
-    join_all(servers.into_values().map(|running| running.task)).await;
 }

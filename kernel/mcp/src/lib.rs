@@ -12,7 +12,7 @@ mod server;
 mod settings;
 mod stdout;
 
-pub use self::client::{Mcp, ServerStatus, Tool};
+pub use self::client::{KeptFiles, Mcp, ServerStatus, Tool};
 pub use self::content::Outcome;
 pub use self::server::State;
 pub use self::settings::check;

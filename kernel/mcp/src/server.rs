@@ -1,5 +1,8 @@
 //! One configured server: connected, pinged, and reconnected with backoff when the connection is lost.
 
+use std::collections::HashSet;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -55,8 +58,37 @@ pub(super) struct Status {
 /// What calls need while a server is connected.
 pub(super) struct Session {
     pub(super) peer: Peer<RoleClient>,
-    pub(super) tools: Arc<[Tool]>,
+    pub(super) tools: Tools,
     pub(super) since: Timestamp,
+}
+
+/// A server's tools, in its own order. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Tools {
+    list: Arc<[Tool]>,
+    names: Arc<HashSet<String>>,
+}
+
+impl From<Vec<Tool>> for Tools {
+    fn from(list: Vec<Tool>) -> Self {
+        let names = list.iter().map(|tool| tool.name.to_string()).collect();
+        Self { list: list.into(), names: Arc::new(names) }
+    }
+}
+
+impl Deref for Tools {
+    type Target = [Tool];
+
+    fn deref(&self) -> &[Tool] {
+        &self.list
+    }
+}
+
+impl Tools {
+    /// Whether there is a tool of that name, however many there are.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.contains(name)
+    }
 }
 
 /// What servers are connected with.
@@ -70,6 +102,8 @@ pub(super) struct Server {
     pub(super) settings: Settings,
     /// The lock is never held across an await.
     status: Mutex<Status>,
+    /// Shared by all servers: rises after the tools of one have changed.
+    revision: Arc<AtomicU64>,
     /// The first attempt to connect has succeeded or failed.
     pub(super) first_attempt_done: watch::Sender<bool>,
     reconnect_requested: Notify,
@@ -90,9 +124,10 @@ enum Disconnect {
 }
 
 impl Server {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, revision: Arc<AtomicU64>) -> Self {
         Self {
             settings,
+            revision,
             status: Mutex::new(Status { state: State::Reconnecting, error: None, session: None }),
             first_attempt_done: watch::Sender::new(false),
             reconnect_requested: Notify::new(),
@@ -112,14 +147,14 @@ impl Server {
     }
 
     /// Its tools, while it is connected.
-    pub(super) fn tools(&self) -> Option<Arc<[Tool]>> {
+    pub(super) fn tools(&self) -> Option<Tools> {
         self.status().session.as_ref().map(|session| session.tools.clone())
     }
 
     /// Requests a fresh connection. Any number of requests during one attempt are answered by that attempt.
     pub(super) fn reconnect(&self) {
         let mut status = self.status();
-        *status = Status { state: State::Reconnecting, error: None, session: None };
+        self.replace(&mut status, Status { state: State::Reconnecting, error: None, session: None });
         self.reconnect_requested.notify_one();
     }
 
@@ -189,7 +224,7 @@ impl Server {
         let mut status = self.status();
         // Requests made meanwhile are answered by this connection; later ones find it connected.
         let _ = self.reconnect_requested.notified().now_or_never();
-        *status = Status { state: State::Connected, error: None, session: Some(session) };
+        self.replace(&mut status, Status { state: State::Connected, error: None, session: Some(session) });
         drop(status);
         Ok(connection)
     }
@@ -214,6 +249,7 @@ impl Server {
         info!(tools = tools.len(), "the tools have changed");
         if let Some(session) = &mut self.status().session {
             session.tools = tools.into();
+            self.revision.fetch_add(1, Ordering::Release);
         }
         Ok(())
     }
@@ -225,7 +261,16 @@ impl Server {
             Some(error) if status.error.as_ref() != Some(error) => warn!(error, "not connected"),
             _ => {}
         }
-        *status = Status { state, error, session: None };
+        self.replace(&mut status, Status { state, error, session: None });
+    }
+
+    /// Replaces the status, and counts that where tools come or go with it.
+    fn replace(&self, status: &mut Status, new: Status) {
+        let tools_change = status.session.is_some() || new.session.is_some();
+        *status = new;
+        if tools_change {
+            self.revision.fetch_add(1, Ordering::Release);
+        }
     }
 }
 

@@ -114,6 +114,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         user_name: "Ann".into(),
         choice: None,
         text: "What will the weather be in Oslo tomorrow?".into(),
+        command: None,
         attachments: Vec::new(),
         target: json!({"chat": caller}),
         sent_at: Timestamp::UNIX_EPOCH,

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
 use super::sessions::SessionRow;
-use super::{NewInbound, NewOutbound, Store, TurnId, outbox, turns};
+use super::{Command, NewInbound, NewOutbound, Store, TurnId, outbox, turns};
 use prx_base::error::{Error, Result};
 
 /// By session and id; they go when their turn is over.
@@ -68,9 +68,9 @@ pub enum Decision {
 }
 
 impl Approval {
-    /// The choices that a person has, each with its id and what it says.
-    pub fn choices(id: &str) -> [(String, &'static str); 2] {
-        [(format!("allow:{id}"), "Allow once"), (format!("deny:{id}"), "Deny")]
+    /// The ids of the choices that a person has: to allow, and to deny.
+    pub fn choices(id: &str) -> [String; 2] {
+        [format!("allow:{id}"), format!("deny:{id}")]
     }
 }
 
@@ -154,9 +154,10 @@ pub(super) fn answer(tx: &Tx<'_>, session: &str, inbound: &NewInbound) -> Result
     let mut open = all(tx, session)?;
     open.retain(|approval| approval.decision.is_none() && approval.asked.user.as_ref() == user);
     let found = open.into_iter().find_map(|approval| {
-        let decision = match &inbound.choice {
-            Some(choice) => chosen(&approval.id, choice),
-            None => in_words(&inbound.text),
+        let decision = match (&inbound.choice, inbound.command) {
+            (Some(choice), _) => chosen(&approval.id, choice),
+            (None, Some(Command::Decide(decision))) => Some(decision),
+            (None, _) => None,
         };
         Some((approval, decision?))
     });
@@ -166,19 +167,10 @@ pub(super) fn answer(tx: &Tx<'_>, session: &str, inbound: &NewInbound) -> Result
 }
 
 fn chosen(id: &str, choice: &str) -> Option<Decision> {
-    let [(allow, _), (deny, _)] = Approval::choices(id);
+    let [allow, deny] = Approval::choices(id);
     match choice {
         _ if *choice == allow => Some(Decision::Allow),
         _ if *choice == deny => Some(Decision::Deny),
-        _ => None,
-    }
-}
-
-/// For platforms without buttons: the label of a choice, or its number.
-fn in_words(text: &str) -> Option<Decision> {
-    match text.trim().to_lowercase().as_str() {
-        "1" | "allow" | "allow once" => Some(Decision::Allow),
-        "2" | "deny" => Some(Decision::Deny),
         _ => None,
     }
 }

@@ -8,7 +8,7 @@ use super::messages::{Attachment, NewMessage};
 use super::rows::{Cause, Failure, Tx};
 use super::sessions::{self, Conversation, NewSession, Session, SessionRow};
 use super::turns::{self, InboundInfo, Stop, TurnId};
-use super::{OutboxOutcome, Store, Streamed, approvals, outbox, streams};
+use super::{Decision, OutboxOutcome, Store, Streamed, approvals, outbox, streams};
 use prx_base::error::Result;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
@@ -17,10 +17,6 @@ pub(super) const SEEN: TableDefinition<'static, (&str, &str), i64> = TableDefini
 /// The same by age, to forget them.
 pub(super) const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = TableDefinition::new("seen_at");
 
-/// Said alone, it stops the turn at work.
-const STOP: &str = "/stop";
-/// Said alone, it begins a fresh session, as whose first message it is stored.
-pub const NEW: &str = "/new";
 /// How long a message of a platform is recognised when it comes again.
 const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Keys that a step may forget beyond the number it adds: bounded work, and yet they never pile up.
@@ -66,6 +62,17 @@ pub struct StepCommit {
     pub replayable: bool,
 }
 
+/// What a message asks of the gateway itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Command {
+    /// A fresh session, as whose first message it is stored.
+    NewSession,
+    /// That the turn at work is stopped.
+    StopTurn,
+    /// The answer to a request for approval.
+    Decide(Decision),
+}
+
 /// A message from a platform.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewInbound {
@@ -79,6 +86,8 @@ pub struct NewInbound {
     pub user_name: String,
     /// What was said.
     pub text: String,
+    /// What it asks of the gateway itself, in the words of whoever took it in.
+    pub command: Option<Command>,
     /// The files that came with it.
     pub attachments: Vec<Attachment>,
     /// The choice's id, where this answers a question with choices.
@@ -93,7 +102,7 @@ pub struct NewInbound {
 
 impl NewInbound {
     fn begins_anew(&self) -> bool {
-        self.text.trim() == NEW
+        self.command == Some(Command::NewSession)
     }
 }
 
@@ -137,8 +146,9 @@ impl Store {
     /// Commits one step of a connector, all of it or nothing.
     ///
     /// A message goes to the session of its conversation, or to a fresh one when that has ended or has no turn left;
-    /// the fresh one's turns wait until the other's are done. [`NEW`] stops those and opens a fresh one in any case.
-    /// `/stop`, and the answer to a question that a turn has asked, go to the turn at work instead and wait for nothing.
+    /// the fresh one's turns wait until the other's are done. [`Command::NewSession`] stops those and opens a fresh one in
+    /// any case. [`Command::StopTurn`], and the answer to a question that a turn has asked, go to the turn at work instead
+    /// and wait for nothing.
     ///
     /// # Errors
     /// Only when the store has failed.
@@ -232,8 +242,8 @@ fn for_turn_at_work(tx: &Tx<'_>, at_work: Option<&str>, inbound: &NewInbound) ->
     if approvals::answer(tx, session, inbound)? || chosen {
         return Ok(true);
     }
-    match inbound.text.trim() {
-        STOP => turns::stop(tx, session, Stop::Asked),
+    match inbound.command {
+        Some(Command::StopTurn) => turns::stop(tx, session, Stop::Asked),
         _ => Ok(false),
     }
 }

@@ -24,7 +24,7 @@ use prx_base::error::{Code, Error, Result};
 
 pub use self::approvals::{Approval, Decision, NewApproval};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
-pub use self::channels::{ChannelState, NEW, NewInbound, StepCommit, StepReceipt};
+pub use self::channels::{ChannelState, Command, NewInbound, StepCommit, StepReceipt};
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
 pub use self::hooks::{Hook, NewHook};
 pub use self::idempotency::KeptAnswer;

@@ -1,5 +1,6 @@
-//! Every tool there is, in one list, and one way to call it.
+//! Every tool there is, of plugins and of MCP servers, and one way to call it.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -8,18 +9,20 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::info;
 
-use self::schema::Schemas;
+pub(crate) use self::catalog::Tool;
+use self::catalog::{Catalog, Definition, Revision, Source};
+pub(crate) use self::names::Names;
+use prx_base::Base;
 use prx_base::clock::stopwatch;
-use prx_base::config::{Live, Policy};
+use prx_base::config::Policy;
 use prx_base::error::{Code, Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::Kind;
 use prx_host::bindings::tool as wire;
 use prx_host::{CallError, Makes, Plugins, Scope};
-use prx_mcp::Mcp;
+use prx_mcp::{KeptFiles, Mcp};
 use prx_store::{Attachment, BlobLimits};
 
-pub use self::names::Names;
-
+mod catalog;
 mod names;
 mod schema;
 
@@ -96,69 +99,67 @@ impl ToolResult {
 /// A cheap-clone handle to all tools.
 #[derive(Clone)]
 pub struct Tools {
+    base: Base,
     plugins: Plugins,
     mcp: Mcp,
-    events: Events,
-    config: Live,
-    schemas: Schemas,
+    /// The newest catalog. Held to look or to build the next one, never across an await.
+    catalog: Arc<Mutex<Arc<Catalog>>>,
 }
 
 impl Tools {
-    /// Tools of these plugins and servers; each call is told to `events`.
-    pub fn new(plugins: Plugins, mcp: Mcp, events: Events, config: Live) -> Self {
-        Self { plugins, mcp, events, config, schemas: Schemas::default() }
+    /// The tools of these plugins and servers.
+    pub fn new(base: Base, plugins: Plugins, mcp: Mcp) -> Self {
+        Self { base, plugins, mcp, catalog: Arc::default() }
     }
 
-    /// Ends when the tools are known that a start can find, at the latest after `patience`: MCP servers take their time.
-    pub async fn settled(&self, patience: Duration) {
-        self.mcp.settled(patience).await;
+    /// Ends when each MCP server was tried once, so that the tools are known that a start can find; at the latest after
+    /// `timeout`.
+    pub async fn settled(&self, timeout: Duration) {
+        self.mcp.settled(timeout).await;
     }
 
     /// Every tool that can be called now, by name.
     pub fn list(&self) -> Vec<ToolSummary> {
-        let mut tools: Vec<ToolSummary> = self.plugins.tools().into_iter().map(summary).collect();
-        tools.extend(self.mcp.tools().into_iter().map(ToolSummary::from));
-        tools.sort_by(|a, b| a.name.cmp(&b.name));
-        // A server's tool does not take the place of a plugin's of the same name, which sorts before it.
-        tools.dedup_by(|later, earlier| later.name == earlier.name);
-        tools.into_iter().map(|tool| self.judged(tool)).collect()
+        let config = self.base.config.current();
+        self.catalog().tools().map(|tool| summary(tool, config.tools.policy_of(tool.name()))).collect()
     }
 
-    fn find(&self, name: &str) -> Option<ToolSummary> {
-        let plugins = self.plugins.tools().into_iter().find(|entry| entry.info.name == name).map(summary);
-        let server = || self.mcp.tools().into_iter().find(|tool| tool.name == name).map(ToolSummary::from);
-        Some(self.judged(plugins.or_else(server)?))
+    /// The tools there are now. Costs nothing unless they have changed since it was asked for.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        let mut newest = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+        let revision = Revision::of(&self.plugins, &self.mcp);
+        if newest.revision() != revision {
+            *newest = Arc::new(Catalog::build(revision, &newest, &self.plugins, &self.mcp));
+        }
+        newest.clone()
     }
 
-    /// With what the operator allows, and whether its parameters can be used.
-    fn judged(&self, mut tool: ToolSummary) -> ToolSummary {
-        tool.policy = self.config.current().tools.policy_of(&tool.name);
-        let schema = self.schemas.of(&tool.name, &tool.parameters);
-        let refused = |problem| format!("its parameters are no JSON Schema that can be used: {problem}");
-        tool.problem = schema.problem().map(refused);
-        tool
-    }
-
-    /// Holds a call against the policy for the tool and against its parameters.
+    /// Checks a call against the policy for the tool and against its parameters.
     ///
     /// # Errors
     /// There is no such tool, it can't be called, its policy is `deny`, or the arguments don't fit; says which, where,
     /// and what would do.
     pub fn check(&self, name: &str, arguments: &Value) -> Result<()> {
-        if self.config.current().tools.policy_of(name) == Policy::Deny {
+        self.checked(name, arguments).map(drop)
+    }
+
+    fn checked(&self, name: &str, arguments: &Value) -> Result<Arc<Tool>> {
+        if self.base.config.current().tools.policy_of(name) == Policy::Deny {
             let message = format!("The operator does not allow the tool {name}; see tools.policy");
             return Err(Error::new(Code::Forbidden, message));
         }
         if !arguments.is_object() {
             return Err(Error::bad_request("arguments takes a JSON object that fits the tool's parameters"));
         }
-        let tool = self.find(name).ok_or_else(|| Error::not_found("Tool", name))?;
-        if let Some(problem) = tool.problem {
-            let message = format!("The tool {name} of {} can't be called: {problem}", tool.source);
+        let catalog = self.catalog();
+        let tool = catalog.tool(name).ok_or_else(|| Error::not_found("Tool", name))?;
+        if let Some(problem) = tool.problem() {
+            let message =
+                format!("The tool {name} of {} can't be called: {problem}", tool.definition().source);
             return Err(Error::new(Code::BadGateway, message));
         }
-        match self.schemas.of(name, &tool.parameters).violations(arguments) {
-            None => Ok(()),
+        match tool.schema().violations(arguments) {
+            None => Ok(tool.clone()),
             Some(wrong) => {
                 Err(Error::bad_request(format!("The arguments don't fit the tool {name}: {wrong}")))
             }
@@ -172,12 +173,12 @@ impl Tools {
     /// As for [`Tools::check`], or the component broke or took too long. That the tool could not do it is an answer,
     /// with `is_error` set.
     pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
-        self.check(name, arguments)?;
-        let config = self.config.current();
+        let tool = self.checked(name, arguments)?;
+        let config = self.base.config.current();
         let limit = Duration::from_secs(config.tools.timeout_secs);
         let started = stopwatch();
         let session = context.session.clone();
-        let called = timeout(limit, self.dispatch(name, arguments, context)).await;
+        let called = timeout(limit, self.dispatch(&tool, arguments, context)).await;
         let outcome = called.unwrap_or_else(|_| {
             let message = format!("The tool {name} did not answer within {limit:?} (tools.timeout_secs)");
             Err(Error::new(Code::GatewayTimeout, message))
@@ -188,15 +189,28 @@ impl Tools {
         info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
         let data =
             json!({ "tool": name, "session_id": session, "duration_ms": duration_ms, "is_error": is_error });
-        self.events.publish(Kind::ToolExecuted, data);
+        self.base.events.publish(Kind::ToolExecuted, data);
         outcome
     }
 
-    async fn dispatch(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+    async fn dispatch(&self, tool: &Tool, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+        match &tool.definition().source {
+            Source::Plugin(plugin) => self.call_plugin(plugin, tool.name(), arguments, context).await,
+            Source::Mcp { server, tool } => self.call_server(server, tool, arguments, context).await,
+        }
+    }
+
+    async fn call_plugin(
+        &self,
+        plugin: &str,
+        name: &str,
+        arguments: &Value,
+        context: CallContext,
+    ) -> Result<ToolResult> {
+        let limits = self.blob_limits();
         let CallContext { session, call, user, channel, mut scope } = context;
         let context = wire::CallContext { session, call, user };
-        let makes = Makes { channel, limits: BlobLimits::from(&self.config.current().store) };
-        scope.makes = Some(makes.clone());
+        scope.makes = Some(Makes { channel, limits });
         match self.plugins.call_tool(name, &arguments.to_string(), &context, scope).await {
             Ok(output) => Ok(ToolResult {
                 content: output.text,
@@ -204,46 +218,47 @@ impl Tools {
                 is_error: false,
                 attachments: output.attachments.into_iter().map(Into::into).collect(),
             }),
-            Err(CallError::NoSuch(_)) => {
-                let fields = arguments.as_object().cloned().unwrap_or_default();
-                let Makes { channel, limits } = makes;
-                match self.mcp.call(name, fields, &channel, limits).await {
-                    Some(prx_mcp::Outcome { text, structured, is_error, attachments }) => {
-                        Ok(ToolResult { content: text, structured, is_error, attachments })
-                    }
-                    None => Err(Error::not_found("Tool", name)),
-                }
-            }
+            // It went between the look and the call.
+            Err(CallError::NoSuch(_)) => Err(Error::not_found("Tool", name)),
             Err(CallError::Fault(fault)) => Ok(ToolResult::failed(fault.message)),
-            Err(failure) => Err(failure.into_error(&self.plugin_of(name))),
+            Err(failure) => Err(failure.into_error(plugin)),
         }
     }
 
-    fn plugin_of(&self, tool: &str) -> String {
-        let giver = self.plugins.tools().into_iter().find(|entry| entry.info.name == tool);
-        giver.map_or_else(|| tool.to_owned(), |entry| entry.plugin)
+    async fn call_server(
+        &self,
+        server: &str,
+        tool: &str,
+        arguments: &Value,
+        context: CallContext,
+    ) -> Result<ToolResult> {
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        let files = KeptFiles { channel: &context.channel, limits: self.blob_limits() };
+        match self.mcp.call(server, tool, arguments, files).await {
+            Some(prx_mcp::Outcome { text, structured, is_error, attachments }) => {
+                Ok(ToolResult { content: text, structured, is_error, attachments })
+            }
+            // It went between the look and the call.
+            None => Err(Error::not_found("Tool", &format!("{server}.{tool}"))),
+        }
+    }
+
+    fn blob_limits(&self) -> BlobLimits {
+        BlobLimits::from(&self.base.config.current().store)
     }
 }
 
-impl From<prx_mcp::Tool> for ToolSummary {
-    fn from(tool: prx_mcp::Tool) -> Self {
-        let prx_mcp::Tool { name, server, description, parameters, read_only } = tool;
-        let source = format!("mcp:{server}");
-        Self { name, description, parameters, read_only, source, policy: Policy::Allow, problem: None }
-    }
-}
-
-fn summary(entry: prx_host::ToolEntry) -> ToolSummary {
-    let wire::ToolInfo { name, description, parameters, read_only } = entry.info;
+/// A tool as it is listed, with what the operator says about it.
+fn summary(tool: &Tool, policy: Policy) -> ToolSummary {
+    let Definition { name, description, parameters, read_only, source } = tool.definition();
     ToolSummary {
-        name,
-        description,
-        // What is no JSON is kept as text, and found to be no schema.
-        parameters: serde_json::from_str(&parameters).unwrap_or(Value::String(parameters)),
-        read_only,
-        source: format!("plugin:{}", entry.plugin),
-        policy: Policy::Allow,
-        problem: None,
+        name: name.clone(),
+        description: description.clone(),
+        parameters: parameters.clone(),
+        read_only: *read_only,
+        source: source.to_string(),
+        policy,
+        problem: tool.problem(),
     }
 }
 

@@ -71,6 +71,7 @@ fn inbound(conversation: &Conversation, dedupe: &str) -> NewInbound {
         user_name: "Ann".into(),
         choice: None,
         text: format!("text of {dedupe}"),
+        command: None,
         attachments: Vec::new(),
         target: json!({"chat": conversation.conversation}),
         sent_at: Timestamp::UNIX_EPOCH,

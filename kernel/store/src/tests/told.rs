@@ -10,7 +10,13 @@ async fn at_work(store: &Store, ann: &Conversation, keys: &[&str]) -> Turn {
 
 /// Something else that is said there.
 fn says(ann: &Conversation, text: &str) -> NewInbound {
-    NewInbound { text: text.into(), ..inbound(ann, text) }
+    let command = match text.trim() {
+        "/new" => Some(Command::NewSession),
+        "/stop" => Some(Command::StopTurn),
+        "allow" | "Allow once" => Some(Command::Decide(Decision::Allow)),
+        _ => None,
+    };
+    NewInbound { text: text.into(), command, ..inbound(ann, text) }
 }
 
 fn question(turn: &Turn, call: &str) -> NewApproval {
@@ -119,7 +125,7 @@ async fn only_the_person_who_was_asked_answers_on_the_channel() {
         let question = question(&turn, call);
         asked.push(store.ask_approval(store.new_approval_id(), question, None).await.unwrap().id);
     }
-    let [_, (deny, _)] = Approval::choices(&asked[1]);
+    let [_, deny] = Approval::choices(&asked[1]);
     let ben = |message: NewInbound| NewInbound { user_id: "8".into(), ..message };
     let chosen = |choice: &str| NewInbound { choice: Some(choice.into()), ..says(&ann, choice) };
     let heard =

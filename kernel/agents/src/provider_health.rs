@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A cheap-clone handle. The lock is held to look or to note, never across an await.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Standing(Arc<Mutex<BTreeMap<String, String>>>);
+pub(super) struct ProviderHealth(Arc<Mutex<BTreeMap<String, String>>>);
 
-impl Standing {
+impl ProviderHealth {
     /// Notes why a provider gave no answer.
     pub(super) fn failed(&self, provider: &str, reason: &str) {
         self.lock().insert(provider.to_owned(), reason.to_owned());

@@ -1,14 +1,14 @@
-//! How much of a conversation a model is shown.
+//! The context window: how many tokens of a conversation a model is shown, and what is left out where it has too many.
 
 use prx_host::bindings::{provider as wire, types};
 
-/// What a message costs besides its text, in tokens.
-const EACH: u64 = 4;
+/// Tokens that a message costs besides its text.
+const MESSAGE_COST: u64 = 4;
 
-/// What a file costs at least that goes with a message: about a picture of a million pixels.
-const FILE: u64 = 1500;
-/// Kinds of files, beside `text/…`, that are shown as the text they are.
-const TEXTS: [&str; 4] = ["application/json", "application/xml", "application/yaml", "application/toml"];
+/// Tokens that a file costs at least which goes with a message: about a picture of a million pixels.
+const MIN_FILE_COST: u64 = 1500;
+/// MIME types, beside `text/…`, of files that are shown as the text they are.
+const TEXT_TYPES: [&str; 4] = ["application/json", "application/xml", "application/yaml", "application/toml"];
 
 /// Stands where a tool's result stood.
 const LEFT_OUT: &str = "[this result was left out to save room]";
@@ -21,49 +21,52 @@ pub(super) fn estimate(text: &str) -> u64 {
 
 /// What a message costs in tokens.
 pub(super) fn cost(message: &wire::Message) -> u64 {
-    EACH + match message {
-        wire::Message::User(user) => estimate(&user.text) + user.attachments.iter().map(file).sum::<u64>(),
-        wire::Message::Assistant(assistant) => {
-            let calls = assistant.tool_calls.iter();
-            let calls =
-                calls.map(|call| estimate(&call.id) + estimate(&call.name) + estimate(&call.arguments));
-            estimate(&assistant.text) + calls.sum::<u64>()
+    MESSAGE_COST
+        + match message {
+            wire::Message::User(user) => {
+                estimate(&user.text) + user.attachments.iter().map(file_cost).sum::<u64>()
+            }
+            wire::Message::Assistant(assistant) => {
+                let calls = assistant.tool_calls.iter();
+                let calls =
+                    calls.map(|call| estimate(&call.id) + estimate(&call.name) + estimate(&call.arguments));
+                estimate(&assistant.text) + calls.sum::<u64>()
+            }
+            wire::Message::ToolResult(result) => estimate(&result.id) + estimate(&result.text),
         }
-        wire::Message::ToolResult(result) => estimate(&result.id) + estimate(&result.text),
-    }
 }
 
 /// What a file costs in tokens: a text by its length, like any other.
-fn file(file: &types::Attachment) -> u64 {
+fn file_cost(file: &types::Attachment) -> u64 {
     let mime = file.mime.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
-    let is_text = mime.starts_with("text/") || TEXTS.contains(&mime);
-    if is_text { FILE.max(file.size.div_ceil(4)) } else { FILE }
+    let is_text = mime.starts_with("text/") || TEXT_TYPES.contains(&mime);
+    if is_text { MIN_FILE_COST.max(file.size.div_ceil(4)) } else { MIN_FILE_COST }
 }
 
 /// What tools cost in tokens.
-pub(super) fn tools(tools: &[wire::ToolSpec]) -> u64 {
+pub(super) fn tools_cost(tools: &[wire::ToolSpec]) -> u64 {
     let each = |tool: &wire::ToolSpec| {
-        EACH + estimate(&tool.name) + estimate(&tool.description) + estimate(&tool.parameters)
+        MESSAGE_COST + estimate(&tool.name) + estimate(&tool.description) + estimate(&tool.parameters)
     };
     tools.iter().map(each).sum()
 }
 
 /// What a request costs in tokens.
-pub(super) fn asked(request: &wire::Request) -> u64 {
-    estimate(&request.system) + tools(&request.tools) + request.messages.iter().map(cost).sum::<u64>()
+pub(super) fn request_cost(request: &wire::Request) -> u64 {
+    estimate(&request.system) + tools_cost(&request.tools) + request.messages.iter().map(cost).sum::<u64>()
 }
 
 /// Leaves out what there is no room for: first the results of tools in earlier turns, from the oldest on, then whole
 /// earlier turns, then results and pictures of tools in this turn. `own` is where this turn begins, with what the person
-/// said. Tells what it comes to.
-pub(super) fn fit(messages: &mut Vec<wire::Message>, own: usize, room: u64) -> u64 {
+/// said. Returns the tokens of what is left.
+pub(super) fn fit(messages: &mut Vec<wire::Message>, own: usize, max_tokens: u64) -> u64 {
     let mut total: u64 = messages.iter().map(cost).sum();
     let (mut dropped, mut at) = (0, 0);
-    while total > room && at < own {
-        total -= empty(&mut messages[at]);
+    while total > max_tokens && at < own {
+        total -= drop_result(&mut messages[at]);
         at += 1;
     }
-    while total > room && dropped < own {
+    while total > max_tokens && dropped < own {
         let turn =
             messages[dropped + 1..].iter().position(|message| matches!(message, wire::Message::User(_)));
         let end = turn.map_or(own, |length| dropped + 1 + length);
@@ -71,16 +74,16 @@ pub(super) fn fit(messages: &mut Vec<wire::Message>, own: usize, room: u64) -> u
         dropped = end;
     }
     at = own + 1;
-    while total > room && at < messages.len() {
-        total -= empty(&mut messages[at]) + close(&mut messages[at]);
+    while total > max_tokens && at < messages.len() {
+        total -= drop_result(&mut messages[at]) + drop_files(&mut messages[at]);
         at += 1;
     }
     messages.drain(..dropped);
     total
 }
 
-/// Leaves out what a tool has said, and tells how much that saves.
-fn empty(message: &mut wire::Message) -> u64 {
+/// Leaves out the result of a tool, and returns the tokens that this saves.
+fn drop_result(message: &mut wire::Message) -> u64 {
     let before = cost(message);
     match message {
         wire::Message::ToolResult(result) if result.text.len() > LEFT_OUT.len() => {
@@ -91,10 +94,10 @@ fn empty(message: &mut wire::Message) -> u64 {
     before - cost(message)
 }
 
-/// Leaves out what there was to look at, and tells how much that saves.
-fn close(message: &mut wire::Message) -> u64 {
+/// Leaves out the files of a message, and returns the tokens that this saves.
+fn drop_files(message: &mut wire::Message) -> u64 {
     match message {
-        wire::Message::User(user) => user.attachments.drain(..).map(|given| file(&given)).sum(),
+        wire::Message::User(user) => user.attachments.drain(..).map(|given| file_cost(&given)).sum(),
         _ => 0,
     }
 }

@@ -1,0 +1,76 @@
+//! What people say to the gateway itself rather than to the agent, and what they are offered to say: `/new`, `/stop`,
+//! and the answers to a request for approval.
+
+use prx_store::{Approval, Command, Decision};
+
+/// Said alone, it begins a fresh session, as whose first message it is stored.
+pub(crate) const NEW: &str = "/new";
+/// Said alone, it stops the turn at work.
+const STOP: &str = "/stop";
+/// The reply to [`NEW`].
+pub(crate) const NEW_CONVERSATION: &str = "This is a new conversation: what was said before is left behind.";
+/// The choice that lets a tool be called, this once.
+const ALLOW: &str = "Allow once";
+/// The choice that does not let a tool be called.
+const DENY: &str = "Deny";
+
+/// A choice that a person has.
+pub(crate) struct Choice {
+    /// What comes back when it is chosen.
+    pub(crate) id: String,
+    /// What it says.
+    pub(crate) label: &'static str,
+}
+
+/// What a message asks of the gateway itself; none where it is all meant for the agent.
+pub fn command(text: &str) -> Option<Command> {
+    match text.trim() {
+        NEW => Some(Command::NewSession),
+        STOP => Some(Command::StopTurn),
+        text => decision(text).map(Command::Decide),
+    }
+}
+
+/// For platforms without buttons: the label of a choice, or its number.
+fn decision(text: &str) -> Option<Decision> {
+    let text = text.to_lowercase();
+    match text.as_str() {
+        "1" | "allow" => Some(Decision::Allow),
+        "2" => Some(Decision::Deny),
+        _ if text == ALLOW.to_lowercase() => Some(Decision::Allow),
+        _ if text == DENY.to_lowercase() => Some(Decision::Deny),
+        _ => None,
+    }
+}
+
+/// The choices of a person who is asked for an approval, in their order.
+pub(crate) fn choices(approval: &str) -> [Choice; 2] {
+    let [allow, deny] = Approval::choices(approval);
+    [Choice { id: allow, label: ALLOW }, Choice { id: deny, label: DENY }]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_said_alone() {
+        let (allow, deny) = (Some(Command::Decide(Decision::Allow)), Some(Command::Decide(Decision::Deny)));
+        for (text, expected) in [
+            (" /new ", Some(Command::NewSession)),
+            ("/stop\n", Some(Command::StopTurn)),
+            ("1", allow),
+            (" Allow Once", allow),
+            ("allow", allow),
+            ("2", deny),
+            ("DENY", deny),
+            ("/New", None),
+            ("/new plan", None),
+            ("please /stop", None),
+            ("12", None),
+            ("", None),
+        ] {
+            assert_eq!(command(text), expected, "{text:?}");
+        }
+    }
+}

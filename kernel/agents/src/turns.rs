@@ -1,0 +1,240 @@
+//! Runs the turns in the store: one at a time in each session, in order, many sessions side by side. A turn is on disk
+//! before it begins and until its reply is, so whatever cuts it off, it is taken up again: retried after a backoff, and
+//! by the next process after a shutdown or a crash.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, error, info, info_span};
+
+use super::failure::{TurnFailure, session_terminated};
+use super::provider_health::ProviderHealth;
+use super::reply;
+use super::stream::{Listeners, TurnStream};
+use super::tool::Tools;
+use super::turn;
+use super::work::{Services, Work};
+use super::work_timer::WorkTimer;
+use super::workers::{Wakeup, Workers};
+use prx_base::Base;
+use prx_base::error::Result;
+use prx_base::events::Kind;
+use prx_host::Plugins;
+use prx_host::memory::Memory;
+use prx_store::{Fate, Parked, Session, SessionStatus, Store, Turn};
+
+/// How many turns run at the same time. Most of them wait: for a model, a tool or a person.
+const MAX_CONCURRENT_TURNS: usize = 256;
+
+/// How long turns wait after the start for MCP servers that were never tried: 5 seconds.
+const MCP_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The backoff before the second attempt at a turn, 0.5 seconds. It doubles with each further attempt.
+const FIRST_BACKOFF: Duration = Duration::from_millis(500);
+
+/// A cheap-clone handle to the turn loop.
+#[derive(Clone)]
+pub struct Turns {
+    services: Services,
+    listeners: Listeners,
+    /// The sessions whose turns are being run.
+    workers: Workers,
+    /// A permit for each session that may run a turn now. Closed when no further turn is to begin.
+    permits: Arc<Semaphore>,
+    /// What a shutdown waits for.
+    at_work: TaskTracker,
+    shutdown: Arc<Notify>,
+}
+
+impl Turns {
+    /// Starts the loop: from here on every turn in the store is run, those an earlier process left first.
+    pub fn start(base: Base, store: Store, plugins: Plugins, tools: Tools, memory: Memory) -> Self {
+        let provider_health = ProviderHealth::default();
+        let turns = Self {
+            services: Services { base, store, plugins, tools, memory, provider_health },
+            listeners: Listeners::default(),
+            workers: Workers::default(),
+            permits: Arc::new(Semaphore::new(MAX_CONCURRENT_TURNS)),
+            at_work: TaskTracker::new(),
+            shutdown: Arc::default(),
+        };
+        tokio::spawn(turns.clone().dispatch());
+        tokio::spawn(turns.clone().wake_workers());
+        tokio::spawn(turns.clone().sweep());
+        turns
+    }
+
+    /// Adds a message to a session, and returns what its turn says, as it is said.
+    ///
+    /// # Errors
+    /// There is no such session, or it is terminated.
+    pub async fn submit(&self, session: &str, content: String) -> Result<TurnStream> {
+        let message = self.services.store.new_message_id();
+        let stream = self.listeners.listen(&message);
+        let turn = self.services.store.accept_message(session, message, content).await?;
+        self.services.base.events.publish(Kind::MessageReceived, json!({ "session_id": turn.session }));
+        Ok(stream)
+    }
+
+    /// Cancels the turn at work in a session, or the next one: it ends with what it has said so far. False: there is none.
+    ///
+    /// # Errors
+    /// There is no such session, or it is terminated.
+    pub async fn cancel(&self, session: &str) -> Result<bool> {
+        self.services.store.stop_turn(session).await
+    }
+
+    /// Ends a session: the turn at work, and those that wait. Whoever waits for one of them is told.
+    ///
+    /// # Errors
+    /// There is no such session, or it is terminated already.
+    pub async fn end_session(&self, session: &str) -> Result<()> {
+        for message in self.services.store.terminate_session(session).await? {
+            self.listeners.done(&message, Err(session_terminated(session)));
+        }
+        self.services.base.events.publish(Kind::SessionTerminated, json!({ "session_id": session }));
+        Ok(())
+    }
+
+    /// Why a provider gave no answer the last time; none if it did, or was not asked yet.
+    pub fn provider_problem(&self, provider: &str) -> Option<String> {
+        self.services.provider_health.problem(provider)
+    }
+
+    /// Shuts down: begins no further turn, waits up to `timeout` for those at work, and leaves the rest to the next
+    /// process, with those that only wait for a person.
+    pub async fn stop(&self, timeout: Duration) {
+        self.shutdown.notify_waiters();
+        self.permits.close();
+        self.at_work.close();
+        tokio::select! {
+            () = self.at_work.wait() => {}
+            () = self.services.base.clock.sleep(timeout) => {
+                info!("turns are cut off; the next start takes them up again");
+            }
+        }
+        let cut_off = self.workers.sessions();
+        if !cut_off.is_empty()
+            && let Err(error) = self.services.store.excuse_turns(cut_off).await
+        {
+            error!(%error, "the attempts at turns that are cut off count");
+        }
+        self.listeners.close();
+    }
+
+    /// Starts a worker for each session that has a turn to run.
+    async fn dispatch(self) {
+        // A turn that is taken up again would find the tools gone that it has called.
+        self.services.tools.settled(MCP_STARTUP_TIMEOUT).await;
+        let ready = self.services.store.turns_ready();
+        loop {
+            let session = ready.next().await;
+            let Ok(permit) = self.permits.clone().acquire_owned().await else { return };
+            let Some(wakeup) = self.workers.take(&session) else { continue };
+            let turns = self.clone();
+            let span = info_span!("turn", session_id = session);
+            let timer = WorkTimer::new(&self.at_work);
+            let work = async move {
+                turns.work(&session, wakeup, &timer).await;
+                drop(permit);
+            };
+            tokio::spawn(work.instrument(span));
+        }
+    }
+
+    /// Wakes the turns at work to which something was said.
+    async fn wake_workers(self) {
+        let told = self.services.store.turns_told();
+        loop {
+            self.workers.wake(&told.next().await);
+        }
+    }
+
+    /// Runs a session's turns, one after the other, until none waits.
+    async fn work(&self, session: &str, wakeup: Wakeup, timer: &WorkTimer) {
+        while !self.permits.is_closed() {
+            match self.services.store.claim_turn(session).await {
+                Ok(Some(turn)) => self.run(turn, wakeup.clone(), timer).await,
+                Ok(None) => {
+                    if self.workers.release(session) {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    error!(%error, "turns can't be read from the store");
+                    self.workers.release(session);
+                    // It doesn't come back before a restart: nobody who waits now is ever answered.
+                    return self.listeners.fail(&error);
+                }
+            }
+        }
+    }
+
+    /// Runs one turn to its end, or puts it back for another attempt.
+    async fn run(&self, turn: Turn, wakeup: Wakeup, timer: &WorkTimer) {
+        let reply = self.listeners.reply_stream(&turn.message.id);
+        if let Some(activity) = reply::activity(&turn, &reply) {
+            self.services.base.events.report_activity(activity);
+        }
+        let work = Work { services: &self.services, turn: &turn, reply: &reply, timer, wakeup };
+        let replied = turn::run(&work).await;
+        drop(reply);
+        match replied {
+            Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
+            // Whoever waited was told when its session was ended.
+            Err(_) if self.services.store.fate_of(&turn.id()).is_ok_and(|fate| fate == Fate::Over) => {
+                info!("the turn is over, with its session");
+            }
+            Err(failure) => self.retry_or_park(&turn, failure).await,
+        }
+    }
+
+    /// A turn that could not end: retried after a backoff, or put aside with its reason.
+    async fn retry_or_park(&self, turn: &Turn, failure: TurnFailure) {
+        if turn.attempts < failure.max_attempts {
+            info!(error = %failure.error, attempt = turn.attempts, "the turn is tried again");
+            let backoff = FIRST_BACKOFF * (1 << turn.attempts.saturating_sub(1).min(5));
+            self.services.base.clock.sleep(backoff).await;
+            return;
+        }
+        error!(error = %failure.error, cause = ?std::error::Error::source(&failure.error), "the turn is put aside");
+        let told = reply::apology(turn, &failure);
+        let reason = failure.error.message().into();
+        let parked = Parked { reason, said: failure.said, refused: failure.refused, told };
+        match self.services.store.park_turn(&turn.id(), parked).await {
+            Ok(()) => {
+                let data = json!({ "session_id": turn.session, "reason": failure.error.message() });
+                self.services.base.events.publish(Kind::ErrorOccurred, data);
+                self.listeners.done(&turn.message.id, Err(failure.error));
+            }
+            Err(error) => self.listeners.done(&turn.message.id, Err(error)),
+        }
+    }
+
+    /// Lets sessions become idle, and idle ones end.
+    async fn sweep(self) {
+        loop {
+            let agent = self.services.base.config.current().agent.clone();
+            let idle = Duration::from_secs(agent.session_idle_secs);
+            let timeout = Duration::from_secs(agent.session_timeout_secs);
+            let pause = (idle.min(timeout) / 4).clamp(Duration::from_millis(250), Duration::from_secs(15));
+            tokio::select! {
+                () = self.services.base.clock.sleep(pause) => {}
+                () = self.shutdown.notified() => return,
+            }
+            match self.services.store.sweep_sessions(idle, timeout).await {
+                Ok(changed) => changed.iter().for_each(|session| self.tell_ended(session)),
+                Err(error) => error!(%error, "sessions can't be swept"),
+            }
+        }
+    }
+
+    fn tell_ended(&self, session: &Session) {
+        if session.status == SessionStatus::Terminated {
+            self.services.base.events.publish(Kind::SessionTerminated, json!({ "session_id": session.id }));
+        }
+    }
+}
