@@ -10,8 +10,8 @@
 //! - heads, bodies, writes and idle connections have a timeout and a size limit; connections have a number;
 //! - while the gateway starts it answers 503, and when it shuts down it lets requests in flight finish within a timeout.
 //!
-//! It knows no resource and no other crate of the gateway than the ground and the store; it makes no request itself, and
-//! it speaks plain HTTP to loopback addresses and trusted proxies only.
+//! It never makes a request itself, never speaks plain HTTP over a network unless a proxy in front is configured, and
+//! knows no resource but the liveness probe.
 
 pub use self::access::{Access, Group};
 pub use self::auth::{Caller, Minted, NewToken, mint};
