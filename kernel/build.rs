@@ -23,8 +23,8 @@ fn run() -> Result<(), String> {
     let package =
         env::var_os("CARGO_MANIFEST_DIR").ok_or("CARGO_MANIFEST_DIR is not set: run this through cargo")?;
     let workspace = Path::new(&package).join("..");
-    for watched in ["plugins", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
-        println!("cargo::rerun-if-changed={}", workspace.join(watched).display());
+    for input in ["plugins", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
+        rerun_if_changed(&workspace.join(input))?;
     }
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=build/guests.rs");
@@ -42,6 +42,24 @@ fn run() -> Result<(), String> {
     }
     source.push_str("]\n");
     write_if_changed(&out_dir.join("bundled.rs"), source.as_bytes())
+}
+
+/// Watches a file, or the files of a folder but for those that are only compiled for tests. A file that is new is
+/// named by one that is there: by its module, its package, or `Cargo.lock`.
+fn rerun_if_changed(path: &Path) -> Result<(), String> {
+    const TESTS: [&str; 4] = ["tests", "tests.rs", "testing", "fuzz"];
+    if !path.is_dir() {
+        println!("cargo::rerun-if-changed={}", path.display());
+        return Ok(());
+    }
+    let entries = fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    for entry in entries {
+        let entry = entry.map_err(|error| format!("{}: {error}", path.display()))?;
+        if !TESTS.iter().any(|name| entry.file_name() == *name) {
+            rerun_if_changed(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// The folders in `plugins/` that are packages. The package in `plugins/x` is `prx-x`, and so is its plugin `x`.

@@ -1,7 +1,8 @@
-//! The composition root: what the gateway is made of, built in order and shut down in the reverse.
+//! The composition root: what the gateway is made of, started in order and shut down in the reverse.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::pin::pin;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,6 +13,7 @@ use crate::bundled::BUNDLED;
 use crate::settings::{self, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
+use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Live, Loaded};
 use prx_base::error::{Code, Error};
@@ -21,20 +23,20 @@ use prx_channels::Channels;
 use prx_egress::Egress;
 use prx_hooks::Hooks;
 use prx_host::memory::Memory;
-use prx_host::{Engine, Plugins, Services};
+use prx_host::{Engine, Plugins, Progress, Services};
 use prx_http::Traffic;
 use prx_mcp::Mcp;
 use prx_store::{OpenError, Store};
 
 /// Events that a listener on the bus may fall behind.
 const BUS_CAPACITY: usize = 1024;
-/// How long turns at work are waited for when the gateway stops.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is looked for blobs whose days are over.
-const SWEEP: Duration = Duration::from_secs(600);
+/// How long running turns may take to end when the gateway stops: 10 seconds.
+const TURN_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long deliveries to hooks may take to end then: 5 seconds.
+const HOOK_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often expired blobs are removed: every 10 minutes.
+const BLOB_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long deliveries to hooks are waited for then.
-const HOOK_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -49,10 +51,27 @@ pub struct Options {
     pub safe_mode: bool,
 }
 
-/// The running gateway, without its doors: those are opened by whoever holds it.
-pub struct Kernel {
-    /// What everything else stands on.
+/// A gateway that is open, and whose plugins are not loaded yet.
+pub struct Startup {
+    options: Options,
+    /// The clock, the configuration and the events.
     pub base: Base,
+    /// The disk.
+    pub store: Store,
+    egress: Egress,
+    hooks: Hooks,
+    /// What concerns the process as a whole.
+    pub process: Process,
+}
+
+/// The running gateway. Connections are served by whoever holds it.
+pub struct Gateway {
+    /// The clock, the configuration and the events.
+    pub base: Base,
+    /// The disk.
+    pub store: Store,
+    /// What concerns the process as a whole.
+    pub process: Process,
     /// The configuration's file, and changes to both.
     pub settings: Settings,
     /// The components.
@@ -63,32 +82,23 @@ pub struct Kernel {
     pub tools: Tools,
     /// What is remembered of people.
     pub memory: Memory,
-    /// Sessions at work.
+    /// The turns of sessions.
     pub turns: Turns,
     /// Connections to platforms.
     pub channels: Channels,
-    /// Events on their way to whoever registered for them.
+    /// Deliveries of events to those who registered for them.
     pub hooks: Hooks,
-    /// What goes through the doors.
-    pub traffic: Traffic,
 }
 
-/// What everything else in the gateway stands on.
-pub struct Base {
-    /// The time.
-    pub clock: Clock,
-    /// When the gateway was started.
+/// What concerns the process as a whole.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// When it was started.
     pub started: Timestamp,
-    /// The configuration in force.
-    pub config: Live,
     /// The running log.
     pub logs: Logs,
-    /// The bus.
-    pub events: Events,
-    /// The disk.
-    pub store: Store,
-    /// The way out.
-    pub egress: Egress,
+    /// Counts of requests and connections.
+    pub traffic: Traffic,
     /// Cancelled when the gateway begins to stop.
     pub stopping: CancellationToken,
 }
@@ -116,148 +126,132 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-impl Kernel {
-    /// Builds every part and sets it to work. Turns that an earlier process left are taken up at once.
+impl Startup {
+    /// Opens the data directory: all that is quick.
     ///
     /// # Errors
-    /// The store can't be opened, or the plugin engine can't be built. A plugin that can't be loaded is no error
-    /// here: it is shown as failed.
-    pub async fn start(options: Options) -> Result<Self, StartError> {
-        let Options { loaded, logs, data_dir, safe_mode } = options;
-        let base = Base::open(&loaded, logs, &data_dir)?;
-        let hooks = base.hooks()?;
-        let plugins = base.plugins(data_dir, safe_mode).await?;
-        let misfits = settings::check::misfits(&loaded.config, &plugins.known());
-        if !misfits.is_empty() {
-            return Err(StartError::Config(config::Invalid::of(loaded.file.path(), misfits)));
-        }
-        let mcp = base.mcp();
-        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
-        let memory = Memory::new(base.store.clone());
-        let turns = base.turns(&plugins, &tools, &memory);
-        let channels = base.channels(&plugins);
-        let settings = base.settings(loaded, &plugins, &channels);
-        base.sweep_blobs();
-        base.announce_logs();
-        let traffic = Traffic::default();
-        Ok(Self { base, settings, plugins, mcp, tools, memory, turns, channels, hooks, traffic })
-    }
-
-    /// Shuts down in order: no new messages, then the turns at work, then what they call and what hooks are told of
-    /// it, then the disk.
-    pub async fn stop(&self) {
-        self.channels.stop().await;
-        self.turns.stop(PATIENCE).await;
-        self.mcp.stop().await;
-        self.hooks.stop(HOOK_PATIENCE).await;
-        self.base.store.clone().close().await;
-    }
-}
-
-impl Base {
-    fn open(loaded: &Loaded, logs: Logs, data_dir: &Path) -> Result<Self, StartError> {
+    /// The store can't be opened or read.
+    pub fn open(options: Options) -> Result<Self, StartError> {
         let clock = Clock::system();
-        Ok(Self {
+        let process = Process {
             started: clock.now(),
-            config: Live::new(loaded.config.clone()),
-            logs,
-            events: Events::new(clock.clone(), BUS_CAPACITY),
-            store: Store::open(data_dir, clock.clone()).map_err(StartError::Store)?,
-            egress: Egress::new(clock.clone()),
+            logs: options.logs.clone(),
+            traffic: Traffic::default(),
             stopping: CancellationToken::new(),
-            clock,
-        })
-    }
-
-    fn hooks(&self) -> Result<Hooks, StartError> {
-        let parts = prx_hooks::Parts {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
-            store: self.store.clone(),
-            egress: self.egress.clone(),
         };
-        Hooks::start(parts).map_err(StartError::Other)
-    }
-
-    async fn plugins(&self, data_dir: PathBuf, safe_mode: bool) -> Result<Plugins, StartError> {
-        let services =
-            Services { store: self.store.clone(), egress: self.egress.clone(), clock: self.clock.clone() };
-        let engine = Engine::new(&data_dir, services).map_err(no_engine)?;
-        let base = prx_base::Base {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
+        let announcing = process.logs.recent.clone().announce();
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(announcing));
+        let base = Base {
+            config: Live::new(options.loaded.config.clone()),
+            events: Events::new(clock.clone(), BUS_CAPACITY),
+            clock: clock.clone(),
         };
-        let options = prx_host::Options { bundled: BUNDLED, data_dir, safe_mode };
-        Plugins::open(base, self.store.clone(), engine, options).await.map_err(StartError::Other)
+        let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
+        let egress = Egress::new(clock);
+        // Before plugins: hooks hear of those that fail.
+        let hooks = Hooks::start(prx_hooks::Parts {
+            clock: base.clock.clone(),
+            config: base.config.clone(),
+            events: base.events.clone(),
+            store: store.clone(),
+            egress: egress.clone(),
+        });
+        let hooks = hooks.map_err(StartError::Other)?;
+        Ok(Self { options, base, store, egress, hooks, process })
     }
 
-    fn mcp(&self) -> Mcp {
-        let base = prx_base::Base {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
-        };
-        Mcp::start(base, self.store.clone(), self.egress.clone())
-    }
-
-    fn turns(&self, plugins: &Plugins, tools: &Tools, memory: &Memory) -> Turns {
-        Turns::start(prx_agents::Parts {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
-            store: self.store.clone(),
+    /// Loads the plugins, tells `progress` of it, and starts every service. Turns that an earlier process left are
+    /// resumed at once. May be dropped before it is done; [`Startup::close`] is to be called then.
+    ///
+    /// # Errors
+    /// The configuration does not fit the plugins, or the plugin engine can't be built. A plugin that can't be
+    /// loaded is no error here: it is shown as failed.
+    pub async fn start(&self, progress: impl FnMut(Progress)) -> Result<Gateway, StartError> {
+        let Self { options, base, store, egress, hooks, process } = self;
+        let plugins = self.load_plugins(progress).await?;
+        let loaded = options.loaded.clone();
+        let problems = settings::problems_at_start(&loaded.config, &plugins.known());
+        if !problems.is_empty() {
+            return Err(StartError::Config(config::Invalid::of(loaded.file.path(), problems)));
+        }
+        let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
+        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
+        let memory = Memory::new(store.clone());
+        let turns = Turns::start(prx_agents::Parts {
+            clock: base.clock.clone(),
+            config: base.config.clone(),
+            events: base.events.clone(),
+            store: store.clone(),
             plugins: plugins.clone(),
             tools: tools.clone(),
             memory: memory.clone(),
-        })
-    }
-
-    fn channels(&self, plugins: &Plugins) -> Channels {
-        Channels::start(prx_channels::Parts {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
-            store: self.store.clone(),
-            egress: self.egress.clone(),
-            plugins: plugins.clone(),
-        })
-    }
-
-    /// Lets go of images and files whose days are over, until the gateway stops.
-    fn sweep_blobs(&self) {
-        let (clock, config, store) = (self.clock.clone(), self.config.clone(), self.store.clone());
-        let sweeping = async move {
-            loop {
-                let days = config.current().store.blobs_days;
-                match store.sweep_blobs(DAY * days).await {
-                    Ok(0) => {}
-                    Ok(count) => info!(count, "images and files of old messages were let go"),
-                    Err(error) => error!(%error, "images and files can't be swept"),
-                }
-                clock.sleep(SWEEP).await;
-            }
-        };
-        tokio::spawn(self.stopping.clone().run_until_cancelled_owned(sweeping));
-    }
-
-    /// Has those who follow the log woken, until the gateway stops.
-    fn announce_logs(&self) {
-        let announcing = self.logs.recent.clone().announce();
-        tokio::spawn(self.stopping.clone().run_until_cancelled_owned(announcing));
-    }
-
-    fn settings(&self, loaded: Loaded, plugins: &Plugins, channels: &Channels) -> Settings {
-        let reached = settings::Parts {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
-            logs: self.logs.clone(),
+        });
+        let channels = Channels::start(base.clone(), store.clone(), egress.clone(), plugins.clone());
+        let dependents = settings::Dependents {
+            logs: process.logs.clone(),
             plugins: plugins.clone(),
             channels: channels.clone(),
         };
-        Settings::start(loaded, reached, self.stopping.clone())
+        let settings = Settings::start(base.clone(), loaded, dependents, process.stopping.clone());
+        let sweeping = sweep_blobs(base.clone(), store.clone());
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
+        let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
+        Ok(Gateway { base, store, process, settings, plugins, mcp, tools, memory, turns, channels, hooks })
+    }
+
+    async fn load_plugins(&self, mut progress: impl FnMut(Progress)) -> Result<Plugins, StartError> {
+        let Self { options, base, store, egress, .. } = self;
+        let services = Services { store: store.clone(), egress: egress.clone(), clock: base.clock.clone() };
+        let engine = Engine::new(&options.data_dir, services).map_err(no_engine)?;
+        let (data_dir, safe_mode) = (options.data_dir.clone(), options.safe_mode);
+        let which = prx_host::Options { bundled: BUNDLED, data_dir, safe_mode };
+        let plugins =
+            Plugins::new(base.clone(), store.clone(), engine, which).await.map_err(StartError::Other)?;
+        let mut loaded = plugins.progress();
+        let mut loading = pin!(plugins.load_all());
+        loop {
+            tokio::select! {
+                all = &mut loading => {
+                    all.map_err(StartError::Other)?;
+                    return Ok(plugins.clone());
+                }
+                Ok(()) = loaded.changed() => {
+                    let now = *loaded.borrow_and_update();
+                    progress(now);
+                }
+            }
+        }
+    }
+
+    /// Shuts down what is open, where it did not come to a [`Gateway`].
+    pub async fn close(self) {
+        self.hooks.stop(HOOK_SHUTDOWN_TIMEOUT).await;
+        self.store.close().await;
+    }
+}
+
+impl Gateway {
+    /// Shuts down in order: no new messages, then running turns, then what they call and the deliveries to hooks,
+    /// then the disk.
+    pub async fn stop(&self) {
+        self.channels.stop().await;
+        self.turns.stop(TURN_SHUTDOWN_TIMEOUT).await;
+        self.mcp.stop().await;
+        self.hooks.stop(HOOK_SHUTDOWN_TIMEOUT).await;
+        self.store.clone().close().await;
+    }
+}
+
+/// Removes images and files of old messages once they have expired.
+async fn sweep_blobs(base: Base, store: Store) {
+    loop {
+        let days = base.config.current().store.blobs_days;
+        match store.sweep_blobs(DAY * days).await {
+            Ok(0) => {}
+            Ok(count) => info!(count, "images and files of old messages were let go"),
+            Err(error) => error!(%error, "images and files can't be swept"),
+        }
+        base.clock.sleep(BLOB_SWEEP_INTERVAL).await;
     }
 }
 

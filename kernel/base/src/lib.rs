@@ -1,4 +1,14 @@
-//! What everything else in the gateway stands on.
+//! The ground of the gateway: its clock, its errors, its configuration, its events, its logs, and the signatures of
+//! webhooks. It stands on no other crate of the gateway.
+//!
+//! It promises that
+//! - all time comes from [`clock`], which tests can stop and move;
+//! - an [`error`] has one code, one status and a message that says what to do; its cause stays in the log;
+//! - a [`config`] in force was checked key by key; a change of it is applied whole or not at all, and keeps the file's
+//!   comments; a secret in it is shown nowhere;
+//! - [`logs`] and [`events`] are bounded, and whoever is too slow for them learns what was missed.
+//!
+//! It never opens a connection, and writes no file but the configuration's.
 
 pub mod clock;
 pub mod config;
@@ -6,6 +16,7 @@ pub mod error;
 pub mod events;
 pub mod logs;
 pub mod signature;
+pub mod watcher;
 
 use self::clock::Clock;
 use self::config::Live;

@@ -38,7 +38,7 @@ pub fn sign(secret: &Secret, id: &str, at: Timestamp, body: &str) -> Result<Stri
     Ok(format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes())))
 }
 
-/// How old or how early a signature may be.
+/// How old or how early a signature may be: 5 minutes.
 const TOLERANCE: SignedDuration = SignedDuration::from_mins(5);
 
 /// Whether a message that came with these headers was signed with this secret, a short while ago.
@@ -54,18 +54,20 @@ pub fn verify(
     let id = header("webhook-id").ok_or("the header webhook-id is missing")?;
     let at = header("webhook-timestamp").ok_or("the header webhook-timestamp is missing")?;
     let signatures = header("webhook-signature").ok_or("the header webhook-signature is missing")?;
-    let seconds = at.parse().ok().and_then(|second| Timestamp::from_second(second).ok());
-    let seconds = seconds.ok_or("the header webhook-timestamp is no Unix second")?;
-    if now.duration_since(seconds).abs() > TOLERANCE {
+    let Some(signed_at) = at.parse().ok().and_then(|second| Timestamp::from_second(second).ok()) else {
+        return Err("the header webhook-timestamp is no Unix second");
+    };
+    if now.duration_since(signed_at).abs() > TOLERANCE {
         return Err("the signature is older than five minutes, or from the future");
     }
-    let mac = mac(&key(secret.expose())).ok_or("the secret can't be used")?;
-    let mac = mac.chain_update(format!("{id}.{at}.")).chain_update(body);
-    let given =
+    let keyed = mac(&key(secret.expose())).ok_or("the secret can't be used")?;
+    let expected = keyed.chain_update(format!("{id}.{at}.")).chain_update(body);
+    let mut given =
         signatures.split(' ').filter_map(|signature| LENIENT.decode(signature.strip_prefix("v1,")?).ok());
-    match given.into_iter().any(|signature| mac.clone().verify_slice(&signature).is_ok()) {
-        true => Ok(()),
-        false => Err("no signature is right"),
+    if given.any(|signature| expected.clone().verify_slice(&signature).is_ok()) {
+        Ok(())
+    } else {
+        Err("no signature is right")
     }
 }
 

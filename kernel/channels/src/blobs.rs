@@ -33,43 +33,43 @@ impl Blobs {
         BlobLimits::from(&self.config.current().store)
     }
 
-    /// Puts an answer's body into a blob as it arrives.
+    /// Stores an answer's body as a blob while it arrives.
     pub(super) async fn keep(&self, response: prx_egress::Response) -> Result<Blob, Failure> {
         let mime = response.headers.get(CONTENT_TYPE).and_then(|mime| mime.to_str().ok()).map(str::to_owned);
-        let mut blob = self.store.new_blob(self.limits()).await.map_err(unkept)?;
+        let mut blob = self.store.new_blob(self.limits()).await.map_err(write_failure)?;
         let mut body = response.body;
         while let Some(frame) = body.frame().await {
             if let Ok(bytes) = frame?.into_data() {
-                blob.write(&bytes).await.map_err(unkept)?;
+                blob.write(&bytes).await.map_err(write_failure)?;
             }
         }
-        blob.keep(&self.channel, mime).await.map_err(unkept)
+        blob.keep(&self.channel, mime).await.map_err(write_failure)
     }
 
     /// A blob as a piece of what is sent.
     pub(super) async fn piece(&self, id: &str) -> Result<prx_egress::Piece, Failure> {
-        let blob = self.find(id).map_err(unread)?.ok_or_else(|| self.refused(id))?;
-        let bytes = self.store.stream_blob(id).await.map_err(unread)?;
+        let blob = self.find(id).map_err(read_failure)?.ok_or_else(|| self.missing(id))?;
+        let bytes = self.store.stream_blob(id).await.map_err(read_failure)?;
         Ok(prx_egress::Piece::Stream(pieces(bytes), blob.size))
     }
 
-    /// A blob's contents, if they are not more than so many bytes.
-    pub(super) async fn whole(&self, id: &str, most: usize) -> Result<Vec<u8>, Failure> {
-        let blob = self.find(id).map_err(unread)?.ok_or_else(|| self.refused(id))?;
-        if blob.size > most as u64 {
-            return Err(denied(format!("blob {id} is larger than the {most} bytes that fit")));
+    /// Reads a blob's contents, if they are not more than `max` bytes.
+    pub(super) async fn read(&self, id: &str, max: usize) -> Result<Vec<u8>, Failure> {
+        let blob = self.find(id).map_err(read_failure)?.ok_or_else(|| self.missing(id))?;
+        if blob.size > max as u64 {
+            return Err(denied(format!("blob {id} is larger than the {max} bytes that fit")));
         }
-        let bytes = self.store.stream_blob(id).await.map_err(unread)?;
+        let bytes = self.store.stream_blob(id).await.map_err(read_failure)?;
         let contents = pieces(bytes).collect().await;
         Ok(contents.map_err(|error| denied(error.to_string()))?.to_bytes().into())
     }
 
-    /// What came with a message, as the store keeps it. What is no blob of this channel is left out.
-    pub(super) fn attachments(&self, came: Vec<types::Attachment>) -> Vec<Attachment> {
-        let known = came.into_iter().filter_map(|attachment| match self.find(&attachment.blob) {
-            Ok(Some(blob)) => Some(kept(attachment, blob)),
+    /// The attachments of a message, as the store keeps them. What is no blob of this channel is left out.
+    pub(super) fn attachments(&self, received: Vec<types::Attachment>) -> Vec<Attachment> {
+        let known = received.into_iter().filter_map(|attachment| match self.find(&attachment.blob) {
+            Ok(Some(blob)) => Some(with_blob(attachment, blob)),
             _ => {
-                let reason = self.refused(&attachment.blob).reason;
+                let reason = self.missing(&attachment.blob).reason;
                 warn!(reason, "a message's attachment is left out");
                 None
             }
@@ -81,7 +81,7 @@ impl Blobs {
     pub(super) fn leave_out_gone(&self, content: &mut wire::Content) {
         let is_gone = |file: &mut types::Attachment| matches!(self.find(&file.blob), Ok(None));
         for file in content.attachments.extract_if(.., is_gone) {
-            warn!(reason = self.refused(&file.blob).reason, "an attachment is left out of what is sent");
+            warn!(reason = self.missing(&file.blob).reason, "an attachment is left out of what is sent");
             let name = file.name.as_deref().unwrap_or("a file");
             let line = format!("[{name} could not be sent: it is no longer kept]");
             let parts = [content.markdown.trim_end(), &line].into_iter().filter(|part| !part.is_empty());
@@ -93,12 +93,12 @@ impl Blobs {
         Ok(self.store.blob(id)?.filter(|blob| blob.channel == self.channel))
     }
 
-    fn refused(&self, id: &str) -> Failure {
+    fn missing(&self, id: &str) -> Failure {
         denied(format!("channel {} has no blob {id}, or not any more", self.channel))
     }
 }
 
-fn kept(attachment: types::Attachment, blob: Blob) -> Attachment {
+fn with_blob(attachment: types::Attachment, blob: Blob) -> Attachment {
     let types::Attachment { kind, name, mime, .. } = attachment;
     Attachment { blob: blob.id, kind: kind.into(), name, mime: mime.or(blob.mime), size: blob.size }
 }
@@ -112,10 +112,10 @@ pub(super) fn denied(reason: impl Into<String>) -> Failure {
     Failure { kind: Kind::Denied, sent: false, reason: reason.into() }
 }
 
-fn unread(error: Error) -> Failure {
+fn read_failure(error: Error) -> Failure {
     denied(error.message())
 }
 
-fn unkept(error: Error) -> Failure {
+fn write_failure(error: Error) -> Failure {
     Failure { kind: Kind::TooLarge, sent: true, reason: error.message().to_owned() }
 }

@@ -36,8 +36,8 @@ pub struct Last {
 
 /// What is known of a channel's connection.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Health {
-    /// How it stands, as of the last word from its connector.
+pub(super) struct Health {
+    /// How it stands, as its connector said last.
     pub(super) state: State,
     /// Since when.
     pub(super) since: Timestamp,
@@ -75,8 +75,8 @@ impl Health {
         }
     }
 
-    /// The connector says how it stands.
-    pub(super) fn become_state(&mut self, state: State, error: Option<String>, now: Timestamp) {
+    /// Sets how it stands, as its connector says.
+    pub(super) fn set_state(&mut self, state: State, error: Option<String>, now: Timestamp) {
         if state != self.state {
             self.since = now;
             self.connected_at = (state == State::Connected).then_some(now);
@@ -96,8 +96,9 @@ impl Health {
         self.restarts = 0;
     }
 
-    /// For how long nothing has been heard that should have been; none while all is well, or nothing is expected.
-    pub(super) fn deaf_since(&self, now: Timestamp) -> Option<Timestamp> {
+    /// Since when the platform has been silent that should have been heard; none while all is well, or nothing is
+    /// expected.
+    pub(super) fn silent_since(&self, now: Timestamp) -> Option<Timestamp> {
         let expects = matches!(self.state, State::Connecting | State::Connected | State::Reconnecting);
         let since = self.proven_until.unwrap_or(self.since);
         (expects && !self.quiet && since <= now).then_some(since)
@@ -105,7 +106,7 @@ impl Health {
 
     /// How it stands now, and since when: without fresh proof nothing counts as connected.
     pub(super) fn at(&self, now: Timestamp) -> (State, Option<String>, Timestamp) {
-        match self.deaf_since(now) {
+        match self.silent_since(now) {
             Some(since) if self.state == State::Connected => {
                 let error =
                     format!("nothing heard from the platform since {since:.0}; its connection is made anew");
@@ -124,11 +125,11 @@ mod tests {
     fn connected_needs_fresh_proof() {
         let mut now = Timestamp::UNIX_EPOCH;
         let mut health = Health::new(State::Connecting, now);
-        health.become_state(State::Connected, None, now);
+        health.set_state(State::Connected, None, now);
         assert_eq!(health.at(now).0, State::Reconnecting);
         health.prove(now, Duration::from_secs(60), Some(12));
         assert_eq!(health.at(now), (State::Connected, None, now));
-        assert_eq!(health.deaf_since(now), None);
+        assert_eq!(health.silent_since(now), None);
         now += Duration::from_secs(61);
         let (state, error, since) = health.at(now);
         assert_eq!((state, since.as_second()), (State::Reconnecting, 60));
@@ -139,21 +140,21 @@ mod tests {
     fn a_platform_that_only_calls_needs_no_proof() {
         let now = Timestamp::UNIX_EPOCH;
         let mut health = Health { quiet: true, ..Health::new(State::Connecting, now) };
-        health.become_state(State::Connected, None, now);
+        health.set_state(State::Connected, None, now);
         let later = now + Duration::from_secs(90 * 24 * 60 * 60);
-        assert_eq!((health.at(later), health.deaf_since(later)), ((State::Connected, None, now), None));
-        health.become_state(State::Reconnecting, Some("it takes no replies".into()), now);
-        assert_eq!((health.at(later).0, health.deaf_since(later)), (State::Reconnecting, None));
+        assert_eq!((health.at(later), health.silent_since(later)), ((State::Connected, None, now), None));
+        health.set_state(State::Reconnecting, Some("it takes no replies".into()), now);
+        assert_eq!((health.at(later).0, health.silent_since(later)), (State::Reconnecting, None));
     }
 
     #[test]
-    fn what_gave_up_is_not_deaf_and_errors_are_remembered() {
+    fn what_gave_up_is_not_silent_and_errors_are_remembered() {
         let now = Timestamp::UNIX_EPOCH;
         let mut health = Health::new(State::Connecting, now);
-        assert_eq!(health.deaf_since(now + Duration::from_secs(9)), Some(now));
-        health.become_state(State::Disconnected, Some("no token".into()), now);
-        assert_eq!(health.deaf_since(now + Duration::from_secs(9)), None);
-        health.become_state(State::Connecting, None, now);
+        assert_eq!(health.silent_since(now + Duration::from_secs(9)), Some(now));
+        health.set_state(State::Disconnected, Some("no token".into()), now);
+        assert_eq!(health.silent_since(now + Duration::from_secs(9)), None);
+        health.set_state(State::Connecting, None, now);
         assert_eq!((health.error, health.last.error), (None, Some(("no token".into(), now))));
     }
 }

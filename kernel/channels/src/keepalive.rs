@@ -1,4 +1,5 @@
-//! Keeping a socket alive: what is sent when, what acknowledges it, and when the other side counts as deaf.
+//! Heartbeats that keep a socket alive: what is sent when, what acknowledges it, and after how many missed
+//! acknowledgements the other side counts as dead.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,14 +8,14 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, IgnoredAny, MapAcces
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::exchange;
+use super::convert;
 use prx_egress::{Payload, Policy};
 use prx_host::bindings::connector as wire;
 
-/// Nothing is sent more often.
-const SHORTEST: Duration = Duration::from_millis(50);
+/// Least interval between two heartbeats, in milliseconds.
+const MIN_INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a connector wants sent, as it is sent.
+/// The heartbeat that a connector asked for, as it is sent.
 #[derive(Clone)]
 pub(super) struct Keepalive {
     interval: Duration,
@@ -24,26 +25,26 @@ pub(super) struct Keepalive {
     missed_limit: u32,
 }
 
-/// A keepalive at work.
-pub(super) struct Beat {
+/// The heartbeat of one socket.
+pub(super) struct Heartbeat {
     keepalive: Keepalive,
     due: Instant,
     /// Since when an acknowledgement is waited for.
     waiting: Option<Instant>,
     missed: u32,
-    /// Nothing was listened to for a while, so that an acknowledgement may have come.
-    excused: bool,
+    /// Nothing was read for a while, so that an acknowledgement may have come: no timeout until the next heartbeat.
+    timeout_suspended: bool,
 }
 
-/// What to do when a beat is due.
-pub(super) enum Due {
+/// What to do when a heartbeat is due.
+pub(super) enum Action {
     /// Send this.
     Send(Payload),
-    /// Nothing acknowledged what was sent: the other side is deaf.
-    Silent,
+    /// Too many heartbeats in a row were not acknowledged: the other side is dead.
+    TimedOut,
 }
 
-/// An acknowledgement, as proof of health.
+/// The acknowledgement of a heartbeat, as proof of health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Acknowledged {
     /// How long it took.
@@ -60,14 +61,14 @@ struct Pattern {
 }
 
 impl Keepalive {
-    /// A keepalive as the connector asked for it, secrets put in.
+    /// Renders the heartbeat that the connector asked for, secrets put in.
     ///
     /// # Errors
     /// The payload can't be sent or the pattern can't be read; says why.
     pub(super) fn new(asked: wire::Keepalive, policy: &Policy) -> Result<Self, String> {
-        let payload = exchange::segments(asked.payload).and_then(|payload| Payload::render(&payload, policy));
+        let payload = convert::segments(asked.payload).and_then(|payload| Payload::render(&payload, policy));
         Ok(Self {
-            interval: Duration::from_millis(asked.interval_ms.into()).max(SHORTEST),
+            interval: Duration::from_millis(asked.interval_ms.into()).max(MIN_INTERVAL),
             first_after: Duration::from_millis(asked.first_after_ms.into()),
             payload: payload.map_err(|failure| failure.reason)?,
             acknowledged_by: asked.acknowledged_by.map(Pattern::new).transpose()?,
@@ -76,49 +77,55 @@ impl Keepalive {
     }
 }
 
-impl Beat {
-    pub(super) fn begin(keepalive: Keepalive, now: Instant) -> Self {
-        Self { due: now + keepalive.first_after, keepalive, waiting: None, missed: 0, excused: false }
+impl Heartbeat {
+    pub(super) fn start(keepalive: Keepalive, now: Instant) -> Self {
+        Self {
+            due: now + keepalive.first_after,
+            keepalive,
+            waiting: None,
+            missed: 0,
+            timeout_suspended: false,
+        }
     }
 
-    /// Takes a newer keepalive over. One of the same interval keeps the rhythm, and what is waited for.
+    /// Takes over a newer keepalive. One of the same interval keeps the rhythm, and what is waited for.
     pub(super) fn renew(&mut self, keepalive: Keepalive, now: Instant) {
         if keepalive.interval == self.keepalive.interval {
             self.keepalive = keepalive;
         } else {
-            *self = Self::begin(keepalive, now);
+            *self = Self::start(keepalive, now);
         }
     }
 
-    /// When there is something to do next.
+    /// When the next heartbeat is due.
     pub(super) fn due(&self) -> Instant {
         self.due
     }
 
-    /// What came meanwhile could not be listened to: no acknowledgement is missed that may be among it.
-    pub(super) fn excuse(&mut self) {
-        self.excused = true;
+    /// Nothing is read for now: no acknowledgement counts as missed that may be among what is unread.
+    pub(super) fn suspend_timeout(&mut self) {
+        self.timeout_suspended = true;
     }
 
-    /// A beat is due.
-    pub(super) fn beat(&mut self, now: Instant) -> Due {
-        if self.waiting.is_some() && !self.excused {
+    /// A heartbeat is due. Returns what to do.
+    pub(super) fn tick(&mut self, now: Instant) -> Action {
+        if self.waiting.is_some() && !self.timeout_suspended {
             self.missed += 1;
         }
         if self.missed >= self.keepalive.missed_limit {
-            return Due::Silent;
+            return Action::TimedOut;
         }
-        self.excused = false;
+        self.timeout_suspended = false;
         if self.keepalive.acknowledged_by.is_some() {
             self.waiting = Some(now);
         }
         // A machine that slept does not catch up on what it slept through.
         self.due = (self.due + self.keepalive.interval).max(now + self.keepalive.interval / 2);
-        Due::Send(self.keepalive.payload.clone())
+        Action::Send(self.keepalive.payload.clone())
     }
 
-    /// A text came: whether it acknowledges what was sent last.
-    pub(super) fn hear(&mut self, text: &str, now: Instant) -> Option<Acknowledged> {
+    /// Takes in a text that came: returns the acknowledgement, if it is one of the last heartbeat.
+    pub(super) fn acknowledge(&mut self, text: &str, now: Instant) -> Option<Acknowledged> {
         let since = self.waiting?;
         if !self.keepalive.acknowledged_by.as_ref()?.matches(text) {
             return None;
@@ -274,42 +281,42 @@ mod tests {
     #[test]
     fn what_is_acknowledged_goes_on_and_what_is_not_ends() {
         let start = Instant::now();
-        let mut beat = Beat::begin(keepalive(100, 2), start);
-        assert_eq!(beat.due(), start + ms(10));
-        assert!(beat.hear(r#"{"op":11}"#, start).is_none(), "nothing was sent yet");
-        assert!(matches!(beat.beat(start + ms(10)), Due::Send(_)));
-        assert!(beat.hear(r#"{"op":10}"#, start + ms(20)).is_none());
-        let heard = beat.hear(r#"{"op":11}"#, start + ms(35));
+        let mut heartbeat = Heartbeat::start(keepalive(100, 2), start);
+        assert_eq!(heartbeat.due(), start + ms(10));
+        assert!(heartbeat.acknowledge(r#"{"op":11}"#, start).is_none(), "nothing was sent yet");
+        assert!(matches!(heartbeat.tick(start + ms(10)), Action::Send(_)));
+        assert!(heartbeat.acknowledge(r#"{"op":10}"#, start + ms(20)).is_none());
+        let heard = heartbeat.acknowledge(r#"{"op":11}"#, start + ms(35));
         assert_eq!(heard, Some(Acknowledged { after: ms(25), good_for: ms(300) }));
-        assert!(matches!(beat.beat(start + ms(110)), Due::Send(_)));
-        assert!(matches!(beat.beat(start + ms(210)), Due::Send(_)), "one may be missed");
-        assert!(matches!(beat.beat(start + ms(310)), Due::Silent));
+        assert!(matches!(heartbeat.tick(start + ms(110)), Action::Send(_)));
+        assert!(matches!(heartbeat.tick(start + ms(210)), Action::Send(_)), "one may be missed");
+        assert!(matches!(heartbeat.tick(start + ms(310)), Action::TimedOut));
     }
 
     #[test]
     fn nothing_is_missed_while_nobody_listens() {
         let start = Instant::now();
-        let mut beat = Beat::begin(keepalive(100, 1), start);
+        let mut heartbeat = Heartbeat::start(keepalive(100, 1), start);
         for n in 0..5 {
-            assert!(matches!(beat.beat(start + ms(10 + 100 * n)), Due::Send(_)));
-            beat.excuse();
+            assert!(matches!(heartbeat.tick(start + ms(10 + 100 * n)), Action::Send(_)));
+            heartbeat.suspend_timeout();
         }
-        assert!(matches!(beat.beat(start + ms(510)), Due::Send(_)));
-        assert!(matches!(beat.beat(start + ms(610)), Due::Silent));
+        assert!(matches!(heartbeat.tick(start + ms(510)), Action::Send(_)));
+        assert!(matches!(heartbeat.tick(start + ms(610)), Action::TimedOut));
     }
 
     #[test]
     fn a_newer_payload_keeps_the_rhythm() {
         let start = Instant::now();
-        let mut beat = Beat::begin(keepalive(100, 1), start);
-        assert!(matches!(beat.beat(start + ms(12)), Due::Send(_)));
-        assert_eq!(beat.due(), start + ms(110), "a late beat does not make the next one late");
-        beat.renew(keepalive(100, 1), start + ms(60));
-        assert_eq!(beat.due(), start + ms(110));
-        assert!(matches!(beat.beat(start + ms(110)), Due::Silent), "what was missed stays missed");
-        beat.renew(keepalive(200, 1), start + ms(60));
-        assert_eq!(beat.due(), start + ms(70));
-        assert!(matches!(beat.beat(start + ms(5_000)), Due::Send(_)));
-        assert_eq!(beat.due(), start + ms(5_100), "what was slept through is not caught up on");
+        let mut heartbeat = Heartbeat::start(keepalive(100, 1), start);
+        assert!(matches!(heartbeat.tick(start + ms(12)), Action::Send(_)));
+        assert_eq!(heartbeat.due(), start + ms(110), "a late beat does not make the next one late");
+        heartbeat.renew(keepalive(100, 1), start + ms(60));
+        assert_eq!(heartbeat.due(), start + ms(110));
+        assert!(matches!(heartbeat.tick(start + ms(110)), Action::TimedOut), "what was missed stays missed");
+        heartbeat.renew(keepalive(200, 1), start + ms(60));
+        assert_eq!(heartbeat.due(), start + ms(70));
+        assert!(matches!(heartbeat.tick(start + ms(5_000)), Action::Send(_)));
+        assert_eq!(heartbeat.due(), start + ms(5_100), "what was slept through is not caught up on");
     }
 }

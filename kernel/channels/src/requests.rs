@@ -1,5 +1,6 @@
-//! The HTTP calls that a connector asked for and that are on their way.
+//! The HTTP requests that a connector asked for and whose answers are pending.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,156 +11,175 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::blobs::{Blobs, denied};
-use super::exchange::{segment, segments};
+use super::convert::{segment, segments};
 use super::input::Input;
 use prx_base::clock::Clock;
 use prx_egress::{self, Egress, Failure, Policy};
 use prx_host::bindings::connector as wire;
 use prx_host::bindings::types;
 
-/// Largest answer that is handed to a connector.
+/// Largest answer that is handed to a connector, in bytes.
 const MAX_BODY: u64 = 8 << 20;
-/// A call without an answer in this time is over, whatever the connector asked for.
+/// Longest timeout of a request, in seconds, whatever the connector asks for.
 const MAX_TIMEOUT: Duration = Duration::from_secs(120);
-/// A lane rests no longer than this, whatever the platform asks for.
-const MAX_PAUSE: Duration = Duration::from_secs(3600);
+/// Longest backoff of a lane, in seconds, whatever the platform asks for.
+const MAX_BACKOFF: Duration = Duration::from_secs(3600);
 
-/// Starts calls, keeps each lane to one at a time, and forgets a call when its answer came or it was cancelled.
+/// Sends requests, keeps each lane to one at a time, and forgets a request when its answer came or it was cancelled.
 pub(super) struct Requests {
     egress: Egress,
     blobs: Blobs,
     clock: Clock,
     answers: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
-    open: HashMap<u64, Open>,
+    pending: HashMap<u64, Pending>,
     lanes: HashMap<String, Lane>,
 }
 
-/// A call that was started, or that waits in its lane.
-struct Open {
+/// A request that was sent, or that is queued in its lane.
+struct Pending {
     lane: Option<String>,
+    /// None while it is queued.
     task: Option<AbortHandle>,
 }
 
-/// Calls that go out one at a time, in order.
+/// Requests that go out one at a time, in order.
 struct Lane {
-    waiting: VecDeque<(wire::HttpRequest, Arc<Policy>)>,
-    /// Cancelled when the call before has let go of its connection, and its answer asks for no more patience.
-    before: CancellationToken,
+    queue: VecDeque<Queued>,
+    /// Cancelled when the request before has let go of its connection, and the backoff that its answer asks for is
+    /// over.
+    free: CancellationToken,
+}
+
+struct Queued {
+    request: wire::HttpRequest,
+    policy: Arc<Policy>,
+}
+
+/// An answer, and the backoff that it asks for.
+struct Answer {
+    response: wire::HttpResponse,
+    backoff: Option<Duration>,
 }
 
 impl Requests {
     pub(super) fn new(egress: Egress, blobs: Blobs, clock: Clock, answers: mpsc::Sender<Input>) -> Self {
-        let (open, lanes) = (HashMap::new(), HashMap::new());
-        Self { egress, blobs, clock, answers, tasks: JoinSet::new(), open, lanes }
+        let (pending, lanes) = (HashMap::new(), HashMap::new());
+        Self { egress, blobs, clock, answers, tasks: JoinSet::new(), pending, lanes }
     }
 
     /// Sends a request as far as the policy lets it go, or queues it behind those of its lane. Its answer comes as
     /// [`Input::Http`].
     pub(super) fn start(&mut self, request: wire::HttpRequest, policy: Arc<Policy>) {
         self.cancel(request.token);
-        let busy = self.open.values().any(|open| open.lane.is_some() && open.lane == request.lane);
-        self.open.insert(request.token, Open { lane: request.lane.clone(), task: None });
+        let busy = self.pending.values().any(|other| other.lane.is_some() && other.lane == request.lane);
+        self.pending.insert(request.token, Pending { lane: request.lane.clone(), task: None });
         match request.lane.as_ref().and_then(|lane| self.lanes.get_mut(lane)) {
-            Some(lane) if busy => lane.waiting.push_back((request, policy)),
+            Some(lane) if busy => lane.queue.push_back(Queued { request, policy }),
             _ => self.send(request, policy),
         }
     }
 
-    /// Notes that the answer to a request was taken. False: nobody waits for it, it had been cancelled.
+    /// Notes that the answer to a request came. False: it had been cancelled.
     pub(super) fn finish(&mut self, token: u64) -> bool {
         while self.tasks.try_join_next().is_some() {}
-        let Some(open) = self.open.remove(&token) else { return false };
-        self.next_of(open.lane);
+        let Some(done) = self.pending.remove(&token) else { return false };
+        self.send_next(done.lane);
         true
     }
 
-    /// Drops a request, wherever it is. Its answer will not come.
+    /// Cancels a request, queued or sent. Its answer will not come.
     pub(super) fn cancel(&mut self, token: u64) {
-        let Some(open) = self.open.remove(&token) else { return };
-        match open.task {
+        let Some(cancelled) = self.pending.remove(&token) else { return };
+        match cancelled.task {
             Some(task) => {
                 task.abort();
-                self.next_of(open.lane);
+                self.send_next(cancelled.lane);
             }
             None => {
-                if let Some(lane) = open.lane.and_then(|lane| self.lanes.get_mut(&lane)) {
-                    lane.waiting.retain(|(request, _)| request.token != token);
+                if let Some(lane) = cancelled.lane.and_then(|lane| self.lanes.get_mut(&lane)) {
+                    lane.queue.retain(|queued| queued.request.token != token);
                 }
             }
         }
     }
 
-    /// How many requests there are whose answers are still to come.
+    /// How many requests are pending.
     pub(super) fn count(&self) -> usize {
-        self.open.len()
+        self.pending.len()
     }
 
-    /// Their tokens.
+    /// The tokens of the pending requests.
     pub(super) fn tokens(&self) -> Vec<u64> {
-        let mut tokens: Vec<u64> = self.open.keys().copied().collect();
+        let mut tokens: Vec<u64> = self.pending.keys().copied().collect();
         tokens.sort_unstable();
         tokens
     }
 
-    /// Ends every call, and returns only when each has let go of its connection.
+    /// Cancels every request, and returns only when each has let go of its connection.
     pub(super) async fn abort_all(&mut self) {
-        self.open.clear();
+        self.pending.clear();
         self.lanes.clear();
         self.tasks.shutdown().await;
     }
 
-    fn next_of(&mut self, lane: Option<String>) {
-        let waiting =
-            lane.and_then(|lane| self.lanes.get_mut(&lane)).and_then(|lane| lane.waiting.pop_front());
-        if let Some((request, policy)) = waiting {
+    fn send_next(&mut self, lane: Option<String>) {
+        let lane = lane.and_then(|lane| self.lanes.get_mut(&lane));
+        if let Some(Queued { request, policy }) = lane.and_then(|lane| lane.queue.pop_front()) {
             self.send(request, policy);
         }
-        self.lanes.retain(|_, lane| !lane.waiting.is_empty() || !lane.before.is_cancelled());
+        self.lanes.retain(|_, lane| !lane.queue.is_empty() || !lane.free.is_cancelled());
     }
 
     fn send(&mut self, request: wire::HttpRequest, policy: Arc<Policy>) {
         let (egress, blobs, answers) = (self.egress.clone(), self.blobs.clone(), self.answers.clone());
         let clock = self.clock.clone();
-        let (token, over) = (request.token, CancellationToken::new());
-        let before = request.lane.as_ref().map(|lane| {
-            let fresh = || Lane { waiting: VecDeque::new(), before: over.clone() };
-            let lane = self.lanes.entry(lane.clone()).or_insert_with(fresh);
-            std::mem::replace(&mut lane.before, over.clone())
-        });
-        let before = before.filter(|before| *before != over);
-        let over = over.drop_guard();
+        let (token, done) = (request.token, CancellationToken::new());
+        let lane_free = request.lane.as_ref().and_then(|lane| self.take_turn(lane, &done));
+        let done = done.drop_guard();
         let task = self.tasks.spawn(async move {
-            if let Some(before) = before {
-                before.cancelled().await;
+            if let Some(lane_free) = lane_free {
+                lane_free.cancelled().await;
             }
-            let (outcome, pause) = match call(&egress, &blobs, &policy, request, &clock).await {
-                Ok((response, pause)) => (wire::HttpOutcome::Response(response), pause),
+            let (outcome, backoff) = match call(&egress, &blobs, &policy, request, &clock).await {
+                Ok(Answer { response, backoff }) => (wire::HttpOutcome::Response(response), backoff),
                 Err(Failure { sent, reason, .. }) => {
                     (wire::HttpOutcome::Failed(wire::HttpFailure { sent, reason }), None)
                 }
             };
-            let over = pause.map(|_| over);
+            let during_backoff = backoff.map(|_| done);
             // The pump that asked is gone: so is its interest in the answer.
             let _ = answers.send(Input::Http(wire::HttpDone { token, outcome })).await;
-            clock.sleep(pause.unwrap_or_default().min(MAX_PAUSE)).await;
-            drop(over);
+            clock.sleep(backoff.unwrap_or_default().min(MAX_BACKOFF)).await;
+            drop(during_backoff);
         });
-        if let Some(open) = self.open.get_mut(&token) {
-            open.task = Some(task);
+        if let Some(pending) = self.pending.get_mut(&token) {
+            pending.task = Some(task);
+        }
+    }
+
+    /// Has a lane be free again when `done` is cancelled. Returns what is cancelled when the lane is free for this
+    /// request; none where it is free already.
+    fn take_turn(&mut self, lane: &str, done: &CancellationToken) -> Option<CancellationToken> {
+        match self.lanes.entry(lane.to_owned()) {
+            Entry::Occupied(mut lane) => Some(std::mem::replace(&mut lane.get_mut().free, done.clone())),
+            Entry::Vacant(vacant) => {
+                vacant.insert(Lane { queue: VecDeque::new(), free: done.clone() });
+                None
+            }
         }
     }
 }
 
-/// The answer, and how long the lane is to rest after it.
+/// Sends a request and reads its answer.
 async fn call(
     egress: &Egress,
     blobs: &Blobs,
     policy: &Policy,
     request: wire::HttpRequest,
     clock: &Clock,
-) -> Result<(wire::HttpResponse, Option<Duration>), Failure> {
-    let whole = Duration::from_millis(request.timeout_ms.into()).min(MAX_TIMEOUT);
+) -> Result<Answer, Failure> {
+    let timeout = Duration::from_millis(request.timeout_ms.into()).min(MAX_TIMEOUT);
     let headers = request.headers.into_iter().map(|field| Ok((field.name, segments(field.value)?)));
     let outgoing = prx_egress::Request {
         method: Method::from_bytes(request.method.as_bytes())
@@ -167,13 +187,18 @@ async fn call(
         url: segments(request.url)?,
         headers: headers.collect::<Result<_, Failure>>()?,
         body: body(blobs, request.body).await?,
-        timeouts: prx_egress::Timeouts { first_byte: whole, idle: whole, total: whole, ..Default::default() },
+        timeouts: prx_egress::Timeouts {
+            first_byte: timeout,
+            idle: timeout,
+            total: timeout,
+            ..Default::default()
+        },
         max_body: if request.body_to_blob { blobs.limits().each } else { MAX_BODY },
         redirects: 0,
     };
     let response = egress.send(policy, outgoing).await?;
     let (status, headers, elapsed) = (response.status, response.headers.clone(), response.elapsed);
-    let pause = prx_egress::pause(status, &headers, clock.now());
+    let backoff = prx_egress::backoff(status, &headers, clock.now());
     let (body, blob) = match request.body_to_blob && status.is_success() {
         true => (Vec::new(), Some(blobs.keep(response).await?.id)),
         false => (response.collect().await?.into(), None),
@@ -186,7 +211,7 @@ async fn call(
         blob,
         elapsed_ms: u32::try_from(elapsed.as_millis()).unwrap_or(u32::MAX),
     };
-    Ok((response, pause))
+    Ok(Answer { response, backoff })
 }
 
 async fn body(blobs: &Blobs, pieces: Vec<types::Segment>) -> Result<prx_egress::Body, Failure> {

@@ -1,4 +1,4 @@
-//! What a channel is made of: its table in the configuration, held against its plugin's manifest.
+//! A channel's setup: its table in the configuration, checked against its plugin's manifest.
 
 use std::sync::Arc;
 
@@ -10,9 +10,13 @@ use prx_host::Generation;
 use prx_host::manifest::{Feature, Manifest, PluginConfig};
 use prx_store::OnUnknown;
 
-/// The keys of a channel's table that are the kernel's own, with the words that they take.
-const MODES: [&str; 4] = ["off", "typing", "edit", "draft"];
+/// What `stream_mode` takes. This and the next two keys of a channel's table are the kernel's own: no manifest declares
+/// them.
+const STREAM_MODES: [&str; 4] = ["off", "typing", "edit", "draft"];
+/// What `on_unknown` takes.
 const ON_UNKNOWN: [&str; 2] = ["resend", "drop"];
+/// The key for whether a new message stops the turn at work.
+const INTERRUPTS: &str = "interrupt_on_new_message";
 
 /// A channel's configuration as its pump uses it.
 pub(super) struct Setup {
@@ -27,25 +31,25 @@ pub(super) struct Setup {
     /// A new message in a conversation stops what is still being answered there.
     pub(super) interrupts: bool,
     /// What is shown of a reply in the making.
-    pub(super) stream: Stream,
+    pub(super) live_replies: LiveReplyOptions,
 }
 
 /// What a channel shows of a reply in the making, as far as its platform can.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Stream {
+pub(super) struct LiveReplyOptions {
     /// That the agent is at work.
     pub(super) typing: bool,
     /// The reply so far, as a draft.
     pub(super) draft: bool,
     /// The reply so far, in a message that is edited until it is whole.
     pub(super) edit: bool,
-    /// A message that shows it can be taken back.
+    /// A live reply can be deleted.
     pub(super) delete: bool,
-    /// Characters that fit in one message.
+    /// UTF-16 code units that fit in one message.
     pub(super) max_text: usize,
 }
 
-impl Stream {
+impl LiveReplyOptions {
     fn new(mode: &str, manifest: &Manifest) -> Self {
         let Some(channel) = &manifest.channel else { return Self::default() };
         let can = |feature| manifest.can(feature);
@@ -59,9 +63,6 @@ impl Stream {
         }
     }
 }
-
-/// Whether a new message stops the turn at work. The kernel's own key: no manifest declares it.
-const INTERRUPTS: &str = "interrupt_on_new_message";
 
 impl Setup {
     /// Checks a channel's table against the manifest of the code that is to serve it.
@@ -79,11 +80,12 @@ impl Setup {
             _ => OnUnknown::ResendOnce,
         };
         let interrupts = settings.get(INTERRUPTS).and_then(Value::as_bool).unwrap_or_default();
-        let stream = Stream::new(word("stream_mode").unwrap_or("typing"), &generation.manifest);
+        let live_replies =
+            LiveReplyOptions::new(word("stream_mode").unwrap_or("typing"), &generation.manifest);
         let checked = check(settings, &generation.manifest).map_err(|problems| problems.join("; "))?;
         let policy = Arc::new(generation.policy(&checked));
         let (name, settings) = (name.into(), settings.clone());
-        Ok(Self { name, settings, config: checked.json, policy, on_unknown, interrupts, stream })
+        Ok(Self { name, settings, config: checked.json, policy, on_unknown, interrupts, live_replies })
     }
 
     /// The same table, for other code.
@@ -95,23 +97,21 @@ impl Setup {
     }
 }
 
-/// Holds a channel's table against the manifest of its plugin.
+/// Checks a channel's table against the manifest of its plugin.
 ///
 /// # Errors
-/// Everything that is wrong, each naming its key and what to do about it.
+/// Everything that is wrong: for each, its key and what to do about it.
 pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, Vec<String>> {
     let mut settings = settings.clone();
     settings.remove("plugin");
-    let mode = settings.remove("stream_mode");
-    let mut problems: Vec<String> =
-        [("stream_mode", &mode, &MODES[..]), ("on_unknown", &settings.remove("on_unknown"), &ON_UNKNOWN)]
-            .into_iter()
-            .filter_map(|(key, value, words)| misfit(key, value.as_ref()?, words))
-            .collect();
+    let (mode, on_unknown) = (settings.remove("stream_mode"), settings.remove("on_unknown"));
+    let mut problems = Vec::new();
+    problems.extend(mode.as_ref().and_then(|mode| wrong_word("stream_mode", mode, &STREAM_MODES)));
+    problems.extend(on_unknown.and_then(|word| wrong_word("on_unknown", &word, &ON_UNKNOWN)));
     if let Some(wrong) = settings.remove(INTERRUPTS).filter(|value| !value.is_boolean()) {
         problems.push(format!("{INTERRUPTS}: takes true or false, not {wrong}"));
     }
-    problems.extend(mode.as_ref().and_then(Value::as_str).and_then(|mode| beyond(mode, manifest)));
+    problems.extend(mode.as_ref().and_then(Value::as_str).and_then(|mode| unsupported_mode(mode, manifest)));
     match manifest.check_config(&settings) {
         Ok(config) if problems.is_empty() => Ok(config),
         Ok(_) => Err(problems),
@@ -119,13 +119,13 @@ pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, V
     }
 }
 
-fn misfit(key: &str, value: &Value, words: &[&str]) -> Option<String> {
+fn wrong_word(key: &str, value: &Value, words: &[&str]) -> Option<String> {
     let fits = value.as_str().is_some_and(|word| words.contains(&word));
     (!fits).then(|| format!("{key}: takes one of {}, not {value}", words.join(", ")))
 }
 
 /// Why a plugin's platform can't show replies in this way.
-fn beyond(mode: &str, manifest: &Manifest) -> Option<String> {
+fn unsupported_mode(mode: &str, manifest: &Manifest) -> Option<String> {
     let wanted = match mode {
         "edit" => Feature::Edit,
         "draft" => Feature::Draft,
@@ -136,7 +136,7 @@ fn beyond(mode: &str, manifest: &Manifest) -> Option<String> {
     (!can).then(|| format!("stream_mode: {name} has no \"{mode}\"; \"typing\" and \"off\" always work"))
 }
 
-/// The plugin that serves a channel: the one its table names, or the one of its own name.
+/// Returns the plugin that serves a channel: the one its table names, or the one of its own name.
 pub fn plugin<'a>(name: &'a str, settings: &'a Settings) -> &'a str {
     settings.get("plugin").and_then(Value::as_str).unwrap_or(name)
 }

@@ -9,133 +9,121 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::blobs::Blobs;
-use super::exchange;
+use super::convert;
 use super::input::Input;
-use super::keepalive::{Acknowledged, Beat, Due, Keepalive};
+use super::keepalive::{Action, Heartbeat, Keepalive};
+use super::socket_event::{Disconnect, SocketEvent};
 use prx_egress::{
-    Egress, Failure, Frame, Kind, MAX_MESSAGE, Payload, Policy, Progress, Segment, Upgrade, WebSocket,
+    Egress, Failure, Frame, Kind, MAX_MESSAGE_BYTES, Payload, Policy, Progress, Segment, Upgrade, WebSocket,
 };
 use prx_host::bindings::types;
 
 /// What a socket is closed with by the kernel: a private code, so that a platform keeps the session behind it.
 pub(super) const INTERRUPTED: u16 = 4000;
-/// Pause after a frame that a connector sends.
-const PACE: Duration = Duration::from_millis(10);
-/// How long the other side may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(2);
-/// What a frame counts at least, in bytes.
-const LEAST: usize = 16 << 10;
+/// Size of each buffer of frames, in KiB: those that the connector has not handled, and those that wait to be sent.
+pub(super) const BUFFER_KIB: u32 = 8 << 10;
+/// What a frame takes up of a buffer at least, in bytes.
+const MIN_FRAME_BYTES: usize = 16 << 10;
+/// Pause after a frame that a connector sends, in milliseconds.
+const FRAME_PAUSE: Duration = Duration::from_millis(10);
+/// How long the other side may take for the closing handshake, in seconds.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a pump asks of a socket.
 pub(super) enum Order {
-    /// Send this frame. It takes up room until then.
-    Send(Vec<types::Segment>, Arc<Policy>, OwnedSemaphorePermit),
+    /// Send this frame.
+    Send {
+        /// Its pieces.
+        frame: Vec<types::Segment>,
+        /// The secrets that may be put in.
+        policy: Arc<Policy>,
+        /// Its share of the send buffer, held until it is sent.
+        permit: OwnedSemaphorePermit,
+    },
     /// Close with this code, after what came before.
     Close(u16),
 }
 
-/// What a socket tells its pump.
-pub(super) enum Report {
-    /// It is open.
-    Open,
-    /// A frame came. It takes up room until the connector has handled it.
-    Frame(Frame, Option<Acknowledged>, OwnedSemaphorePermit),
-    /// It is over, or never began.
-    Closed(Ended),
-}
-
-/// How a socket ended that nobody had asked to close.
-pub(super) struct Ended {
-    pub(super) code: Option<u16>,
-    pub(super) reason: String,
-    /// The keepalive was not acknowledged.
-    pub(super) silent: bool,
-    /// What went wrong, if something did.
-    pub(super) fault: Option<Kind>,
-}
-
-/// A socket's end of what lies between it and its pump.
-pub(super) struct Line {
+/// A socket's end of what connects it with its pump.
+pub(super) struct Link {
     pub(super) socket: u64,
     pub(super) inputs: mpsc::Sender<Input>,
-    /// For frames that the connector has not handled, in KiB.
-    pub(super) room: Arc<Semaphore>,
+    /// The receive buffer of all sockets of the channel, in KiB.
+    pub(super) unhandled: Arc<Semaphore>,
     pub(super) orders: mpsc::UnboundedReceiver<Order>,
     pub(super) keepalive: watch::Receiver<Option<Keepalive>>,
     pub(super) blobs: Blobs,
 }
 
-/// Why a conversation is over.
+/// Why a socket is to be closed, or is.
 enum End {
-    Asked(u16),
-    Silent,
+    Requested(u16),
+    HeartbeatTimeout,
     Closed(Option<u16>, String),
     Failed(Failure),
 }
 
-/// How much room a frame of so many bytes takes, in KiB.
-pub(super) fn weight(bytes: usize, all: u32) -> u32 {
-    u32::try_from(bytes.max(LEAST).div_ceil(1024)).unwrap_or(all).min(all)
+/// How much of a buffer a frame of so many bytes takes up, in KiB.
+pub(super) fn weight(bytes: usize) -> u32 {
+    let kib = bytes.max(MIN_FRAME_BYTES).div_ceil(1024);
+    u32::try_from(kib).unwrap_or(BUFFER_KIB).min(BUFFER_KIB)
 }
-
-/// All the room there is for a socket's frames in one direction, in KiB.
-pub(super) const ROOM: u32 = 8 << 10;
 
 /// Opens a socket and serves it until it ends.
-pub(super) async fn run(egress: Egress, policy: Arc<Policy>, upgrade: Upgrade, mut line: Line) {
+pub(super) async fn run(egress: Egress, policy: Arc<Policy>, upgrade: Upgrade, mut link: Link) {
     let mut socket = match egress.connect(&policy, upgrade).await {
         Ok(socket) => socket,
-        Err(failure) => return line.tell(Report::Closed(Ended::failed(failure))).await,
+        Err(failure) => return link.tell(SocketEvent::Closed(Disconnect::failed(failure))).await,
     };
-    line.tell(Report::Open).await;
-    let (ended, code) = match line.converse(&mut socket).await {
-        End::Asked(code) => return socket.close(code, GOODBYE).await,
-        End::Silent => (Ended::silent(), INTERRUPTED),
-        End::Closed(code, reason) => (Ended { code, reason, silent: false, fault: None }, INTERRUPTED),
+    link.tell(SocketEvent::Opened).await;
+    let (disconnect, code) = match link.serve(&mut socket).await {
+        End::Requested(code) => return socket.close(code, CLOSE_TIMEOUT).await,
+        End::HeartbeatTimeout => (Disconnect::silent(), INTERRUPTED),
+        End::Closed(code, reason) => (Disconnect::closed(code, reason), INTERRUPTED),
         End::Failed(failure) => {
             let code = code_for(failure.kind);
-            (Ended::failed(failure), code)
+            (Disconnect::failed(failure), code)
         }
     };
-    line.tell(Report::Closed(ended)).await;
-    socket.close(code, GOODBYE).await;
+    link.tell(SocketEvent::Closed(disconnect)).await;
+    socket.close(code, CLOSE_TIMEOUT).await;
 }
 
-impl Line {
-    async fn tell(&self, report: Report) {
+impl Link {
+    async fn tell(&self, event: SocketEvent) {
         // The pump is gone: nobody is left to tell.
-        let _ = self.inputs.send(Input::Socket(self.socket, report)).await;
+        let _ = self.inputs.send(Input::Socket(self.socket, event)).await;
     }
 
-    async fn converse(&mut self, socket: &mut WebSocket) -> End {
-        let mut beat: Option<Beat> = None;
-        let mut handing: Option<BoxFuture<'static, ()>> = None;
-        let mut rests_until = None;
+    async fn serve(&mut self, socket: &mut WebSocket) -> End {
+        let mut heartbeat: Option<Heartbeat> = None;
+        let mut handing_over: Option<BoxFuture<'static, ()>> = None;
+        let mut paused_until = None;
         loop {
             // Nothing more is read until the pump has taken what came: the other side has to wait, too.
-            let read = handing.is_none();
-            if let Some(beat) = beat.as_mut().filter(|_| !read) {
-                beat.excuse();
+            let read = handing_over.is_none();
+            if let Some(heartbeat) = heartbeat.as_mut().filter(|_| !read) {
+                heartbeat.suspend_timeout();
             }
-            let due = beat.as_ref().map(Beat::due);
+            let due = heartbeat.as_ref().map(Heartbeat::due);
             let step = tokio::select! {
                 biased;
-                () = until(due) => on_beat(&mut beat, socket),
+                () = until(due) => tick(&mut heartbeat, socket),
                 Ok(()) = self.keepalive.changed() => {
-                    renew(&mut beat, self.keepalive.borrow_and_update().clone());
+                    renew(&mut heartbeat, self.keepalive.borrow_and_update().clone());
                     Ok(())
                 }
-                order = next(&mut self.orders, rests_until) => {
-                    rests_until = Some(Instant::now() + PACE);
-                    self.obey(order, socket).await
+                order = next(&mut self.orders, paused_until) => {
+                    paused_until = Some(Instant::now() + FRAME_PAUSE);
+                    self.execute(order, socket).await
                 }
-                () = taken(&mut handing) => {
-                    handing = None;
+                () = finished(&mut handing_over) => {
+                    handing_over = None;
                     Ok(())
                 }
                 progress = socket.advance(read) => match progress {
                     Ok(Progress::Frame(frame)) => {
-                        handing = self.hand(frame, beat.as_mut());
+                        handing_over = self.hand_over(frame, heartbeat.as_mut());
                         Ok(())
                     }
                     Ok(Progress::Written) => Ok(()),
@@ -145,25 +133,25 @@ impl Line {
             };
             if let Err(end) = step {
                 // What came before the end is told before it, unless nobody wants to know any more.
-                if let Some(handing) = handing.filter(|_| !matches!(end, End::Asked(_))) {
-                    handing.await;
+                if let Some(handing_over) = handing_over.filter(|_| !matches!(end, End::Requested(_))) {
+                    handing_over.await;
                 }
                 return end;
             }
         }
     }
 
-    async fn obey(&self, order: Option<Order>, socket: &mut WebSocket) -> Result<(), End> {
+    async fn execute(&self, order: Option<Order>, socket: &mut WebSocket) -> Result<(), End> {
         match order {
-            Some(Order::Send(frame, policy, _room)) => {
+            Some(Order::Send { frame, policy, permit: _permit }) => {
                 let sent = match self.frame(frame).await {
                     Ok(frame) => Payload::render(&frame, &policy).and_then(|payload| socket.queue(&payload)),
                     Err(failure) => Err(failure),
                 };
                 sent.map_err(End::Failed)
             }
-            Some(Order::Close(code)) => Err(End::Asked(code)),
-            None => Err(End::Asked(INTERRUPTED)),
+            Some(Order::Close(code)) => Err(End::Requested(code)),
+            None => Err(End::Requested(INTERRUPTED)),
         }
     }
 
@@ -172,45 +160,38 @@ impl Line {
         let mut frame = Vec::with_capacity(pieces.len());
         for piece in pieces {
             frame.push(match piece {
-                types::Segment::Blob(id) => Segment::Bytes(self.blobs.whole(&id, MAX_MESSAGE).await?),
-                piece => exchange::segment(piece)?,
+                types::Segment::Blob(id) => Segment::Bytes(self.blobs.read(&id, MAX_MESSAGE_BYTES).await?),
+                piece => convert::segment(piece)?,
             });
         }
         Ok(frame)
     }
 
-    /// Hands a frame to the pump. What is returned ends when the pump has taken it, if it can't at once.
-    fn hand(&self, frame: Frame, beat: Option<&mut Beat>) -> Option<BoxFuture<'static, ()>> {
+    /// Hands a frame over to the pump. Returns what ends when the pump has taken it, if it can't at once.
+    fn hand_over(&self, frame: Frame, heartbeat: Option<&mut Heartbeat>) -> Option<BoxFuture<'static, ()>> {
         let (acknowledged, bytes) = match &frame {
-            Frame::Text(text) => (beat.and_then(|beat| beat.hear(text, Instant::now())), text.len()),
+            Frame::Text(text) => {
+                let heard = heartbeat.and_then(|heartbeat| heartbeat.acknowledge(text, Instant::now()));
+                (heard, text.len())
+            }
             Frame::Binary(bytes) => (None, bytes.len()),
         };
-        let (inputs, socket, weight) = (self.inputs.clone(), self.socket, weight(bytes, ROOM));
-        let Ok(room) = self.room.clone().try_acquire_many_owned(weight) else {
-            let room = self.room.clone().acquire_many_owned(weight);
+        let (inputs, socket, weight) = (self.inputs.clone(), self.socket, weight(bytes));
+        let Ok(permit) = self.unhandled.clone().try_acquire_many_owned(weight) else {
+            let permit = self.unhandled.clone().acquire_many_owned(weight);
             return Some(Box::pin(async move {
-                let Ok(room) = room.await else { return };
-                let report = Report::Frame(frame, acknowledged, room);
-                let _ = inputs.send(Input::Socket(socket, report)).await;
+                let Ok(permit) = permit.await else { return };
+                let event = SocketEvent::Frame { frame, acknowledged, permit };
+                let _ = inputs.send(Input::Socket(socket, event)).await;
             }));
         };
-        match inputs.try_send(Input::Socket(socket, Report::Frame(frame, acknowledged, room))) {
+        let event = SocketEvent::Frame { frame, acknowledged, permit };
+        match inputs.try_send(Input::Socket(socket, event)) {
             Ok(()) | Err(TrySendError::Closed(_)) => None,
             Err(TrySendError::Full(input)) => Some(Box::pin(async move {
                 let _ = inputs.send(input).await;
             })),
         }
-    }
-}
-
-impl Ended {
-    fn failed(failure: Failure) -> Self {
-        Self { code: None, reason: failure.reason, silent: false, fault: Some(failure.kind) }
-    }
-
-    fn silent() -> Self {
-        let reason = "what kept it alive was not acknowledged".to_owned();
-        Self { code: None, reason, silent: true, fault: None }
     }
 }
 
@@ -221,34 +202,34 @@ async fn until(due: Option<Instant>) {
     }
 }
 
-async fn taken(handing: &mut Option<BoxFuture<'static, ()>>) {
-    match handing {
-        Some(handing) => handing.await,
+async fn finished(handing_over: &mut Option<BoxFuture<'static, ()>>) {
+    match handing_over {
+        Some(handing_over) => handing_over.await,
         None => std::future::pending().await,
     }
 }
 
-async fn next(orders: &mut mpsc::UnboundedReceiver<Order>, rests_until: Option<Instant>) -> Option<Order> {
-    if let Some(rests_until) = rests_until.filter(|until| *until > Instant::now()) {
-        sleep_until(rests_until).await;
+async fn next(orders: &mut mpsc::UnboundedReceiver<Order>, paused_until: Option<Instant>) -> Option<Order> {
+    if let Some(paused_until) = paused_until.filter(|until| *until > Instant::now()) {
+        sleep_until(paused_until).await;
     }
     orders.recv().await
 }
 
-fn on_beat(beat: &mut Option<Beat>, socket: &mut WebSocket) -> Result<(), End> {
-    match beat.as_mut().map(|beat| beat.beat(Instant::now())) {
-        Some(Due::Send(payload)) => socket.queue(&payload).map_err(End::Failed),
-        Some(Due::Silent) => Err(End::Silent),
+fn tick(heartbeat: &mut Option<Heartbeat>, socket: &mut WebSocket) -> Result<(), End> {
+    match heartbeat.as_mut().map(|heartbeat| heartbeat.tick(Instant::now())) {
+        Some(Action::Send(payload)) => socket.queue(&payload).map_err(End::Failed),
+        Some(Action::TimedOut) => Err(End::HeartbeatTimeout),
         None => Ok(()),
     }
 }
 
-fn renew(beat: &mut Option<Beat>, keepalive: Option<Keepalive>) {
+fn renew(heartbeat: &mut Option<Heartbeat>, keepalive: Option<Keepalive>) {
     let now = Instant::now();
-    match (beat.as_mut(), keepalive) {
-        (_, None) => *beat = None,
-        (Some(beat), Some(keepalive)) => beat.renew(keepalive, now),
-        (None, Some(keepalive)) => *beat = Some(Beat::begin(keepalive, now)),
+    match (heartbeat.as_mut(), keepalive) {
+        (_, None) => *heartbeat = None,
+        (Some(heartbeat), Some(keepalive)) => heartbeat.renew(keepalive, now),
+        (None, Some(keepalive)) => *heartbeat = Some(Heartbeat::start(keepalive, now)),
     }
 }
 

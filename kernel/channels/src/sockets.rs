@@ -1,4 +1,4 @@
-//! The WebSockets of one channel. Each has a task of its own; here is what its pump knows of them.
+//! The WebSockets of one channel, as its pump knows them. Each has a task of its own.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -10,20 +10,21 @@ use tokio::time::timeout;
 use tracing::{Instrument, debug, warn};
 
 use super::blobs::Blobs;
-use super::exchange;
+use super::convert;
 use super::input::Input;
 use super::keepalive::{Acknowledged, Keepalive};
-use super::socket::{self, Ended, INTERRUPTED, Line, Order, ROOM, Report, weight};
+use super::socket::{self, BUFFER_KIB, INTERRUPTED, Link, Order, weight};
+use super::socket_event::{Disconnect, SocketEvent};
 use prx_egress::{Egress, Failure, Frame, Kind, Policy, Upgrade};
 use prx_host::bindings::connector as wire;
 use prx_host::bindings::types;
 
-/// Sockets of one channel, those being opened included.
-const MOST: usize = 16;
-/// How long opening one may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long sockets are waited for when the channel stops.
-const STOP: Duration = Duration::from_secs(3);
+/// Sockets that one channel may have, those being opened included.
+const MAX_SOCKETS: usize = 16;
+/// How long opening one may take, in seconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long all sockets may take to close on shutdown, in seconds.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Opens sockets, hands on what they bring and what they are to send, and forgets those that end.
 pub(super) struct Sockets {
@@ -33,9 +34,10 @@ pub(super) struct Sockets {
     tasks: JoinSet<()>,
     sockets: BTreeMap<u64, Socket>,
     last: u64,
-    room: Arc<Semaphore>,
-    /// What the frames take up that the connector has been given and not handled, oldest first.
-    handed: VecDeque<OwnedSemaphorePermit>,
+    /// The receive buffer: for frames that the connector has not handled, in KiB.
+    unhandled: Arc<Semaphore>,
+    /// The permits of the frames in the pump's queue, oldest first.
+    queued: VecDeque<OwnedSemaphorePermit>,
     faults: HashMap<Kind, u64>,
 }
 
@@ -44,9 +46,16 @@ struct Socket {
     open: bool,
     orders: mpsc::UnboundedSender<Order>,
     keepalive: watch::Sender<Option<Keepalive>>,
-    /// For frames that wait to be sent, in KiB.
+    /// The send buffer: for frames that wait to be sent, in KiB.
     unsent: Arc<Semaphore>,
     task: AbortHandle,
+}
+
+/// An event for the connector that came by a socket.
+pub(super) struct Received {
+    pub(super) event: wire::Event,
+    /// The heartbeat that it acknowledges.
+    pub(super) acknowledged: Option<Acknowledged>,
 }
 
 impl Sockets {
@@ -59,8 +68,8 @@ impl Sockets {
             tasks: JoinSet::new(),
             sockets: BTreeMap::new(),
             last: now,
-            room: Arc::new(Semaphore::new(ROOM as usize)),
-            handed: VecDeque::new(),
+            unhandled: Arc::new(Semaphore::new(BUFFER_KIB as usize)),
+            queued: VecDeque::new(),
             faults: HashMap::new(),
         }
     }
@@ -70,8 +79,9 @@ impl Sockets {
     pub(super) fn connect(&mut self, asked: wire::WsConnect, policy: Arc<Policy>) -> Option<wire::Event> {
         self.cancel(asked.token);
         while self.tasks.try_join_next().is_some() {}
-        if self.sockets.len() >= MOST {
-            return Some(closed(0, asked.token, format!("{MOST} sockets of this channel are open already")));
+        if self.sockets.len() >= MAX_SOCKETS {
+            let reason = format!("{MAX_SOCKETS} sockets of this channel are open already");
+            return Some(closed(0, asked.token, reason));
         }
         let token = asked.token;
         let upgrade = match upgrade(asked) {
@@ -81,67 +91,63 @@ impl Sockets {
         self.last += 1;
         let (orders, orders_out) = mpsc::unbounded_channel();
         let (keepalive, keepalive_out) = watch::channel(None);
-        let line = Line {
+        let link = Link {
             socket: self.last,
             inputs: self.inputs.clone(),
-            room: self.room.clone(),
+            unhandled: self.unhandled.clone(),
             orders: orders_out,
             keepalive: keepalive_out,
             blobs: self.blobs.clone(),
         };
-        let serving = socket::run(self.egress.clone(), policy, upgrade, line);
+        let serving = socket::run(self.egress.clone(), policy, upgrade, link);
         let task = self.tasks.spawn(serving.in_current_span());
-        let unsent = Arc::new(Semaphore::new(ROOM as usize));
+        let unsent = Arc::new(Semaphore::new(BUFFER_KIB as usize));
         let socket = Socket { token, open: false, orders, keepalive, unsent, task };
         self.sockets.insert(self.last, socket);
         None
     }
 
-    /// Takes what a socket says: the event that it means, and the proof that is in it. Nothing, if nobody wants to
+    /// Takes in what happened on a socket, and returns it as the event for the connector. Nothing, if nobody wants to
     /// know of this socket any more.
-    pub(super) fn take(
-        &mut self,
-        socket: u64,
-        report: Report,
-    ) -> Option<(wire::Event, Option<Acknowledged>)> {
-        match report {
-            Report::Open => {
+    pub(super) fn accept(&mut self, socket: u64, event: SocketEvent) -> Option<Received> {
+        match event {
+            SocketEvent::Opened => {
                 let found = self.sockets.get_mut(&socket)?;
                 found.open = true;
                 let opened = wire::SocketOpened { socket, token: found.token };
-                Some((wire::Event::WsOpen(opened), None))
+                Some(Received { event: wire::Event::WsOpen(opened), acknowledged: None })
             }
-            Report::Frame(frame, acknowledged, room) => {
+            SocketEvent::Frame { frame, acknowledged, permit } => {
                 self.sockets.get(&socket)?;
-                self.handed.push_back(room);
+                self.queued.push_back(permit);
                 let event = match frame {
                     Frame::Text(text) => wire::Event::WsText((socket, text)),
                     Frame::Binary(bytes) => wire::Event::WsBinary((socket, bytes)),
                 };
-                Some((event, acknowledged))
+                Some(Received { event, acknowledged })
             }
-            Report::Closed(ended) => {
+            SocketEvent::Closed(disconnect) => {
                 let Socket { token, open, .. } = self.sockets.remove(&socket)?;
-                self.note(&ended);
-                let Ended { code, reason, silent, .. } = ended;
+                self.log(&disconnect);
+                let Disconnect { code, reason, silent, .. } = disconnect;
                 let socket = if open { socket } else { 0 };
                 let closed = wire::SocketClosed { socket, token, code, reason, silent };
-                Some((wire::Event::WsClosed(closed), None))
+                Some(Received { event: wire::Event::WsClosed(closed), acknowledged: None })
             }
         }
     }
 
-    /// Says what of `queue` is still to be handled: what else has come is off the sockets' hands, and they read on.
-    pub(super) fn handled_but(&mut self, queue: &VecDeque<wire::Event>) {
-        if self.handed.is_empty() {
+    /// Frees the receive buffer of every frame that is no longer in `queue`, so that the sockets read on.
+    pub(super) fn release_handled(&mut self, queue: &VecDeque<wire::Event>) {
+        if self.queued.is_empty() {
             return;
         }
         let frame = |event: &&wire::Event| matches!(event, wire::Event::WsText(_) | wire::Event::WsBinary(_));
         let left = queue.iter().filter(frame).count();
-        self.handed.drain(..self.handed.len().saturating_sub(left));
+        self.queued.drain(..self.queued.len().saturating_sub(left));
     }
 
-    /// Sends a frame, after those before it. A socket that has too much to send is given up, which is returned.
+    /// Sends a frame, after those before it. A socket whose send buffer is full is given up, which is returned.
     pub(super) fn send(
         &mut self,
         socket: u64,
@@ -149,16 +155,17 @@ impl Sockets {
         policy: Arc<Policy>,
     ) -> Option<wire::Event> {
         let found = self.sockets.get(&socket).filter(|found| found.open)?;
-        let weight = weight(exchange::bytes_in(&frame), ROOM);
-        let Ok(room) = found.unsent.clone().try_acquire_many_owned(weight) else {
+        let weight = weight(convert::bytes_in(&frame));
+        let Ok(permit) = found.unsent.clone().try_acquire_many_owned(weight) else {
             return self.give_up(socket, "more waits to be sent than the platform takes".into());
         };
         // One that has just ended says so itself.
-        let _ = found.orders.send(Order::Send(frame, policy, room));
+        let _ = found.orders.send(Order::Send { frame, policy, permit });
         None
     }
 
-    /// Keeps a socket alive from now on. A socket that can't be is given up, which is returned.
+    /// Starts the heartbeat of a socket, or replaces it. A socket for which it can't be rendered is given up, which is
+    /// returned.
     pub(super) fn keep_alive(
         &mut self,
         socket: u64,
@@ -191,7 +198,7 @@ impl Sockets {
         }
     }
 
-    /// The open sockets and their tokens, as someone knows them who has still to be told of what is in `queue`.
+    /// The open sockets and their tokens, as the connector knows them before it has handled what is in `queue`.
     pub(super) fn open(&self, queue: &VecDeque<wire::Event>) -> Vec<(u64, u64)> {
         let open = self.sockets.iter().filter(|(_, socket)| socket.open);
         let mut open: BTreeMap<u64, u64> = open.map(|(id, socket)| (*id, socket.token)).collect();
@@ -212,16 +219,16 @@ impl Sockets {
         self.sockets.values().filter(|socket| socket.open).count()
     }
 
-    /// Leaves every open socket as one whose other side is deaf; what the connector is to be told of it.
-    pub(super) fn leave_deaf(&mut self) -> Vec<wire::Event> {
+    /// Closes every open socket as one on which nothing is heard. Returns what the connector is told of it.
+    pub(super) fn close_silent(&mut self) -> Vec<wire::Event> {
         let open = self.sockets.extract_if(.., |_, socket| socket.open);
-        let left = open.map(|(id, socket)| {
+        let closed = open.map(|(id, socket)| {
             // One that has just ended is closed already.
             let _ = socket.orders.send(Order::Close(INTERRUPTED));
             let reason = "nothing heard from the platform".to_owned();
             wire::SocketClosed { socket: id, token: socket.token, code: None, reason, silent: true }
         });
-        left.map(wire::Event::WsClosed).collect()
+        closed.map(wire::Event::WsClosed).collect()
     }
 
     /// Closes what is left, and returns only when everything is closed.
@@ -235,7 +242,7 @@ impl Sockets {
             }
         }
         let all = async { while self.tasks.join_next().await.is_some() {} };
-        if timeout(STOP, all).await.is_err() {
+        if timeout(SHUTDOWN_TIMEOUT, all).await.is_err() {
             self.tasks.shutdown().await;
         }
     }
@@ -247,26 +254,27 @@ impl Sockets {
         Some(closed(id, socket.token, reason))
     }
 
-    /// Tells the log of what a platform does wrong: each kind once, for it may go on doing it.
-    fn note(&mut self, ended: &Ended) {
-        let Some(fault) = ended.fault else {
-            debug!(code = ended.code, reason = ended.reason, silent = ended.silent, "a socket closed");
+    /// Logs how a socket ended. What a platform does wrong is a warning once for each kind, for it may go on doing it.
+    fn log(&mut self, disconnect: &Disconnect) {
+        let Disconnect { code, reason, silent, fault } = disconnect;
+        let Some(fault) = *fault else {
+            debug!(code, reason, silent, "a socket closed");
             return;
         };
         let count = self.faults.entry(fault).or_default();
         *count += 1;
         if *count == 1 {
-            warn!(kind = ?fault, reason = ended.reason, "a socket failed; more of this kind are told at debug level");
+            warn!(kind = ?fault, reason, "a socket failed; more of this kind are told at debug level");
         } else {
-            debug!(kind = ?fault, count, reason = ended.reason, "a socket failed");
+            debug!(kind = ?fault, count, reason, "a socket failed");
         }
     }
 }
 
 fn upgrade(asked: wire::WsConnect) -> Result<Upgrade, Failure> {
-    let headers = asked.headers.into_iter().map(|field| Ok((field.name, exchange::segments(field.value)?)));
+    let headers = asked.headers.into_iter().map(|field| Ok((field.name, convert::segments(field.value)?)));
     let headers = headers.collect::<Result<_, Failure>>()?;
-    Ok(Upgrade { url: exchange::segments(asked.url)?, headers, patience: PATIENCE })
+    Ok(Upgrade { url: convert::segments(asked.url)?, headers, timeout: CONNECT_TIMEOUT })
 }
 
 fn closed(socket: u64, token: u64, reason: String) -> wire::Event {

@@ -1,4 +1,4 @@
-//! Things a pump wants to be told later.
+//! The timers of a pump.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::input::{Alarm, Input};
+use super::input::{Input, TimerKey};
 use prx_base::clock::Clock;
 
 /// Timers of one pump. Dropped with it.
@@ -15,12 +15,12 @@ pub(super) struct Timers {
     clock: Clock,
     inputs: mpsc::Sender<Input>,
     tasks: JoinSet<()>,
-    set: HashMap<Alarm, Set>,
+    timers: HashMap<TimerKey, Timer>,
     count: u64,
 }
 
-/// An alarm that has not rung.
-struct Set {
+/// A timer that has not fired.
+struct Timer {
     count: u64,
     due: Timestamp,
     task: AbortHandle,
@@ -28,68 +28,68 @@ struct Set {
 
 impl Timers {
     pub(super) fn new(clock: Clock, inputs: mpsc::Sender<Input>) -> Self {
-        Self { clock, inputs, tasks: JoinSet::new(), set: HashMap::new(), count: 0 }
+        Self { clock, inputs, tasks: JoinSet::new(), timers: HashMap::new(), count: 0 }
     }
 
-    /// Sends [`Input::Alarm`] after `delay`, instead of when this alarm was set to before.
-    pub(super) fn set(&mut self, alarm: Alarm, delay: Duration) {
-        self.cancel(&alarm);
+    /// Sends [`Input::Timer`] after `delay`, instead of when this timer was set to fire before.
+    pub(super) fn set(&mut self, key: TimerKey, delay: Duration) {
+        self.cancel(&key);
         self.count += 1;
         let (clock, inputs, count) = (self.clock.clone(), self.inputs.clone(), self.count);
         let due = self.clock.now().saturating_add(delay).unwrap_or(Timestamp::MAX);
-        let ringing = alarm.clone();
+        let fired = key.clone();
         let task = self.tasks.spawn(async move {
             clock.sleep(delay).await;
             // The pump is gone: nobody is left to wake.
-            let _ = inputs.send(Input::Alarm(ringing, count)).await;
+            let _ = inputs.send(Input::Timer(fired, count)).await;
         });
-        self.set.insert(alarm, Set { count, due, task });
+        self.timers.insert(key, Timer { count, due, task });
     }
 
-    /// Notes that an alarm rang. False: it had been cancelled or set anew on the way here.
-    pub(super) fn rang(&mut self, alarm: &Alarm, count: u64) -> bool {
+    /// Takes a timer that fired. False: it had been cancelled or set anew on the way here.
+    pub(super) fn take_fired(&mut self, key: &TimerKey, count: u64) -> bool {
         while self.tasks.try_join_next().is_some() {}
-        let current = self.set.get(alarm).is_some_and(|set| set.count == count);
+        let current = self.timers.get(key).is_some_and(|timer| timer.count == count);
         if current {
-            self.set.remove(alarm);
+            self.timers.remove(key);
         }
         current
     }
 
-    /// An alarm that is cancelled does not ring.
-    pub(super) fn cancel(&mut self, alarm: &Alarm) {
-        if let Some(set) = self.set.remove(alarm) {
-            set.task.abort();
+    /// A timer that is cancelled does not fire.
+    pub(super) fn cancel(&mut self, key: &TimerKey) {
+        if let Some(timer) = self.timers.remove(key) {
+            timer.task.abort();
         }
     }
 
-    /// How many alarms there are, the kernel's own among them.
+    /// How many timers are set, the kernel's own among them.
     pub(super) fn count(&self) -> usize {
-        self.set.len()
+        self.timers.len()
     }
 
-    /// The connector's own timers that have not rung yet.
+    /// The tokens of the connector's own timers.
     pub(super) fn tokens(&self) -> Vec<u64> {
-        let token = |alarm: &Alarm| if let Alarm::Connector(token) = alarm { Some(*token) } else { None };
-        let mut tokens: Vec<u64> = self.set.keys().filter_map(token).collect();
+        let token = |key: &TimerKey| if let TimerKey::Connector(token) = key { Some(*token) } else { None };
+        let mut tokens: Vec<u64> = self.timers.keys().filter_map(token).collect();
         tokens.sort_unstable();
         tokens
     }
 
-    /// When the first of the connector's own timers rings.
+    /// When the first of the connector's own timers fires.
     pub(super) fn next_of_connector(&self) -> Option<Timestamp> {
-        let own = self.set.iter().filter(|(alarm, _)| matches!(alarm, Alarm::Connector(_)));
-        own.map(|(_, set)| set.due).min()
+        let own = self.timers.iter().filter(|(key, _)| matches!(key, TimerKey::Connector(_)));
+        own.map(|(_, timer)| timer.due).min()
     }
 
-    /// When an alarm rings.
-    pub(super) fn due(&self, alarm: &Alarm) -> Option<Timestamp> {
-        self.set.get(alarm).map(|set| set.due)
+    /// When a timer fires.
+    pub(super) fn due(&self, key: &TimerKey) -> Option<Timestamp> {
+        self.timers.get(key).map(|timer| timer.due)
     }
 
-    /// None of them rings any more.
+    /// Cancels every timer.
     pub(super) fn clear(&mut self) {
-        self.set.clear();
+        self.timers.clear();
         self.tasks.abort_all();
     }
 }

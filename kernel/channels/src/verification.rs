@@ -6,19 +6,19 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use jiff::Timestamp;
 use subtle::ConstantTimeEq;
 
-use super::webhooks::Webhook;
+use super::webhook::Webhook;
 use prx_base::config::Secret;
 use prx_base::signature;
 use prx_egress::Policy;
 use prx_host::manifest::{Encoding, Manifest, Scheme, Verification};
 
 /// A rule, and the secret that it goes by.
-pub(super) struct Check {
+pub(super) struct Verifier {
     rule: Verification,
     secret: Option<Secret>,
 }
 
-impl Check {
+impl Verifier {
     /// None where the manifest has no rule: the connector looks for itself.
     pub(super) fn new(manifest: &Manifest, policy: &Policy) -> Option<Self> {
         let rule = manifest.channel.as_ref()?.webhook.as_ref()?.get_ref().clone();
@@ -26,7 +26,7 @@ impl Check {
         Some(Self { rule, secret })
     }
 
-    /// Holds a webhook against the rule.
+    /// Checks a webhook against the rule.
     ///
     /// # Errors
     /// Says what is wrong, for the operator.
@@ -81,11 +81,11 @@ mod tests {
         );
         let secrets = [("key".to_owned(), Secret::new("Jefe"))].into_iter().collect();
         let policy = Policy::new(Vec::new(), secrets);
-        let check = Check::new(&Manifest::parse(&text).unwrap(), &policy).unwrap();
+        let verifier = Verifier::new(&Manifest::parse(&text).unwrap(), &policy).unwrap();
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let body = b"what do ya want for nothing?".to_vec();
         let (method, path, query) = ("POST".into(), String::new(), String::new());
-        check.verify(&Webhook { method, path, query, headers, body }, Timestamp::UNIX_EPOCH)
+        verifier.verify(&Webhook { method, path, query, headers, body }, Timestamp::UNIX_EPOCH)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which addresses belong to the public internet. Everything else is somebody's inside.
+//! Which addresses belong to the public internet. All others are inside some network.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

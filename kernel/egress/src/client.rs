@@ -1,6 +1,5 @@
 //! Sends requests.
 
-use std::error::Error as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,17 +9,19 @@ use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Connector, Resolver};
+use super::failure::{Failure, Kind};
+use super::policy::Policy;
 use super::pool::{Key, Lease, Pool};
 use super::redirect;
 use super::render::Outgoing;
 use super::request::{Request, Timeouts};
 use super::response::{Bounds, Response};
 use super::scrub::Patterns;
-use super::{Failure, Kind, Origin, Policy, Upgrade, WebSocket};
+use super::websocket::{Upgrade, WebSocket};
 use prx_base::clock::Clock;
 
-/// No request takes longer, whatever its time-outs say.
-const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The longest total timeout of a request, whatever it asks for: 24 hours.
+const MAX_TOTAL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The way out. A clone shares the connections.
 #[derive(Clone)]
@@ -31,8 +32,8 @@ struct Parts {
     pool: Arc<Pool>,
 }
 
-/// How long an exchange may take.
-struct Patience {
+/// When a request is given up.
+struct Deadlines {
     connect: Duration,
     first_byte: Duration,
     deadline: Instant,
@@ -59,13 +60,13 @@ impl Egress {
     pub async fn send(&self, policy: &Policy, request: Request) -> Result<Response, Failure> {
         let started = Instant::now();
         let Timeouts { connect, first_byte, idle, total } = request.timeouts;
-        let patience = Patience { connect, first_byte, deadline: started + total.min(LONGEST) };
+        let deadlines = Deadlines { connect, first_byte, deadline: started + total.min(MAX_TOTAL_TIMEOUT) };
         let (max_body, redirects) = (request.max_body, request.redirects);
         let secrets = Patterns::of(policy.secrets());
         let mut hop = Outgoing::render(request, policy.secrets())?;
         let slot = policy.slot(connect.min(total)).await?;
         for followed in 0..=redirects {
-            let answer = self.exchange(policy, &mut hop, &patience).await;
+            let answer = self.exchange(policy, &mut hop, &deadlines).await;
             let (response, lease) = answer.map_err(|failure| failure.after(followed > 0))?;
             if let Some(location) = redirect::location(&response).filter(|_| redirects > 0) {
                 if response.body().is_end_stream() {
@@ -74,7 +75,7 @@ impl Egress {
                 hop = redirect::follow(hop, response.status(), &location, secrets.as_ref())?;
                 continue;
             }
-            let bounds = Bounds { started, deadline: patience.deadline, idle, max_body, secrets, slot };
+            let bounds = Bounds { started, deadline: deadlines.deadline, idle, max_body, secrets, slot };
             return Response::new(response, lease, bounds);
         }
         Err(Failure::sent(Kind::Protocol, &hop.origin, format!("more than {redirects} redirects")))
@@ -94,7 +95,7 @@ impl Egress {
         &self,
         policy: &Policy,
         hop: &mut Outgoing,
-        patience: &Patience,
+        deadlines: &Deadlines,
     ) -> Result<(http::Response<Incoming>, Lease), Failure> {
         let Parts { connector, pool } = &*self.0;
         let key = Key { private: policy.admit(&hop.origin)?, origin: hop.origin.clone() };
@@ -102,15 +103,15 @@ impl Egress {
         loop {
             let (mut connection, fresh) = match pool.take(&key) {
                 Some(connection) => (connection, false),
-                None => (connector.open(&key, patience.until(patience.connect)).await?, true),
+                None => (connector.open(&key, deadlines.until(deadlines.connect)).await?, true),
             };
             let answer = connection.sender.try_send_request(message);
-            match timeout_at(patience.until(patience.first_byte), answer).await {
+            match timeout_at(deadlines.until(deadlines.first_byte), answer).await {
                 Ok(Ok(response)) => return Ok((response, Lease { connection, key, pool: pool.clone() })),
                 Ok(Err(mut error)) => match error.take_message() {
                     Some(unsent) if !fresh => message = unsent,
                     Some(_) => return Err(Failure::unsent(Kind::Closed, &key.origin, "it hung up at once")),
-                    None => return Err(broken(&key.origin, &error.into_error())),
+                    None => return Err(Failure::broken(&key.origin, &error.into_error())),
                 },
                 Err(_) => return Err(Failure::sent(Kind::Timeout, &key.origin, "no answer in time")),
             }
@@ -118,24 +119,10 @@ impl Egress {
     }
 }
 
-impl Patience {
+impl Deadlines {
+    /// The end of a wait from now on, which is never after the deadline of the whole request.
     fn until(&self, wait: Duration) -> Instant {
         Instant::now().checked_add(wait).map_or(self.deadline, |end| end.min(self.deadline))
-    }
-}
-
-/// What a connection's error says about a request that had begun to leave.
-pub(super) fn broken(origin: &Origin, error: &hyper::Error) -> Failure {
-    let kind = if error.is_parse_too_large() {
-        Kind::TooLarge
-    } else if error.is_parse() || error.is_user() {
-        Kind::Protocol
-    } else {
-        Kind::Closed
-    };
-    match error.source() {
-        Some(source) => Failure::sent(kind, origin, format!("{error}: {source}")),
-        None => Failure::sent(kind, origin, error),
     }
 }
 
@@ -151,8 +138,10 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::sync::oneshot;
 
+    use super::super::origin::Origin;
+    use super::super::policy::{Allowed, Secrets};
     use super::super::pool::Connection;
-    use super::super::{Allowed, Body, Secrets, Segment};
+    use super::super::request::{Body, Segment};
     use super::*;
 
     #[tokio::test]

@@ -20,15 +20,16 @@ use tokio_util::either::Either;
 use url::Host;
 
 use super::address::is_public;
+use super::failure::{Failure, Kind};
+use super::origin::Origin;
 use super::pool::{Connection, Key};
-use super::{Failure, Kind, Origin};
 use prx_base::clock::Clock;
 
-/// The largest head of an answer.
-const MAX_HEAD: usize = 64 * 1024;
+/// The largest head of an answer, in bytes.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
 
-/// How many names are looked up at the same time.
-const LOOKUPS: usize = 16;
+/// Names that may be looked up at the same time.
+const MAX_LOOKUPS: usize = 16;
 
 /// A connection before anything is said on it: plain, or with TLS.
 pub(super) type Wire = Either<TcpStream, TlsStream<TcpStream>>;
@@ -59,7 +60,7 @@ impl Connector {
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Self {
             resolver,
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
             tls: TlsConnector::from(Arc::new(config)),
         }
     }
@@ -155,7 +156,7 @@ async fn dial(origin: &Origin, addresses: &[SocketAddr], deadline: Instant) -> R
 
 async fn handshake(origin: &Origin, stream: Wire) -> Result<Connection, Failure> {
     let mut builder = http1::Builder::new();
-    builder.max_header_size(MAX_HEAD).max_buf_size(2 * MAX_HEAD);
+    builder.max_header_size(MAX_HEAD_BYTES).max_buf_size(2 * MAX_HEAD_BYTES);
     match builder.handshake(TokioIo::new(stream)).await {
         Ok((sender, connection)) => {
             // Its errors reach whoever waits for an answer on it.

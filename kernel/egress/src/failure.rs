@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::Origin;
+use super::origin::Origin;
 
 /// What stood in the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -16,7 +16,7 @@ pub enum Kind {
     Connect,
     /// The host could not be shown to be who it should be.
     Tls,
-    /// One of the request's time-outs passed.
+    /// One of the request's timeouts passed.
     Timeout,
     /// The answer is larger than the request allows.
     TooLarge,
@@ -51,6 +51,21 @@ impl Failure {
     /// The request failed when `origin` may already have acted on it.
     pub(super) fn sent(kind: Kind, origin: &Origin, reason: impl fmt::Display) -> Self {
         Self { kind, sent: true, reason: format!("{origin}: {reason}") }
+    }
+
+    /// A connection's error about a request that had begun to leave.
+    pub(super) fn broken(origin: &Origin, error: &hyper::Error) -> Self {
+        let kind = if error.is_parse_too_large() {
+            Kind::TooLarge
+        } else if error.is_parse() || error.is_user() {
+            Kind::Protocol
+        } else {
+            Kind::Closed
+        };
+        match error.source() {
+            Some(source) => Self::sent(kind, origin, format!("{error}: {source}")),
+            None => Self::sent(kind, origin, error),
+        }
     }
 
     /// The same failure, of a request of which an earlier part had already gone out if `earlier`.

@@ -1,13 +1,24 @@
 //! The one way out. Every request of a plugin leaves through [`Egress::send`], every WebSocket is opened by
-//! [`Egress::connect`]: the origin is checked against the [`Policy`], its name is resolved once and every address
-//! checked, secrets are put in here and nowhere else, and whatever comes back is bounded and scrubbed of them.
+//! [`Egress::connect`].
+//!
+//! It promises that
+//! - nothing is sent to an origin that the [`Policy`] does not name, nor to an address inside the operator's network
+//!   unless he named that origin himself; a name is resolved once, and the address that was checked is the one that is
+//!   used; every redirect passes the same checks;
+//! - a secret is put in here and nowhere else, goes only where it is granted for, and is scrubbed from whatever comes
+//!   back;
+//! - every wait has a timeout, every answer a size limit, every plugin a limit of requests in flight;
+//! - a [`Failure`] says whether the other side may have seen the request.
+//!
+//! It never retries what may have been sent, never follows a redirect unasked, and never logs or repeats a secret or more
+//! of a URL than its origin. The wait that an answer asks for is told by [`retry_after()`] and [`backoff`]; keeping to it
+//! is the caller's.
 
 mod address;
 mod client;
 mod connect;
 mod failure;
 mod origin;
-mod pacing;
 mod pattern;
 mod policy;
 mod pool;
@@ -15,6 +26,7 @@ mod redirect;
 mod render;
 mod request;
 mod response;
+mod retry_after;
 mod scrub;
 #[cfg(test)]
 mod tests;
@@ -24,10 +36,10 @@ pub use client::Egress;
 pub use connect::{Answers, Resolver};
 pub use failure::{Failure, Kind};
 pub use origin::{InvalidUrl, Origin};
-pub use pacing::{pause, retry_after};
 pub use pattern::Pattern;
 pub use policy::{Allowed, Policy, Secrets};
 pub use request::{Body, BoxError, Piece, Request, Segment, Stream, Timeouts};
 pub use response::{Response, ResponseBody};
-pub use scrub::LEAST_SECRET;
-pub use websocket::{Frame, MAX_MESSAGE, Payload, Progress, Upgrade, WebSocket};
+pub use retry_after::{backoff, retry_after};
+pub use scrub::MIN_SECRET_BYTES;
+pub use websocket::{Frame, MAX_MESSAGE_BYTES, Payload, Progress, Upgrade, WebSocket};

@@ -58,9 +58,10 @@ impl Origin {
         {
             return Err(InvalidUrl("the URL's host is neither a DNS name nor an address"));
         }
-        let port = url.port_or_known_default().filter(|port| *port != 0);
-        let port = port.ok_or(InvalidUrl("the URL names no port that can be reached"))?;
-        Ok(Self { tls: matches!(url.scheme(), "https" | "wss"), host, port })
+        match url.port_or_known_default() {
+            None | Some(0) => Err(InvalidUrl("the URL names no port that can be reached")),
+            Some(port) => Ok(Self { tls: matches!(url.scheme(), "https" | "wss"), host, port }),
+        }
     }
 
     /// Whether it is reached over TLS.

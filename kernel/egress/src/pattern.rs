@@ -4,7 +4,7 @@ use std::fmt;
 
 use url::Host;
 
-use super::{InvalidUrl, Origin};
+use super::origin::{InvalidUrl, Origin};
 
 /// One origin, or with `*.` in front of its name every one that has exactly one label in that place:
 /// `https://*.example.com` is `https://a.example.com`, and neither `https://example.com` nor

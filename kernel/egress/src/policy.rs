@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Failure, Kind, Origin, Pattern};
+use super::failure::{Failure, Kind};
+use super::origin::Origin;
+use super::pattern::Pattern;
 use prx_base::config::Secret;
 
-/// How many requests one policy may have under way, answers that are still being read included.
-const IN_FLIGHT: usize = 256;
+/// Requests that one policy may have in flight, with answers that are still being read.
+const MAX_IN_FLIGHT: usize = 256;
 
 /// Origins that requests may go to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl FromIterator<(String, Secret)> for Secrets {
 impl Policy {
     /// Allows these origins and these secrets, and nothing else.
     pub fn new(origins: Vec<Allowed>, secrets: Secrets) -> Self {
-        Self { origins, secrets, slots: Arc::new(Semaphore::new(IN_FLIGHT)) }
+        Self { origins, secrets, slots: Arc::new(Semaphore::new(MAX_IN_FLIGHT)) }
     }
 
     /// The origins that may be reached.
@@ -86,15 +88,15 @@ impl Policy {
         Ok(entries.any(|allowed| allowed.private && allowed.origin.is_exact()))
     }
 
-    /// Waits for a place among the requests under way.
-    pub(super) async fn slot(&self, patience: Duration) -> Result<OwnedSemaphorePermit, Failure> {
+    /// Waits for a place among the requests in flight.
+    pub(super) async fn slot(&self, wait: Duration) -> Result<OwnedSemaphorePermit, Failure> {
         let slot = self.slots.clone().acquire_owned();
-        match tokio::time::timeout(patience, slot).await {
+        match tokio::time::timeout(wait, slot).await {
             Ok(Ok(slot)) => Ok(slot),
             _ => Err(Failure {
                 kind: Kind::Timeout,
                 sent: false,
-                reason: format!("{IN_FLIGHT} requests of this plugin are under way already"),
+                reason: format!("{MAX_IN_FLIGHT} requests of this plugin are under way already"),
             }),
         }
     }

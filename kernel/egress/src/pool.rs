@@ -8,12 +8,14 @@ use hyper::client::conn::http1::SendRequest;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
-use super::Origin;
+use super::origin::Origin;
 use super::request::Stream;
 
-/// Shorter than any common server's patience, so that a connection is seldom found closed.
-const IDLE: Duration = Duration::from_secs(30);
-const IDLE_PER_ORIGIN: usize = 8;
+/// How long a connection is kept for its next request: 30 seconds. Shorter than any common server's idle timeout, so
+/// that a connection is seldom found closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Idle connections that are kept to one origin.
+const MAX_IDLE_PER_ORIGIN: usize = 8;
 
 /// What makes connections interchangeable. One that was opened to a private address is never lent to a request
 /// that may only reach public ones.
@@ -57,7 +59,7 @@ impl Pool {
     pub(super) fn put(&self, key: Key, connection: Connection) {
         let mut pool = self.swept();
         let idle = pool.entry(key).or_default();
-        if idle.len() == IDLE_PER_ORIGIN {
+        if idle.len() == MAX_IDLE_PER_ORIGIN {
             idle.remove(0);
         }
         idle.push(Idle { connection, since: Instant::now() });
@@ -66,7 +68,7 @@ impl Pool {
     fn swept(&self) -> MutexGuard<'_, HashMap<Key, Vec<Idle>>> {
         let mut pool = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pool.retain(|_, idle| {
-            idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE);
+            idle.retain(|idle| !idle.connection.sender.is_closed() && idle.since.elapsed() < IDLE_TIMEOUT);
             !idle.is_empty()
         });
         pool

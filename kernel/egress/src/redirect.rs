@@ -6,11 +6,12 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::Response;
 use hyper::{Method, StatusCode};
+use url::Url;
 
-use super::origin::{HTTP, parse_url};
+use super::failure::{Failure, Kind};
+use super::origin::{HTTP, Origin, parse_url};
 use super::render::{Content, Outgoing};
 use super::scrub::Patterns;
-use super::{Failure, Kind, Origin};
 
 /// Describe a body, and go with it.
 const OF_THE_BODY: [HeaderName; 4] =
@@ -33,12 +34,10 @@ pub(super) fn follow(
     location: &HeaderValue,
     secrets: Option<&Arc<Patterns>>,
 ) -> Result<Outgoing, Failure> {
-    let unusable = "it redirects to something that is no usable URL";
-    let unusable = Failure::sent(Kind::Protocol, &hop.origin, unusable);
-    let url = location.to_str().ok().and_then(|location| hop.url.join(location).ok());
-    let url = url.and_then(|url| parse_url(url.as_str()).ok());
-    let url = url.filter(|url| HTTP.check(url).is_ok()).ok_or_else(|| unusable.clone())?;
-    let origin = Origin::of(&url).map_err(|_| unusable)?;
+    let Some((url, origin)) = target(&hop.url, location) else {
+        let reason = "it redirects to something that is no usable URL";
+        return Err(Failure::sent(Kind::Protocol, &hop.origin, reason));
+    };
 
     let becomes_get = match status {
         StatusCode::SEE_OTHER => hop.method != Method::HEAD,
@@ -61,6 +60,15 @@ pub(super) fn follow(
     hop.url = url;
     hop.origin = origin;
     Ok(hop)
+}
+
+/// The URL that a location means, and its origin; none where it is no URL of a request.
+fn target(base: &Url, location: &HeaderValue) -> Option<(Url, Origin)> {
+    let joined = base.join(location.to_str().ok()?).ok()?;
+    let url = parse_url(joined.as_str()).ok()?;
+    HTTP.check(&url).ok()?;
+    let origin = Origin::of(&url).ok()?;
+    Some((url, origin))
 }
 
 fn drop_credentials(hop: &mut Outgoing) {

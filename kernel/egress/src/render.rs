@@ -1,7 +1,5 @@
 //! From pieces to the bytes that leave: the one place where secrets are put in.
 
-use std::fmt::Write as _;
-
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -9,15 +7,23 @@ use hyper::body::Frame;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::http;
 use hyper::{Method, Uri};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Position, Url};
 
-use super::origin::{HTTP, Schemes, WEBSOCKET, origin_end, parse_url};
+use super::failure::{Failure, Kind};
+use super::origin::{HTTP, InvalidUrl, Origin, Schemes, WEBSOCKET, origin_end, parse_url};
+use super::policy::Secrets;
 use super::request::{Body, Piece, Request, Segment, Stream};
-use super::{Failure, InvalidUrl, Kind, Origin, Secrets};
 
-const MAX_URL: usize = 16 * 1024;
+/// The longest URL, in bytes.
+const MAX_URL_BYTES: usize = 16 * 1024;
+/// Headers of one request.
 const MAX_HEADERS: usize = 100;
+/// Bytes of all names and values of headers together.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Everything but what can't end the URL part it stands in.
+const RESERVED_IN_URLS: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 const USER_AGENT: &str = concat!("prx/", env!("CARGO_PKG_VERSION"));
 
 /// Headers that say how the connection is used. They are the kernel's alone.
@@ -103,8 +109,7 @@ impl Outgoing {
         };
         let target = &self.url[Position::BeforePath..Position::AfterQuery];
         let uri = target.parse::<Uri>().map_err(|_| denied(&self.origin, "the URL is malformed"))?;
-        let host = HeaderValue::from_str(&self.origin.authority());
-        let host = host.map_err(|_| denied(&self.origin, "the host is malformed"))?;
+        let host = host_header(&self.origin)?;
         let mut message = http::Request::new(body);
         *message.method_mut() = self.method.clone();
         *message.uri_mut() = uri;
@@ -123,13 +128,16 @@ pub(super) fn upgrade(
     let url = render_url(url, &WEBSOCKET, secrets)?;
     let origin = Origin::of(&url).map_err(invalid)?;
     let uri = url.as_str().parse::<Uri>().map_err(|_| denied(&origin, "the URL is malformed"))?;
-    let host = HeaderValue::from_str(&origin.authority());
-    let host = host.map_err(|_| denied(&origin, "the host is malformed"))?;
+    let host = host_header(&origin)?;
     let mut request = http::Request::new(());
     *request.uri_mut() = uri;
     *request.headers_mut() = render_headers(headers, secrets).map_err(|why| denied(&origin, why))?;
     request.headers_mut().insert(header::HOST, host);
     Ok((origin, request))
+}
+
+fn host_header(origin: &Origin) -> Result<HeaderValue, Failure> {
+    HeaderValue::from_str(&origin.authority()).map_err(|_| denied(origin, "the host is malformed"))
 }
 
 fn render_url(segments: &[Segment], schemes: &Schemes, secrets: &Secrets) -> Result<Url, Failure> {
@@ -150,8 +158,8 @@ fn render_url(segments: &[Segment], schemes: &Schemes, secrets: &Secrets) -> Res
             }
         }
     }
-    if text.len() > MAX_URL {
-        return Err(Failure::denied(format!("the URL is longer than {MAX_URL} bytes")));
+    if text.len() > MAX_URL_BYTES {
+        return Err(Failure::denied(format!("the URL is longer than {MAX_URL_BYTES} bytes")));
     }
     let url = parse_url(&text).map_err(invalid)?;
     schemes.check(&url).map_err(invalid)?;
@@ -235,15 +243,7 @@ fn lookup<'a>(name: &str, secrets: &'a Secrets) -> Result<&'a str, String> {
 
 /// `text` so that it can't end the URL part it stands in.
 pub(super) fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~:".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
+    utf8_percent_encode(text, RESERVED_IN_URLS).to_string()
 }
 
 fn denied(origin: &Origin, why: impl std::fmt::Display) -> Failure {

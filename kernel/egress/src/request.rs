@@ -11,7 +11,7 @@ use hyper::body::Body as HttpBody;
 use hyper::header::{CONTENT_LENGTH, HOST};
 use hyper::http;
 
-use super::Failure;
+use super::failure::Failure;
 
 /// Any error, as a streamed body reports it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
@@ -104,9 +104,9 @@ impl Request {
             _ => Body::Stream(body.map_err(Into::into).boxed_unsync(), length),
         };
         let ours = [HOST, CONTENT_LENGTH];
-        let headers = parts.headers.iter().filter(|(name, _)| !ours.contains(name));
+        let theirs = parts.headers.iter().filter(|(name, _)| !ours.contains(name));
         let headers =
-            headers.map(|(name, value)| (name.to_string(), placeholders(value.as_bytes()))).collect();
+            theirs.map(|(name, value)| (name.to_string(), placeholders(value.as_bytes()))).collect();
         let url = vec![Segment::Text(parts.uri.to_string())];
         Ok(Self { method: parts.method, url, headers, body, timeouts, max_body, redirects: 0 })
     }

@@ -15,10 +15,10 @@ use hyper::http;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::client::broken;
+use super::failure::{Failure, Kind};
+use super::origin::Origin;
 use super::pool::Lease;
 use super::scrub::{Patterns, Scrubber};
-use super::{Failure, Kind, Origin};
 
 /// The answer to a request. Secrets that it echoed read `***REDACTED***`.
 #[derive(Debug)]
@@ -57,9 +57,9 @@ struct Live {
     _slot: OwnedSemaphorePermit,
 }
 
-/// Runs only while somebody waits for the next piece.
+/// The idle timeout, which runs only while somebody waits for the next piece.
 struct Idle {
-    patience: Duration,
+    timeout: Duration,
     running: Option<Pin<Box<Sleep>>>,
 }
 
@@ -119,7 +119,7 @@ impl ResponseBody {
             scrubber: bounds.secrets.map(Scrubber::new),
             left: bounds.max_body,
             deadline: Box::pin(sleep_until(bounds.deadline)),
-            idle: Idle { patience: bounds.idle, running: None },
+            idle: Idle { timeout: bounds.idle, running: None },
             lease,
             _slot: bounds.slot,
         }))
@@ -178,7 +178,9 @@ impl Live {
                     return Poll::Ready(Some(Err(Failure::sent(Kind::Timeout, origin, reason))));
                 }
                 Poll::Ready(None) => return Poll::Ready(None),
-                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(broken(origin, &error)))),
+                Poll::Ready(Some(Err(error))) => {
+                    return Poll::Ready(Some(Err(Failure::broken(origin, &error))));
+                }
                 Poll::Ready(Some(Ok(frame))) => frame,
             };
             self.idle.running = None;
@@ -209,8 +211,8 @@ impl Live {
 
 impl Idle {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let patience = self.patience;
-        self.running.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(cx)
+        let timeout = self.timeout;
+        self.running.get_or_insert_with(|| Box::pin(sleep(timeout))).as_mut().poll(cx)
     }
 }
 

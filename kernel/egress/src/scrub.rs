@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use hyper::header::{HeaderMap, HeaderValue};
 
-use super::Secrets;
+use super::policy::Secrets;
 use super::render::percent_encoded;
 use prx_base::config::REDACTED;
 
-/// The fewest bytes of a secret. A shorter text is what servers that ask for no key are given, such as `ollama` or `x`:
+/// The shortest text that is a secret, in bytes. A shorter text is what servers that ask for no key are given, such as `ollama` or `x`:
 /// looking for it everywhere would spoil what is no secret.
-pub const LEAST_SECRET: usize = 8;
+pub const MIN_SECRET_BYTES: usize = 8;
 
 /// What must not come back: each secret as it is and in the notations a server may echo it in.
 pub(super) struct Patterns {
@@ -30,7 +30,7 @@ impl Patterns {
     pub(super) fn of(secrets: &Secrets) -> Option<Arc<Self>> {
         let mut all = BTreeSet::new();
         let secrets = secrets.values().map(|secret| secret.expose());
-        for secret in secrets.filter(|secret| secret.len() >= LEAST_SECRET) {
+        for secret in secrets.filter(|secret| secret.len() >= MIN_SECRET_BYTES) {
             all.insert(secret.to_owned());
             all.insert(percent_encoded(secret));
             all.insert(url::form_urlencoded::byte_serialize(secret.as_bytes()).collect());

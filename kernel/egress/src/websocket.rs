@@ -18,21 +18,24 @@ use tokio_tungstenite::tungstenite::{Error, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
 use super::connect::{Connector, Wire};
+use super::failure::{Failure, Kind};
+use super::origin::Origin;
+use super::policy::Policy;
 use super::pool::Key;
 use super::render::{join, upgrade};
+use super::request::Segment;
 use super::scrub::Patterns;
-use super::{Failure, Kind, Origin, Policy, Segment};
 
-/// The largest frame that is taken.
-const MAX_FRAME: usize = 1 << 20;
-/// The largest message that is taken, and sent: of one frame or of many.
-pub const MAX_MESSAGE: usize = 4 << 20;
-/// What waits to be written at most: a message, and what is sent besides it.
-const MAX_UNSENT: usize = 2 * MAX_MESSAGE;
-/// What is read or written at a time.
-const BUFFER: usize = 16 << 10;
-/// No handshake takes longer.
-const LONGEST: Duration = Duration::from_secs(60);
+/// The largest frame that is taken, in bytes.
+const MAX_FRAME_BYTES: usize = 1 << 20;
+/// The largest message that is taken, and sent: of one frame or of many, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 4 << 20;
+/// Bytes that may wait to be written: a message, and what is sent besides it.
+const MAX_UNSENT_BYTES: usize = 2 * MAX_MESSAGE_BYTES;
+/// Bytes that are read or written at a time.
+const BUFFER_BYTES: usize = 16 << 10;
+/// The longest handshake timeout, whatever is asked for: 60 seconds.
+const MAX_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What to open.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub struct Upgrade {
     /// Everything but what belongs to the connection and the handshake.
     pub headers: Vec<(String, Vec<Segment>)>,
     /// How long everything up to the open socket may take.
-    pub patience: Duration,
+    pub timeout: Duration,
 }
 
 /// A message to send, its secrets put in. A clone shares the bytes.
@@ -84,8 +87,8 @@ impl Payload {
     /// A secret in it is not granted, or it is too large.
     pub fn render(segments: &[Segment], policy: &Policy) -> Result<Self, Failure> {
         let (bytes, _) = join(segments, policy.secrets()).map_err(Failure::denied)?;
-        if bytes.len() > MAX_MESSAGE {
-            return Err(Failure::denied(format!("the message is larger than {MAX_MESSAGE} bytes")));
+        if bytes.len() > MAX_MESSAGE_BYTES {
+            return Err(Failure::denied(format!("the message is larger than {MAX_MESSAGE_BYTES} bytes")));
         }
         let is_text = !segments.iter().any(|segment| matches!(segment, Segment::Bytes(_)));
         let bytes = Bytes::from(bytes);
@@ -100,15 +103,15 @@ impl WebSocket {
     pub(super) async fn open(
         connector: &Connector,
         policy: &Policy,
-        Upgrade { url, headers, patience }: Upgrade,
+        Upgrade { url, headers, timeout }: Upgrade,
     ) -> Result<Self, Failure> {
-        let deadline = Instant::now() + patience.min(LONGEST);
+        let deadline = Instant::now() + timeout.min(MAX_HANDSHAKE_TIMEOUT);
         let (origin, mut request) = upgrade(&url, &headers, policy.secrets())?;
         let key = Key { private: policy.admit(&origin)?, origin: origin.clone() };
         complete(&origin, &mut request)?;
         let wire = connector.connect(&key, deadline).await?;
         let secrets = Patterns::of(policy.secrets());
-        match timeout_at(deadline, client_async_with_config(request, wire, Some(bounds()))).await {
+        match timeout_at(deadline, client_async_with_config(request, wire, Some(limits()))).await {
             Ok(Ok((stream, _))) => Ok(Self { stream, origin, secrets, behind: false }),
             Ok(Err(error)) => Err(broken(&origin, error)),
             Err(_) => Err(Failure::sent(Kind::Timeout, &origin, "no WebSocket in time")),
@@ -166,9 +169,9 @@ impl WebSocket {
         }
     }
 
-    /// Closes with a code, after what is queued, and waits a while for the other side to close, too. A code that may
+    /// Closes with a code, after what is queued, and waits within a timeout for the other side to close, too. A code that may
     /// not be sent is left out.
-    pub async fn close(mut self, code: u16, patience: Duration) {
+    pub async fn close(mut self, code: u16, wait: Duration) {
         let code = Some(CloseCode::from(code)).filter(|code| code.is_allowed());
         let frame = code.map(|code| CloseFrame { code, reason: Utf8Bytes::default() });
         let closing = async {
@@ -176,8 +179,8 @@ impl WebSocket {
             let _ = self.stream.send(Message::Close(frame)).await;
             while let Some(Ok(_)) = self.stream.next().await {}
         };
-        // Whoever does not say goodbye in time is left without.
-        let _ = timeout(patience, closing).await;
+        // A peer that does not answer in time is disconnected.
+        let _ = timeout(wait, closing).await;
     }
 
     fn progress(&self, message: Message) -> Progress {
@@ -208,8 +211,8 @@ impl WebSocket {
 
 /// Adds what makes a request ask for a WebSocket.
 fn complete(origin: &Origin, request: &mut http::Request<()>) -> Result<(), Failure> {
-    let key = HeaderValue::try_from(generate_key());
-    let key = key.map_err(|error| Failure::unsent(Kind::Protocol, origin, error))?;
+    let key = HeaderValue::try_from(generate_key())
+        .map_err(|error| Failure::unsent(Kind::Protocol, origin, error))?;
     let headers = request.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -218,13 +221,13 @@ fn complete(origin: &Origin, request: &mut http::Request<()>) -> Result<(), Fail
     Ok(())
 }
 
-fn bounds() -> WebSocketConfig {
+fn limits() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER)
-        .max_write_buffer_size(MAX_UNSENT)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_FRAME))
+        .read_buffer_size(BUFFER_BYTES)
+        .write_buffer_size(BUFFER_BYTES)
+        .max_write_buffer_size(MAX_UNSENT_BYTES)
+        .max_message_size(Some(MAX_MESSAGE_BYTES))
+        .max_frame_size(Some(MAX_FRAME_BYTES))
 }
 
 fn broken(origin: &Origin, error: Error) -> Failure {

@@ -128,7 +128,7 @@ impl Folder {
         .await
     }
 
-    fn component(&self, name: &str) -> PathBuf {
+    pub(super) fn component(&self, name: &str) -> PathBuf {
         self.0.join(format!("{name}.wasm"))
     }
 

@@ -6,6 +6,8 @@ use std::mem;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::HeaderMap;
 use hyper::header::AUTHORIZATION;
 use jiff::Timestamp;
@@ -13,13 +15,13 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use ulid::Ulid;
 
-use super::Scope;
+use super::scope::Scope;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 use prx_store::{Store, TokenRecord};
 
-/// How long an open stream may go on after its token has expired, in case the time was set.
-const RECHECK: Duration = Duration::from_secs(60);
+/// How often the expiry of a token is checked while a stream is open, in case the time was set: every 60 seconds.
+const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +93,7 @@ pub async fn mint(store: &Store, clock: &Clock, new: NewToken) -> Result<Minted>
         }
     };
     let id = Ulid::from_parts(clock.now_ms(), u128::from_ne_bytes(random()?)).to_string().to_lowercase();
-    let secret = base64url(&random::<32>()?);
+    let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
     let record = TokenRecord {
         id: id.clone(),
         name: new.name,
@@ -133,9 +135,10 @@ impl Tokens {
 
     fn verify(&self, token: &str) -> Result<Caller> {
         let (id, secret) = parse(token).ok_or_else(|| unauthorized("The bearer token is not valid"))?;
-        let record = self.store.token(id)?;
-        let record = record.filter(|record| bool::from(record.sha256.ct_eq(&digest(secret))));
-        let record = record.ok_or_else(|| unauthorized("The bearer token is not valid"))?;
+        let record = match self.store.token(id)? {
+            Some(record) if bool::from(record.sha256.ct_eq(&digest(secret))) => record,
+            _ => return Err(unauthorized("The bearer token is not valid")),
+        };
         let now = self.clock.now();
         self.check(&record)?;
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(record.id.clone(), now);
@@ -168,7 +171,7 @@ impl Tokens {
     async fn expiry(&self, at: Option<Timestamp>) {
         let Some(at) = at else { return future::pending().await };
         let left = Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default();
-        self.clock.sleep(left.min(RECHECK)).await;
+        self.clock.sleep(left.min(EXPIRY_CHECK_INTERVAL)).await;
     }
 
     fn check(&self, record: &TokenRecord) -> Result<()> {
@@ -214,20 +217,6 @@ pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
     Ok(bytes)
 }
 
-/// Base64 with the URL alphabet and no padding.
-fn base64url(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_usize, |group, byte| group << 8 | usize::from(*byte))
-            << (8 * (3 - chunk.len()));
-        for digit in 0..=chunk.len() {
-            text.push(char::from(ALPHABET[group >> (18 - 6 * digit) & 63]));
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -235,14 +224,14 @@ mod tests {
 
     use super::*;
 
-    struct Door {
+    struct Gate {
         tokens: Tokens,
         store: Store,
         clock: Clock,
         _home: tempfile::TempDir,
     }
 
-    impl Door {
+    impl Gate {
         fn new() -> Self {
             let home = tempfile::tempdir().expect("a directory");
             let clock = Clock::manual(Timestamp::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
@@ -269,16 +258,6 @@ mod tests {
     }
 
     #[test]
-    fn base64url_is_what_everyone_else_makes_of_it() {
-        for (bytes, text) in
-            [(&b""[..], ""), (b"f", "Zg"), (b"fo", "Zm8"), (b"foo", "Zm9v"), (b"\xff\xfe", "__4")]
-        {
-            assert_eq!(base64url(bytes), text);
-        }
-        assert_eq!(base64url(&[0; 32]).len(), 43);
-    }
-
-    #[test]
     fn a_secret_may_hold_underscores() {
         let secret = "_".repeat(43);
         assert_eq!(parse(&format!("prx_01abc_{secret}")), Some(("01abc", secret.as_str())));
@@ -289,57 +268,57 @@ mod tests {
 
     #[tokio::test]
     async fn a_minted_token_is_known_again() {
-        let door = Door::new();
-        let minted = door.mint(&[Scope::SESSIONS_READ], None).await;
-        let caller = door.present(&format!("bearer {}", minted.token)).expect("known");
+        let gate = Gate::new();
+        let minted = gate.mint(&[Scope::SESSIONS_READ], None).await;
+        let caller = gate.present(&format!("bearer {}", minted.token)).expect("known");
         assert_eq!(
             caller,
             Caller::Token { id: minted.record.id.clone(), scopes: vec![Scope::SESSIONS_READ] }
         );
-        door.tokens.write_uses().await;
-        let kept = door.store.token(&minted.record.id).expect("readable").expect("there");
-        assert_eq!(kept.last_used_at, Some(door.clock.now()));
+        gate.tokens.write_uses().await;
+        let kept = gate.store.token(&minted.record.id).expect("readable").expect("there");
+        assert_eq!(kept.last_used_at, Some(gate.clock.now()));
     }
 
     #[tokio::test]
     async fn anything_else_is_unauthorized() {
-        let door = Door::new();
-        let minted = door.mint(&[Scope::ADMIN], None).await;
-        let other = door.mint(&[Scope::ADMIN], None).await;
+        let gate = Gate::new();
+        let minted = gate.mint(&[Scope::ADMIN], None).await;
+        let other = gate.mint(&[Scope::ADMIN], None).await;
         let mixed = format!("{}{}", &minted.token[..31], &other.token[31..]);
-        assert_eq!(door.refusal(&format!("Bearer {mixed}")), "The bearer token is not valid");
-        assert_eq!(door.refusal("Bearer nonsense"), "The bearer token is not valid");
+        assert_eq!(gate.refusal(&format!("Bearer {mixed}")), "The bearer token is not valid");
+        assert_eq!(gate.refusal("Bearer nonsense"), "The bearer token is not valid");
         assert_eq!(
-            door.refusal(&format!("Basic {}", minted.token)),
+            gate.refusal(&format!("Basic {}", minted.token)),
             "The Authorization header must be `Bearer <token>`"
         );
         assert!(
-            door.tokens.caller(&HeaderMap::new()).expect_err("none").message().contains("prx auth token")
+            gate.tokens.caller(&HeaderMap::new()).expect_err("none").message().contains("prx auth token")
         );
     }
 
     #[tokio::test]
     async fn an_expired_or_revoked_token_is_unauthorized() {
-        let door = Door::new();
-        let brief = door.mint(&[Scope::ADMIN], Some(Duration::from_secs(60))).await;
+        let gate = Gate::new();
+        let brief = gate.mint(&[Scope::ADMIN], Some(Duration::from_secs(60))).await;
         let bearer = format!("Bearer {}", brief.token);
-        door.clock.advance(Duration::from_secs(59));
-        assert!(door.present(&bearer).is_ok());
-        door.clock.advance(Duration::from_secs(1));
-        assert_eq!(door.refusal(&bearer), "The bearer token has expired");
+        gate.clock.advance(Duration::from_secs(59));
+        assert!(gate.present(&bearer).is_ok());
+        gate.clock.advance(Duration::from_secs(1));
+        assert_eq!(gate.refusal(&bearer), "The bearer token has expired");
 
-        let brief = door.mint(&[Scope::ADMIN], Some(Duration::from_secs(90))).await;
-        let caller = door.present(&format!("Bearer {}", brief.token)).expect("good");
-        let mut end = Box::pin(door.tokens.end(caller));
+        let brief = gate.mint(&[Scope::ADMIN], Some(Duration::from_secs(90))).await;
+        let caller = gate.present(&format!("Bearer {}", brief.token)).expect("good");
+        let mut end = Box::pin(gate.tokens.end(caller));
         for _ in 0..3 {
             assert!((&mut end).now_or_never().is_none());
-            door.clock.advance(Duration::from_secs(30));
+            gate.clock.advance(Duration::from_secs(30));
         }
         assert_eq!(end.await.message(), "The bearer token has expired");
 
-        let revoked = door.mint(&[Scope::ADMIN], None).await;
-        door.store.revoke_token(&revoked.record.id).await.expect("revoked");
-        assert_eq!(door.refusal(&format!("Bearer {}", revoked.token)), "The bearer token was revoked");
+        let revoked = gate.mint(&[Scope::ADMIN], None).await;
+        gate.store.revoke_token(&revoked.record.id).await.expect("revoked");
+        assert_eq!(gate.refusal(&format!("Bearer {}", revoked.token)), "The bearer token was revoked");
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! The request body: bounded in size and time, and typed field by field.
+//! The request body, with a size limit and a timeout, read field by field with a type.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -12,21 +12,22 @@ use hyper::header::{CONTENT_TYPE, EXPECT};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::repeat::BodyDigest;
 use super::reply::OCTETS;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 
-/// How long a name or an id may be that a request makes up: it becomes part of many keys, and some are kept in memory.
-pub(super) const MOST_CHARACTERS: usize = 256;
-/// How long a body may take to arrive.
-const DEADLINE: Duration = Duration::from_secs(30);
-/// How much may be held of what strangers have sent, before anyone has looked at whether it is a platform's.
-const STRANGERS: u64 = 64 << 20;
-/// How much of a body that is too large is read and thrown away, so that its sender gets to read why.
-const DISCARD: u64 = 16 << 20;
-/// For how long.
-const DISCARD_FOR: Duration = Duration::from_secs(2);
+/// The longest name or id that a request may make up, in characters: it becomes part of many keys, and some are kept in
+/// memory.
+pub(super) const MAX_NAME_CHARS: usize = 256;
+/// How long a body may take to arrive: 30 seconds.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Bytes that may be held at a time of what anonymous callers have sent, before a handler has looked at whether it comes
+/// from a platform.
+const MAX_ANONYMOUS_BYTES: u64 = 64 << 20;
+/// Bytes of a body that is too large that are read and thrown away, so that its sender gets to read why.
+const MAX_DISCARDED_BYTES: u64 = 16 << 20;
+/// How long such a body is read: 2 seconds.
+const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A request body that has not been read yet.
 #[derive(Debug)]
@@ -36,21 +37,24 @@ pub struct Body {
     expects_continue: bool,
     limit: u64,
     clock: Clock,
-    /// Where somebody wants to know what was read.
+    /// Set when the body is read, for whoever asked for it.
     digest: Option<BodyDigest>,
-    /// What strangers have sent and is still held, this one among them.
-    strangers: Option<Held>,
+    /// Where the sender is not known: what this body holds of what all such bodies may.
+    anonymous: Option<HeldBytes>,
 }
 
 /// Bytes that one request holds, of those that may be held in all.
 #[derive(Debug)]
-struct Held {
-    all: Strangers,
+struct HeldBytes {
+    all: AnonymousBodies,
     bytes: u64,
 }
 
-/// How many bytes are held that people have sent whom nobody knows.
-pub(super) type Strangers = Arc<AtomicU64>;
+/// How many bytes are held of the bodies of anonymous callers.
+pub(super) type AnonymousBodies = Arc<AtomicU64>;
+
+/// The SHA-256 of a body, once it has been read.
+pub(super) type BodyDigest = Arc<OnceLock<[u8; 32]>>;
 
 impl Body {
     pub(super) fn new(incoming: Incoming, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
@@ -65,13 +69,13 @@ impl Body {
             limit,
             clock,
             digest: None,
-            strangers: None,
+            anonymous: None,
         }
     }
 
-    /// Counts what is read as a stranger's, until this is dropped.
-    pub(super) fn sent_by_stranger(mut self, all: Strangers) -> Self {
-        self.strangers = Some(Held { all, bytes: 0 });
+    /// Counts what is read among the bodies of anonymous callers, until this is dropped.
+    pub(super) fn counted_among(mut self, all: AnonymousBodies) -> Self {
+        self.anonymous = Some(HeldBytes { all, bytes: 0 });
         self
     }
 
@@ -134,7 +138,7 @@ impl Body {
             }
             Ok(())
         };
-        within_deadline(&clock, read).await?;
+        within_timeout(&clock, read).await?;
         Ok(digest.finalize().into())
     }
 
@@ -145,7 +149,7 @@ impl Body {
 
     async fn read(&mut self, limit: u64) -> Result<Bytes> {
         let clock = self.clock.clone();
-        let bytes = within_deadline(&clock, self.collect(limit)).await?;
+        let bytes = within_timeout(&clock, self.collect(limit)).await?;
         if let Some(digest) = &self.digest {
             // A body is read once.
             let _ = digest.set(Sha256::digest(&bytes).into());
@@ -159,7 +163,7 @@ impl Body {
         while fits && let Some(frame) = self.incoming.frame().await {
             let data = frame.map_err(ended_early)?.into_data().unwrap_or_default();
             fits = (bytes.len() + data.len()) as u64 <= limit;
-            if let Some(held) = &mut self.strangers {
+            if let Some(held) = &mut self.anonymous {
                 held.take(data.len() as u64, limit)?;
             }
             bytes.extend_from_slice(&data);
@@ -179,7 +183,7 @@ impl Body {
         let clock = self.clock.clone();
         let rest = async {
             let mut read = 0;
-            while read < DISCARD
+            while read < MAX_DISCARDED_BYTES
                 && let Some(Ok(frame)) = self.incoming.frame().await
             {
                 read += frame.data_ref().map_or(0, |data| data.len() as u64);
@@ -187,37 +191,37 @@ impl Body {
         };
         tokio::select! {
             () = rest => {}
-            () = clock.sleep(DISCARD_FOR) => {}
+            () = clock.sleep(DISCARD_TIMEOUT) => {}
         }
     }
 }
 
-impl Held {
+impl HeldBytes {
     /// # Errors
-    /// 503 when strangers hold too much.
+    /// 503 when anonymous callers hold too much.
     fn take(&mut self, bytes: u64, limit: u64) -> Result<()> {
         self.bytes += bytes;
         let all = self.all.fetch_add(bytes, Ordering::Relaxed) + bytes;
         // Where a single body may be large, two of them must be possible.
-        if all > STRANGERS.max(limit.saturating_mul(2)) {
+        if all > MAX_ANONYMOUS_BYTES.max(limit.saturating_mul(2)) {
             return Err(Error::new(Code::Unavailable, "Too much is being taken in at the moment; try again"));
         }
         Ok(())
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldBytes {
     fn drop(&mut self) {
         self.all.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
-async fn within_deadline<T>(clock: &Clock, read: impl Future<Output = Result<T>>) -> Result<T> {
+async fn within_timeout<T>(clock: &Clock, read: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         read = read => read,
-        () = clock.sleep(DEADLINE) => Err(Error::new(
+        () = clock.sleep(BODY_TIMEOUT) => Err(Error::new(
             Code::RequestTimeout,
-            format!("The body did not arrive within {} seconds", DEADLINE.as_secs()),
+            format!("The body did not arrive within {} seconds", BODY_TIMEOUT.as_secs()),
         )),
     }
 }
@@ -228,14 +232,14 @@ fn ended_early(error: hyper::Error) -> Error {
 
 /// The fields of a JSON object in a request. One that nobody asks for is ignored; `null` is as good as absent.
 #[derive(Debug, Default)]
-pub struct Fields(Map<String, Value>);
+pub struct Fields(pub(super) Map<String, Value>);
 
 impl Fields {
     /// A text, where it is given.
     ///
     /// # Errors
     /// 400 that names the field, if it is something else or blank.
-    pub fn text(&mut self, name: &str) -> Result<Option<String>> {
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::String(text)) if text.trim().is_empty() => {
@@ -246,41 +250,25 @@ impl Fields {
         }
     }
 
-    /// A name or an id, where it is given: a text of at most [`MOST_CHARACTERS`].
+    /// A name or an id, where it is given: a text of at most [`MAX_NAME_CHARS`].
     ///
     /// # Errors
     /// As for [`Fields::text`], and for a longer one.
-    pub fn name(&mut self, name: &str) -> Result<Option<String>> {
+    pub(super) fn name(&mut self, name: &str) -> Result<Option<String>> {
         let text = self.text(name)?;
-        if text.as_ref().is_some_and(|text| text.chars().count() > MOST_CHARACTERS) {
+        if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NAME_CHARS) {
             return Err(Error::bad_request(format!(
-                "`{name}` must have at most {MOST_CHARACTERS} characters"
+                "`{name}` must have at most {MAX_NAME_CHARS} characters"
             )));
         }
         Ok(text)
-    }
-
-    /// A text that must be there.
-    ///
-    /// # Errors
-    /// 400 that names the field, if it is missing, something else or blank.
-    pub fn required_text(&mut self, name: &str) -> Result<String> {
-        self.text(name)?.ok_or_else(|| missing(name))
-    }
-
-    /// A name or an id that must be there.
-    ///
-    /// # Errors
-    /// As for [`Fields::name`], and if it is missing.
-    pub fn required_name(&mut self, name: &str) -> Result<String> {
-        self.name(name)?.ok_or_else(|| missing(name))
     }
 
     /// An object, where it is given.
     ///
     /// # Errors
     /// 400 that names the field, if it is something else.
-    pub fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>> {
+    pub(super) fn object(&mut self, name: &str) -> Result<Option<Map<String, Value>>> {
         match self.take(name) {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
@@ -297,7 +285,7 @@ impl Fields {
     ///
     /// # Errors
     /// 400 that names the field, if it is something else.
-    pub fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
+    pub(super) fn texts(&mut self, name: &str) -> Result<Option<Vec<String>>> {
         let Some(value) = self.take(name) else { return Ok(None) };
         let Value::Array(items) = value else { return Err(wrong(name, "a list of strings", &value)) };
         let texts = items.into_iter().map(|item| match item {
@@ -310,10 +298,6 @@ impl Fields {
     fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
-}
-
-fn missing(name: &str) -> Error {
-    Error::bad_request(format!("`{name}` is missing; it must be a string"))
 }
 
 fn wrong(name: &str, accepted: &str, given: &Value) -> Error {
@@ -353,23 +337,19 @@ mod tests {
             fields.texts("scopes").unwrap_err().message(),
             "`scopes` must be a list of strings, not a number"
         );
-        assert_eq!(fields.required_text("content").unwrap_err().message(), "`content` must not be empty");
-        assert_eq!(
-            fields.required_text("gone").unwrap_err().message(),
-            "`gone` is missing; it must be a string"
-        );
+        assert_eq!(fields.text("content").unwrap_err().message(), "`content` must not be empty");
     }
 
     #[test]
-    fn strangers_hold_so_much_and_no_more() {
-        let all = Strangers::default();
-        let held = || Held { all: all.clone(), bytes: 0 };
+    fn anonymous_bodies_hold_so_much_and_no_more() {
+        let all = AnonymousBodies::default();
+        let held = || HeldBytes { all: all.clone(), bytes: 0 };
         let (mut one, mut two) = (held(), held());
-        one.take(STRANGERS - 1, 1 << 20).unwrap();
+        one.take(MAX_ANONYMOUS_BYTES - 1, 1 << 20).unwrap();
         two.take(1, 1 << 20).unwrap();
         assert_eq!(two.take(1, 1 << 20).unwrap_err().code(), Code::Unavailable);
         drop((one, two));
-        let large = 10 * STRANGERS;
+        let large = 10 * MAX_ANONYMOUS_BYTES;
         held().take(large, large).expect("one that may be as large as that");
         assert_eq!(all.load(Ordering::Relaxed), 0, "what is dropped is held no more");
     }

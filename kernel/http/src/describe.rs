@@ -1,9 +1,10 @@
-//! What a route takes and answers, said beside its handler and read by whoever describes the API.
+//! What a route takes and answers, said beside its handler. The OpenAPI document is made of it.
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::body::MOST_CHARACTERS;
+use super::parameter::Declared;
+use prx_base::config::keys::Key;
 use prx_base::error::Code;
 
 /// Makes the schema of an answer.
@@ -15,9 +16,9 @@ pub struct Doc {
     /// What it does, in a few words.
     pub summary: &'static str,
     /// Its parameters after the `?`.
-    pub query: &'static [Field],
+    pub query: &'static [&'static dyn Declared],
     /// The headers it looks at.
-    pub headers: &'static [Field],
+    pub headers: &'static [&'static dyn Declared],
     /// Its body.
     pub takes: Takes,
     /// What it answers when all is well.
@@ -32,7 +33,9 @@ pub enum Takes {
     /// None.
     Nothing,
     /// An object with these fields.
-    Object(&'static [Field]),
+    Object(&'static [&'static dyn Declared]),
+    /// An object with these keys of the configuration.
+    Settings(&'static [Key]),
     /// An object whose fields have names of their own.
     AnyObject,
     /// A file of this media type.
@@ -50,44 +53,6 @@ pub struct Answers {
     pub other: Option<&'static str>,
 }
 
-/// A parameter, or a field of a body.
-#[derive(Debug, Clone, Copy)]
-pub struct Field {
-    /// Its name.
-    pub name: &'static str,
-    /// What it takes.
-    pub kind: Shape,
-    /// Whether it must be there.
-    pub required: bool,
-    /// What it is for.
-    pub about: &'static str,
-}
-
-/// What a parameter or a field takes.
-#[derive(Debug, Clone, Copy)]
-pub enum Shape {
-    /// Text that isn't blank.
-    Text,
-    /// Text that isn't blank, of at most [`MOST_CHARACTERS`].
-    Name,
-    /// Text that this regular expression matches.
-    Matching(&'static str),
-    /// Any text, also none.
-    AnyText,
-    /// A whole number from the first to the second, or the third if it isn't given.
-    Number(usize, usize, usize),
-    /// One of these words, or the first if it isn't given.
-    Word(&'static [&'static str]),
-    /// `true` or `false`.
-    Bool,
-    /// An object.
-    Object,
-    /// A list of texts.
-    Texts,
-    /// A list of some of these words, one at least.
-    Words(fn() -> Vec<&'static str>),
-}
-
 impl Doc {
     /// A route that takes nothing and answers nothing.
     pub const fn new(summary: &'static str) -> Self {
@@ -97,14 +62,14 @@ impl Doc {
 
     /// It has these parameters.
     #[must_use]
-    pub const fn query(mut self, query: &'static [Field]) -> Self {
+    pub const fn query(mut self, query: &'static [&'static dyn Declared]) -> Self {
         self.query = query;
         self
     }
 
     /// It looks at these headers.
     #[must_use]
-    pub const fn headers(mut self, headers: &'static [Field]) -> Self {
+    pub const fn headers(mut self, headers: &'static [&'static dyn Declared]) -> Self {
         self.headers = headers;
         self
     }
@@ -142,42 +107,6 @@ impl Doc {
     }
 }
 
-impl Field {
-    /// A field that may be left out.
-    pub const fn new(name: &'static str, kind: Shape, about: &'static str) -> Self {
-        Self { name, kind, required: false, about }
-    }
-
-    /// A field that must be there.
-    #[must_use]
-    pub const fn required(mut self) -> Self {
-        self.required = true;
-        self
-    }
-}
-
-impl Shape {
-    /// Its JSON Schema.
-    pub fn schema(self) -> Value {
-        match self {
-            Self::Text => json!({"type": "string", "pattern": r"\S"}),
-            Self::Name => json!({"type": "string", "pattern": r"\S", "maxLength": MOST_CHARACTERS}),
-            Self::Matching(pattern) => json!({"type": "string", "pattern": pattern}),
-            Self::AnyText => json!({"type": "string"}),
-            Self::Number(least, most, usual) => {
-                json!({"type": "integer", "minimum": least, "maximum": most, "default": usual})
-            }
-            Self::Word(words) => json!({"type": "string", "enum": words, "default": words.first()}),
-            Self::Bool => json!({"type": "boolean", "default": false}),
-            Self::Object => json!({"type": "object"}),
-            Self::Texts => json!({"type": "array", "items": {"type": "string"}}),
-            Self::Words(words) => {
-                json!({"type": "array", "minItems": 1, "items": {"type": "string", "enum": words()}})
-            }
-        }
-    }
-}
-
 impl Takes {
     /// Its media type and schema.
     pub fn schema(self) -> Option<(&'static str, Value)> {
@@ -185,26 +114,30 @@ impl Takes {
             Self::Nothing => None,
             Self::AnyObject => Some(("application/json", json!({"type": "object"}))),
             Self::File(kind) => Some((kind, json!({"type": "string", "format": "binary"}))),
-            Self::Object(fields) => {
-                let properties = fields.iter().map(|field| (field.name.to_owned(), nullable(field)));
-                let required: Vec<_> =
-                    fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-                let mut schema = json!({"type": "object", "properties": properties.collect::<Map<_, _>>()});
-                if !required.is_empty() {
-                    schema["required"] = json!(required);
-                }
-                Some(("application/json", schema))
+            Self::Object(fields) => Some(("application/json", object(fields.iter().copied()))),
+            Self::Settings(keys) => {
+                Some(("application/json", object(keys.iter().map(|key| -> &dyn Declared { key }))))
             }
         }
     }
 }
 
+fn object<'a>(fields: impl Iterator<Item = &'a dyn Declared> + Clone) -> Value {
+    let properties = fields.clone().map(|field| (field.name().to_owned(), nullable(field)));
+    let mut schema = json!({"type": "object", "properties": properties.collect::<Map<_, _>>()});
+    let required: Vec<_> = fields.filter(|field| field.is_required()).map(|field| field.name()).collect();
+    if !required.is_empty() {
+        schema["required"] = json!(required);
+    }
+    schema
+}
+
 /// In a body, `null` is as good as absent.
-fn nullable(field: &Field) -> Value {
-    let mut schema = field.kind.schema();
-    if !field.required {
+fn nullable(field: &dyn Declared) -> Value {
+    let mut schema = field.schema();
+    if !field.is_required() {
         schema = json!({"anyOf": [schema, {"type": "null"}]});
     }
-    schema["description"] = json!(field.about);
+    schema["description"] = json!(field.about());
     schema
 }

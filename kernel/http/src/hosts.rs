@@ -1,4 +1,4 @@
-//! Which names and which web pages requests may come by.
+//! `Host` and `Origin`: under which names the gateway may be called, and from which web pages.
 
 use std::net::{IpAddr, SocketAddr};
 

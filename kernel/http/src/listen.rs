@@ -62,7 +62,7 @@ pub enum BindError {
     },
 }
 
-/// The network's door: an address, and what is spoken there.
+/// The listener for the network: an address, and whether TLS is spoken there.
 pub struct Network {
     pub(super) listener: TcpListener,
     pub(super) tls: Option<TlsAcceptor>,

@@ -1,4 +1,4 @@
-//! The parameters after the `?`, typed by whoever asks for them.
+//! The query: the parameters after the `?`, read with a type.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -19,14 +19,15 @@ impl Query {
     /// # Errors
     /// 400 when its percent-encoding is broken.
     pub fn parse(raw: Option<&str>) -> Result<Self> {
-        let pairs = raw.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-        let decoded = pairs.map(|pair| {
+        let raw = raw.unwrap_or_default();
+        let decoded = raw.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             Some((decode::form(name)?, decode::form(value)?))
         });
-        let pairs: Option<_> = decoded.collect();
-        let pairs = pairs.ok_or_else(|| Error::bad_request("The query is not percent-encoded UTF-8"))?;
-        Ok(Self { raw: raw.unwrap_or_default().to_owned(), pairs })
+        match decoded.collect() {
+            Some(pairs) => Ok(Self { raw: raw.to_owned(), pairs }),
+            None => Err(Error::bad_request("The query is not percent-encoded UTF-8")),
+        }
     }
 
     /// All of it, as it came.
@@ -38,7 +39,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 when it is given more than once.
-    pub fn text(&self, name: &str) -> Result<Option<&str>> {
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
         let mut values =
             self.pairs.iter().filter(|(given, _)| given == name).map(|(_, value)| value.as_str());
         match (values.next(), values.next()) {
@@ -51,7 +52,12 @@ impl Query {
     ///
     /// # Errors
     /// 400 that names the parameter and the range.
-    pub fn number(&self, name: &str, accepted: RangeInclusive<usize>, default: usize) -> Result<usize> {
+    pub(super) fn number(
+        &self,
+        name: &str,
+        accepted: RangeInclusive<usize>,
+        default: usize,
+    ) -> Result<usize> {
         let Some(text) = self.text(name)? else { return Ok(default) };
         let number = text.parse().ok().filter(|number| accepted.contains(number));
         number.ok_or_else(|| {
@@ -64,7 +70,7 @@ impl Query {
     ///
     /// # Errors
     /// 400 that names the parameter and the accepted words.
-    pub fn word<T: Copy>(&self, name: &str, accepted: &[(&str, T)], default: T) -> Result<T> {
+    pub(super) fn word<T: Copy>(&self, name: &str, accepted: &[(&str, T)], default: T) -> Result<T> {
         let Some(text) = self.text(name)? else { return Ok(default) };
         let found = accepted.iter().find(|(word, _)| *word == text);
         found.map(|(_, value)| *value).ok_or_else(|| {

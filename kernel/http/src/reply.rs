@@ -1,11 +1,9 @@
-//! What goes back: JSON, nothing, or a stream of events; and the one error envelope.
+//! A reply: JSON, nothing, a file, or a stream of events.
 
 use std::convert::Infallible;
-use std::fmt;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Collected, Empty, Full, StreamBody};
 use hyper::body::{Body, Frame};
 use hyper::header::{
@@ -14,21 +12,19 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
-use serde_json::Value;
 
+use super::payload::{Envelope, Payload};
 use super::sse;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 
-pub(super) type Payload = UnsyncBoxBody<Bytes, Infallible>;
-
 const JSON: &str = "application/json";
-/// What a file is that nobody has said more of.
+/// The media type of a file of which no more is known.
 pub const OCTETS: &str = "application/octet-stream";
 const EVENT_STREAM: &str = "text/event-stream";
 
-/// The largest answer that is kept to be given again.
-const KEPT_BYTES: usize = 1 << 20;
+/// The largest reply that is kept for a request with an idempotency key, in bytes.
+const MAX_KEPT_BYTES: usize = 1 << 20;
 
 /// Marks an answer that must not be kept.
 #[derive(Debug, Clone)]
@@ -137,7 +133,7 @@ impl Reply {
         let text = String::from_utf8(body.to_vec());
         let reply = Self(Response::from_parts(head, Full::new(body).boxed_unsync()));
         match text {
-            Ok(text) if text.len() <= KEPT_BYTES => Keepable::Whole(reply, text),
+            Ok(text) if text.len() <= MAX_KEPT_BYTES => Keepable::Whole(reply, text),
             _ => Keepable::WithoutBody(reply),
         }
     }
@@ -181,31 +177,5 @@ impl Reply {
             .with(CONTENT_TYPE, HeaderValue::from_static(content_type))
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
-    }
-}
-
-/// The one form in which errors are told: `{"error": {"code", "message", "details"}}`.
-#[derive(Debug, Serialize)]
-pub struct Envelope<'a> {
-    error: Told<'a>,
-}
-
-#[derive(Debug, Serialize)]
-struct Told<'a> {
-    code: &'static str,
-    message: &'a str,
-    details: Option<&'a Value>,
-}
-
-impl<'a> From<&'a Error> for Envelope<'a> {
-    fn from(error: &'a Error) -> Self {
-        let (code, message, details) = (error.code().as_str(), error.message(), error.details());
-        Self { error: Told { code, message, details } }
-    }
-}
-
-impl fmt::Display for Envelope<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
     }
 }

@@ -1,50 +1,17 @@
-//! The route table: which method of which path is whose, and what it takes to call it.
+//! The route table: the handler of each method and path, and who may call it.
 
 use std::fmt;
 use std::sync::Arc;
 
-use futures_util::future::{BoxFuture, FutureExt};
+use futures_util::future::FutureExt;
 use hyper::Method;
 
-use super::{Call, Doc, Reply, Scope, decode};
+use super::access::Access;
+use super::call::{Call, Handler, Params};
+use super::decode;
+use super::describe::Doc;
+use super::reply::Reply;
 use prx_base::error::Result;
-
-/// What answers a call.
-pub type Handler<S> = Arc<dyn Fn(Arc<S>, Call) -> BoxFuture<'static, Result<Reply>> + Send + Sync>;
-
-/// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
-    /// Anyone, without a token.
-    Public,
-    /// Who has this scope.
-    Scope(Scope),
-}
-
-impl Access {
-    /// The group whose rate limit the route shares.
-    pub fn group(self) -> Group {
-        match self {
-            Self::Scope(Scope::SESSIONS_WRITE) => Group::SessionsWrite,
-            Self::Scope(Scope::SESSIONS_READ) => Group::SessionsRead,
-            Self::Scope(Scope::CONFIG_WRITE) => Group::ConfigWrite,
-            Self::Public | Self::Scope(_) => Group::Other,
-        }
-    }
-}
-
-/// Routes that share a rate limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Group {
-    /// Creating and ending sessions, sending messages.
-    SessionsWrite,
-    /// Reading sessions.
-    SessionsRead,
-    /// Changing the configuration.
-    ConfigWrite,
-    /// Everything else.
-    Other,
-}
 
 /// One line of the route table.
 pub struct Route<S> {
@@ -98,9 +65,6 @@ pub(super) enum Found<'a, S> {
     Nothing,
 }
 
-/// The path's parameters, decoded.
-pub(super) type Params = Vec<(String, String)>;
-
 /// The route table, ready to be asked.
 #[derive(Debug)]
 pub struct Router<S>(matchit::Router<Vec<Route<S>>>);
@@ -130,9 +94,9 @@ impl<S> Router<S> {
 
     pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_, S> {
         let Ok(matched) = self.0.at(path) else { return Found::Nothing };
-        let params = matched.params.iter();
-        let params = params.map(|(name, value)| Some((name.to_owned(), decode::percent(value)?)));
-        let Some(params) = params.collect() else { return Found::Nothing };
+        let decoded =
+            matched.params.iter().map(|(name, value)| Some((name.to_owned(), decode::percent(value)?)));
+        let Some(params) = decoded.collect() else { return Found::Nothing };
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
         match matched.value.iter().find(|route| route.method == *wanted) {
             Some(route) => Found::Route(route, params),

@@ -1,4 +1,4 @@
-//! Connections: accepted within bounds, served, and let go of in good order.
+//! Connections: accepted within limits, served, and closed at a graceful shutdown.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -16,126 +16,133 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
-use super::front::{Front, Peer};
 use super::listen::{Network, OwnerSocket};
-use super::reply::Envelope;
-use super::stall::Stalling;
+use super::payload::Envelope;
+use super::pipeline::{Peer, Pipeline};
+use super::write_timeout::WriteTimeout;
 use prx_base::error::{Code, Error};
 
-/// How long the head of a request may take, and how long a connection may wait for its next request.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
-/// Largest head of a request.
-const HEAD_BYTES: usize = 32 << 10;
-/// Connections from the network at a time.
-const CONNECTIONS: usize = 4096;
-/// Of these, from one address. Behind a proxy everyone has the proxy's.
-const CONNECTIONS_PER_ADDRESS: usize = 2048;
-/// How long requests in flight may take to finish once the gateway stops; supervisors tend to kill after ten.
-const DRAIN: Duration = Duration::from_secs(8);
-/// How long the last use of a token may go unwritten.
-const USES_EVERY: Duration = Duration::from_secs(30);
-/// How long to wait when the system has no more file handles.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// How long the head of a request may take, and how long a connection may be idle: 10 seconds.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, in bytes.
+const MAX_HEAD_BYTES: usize = 32 << 10;
+/// Connections from the network that may be open at a time.
+const MAX_CONNECTIONS: usize = 4096;
+/// Those of one address. Behind a proxy everyone has the proxy's.
+const MAX_CONNECTIONS_PER_ADDRESS: usize = 2048;
+/// How long requests in flight may take once the gateway shuts down: 8 seconds. Supervisors tend to kill after 10.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// How often the last use of each token is written down: every 30 seconds.
+const TOKEN_USE_INTERVAL: Duration = Duration::from_secs(30);
+/// The backoff after a connection could not be accepted, as when there are no more file handles: 100 milliseconds.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Serves connections until `stop` ends, then takes no new ones and lets requests in flight finish, within bounds.
+/// Serves connections until `stop` ends, then shuts down gracefully: takes no new ones and lets requests in flight finish,
+/// within a timeout.
 pub async fn serve<S>(
     network: Network,
     owner: OwnerSocket,
-    front: Arc<Front<S>>,
+    pipeline: Arc<Pipeline<S>>,
     stop: impl Future<Output = ()>,
 ) where
     S: Send + Sync + 'static,
 {
-    let places = Arc::new(Places::default());
-    let connections = TaskTracker::new();
+    let open = Arc::new(Connections::default());
+    let tasks = TaskTracker::new();
     let mut stop = pin!(stop);
-    let mut uses = Box::pin(front.clock().sleep(USES_EVERY));
+    let mut uses = Box::pin(pipeline.clock().sleep(TOKEN_USE_INTERVAL));
     loop {
         tokio::select! {
             () = &mut stop => break,
             accepted = network.listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(admit(front.clone(), places.clone(), network.tls.clone(), stream));
+                    tasks.spawn(serve_network(pipeline.clone(), open.clone(), network.tls.clone(), stream));
                 }
-                Err(error) => refused(&front, &error).await,
+                Err(error) => back_off(&pipeline, &error).await,
             },
             accepted = owner.listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(converse(front.clone(), Peer::Owner, stream));
+                    tasks.spawn(serve_connection(pipeline.clone(), Peer::Owner, stream));
                 }
-                Err(error) => refused(&front, &error).await,
+                Err(error) => back_off(&pipeline, &error).await,
             },
             () = &mut uses => {
-                uses = Box::pin(front.clock().sleep(USES_EVERY));
-                let front = front.clone();
-                tokio::spawn(async move { front.write_token_uses().await });
+                uses = Box::pin(pipeline.clock().sleep(TOKEN_USE_INTERVAL));
+                let pipeline = pipeline.clone();
+                tokio::spawn(async move { pipeline.write_token_uses().await });
             }
         }
     }
     drop((network, owner));
-    front.closing.cancel();
-    connections.close();
-    connections.wait().await;
-    front.write_token_uses().await;
+    pipeline.shutdown.cancel();
+    tasks.close();
+    tasks.wait().await;
+    pipeline.write_token_uses().await;
 }
 
-async fn refused<S: Send + Sync + 'static>(front: &Front<S>, error: &std::io::Error) {
+/// Waits before the next connection is accepted.
+async fn back_off<S: Send + Sync + 'static>(pipeline: &Pipeline<S>, error: &std::io::Error) {
     tracing::warn!(%error, "could not accept a connection");
-    front.clock().sleep(ACCEPT_AGAIN).await;
+    pipeline.clock().sleep(ACCEPT_BACKOFF).await;
 }
 
-/// Serves a connection from the network, if there is a place for it.
-async fn admit<S>(front: Arc<Front<S>>, places: Arc<Places>, tls: Option<TlsAcceptor>, stream: TcpStream)
-where
+/// Serves a connection from the network, if there may be one more.
+async fn serve_network<S>(
+    pipeline: Arc<Pipeline<S>>,
+    connections: Arc<Connections>,
+    tls: Option<TlsAcceptor>,
+    stream: TcpStream,
+) where
     S: Send + Sync + 'static,
 {
     let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
     let (peer, address) = (Peer::Network { local, remote: remote.ip() }, remote.ip());
-    let per_address = if front.config().gateway.behind_proxy { CONNECTIONS } else { CONNECTIONS_PER_ADDRESS };
-    let Some(_place) = Place::take(&places, address, per_address) else {
+    let per_address =
+        if pipeline.config().gateway.behind_proxy { MAX_CONNECTIONS } else { MAX_CONNECTIONS_PER_ADDRESS };
+    let Some(_permit) = Permit::acquire(&connections, address, per_address) else {
         tracing::debug!(%address, "too many connections");
         if tls.is_none() {
-            turn_away(stream).await;
+            reject(stream).await;
         }
         return;
     };
     // Small answers should not wait for each other's acknowledgement; without this they are only slower.
     let _ = stream.set_nodelay(true);
-    let Some(tls) = tls else { return converse(front, peer, stream).await };
+    let Some(tls) = tls else { return serve_connection(pipeline, peer, stream).await };
     let encrypted = tokio::select! {
         encrypted = tls.accept(stream) => encrypted,
-        () = front.clock().sleep(HEAD_DEADLINE) => Err(ErrorKind::TimedOut.into()),
-        () = front.closing.cancelled() => return,
+        () = pipeline.clock().sleep(HEAD_TIMEOUT) => Err(ErrorKind::TimedOut.into()),
+        () = pipeline.shutdown.cancelled() => return,
     };
     match encrypted {
-        Ok(stream) => converse(front, peer, stream).await,
+        Ok(stream) => serve_connection(pipeline, peer, stream).await,
         Err(error) => tracing::debug!(%address, %error, "a connection did not come to speak TLS"),
     }
 }
 
 /// Serves the requests of one connection.
-async fn converse<S, T>(front: Arc<Front<S>>, peer: Peer, stream: T)
+async fn serve_connection<S, T>(pipeline: Arc<Pipeline<S>>, peer: Peer, stream: T)
 where
     S: Send + Sync + 'static,
     T: AsyncRead + AsyncWrite + Unpin,
 {
-    let _open = front.traffic.open();
-    let clock = front.clock().clone();
-    let stream = TokioIo::new(Stalling::new(stream, clock.clone()));
-    let service = service_fn(|request| async { Ok::<_, Infallible>(front.answer(peer, request).await) });
+    let _open = pipeline.traffic.open();
+    let clock = pipeline.clock().clone();
+    let stream = TokioIo::new(WriteTimeout::new(stream, clock.clone()));
+    let service = service_fn(|request| async { Ok::<_, Infallible>(pipeline.answer(peer, request).await) });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
-        .max_header_size(HEAD_BYTES)
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_header_size(MAX_HEAD_BYTES)
         .serve_connection(stream, service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = front.closing.cancelled() => {
+        () = pipeline.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = clock.sleep(DRAIN) => Ok(()),
+                () = clock.sleep(DRAIN_TIMEOUT) => Ok(()),
             }
         }
     };
@@ -144,7 +151,7 @@ where
     }
 }
 
-async fn turn_away(mut stream: TcpStream) {
+async fn reject(mut stream: TcpStream) {
     let error = Error::new(Code::Unavailable, "Too many connections; try again later");
     let body = Envelope::from(&error).to_string();
     let answer = format!(
@@ -152,41 +159,42 @@ async fn turn_away(mut stream: TcpStream) {
          retry-after: 1\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
-    // Who is turned away may have left already.
+    // The client may have left already.
     let _ = stream.write_all(answer.as_bytes()).await;
 }
 
-/// How many connections there are from each address. The lock is held to count, never across a wait.
+/// How many connections are open from each address. The lock is held to count, never across a wait.
 #[derive(Debug, Default)]
-struct Places(Mutex<HashMap<IpAddr, usize>>);
+struct Connections(Mutex<HashMap<IpAddr, usize>>);
 
-/// The right of one connection to be there.
+/// Lets one connection be open, until it is dropped.
 #[derive(Debug)]
-struct Place {
-    places: Arc<Places>,
+struct Permit {
+    connections: Arc<Connections>,
     address: IpAddr,
 }
 
-impl Place {
-    fn take(places: &Arc<Places>, address: IpAddr, per_address: usize) -> Option<Self> {
-        let mut taken = places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let total: usize = taken.values().sum();
-        let mine = taken.get(&address).copied().unwrap_or_default();
-        if total >= CONNECTIONS || mine >= per_address {
+impl Permit {
+    /// A permit for one more connection from this address; none where there are too many.
+    fn acquire(connections: &Arc<Connections>, address: IpAddr, per_address: usize) -> Option<Self> {
+        let mut open = connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = open.values().sum();
+        let here = open.get(&address).copied().unwrap_or_default();
+        if total >= MAX_CONNECTIONS || here >= per_address {
             return None;
         }
-        taken.insert(address, mine + 1);
-        Some(Self { places: places.clone(), address })
+        open.insert(address, here + 1);
+        Some(Self { connections: connections.clone(), address })
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut taken = self.places.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = taken.get_mut(&self.address) {
+        let mut open = self.connections.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
             *count -= 1;
             if *count == 0 {
-                taken.remove(&self.address);
+                open.remove(&self.address);
             }
         }
     }
@@ -197,14 +205,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_are_given_back() {
-        let places = Arc::new(Places::default());
+    fn permits_are_given_back() {
+        let connections = Arc::new(Connections::default());
         let address = IpAddr::from([127, 0, 0, 1]);
-        let first = Place::take(&places, address, 2).expect("free");
-        let _second = Place::take(&places, address, 2).expect("free");
-        assert!(Place::take(&places, address, 2).is_none());
-        assert!(Place::take(&places, IpAddr::from([127, 0, 0, 2]), 2).is_some());
+        let first = Permit::acquire(&connections, address, 2).expect("free");
+        let _second = Permit::acquire(&connections, address, 2).expect("free");
+        assert!(Permit::acquire(&connections, address, 2).is_none());
+        assert!(Permit::acquire(&connections, IpAddr::from([127, 0, 0, 2]), 2).is_some());
         drop(first);
-        assert!(Place::take(&places, address, 2).is_some());
+        assert!(Permit::acquire(&connections, address, 2).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Server-sent events.
+//! Server-sent events, with a heartbeat.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -9,13 +9,12 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame};
 use serde_json::Value;
 
-use super::Envelope;
-use super::reply::Payload;
+use super::payload::{Envelope, Payload};
 use prx_base::clock::Clock;
 use prx_base::error::Error;
 
-/// How long a stream may be silent before a comment shows that it is alive.
-const SILENCE: Duration = Duration::from_secs(15);
+/// After how long a silence a heartbeat shows that the stream is alive: 15 seconds.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
 
 /// One event of a stream.
 #[derive(Debug)]
@@ -55,27 +54,27 @@ pub(super) fn body(
     let frames = stream::unfold((Box::pin(events), clock), |(mut events, clock)| async move {
         let frame = tokio::select! {
             event = events.next() => event?.frame(),
-            () = clock.sleep(SILENCE) => Frame::data(Bytes::from_static(b": still here\n\n")),
+            () = clock.sleep(HEARTBEAT_INTERVAL) => Frame::data(Bytes::from_static(b": still here\n\n")),
         };
         Some((Ok(frame), (events, clock)))
     });
     StreamBody::new(frames)
 }
 
-/// The events of a body until there is a reason to end it, which is told in a last event `error`.
+/// The events of a body until there is a reason to end it, which is sent in a last event `error`.
 pub(super) fn until(body: Payload, end: impl Future<Output = Error> + Send + 'static) -> Payload {
     let frames = stream::unfold(Some((body, Box::pin(end))), |open| async {
         let (mut body, mut end) = open?;
         tokio::select! {
             biased;
-            error = &mut end => Some((Ok(told(&error)), None)),
+            error = &mut end => Some((Ok(error_event(&error)), None)),
             frame = body.frame() => Some((frame?, Some((body, end)))),
         }
     });
     StreamBody::new(frames).boxed_unsync()
 }
 
-fn told(error: &Error) -> Frame<Bytes> {
+fn error_event(error: &Error) -> Frame<Bytes> {
     Frame::data(format!("event: error\ndata: {}\n\n", Envelope::from(error)).into())
 }
 
@@ -93,7 +92,7 @@ mod tests {
         for _ in 0..3 {
             let mut frame = body.frame();
             assert!((&mut frame).now_or_never().is_none());
-            clock.advance(SILENCE - Duration::from_secs(1));
+            clock.advance(HEARTBEAT_INTERVAL - Duration::from_secs(1));
             assert!((&mut frame).now_or_never().is_none());
             clock.advance(Duration::from_secs(1));
             let Some(Ok(frame)) = frame.await else { panic!("the stream goes on") };

@@ -19,11 +19,14 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use super::parameter::{Number, Parameter, Required, Text};
 use super::*;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Config};
 use prx_base::error::Error;
 use prx_store::Store;
+
+mod lifecycle;
 
 /// What the toy's handlers share.
 #[derive(Default)]
@@ -33,20 +36,24 @@ struct Toy {
     leave: Notify,
 }
 
+const WORD: Parameter<Required<Text>> = Parameter::new("word", Text, "what is said").required();
+const TIMES: Parameter<Number> =
+    Parameter::new("times", Number { min: 1, max: 3, default: 1 }, "how often it is said");
+
 fn table() -> Vec<Route<Toy>> {
     let (reads, writes) = (Access::Scope(Scope::SESSIONS_READ), Access::Scope(Scope::SESSIONS_WRITE));
     vec![
         Route::new(Method::GET, "/health", Access::Public, async |_, _| Reply::ok(&json!({"healthy": true}))),
         Route::new(Method::GET, "/echo/{word}", reads, async |_, call: Call| {
-            Reply::ok(&json!({"word": call.param("word"), "times": call.query.number("times", 1..=3, 1)?}))
+            Reply::ok(&json!({"word": call.param("word"), "times": call.query.get(&TIMES)?}))
         }),
         Route::new(Method::POST, "/echo", writes, async |_, mut call: Call| {
             let mut fields = call.body.object().await?;
-            Reply::created(&json!({"word": fields.required_text("word")?}))
+            Reply::created(&json!({"word": fields.get(&WORD)?}))
         }),
         Route::new(Method::POST, "/things/{kind}", writes, async |toy: Arc<Toy>, mut call: Call| {
             if call.param("kind") != "unread" {
-                call.body.object().await?.required_text("word")?;
+                call.body.object().await?.get(&WORD)?;
             }
             let reply = Reply::created(&json!({"number": toy.made.fetch_add(1, Ordering::Relaxed)}))?;
             Ok(if call.param("kind") == "secret" { reply.holding_secret() } else { reply })
@@ -72,6 +79,7 @@ fn table() -> Vec<Route<Toy>> {
 struct Gateway {
     address: String,
     toy: Arc<Toy>,
+    pipeline: Arc<Pipeline<Toy>>,
     store: Store,
     home: TempDir,
     stop: Option<oneshot::Sender<()>>,
@@ -88,6 +96,13 @@ impl Gateway {
     }
 
     async fn start_at(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
+        let gateway = Self::starting(clock, change).await;
+        gateway.ready();
+        gateway
+    }
+
+    /// One that listens, and is not ready.
+    async fn starting(clock: Clock, change: impl FnOnce(&mut Config)) -> Self {
         let home = tempfile::tempdir().expect("a directory");
         let store = Store::open(home.path(), clock.clone()).expect("an empty store");
         let mut config = Config::default();
@@ -98,13 +113,15 @@ impl Gateway {
         let network = Network::bind(&config.gateway).await.expect("bound");
         let owner = OwnerSocket::bind(home.path()).expect("bound");
         let address = network.listener.local_addr().expect("bound").to_string();
-        let toy = Arc::new(Toy::default());
-        let (config, traffic) = (config::Live::new(config), Traffic::default());
-        let parts = Parts { store: store.clone(), config, clock, traffic };
-        let front = Arc::new(Front::new(toy.clone(), Router::new(table()).expect("a sound table"), parts));
+        let pipeline = Arc::new(Pipeline::new(config::Live::new(config), clock, Traffic::default()));
         let (stop, stopped) = oneshot::channel();
-        let serving = tokio::spawn(serve(network, owner, front, async { drop(stopped.await) }));
-        Self { address, toy, store, home, stop: Some(stop), serving }
+        let serving = tokio::spawn(serve(network, owner, pipeline.clone(), async { drop(stopped.await) }));
+        Self { address, toy: Arc::default(), pipeline, store, home, stop: Some(stop), serving }
+    }
+
+    fn ready(&self) {
+        let router = Router::new(table()).expect("a sound table");
+        self.pipeline.ready(self.toy.clone(), router, self.store.clone());
     }
 
     async fn token(&self, scopes: &[Scope]) -> String {
@@ -389,57 +406,6 @@ async fn a_length_given_twice_smuggles_nothing() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("answered and closed");
     assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
-}
-
-#[tokio::test]
-async fn stopping_lets_a_request_in_flight_finish() {
-    let mut gateway = Gateway::start().await;
-    let stream = TcpStream::connect(&gateway.address).await.expect("connected");
-    let request = tokio::spawn(exchange(stream, "GET /slow HTTP/1.1\r\n\r\n"));
-    gateway.toy.entered.notified().await;
-    gateway.stop.take().expect("running").send(()).expect("listening");
-    while TcpStream::connect(&gateway.address).await.is_ok() {
-        tokio::task::yield_now().await;
-    }
-    gateway.toy.leave.notify_one();
-    assert_eq!(status(&request.await.expect("no panic")), "204");
-    let ended = tokio::time::timeout(Duration::from_secs(5), gateway.serving).await;
-    ended.expect("ended in time").expect("no panic");
-    assert!(!gateway.home.path().join("prx.sock").exists());
-}
-
-#[tokio::test]
-async fn a_stream_ends_with_its_token() {
-    let gateway = Gateway::start().await;
-    let token = gateway.token(&[Scope::ADMIN]).await;
-    let (_, revoked) = tokio::join!(
-        async {
-            gateway.toy.entered.notified().await;
-            let id = token.split('_').nth(1).expect("an id");
-            gateway.store.revoke_token(id).await.expect("revoked");
-        },
-        gateway.get("/endless", &token),
-    );
-    assert!(
-        revoked.contains("event: error\n") && revoked.contains("The bearer token was revoked"),
-        "{revoked}"
-    );
-    assert!(revoked.ends_with("\n0\n"), "the stream itself is whole: {revoked}");
-}
-
-#[tokio::test]
-async fn stopping_ends_streams_at_once() {
-    let mut gateway = Gateway::start().await;
-    let token = gateway.token(&[Scope::ADMIN]).await;
-    let stop = gateway.stop.take().expect("running");
-    let (_, cut) = tokio::join!(
-        async {
-            gateway.toy.entered.notified().await;
-            stop.send(()).expect("listening");
-        },
-        gateway.get("/endless", &token),
-    );
-    assert!(cut.contains(r#""code":"unavailable""#) && cut.ends_with("\n0\n"), "{cut}");
 }
 
 #[tokio::test]

@@ -45,10 +45,10 @@ pub(super) fn acceptor(gateway: &Gateway) -> Result<Option<TlsAcceptor>, TlsErro
         (cert, _) => chain(cert).map_err(|problem| unusable(CERT, cert, problem))?,
     };
     let path = &gateway.tls_key;
-    let key = PrivateKeyDer::from_pem_file(path);
-    let key = key.map_err(|error| unusable(KEY, path, told(error, "PRIVATE KEY")))?;
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
-    let mut config = config.map_err(|error| match error {
+    let key = PrivateKeyDer::from_pem_file(path)
+        .map_err(|error| unusable(KEY, path, pem_problem(error, "PRIVATE KEY")))?;
+    let built = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+    let mut config = built.map_err(|error| match error {
         rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
             unusable(KEY, path, "the key is not that of the certificate in gateway.tls_cert".into())
         }
@@ -62,12 +62,12 @@ pub(super) fn acceptor(gateway: &Gateway) -> Result<Option<TlsAcceptor>, TlsErro
 fn chain(path: impl AsRef<Path>) -> Result<Vec<CertificateDer<'static>>, String> {
     let found = CertificateDer::pem_file_iter(path).and_then(Iterator::collect::<Result<Vec<_>, _>>);
     match found {
-        Ok(chain) if chain.is_empty() => Err(told(pem::Error::NoItemsFound, "CERTIFICATE")),
-        found => found.map_err(|error| told(error, "CERTIFICATE")),
+        Ok(chain) if chain.is_empty() => Err(pem_problem(pem::Error::NoItemsFound, "CERTIFICATE")),
+        found => found.map_err(|error| pem_problem(error, "CERTIFICATE")),
     }
 }
 
-fn told(error: pem::Error, kind: &str) -> String {
+fn pem_problem(error: pem::Error, kind: &str) -> String {
     match error {
         pem::Error::Io(error) => format!("{error}; the gateway must be able to read it"),
         pem::Error::NoItemsFound => format!("there is no `-----BEGIN {kind}-----` in it; it must be PEM"),
@@ -103,11 +103,13 @@ pub(super) mod tests {
             path.to_string_lossy().into_owned()
         }
 
-        fn told(&self, cert: &str, key: &str) -> String {
+        fn outcome(&self, cert: &str, key: &str) -> String {
             let gateway = Gateway { tls_cert: cert.into(), tls_key: key.into(), ..Gateway::default() };
-            let told = acceptor(&gateway).map(|acceptor| acceptor.is_some().to_string());
-            let told = told.unwrap_or_else(|error| error.to_string());
-            told.replace(&*self.0.path().to_string_lossy(), "…")
+            let outcome = match acceptor(&gateway) {
+                Ok(acceptor) => acceptor.is_some().to_string(),
+                Err(error) => error.to_string(),
+            };
+            outcome.replace(&*self.0.path().to_string_lossy(), "…")
         }
     }
 
@@ -142,15 +144,15 @@ pub(super) mod tests {
             files.write("broken.pem", "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n");
         let absent = cert.replace("cert.pem", "absent.pem");
         insta::assert_snapshot!([
-            files.told(&cert, &key),
-            files.told("", ""),
-            files.told(&cert, ""),
-            files.told("", &key),
-            files.told(&absent, &key),
-            files.told(&key, &key),
-            files.told(&broken, &key),
-            files.told(&cert, &cert),
-            files.told(&cert, &other),
+            files.outcome(&cert, &key),
+            files.outcome("", ""),
+            files.outcome(&cert, ""),
+            files.outcome("", &key),
+            files.outcome(&absent, &key),
+            files.outcome(&key, &key),
+            files.outcome(&broken, &key),
+            files.outcome(&cert, &cert),
+            files.outcome(&cert, &other),
         ]
         .join("\n"), @r#"
         true

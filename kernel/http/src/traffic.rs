@@ -1,4 +1,4 @@
-//! What goes through the doors, counted.
+//! Requests and connections, counted.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use prx_base::config::keys::nearest;
 use prx_base::config::{Secret, Settings};
-use prx_egress::{Allowed, LEAST_SECRET, Origin, Policy, Segment};
+use prx_egress::{Allowed, MIN_SECRET_BYTES, Origin, Policy, Segment};
 
 /// The keys that a table takes.
 const KEYS: [&str; 5] = ["command", "args", "env", "url", "headers"];
@@ -38,7 +38,7 @@ impl Program {
     /// The values of its environment that must not be logged.
     pub(super) fn secrets(&self) -> Vec<Secret> {
         let all = self.env.iter().map(|(_, value)| value);
-        all.filter(|value| value.expose().len() >= LEAST_SECRET).cloned().collect()
+        all.filter(|value| value.expose().len() >= MIN_SECRET_BYTES).cloned().collect()
     }
 }
 
@@ -104,7 +104,7 @@ fn site(url: String, given: Vec<(String, String)>) -> Result<Site, String> {
             _ => (String::new(), value),
         };
         let secret = Secret::resolve(&value).map_err(|problem| format!("headers.{name}: {problem}"))?;
-        let segment = if secret.expose().len() < LEAST_SECRET {
+        let segment = if secret.expose().len() < MIN_SECRET_BYTES {
             Segment::Text(secret.expose().to_owned())
         } else {
             secrets.push((name.clone(), secret));

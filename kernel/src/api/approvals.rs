@@ -6,17 +6,18 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Error, Result};
-use prx_http::describe::{Field, Shape, Takes};
+use prx_http::describe::Takes;
+use prx_http::parameter::{Either, Parameter, Required};
 use prx_http::{Call, Doc, Reply};
 use prx_store::{Approval, Decision};
 
 /// A call that waits to be allowed.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Approval")]
-pub(super) struct Shown<'a> {
+pub(super) struct ApprovalView<'a> {
     id: &'a str,
     call: &'a str,
     tool: &'a str,
@@ -27,7 +28,7 @@ pub(super) struct Shown<'a> {
 
 #[derive(Serialize, JsonSchema)]
 struct Approvals<'a> {
-    approvals: Vec<Shown<'a>>,
+    approvals: Vec<ApprovalView<'a>>,
 }
 
 /// What was decided.
@@ -38,7 +39,7 @@ struct Decided<'a> {
     decision: Decision,
 }
 
-impl<'a> From<&'a Approval> for Shown<'a> {
+impl<'a> From<&'a Approval> for ApprovalView<'a> {
     fn from(approval: &'a Approval) -> Self {
         Self {
             id: &approval.id,
@@ -54,26 +55,27 @@ impl<'a> From<&'a Approval> for Shown<'a> {
 pub(super) const LIST: Doc =
     Doc::new("List the tool calls of a session that wait to be allowed").answers::<Approvals>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let open = kernel.base.store.approvals(call.param("id"))?;
-    Reply::ok(&Approvals { approvals: open.iter().map(Shown::from).collect() })
+pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let open = gateway.store.approvals(call.param("id"))?;
+    Reply::ok(&Approvals { approvals: open.iter().map(ApprovalView::from).collect() })
 }
 
+const DECISION: Parameter<Required<Either<Decision>>> = Parameter::new(
+    "decision",
+    Either(&[("allow", Decision::Allow), ("deny", Decision::Deny)]),
+    "`allow` or `deny`",
+)
+.required();
+
 pub(super) const DECIDE: Doc = Doc::new("Allow or deny a tool call that waits for it")
-    .takes(Takes::Object(&[
-        Field::new("decision", Shape::Matching("^(allow|deny)$"), "`allow` or `deny`").required()
-    ]))
+    .takes(Takes::Object(&[&DECISION]))
     .answers::<Decided>(&[200]);
 
-pub(super) async fn decide(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
-    let wanted = match call.body.object().await?.required_text("decision")?.as_str() {
-        "allow" => Decision::Allow,
-        "deny" => Decision::Deny,
-        _ => return Err(Error::bad_request("`decision` must be \"allow\" or \"deny\"")),
-    };
+pub(super) async fn decide(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
+    let wanted = call.body.object().await?.get(&DECISION)?;
     let (session, id) = (call.param("id"), call.param("approval"));
-    kernel.base.store.session(session)?;
-    let decision = kernel.base.store.decide_approval(session, id, wanted).await?;
+    gateway.store.session(session)?;
+    let decision = gateway.store.decide_approval(session, id, wanted).await?;
     if decision != wanted {
         let known = match decision {
             Decision::Allow => "was allowed before",

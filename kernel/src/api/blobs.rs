@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use tracing::warn;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::error::{Error, Result};
 use prx_http::{Call, Doc, Reply};
 
@@ -13,8 +13,8 @@ pub(super) const SHOW: Doc =
     Doc::new("Get the bytes of a file that goes with a message, by the `blob` of its attachment")
         .or_as("*/*");
 
-pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let (store, id) = (&kernel.base.store, call.param("id").to_owned());
+pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let (store, id) = (&gateway.store, call.param("id").to_owned());
     let blob = store.blob(&id)?.ok_or_else(|| Error::not_found("Blob", &id))?;
     let bytes = store.stream_blob(&id).await?.scan(id, |id, piece| {
         let read = piece.inspect_err(|error| warn!(blob = id, %error, "a file can't be read to its end"));

@@ -6,18 +6,19 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::gateway::Kernel;
+use super::page;
+use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
 use prx_base::error::Result;
 use prx_channels::{ChannelStatus, State};
-use prx_http::describe::{Field, Shape};
+use prx_http::parameter::{AnyText, Number, Parameter};
 use prx_http::{Call, Doc, Reply};
 use prx_store::DeadLetter;
 
 /// A connected channel has the time of its connection and its sessions; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Channel")]
-struct Listed {
+struct ChannelView {
     name: String,
     status: State,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -72,22 +73,22 @@ fn advice(channel: &ChannelStatus) -> Option<&'static str> {
 
 #[derive(Serialize, JsonSchema)]
 struct Channels {
-    channels: Vec<Listed>,
+    channels: Vec<ChannelView>,
 }
 
 pub(super) const LIST: Doc = Doc::new("List channels and how they stand").answers::<Channels>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let listed = |channel: ChannelStatus| Listed {
+pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let listed = |channel: ChannelStatus| ChannelView {
         history: history(&channel),
         advice: advice(&channel),
         connected_at: channel.connected_at.map(rfc3339),
-        active_sessions: channel.connected_at.map(|_| kernel.base.store.active_sessions(Some(&channel.name))),
+        active_sessions: channel.connected_at.map(|_| gateway.store.active_sessions(Some(&channel.name))),
         name: channel.name,
         status: channel.state,
         error: channel.error,
     };
-    Reply::ok(&Channels { channels: kernel.channels.list().into_iter().map(listed).collect() })
+    Reply::ok(&Channels { channels: gateway.channels.list().into_iter().map(listed).collect() })
 }
 
 /// A channel after it was told to connect anew.
@@ -100,9 +101,9 @@ struct Restarted<'a> {
 
 pub(super) const RESTART: Doc = Doc::new("Restart a channel").answers::<Restarted>(&[200]);
 
-pub(super) async fn restart(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+pub(super) async fn restart(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     let name = call.param("name");
-    kernel.channels.restart(name)?;
+    gateway.channels.restart(name)?;
     Reply::ok(&Restarted { name, status: State::Reconnecting })
 }
 
@@ -120,8 +121,8 @@ struct Health {
 
 pub(super) const HEALTH: Doc = Doc::new("Show how a channel is").answers::<Health>(&[200]);
 
-pub(super) async fn health(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let channel = kernel.channels.get(call.param("name"))?;
+pub(super) async fn health(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let channel = gateway.channels.get(call.param("name"))?;
     Reply::ok(&Health {
         healthy: channel.state == State::Connected,
         name: channel.name,
@@ -134,7 +135,7 @@ pub(super) async fn health(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
 /// Something that a channel was to do on its platform and has given up.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DeadLetter")]
-struct Letter {
+struct DeadLetterView {
     id: String,
     conversation: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,7 +152,7 @@ struct Letter {
     failed_at: String,
 }
 
-impl From<DeadLetter> for Letter {
+impl From<DeadLetter> for DeadLetterView {
     fn from(DeadLetter { entry, reason, failed_at }: DeadLetter) -> Self {
         let (operation, text) = prx_channels::describe(&entry.operation);
         Self {
@@ -170,21 +171,22 @@ impl From<DeadLetter> for Letter {
 
 #[derive(Serialize, JsonSchema)]
 struct DeadLetters {
-    dead_letters: Vec<Letter>,
+    dead_letters: Vec<DeadLetterView>,
 }
 
+const LIMIT: Parameter<Number> = Parameter::new("limit", page::LIMIT, "most entries to return");
+const BEFORE: Parameter<AnyText> =
+    Parameter::new("before", AnyText, "only entries before the one with this id");
+
 pub(super) const DEAD_LETTERS: Doc = Doc::new("List what a channel has given up, newest last")
-    .query(&[
-        Field::new("limit", Shape::Number(1, 500, 50), "most entries to return"),
-        Field::new("before", Shape::AnyText, "only entries before the one with this id"),
-    ])
+    .query(&[&LIMIT, &BEFORE])
     .answers::<DeadLetters>(&[200]);
 
-pub(super) async fn dead_letters(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let (limit, before) = (call.query.number("limit", 1..=500, 50)?, call.query.text("before")?);
-    let channel = kernel.channels.get(call.param("name"))?.name;
-    let letters = kernel.base.store.dead_letters(&channel, limit, before)?;
-    Reply::ok(&DeadLetters { dead_letters: letters.into_iter().map(Letter::from).collect() })
+pub(super) async fn dead_letters(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let (limit, before) = (call.query.get(&LIMIT)?, call.query.get(&BEFORE)?);
+    let channel = gateway.channels.get(call.param("name"))?.name;
+    let letters = gateway.store.dead_letters(&channel, limit, before)?;
+    Reply::ok(&DeadLetters { dead_letters: letters.into_iter().map(DeadLetterView::from).collect() })
 }
 
 /// What was given up, once it is on its way again.
@@ -199,16 +201,16 @@ struct Replayed {
 pub(super) const REPLAY: Doc =
     Doc::new("Try once more what a channel has given up").answers::<Replayed>(&[202]);
 
-pub(super) async fn replay(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let channel = kernel.channels.get(call.param("name"))?.name;
-    let entry = kernel.base.store.replay_dead_letter(&channel, call.param("id")).await?;
+pub(super) async fn replay(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let channel = gateway.channels.get(call.param("name"))?.name;
+    let entry = gateway.store.replay_dead_letter(&channel, call.param("id")).await?;
     Reply::json(StatusCode::ACCEPTED, &Replayed { id: entry.id, status: "pending" })
 }
 
 pub(super) const DISCARD: Doc = Doc::new("Forget something that a channel has given up");
 
-pub(super) async fn discard(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let channel = kernel.channels.get(call.param("name"))?.name;
-    kernel.base.store.remove_dead_letter(&channel, call.param("id")).await?;
+pub(super) async fn discard(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let channel = gateway.channels.get(call.param("name"))?.name;
+    gateway.store.remove_dead_letter(&channel, call.param("id")).await?;
     Ok(Reply::no_content())
 }

@@ -3,23 +3,24 @@
 use std::sync::Arc;
 
 use hyper::HeaderMap;
-use hyper::header::{ETAG, HeaderValue, IF_MATCH};
+use hyper::header::{ETAG, HeaderValue};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
-use prx_http::describe::{Field, Shape, Takes};
+use prx_http::describe::Takes;
+use prx_http::parameter::{AnyText, Parameter};
 use prx_http::{Call, Doc, Reply};
 
 pub(super) const SHOW: Doc =
     Doc::new("Show the configuration, without its secrets").answers::<Map<String, Value>>(&[200]);
 
-pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let tag = tag(&kernel, kernel.settings.revision());
+pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let tag = tag(&gateway, gateway.settings.revision());
     let tag = HeaderValue::try_from(tag).map_err(Error::internal)?;
-    Ok(Reply::ok(&kernel.settings.shown())?.with(ETAG, tag))
+    Ok(Reply::ok(&gateway.settings.redacted())?.with(ETAG, tag))
 }
 
 /// The keys that were set, and whether one of them waits for a restart.
@@ -30,32 +31,35 @@ struct Updated {
     reload_required: bool,
 }
 
+const IF_MATCH: Parameter<AnyText> =
+    Parameter::new("If-Match", AnyText, "only if the configuration still has this `ETag`");
+
 pub(super) const UPDATE: Doc = Doc::new("Set dotted keys of the configuration, all or none")
-    .headers(&[Field::new("If-Match", Shape::AnyText, "only if the configuration still has this `ETag`")])
+    .headers(&[&IF_MATCH])
     .takes(Takes::AnyObject)
     .answers::<Updated>(&[200])
     .fails(&[Code::Conflict]);
 
-pub(super) async fn update(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) async fn update(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let changes = call.body.object().await?.all();
-    let unchanged_since = unchanged_since(&kernel, &call.headers);
-    let done = kernel.settings.patch(&changes, unchanged_since).await?;
+    let unchanged_since = unchanged_since(&gateway, &call.headers);
+    let done = gateway.settings.patch(&changes, unchanged_since).await?;
     let reply = Reply::ok(&Updated { updated: done.updated, reload_required: done.reload_required })?;
-    let tag = HeaderValue::try_from(tag(&kernel, done.revision)).map_err(Error::internal)?;
+    let tag = HeaderValue::try_from(tag(&gateway, done.revision)).map_err(Error::internal)?;
     Ok(reply.with(ETAG, tag))
 }
 
 /// Revisions count from the start of the gateway.
-fn tag(kernel: &Kernel, revision: u64) -> String {
-    format!("\"{:x}-{revision}\"", kernel.base.started.as_millisecond())
+fn tag(gateway: &Gateway, revision: u64) -> String {
+    format!("\"{:x}-{revision}\"", gateway.process.started.as_millisecond())
 }
 
 /// The revision that `If-Match` names; one that never was, if it names none of this gateway.
-fn unchanged_since(kernel: &Kernel, headers: &HeaderMap) -> Option<u64> {
-    let mut given = headers.get_all(IF_MATCH).iter().peekable();
+fn unchanged_since(gateway: &Gateway, headers: &HeaderMap) -> Option<u64> {
+    let mut given = headers.get_all(IF_MATCH.name()).iter().peekable();
     given.peek()?;
-    let revision = kernel.settings.revision();
-    let current = tag(kernel, revision);
+    let revision = gateway.settings.revision();
+    let current = tag(gateway, revision);
     let fits = |tag: &str| tag == "*" || tag == current;
     let fits =
         given.flat_map(|value| value.to_str().unwrap_or_default().split(',')).any(|tag| fits(tag.trim()));

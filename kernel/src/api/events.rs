@@ -6,7 +6,7 @@ use futures_util::stream;
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
 use prx_base::error::Result;
 use prx_base::events::Event;
@@ -15,25 +15,25 @@ use prx_http::{Call, Doc, Reply, sse};
 pub(super) const STREAM: Doc = Doc::new("Follow what happens, as it happens").or_as("text/event-stream");
 
 /// `GET /events`
-pub(super) async fn stream(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let bus = kernel.base.events.subscribe();
-    let stopping = kernel.base.stopping.clone();
+pub(super) async fn stream(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let bus = gateway.base.events.subscribe();
+    let stopping = gateway.process.stopping.clone();
     let events = stream::unfold((bus, stopping), |(mut bus, stopping)| async {
         let event = tokio::select! {
             event = bus.recv() => event,
             () = stopping.cancelled() => return None,
         };
-        let told = match event {
-            Ok(event) => told(&event),
+        let sse_event = match event {
+            Ok(event) => sse_event(&event),
             Err(RecvError::Lagged(missed)) => sse::Event::new("gap", &json!({"missed": missed})),
             Err(RecvError::Closed) => return None,
         };
-        Some((told, (bus, stopping)))
+        Some((sse_event, (bus, stopping)))
     });
-    Ok(Reply::events(events, kernel.base.clock.clone()))
+    Ok(Reply::events(events, gateway.base.clock.clone()))
 }
 
-fn told(event: &Event) -> sse::Event {
+fn sse_event(event: &Event) -> sse::Event {
     let data = json!({"type": event.kind, "timestamp": rfc3339(event.timestamp), "data": event.data});
     sse::Event::new("message", &data)
 }

@@ -6,19 +6,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::config::Grant;
 use prx_base::config::keys::GRANT_KEYS;
 use prx_base::error::{Code, Error, Result};
 use prx_host::Review;
 use prx_host::manifest::{Permissions, valid_name};
-use prx_http::describe::{Field, Shape, Takes};
+use prx_http::describe::Takes;
 use prx_http::{Call, Doc, Reply};
 
 /// What a plugin asks for, what it is granted, what takes effect, and what is missing.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Grants")]
-struct Shown {
+struct GrantsView {
     name: String,
     requested: Option<Permissions>,
     granted: Grant,
@@ -26,49 +26,35 @@ struct Shown {
     missing: Option<Grant>,
 }
 
-impl Shown {
+impl GrantsView {
     fn of(name: &str, Review { requested, granted, effective, missing }: Review) -> Self {
         Self { name: name.into(), requested, granted, effective, missing }
     }
 }
 
 pub(super) const SHOW: Doc =
-    Doc::new("Show what a plugin asks for and what it is granted").answers::<Shown>(&[200]);
+    Doc::new("Show what a plugin asks for and what it is granted").answers::<GrantsView>(&[200]);
 
-pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     let name = call.param("name");
-    Reply::ok(&Shown::of(name, kernel.plugins.review(name)?))
+    Reply::ok(&GrantsView::of(name, gateway.plugins.review(name)?))
 }
 
 pub(super) const REPLACE: Doc = Doc::new("Grant a plugin this and nothing else")
-    .takes(Takes::Object(&[
-        Field::new("http", Shape::Texts, "origins that it may call"),
-        Field::new(
-            "secrets",
-            Shape::Texts,
-            "secrets that it may have put into its requests; all, if not said",
-        ),
-        Field::new("kv", Shape::Text, "bytes that it may keep, such as 1MiB"),
-        Field::new(
-            "memory",
-            Shape::Matching("^(read|write)$"),
-            "`read` or `write`: what it may do with the agent's memory",
-        ),
-        Field::new("files", Shape::Bool, "a private directory; no effect, this version serves none"),
-    ]))
-    .answers::<Shown>(&[200])
+    .takes(Takes::Settings(GRANT_KEYS))
+    .answers::<GrantsView>(&[200])
     .fails(&[Code::Conflict]);
 
 /// Writes the plugin's table in the configuration, as a PATCH of it would.
-pub(super) async fn replace(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let fields = call.body.object().await?.all();
     let name = call.param("name");
     // Another name could reach into another table.
     if !valid_name(name) {
         return Err(Error::not_found("Plugin", name));
     }
-    kernel.settings.patch(&changes(name, fields)?, None).await?;
-    Reply::ok(&Shown::of(name, kernel.plugins.review(name)?))
+    gateway.settings.patch(&changes(name, fields)?, None).await?;
+    Reply::ok(&GrantsView::of(name, gateway.plugins.review(name)?))
 }
 
 /// Every key that a grant can have: what isn't given is taken out.

@@ -6,18 +6,20 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::gateway::Kernel;
+use super::page;
+use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
-use prx_base::error::{Error, Result};
+use prx_base::error::Result;
 use prx_base::events::Kind;
-use prx_http::describe::{Field, Shape, Takes};
+use prx_http::describe::Takes;
+use prx_http::parameter::{AnyText, Number, Parameter, Required, Text, Words};
 use prx_http::{Call, Doc, Reply};
 use prx_store::{Attempt, Delivery, DeliveryStatus, Hook};
 
 /// A hook as it is shown: never its secret.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Hook")]
-struct Shown {
+struct HookView {
     id: String,
     url: String,
     events: Vec<String>,
@@ -28,9 +30,9 @@ struct Shown {
 /// A hook as it was just registered, with its secret if that was made here.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NewHook")]
-struct Made<'a> {
+struct CreatedHook<'a> {
     #[serde(flatten)]
-    shown: Shown,
+    shown: HookView,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<&'a str>,
 }
@@ -38,31 +40,31 @@ struct Made<'a> {
 /// A delivery, without what is delivered.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Delivery")]
-struct ShownDelivery {
+struct DeliveryView {
     id: String,
     event: String,
     status: DeliveryStatus,
     attempts: u32,
     created_at: String,
     next_attempt_at: Option<String>,
-    last_attempt: Option<ShownAttempt>,
+    last_attempt: Option<AttemptView>,
 }
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "DeliveryAttempt")]
-struct ShownAttempt {
+struct AttemptView {
     at: String,
     status_code: Option<u16>,
     error: Option<String>,
 }
 
-impl From<Hook> for Shown {
+impl From<Hook> for HookView {
     fn from(Hook { id, url, events, active, created_at }: Hook) -> Self {
         Self { id, url, events, active, created_at: rfc3339(created_at) }
     }
 }
 
-impl From<Delivery> for ShownDelivery {
+impl From<Delivery> for DeliveryView {
     fn from(delivery: Delivery) -> Self {
         Self {
             id: delivery.id,
@@ -71,12 +73,12 @@ impl From<Delivery> for ShownDelivery {
             attempts: delivery.attempts,
             created_at: rfc3339(delivery.created_at),
             next_attempt_at: delivery.next_attempt_at.map(rfc3339),
-            last_attempt: delivery.last_attempt.map(ShownAttempt::from),
+            last_attempt: delivery.last_attempt.map(AttemptView::from),
         }
     }
 }
 
-impl From<Attempt> for ShownAttempt {
+impl From<Attempt> for AttemptView {
     fn from(Attempt { at, status, error }: Attempt) -> Self {
         Self { at: rfc3339(at), status_code: status, error }
     }
@@ -84,78 +86,78 @@ impl From<Attempt> for ShownAttempt {
 
 #[derive(Serialize, JsonSchema)]
 struct Hooks {
-    hooks: Vec<Shown>,
+    hooks: Vec<HookView>,
 }
 
 /// Part of a hook's deliveries.
 #[derive(Serialize, JsonSchema)]
 struct Deliveries {
-    deliveries: Vec<ShownDelivery>,
+    deliveries: Vec<DeliveryView>,
     total: usize,
 }
 
+const URL: Parameter<Required<Text>> = Parameter::new("url", Text, "where events are delivered").required();
+const EVENTS: Parameter<Required<Words>> =
+    Parameter::new("events", Words(names), "which events; `*` for all")
+        .required_or("is missing; it must be a list of event names, or [\"*\"]");
+const SECRET: Parameter<Text> =
+    Parameter::new("secret", Text, "signs what is delivered; one is made if not said");
+
 pub(super) const CREATE: Doc = Doc::new("Register a webhook")
-    .takes(Takes::Object(&[
-        Field::new("url", Shape::Text, "where events are delivered").required(),
-        Field::new("events", Shape::Words(names), "which events; `*` for all").required(),
-        Field::new("secret", Shape::Text, "signs what is delivered; one is made if not said"),
-    ]))
-    .answers::<Made>(&[201]);
+    .takes(Takes::Object(&[&URL, &EVENTS, &SECRET]))
+    .answers::<CreatedHook>(&[201]);
 
 fn names() -> Vec<&'static str> {
     Kind::ALL.iter().map(|kind| kind.name()).chain(["*"]).collect()
 }
 
-pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
-    let url = fields.required_text("url")?;
-    let events = fields.texts("events")?;
-    let events = events.ok_or_else(|| {
-        Error::bad_request("`events` is missing; it must be a list of event names, or [\"*\"]")
-    })?;
-    let registered = kernel.hooks.register(url, events, fields.text("secret")?).await?;
+    let (url, events) = (fields.get(&URL)?, fields.get(&EVENTS)?);
+    let registered = gateway.hooks.register(url, events, fields.get(&SECRET)?).await?;
     let secret = registered.made.as_ref().map(|secret| secret.expose());
-    let reply = Reply::created(&Made { shown: registered.hook.into(), secret })?;
+    let reply = Reply::created(&CreatedHook { shown: registered.hook.into(), secret })?;
     Ok(if secret.is_some() { reply.holding_secret() } else { reply })
 }
 
 pub(super) const LIST: Doc = Doc::new("List webhooks").answers::<Hooks>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Hooks { hooks: kernel.base.store.hooks()?.into_iter().map(Shown::from).collect() })
+pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    Reply::ok(&Hooks { hooks: gateway.store.hooks()?.into_iter().map(HookView::from).collect() })
 }
 
 pub(super) const REMOVE: Doc = Doc::new("Remove a webhook");
 
-pub(super) async fn remove(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    kernel.hooks.remove(call.param("id")).await?;
+pub(super) async fn remove(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    gateway.hooks.remove(call.param("id")).await?;
     Ok(Reply::no_content())
 }
 
+const LIMIT: Parameter<Number> = Parameter::new("limit", page::LIMIT, "most deliveries to return");
+const BEFORE: Parameter<AnyText> =
+    Parameter::new("before", AnyText, "only deliveries before the one with this id");
+
 pub(super) const DELIVERIES: Doc = Doc::new("List the deliveries of a webhook, newest last")
-    .query(&[
-        Field::new("limit", Shape::Number(1, 500, 50), "most deliveries to return"),
-        Field::new("before", Shape::AnyText, "only deliveries before the one with this id"),
-    ])
+    .query(&[&LIMIT, &BEFORE])
     .answers::<Deliveries>(&[200]);
 
-pub(super) async fn deliveries(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let limit = call.query.number("limit", 1..=500, 50)?;
-    let page = kernel.base.store.deliveries(call.param("id"), limit, call.query.text("before")?)?;
-    let deliveries = page.items.into_iter().map(ShownDelivery::from).collect();
+pub(super) async fn deliveries(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let (limit, before) = (call.query.get(&LIMIT)?, call.query.get(&BEFORE)?);
+    let page = gateway.store.deliveries(call.param("id"), limit, before)?;
+    let deliveries = page.items.into_iter().map(DeliveryView::from).collect();
     Reply::ok(&Deliveries { deliveries, total: page.total })
 }
 
-pub(super) const TEST: Doc = Doc::new("Deliver a test event to a webhook").answers::<ShownDelivery>(&[202]);
+pub(super) const TEST: Doc = Doc::new("Deliver a test event to a webhook").answers::<DeliveryView>(&[202]);
 
-pub(super) async fn test(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let delivery = kernel.hooks.test(call.param("id")).await?;
-    Reply::json(StatusCode::ACCEPTED, &ShownDelivery::from(delivery))
+pub(super) async fn test(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let delivery = gateway.hooks.test(call.param("id")).await?;
+    Reply::json(StatusCode::ACCEPTED, &DeliveryView::from(delivery))
 }
 
-pub(super) const REPLAY: Doc = Doc::new("Deliver something once more").answers::<ShownDelivery>(&[202]);
+pub(super) const REPLAY: Doc = Doc::new("Deliver something once more").answers::<DeliveryView>(&[202]);
 
-pub(super) async fn replay(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let delivery = kernel.hooks.replay(call.param("id"), call.param("delivery")).await?;
-    Reply::json(StatusCode::ACCEPTED, &ShownDelivery::from(delivery))
+pub(super) async fn replay(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let delivery = gateway.hooks.replay(call.param("id"), call.param("delivery")).await?;
+    Reply::json(StatusCode::ACCEPTED, &DeliveryView::from(delivery))
 }

@@ -10,7 +10,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
 use prx_channels::{Webhook, WebhookReply};
 use prx_http::describe::Takes;
@@ -31,9 +31,9 @@ pub(super) const RECEIVE: Doc =
         .or_as("*/*")
         .fails(&[Code::Unauthorized, Code::BadGateway, Code::GatewayTimeout]);
 
-pub(super) async fn receive(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) async fn receive(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let name = call.param("channel").to_owned();
-    kernel.channels.expects_webhooks(&name)?;
+    gateway.channels.expects_webhooks(&name)?;
     let body = call.body.raw().await?;
     let value = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let webhook = Webhook {
@@ -43,7 +43,7 @@ pub(super) async fn receive(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply
         headers: call.headers.iter().map(|(name, text)| (name.to_string(), value(text))).collect(),
         body: body.to_vec(),
     };
-    let reply = kernel.channels.webhook(&name, webhook).await?;
+    let reply = gateway.channels.receive_webhook(&name, webhook).await?;
     answer(reply)
         .ok_or_else(|| Error::new(Code::BadGateway, "The channel's connector answered with no status"))
 }

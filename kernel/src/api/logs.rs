@@ -14,11 +14,11 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::Level;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::clock::vary;
 use prx_base::error::{Error, Result};
 use prx_base::logs::{Entry, Query};
-use prx_http::describe::{Field, Shape};
+use prx_http::parameter::{AnyText, Flag, Matching, Number, OneOf, Parameter};
 use prx_http::{Call, Doc, Reply, duration, sse};
 
 const LEVELS: [(&str, Level); 5] = [
@@ -28,13 +28,13 @@ const LEVELS: [(&str, Level); 5] = [
     ("warn", Level::WARN),
     ("error", Level::ERROR),
 ];
-/// How far back a query looks that doesn't say.
-const LOOK_BACK: Duration = Duration::from_secs(3600);
+/// How far ago a query looks that doesn't say.
+const DEFAULT_WINDOW: Duration = Duration::from_secs(3600);
 /// Entries that a follower takes in one go.
-const BATCH: usize = 64;
+const MAX_BATCH: usize = 64;
 /// How long a follower that has read everything rests: what is written meanwhile is read, and sent, in one go. Each
 /// rests a little more or less than the others, so that a thousand of them don't come at the same moment.
-const REST: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Part of the log, newest last.
 #[derive(Serialize, JsonSchema)]
@@ -43,90 +43,83 @@ struct Entries<'a> {
     total: usize,
 }
 
-const LEVEL: Field =
-    Field::new("level", Shape::Word(&["info", "trace", "debug", "warn", "error"]), "least level to return");
-const MODULE: Field = Field::new("module", Shape::AnyText, "only entries of this part of the gateway");
-const SINCE: Field = Field::new(
+const LEVEL: Parameter<OneOf<Level>> =
+    Parameter::new("level", OneOf { words: &LEVELS, default: Level::INFO }, "least level to return");
+const MODULE: Parameter<AnyText> =
+    Parameter::new("module", AnyText, "only entries of this part of the gateway");
+const SINCE: Parameter<Matching> = Parameter::new(
     "since",
-    Shape::Matching(
+    Matching(
         "^([1-9][0-9]{0,4}[smhdw]|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z)$",
     ),
     "only entries after this moment, or not longer ago than this; an hour if not said",
 );
-const MOST: Field = Field::new("limit", Shape::Number(1, 1000, 100), "most entries to return");
-const LAST: Field = Field::new(
+const LIMIT: Parameter<Number> =
+    Parameter::new("limit", Number { min: 1, max: 1000, default: 100 }, "most entries to return");
+const FOLLOW: Parameter<Flag> = Parameter::new("stream", Flag, "follow the log as it is written");
+const LAST_EVENT_ID: Parameter<Matching> = Parameter::new(
     "Last-Event-ID",
-    Shape::Matching("^[0-9a-f]{1,12}-[0-9]{1,12}$"),
+    Matching("^[0-9a-f]{1,12}-[0-9]{1,12}$"),
     "go on after the event with this id",
 );
 
 pub(super) const LIST: Doc = Doc::new("Show the recent log, or follow it")
-    .query(&[
-        LEVEL,
-        MODULE,
-        SINCE,
-        MOST,
-        Field::new("stream", Shape::Bool, "follow the log as it is written"),
-    ])
-    .headers(&[LAST])
+    .query(&[&LEVEL, &MODULE, &SINCE, &LIMIT, &FOLLOW])
+    .headers(&[&LAST_EVENT_ID])
     .answers::<Entries>(&[200])
     .or_as("text/event-stream");
 
 pub(super) const STREAM: Doc = Doc::new("Follow the log as it is written")
-    .query(&[LEVEL, MODULE, SINCE, MOST])
-    .headers(&[LAST])
+    .query(&[&LEVEL, &MODULE, &SINCE, &LIMIT])
+    .headers(&[&LAST_EVENT_ID])
     .or_as("text/event-stream");
 
 /// `GET /logs`
-pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let limit = limit(&call)?;
-    let query = query(&kernel, &call)?;
-    if call.query.word("stream", &[("true", true), ("false", false)], false)? {
-        return follow(kernel, &call, query, limit);
+pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let limit = call.query.get(&LIMIT)?;
+    let query = query(&gateway, &call)?;
+    if call.query.get(&FOLLOW)? {
+        return follow(gateway, &call, query, limit);
     }
-    let since = query.since.or_else(|| back(&kernel, LOOK_BACK));
-    let (entries, total) = kernel.base.logs.recent.query(&Query { since, ..query }, limit);
+    let since = query.since.or_else(|| ago(&gateway, DEFAULT_WINDOW));
+    let (entries, total) = gateway.process.logs.recent.query(&Query { since, ..query }, limit);
     Reply::ok(&Entries { entries: entries.iter().map(|entry| &**entry).collect(), total })
 }
 
 /// `GET /logs/stream`
-pub(super) async fn stream(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let limit = limit(&call)?;
-    let query = query(&kernel, &call)?;
-    follow(kernel, &call, query, limit)
+pub(super) async fn stream(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let limit = call.query.get(&LIMIT)?;
+    let query = query(&gateway, &call)?;
+    follow(gateway, &call, query, limit)
 }
 
-fn limit(call: &Call) -> Result<usize> {
-    call.query.number("limit", 1..=1000, 100)
-}
-
-fn query(kernel: &Kernel, call: &Call) -> Result<Query> {
+fn query(gateway: &Gateway, call: &Call) -> Result<Query> {
     Ok(Query {
-        level: call.query.word("level", &LEVELS, Level::INFO)?,
-        module: call.query.text("module")?.filter(|module| !module.is_empty()).map(str::to_owned),
-        since: call.query.text("since")?.map(|text| since(kernel, text)).transpose()?,
+        level: call.query.get(&LEVEL)?,
+        module: call.query.get(&MODULE)?.filter(|module| !module.is_empty()).map(str::to_owned),
+        since: call.query.get(&SINCE)?.map(|text| since(gateway, text)).transpose()?,
     })
 }
 
 /// A moment, or how long ago it was.
-fn since(kernel: &Kernel, text: &str) -> Result<Timestamp> {
+fn since(gateway: &Gateway, text: &str) -> Result<Timestamp> {
     let utc = |local: DateTime| TimeZone::UTC.to_timestamp(local).ok();
     let moment = text.parse().ok().or_else(|| utc(text.parse().ok()?));
-    let ago = || back(kernel, duration::parse("since", text).ok()?);
+    let ago = || ago(gateway, duration::parse("since", text).ok()?);
     moment.or_else(ago).ok_or_else(|| {
         let accepted = "an ISO 8601 timestamp such as 2026-03-21T10:00:00Z, or a duration such as \"1h\"";
         Error::bad_request(format!("`since` must be {accepted}; not \"{text}\""))
     })
 }
 
-fn back(kernel: &Kernel, duration: Duration) -> Option<Timestamp> {
+fn ago(gateway: &Gateway, duration: Duration) -> Option<Timestamp> {
     let duration = SignedDuration::try_from(duration).ok()?;
-    Some(kernel.base.clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
+    Some(gateway.base.clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
 }
 
 /// Where a follower is, and what it has read and not sent yet. What it has not read costs it nothing.
 struct Follower {
-    kernel: Arc<Kernel>,
+    gateway: Arc<Gateway>,
     query: Query,
     /// Number of the last entry it has read.
     after: u64,
@@ -136,12 +129,12 @@ struct Follower {
     caught_up: bool,
 }
 
-fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Result<Reply> {
-    let recent = &kernel.base.logs.recent;
+fn follow(gateway: Arc<Gateway>, call: &Call, query: Query, limit: usize) -> Result<Reply> {
+    let recent = &gateway.process.logs.recent;
     let newest = recent.newest();
     let mut ready = VecDeque::new();
-    let after = match call.headers.get("last-event-id") {
-        Some(id) => match resumed(&kernel, id.to_str().unwrap_or_default())? {
+    let after = match call.headers.get(LAST_EVENT_ID.name()) {
+        Some(id) => match parse_event_id(&gateway, id.to_str().unwrap_or_default())? {
             Some(after) => after.min(recent.last()),
             // The gateway was started anew since: nobody knows how much was missed.
             None => {
@@ -149,7 +142,7 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
                 0
             }
         },
-        None if call.query.text("since")?.is_some() || call.query.text("limit")?.is_some() => {
+        None if call.query.has(&SINCE) || call.query.has(&LIMIT) => {
             // Looked up first: what comes meanwhile is found, or follows.
             let last = recent.last();
             let (entries, _) = recent.query(&query, limit);
@@ -157,21 +150,21 @@ fn follow(kernel: Arc<Kernel>, call: &Call, query: Query, limit: usize) -> Resul
         }
         None => recent.last(),
     };
-    let clock = kernel.base.clock.clone();
-    Ok(Reply::events(Follower { kernel, query, after, newest, ready, caught_up: false }.events(), clock))
+    let clock = gateway.base.clock.clone();
+    Ok(Reply::events(Follower { gateway, query, after, newest, ready, caught_up: false }.events(), clock))
 }
 
-/// The entry that an event's id names; none if it is of an earlier life of the gateway.
-fn resumed(kernel: &Kernel, id: &str) -> Result<Option<u64>> {
-    let parts = id.split_once('-').and_then(|(life, number)| Some((life, number.parse().ok()?)));
+/// The entry that an event's id names; none if it is of an earlier run_id of the gateway.
+fn parse_event_id(gateway: &Gateway, id: &str) -> Result<Option<u64>> {
+    let parts = id.split_once('-').and_then(|(run_id, number)| Some((run_id, number.parse().ok()?)));
     match parts {
-        Some((life, number)) => Ok((life == self::life(kernel)).then_some(number)),
+        Some((run_id, number)) => Ok((run_id == self::run_id(gateway)).then_some(number)),
         None => Err(Error::bad_request("`Last-Event-ID` must be the id of an event of this stream")),
     }
 }
 
-fn life(kernel: &Kernel) -> String {
-    format!("{:x}", kernel.base.started.as_millisecond())
+fn run_id(gateway: &Gateway) -> String {
+    format!("{:x}", gateway.process.started.as_millisecond())
 }
 
 /// Says that entries are missing here, and how many where that is known.
@@ -189,7 +182,7 @@ impl Follower {
 
     /// The next event; none once the gateway stops.
     async fn next(&mut self) -> Option<sse::Event> {
-        let stopping = self.kernel.base.stopping.clone();
+        let stopping = self.gateway.process.stopping.clone();
         loop {
             if let Some(event) = self.ready.pop_front() {
                 return Some(event);
@@ -203,20 +196,20 @@ impl Follower {
 
     /// Waits until there is something new to read; nothing if there never will be.
     async fn wait(&mut self) -> Option<()> {
-        self.kernel.base.clock.sleep(vary(REST, 0.5..=1.0)).await;
+        self.gateway.base.clock.sleep(vary(POLL_INTERVAL, 0.5..=1.0)).await;
         let newer = self.newest.wait_for(|newest| *newest > self.after).await;
         newer.is_ok().then_some(())
     }
 
     fn read(&mut self) {
-        let batch = self.kernel.base.logs.recent.read(&self.query, self.after, BATCH);
+        let batch = self.gateway.process.logs.recent.read(&self.query, self.after, MAX_BATCH);
         self.after = batch.next;
-        self.caught_up = batch.entries.len() < BATCH;
+        self.caught_up = batch.entries.len() < MAX_BATCH;
         self.ready.extend((batch.missed > 0).then(|| gap(Some(batch.missed))));
-        let life = life(&self.kernel);
+        let run_id = run_id(&self.gateway);
         self.ready.extend(batch.entries.iter().map(|entry| sse::Event {
             name: "message",
-            id: Some(format!("{life}-{}", entry.id)),
+            id: Some(format!("{run_id}-{}", entry.id)),
             data: entry.json(),
         }));
     }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 use url::form_urlencoded;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_agents::tool::{CallContext, ToolSummary, Tools};
 use prx_base::clock::rfc3339;
 use prx_base::config::Policy;
@@ -33,7 +33,7 @@ use prx_store::{Attachment, AttachmentKind, Store};
 /// A connected server has the time of its connection; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "McpServer")]
-struct Listed {
+struct ServerView {
     name: String,
     transport: &'static str,
     status: State,
@@ -44,7 +44,7 @@ struct Listed {
     error: Option<String>,
 }
 
-impl From<ServerStatus> for Listed {
+impl From<ServerStatus> for ServerView {
     fn from(server: ServerStatus) -> Self {
         let ServerStatus { name, transport, state, tools, connected_at, error } = server;
         Self { name, transport, status: state, tools, connected_at: connected_at.map(rfc3339), error }
@@ -54,7 +54,7 @@ impl From<ServerStatus> for Listed {
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "McpServers")]
 struct Servers {
-    servers: Vec<Listed>,
+    servers: Vec<ServerView>,
 }
 
 /// A server after it was told to connect anew.
@@ -67,15 +67,15 @@ struct Reconnected<'a> {
 
 pub(super) const LIST: Doc = Doc::new("List MCP servers and how they stand").answers::<Servers>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Servers { servers: kernel.mcp.list().into_iter().map(Listed::from).collect() })
+pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    Reply::ok(&Servers { servers: gateway.mcp.list().into_iter().map(ServerView::from).collect() })
 }
 
 pub(super) const RECONNECT: Doc = Doc::new("Reconnect to an MCP server").answers::<Reconnected>(&[200]);
 
-pub(super) async fn reconnect(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+pub(super) async fn reconnect(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     let name = call.param("name");
-    kernel.mcp.reconnect(name)?;
+    gateway.mcp.reconnect(name)?;
     Reply::ok(&Reconnected { name, status: State::Reconnecting })
 }
 
@@ -85,8 +85,8 @@ pub(super) const SERVE: Doc = Doc::new("Speak MCP with the gateway: JSON-RPC ove
     .or_as("text/event-stream");
 
 /// One message to the gateway as a server. There are no sessions: every message is answered for itself.
-pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
-    let limit = kernel.base.config.current().gateway.max_body_bytes;
+pub(super) async fn serve(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
+    let limit = gateway.base.config.current().gateway.max_body_bytes;
     let mut request = Request::new(Full::new(call.body.bytes("application/json", limit).await?));
     *request.method_mut() = Method::POST;
     *request.headers_mut() = call.headers;
@@ -95,7 +95,7 @@ pub(super) async fn serve(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> 
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .disable_allowed_hosts();
-    let server = Server { tools: kernel.tools.clone(), store: kernel.base.store.clone() };
+    let server = Server { tools: gateway.tools.clone(), store: gateway.store.clone() };
     let service = StreamableHttpService::new(
         move || Ok(server.clone()),
         Arc::new(NeverSessionManager::default()),
@@ -142,7 +142,7 @@ impl ServerHandler for Server {
         })?;
         let mut content = vec![ContentBlock::text(result.content)];
         for file in result.attachments {
-            content.push(self.enclosed(file).await);
+            content.push(self.content(file).await);
         }
         let mut answer =
             if result.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
@@ -153,7 +153,7 @@ impl ServerHandler for Server {
 
 impl Server {
     /// A tool's file, with its bytes.
-    async fn enclosed(&self, file: Attachment) -> ContentBlock {
+    async fn content(&self, file: Attachment) -> ContentBlock {
         let Attachment { blob, kind, name, mime, .. } = file;
         let name = name.as_deref().unwrap_or(&blob);
         let Ok(bytes) = self.store.read_blob(&blob, 0, u32::MAX).await else {

@@ -9,18 +9,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::approvals;
-use crate::gateway::Kernel;
+use super::{approvals, page};
+use crate::gateway::Gateway;
 use prx_agents::{TurnEvent, TurnStream};
 use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Result};
-use prx_http::describe::{Field, Shape, Takes};
-use prx_http::{Call, Doc, Envelope, FINISH, Reply, sse};
+use prx_http::describe::Takes;
+use prx_http::parameter::{AnyText, Number, Parameter, Required, Text};
+use prx_http::{Call, Doc, Envelope, REPLY_SHUTDOWN_TIMEOUT, Reply, sse};
 use prx_store::{Attachment, Message, Role};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Message")]
-struct Shown<'a> {
+struct MessageView<'a> {
     id: &'a str,
     role: Role,
     content: &'a str,
@@ -36,7 +37,7 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-impl<'a> From<&'a Message> for Shown<'a> {
+impl<'a> From<&'a Message> for MessageView<'a> {
     fn from(message: &'a Message) -> Self {
         let created_at = rfc3339(message.created_at);
         let Message { id, role, content, attachments, stopped, .. } = message;
@@ -47,45 +48,48 @@ impl<'a> From<&'a Message> for Shown<'a> {
 /// Part of what was said in a session, newest last.
 #[derive(Serialize, JsonSchema)]
 struct Messages<'a> {
-    messages: Vec<Shown<'a>>,
+    messages: Vec<MessageView<'a>>,
     total: usize,
 }
 
+const CONTENT: Parameter<Required<Text>> = Parameter::new("content", Text, "what is said").required();
+
 pub(super) const SEND: Doc = Doc::new("Send a message and wait for the reply, or stream the turn")
-    .takes(Takes::Object(&[Field::new("content", Shape::Text, "what is said").required()]))
-    .answers::<Shown>(&[200])
+    .takes(Takes::Object(&[&CONTENT]))
+    .answers::<MessageView>(&[200])
     .or_as("text/event-stream")
     .fails(&[Code::BadGateway, Code::GatewayTimeout]);
 
-pub(super) async fn send(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
-    let content = call.body.object().await?.required_text("content")?;
-    let turn = kernel.turns.submit(call.param("id"), content).await?;
+pub(super) async fn send(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
+    let content = call.body.object().await?.get(&CONTENT)?;
+    let turn = gateway.turns.submit(call.param("id"), content).await?;
     if wants_events(&call.headers) {
-        return Ok(Reply::events(events(turn), kernel.base.clock.clone()));
+        return Ok(Reply::events(events(turn), gateway.base.clock.clone()));
     }
-    let (stopping, clock) = (&kernel.base.stopping, &kernel.base.clock);
+    let (stopping, clock) = (&gateway.process.stopping, &gateway.base.clock);
     let stopped = async {
         stopping.cancelled().await;
-        clock.sleep(FINISH).await;
+        clock.sleep(REPLY_SHUTDOWN_TIMEOUT).await;
     };
     let reply = tokio::select! {
         reply = turn.reply() => reply?,
         () = stopped => return Err(prx_agents::stopping()),
     };
-    Reply::ok(&Shown::from(&reply))
+    Reply::ok(&MessageView::from(&reply))
 }
 
+const LIMIT: Parameter<Number> = Parameter::new("limit", page::LIMIT, "most messages to return");
+const BEFORE: Parameter<AnyText> =
+    Parameter::new("before", AnyText, "only messages before the one with this id");
+
 pub(super) const LIST: Doc = Doc::new("List the messages of a session, newest last")
-    .query(&[
-        Field::new("limit", Shape::Number(1, 500, 50), "most messages to return"),
-        Field::new("before", Shape::AnyText, "only messages before the one with this id"),
-    ])
+    .query(&[&LIMIT, &BEFORE])
     .answers::<Messages>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let limit = call.query.number("limit", 1..=500, 50)?;
-    let page = kernel.base.store.messages(call.param("id"), limit, call.query.text("before")?)?;
-    Reply::ok(&Messages { messages: page.items.iter().map(Shown::from).collect(), total: page.total })
+pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let (limit, before) = (call.query.get(&LIMIT)?, call.query.get(&BEFORE)?);
+    let page = gateway.store.messages(call.param("id"), limit, before)?;
+    Reply::ok(&Messages { messages: page.items.iter().map(MessageView::from).collect(), total: page.total })
 }
 
 fn wants_events(headers: &HeaderMap) -> bool {
@@ -100,25 +104,25 @@ fn events(turn: TurnStream) -> impl Stream<Item = sse::Event> + Send {
         let mut turn = turn?;
         let event = turn.next().await.unwrap_or_else(|| TurnEvent::Error(prx_agents::stopping()));
         let goes_on = !matches!(event, TurnEvent::Done(_) | TurnEvent::Error(_));
-        Some((told(event), goes_on.then_some(turn)))
+        Some((sse_event(event), goes_on.then_some(turn)))
     })
 }
 
-fn told(event: TurnEvent) -> sse::Event {
+fn sse_event(event: TurnEvent) -> sse::Event {
     let (name, data) = match event {
         TurnEvent::Token(text) => ("token", json!({"text": text})),
         TurnEvent::Thinking(text) => ("thinking", json!({"text": text})),
         TurnEvent::Missed(missed) => ("gap", json!({"missed": missed})),
         TurnEvent::Restart { reason } => ("restart", json!({"reason": reason})),
         TurnEvent::ToolCallStarted { id, name } => ("tool_call_started", json!({"id": id, "name": name})),
-        TurnEvent::Approval(approval) => ("approval", json!(approvals::Shown::from(&approval))),
+        TurnEvent::Approval(approval) => ("approval", json!(approvals::ApprovalView::from(&approval))),
         TurnEvent::ToolCall { id, name, arguments } => {
             ("tool_call", json!({"id": id, "name": name, "arguments": arguments}))
         }
         TurnEvent::ToolResult { id, content, is_error } => {
             ("tool_result", json!({"id": id, "content": content, "is_error": is_error}))
         }
-        TurnEvent::Done(message) => ("done", json!(Shown::from(&message))),
+        TurnEvent::Done(message) => ("done", json!(MessageView::from(&message))),
         TurnEvent::Error(error) => ("error", json!(Envelope::from(&error))),
     };
     sse::Event::new(name, &data)

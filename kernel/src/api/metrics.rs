@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::fs;
 use std::sync::Arc;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::error::Result;
 use prx_base::events::Kind;
 use prx_http::{Call, Doc, Reply};
@@ -13,52 +13,52 @@ const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 pub(super) const SHOW: Doc = Doc::new("Show counts and gauges for Prometheus").or_as("text/plain");
 
-pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
+pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let mut page = Page::default();
-    requests(&kernel, &mut page);
-    events(&kernel, &mut page);
-    standing(&kernel, &mut page);
+    requests(&gateway, &mut page);
+    events(&gateway, &mut page);
+    gauges(&gateway, &mut page);
     Ok(Reply::text(TEXT, page.0))
 }
 
-fn requests(kernel: &Kernel, page: &mut Page) {
+fn requests(gateway: &Gateway, page: &mut Page) {
     page.family("prx_http_requests_total", "counter", "Requests by route and outcome.");
-    for (outcome, count) in kernel.traffic.requests() {
+    for (outcome, count) in gateway.process.traffic.requests() {
         let status = outcome.status.to_string();
         let labels = [("method", &*outcome.method), ("route", outcome.route), ("status", &*status)];
         page.sample("prx_http_requests_total", &labels, count);
     }
-    page.single("prx_http_connections", "gauge", "Open connections.", kernel.traffic.connections());
+    page.single("prx_http_connections", "gauge", "Open connections.", gateway.process.traffic.connections());
 }
 
-fn events(kernel: &Kernel, page: &mut Page) {
+fn events(gateway: &Gateway, page: &mut Page) {
     page.family("prx_events_total", "counter", "What happened, by kind; message.sent counts finished turns.");
-    let counts = kernel.base.events.counted();
+    let counts = gateway.base.events.counted();
     for kind in Kind::ALL {
         let count = counts.get(kind).copied().unwrap_or_default();
         page.sample("prx_events_total", &[("type", kind.name())], count);
     }
     let about = "Calls of components that failed through a defect of the component.";
-    page.single("prx_plugin_call_failures_total", "counter", about, kernel.plugins.failed_calls());
+    page.single("prx_plugin_call_failures_total", "counter", about, gateway.plugins.failed_calls());
 }
 
-fn standing(kernel: &Kernel, page: &mut Page) {
-    page.single("prx_sessions_active", "gauge", "Active sessions.", kernel.base.store.active_sessions(None));
+fn gauges(gateway: &Gateway, page: &mut Page) {
+    page.single("prx_sessions_active", "gauge", "Active sessions.", gateway.store.active_sessions(None));
     page.family("prx_channel_connected", "gauge", "1 for a channel that is connected.");
-    for channel in kernel.channels.list() {
+    for channel in gateway.channels.list() {
         let connected = u8::from(channel.connected_at.is_some());
         page.sample("prx_channel_connected", &[("channel", &channel.name)], connected);
     }
     page.family("prx_plugin_memory_bytes", "gauge", "Memory of a plugin's instances and code.");
-    for plugin in kernel.plugins.list() {
+    for plugin in gateway.plugins.list() {
         page.sample("prx_plugin_memory_bytes", &[("plugin", &plugin.name)], plugin.memory_usage_bytes);
     }
     if let Some(bytes) = resident_bytes() {
         page.single("process_resident_memory_bytes", "gauge", "Memory of the gateway.", bytes);
     }
-    let started = kernel.base.started.as_second();
+    let started = gateway.process.started.as_second();
     page.single("process_start_time_seconds", "gauge", "When the gateway was started.", started);
-    let healthy = u8::from(kernel.base.store.is_healthy());
+    let healthy = u8::from(gateway.store.is_healthy());
     page.single("prx_store_healthy", "gauge", "1 while the disk takes what it is given.", healthy);
 }
 

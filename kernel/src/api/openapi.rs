@@ -1,7 +1,6 @@
 //! The OpenAPI document, made from the route table and what stands beside the handlers.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, LazyLock};
 
 use hyper::{Method, StatusCode};
 use schemars::generate::SchemaSettings;
@@ -9,10 +8,11 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::gateway::Kernel;
-use prx_base::error::{Code, Result};
-use prx_http::describe::{Answers, Field, Shape};
-use prx_http::{Access, Call, Doc, Reply, Route};
+use crate::gateway::Gateway;
+use prx_base::error::Code;
+use prx_http::describe::Answers;
+use prx_http::parameter::{Declared, Matching, Parameter};
+use prx_http::{Access, Doc, Route};
 
 /// What every answer carries.
 const HEADERS: [(&str, &str, &str); 4] = [
@@ -23,15 +23,15 @@ const HEADERS: [(&str, &str, &str); 4] = [
 ];
 
 /// What every POST with a token may carry.
-const KEY: Field = Field::new(
+const IDEMPOTENCY_KEY: Parameter<Matching> = Parameter::new(
     "Idempotency-Key",
-    Shape::Matching("^[!-~]{1,255}$"),
+    Matching("^[!-~]{1,255}$"),
     "the same request with the same key is done once and answered alike for 24 hours",
 );
 
 /// The OpenAPI document, 3.1.
 #[derive(Serialize, JsonSchema)]
-struct Document {
+pub(super) struct Document {
     openapi: &'static str,
     info: Map<String, Value>,
     /// By path and method.
@@ -44,14 +44,13 @@ struct Document {
 #[schemars(rename = "Error")]
 #[expect(dead_code, reason = "only its schema is used; http/ makes the envelope")]
 struct Envelope {
-    error: Told,
+    error: ErrorDetail,
 }
 
 /// What went wrong.
 #[derive(JsonSchema)]
-#[schemars(rename = "ErrorDetail")]
 #[expect(dead_code, reason = "only its schema is used; http/ makes the envelope")]
-struct Told {
+struct ErrorDetail {
     code: String,
     message: String,
     #[schemars(required)]
@@ -60,12 +59,8 @@ struct Told {
 
 pub(super) const SHOW: Doc = Doc::new("Show this document").answers::<Document>(&[200]);
 
-pub(super) async fn show(_: Arc<Kernel>, _: Call) -> Result<Reply> {
-    static DOCUMENT: LazyLock<Document> = LazyLock::new(|| document(&super::table()));
-    Reply::ok(&*DOCUMENT)
-}
-
-fn document(table: &[Route<Kernel>]) -> Document {
+/// Describes a route table.
+pub(super) fn document(table: &[Route<Gateway>]) -> Document {
     let settings = SchemaSettings::draft2020_12()
         .for_serialize()
         .with(|settings| settings.definitions_path = "/components/schemas".into());
@@ -108,7 +103,7 @@ fn owned<const N: usize>(entries: [(&str, Value); N]) -> Map<String, Value> {
     entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-fn operation(route: &Route<Kernel>, doc: &Doc, generator: &mut SchemaGenerator) -> Value {
+fn operation(route: &Route<Gateway>, doc: &Doc, generator: &mut SchemaGenerator) -> Value {
     let mut operation = json!({
         "summary": doc.summary,
         "operationId": operation_id(route),
@@ -126,36 +121,41 @@ fn operation(route: &Route<Kernel>, doc: &Doc, generator: &mut SchemaGenerator) 
 }
 
 /// Such as `post_sessions_id_messages`.
-fn operation_id(route: &Route<Kernel>) -> String {
+fn operation_id(route: &Route<Gateway>) -> String {
     let path = route.path.trim_start_matches("/api/v1");
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let method = route.method.as_str().to_lowercase();
     std::iter::once(method.as_str()).chain(words).collect::<Vec<_>>().join("_")
 }
 
-fn parameters(route: &Route<Kernel>, doc: &Doc) -> Vec<Value> {
+fn parameters(route: &Route<Gateway>, doc: &Doc) -> Vec<Value> {
     let in_path = route.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
     let in_path = in_path.map(|name| name.trim_start_matches('*'));
     let in_path = in_path.map(|name| {
         json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "minLength": 1}})
     });
-    let in_query = doc.query.iter().map(|field| parameter(field, "query"));
-    let key = may_repeat(route).then_some(&KEY);
-    let in_header = doc.headers.iter().chain(key).map(|field| parameter(field, "header"));
+    let in_query = doc.query.iter().map(|declared| parameter(*declared, "query"));
+    let key: Option<&dyn Declared> = if takes_idempotency_key(route) { Some(&IDEMPOTENCY_KEY) } else { None };
+    let in_header = doc.headers.iter().copied().chain(key).map(|declared| parameter(declared, "header"));
     in_path.chain(in_query).chain(in_header).collect()
 }
 
 /// Whether `Idempotency-Key` is looked at: it is its caller's, so there has to be one.
-fn may_repeat(route: &Route<Kernel>) -> bool {
+fn takes_idempotency_key(route: &Route<Gateway>) -> bool {
     route.method == Method::POST && route.access != Access::Public
 }
 
-fn parameter(field: &Field, place: &str) -> Value {
-    let Field { name, kind, required, about } = field;
-    json!({"name": name, "in": place, "required": required, "description": about, "schema": kind.schema()})
+fn parameter(declared: &dyn Declared, place: &str) -> Value {
+    json!({
+        "name": declared.name(),
+        "in": place,
+        "required": declared.is_required(),
+        "description": declared.about(),
+        "schema": declared.schema(),
+    })
 }
 
-fn responses(route: &Route<Kernel>, doc: &Doc, generator: &mut SchemaGenerator) -> Value {
+fn responses(route: &Route<Gateway>, doc: &Doc, generator: &mut SchemaGenerator) -> Value {
     let fails = failures(route, doc).into_iter().map(|code| {
         let place = format!("#/components/responses/{}", code.as_str());
         (code.status().to_string(), json!({"$ref": place}))
@@ -177,7 +177,7 @@ fn responses(route: &Route<Kernel>, doc: &Doc, generator: &mut SchemaGenerator) 
 }
 
 /// Everything that may go wrong with a request to this route.
-fn failures(route: &Route<Kernel>, doc: &Doc) -> Vec<Code> {
+fn failures(route: &Route<Gateway>, doc: &Doc) -> Vec<Code> {
     let mut codes =
         vec![Code::BadRequest, Code::Forbidden, Code::RateLimited, Code::Internal, Code::Unavailable];
     if route.access != Access::Public {
@@ -186,7 +186,7 @@ fn failures(route: &Route<Kernel>, doc: &Doc) -> Vec<Code> {
     if route.path.contains('{') {
         codes.push(Code::NotFound);
     }
-    if may_repeat(route) {
+    if takes_idempotency_key(route) {
         // These come with `Idempotency-Key`.
         codes.extend([Code::Conflict, Code::RequestTimeout]);
     }
@@ -214,47 +214,4 @@ fn headers() -> Value {
 
 fn reason(status: u16) -> &'static str {
     StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Done")
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_document_holds_together() {
-        let table = crate::api::table();
-        let document = json!(document(&table));
-        let text = document.to_string();
-        for place in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
-            assert!(document.pointer(place).is_some(), "{place} leads nowhere");
-        }
-        let operations = document["paths"].as_object().expect("paths").values();
-        let operations: Vec<_> =
-            operations.flat_map(|path| path.as_object().expect("methods").values()).collect();
-        assert_eq!(operations.len(), table.len());
-        let ids: BTreeSet<_> = operations.iter().map(|operation| operation["operationId"].as_str()).collect();
-        assert_eq!(ids.len(), operations.len(), "every operation has a name of its own");
-    }
-
-    #[test]
-    fn a_session_is_described_as_it_is_shown() {
-        let document = json!(document(&crate::api::table()));
-        let session = &document["components"]["schemas"]["Session"];
-        let mut required: Vec<_> = session["required"].as_array().expect("a list").iter().collect();
-        required.sort_by_key(|name| name.as_str());
-        let shown = [
-            "channel",
-            "created_at",
-            "id",
-            "last_activity",
-            "metadata",
-            "status",
-            "token_usage",
-            "turn_count",
-            "user_id",
-        ];
-        assert_eq!(required, shown);
-    }
 }

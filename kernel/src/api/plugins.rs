@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
 use prx_channels::Swap;
 use prx_host::inspect::MAX_BYTES;
@@ -19,8 +19,7 @@ const WASM: &str = "application/wasm";
 
 /// A plugin in a list. One that failed, or whose last reload was refused, says why.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "PluginSummary")]
-struct Listed {
+struct PluginSummary {
     name: String,
     version: String,
     status: Status,
@@ -30,7 +29,7 @@ struct Listed {
     error: Option<String>,
 }
 
-impl From<PluginStatus> for Listed {
+impl From<PluginStatus> for PluginSummary {
     fn from(plugin: PluginStatus) -> Self {
         let PluginStatus { name, version, status, capabilities, memory_usage_bytes, error, .. } = plugin;
         Self { name, version, status, capabilities, memory_usage_bytes, error }
@@ -110,22 +109,22 @@ struct Replaced {
     report: Report,
 }
 
-/// Waits until the plugin's channels have tried its new code.
+/// Waits until the plugin's channels have await_channels its new code.
 ///
 /// # Errors
 /// `conflict` with the report when they went back to the code before, which serves again.
-async fn tried(kernel: &Kernel, placed: Placed) -> Result<(PluginStatus, Report)> {
-    let swap = kernel.channels.swapped(&placed).await;
+async fn await_channels(gateway: &Gateway, placed: Placed) -> Result<(PluginStatus, Report)> {
+    let swap = gateway.channels.wait_for_swap(&placed).await;
     let report = Report::new(&placed, swap.as_ref());
-    let plugin = kernel.plugins.get(&placed.name)?;
+    let plugin = gateway.plugins.get(&placed.name)?;
     let Some(reason) = swap.and_then(|swap| swap.rolled_back) else { return Ok((plugin, report)) };
     let message = format!("Plugin {}: its new code was taken back: {reason}", placed.name);
     let details = serde_json::to_value(&report).map_err(Error::internal)?;
     Err(Error::conflict(message).with_details(details))
 }
 
-async fn reloaded(kernel: &Kernel, placed: Placed) -> Result<Reply> {
-    let (plugin, report) = tried(kernel, placed).await?;
+async fn reload_reply(gateway: &Gateway, placed: Placed) -> Result<Reply> {
+    let (plugin, report) = await_channels(gateway, placed).await?;
     Reply::ok(&Reloaded { generation: plugin.generation, plugin: plugin.into(), report })
 }
 
@@ -139,29 +138,29 @@ struct Disabled {
 
 #[derive(Serialize, JsonSchema)]
 struct Plugins {
-    plugins: Vec<Listed>,
+    plugins: Vec<PluginSummary>,
 }
 
 pub(super) const LIST: Doc = Doc::new("List plugins and how they stand").answers::<Plugins>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Plugins { plugins: kernel.plugins.list().into_iter().map(Listed::from).collect() })
+pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    Reply::ok(&Plugins { plugins: gateway.plugins.list().into_iter().map(PluginSummary::from).collect() })
 }
 
 pub(super) const SHOW: Doc = Doc::new("Show a plugin").answers::<PluginStatus>(&[200]);
 
-pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    Reply::ok(&kernel.plugins.get(call.param("name"))?)
+pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    Reply::ok(&gateway.plugins.get(call.param("name"))?)
 }
 
 pub(super) const INSTALL: Doc =
     Doc::new("Install a plugin from its component").takes(Takes::File(WASM)).answers::<PluginStatus>(&[201]);
 
 /// Under the name in the component's manifest.
-pub(super) async fn install(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) async fn install(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
-    let placed = kernel.plugins.install(None, component).await?;
-    Reply::created(&kernel.plugins.get(&placed.name)?)
+    let placed = gateway.plugins.install(None, component).await?;
+    Reply::created(&gateway.plugins.get(&placed.name)?)
 }
 
 pub(super) const REPLACE: Doc = Doc::new("Install or replace the plugin of this name")
@@ -170,47 +169,47 @@ pub(super) const REPLACE: Doc = Doc::new("Install or replace the plugin of this 
     .fails(&[Code::Conflict]);
 
 /// Under the name in the path, which must be the manifest's.
-pub(super) async fn replace(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
     let name = call.param("name");
-    let is_new = kernel.plugins.get(name).is_err();
+    let is_new = gateway.plugins.get(name).is_err();
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let placed = kernel.plugins.install(Some(name), component).await?;
-    let (plugin, report) = tried(&kernel, placed).await?;
+    let placed = gateway.plugins.install(Some(name), component).await?;
+    let (plugin, report) = await_channels(&gateway, placed).await?;
     Reply::json(status, &Replaced { plugin, report })
 }
 
 pub(super) const REMOVE: Doc = Doc::new("Remove a plugin").fails(&[Code::Conflict]);
 
-pub(super) async fn remove(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    kernel.plugins.remove(call.param("name")).await?;
+pub(super) async fn remove(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    gateway.plugins.remove(call.param("name")).await?;
     Ok(Reply::no_content())
 }
 
 pub(super) const RELOAD: Doc = Doc::new("Reload a plugin").answers::<Reloaded>(&[200]);
 
-pub(super) async fn reload(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let placed = kernel.plugins.reload(call.param("name")).await?;
-    reloaded(&kernel, placed).await
+pub(super) async fn reload(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let placed = gateway.plugins.reload(call.param("name")).await?;
+    reload_reply(&gateway, placed).await
 }
 
 pub(super) const DISABLE: Doc = Doc::new("Switch a plugin off").answers::<Disabled>(&[200]);
 
-pub(super) async fn disable(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let PluginStatus { name, status, .. } = kernel.plugins.disable(call.param("name")).await?;
+pub(super) async fn disable(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let PluginStatus { name, status, .. } = gateway.plugins.disable(call.param("name")).await?;
     Reply::ok(&Disabled { name, status })
 }
 
 pub(super) const ENABLE: Doc = Doc::new("Switch a plugin on again").answers::<Changed>(&[200]);
 
-pub(super) async fn enable(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    Reply::ok(&Changed::from(kernel.plugins.enable(call.param("name")).await?))
+pub(super) async fn enable(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    Reply::ok(&Changed::from(gateway.plugins.enable(call.param("name")).await?))
 }
 
 pub(super) const ROLLBACK: Doc =
     Doc::new("Go back to the previous version of a plugin").answers::<Reloaded>(&[200]);
 
-pub(super) async fn rollback(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let placed = kernel.plugins.rollback(call.param("name")).await?;
-    reloaded(&kernel, placed).await
+pub(super) async fn rollback(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let placed = gateway.plugins.rollback(call.param("name")).await?;
+    reload_reply(&gateway, placed).await
 }

@@ -6,12 +6,13 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::MOST_OFFSET;
-use crate::gateway::Kernel;
+use super::page;
+use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Error, Result};
 use prx_base::events::Kind;
-use prx_http::describe::{Field, Shape, Takes};
+use prx_http::describe::Takes;
+use prx_http::parameter::{AnyText, Name, Number, Object, OneOf, Parameter};
 use prx_http::{Call, Doc, Reply};
 use prx_store::{ANONYMOUS, NewSession, Session, SessionFilter, SessionStatus, Usage};
 
@@ -21,7 +22,7 @@ const MOST_METADATA: usize = 16 << 10;
 /// A session as it was just opened.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NewSession")]
-struct Opened<'a> {
+struct OpenedSession<'a> {
     id: &'a str,
     channel: &'a str,
     user_id: &'a str,
@@ -32,8 +33,7 @@ struct Opened<'a> {
 
 /// A session in a list.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "SessionSummary")]
-struct Listed<'a> {
+struct SessionSummary<'a> {
     id: &'a str,
     channel: &'a str,
     user_id: &'a str,
@@ -45,9 +45,9 @@ struct Listed<'a> {
 /// A session in detail.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Session")]
-struct Shown<'a> {
+struct SessionView<'a> {
     #[serde(flatten)]
-    listed: Listed<'a>,
+    listed: SessionSummary<'a>,
     turn_count: u64,
     token_usage: Usage,
     /// Tokens that it may still cost, where `agent.max_tokens_per_session` bounds them.
@@ -59,11 +59,11 @@ struct Shown<'a> {
 /// Part of the sessions there are.
 #[derive(Serialize, JsonSchema)]
 struct Sessions<'a> {
-    sessions: Vec<Listed<'a>>,
+    sessions: Vec<SessionSummary<'a>>,
     total: usize,
 }
 
-impl<'a> From<&'a Session> for Listed<'a> {
+impl<'a> From<&'a Session> for SessionSummary<'a> {
     fn from(session: &'a Session) -> Self {
         Self {
             id: &session.id,
@@ -76,26 +76,26 @@ impl<'a> From<&'a Session> for Listed<'a> {
     }
 }
 
-pub(super) const CREATE: Doc = Doc::new("Open a session")
-    .takes(Takes::Object(&[
-        Field::new("channel", Shape::Name, "what it came by; `api` if not said"),
-        Field::new("user_id", Shape::Name, "whose it is; `anonymous` if not said"),
-        Field::new("metadata", Shape::Object, "kept as it is; at most 16 KiB"),
-    ]))
-    .answers::<Opened>(&[201]);
+const CHANNEL: Parameter<Name> = Parameter::new("channel", Name, "what it came by; `api` if not said");
+const USER_ID: Parameter<Name> = Parameter::new("user_id", Name, "whose it is; `anonymous` if not said");
+const METADATA: Parameter<Object> = Parameter::new("metadata", Object, "kept as it is; at most 16 KiB");
 
-pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) const CREATE: Doc = Doc::new("Open a session")
+    .takes(Takes::Object(&[&CHANNEL, &USER_ID, &METADATA]))
+    .answers::<OpenedSession>(&[201]);
+
+pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
     let new = NewSession {
-        channel: fields.name("channel")?.unwrap_or_else(|| "api".into()),
-        user_id: fields.name("user_id")?.unwrap_or_else(|| ANONYMOUS.into()),
-        metadata: metadata(fields.object("metadata")?)?,
+        channel: fields.get(&CHANNEL)?.unwrap_or_else(|| "api".into()),
+        user_id: fields.get(&USER_ID)?.unwrap_or_else(|| ANONYMOUS.into()),
+        metadata: metadata(fields.get(&METADATA)?)?,
         conversation: None,
     };
-    let session = kernel.base.store.create_session(new).await?;
-    let told = json!({"session_id": session.id, "channel": session.channel, "user_id": session.user_id});
-    kernel.base.events.publish(Kind::SessionCreated, told);
-    Reply::created(&Opened {
+    let session = gateway.store.create_session(new).await?;
+    let data = json!({"session_id": session.id, "channel": session.channel, "user_id": session.user_id});
+    gateway.base.events.publish(Kind::SessionCreated, data);
+    Reply::created(&OpenedSession {
         id: &session.id,
         channel: &session.channel,
         user_id: &session.user_id,
@@ -116,38 +116,45 @@ fn metadata(given: Option<Map<String, Value>>) -> Result<Value> {
     }
 }
 
-pub(super) const LIST: Doc = Doc::new("List sessions")
-    .query(&[
-        Field::new("status", Shape::Word(&["active", "idle", "terminated"]), "only sessions in this state"),
-        Field::new("channel", Shape::AnyText, "only sessions of this channel"),
-        Field::new("limit", Shape::Number(1, 500, 50), "most sessions to return"),
-        Field::new("offset", Shape::Number(0, MOST_OFFSET, 0), "sessions to leave out"),
-    ])
-    .answers::<Sessions>(&[200]);
+const STATUS: Parameter<OneOf<SessionStatus>> = Parameter::new(
+    "status",
+    OneOf {
+        words: &[
+            ("active", SessionStatus::Active),
+            ("idle", SessionStatus::Idle),
+            ("terminated", SessionStatus::Terminated),
+        ],
+        default: SessionStatus::Active,
+    },
+    "only sessions in this state",
+);
+const OF_CHANNEL: Parameter<AnyText> = Parameter::new("channel", AnyText, "only sessions of this channel");
+const LIMIT: Parameter<Number> = Parameter::new("limit", page::LIMIT, "most sessions to return");
+const OFFSET: Parameter<Number> = Parameter::new("offset", page::OFFSET, "sessions to leave out");
 
-pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let accepted = [
-        ("active", SessionStatus::Active),
-        ("idle", SessionStatus::Idle),
-        ("terminated", SessionStatus::Terminated),
-    ];
+pub(super) const LIST: Doc =
+    Doc::new("List sessions").query(&[&STATUS, &OF_CHANNEL, &LIMIT, &OFFSET]).answers::<Sessions>(&[200]);
+
+pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     let filter = SessionFilter {
-        status: call.query.word("status", &accepted, SessionStatus::Active)?,
-        channel: call.query.text("channel")?.map(str::to_owned),
+        status: call.query.get(&STATUS)?,
+        channel: call.query.get(&OF_CHANNEL)?.map(str::to_owned),
     };
-    let limit = call.query.number("limit", 1..=500, 50)?;
-    let offset = call.query.number("offset", 0..=MOST_OFFSET, 0)?;
-    let page = kernel.base.store.sessions(&filter, limit, offset)?;
-    Reply::ok(&Sessions { sessions: page.items.iter().map(Listed::from).collect(), total: page.total })
+    let (limit, offset) = (call.query.get(&LIMIT)?, call.query.get(&OFFSET)?);
+    let page = gateway.store.sessions(&filter, limit, offset)?;
+    Reply::ok(&Sessions {
+        sessions: page.items.iter().map(SessionSummary::from).collect(),
+        total: page.total,
+    })
 }
 
-pub(super) const SHOW: Doc = Doc::new("Show a session").answers::<Shown>(&[200]);
+pub(super) const SHOW: Doc = Doc::new("Show a session").answers::<SessionView>(&[200]);
 
-pub(super) async fn show(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let session = kernel.base.store.session(call.param("id"))?;
-    let budget = Some(kernel.base.config.current().agent.max_tokens_per_session).filter(|most| *most > 0);
-    Reply::ok(&Shown {
-        listed: Listed::from(&session),
+pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let session = gateway.store.session(call.param("id"))?;
+    let budget = Some(gateway.base.config.current().agent.max_tokens_per_session).filter(|most| *most > 0);
+    Reply::ok(&SessionView {
+        listed: SessionSummary::from(&session),
         turn_count: session.turn_count,
         token_usage: session.token_usage,
         tokens_left: budget.map(|most| most.saturating_sub(session.token_usage.total())),
@@ -166,14 +173,14 @@ struct Cancelled<'a> {
 pub(super) const CANCEL: Doc =
     Doc::new("Stop the turn at work; what it has said becomes the reply").answers::<Cancelled>(&[200]);
 
-pub(super) async fn cancel(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
+pub(super) async fn cancel(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     let id = call.param("id");
-    Reply::ok(&Cancelled { id, cancelled: kernel.turns.cancel(id).await? })
+    Reply::ok(&Cancelled { id, cancelled: gateway.turns.cancel(id).await? })
 }
 
 pub(super) const END: Doc = Doc::new("Terminate a session").fails(&[Code::Conflict]);
 
-pub(super) async fn end(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    kernel.turns.end_session(call.param("id")).await?;
+pub(super) async fn end(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    gateway.turns.end_session(call.param("id")).await?;
     Ok(Reply::no_content())
 }

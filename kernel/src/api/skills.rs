@@ -5,14 +5,14 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::error::Result;
 use prx_host::SkillEntry;
 use prx_http::{Call, Doc, Reply};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Skill")]
-struct Listed {
+struct SkillView {
     name: String,
     source: String,
     description: String,
@@ -21,17 +21,17 @@ struct Listed {
 
 #[derive(Serialize, JsonSchema)]
 struct Skills {
-    skills: Vec<Listed>,
+    skills: Vec<SkillView>,
 }
 
 pub(super) const LIST: Doc = Doc::new("List skills").answers::<Skills>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let listed = |SkillEntry { source, info, .. }: SkillEntry| Listed {
+pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let listed = |SkillEntry { source, info, .. }: SkillEntry| SkillView {
         name: info.name,
         source,
         description: info.description,
         triggers: info.triggers,
     };
-    Reply::ok(&Skills { skills: kernel.plugins.skills().into_iter().map(listed).collect() })
+    Reply::ok(&Skills { skills: gateway.plugins.skills().into_iter().map(listed).collect() })
 }

@@ -6,7 +6,7 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_base::error::Result;
 use prx_channels::State;
 use prx_host::Status as PluginState;
@@ -15,7 +15,7 @@ use prx_store::Usage;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Status")]
-struct Shown {
+struct StatusView {
     status: &'static str,
     version: &'static str,
     uptime_secs: i64,
@@ -24,7 +24,7 @@ struct Shown {
     plugins: Plugins,
     memory: Memory,
     provider: Provider,
-    usage: Spent,
+    usage: UsageStatus,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<String>,
 }
@@ -59,8 +59,7 @@ struct Provider {
 
 /// What all sessions have cost since midnight, UTC, in tokens.
 #[derive(Serialize, JsonSchema)]
-#[schemars(rename = "UsageStatus")]
-struct Spent {
+struct UsageStatus {
     today: Usage,
     /// What a day may cost, where `agent.max_tokens_per_day` bounds it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,22 +81,22 @@ struct Ready {
     ready: bool,
 }
 
-pub(super) const SHOW: Doc = Doc::new("Show how the gateway is").answers::<Shown>(&[200]);
+pub(super) const SHOW: Doc = Doc::new("Show how the gateway is").answers::<StatusView>(&[200]);
 
-pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let config = kernel.base.config.current();
-    let channels = kernel.channels.list();
-    let plugins = kernel.plugins.list();
-    let issues = issues(&kernel);
-    Reply::ok(&Shown {
+pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let config = gateway.base.config.current();
+    let channels = gateway.channels.list();
+    let plugins = gateway.plugins.list();
+    let issues = issues(&gateway);
+    Reply::ok(&StatusView {
         status: match issues.is_empty() {
-            _ if !kernel.base.store.is_healthy() => "unhealthy",
+            _ if !gateway.store.is_healthy() => "unhealthy",
             true => "healthy",
             false => "degraded",
         },
         version: env!("CARGO_PKG_VERSION"),
-        uptime_secs: kernel.base.clock.now().duration_since(kernel.base.started).as_secs(),
-        active_sessions: kernel.base.store.active_sessions(None),
+        uptime_secs: gateway.base.clock.now().duration_since(gateway.process.started).as_secs(),
+        active_sessions: gateway.store.active_sessions(None),
         channels: Channels {
             connected: channels.iter().filter(|channel| channel.state == State::Connected).count(),
             total: channels.len(),
@@ -108,11 +107,11 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
         },
         memory: Memory {
             backend: config.memory.backend.clone(),
-            entries: kernel.base.store.memory_entries().unwrap_or_default(),
+            entries: gateway.store.memory_entries().unwrap_or_default(),
         },
         provider: Provider { name: config.provider.name.clone(), model: config.provider.model.clone() },
-        usage: Spent {
-            today: kernel.base.store.spent_today().unwrap_or_default(),
+        usage: UsageStatus {
+            today: gateway.store.spent_today().unwrap_or_default(),
             max_tokens_per_day: Some(config.agent.max_tokens_per_day).filter(|most| *most > 0),
         },
         issues,
@@ -120,42 +119,42 @@ pub(super) async fn show(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
 }
 
 /// What is down and should not be, a line each.
-fn issues(kernel: &Kernel) -> Vec<String> {
+fn issues(gateway: &Gateway) -> Vec<String> {
     let mut issues = Vec::new();
-    if !kernel.base.store.is_healthy() {
+    if !gateway.store.is_healthy() {
         issues.push("the store has failed; the log says why".to_owned());
     }
-    if let Some(problem) = kernel.settings.problem() {
+    if let Some(problem) = gateway.settings.problem() {
         issues.push(format!("the configuration file is not in force: {problem}"));
     }
-    let config = kernel.base.config.current();
+    let config = gateway.base.config.current();
     for (provider, _) in config.provider.choices() {
-        if kernel.plugins.models(provider).is_none() {
+        if gateway.plugins.models(provider).is_none() {
             issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
-        } else if let Some(problem) = kernel.turns.provider_problem(provider) {
+        } else if let Some(problem) = gateway.turns.provider_problem(provider) {
             issues.push(format!("provider {provider} gave no answer the last time: {problem}"));
         }
     }
     if config.agent.max_tokens_per_day > 0
-        && kernel.base.store.spent_today().is_ok_and(|spent| spent.total() >= config.agent.max_tokens_per_day)
+        && gateway.store.spent_today().is_ok_and(|spent| spent.total() >= config.agent.max_tokens_per_day)
     {
         issues.push(
             "today's tokens are used up: raise agent.max_tokens_per_day, or wait for midnight UTC".into(),
         );
     }
-    for plugin in kernel.plugins.list() {
+    for plugin in gateway.plugins.list() {
         if plugin.status == PluginState::Failed {
             let reason = plugin.error.unwrap_or_default();
             issues.push(format!("plugin {} failed: {reason}", plugin.name));
         }
     }
-    for channel in kernel.channels.list() {
+    for channel in gateway.channels.list() {
         if !matches!(channel.state, State::Connected | State::Disabled) {
             let reason = channel.error.map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("channel {} is not connected{reason}", channel.name));
         }
     }
-    for server in kernel.mcp.list() {
+    for server in gateway.mcp.list() {
         if server.state != prx_mcp::State::Connected {
             let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("MCP server {} is not connected{reason}", server.name));
@@ -166,21 +165,21 @@ fn issues(kernel: &Kernel) -> Vec<String> {
 
 pub(super) const HEALTH: Doc = Doc::new("Say whether the gateway is well").answers::<Health>(&[200, 503]);
 
-pub(super) async fn health(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let healthy = kernel.base.store.is_healthy();
+pub(super) async fn health(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let healthy = gateway.store.is_healthy();
     Reply::json(code(healthy), &Health { healthy })
 }
 
 pub(super) const LIVE: Doc = Doc::new("Say that the gateway runs").answers::<Live>(&[200]);
 
-pub(super) async fn live(_: Arc<Kernel>, _: Call) -> Result<Reply> {
+pub(super) async fn live(_: Arc<Gateway>, _: Call) -> Result<Reply> {
     Reply::ok(&Live { live: true })
 }
 
 pub(super) const READY: Doc = Doc::new("Say whether the gateway can serve").answers::<Ready>(&[200, 503]);
 
-pub(super) async fn ready(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    let ready = kernel.base.store.is_healthy();
+pub(super) async fn ready(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let ready = gateway.store.is_healthy();
     Reply::json(code(ready), &Ready { ready })
 }
 

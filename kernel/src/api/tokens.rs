@@ -5,18 +5,19 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::MOST_OFFSET;
-use crate::gateway::Kernel;
+use super::page;
+use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Error, Result};
-use prx_http::describe::{Field, Shape, Takes};
+use prx_http::describe::Takes;
+use prx_http::parameter::{Matching, Name, Number, Parameter, Words};
 use prx_http::{Call, Doc, Minted, NewToken, Reply, Scope, duration, mint};
 use prx_store::{Page, TokenRecord};
 
 /// A token as it is shown: never its secret, nor what is kept of that.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Token")]
-pub(crate) struct Shown {
+pub(crate) struct TokenView {
     id: String,
     name: String,
     scopes: Vec<String>,
@@ -29,13 +30,13 @@ pub(crate) struct Shown {
 /// A token as it is shown once: with its secret.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NewToken")]
-pub(crate) struct Made {
+pub(crate) struct CreatedToken {
     token: String,
     #[serde(flatten)]
-    shown: Shown,
+    shown: TokenView,
 }
 
-impl From<TokenRecord> for Shown {
+impl From<TokenRecord> for TokenView {
     fn from(record: TokenRecord) -> Self {
         Self {
             id: record.id,
@@ -49,7 +50,7 @@ impl From<TokenRecord> for Shown {
     }
 }
 
-impl From<Minted> for Made {
+impl From<Minted> for CreatedToken {
     fn from(Minted { token, record }: Minted) -> Self {
         Self { token, shown: record.into() }
     }
@@ -59,7 +60,7 @@ impl From<Minted> for Made {
 ///
 /// # Errors
 /// 400 for a scope there is none of, for none at all, or for an expiry that is no duration.
-pub(crate) fn wanted(
+pub(crate) fn new_token(
     name: Option<String>,
     scopes: Option<&[String]>,
     expires_in: Option<&str>,
@@ -80,56 +81,56 @@ pub(crate) fn wanted(
 /// Part of the tokens there are, oldest first.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Tokens")]
-pub(crate) struct Listed {
-    tokens: Vec<Shown>,
+pub(crate) struct TokenPage {
+    tokens: Vec<TokenView>,
     total: usize,
 }
 
-impl From<Page<TokenRecord>> for Listed {
+impl From<Page<TokenRecord>> for TokenPage {
     fn from(page: Page<TokenRecord>) -> Self {
-        Self { tokens: page.items.into_iter().map(Shown::from).collect(), total: page.total }
+        Self { tokens: page.items.into_iter().map(TokenView::from).collect(), total: page.total }
     }
 }
 
+const NAME: Parameter<Name> = Parameter::new("name", Name, "what it is for");
+const SCOPES: Parameter<Words> =
+    Parameter::new("scopes", Words(scopes), "what it may do; everything if not said");
+const EXPIRES_IN: Parameter<Matching> =
+    Parameter::new("expires_in", Matching(duration::PATTERN), "how long it is good for, such as 30d");
+
 pub(super) const CREATE: Doc = Doc::new("Make a token; it is shown this once")
-    .takes(Takes::Object(&[
-        Field::new("name", Shape::Name, "what it is for"),
-        Field::new("scopes", Shape::Words(scopes), "what it may do; everything if not said"),
-        Field::new("expires_in", Shape::Matching(duration::PATTERN), "how long it is good for, such as 30d"),
-    ]))
-    .answers::<Made>(&[201]);
+    .takes(Takes::Object(&[&NAME, &SCOPES, &EXPIRES_IN]))
+    .answers::<CreatedToken>(&[201]);
 
 fn scopes() -> Vec<&'static str> {
     Scope::ALL.iter().map(|scope| scope.as_str()).collect()
 }
 
-pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
+pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
-    let (name, scopes) = (fields.name("name")?, fields.texts("scopes")?);
-    let new = wanted(name, scopes.as_deref(), fields.text("expires_in")?.as_deref())?;
+    let (name, scopes) = (fields.get(&NAME)?, fields.get(&SCOPES)?);
+    let new = new_token(name, scopes.as_deref(), fields.get(&EXPIRES_IN)?.as_deref())?;
     for scope in &new.scopes {
         call.caller.require(*scope)?;
     }
-    Ok(Reply::created(&Made::from(mint(&kernel.base.store, &kernel.base.clock, new).await?))?
+    Ok(Reply::created(&CreatedToken::from(mint(&gateway.store, &gateway.base.clock, new).await?))?
         .holding_secret())
 }
 
-pub(super) const LIST: Doc = Doc::new("List tokens, without their secrets")
-    .query(&[
-        Field::new("limit", Shape::Number(1, 500, 50), "most tokens to return"),
-        Field::new("offset", Shape::Number(0, MOST_OFFSET, 0), "tokens to leave out"),
-    ])
-    .answers::<Listed>(&[200]);
+const LIMIT: Parameter<Number> = Parameter::new("limit", page::LIMIT, "most tokens to return");
+const OFFSET: Parameter<Number> = Parameter::new("offset", page::OFFSET, "tokens to leave out");
 
-pub(super) async fn list(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    let limit = call.query.number("limit", 1..=500, 50)?;
-    let offset = call.query.number("offset", 0..=MOST_OFFSET, 0)?;
-    Reply::ok(&Listed::from(kernel.base.store.tokens(limit, offset)?))
+pub(super) const LIST: Doc =
+    Doc::new("List tokens, without their secrets").query(&[&LIMIT, &OFFSET]).answers::<TokenPage>(&[200]);
+
+pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let (limit, offset) = (call.query.get(&LIMIT)?, call.query.get(&OFFSET)?);
+    Reply::ok(&TokenPage::from(gateway.store.tokens(limit, offset)?))
 }
 
 pub(super) const REVOKE: Doc = Doc::new("Revoke a token");
 
-pub(super) async fn revoke(kernel: Arc<Kernel>, call: Call) -> Result<Reply> {
-    kernel.base.store.revoke_token(call.param("id")).await?;
+pub(super) async fn revoke(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    gateway.store.revoke_token(call.param("id")).await?;
     Ok(Reply::no_content())
 }

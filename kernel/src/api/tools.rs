@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::gateway::Kernel;
+use crate::gateway::Gateway;
 use prx_agents::tool::{CallContext, ToolResult, ToolSummary};
 use prx_base::error::{Code, Result};
-use prx_http::describe::{Field, Shape, Takes};
+use prx_http::describe::Takes;
+use prx_http::parameter::{Object, Parameter};
 use prx_http::{Call, Doc, Reply};
 
 #[derive(Serialize, JsonSchema)]
@@ -19,17 +20,19 @@ struct Tools {
 
 pub(super) const LIST: Doc = Doc::new("List tools, wherever they come from").answers::<Tools>(&[200]);
 
-pub(super) async fn list(kernel: Arc<Kernel>, _: Call) -> Result<Reply> {
-    Reply::ok(&Tools { tools: kernel.tools.list() })
+pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    Reply::ok(&Tools { tools: gateway.tools.list() })
 }
 
+const ARGUMENTS: Parameter<Object> = Parameter::new("arguments", Object, "what the tool takes");
+
 pub(super) const CALL: Doc = Doc::new("Call a tool")
-    .takes(Takes::Object(&[Field::new("arguments", Shape::Object, "what the tool takes")]))
+    .takes(Takes::Object(&[&ARGUMENTS]))
     .answers::<ToolResult>(&[200])
     .fails(&[Code::BadGateway, Code::GatewayTimeout]);
 
-pub(super) async fn call(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply> {
-    let arguments = call.body.object().await?.object("arguments")?.unwrap_or_default();
+pub(super) async fn call(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
+    let arguments = call.body.object().await?.get(&ARGUMENTS)?.unwrap_or_default();
     let context = CallContext::default();
-    Reply::ok(&kernel.tools.call(call.param("name"), &Value::Object(arguments), context).await?)
+    Reply::ok(&gateway.tools.call(call.param("name"), &Value::Object(arguments), context).await?)
 }

@@ -3,10 +3,10 @@
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::Failure;
-use super::client::{Sent, path};
+use super::client::{Payload, path};
+use super::failure::Failure;
 use super::output::{Console, say, table};
-use super::place::Place;
+use super::paths::Paths;
 use crate::api::tokens;
 use prx_base::clock::Clock;
 use prx_http::mint;
@@ -22,26 +22,26 @@ pub(super) enum Command {
         /// What it may do, such as sessions:read; may be repeated [default: admin]
         #[arg(long = "scope", value_name = "SCOPE")]
         scopes: Vec<String>,
-        /// How long it is good for, such as 30d [default: until it is revoked]
+        /// How long it is valid, such as 30d [default: until it is revoked]
         #[arg(long, value_name = "DURATION")]
         expires: Option<String>,
     },
-    /// List the tokens there are
+    /// List tokens
     List,
-    /// Make a token good no more
+    /// Revoke a token
     Revoke {
         /// The token's id, from `prx auth list`
         id: String,
     },
 }
 
-pub(super) async fn run(console: &Console, place: &Place, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(console: &Console, paths: &Paths, command: Command) -> Result<(), Failure> {
     let answer = if console.gateway.is_running().await {
-        ask(console, &command).await?
+        through_gateway(console, &command).await?
     } else {
         // Nobody else has the store open.
-        let store = Store::open(&place.data_dir, Clock::system())?;
-        let answer = act(&store, &command).await;
+        let store = Store::open(&paths.data_dir, Clock::system())?;
+        let answer = in_store(&store, &command).await;
         store.close().await;
         answer?
     };
@@ -60,10 +60,10 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
 }
 
 /// Has the running gateway do it.
-async fn ask(console: &Console, command: &Command) -> Result<Value, Failure> {
+async fn through_gateway(console: &Console, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Token { name, scopes, expires } => {
-            let wanted = json!({"name": name, "scopes": given(scopes), "expires_in": expires});
+            let wanted = json!({"name": name, "scopes": non_empty(scopes), "expires_in": expires});
             console.gateway.post("/api/v1/auth/tokens", wanted).await
         }
         Command::List => {
@@ -73,20 +73,20 @@ async fn ask(console: &Console, command: &Command) -> Result<Value, Failure> {
             .await
         }
         Command::Revoke { id } => {
-            console.gateway.send(Method::DELETE, &path(&["auth", "tokens", id]), Sent::Nothing).await
+            console.gateway.send(Method::DELETE, &path(&["auth", "tokens", id]), Payload::None).await
         }
     }
 }
 
 /// Does it where no gateway runs.
-async fn act(store: &Store, command: &Command) -> Result<Value, Failure> {
+async fn in_store(store: &Store, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Token { name, scopes, expires } => {
-            let new = tokens::wanted(Some(name.clone()), given(scopes), expires.as_deref())?;
-            Ok(json!(tokens::Made::from(mint(store, &Clock::system(), new).await?)))
+            let new = tokens::new_token(Some(name.clone()), non_empty(scopes), expires.as_deref())?;
+            Ok(json!(tokens::CreatedToken::from(mint(store, &Clock::system(), new).await?)))
         }
         Command::List => {
-            all(async |limit, offset| Ok(json!(tokens::Listed::from(store.tokens(limit, offset)?)))).await
+            all(async |limit, offset| Ok(json!(tokens::TokenPage::from(store.tokens(limit, offset)?)))).await
         }
         Command::Revoke { id } => {
             store.revoke_token(id).await?;
@@ -95,8 +95,8 @@ async fn act(store: &Store, command: &Command) -> Result<Value, Failure> {
     }
 }
 
-/// On a command line, none given is none said.
-fn given(scopes: &[String]) -> Option<&[String]> {
+/// On a command line, none non_empty is none said.
+fn non_empty(scopes: &[String]) -> Option<&[String]> {
     Some(scopes).filter(|scopes| !scopes.is_empty())
 }
 

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::{Console, fields, say};
 use prx_base::config::{self, Settings};
 use prx_host::bindings::tool::CallContext;
@@ -103,7 +103,6 @@ pub(super) fn build(console: &Console, arguments: &Build) -> Result<(), Failure>
 pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
     let bytes = fs::read(file).map_err(|error| unusable(file, &error))?;
     let found = inspect(&bytes).map_err(|error| unusable(file, &error))?;
-    DryRun::check(&found).map_err(|error| unusable(file, &error))?;
     let plugin = &found.manifest.plugin;
     let missing = grants::missing(&found.manifest.permissions, &Allowance::default());
     let answer = json!({
@@ -127,29 +126,32 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let settings: Settings = object("--settings", &arguments.settings)?;
     let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
-    let place = place()?;
-    let dry_run = DryRun::of(bytes.into(), settings, &place).await;
+    let scratch_folder = scratch_folder()?;
+    let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder).await;
     let outcome = match dry_run {
         Ok(dry_run) => {
-            let outcome = tried(console, &dry_run, arguments.call.as_deref(), &called).await;
+            let outcome = call_tool(console, &dry_run, arguments.call.as_deref(), &called).await;
             dry_run.close().await;
             outcome
         }
         Err(error) => Err(Failure::new(error)),
     };
-    fs::remove_dir_all(&place)?;
+    fs::remove_dir_all(&scratch_folder)?;
     outcome
 }
 
 /// A folder of nobody else's: what lies in it is trusted, compiled code with it.
-fn place() -> Result<PathBuf, Failure> {
+fn scratch_folder() -> Result<PathBuf, Failure> {
     let name = format!("prx-test-{:016x}", getrandom::u64().map_err(Failure::new)?);
-    let place = std::env::temp_dir().join(name);
-    DirBuilder::new().mode(0o700).create(&place).map_err(|error| unusable(&place, &error))?;
-    Ok(place)
+    let scratch_folder = std::env::temp_dir().join(name);
+    DirBuilder::new()
+        .mode(0o700)
+        .create(&scratch_folder)
+        .map_err(|error| unusable(&scratch_folder, &error))?;
+    Ok(scratch_folder)
 }
 
-async fn tried(
+async fn call_tool(
     console: &Console,
     dry_run: &DryRun,
     tool: Option<&str>,

@@ -3,40 +3,40 @@
 use hyper::Method;
 use serde_json::json;
 
-use super::Failure;
-use super::client::{Sent, path};
+use super::client::{Payload, path};
+use super::failure::Failure;
 use super::output::{Console, fields, say, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the configured channels and how they stand
+    /// List the configured channels and their state
     List,
-    /// Have a channel close its connection, then connect anew
+    /// Disconnect a channel and connect it again
     Restart {
         /// The channel's name
         name: String,
     },
-    /// Show how a channel is
+    /// Show the health of a channel
     Health {
         /// The channel's name
         name: String,
     },
-    /// List what a channel could not get done on its platform, newest last
+    /// List the dead letters of a channel: what it could not deliver, newest last
     DeadLetters {
         /// The channel's name
         name: String,
-        /// At most so many
+        /// How many to list at most
         #[arg(long, default_value_t = 50)]
         limit: usize,
     },
-    /// Try once more what a channel has given up
+    /// Retry a dead letter
     Replay {
         /// The channel's name
         name: String,
         /// The dead letter's id
         id: String,
     },
-    /// Forget something that a channel has given up
+    /// Delete a dead letter
     Discard {
         /// The channel's name
         name: String,
@@ -79,7 +79,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         }
         Command::Discard { name, id } => {
             let path = path(&["channels", &name, "dead-letters", &id]);
-            console.gateway.send(Method::DELETE, &path, Sent::Nothing).await?;
+            console.gateway.send(Method::DELETE, &path, Payload::None).await?;
             say(&format!("forgot {id}"))
         }
     }

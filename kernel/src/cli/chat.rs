@@ -8,21 +8,21 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Failure;
-use super::client::{Client, Sent, path};
+use super::client::{Client, Payload, path};
+use super::failure::Failure;
 use super::output::{Console, files, print, printable, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Go on with this session instead of opening one
+    /// Continue this session instead of opening a new one
     #[arg(long, value_name = "ID")]
     session: Option<String>,
 }
 
 /// Earlier messages that are shown when a session goes on.
-const LOOK_BACK: usize = 10;
+const EARLIER_MESSAGES: usize = 10;
 /// Letters of a tool's result that are shown.
-const SHOWN: usize = 200;
+const MAX_RESULT_CHARS: usize = 200;
 
 /// Sends each line of standard input and prints what is answered, until the input ends. Ctrl-C stops an answer, and
 /// between two of them the conversation.
@@ -35,7 +35,7 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
         }
         None => open(gateway).await?,
     };
-    aside(&format!("session {session}; end with Ctrl-D, go on with: prx chat --session {session}"));
+    note(&format!("session {session}; end with Ctrl-D, go on with: prx chat --session {session}"));
     let lines = BufReader::new(tokio::io::stdin()).lines();
     let mut chat = Chat { gateway, session, lines, interrupts: signal(SignalKind::interrupt())? };
     loop {
@@ -58,13 +58,14 @@ async fn open(gateway: &Client) -> Result<String, Failure> {
 }
 
 async fn show_earlier(gateway: &Client, session: &str) -> Result<(), Failure> {
-    let earlier =
-        gateway.get(&format!("{}?limit={LOOK_BACK}", path(&["sessions", session, "messages"]))).await?;
+    let earlier = gateway
+        .get(&format!("{}?limit={EARLIER_MESSAGES}", path(&["sessions", session, "messages"])))
+        .await?;
     for message in earlier["messages"].as_array().into_iter().flatten() {
         let content = text(&message["content"]);
         match message["role"].as_str() {
             Some("user") => say(&format!("> {content}"))?,
-            Some("tool") => aside(&shortened(&content)),
+            Some("tool") => note(&shortened(&content)),
             // An answer that only called tools.
             _ if content.is_empty() => {}
             _ => say(&content)?,
@@ -93,7 +94,7 @@ impl Chat<'_> {
     /// One message and its answer, as it comes. What went wrong with it ends nothing but the answer.
     async fn converse(&mut self, line: &str) -> Result<(), Failure> {
         let messages = path(&["sessions", &self.session, "messages"]);
-        let message = Sent::Json(json!({"content": line}));
+        let message = Payload::Json(json!({"content": line}));
         let mut events = self.gateway.stream(Method::POST, &messages, message).await?;
         let mut answer = Answer::default();
         loop {
@@ -115,7 +116,7 @@ impl Chat<'_> {
         let decision = match line.map(|line| line.trim().to_lowercase()).as_deref() {
             Some("a" | "allow" | "y" | "yes") => "allow",
             Some("d" | "deny" | "n" | "no") | None => "deny",
-            Some(_) => return aside("answer with allow or deny"),
+            Some(_) => return note("answer with allow or deny"),
         };
         if let Some(id) = answer.asked.pop_front() {
             self.tell(&["approvals", &id], json!({"decision": decision})).await;
@@ -123,10 +124,10 @@ impl Chat<'_> {
     }
 
     /// Tells the turn at work something. If it is over by now, that is no failure of the conversation.
-    async fn tell(&self, place: &[&str], body: Value) {
-        let place = [&["sessions", &self.session], place].concat();
-        if let Err(Failure::Told { message, .. }) = self.gateway.post(&path(&place), body).await {
-            aside(&message);
+    async fn tell(&self, segments: &[&str], body: Value) {
+        let segments = [&["sessions", &self.session], segments].concat();
+        if let Err(Failure::Message { message, .. }) = self.gateway.post(&path(&segments), body).await {
+            note(&message);
         }
     }
 }
@@ -140,20 +141,20 @@ impl Answer {
             }
             "restart" => {
                 self.end_line()?;
-                aside(&format!("the answer begins anew: {}", text(&data["reason"])));
+                note(&format!("the answer begins anew: {}", text(&data["reason"])));
             }
             "tool_call" => {
                 self.end_line()?;
-                aside(&format!(
+                note(&format!(
                     "{} {}",
                     text(&data["name"]),
                     printable(&data["arguments"].to_string(), false)
                 ));
             }
-            "tool_result" => aside(&shortened(&text(&data["content"]))),
+            "tool_result" => note(&shortened(&text(&data["content"]))),
             "approval" => {
                 self.end_line()?;
-                aside(&format!("may it call {}? allow or deny", text(&data["tool"])));
+                note(&format!("may it call {}? allow or deny", text(&data["tool"])));
                 self.asked.extend(data["id"].as_str().map(str::to_owned));
             }
             "done" => {
@@ -161,14 +162,14 @@ impl Answer {
                     true => say("")?,
                     false => say(&text(&data["content"]))?,
                 }
-                files(data).iter().for_each(|file| aside(file));
+                files(data).iter().for_each(|file| note(file));
                 if data["stopped"] == true {
-                    aside("stopped");
+                    note("stopped");
                 }
             }
             "error" => {
                 self.end_line()?;
-                aside(&text(&data["error"]["message"]));
+                note(&text(&data["error"]["message"]));
             }
             _ => {}
         }
@@ -188,12 +189,12 @@ fn text(value: &Value) -> String {
 /// The beginning of a text, on one line.
 fn shortened(text: &str) -> String {
     let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let begin: String = line.chars().take(SHOWN).collect();
+    let begin: String = line.chars().take(MAX_RESULT_CHARS).collect();
     if begin.len() < line.len() { format!("{begin}…") } else { begin }
 }
 
 /// Says something that is not part of the conversation.
-fn aside(text: &str) {
+fn note(text: &str) {
     // A terminal that is gone misses nothing.
     let _ = writeln!(io::stderr(), "[{text}]");
 }

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
 
-use super::Failure;
+use super::failure::Failure;
 use prx_http::SOCKET;
 
 /// A client of the gateway that runs on a data directory.
@@ -24,8 +24,8 @@ pub(super) struct Client {
 
 /// What goes with a request.
 #[derive(Debug)]
-pub(super) enum Sent {
-    Nothing,
+pub(super) enum Payload {
+    None,
     Json(Value),
     Component(Bytes),
 }
@@ -41,25 +41,25 @@ impl Client {
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
-        self.send(Method::GET, path, Sent::Nothing).await
+        self.send(Method::GET, path, Payload::None).await
     }
 
     pub(super) async fn post(&self, path: &str, body: Value) -> Result<Value, Failure> {
-        self.send(Method::POST, path, Sent::Json(body)).await
+        self.send(Method::POST, path, Payload::Json(body)).await
     }
 
     /// Sends a request and returns the JSON of the answer, or null if it has none.
-    pub(super) async fn send(&self, method: Method, path: &str, sent: Sent) -> Result<Value, Failure> {
+    pub(super) async fn send(&self, method: Method, path: &str, sent: Payload) -> Result<Value, Failure> {
         let answer = self.exchange(method, path, sent, "application/json").await?;
-        let bytes = answer.into_body().collect().await.map_err(broken)?.to_bytes();
+        let bytes = answer.into_body().collect().await.map_err(broken_answer)?.to_bytes();
         if bytes.is_empty() {
             return Ok(Value::Null);
         }
-        serde_json::from_slice(&bytes).map_err(broken)
+        serde_json::from_slice(&bytes).map_err(broken_answer)
     }
 
     /// Sends a request and returns the events of the answer.
-    pub(super) async fn stream(&self, method: Method, path: &str, sent: Sent) -> Result<Events, Failure> {
+    pub(super) async fn stream(&self, method: Method, path: &str, sent: Payload) -> Result<Events, Failure> {
         let answer = self.exchange(method, path, sent, "text/event-stream").await?;
         Ok(Events { body: answer.into_body(), read: Vec::new() })
     }
@@ -68,32 +68,34 @@ impl Client {
         &self,
         method: Method,
         path: &str,
-        sent: Sent,
+        sent: Payload,
         accepted: &str,
     ) -> Result<Response<Incoming>, Failure> {
         let request =
             Request::builder().method(method).uri(path).header(HOST, "localhost").header(ACCEPT, accepted);
         let request = match sent {
-            Sent::Nothing => request.body(Full::default()),
-            Sent::Json(json) => {
+            Payload::None => request.body(Full::default()),
+            Payload::Json(json) => {
                 let json = Bytes::from(json.to_string());
                 request.header(CONTENT_TYPE, "application/json").body(Full::new(json))
             }
-            Sent::Component(bytes) => request.header(CONTENT_TYPE, "application/wasm").body(Full::new(bytes)),
+            Payload::Component(bytes) => {
+                request.header(CONTENT_TYPE, "application/wasm").body(Full::new(bytes))
+            }
         };
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             let socket = self.socket.display();
             Failure::new(format!("no gateway runs here ({socket}: {error}); start one with `prx serve`"))
         })?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken_answer)?;
         tokio::spawn(connection);
-        let answer = sender.send_request(request.map_err(broken)?).await.map_err(broken)?;
-        if answer.status().is_success() { Ok(answer) } else { Err(refused(answer).await) }
+        let answer = sender.send_request(request.map_err(broken_answer)?).await.map_err(broken_answer)?;
+        if answer.status().is_success() { Ok(answer) } else { Err(rejection(answer).await) }
     }
 }
 
 /// What the gateway says is wrong.
-async fn refused(answer: Response<Incoming>) -> Failure {
+async fn rejection(answer: Response<Incoming>) -> Failure {
     let status = answer.status();
     let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -103,7 +105,7 @@ async fn refused(answer: Response<Incoming>) -> Failure {
     }
 }
 
-fn broken(error: impl std::error::Error) -> Failure {
+fn broken_answer(error: impl std::error::Error) -> Failure {
     Failure::new(format!("the gateway's answer broke off: {error}"))
 }
 
@@ -143,7 +145,7 @@ impl Events {
                     return Ok(Some(event));
                 }
             }
-            match self.body.frame().await.transpose().map_err(broken)? {
+            match self.body.frame().await.transpose().map_err(broken_answer)? {
                 Some(frame) => self.read.extend(frame.into_data().unwrap_or_default()),
                 None => return Ok(None),
             }

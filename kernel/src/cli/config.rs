@@ -3,12 +3,12 @@
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::Failure;
-use super::client::Sent;
+use super::client::Payload;
+use super::failure::Failure;
 use super::output::{Console, fields, say, table};
-use super::place::Place;
+use super::paths::Paths;
 use crate::bundled::BUNDLED;
-use crate::settings::check::{Misfit, check};
+use crate::settings::{Problem, check};
 use prx_base::config::keys::{KEYS, Key, Type};
 use prx_base::config::{Changes, Config, Invalid, Overrides};
 use prx_host::on_disk;
@@ -30,11 +30,11 @@ pub(super) enum Command {
     },
     /// Check the file as `prx serve` would, without a gateway
     Check,
-    /// List the keys there are, with what they take
+    /// List every key, what it takes and its default
     Keys,
 }
 
-pub(super) async fn run(console: &Console, place: &Place, command: Command) -> Result<(), Failure> {
+pub(super) async fn run(console: &Console, paths: &Paths, command: Command) -> Result<(), Failure> {
     match command {
         Command::Get { key } => {
             let config = console.gateway.get("/api/v1/config").await?;
@@ -42,11 +42,11 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
             let mut parts = key.split('.').filter(|part| !part.is_empty());
             let found = parts.try_fold(&config, |value, part| value.get(part));
             let found = found.ok_or_else(|| Failure::new(format!("{key} is not set")))?;
-            console.show(found, shown)
+            console.show(found, display)
         }
         Command::Set { key, values } => {
-            let changes = Map::from_iter([(key.clone(), wanted(&key, values))]);
-            let sent = Sent::Json(Value::Object(changes));
+            let changes = Map::from_iter([(key.clone(), parse_value(&key, values))]);
+            let sent = Payload::Json(Value::Object(changes));
             let done = console.gateway.send(Method::PATCH, "/api/v1/config", sent).await?;
             console.show(&done, |done| match done["reload_required"] == true {
                 true => format!("{key} is written down, and felt after a restart of the gateway"),
@@ -56,11 +56,11 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
         Command::Keys => console
             .show(&reference(), |keys| table(&keys["keys"], &["key", "takes", "default", "change", "about"])),
         Command::Check => {
-            let loaded = place.file(Overrides::default()).load()?;
+            let loaded = paths.file(Overrides::default()).load()?;
             let path = loaded.file.path();
-            let misfits = misfits(place, &loaded.config);
-            if !misfits.is_empty() {
-                return Err(Invalid::of(path, misfits).into());
+            let problems = problems(paths, &loaded.config);
+            if !problems.is_empty() {
+                return Err(Invalid::of(path, problems).into());
             }
             let path = path.display().to_string();
             let text = if loaded.text.is_some() { "is fine" } else { "is not there: the defaults serve" };
@@ -73,9 +73,9 @@ pub(super) async fn run(console: &Console, place: &Place, command: Command) -> R
 }
 
 /// What is wrong with the tables that belong to plugins, from the plugins there are on disk.
-pub(super) fn misfits(place: &Place, config: &Config) -> Vec<Misfit> {
+pub(super) fn problems(paths: &Paths, config: &Config) -> Vec<Problem> {
     let known =
-        on_disk(BUNDLED, &place.data_dir).into_iter().filter_map(|(name, known)| Some((name, known.ok()?)));
+        on_disk(BUNDLED, &paths.data_dir).into_iter().filter_map(|(name, known)| Some((name, known.ok()?)));
     check(Changes { before: &Config::default(), after: config }, &known.collect())
 }
 
@@ -91,7 +91,7 @@ fn reference() -> Value {
     json!({"keys": KEYS.iter().map(row).collect::<Vec<_>>()})
 }
 
-fn shown(value: &Value) -> String {
+fn display(value: &Value) -> String {
     match value {
         Value::Object(_) => fields(value),
         Value::String(text) => super::output::printable(text, true),
@@ -100,7 +100,7 @@ fn shown(value: &Value) -> String {
 }
 
 /// A value as its key takes it; where nobody says, JSON if it is JSON, and else text.
-fn wanted(key: &str, values: Vec<String>) -> Value {
+fn parse_value(key: &str, values: Vec<String>) -> Value {
     let declared = KEYS.iter().find(|known| known.path == key).map(|known| known.ty);
     let typed = |text: String| match declared {
         Some(Type::Text | Type::OneOf(_) | Type::TextList) => Value::String(text),
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_value_is_what_its_key_takes() {
-        let set = |key, values: &[&str]| wanted(key, values.iter().map(|&value| value.into()).collect());
+        let set = |key, values: &[&str]| parse_value(key, values.iter().map(|&value| value.into()).collect());
         assert_eq!(set("agent.max_turns", &["7"]), 7);
         assert_eq!(set("agent.system_prompt", &["7"]), "7");
         assert_eq!(set("agent.system_prompt", &["null"]), Value::Null);

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Failure;
-use super::config::misfits;
+use super::config::problems;
+use super::failure::Failure;
 use super::output::{Console, say};
-use super::place::Place;
+use super::paths::Paths;
 use crate::bundled::BUNDLED;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, Overrides};
@@ -20,7 +20,7 @@ use prx_store::Store;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Mend what can be mended without a decision of yours
+    /// Fix what can be fixed without a decision of yours
     #[arg(long)]
     fix: bool,
 }
@@ -49,39 +49,39 @@ impl Finding {
 }
 
 /// Looks at everything that `serve` would look at, and at the gateway if it runs.
-pub(super) async fn run(console: &Console, place: &Place, arguments: Arguments) -> Result<(), Failure> {
-    let mut findings = exposed(place);
-    let loaded = place.file(Overrides::default()).load();
+pub(super) async fn run(console: &Console, paths: &Paths, arguments: Arguments) -> Result<(), Failure> {
+    let mut findings = exposed(paths);
+    let loaded = paths.file(Overrides::default()).load();
     match &loaded {
-        Err(invalid) => findings.push(Finding::new(invalid, "mend the file; then `prx config check`")),
+        Err(invalid) => findings.push(Finding::new(invalid, "fix the file; then `prx config check`")),
         Ok(loaded) => {
             let file = loaded.file.path().display();
-            let fix = format!("mend it in {file}, or with `prx config set`");
-            let misfits = misfits(place, &loaded.config).into_iter();
-            findings.extend(misfits.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
+            let fix = format!("fix it in {file}, or with `prx config set`");
+            let problems = problems(paths, &loaded.config).into_iter();
+            findings.extend(problems.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
         }
     }
-    for (name, known) in on_disk(BUNDLED, &place.data_dir) {
+    for (name, known) in on_disk(BUNDLED, &paths.data_dir) {
         if let Err(error) = known {
-            let fix = format!("put another file in its place, or delete plugins/{name}.wasm");
+            let fix = format!("put another file in its paths, or delete plugins/{name}.wasm");
             findings.push(Finding::new(format!("plugin {name} can't be loaded: {error}"), fix));
         }
     }
     if console.gateway.is_running().await {
         findings.extend(running(console).await?);
     } else if let Ok(loaded) = &loaded {
-        findings.extend(startable(place, &loaded.config).await);
+        findings.extend(startable(paths, &loaded.config).await);
     }
     if arguments.fix {
-        findings.iter_mut().for_each(mend);
+        findings.iter_mut().for_each(fix);
     }
-    tell(console, &findings)
+    report(console, &findings)
 }
 
 /// Files with secrets in them that others may read.
-fn exposed(place: &Place) -> Vec<Finding> {
-    let file = place.file(Overrides::default());
-    let all = [(place.data_dir.as_path(), 0o077), (file.path(), 0o007)];
+fn exposed(paths: &Paths) -> Vec<Finding> {
+    let file = paths.file(Overrides::default());
+    let all = [(paths.data_dir.as_path(), 0o077), (file.path(), 0o007)];
     let open_to_others = |(path, others): &(&Path, u32)| {
         fs::metadata(path).is_ok_and(|found| found.permissions().mode() & others != 0)
     };
@@ -104,13 +104,13 @@ async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
 }
 
 /// What would keep a gateway from starting.
-async fn startable(place: &Place, config: &Config) -> Vec<Finding> {
+async fn startable(paths: &Paths, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let Err(error) = Network::bind(&config.gateway).await {
         findings.push(Finding::plain(error));
     }
-    if Store::exists(&place.data_dir) {
-        match Store::open(&place.data_dir, Clock::system()) {
+    if Store::exists(&paths.data_dir) {
+        match Store::open(&paths.data_dir, Clock::system()) {
             Ok(store) => store.close().await,
             Err(error) => findings.push(Finding::plain(error)),
         }
@@ -118,7 +118,7 @@ async fn startable(place: &Place, config: &Config) -> Vec<Finding> {
     findings
 }
 
-fn mend(finding: &mut Finding) {
+fn fix(finding: &mut Finding) {
     let Some(path) = &finding.exposed else { return };
     let mended = fs::metadata(path).and_then(|found| {
         fs::set_permissions(path, Permissions::from_mode(found.permissions().mode() & 0o700))
@@ -126,7 +126,7 @@ fn mend(finding: &mut Finding) {
     finding.fixed = mended.is_ok();
 }
 
-fn tell(console: &Console, findings: &[Finding]) -> Result<(), Failure> {
+fn report(console: &Console, findings: &[Finding]) -> Result<(), Failure> {
     let left = findings.iter().filter(|finding| !finding.fixed).count();
     let line = |Finding { problem, fix, fixed, .. }: &Finding| match fix {
         _ if *fixed => format!("mended: {problem}"),

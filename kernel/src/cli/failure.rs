@@ -19,12 +19,12 @@ pub(super) enum Failure {
     /// The command line is wrong, or help was asked for.
     Usage(clap::Error),
     /// Anything else, told on standard error.
-    Told { message: String, code: u8 },
+    Message { message: String, code: u8 },
 }
 
 impl Failure {
     pub(super) fn new(message: impl Display) -> Self {
-        Self::Told { message: message.to_string(), code: 1 }
+        Self::Message { message: message.to_string(), code: 1 }
     }
 
     /// Tells the user and gives the exit code.
@@ -35,7 +35,7 @@ impl Failure {
                 let _ = error.print();
                 ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
             }
-            Self::Told { message, code } => {
+            Self::Message { message, code } => {
                 let _ = writeln!(io::stderr(), "prx: {message}");
                 ExitCode::from(code)
             }
@@ -51,7 +51,7 @@ impl From<clap::Error> for Failure {
 
 impl From<Invalid> for Failure {
     fn from(invalid: Invalid) -> Self {
-        Self::Told { message: invalid.to_string(), code: CONFIG }
+        Self::Message { message: invalid.to_string(), code: CONFIG }
     }
 }
 
@@ -74,7 +74,7 @@ impl From<Error> for Failure {
     }
 }
 
-macro_rules! told {
+macro_rules! from_error {
     ($($error:ty),*) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Self {
@@ -84,4 +84,4 @@ macro_rules! told {
     )*};
 }
 
-told!(io::Error, OpenError, BindError, BadTable);
+from_error!(io::Error, OpenError, BindError, BadTable);

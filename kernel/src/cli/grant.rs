@@ -3,11 +3,11 @@
 use hyper::Method;
 use serde_json::{Map, Value, json};
 
-use super::Failure;
-use super::client::{Sent, path};
+use super::client::{Payload, path};
+use super::failure::Failure;
 use super::output::{Console, fields};
 
-/// What to grant, in addition to what is granted already. Nothing said: show how things stand.
+/// What to grant, in addition to what is granted already. Without any, shows the grants.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// The plugin's name; it need not be installed yet
@@ -27,58 +27,58 @@ pub(super) struct Arguments {
     /// Everything that it asks for
     #[arg(long)]
     as_asked: bool,
-    /// Begin with nothing, so that only what else is said here stays granted
+    /// Revoke everything else: only what is given here is granted
     #[arg(long)]
     reset: bool,
 }
 
 pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), Failure> {
     let path = path(&["plugins", &arguments.name, "grants"]);
-    if !arguments.says_something() {
+    if !arguments.changes_anything() {
         return console.show(&console.gateway.get(&path).await?, fields);
     }
-    let standing = match console.gateway.get(&path).await {
-        Ok(standing) => standing,
+    let current = match console.gateway.get(&path).await {
+        Ok(current) => current,
         // Granted beforehand: what it asks for isn't known yet.
         Err(_) if !arguments.as_asked => json!({}),
         Err(failure) => return Err(failure),
     };
-    let wanted = Value::Object(arguments.wanted(&standing));
-    let answer = console.gateway.send(Method::PUT, &path, Sent::Json(wanted)).await?;
+    let merged = Value::Object(arguments.merged(&current));
+    let answer = console.gateway.send(Method::PUT, &path, Payload::Json(merged)).await?;
     console.show(&answer, fields)
 }
 
 impl Arguments {
-    fn says_something(&self) -> bool {
+    fn changes_anything(&self) -> bool {
         let Self { http, secret, kv, memory, as_asked, reset, .. } = self;
         !http.is_empty() || !secret.is_empty() || kv.is_some() || memory.is_some() || *as_asked || *reset
     }
 
-    fn wanted(self, standing: &Value) -> Map<String, Value> {
-        let mut wanted = match &standing["granted"] {
+    fn merged(self, current: &Value) -> Map<String, Value> {
+        let mut merged = match &current["granted"] {
             Value::Object(granted) if !self.reset => granted.clone(),
             _ => Map::new(),
         };
         // `missing` has the fields as they would have to be, what is granted already included.
-        if let Some(missing) = standing["missing"].as_object().filter(|_| self.as_asked) {
-            wanted.extend(missing.clone());
+        if let Some(missing) = current["missing"].as_object().filter(|_| self.as_asked) {
+            merged.extend(missing.clone());
         }
-        add(&mut wanted, "http", self.http);
-        add(&mut wanted, "secrets", self.secret);
+        add(&mut merged, "http", self.http);
+        add(&mut merged, "secrets", self.secret);
         let single = [("kv", self.kv), ("memory", self.memory)];
-        wanted.extend(single.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
-        wanted
+        merged.extend(single.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
+        merged
     }
 }
 
-fn add(wanted: &mut Map<String, Value>, key: &str, more: Vec<String>) {
+fn add(merged: &mut Map<String, Value>, key: &str, more: Vec<String>) {
     if more.is_empty() {
         return;
     }
-    let mut list = wanted.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
+    let mut list = merged.get(key).and_then(Value::as_array).cloned().unwrap_or_default();
     let new: Vec<Value> = more.into_iter().map(Value::from).filter(|item| !list.contains(item)).collect();
     list.extend(new);
-    wanted.insert(key.to_owned(), list.into());
+    merged.insert(key.to_owned(), list.into());
 }
 
 #[cfg(test)]
@@ -95,23 +95,23 @@ mod tests {
 
     #[test]
     fn what_is_said_is_added_to_what_is_granted() {
-        let standing = json!({
+        let current = json!({
             "granted": {"http": ["https://a.example"], "kv": "1MiB"},
             "missing": {"http": ["https://a.example", "https://b.example"], "memory": "read"},
         });
-        let wanted = |words: &str| {
+        let merged = |words: &str| {
             let words = ["grant"].into_iter().chain(words.split_whitespace());
-            Value::Object(Line::parse_from(words).arguments.wanted(&standing))
+            Value::Object(Line::parse_from(words).arguments.merged(&current))
         };
         assert_eq!(
-            wanted("x --http https://a.example --http https://c.example --memory write"),
+            merged("x --http https://a.example --http https://c.example --memory write"),
             json!({"http": ["https://a.example", "https://c.example"], "kv": "1MiB", "memory": "write"})
         );
         assert_eq!(
-            wanted("x --as-asked"),
+            merged("x --as-asked"),
             json!({"http": ["https://a.example", "https://b.example"], "kv": "1MiB", "memory": "read"})
         );
-        assert_eq!(wanted("x --reset"), json!({}));
-        assert_eq!(wanted("x --reset --secret key"), json!({"secrets": ["key"]}));
+        assert_eq!(merged("x --reset"), json!({}));
+        assert_eq!(merged("x --reset --secret key"), json!({"secrets": ["key"]}));
     }
 }

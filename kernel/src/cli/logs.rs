@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use hyper::Method;
 use serde_json::Value;
 
-use super::Failure;
-use super::client::{Sent, encoded};
+use super::client::{Payload, encoded};
+use super::failure::Failure;
 use super::output::{Console, printable, say};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Go on with what is logged from now on
+    /// Follow the log as it is written
     #[arg(short, long)]
     follow: bool,
     /// Least level: trace, debug, info, warn or error
@@ -20,10 +20,10 @@ pub(super) struct Arguments {
     /// Only this part of the gateway, such as agent or channel::work
     #[arg(long)]
     module: Option<String>,
-    /// From then on: 2026-03-21T10:00:00Z, or how long ago, such as 30m
+    /// Since when: 2026-03-21T10:00:00Z, or how long ago, such as 30m
     #[arg(long, default_value = "1h")]
     since: String,
-    /// At most so many from before now, up to 1000
+    /// How many past entries to show at most, up to 1000
     #[arg(long, default_value_t = 100)]
     limit: usize,
 }
@@ -35,7 +35,7 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
     let query = format!("level={level}&since={since}&limit={limit}{module}");
     if follow {
         let path = format!("/api/v1/logs/stream?{query}");
-        let mut events = console.gateway.stream(Method::GET, &path, Sent::Nothing).await?;
+        let mut events = console.gateway.stream(Method::GET, &path, Payload::None).await?;
         while let Some((name, data)) = events.next().await? {
             match name.as_str() {
                 "gap" => say(&format!("[{} entries are missing here]", data["missed"]))?,

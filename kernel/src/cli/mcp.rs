@@ -2,15 +2,15 @@
 
 use serde_json::json;
 
-use super::Failure;
 use super::client::path;
+use super::failure::Failure;
 use super::output::{Console, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the configured servers and how they stand
+    /// List the configured servers and their state
     List,
-    /// Connect a server anew
+    /// Disconnect a server and connect to it again
     Reconnect {
         /// The server's name
         name: String,

@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use tokio::runtime::Builder;
 
 use self::failure::Failure;
-use self::place::Place;
+use self::paths::Paths;
 
 mod auth;
 mod author;
@@ -22,7 +22,7 @@ mod grant;
 mod logs;
 mod mcp;
 mod output;
-mod place;
+mod paths;
 mod plugin;
 mod serve;
 mod session;
@@ -35,7 +35,7 @@ mod tool;
 #[command(name = "prx", version)]
 struct CommandLine {
     #[command(flatten)]
-    place: place::Named,
+    paths: paths::PathArguments,
     /// Print the API's answer as it is
     #[arg(long, global = true)]
     json: bool,
@@ -50,36 +50,36 @@ enum Command {
     /// Make, list and revoke tokens; works whether or not the gateway runs
     #[command(subcommand)]
     Auth(auth::Command),
-    /// Show how the gateway is
+    /// Show the status of the gateway
     Status,
     /// Talk to the agent
     Chat(chat::Arguments),
-    /// Look after plugins
+    /// Install, update and write plugins
     #[command(subcommand)]
     Plugin(plugin::Command),
-    /// Look at sessions, stop what they are answering, and end them
+    /// List, show, cancel and end sessions
     #[command(subcommand)]
     Session(session::Command),
-    /// Look at channels, and have them connect anew
+    /// List and restart channels, and handle their dead letters
     #[command(subcommand)]
     Channel(channel::Command),
-    /// Look at MCP servers, and connect them anew
+    /// List MCP servers and reconnect to them
     #[command(subcommand)]
     Mcp(mcp::Command),
-    /// Look at tools, and call them
+    /// List and call tools
     #[command(subcommand)]
     Tool(tool::Command),
-    /// Look at skills
+    /// List skills
     #[command(subcommand)]
     Skill(skill::Command),
-    /// Look at the configuration, and change it
+    /// Show, change and check the configuration
     #[command(subcommand)]
     Config(config::Command),
     /// Show the recent log
     Logs(logs::Arguments),
-    /// Find what is wrong, and say what mends it
+    /// Find problems and say how to fix them
     Doctor(doctor::Arguments),
-    /// Print what completes these commands in a shell
+    /// Print a shell completion script
     Completions {
         /// The shell
         shell: Shell,
@@ -95,18 +95,18 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
-    let CommandLine { place, json, command } = CommandLine::try_parse_from(words)?;
-    let place = Place::find(place)?;
+    let CommandLine { paths, json, command } = CommandLine::try_parse_from(words)?;
+    let paths = Paths::find(paths)?;
     if let Command::Serve(arguments) = command {
-        return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(place, arguments));
+        return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(paths, arguments));
     }
-    let console = output::Console::new(&place, json);
+    let console = output::Console::new(&paths, json);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match command {
             Command::Serve(_) => Ok(()),
             Command::Completions { shell } => completions(shell),
-            Command::Auth(command) => auth::run(&console, &place, command).await,
+            Command::Auth(command) => auth::run(&console, &paths, command).await,
             Command::Status => status::run(&console).await,
             Command::Chat(arguments) => chat::run(&console, arguments).await,
             Command::Plugin(command) => plugin::run(&console, command).await,
@@ -115,9 +115,9 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Mcp(command) => mcp::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,
             Command::Skill(command) => skill::run(&console, command).await,
-            Command::Config(command) => config::run(&console, &place, command).await,
+            Command::Config(command) => config::run(&console, &paths, command).await,
             Command::Logs(arguments) => logs::run(&console, arguments).await,
-            Command::Doctor(arguments) => doctor::run(&console, &place, arguments).await,
+            Command::Doctor(arguments) => doctor::run(&console, &paths, arguments).await,
         }
     });
     // A line of standard input that is waited for keeps nobody.

@@ -4,9 +4,9 @@ use std::io::{self, ErrorKind, Write};
 
 use serde_json::Value;
 
-use super::Failure;
 use super::client::Client;
-use super::place::Place;
+use super::failure::Failure;
+use super::paths::Paths;
 
 /// The gateway on one side and standard output on the other.
 #[derive(Debug)]
@@ -18,8 +18,8 @@ pub(super) struct Console {
 }
 
 impl Console {
-    pub(super) fn new(place: &Place, json: bool) -> Self {
-        Self { gateway: Client::new(&place.data_dir), json }
+    pub(super) fn new(paths: &Paths, json: bool) -> Self {
+        Self { gateway: Client::new(&paths.data_dir), json }
     }
 
     /// Prints an answer as it is if that is wanted, or else what `human` makes of it.

@@ -6,24 +6,25 @@ use std::path::PathBuf;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::client::{Sent, path};
+use super::client::{Payload, path};
+use super::failure::Failure;
 use super::output::{Console, fields, say, table};
-use super::{Failure, author, grant};
+use super::{author, grant};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// Begin a plugin of your own, in a new folder
+    /// Create a plugin of your own, in a new folder
     New(author::New),
     /// Build a plugin's component, or put a manifest into one of another language
     Build(author::Build),
-    /// Look at a component as a gateway would before it runs it
+    /// Check a component as a gateway does before it runs it
     Check {
         /// The component
         file: PathBuf,
     },
     /// Load a component on its own, with everything granted, and call a tool of it
     Test(author::Test),
-    /// List the plugins there are
+    /// List plugins
     List,
     /// Show one plugin
     Show {
@@ -38,17 +39,17 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME")]
         replace: Option<String>,
     },
-    /// Load a plugin anew; the old code serves until the new has answered
+    /// Reload a plugin; the old code serves until the new one has answered
     Reload {
         /// The plugin's name
         name: String,
     },
-    /// Take a plugin's capabilities away until it is enabled
+    /// Disable a plugin until it is enabled again
     Disable {
         /// The plugin's name
         name: String,
     },
-    /// Bring a disabled plugin back
+    /// Enable a disabled plugin
     Enable {
         /// The plugin's name
         name: String,
@@ -92,7 +93,10 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
                 Some(name) => (Method::PUT, path(&["plugins", &name])),
                 None => (Method::POST, path(&["plugins"])),
             };
-            told(console, &console.gateway.send(method, &path, Sent::Component(component.into())).await?)
+            print_status(
+                console,
+                &console.gateway.send(method, &path, Payload::Component(component.into())).await?,
+            )
         }
         Command::Reload { name } => act(console, &name, "reload").await,
         Command::Disable { name } => act(console, &name, "disable").await,
@@ -100,18 +104,18 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Grant(arguments) => grant::run(console, arguments).await,
         Command::Rollback { name } => act(console, &name, "rollback").await,
         Command::Remove { name } => {
-            console.gateway.send(Method::DELETE, &path(&["plugins", &name]), Sent::Nothing).await?;
+            console.gateway.send(Method::DELETE, &path(&["plugins", &name]), Payload::None).await?;
             say(&format!("removed {name}"))
         }
     }
 }
 
 async fn act(console: &Console, name: &str, action: &str) -> Result<(), Failure> {
-    told(console, &console.gateway.post(&path(&["plugins", name, action]), json!({})).await?)
+    print_status(console, &console.gateway.post(&path(&["plugins", name, action]), json!({})).await?)
 }
 
-/// How the plugin stands now.
-fn told(console: &Console, answer: &Value) -> Result<(), Failure> {
+/// Prints the plugin's status.
+fn print_status(console: &Console, answer: &Value) -> Result<(), Failure> {
     let word = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
     console.show(answer, |_| {
         format!("{} {} {}", word("name"), word("version"), word("status")).replace("  ", " ")

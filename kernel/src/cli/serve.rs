@@ -3,17 +3,25 @@
 use std::sync::Arc;
 
 use clap::ValueEnum;
+use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::say;
-use super::place::Place;
-use crate::api;
-use crate::gateway::{Kernel, Options};
+use super::paths::Paths;
+use crate::api::{self, Pipeline};
+use crate::gateway::{Gateway, Options, Startup};
+use prx_base::Base;
+use prx_base::clock::Clock;
 use prx_base::config::Overrides;
 use prx_base::logs::{Format, Logs};
+use prx_host::Progress;
 use prx_http::{Network, OwnerSocket};
+
+/// How often the log says at most how far loading the plugins is: every half a second.
+const LOG_INTERVAL: SignedDuration = SignedDuration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -29,7 +37,7 @@ pub(super) struct Arguments {
     /// Load the bundled plugins only
     #[arg(long)]
     safe_mode: bool,
-    /// How log lines on standard error look
+    /// The format of log lines on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Human)]
     log_format: LogFormat,
 }
@@ -52,29 +60,77 @@ impl From<LogFormat> for Format {
 }
 
 /// Runs the gateway until it is told to stop.
-pub(super) async fn run(place: Place, arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failure> {
     let Arguments { host, port, watch, safe_mode, log_format } = arguments;
-    let loaded = place.file(Overrides { host, port, watch }).load()?;
+    let loaded = paths.file(Overrides { host, port, watch }).load()?;
     let logs = Logs::start(log_format.into(), &loaded.config.logs).map_err(Failure::new)?;
-    allow_many_files();
-    let stop = Stop::listen()?;
+    raise_file_limit();
+    let signals = Signals::listen()?;
     let network = Network::bind(&loaded.config.gateway).await?;
     let url = network.url()?;
-    let options = Options { loaded, logs, data_dir: place.data_dir.clone(), safe_mode };
-    let kernel = Arc::new(Kernel::start(options).await?);
-    let served = match OwnerSocket::bind(&place.data_dir) {
-        Ok(owner) => {
-            say(&format!("listening on {url}"))?;
-            api::serve(kernel.clone(), network, owner, stop.asked()).await.map_err(Failure::new)
+    let startup = Startup::open(Options { loaded, logs, data_dir: paths.data_dir.clone(), safe_mode })?;
+    let owner = match OwnerSocket::bind(&paths.data_dir) {
+        Ok(owner) => owner,
+        Err(error) => {
+            startup.close().await;
+            return Err(error.into());
         }
-        Err(error) => Err(error.into()),
     };
-    kernel.stop().await;
-    served
+    let stopping = startup.process.stopping.clone();
+    tokio::spawn(signals.cancel(stopping.clone()));
+    let Base { clock, config, .. } = startup.base.clone();
+    let pipeline = Arc::new(Pipeline::new(config, clock, startup.process.traffic.clone()));
+    let serving = prx_http::serve(network, owner, pipeline.clone(), stopping.clone().cancelled_owned());
+    let serving = tokio::spawn(serving);
+    let (gateway, started) = match start(&startup, &pipeline).await {
+        Ok(Some(gateway)) => (Some(gateway), say(&format!("listening on {url}"))),
+        Ok(None) => (None, Ok(())),
+        Err(failure) => (None, Err(failure)),
+    };
+    if started.is_err() {
+        stopping.cancel();
+    }
+    let served = serving.await.map_err(Failure::new);
+    match gateway {
+        Some(gateway) => gateway.stop().await,
+        None => startup.close().await,
+    }
+    started.and(served)
+}
+
+/// Starts the gateway and lets it answer; none if it is told to stop before its plugins are loaded.
+async fn start(startup: &Startup, pipeline: &Pipeline) -> Result<Option<Arc<Gateway>>, Failure> {
+    let router = api::router()?;
+    let mut reports =
+        Reports { pipeline, clock: startup.base.clock.clone(), logged_at: startup.process.started };
+    let starting = startup.start(|progress| reports.tell(progress));
+    let started = startup.process.stopping.run_until_cancelled(starting).await;
+    let Some(gateway) = started.transpose()?.map(Arc::new) else { return Ok(None) };
+    pipeline.ready(gateway.clone(), router, gateway.store.clone());
+    Ok(Some(gateway))
+}
+
+/// Says how far loading the plugins is.
+struct Reports<'a> {
+    pipeline: &'a Pipeline,
+    clock: Clock,
+    logged_at: Timestamp,
+}
+
+impl Reports<'_> {
+    fn tell(&mut self, Progress { loaded, total }: Progress) {
+        self.pipeline.set_progress(format!("plugins {loaded} of {total}"));
+        let now = self.clock.now();
+        // Where all of them are compiled already, there is nothing to wait for and nothing to say.
+        if now.duration_since(self.logged_at) >= LOG_INTERVAL {
+            self.logged_at = now;
+            tracing::info!("compiling plugins ({loaded} of {total})");
+        }
+    }
 }
 
 /// Connections are files, and by default a process may have only a few of them.
-fn allow_many_files() {
+fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, "there can't be more than {:?} connections and files", limit.current);
@@ -82,21 +138,23 @@ fn allow_many_files() {
 }
 
 /// The signals by which a gateway is told to stop.
-struct Stop {
+struct Signals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Stop {
+impl Signals {
     fn listen() -> Result<Self, Failure> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn asked(mut self) {
+    /// Cancels `stopping` at the first signal.
+    async fn cancel(mut self, stopping: CancellationToken) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
         tracing::info!("stopping");
+        stopping.cancel();
     }
 }

@@ -3,8 +3,8 @@
 use hyper::Method;
 use serde_json::json;
 
-use super::Failure;
-use super::client::{Sent, encoded, path};
+use super::client::{Payload, encoded, path};
+use super::failure::Failure;
 use super::output::{Console, fields, say, table};
 
 #[derive(Debug, clap::Subcommand)]
@@ -14,13 +14,13 @@ pub(super) enum Command {
         /// active, idle or terminated
         #[arg(long, default_value = "active")]
         status: String,
-        /// Those of one channel
+        /// Only those of this channel
         #[arg(long)]
         channel: Option<String>,
-        /// At most so many, up to 500
+        /// How many to list at most, up to 500
         #[arg(long, default_value_t = 50)]
         limit: usize,
-        /// Leave out so many at the beginning
+        /// How many to leave out at the beginning
         #[arg(long, default_value_t = 0)]
         offset: usize,
     },
@@ -29,7 +29,7 @@ pub(super) enum Command {
         /// The session's id
         id: String,
     },
-    /// Stop what a session is answering; what was said so far stays
+    /// Cancel the running turn of a session; what was said so far stays
     Cancel {
         /// The session's id
         id: String,
@@ -65,7 +65,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
             })
         }
         Command::End { id } => {
-            console.gateway.send(Method::DELETE, &path(&["sessions", &id]), Sent::Nothing).await?;
+            console.gateway.send(Method::DELETE, &path(&["sessions", &id]), Payload::None).await?;
             say(&format!("ended {id}"))
         }
     }

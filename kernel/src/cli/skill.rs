@@ -1,11 +1,11 @@
 //! `prx skill`
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::{Console, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the skills there are
+    /// List skills
     List,
 }
 

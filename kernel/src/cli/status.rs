@@ -1,6 +1,6 @@
 //! `prx status`
 
-use super::Failure;
+use super::failure::Failure;
 use super::output::{Console, fields};
 
 pub(super) async fn run(console: &Console) -> Result<(), Failure> {

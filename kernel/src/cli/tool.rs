@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::Failure;
 use super::client::path;
+use super::failure::Failure;
 use super::output::{Console, files, printable, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
-    /// List the tools there are
+    /// List tools
     List,
     /// Call a tool
     Call {

@@ -1,4 +1,4 @@
-//! Holds what a configuration says about components against what is known of them.
+//! Checks what a configuration says about components against their manifests.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use prx_host::inspect::Capability;
 use prx_host::{Known, grants};
 
 /// A dotted key, and what is wrong with it.
-pub(crate) type Misfit = (String, String);
+pub(crate) type Problem = (String, String);
 
 /// Everything wrong with the tables of components that are new or differ. What was there before is no reason to
 /// refuse what changes now.
-pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Misfit> {
+pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
     let channels = changes.tables(|config| &config.components.channels_config).flat_map(|(name, table)| {
         let problems = check_channel(name, table, plugins);
         problems.into_iter().map(move |problem| format!("channels_config.{name}.{problem}"))
@@ -35,13 +35,13 @@ pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
     all.filter_map(|problem| problem.split_once(": ").map(|(key, what)| (key.into(), what.into()))).collect()
 }
 
-/// What of that keeps a gateway from starting. A plugin that is missing, or gives something else, does not: its
+/// The problems that keep a gateway from starting. A plugin that is missing, or gives something else, does not: its
 /// channel says so, and so does the status for a provider.
-pub(crate) fn misfits(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Misfit> {
-    let mut misfits = check(Changes { before: &Config::default(), after: config }, plugins);
+pub(crate) fn problems_at_start(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
+    let mut problems = check(Changes { before: &Config::default(), after: config }, plugins);
     // No manifest has a key named `plugin`.
-    misfits.retain(|(key, _)| !key.starts_with("provider.") && !key.ends_with(".plugin"));
-    misfits
+    problems.retain(|(key, _)| !key.starts_with("provider.") && !key.ends_with(".plugin"));
+    problems
 }
 
 fn check_providers(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<String> {

@@ -1,9 +1,90 @@
 //! What someone sees who has just built the gateway: no key, no configuration, and it answers.
 
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::Method;
+use prx_tests::client::Client;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::wait::until;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
+use tokio::process::Command;
+
+/// A port for a gateway that is asked before it has said where it listens.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a probe is answered with while the gateway starts; none once it is ready.
+async fn refusal(client: &Client, path: &str) -> Option<String> {
+    let answer = async || client.try_send(client.bare(Method::GET, path), Bytes::new()).await.ok();
+    let answer = until("an answer", answer).await;
+    (answer.status != 200).then(|| answer.error(503, "unavailable"))
+}
+
+#[tokio::test]
+async fn while_plugins_are_compiled_probes_and_commands_are_told_how_far_it_is() {
+    let home = Home::empty();
+    let port = free_port();
+    let client = Client::new(([127, 0, 0, 1], port).into(), None);
+    let serve = home.command(&["serve", "--port", &port.to_string()]);
+    let mut status = Command::from(home.command(&["status"]));
+    let probing = async {
+        let first = refusal(&client, "/readyz").await.expect("nothing is compiled yet");
+        assert!(first.starts_with("starting"), "{first}");
+        let live = client.send(client.bare(Method::GET, "/livez"), Bytes::new()).await;
+        assert_eq!(live.expect(200), json!({"live": true}));
+        let said = status.output().await.unwrap();
+        let said = (said.status.code(), String::from_utf8_lossy(&said.stderr).into_owned());
+        assert!(said.0 == Some(1) && said.1.starts_with("prx: starting"), "{said:?}");
+        let mut told = Vec::from([first]);
+        while let Some(words) = refusal(&client, "/api/v1/status/health").await {
+            if told.last() != Some(&words) {
+                told.push(words);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        told
+    };
+    let (gateway, told) = tokio::join!(Gateway::launch(home, serve), probing);
+    let counted = |words: &String| words.starts_with("starting: plugins ") && words.contains(" of ");
+    assert!(told.iter().any(counted), "{told:?}");
+    assert!(gateway.output().says(&["compiling plugins ("]), "the log says so too");
+    assert_eq!(refusal(&client, "/readyz").await, None, "who listens is ready");
+    assert!(gateway.output().says(&["plugin loaded"]));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_signal_while_plugins_are_compiled_ends_the_gateway_before_they_are() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let home = Home::empty();
+        let port = free_port();
+        let client = Client::new(([127, 0, 0, 1], port).into(), None);
+        let mut serve = Command::from(home.command(&["serve", "--port", &port.to_string()]));
+        serve.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let process = serve.spawn().unwrap();
+        let told = until("a count", async || {
+            refusal(&client, "/readyz").await.filter(|words| words.contains(" of "))
+        });
+        let told = told.await;
+        let total: usize = told.rsplit(' ').next().unwrap().parse().expect("how many there are");
+        let pid = Pid::from_raw(process.id().unwrap().try_into().unwrap()).unwrap();
+        kill_process(pid, signal).unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), process.wait_with_output());
+        let ended = ended.await.expect("it ends").unwrap();
+        let printed = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+        assert_eq!(ended.status.code(), Some(0), "{printed:?}");
+        let loaded = printed[1].matches("plugin loaded").count();
+        assert!(loaded < total, "it did not wait for the {total}th plugin: {printed:?}");
+        assert!(!printed[0].contains("listening on"), "{printed:?}");
+        assert!(!home.data().join("prx.sock").exists(), "the socket is gone with it");
+    }
+}
 
 #[tokio::test]
 async fn without_a_configuration_the_defaults_serve() {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::Config;
 use super::keys::{COMPONENT_TABLES, KEYS};
+use super::sections::Config;
 
 /// What differs between the configuration that was and the one that is to be.
 #[derive(Debug, Clone, Copy)]

@@ -1,6 +1,7 @@
 //! Holds a configuration against the table of keys, and says what is wrong so that it can be mended.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde_json::{Map, Value};
 
@@ -18,6 +19,18 @@ pub(super) struct Problem {
 impl Problem {
     pub(super) fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
         Self { key: key.into(), message: message.into() }
+    }
+
+    /// One that is about no key in particular.
+    pub(super) fn of_file(message: impl Into<String>) -> Self {
+        Self::new("", message)
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let separator = if self.key.is_empty() { "" } else { " " };
+        write!(f, "{}{separator}{}", self.key, self.message)
     }
 }
 

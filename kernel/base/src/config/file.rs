@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use super::Config;
-use super::load::{Invalid, parse};
+use super::load::{Invalid, Parsed, parse};
 use super::patch::{Patched, patch};
+use super::sections::Config;
 
 /// What the command line says over the file. It is never written to it.
 #[derive(Debug, Clone, Default)]
@@ -58,7 +58,7 @@ impl File {
     /// It can't be read or can't be served.
     pub fn load(self) -> Result<Loaded, Invalid> {
         let text = self.read()?;
-        let config = self.parse(text.as_deref().unwrap_or_default())?;
+        let config = self.parse(text.clone().unwrap_or_default())?.config;
         Ok(Loaded { file: self, text, config })
     }
 
@@ -74,21 +74,25 @@ impl File {
         }
     }
 
-    /// What a text of it says, as overruled.
+    /// Parses and checks a text of it. The command line overrules what it says.
     ///
     /// # Errors
     /// It can't be served.
-    pub fn parse(&self, text: &str) -> Result<Config, Invalid> {
-        parse(&self.path, text).map(|config| self.overrule(config))
+    pub fn parse(&self, text: String) -> Result<Parsed, Invalid> {
+        let mut parsed = parse(&self.path, text)?;
+        self.overrule(&mut parsed.config);
+        Ok(parsed)
     }
 
-    /// What a text of it comes to with some dotted keys changed. Nothing is written.
+    /// Applies changes such as `{"agent.max_turns": 100}` to a text of it. `null` takes a key out, so that its default
+    /// serves again. Nothing is written.
     ///
     /// # Errors
-    /// As for [`patch`].
-    pub fn patch(&self, text: &str, changes: &Map<String, Value>) -> Result<Patched, Vec<String>> {
-        let patched = patch(&self.path, text, changes)?;
-        Ok(Patched { config: self.overrule(patched.config), ..patched })
+    /// One message for each key that is wrong. Nothing is changed then.
+    pub fn patch(&self, parsed: Parsed, changes: &Map<String, Value>) -> Result<Patched, Vec<String>> {
+        let mut patched = patch(parsed, changes)?;
+        self.overrule(&mut patched.config);
+        Ok(patched)
     }
 
     /// Puts a text in its place, whole or not at all. A new file is for its owner only.
@@ -113,12 +117,15 @@ impl File {
         fs::File::open(folder)?.sync_all()
     }
 
-    fn overrule(&self, mut config: Config) -> Config {
+    fn overrule(&self, config: &mut Config) {
         let Overrides { host, port, watch } = &self.overrides;
-        config.gateway.host = host.clone().unwrap_or(config.gateway.host);
-        config.gateway.port = port.unwrap_or(config.gateway.port);
+        if let Some(host) = host {
+            config.gateway.host.clone_from(host);
+        }
+        if let Some(port) = port {
+            config.gateway.port = *port;
+        }
         config.plugins.watch |= watch;
-        config
     }
 }
 
@@ -133,7 +140,9 @@ mod tests {
         let overrides = Overrides { host: None, port: Some(7), watch: true };
         let file = File::new("prx.toml".into(), false, overrides);
         let changes = json!({"agent.max_turns": 9});
-        let patched = file.patch("[gateway]\nport = 5\n", changes.as_object().unwrap()).unwrap();
+        let parsed = file.parse("[gateway]\nport = 5\n".into()).unwrap();
+        assert_eq!(parsed.config.gateway.port, 7);
+        let patched = file.patch(parsed, changes.as_object().unwrap()).unwrap();
         assert_eq!((patched.config.gateway.port, patched.config.plugins.watch), (7, true));
         assert_eq!(patched.text, "[gateway]\nport = 5\n\n[agent]\nmax_turns = 9\n");
     }

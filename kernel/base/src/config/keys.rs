@@ -134,10 +134,14 @@ pub const COMPONENT_TABLES: &[&str] =
 
 /// What `[grants.<plugin>]` takes.
 pub const GRANT_KEYS: &[Key] = &[
-    hot("http", Type::TextList, "origins it may call"),
-    hot("secrets", Type::TextList, "secrets it may have put into its requests"),
-    hot("kv", Type::Text, "bytes it may keep, such as 1MiB"),
-    hot("memory", Type::OneOf(&["read", "write"]), "what it may do with the agent's memory"),
+    hot("http", Type::TextList, "origins that it may call"),
+    hot("secrets", Type::TextList, "secrets that it may have put into its requests; all, if not said"),
+    hot("kv", Type::Text, "bytes that it may keep, such as 1MiB"),
+    hot(
+        "memory",
+        Type::OneOf(&["read", "write"]),
+        "`read` or `write`: what it may do with the agent's memory",
+    ),
     hot("files", Type::Bool, "a private directory; no effect, this version serves none"),
 ];
 

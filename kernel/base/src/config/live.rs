@@ -1,10 +1,10 @@
-//! The configuration in force, and word when it changes.
+//! The configuration in force, and notice of its changes.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::Config;
+use super::sections::Config;
 
 /// A cheap-clone handle to the configuration in force.
 #[derive(Debug, Clone)]
@@ -16,7 +16,7 @@ impl Live {
         Self(Arc::new(watch::Sender::new(Arc::new(config))))
     }
 
-    /// Puts another one in its place, and gives word of it.
+    /// Puts another one in its place, and notifies subscribers.
     pub fn replace(&self, config: Config) {
         self.0.send_replace(Arc::new(config));
     }
@@ -26,7 +26,7 @@ impl Live {
         self.0.borrow().clone()
     }
 
-    /// Word of every change from now on.
+    /// Notice of every change from now on.
     pub fn subscribe(&self) -> watch::Receiver<Arc<Config>> {
         self.0.subscribe()
     }

@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Number, Value};
-use toml_edit::{Document, Item, TableLike};
+use toml_edit::{Document, DocumentMut, Item, Table, TableLike};
 
-use super::Config;
 use super::check::{Problem, check};
+use super::sections::Config;
 
 /// A configuration file that can't be served, with each reason on a line of its own.
 #[derive(Debug)]
@@ -40,11 +40,6 @@ impl Invalid {
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
         Self { file: file.into(), reasons: vec![Reason { line: None, text: error.to_string() }] }
     }
-
-    /// The reasons alone, without the file they are in.
-    pub(super) fn texts(self) -> Vec<String> {
-        self.reasons.into_iter().map(|reason| reason.text).collect()
-    }
 }
 
 impl fmt::Display for Invalid {
@@ -62,24 +57,51 @@ impl fmt::Display for Invalid {
 
 impl std::error::Error for Invalid {}
 
-/// Checks the text of a configuration file; `file` is only named in errors.
-pub(super) fn parse(file: &Path, text: &str) -> Result<Config, Invalid> {
+/// The text of a configuration file, parsed and checked. Whoever changes it goes on from here instead of parsing it
+/// again.
+pub struct Parsed {
+    /// What the text says.
+    pub config: Config,
+    document: Document<String>,
+}
+
+impl Parsed {
+    /// The text as a document whose values can be changed while its comments stay.
+    pub(super) fn into_document(self) -> DocumentMut {
+        self.document.into_mut()
+    }
+}
+
+/// Parses and checks the text of a configuration file; `file` is only named in errors.
+pub(super) fn parse(file: &Path, text: String) -> Result<Parsed, Invalid> {
     let invalid = |reasons| Invalid { file: file.into(), reasons };
-    let document = Document::parse(text).map_err(|error| {
-        let line = error.span().map(|span| line_at(text, span.start));
-        invalid(vec![Reason { line, text: error.message().replace('\n', ", ") }])
-    })?;
-    let table = object(document.as_table());
+    let document = match Document::parse(text.clone()) {
+        Ok(document) => document,
+        Err(error) => {
+            let line = error.span().map(|span| line_at(&text, span.start));
+            return Err(invalid(vec![Reason { line, text: error.message().replace('\n', ", ") }]));
+        }
+    };
+    match read(document.as_table()) {
+        Ok(config) => Ok(Parsed { config, document }),
+        Err(problems) => {
+            let reason = |problem: Problem| Reason {
+                line: span_start(document.as_item(), &problem.key).map(|start| line_at(&text, start)),
+                text: problem.to_string(),
+            };
+            Err(invalid(problems.into_iter().map(reason).collect()))
+        }
+    }
+}
+
+/// What a document says, or everything that is wrong with it.
+pub(super) fn read(table: &Table) -> Result<Config, Vec<Problem>> {
+    let table = object(table);
     let problems = check(&table);
     if !problems.is_empty() {
-        let reason = |Problem { key, message }| Reason {
-            line: span_start(document.as_item(), &key).map(|start| line_at(text, start)),
-            text: format!("{key} {message}"),
-        };
-        return Err(invalid(problems.into_iter().map(reason).collect()));
+        return Err(problems);
     }
-    serde_json::from_value(Value::Object(table))
-        .map_err(|error| invalid(vec![Reason { line: None, text: error.to_string() }]))
+    serde_json::from_value(Value::Object(table)).map_err(|error| vec![Problem::of_file(error.to_string())])
 }
 
 fn line_at(text: &str, offset: usize) -> usize {
@@ -102,7 +124,19 @@ fn span_start(root: &Item, key: &str) -> Option<usize> {
 }
 
 fn object(table: &dyn TableLike) -> Map<String, Value> {
-    table.iter().map(|(key, item)| (key.to_owned(), json(item))).collect()
+    let written = table.iter().filter(|(_, item)| !is_unwritten(item));
+    written.map(|(key, item)| (key.to_owned(), json(item))).collect()
+}
+
+/// Whether a table is left without a place in the text: only what is in it would have one, and nothing is.
+fn is_unwritten(item: &Item) -> bool {
+    match item {
+        Item::Table(table) if table.is_implicit() || table.is_dotted() => {
+            table.iter().all(|(_, item)| is_unwritten(item))
+        }
+        Item::Value(toml_edit::Value::InlineTable(table)) if table.is_dotted() => table.is_empty(),
+        _ => false,
+    }
 }
 
 fn json(item: &Item) -> Value {
@@ -134,20 +168,24 @@ fn json_value(value: &toml_edit::Value) -> Value {
 mod tests {
     use super::*;
 
+    fn parsed(text: &str) -> Result<Config, Invalid> {
+        parse(Path::new("prx.toml"), text.to_owned()).map(|parsed| parsed.config)
+    }
+
     fn refused(text: &str) -> String {
-        parse(Path::new("prx.toml"), text).expect_err("should be refused").to_string()
+        parsed(text).expect_err("should be refused").to_string()
     }
 
     #[test]
     fn an_empty_file_is_the_defaults() {
-        assert_eq!(parse(Path::new("prx.toml"), "").expect("empty"), Config::default());
+        assert_eq!(parsed("").expect("empty"), Config::default());
     }
 
     #[test]
     fn tables_of_components_are_kept_as_written() {
         let text =
             "[channels_config.work]\nplugin = \"chat\"\nallowed_users = [\"7\"]\n[agent]\nmax_turns = 3\n";
-        let config = parse(Path::new("prx.toml"), text).expect("valid");
+        let config = parsed(text).expect("valid");
         assert_eq!(config.agent.max_turns, 3);
         assert_eq!(config.components.channels_config["work"]["allowed_users"][0], "7");
     }

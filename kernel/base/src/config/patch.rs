@@ -1,15 +1,14 @@
 //! Changes to a configuration by dotted keys: all of them or none, with the file's comments kept.
 
-use std::path::Path;
-
 use serde_json::{Map, Value};
 use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
 
 use super::changes::Changes;
 use super::check::Problem;
 use super::keys::COMPONENT_TABLES;
-use super::load::parse;
-use super::{Config, REDACTED};
+use super::load::{Parsed, read};
+use super::secret::REDACTED;
+use super::sections::Config;
 
 /// What a change comes to, before anything is put in force or on disk.
 #[derive(Debug)]
@@ -29,11 +28,8 @@ pub struct Patched {
 ///
 /// # Errors
 /// One message for each key that is wrong. Nothing is changed then.
-pub fn patch(file: &Path, text: &str, changes: &Map<String, Value>) -> Result<Patched, Vec<String>> {
-    let said = |problem: Problem| format!("{} {}", problem.key, problem.message);
-    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
-        vec![format!("the file on disk can't be read, mend it first: {}", error.message())]
-    })?;
+pub(super) fn patch(parsed: Parsed, changes: &Map<String, Value>) -> Result<Patched, Vec<String>> {
+    let mut document = parsed.into_document();
     let mut leaves = Vec::new();
     for (key, value) in changes {
         flatten(key, value, &mut leaves);
@@ -41,21 +37,24 @@ pub fn patch(file: &Path, text: &str, changes: &Map<String, Value>) -> Result<Pa
     let mut problems = Vec::new();
     for (key, value) in &leaves {
         if let Err(problem) = set(&mut document, key, value) {
-            problems.push(said(problem));
+            problems.push(problem);
         }
     }
-    let text = document.to_string();
-    let config = match parse(file, &text) {
+    let config = match read(document.as_table()) {
         Ok(config) if problems.is_empty() => config,
-        Ok(_) => return Err(problems),
-        Err(invalid) => {
-            problems.extend(invalid.texts());
-            return Err(problems);
+        Ok(_) => return Err(texts(&problems)),
+        Err(further) => {
+            problems.extend(further);
+            return Err(texts(&problems));
         }
     };
     let updated: Vec<String> = leaves.into_iter().map(|(key, _)| key).collect();
     let restart = Changes::need_restart(&updated);
-    Ok(Patched { text, config, updated, restart })
+    Ok(Patched { text: document.to_string(), config, updated, restart })
+}
+
+fn texts(problems: &[Problem]) -> Vec<String> {
+    problems.iter().map(Problem::to_string).collect()
 }
 
 /// A section given as an object stands for its keys; the table of a component is a value of its own.
@@ -85,18 +84,22 @@ fn set(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Probl
         return Err(problem("is a table: name a key in it, such as agent.max_turns"));
     }
     let mut table: &mut dyn toml_edit::TableLike = document.as_table_mut();
+    let mut inline = false;
     for part in path {
         if value.is_null() && !table.contains_key(part) {
             return Ok(());
         }
-        let inner = table.entry(part).or_insert_with(|| Item::Table(implicit()));
+        let inner = table.entry(part).or_insert_with(|| {
+            if inline { Item::Value(InlineTable::new().into()) } else { Item::Table(implicit()) }
+        });
+        inline |= inner.is_inline_table();
         table = inner.as_table_like_mut().ok_or_else(|| problem("goes through a key that is no table"))?;
     }
     if value.is_null() {
         table.remove(last);
         return Ok(());
     }
-    let mut item = item(value, COMPONENT_TABLES.contains(&path[0]) && path.len() == 1);
+    let mut item = item(value, COMPONENT_TABLES.contains(&path[0]) && path.len() == 1, inline);
     match table.get_mut(last) {
         // In its old place, a value keeps the comments around it.
         Some(old) => {
@@ -119,11 +122,13 @@ fn implicit() -> Table {
     table
 }
 
-fn item(value: &Value, as_table: bool) -> Item {
+/// A value as the file has it; `null` in a component's table is a key that is not there.
+fn item(value: &Value, component: bool, inline: bool) -> Item {
     match value {
-        Value::Object(fields) if as_table => {
+        Value::Object(fields) if component => {
             let fields = fields.iter().filter(|(_, value)| !value.is_null());
-            Item::Table(fields.map(|(key, value)| (key.as_str(), item_value(value))).collect())
+            let table: Table = fields.map(|(key, value)| (key.as_str(), item_value(value))).collect();
+            if inline { Item::Value(table.into_inline_table().into()) } else { Item::Table(table) }
         }
         _ => Item::Value(item_value(value)),
     }
@@ -157,15 +162,22 @@ fn contains_redaction(value: &Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use serde_json::json;
 
+    use super::super::load::parse;
     use super::*;
 
     const FILE: &str =
         "# mine\n[agent]\n# how many\nmax_turns = 3 # few\n\n[channels_config.work]\nbot_token = \"t\"\n";
 
+    fn parsed(text: &str) -> Parsed {
+        parse(Path::new("prx.toml"), text.to_owned()).expect("valid")
+    }
+
     fn patched(changes: &Value) -> Result<Patched, Vec<String>> {
-        patch(Path::new("prx.toml"), FILE, changes.as_object().expect("an object"))
+        patch(parsed(FILE), changes.as_object().expect("an object"))
     }
 
     #[test]
@@ -205,5 +217,30 @@ mod tests {
         let channels = done.config.components.channels_config;
         assert_eq!(channels.keys().collect::<Vec<_>>(), ["home"]);
         assert!(done.text.contains("[channels_config.home]"), "{}", done.text);
+    }
+
+    #[test]
+    fn what_is_in_force_is_what_the_new_text_says() {
+        let files = [
+            FILE,
+            "",
+            "channels_config = {}\nagent = { max_turns = 3 }",
+            "channels_config.work.bot_token = 't'\nagent.max_turns = 3",
+            "[channels_config]\nwork = { bot_token = 't' }\n\n[grants.x]\nkv = '1MiB'\n",
+        ];
+        let changes = [
+            json!({"agent.max_turns": 7, "provider.fallbacks": ["a/b"], "tools.policy": {"near.*": "ask"}}),
+            json!({"channels_config.home": {"plugin": "x", "limits": {"n": 0.5}, "gone": null, "list": [1, null]}}),
+            json!({"channels_config.home": {}, "channels_config.work": null}),
+            json!({"channels_config.home.key": "a \"quoted\"\nline", "channels_config.it's odd.x": true}),
+            json!({"channels_config.work.bot_token": null, "grants.x.http": []}),
+            json!({"plugins_config.x": {"large": u64::MAX, "small": -1, "tiny": 1e-300, "huge": 1e300}}),
+        ];
+        for file in files {
+            for change in &changes {
+                let done = patch(parsed(file), change.as_object().expect("an object")).expect("valid");
+                assert_eq!(parsed(&done.text).config, done.config, "{file}\n{change}\n{}", done.text);
+            }
+        }
     }
 }

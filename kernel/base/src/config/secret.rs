@@ -6,8 +6,8 @@ use std::{env, fmt, fs};
 /// What every secret looks like outside the kernel.
 pub const REDACTED: &str = "***REDACTED***";
 
-/// Longest secret in a file, in bytes.
-const MAX_SECRET: u64 = 64 << 10;
+/// The largest file that may hold a secret, in bytes.
+const MAX_SECRET_BYTES: u64 = 64 << 10;
 
 /// A value that is never printed, logged or answered.
 #[derive(Clone, PartialEq, Eq)]
@@ -52,8 +52,8 @@ impl fmt::Debug for Secret {
 /// A secret in a file, without the line break that editors put at the end.
 fn read(path: &str) -> Result<String, String> {
     let about = fs::metadata(path).map_err(|error| format!("{path}: {error}"))?;
-    if !about.is_file() || about.len() > MAX_SECRET {
-        return Err(format!("{path} is not a file of at most {MAX_SECRET} bytes"));
+    if !about.is_file() || about.len() > MAX_SECRET_BYTES {
+        return Err(format!("{path} is not a file of at most {MAX_SECRET_BYTES} bytes"));
     }
     let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())

@@ -11,7 +11,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-use super::parts::part;
+use super::modules;
 use super::ring::{Entry, Ring};
 use crate::clock::Clock;
 
@@ -71,14 +71,14 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for RingLayer {
     }
 }
 
-/// The name of a part of the gateway, from the path of its code and the plugin that it is about.
+/// The name of a module, from the path of the code that logs and the plugin that it is about.
 fn named(target: &str, fields: &Fields) -> String {
-    match part(target) {
+    match modules::name(target) {
         Some("session") => "agent::loop".into(),
         Some("plugin") if let Some(Value::String(plugin)) = fields.0.get("plugin") => {
             format!("plugin::{plugin}")
         }
-        Some(part) => part.into(),
+        Some(module) => module.into(),
         None => target.into(),
     }
 }

@@ -17,7 +17,7 @@ use crate::config;
 
 mod human;
 mod layer;
-mod parts;
+mod modules;
 mod ring;
 
 /// How a log line looks on stderr.
@@ -78,12 +78,12 @@ fn retained(config: &config::Logs) -> usize {
     usize::try_from(config.retain_entries).unwrap_or(usize::MAX)
 }
 
-/// The libraries below us speak of themselves from `warn` on, unless the filter names them; the one for MCP not at all,
-/// for every error of a server comes back from it and is told once.
+/// The filter of a level. Libraries log from `warn` on, unless the filter names them; the one for MCP not at all, for
+/// every error of a server comes back from it and is logged once.
 fn filter(level: &str) -> Result<EnvFilter, ParseError> {
     if level.parse::<LevelFilter>().is_ok() {
         EnvFilter::try_new(format!("warn,rmcp=off,prx={level},plugin={level}"))
     } else {
-        EnvFilter::try_new(parts::with_paths(level))
+        EnvFilter::try_new(modules::resolve(level))
     }
 }

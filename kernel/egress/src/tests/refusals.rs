@@ -25,7 +25,7 @@ async fn what_lies_inside_is_reached_only_when_the_operator_named_it() {
     let (public, _) = granted(false);
     for url in urls {
         assert_eq!(fetch(&egress, &private, get(&url)).await.unwrap(), "hello");
-        // An idle connection from before must not help a stranger in.
+        // An idle connection from before must not help a unnamed host in.
         let failure = egress.send(&public, get(&url)).await.unwrap_err();
         assert_eq!((failure.kind, failure.sent), (Kind::Denied, false), "{failure}");
     }

@@ -9,7 +9,7 @@ use super::*;
 
 fn at(server: &Server, path: &str) -> Upgrade {
     let url = vec![text(format!("ws://{}{path}", server.address))];
-    Upgrade { url, headers: Vec::new(), patience: Duration::from_secs(10) }
+    Upgrade { url, headers: Vec::new(), timeout: Duration::from_secs(10) }
 }
 
 /// Speaks WebSocket on each connection.
@@ -155,7 +155,7 @@ async fn what_is_no_websocket_is_told_so() {
         std::future::pending().await
     })
     .await;
-    let upgrade = Upgrade { patience: Duration::from_millis(50), ..at(&silent, "/") };
+    let upgrade = Upgrade { timeout: Duration::from_millis(50), ..at(&silent, "/") };
     let failure = egress().connect(&policy(&[&silent]), upgrade).await.err().unwrap();
     assert_eq!((failure.kind, failure.sent), (Kind::Timeout, true));
 }

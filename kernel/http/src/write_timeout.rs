@@ -1,4 +1,4 @@
-//! A connection whose peer stops reading is not kept.
+//! The write timeout: a connection whose peer stops reading is closed.
 
 use std::io;
 use std::pin::Pin;
@@ -10,39 +10,39 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use prx_base::clock::Clock;
 
-/// How long one write may wait for the peer to take something.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one write may make no progress: 30 seconds.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A stream on which a write that makes no progress fails after a while.
-pub(super) struct Stalling<T> {
+/// A stream on which a write that makes no progress fails with `TimedOut`.
+pub(super) struct WriteTimeout<T> {
     inner: T,
     clock: Clock,
-    patience: Option<BoxFuture<'static, ()>>,
+    timeout: Option<BoxFuture<'static, ()>>,
 }
 
-impl<T: AsyncWrite + Unpin> Stalling<T> {
+impl<T: AsyncWrite + Unpin> WriteTimeout<T> {
     pub(super) fn new(inner: T, clock: Clock) -> Self {
-        Self { inner, clock, patience: None }
+        Self { inner, clock, timeout: None }
     }
 
     fn bounded<R>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
         if written.is_ready() {
-            self.patience = None;
+            self.timeout = None;
             return written;
         }
         let clock = &self.clock;
-        let patience = self.patience.get_or_insert_with(|| {
+        let timeout = self.timeout.get_or_insert_with(|| {
             let clock = clock.clone();
-            async move { clock.sleep(PATIENCE).await }.boxed()
+            async move { clock.sleep(WRITE_TIMEOUT).await }.boxed()
         });
-        match patience.poll_unpin(cx) {
+        match timeout.poll_unpin(cx) {
             Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
         }
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Stalling<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -52,7 +52,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stalling<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Stalling<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.inner).poll_write(cx, bytes);
         self.bounded(cx, written)
@@ -93,19 +93,19 @@ mod tests {
     async fn a_peer_that_stops_reading_is_given_up_on() {
         let clock = Clock::manual(Timestamp::UNIX_EPOCH);
         let (near, mut far) = duplex(16);
-        let mut near = Stalling::new(near, clock.clone());
+        let mut near = WriteTimeout::new(near, clock.clone());
         near.write_all(&[0; 16]).await.unwrap();
         for _ in 0..3 {
             let mut write = Box::pin(near.write_all(&[0; 8]));
             assert!((&mut write).now_or_never().is_none());
-            clock.advance(PATIENCE - Duration::from_secs(1));
+            clock.advance(WRITE_TIMEOUT - Duration::from_secs(1));
             assert!((&mut write).now_or_never().is_none());
             far.read_exact(&mut [0; 8]).await.unwrap();
             write.await.expect("who reads slowly is waited for");
         }
         let mut write = Box::pin(near.write_all(&[0; 8]));
         assert!((&mut write).now_or_never().is_none());
-        clock.advance(PATIENCE);
+        clock.advance(WRITE_TIMEOUT);
         assert_eq!(write.await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
 }

@@ -1,4 +1,5 @@
-//! The code that a channel runs: one warm instance, and the code before it while the new one is on probation.
+//! The component that a channel runs: its code, its state, one warm instance, and the code before it while new code is
+//! on probation.
 
 use std::sync::Arc;
 
@@ -7,11 +8,11 @@ use prx_host::bindings::connector as wire;
 use prx_host::{CallError, Connector, Generation};
 use prx_store::ChannelState;
 
-/// Events after which new code has stood its probation.
-const PROVEN: usize = 32;
+/// Events after which new code has passed its probation.
+const PROBATION_EVENTS: usize = 32;
 
-/// A generation of a connector's code, what it is set up with, and its instance while that is sound.
-pub(super) struct Code {
+/// A generation of a connector's code, its setup, its state, and its instance while that is sound.
+pub(super) struct Component {
     pub(super) generation: Arc<Generation>,
     pub(super) setup: Setup,
     state: ChannelState,
@@ -27,13 +28,13 @@ pub(super) struct Code {
 /// before takes over with the state as it is, and handles the events again that failed. If the versions of the state
 /// differ, it has to be able to migrate it; if it is not, the new code stays.
 struct Probation {
-    before: Code,
+    previous: Component,
     /// Every event since the swap, as long as nothing has come of them outside.
     undo: Option<Vec<wire::Event>>,
     handled: usize,
 }
 
-impl Code {
+impl Component {
     /// Code that begins with this state; an older version's state is migrated first.
     pub(super) async fn begin(
         generation: Arc<Generation>,
@@ -42,9 +43,9 @@ impl Code {
     ) -> Result<Self, CallError> {
         let version = state_version(&generation);
         let state = state.unwrap_or(ChannelState { version, bytes: Vec::new() });
-        let mut code = Self { generation, setup, state, instance: None, probation: None };
-        code.migrate().await?;
-        Ok(code)
+        let mut component = Self { generation, setup, state, instance: None, probation: None };
+        component.migrate().await?;
+        Ok(component)
     }
 
     /// Puts newer code in the place of this one, on probation. The probation of this one ends.
@@ -55,36 +56,36 @@ impl Code {
         let mut next = Self::begin(generation, setup, Some(self.state.clone())).await?;
         ready(&mut next.instance, &next.generation).await?;
         self.probation = None;
-        let before = std::mem::replace(self, next);
-        self.probation = Some(Box::new(Probation { before, undo: Some(Vec::new()), handled: 0 }));
+        let previous = std::mem::replace(self, next);
+        self.probation = Some(Box::new(Probation { previous, undo: Some(Vec::new()), handled: 0 }));
         Ok(())
     }
 
     /// The code that there is to go back to.
-    pub(super) fn before(&self) -> Option<&Arc<Generation>> {
-        self.probation.as_ref().map(|probation| &probation.before.generation)
+    pub(super) fn previous(&self) -> Option<&Arc<Generation>> {
+        self.probation.as_ref().map(|probation| &probation.previous.generation)
     }
 
-    /// Notes events whose step is committed, and whether anything has come of them outside. Some, on probation: how
-    /// many events it has handled.
-    pub(super) fn handled(&mut self, events: Vec<wire::Event>, outside: bool) -> Option<usize> {
+    /// Notes events whose step is committed, and whether anything came of them that the outside has noticed. Returns
+    /// how many events the code has handled on its probation, if it is on probation.
+    pub(super) fn record_handled(&mut self, events: Vec<wire::Event>, visible: bool) -> Option<usize> {
         let probation = self.probation.as_mut()?;
         let events: Vec<_> =
             events.into_iter().filter(|event| !matches!(event, wire::Event::Resumed(_))).collect();
         probation.handled += events.len();
         match &mut probation.undo {
-            Some(undo) if !outside => undo.extend(events),
+            Some(undo) if !visible => undo.extend(events),
             undo => *undo = None,
         }
         let handled = probation.handled;
-        if handled >= PROVEN {
-            self.keep();
+        if handled >= PROBATION_EVENTS {
+            self.end_probation();
         }
         Some(handled)
     }
 
     /// Ends the probation: there is no way back to the code before.
-    pub(super) fn keep(&mut self) {
+    pub(super) fn end_probation(&mut self) {
         self.probation = None;
     }
 
@@ -92,12 +93,12 @@ impl Code {
     /// that it has to handle again besides those that failed.
     pub(super) async fn roll_back(&mut self) -> Result<Option<Vec<wire::Event>>, CallError> {
         let Some(probation) = self.probation.take() else { return Ok(None) };
-        let Probation { mut before, undo, .. } = *probation;
+        let Probation { mut previous, undo, .. } = *probation;
         if undo.is_none() {
-            before.state = self.state.clone();
-            before.migrate().await?;
+            previous.state = self.state.clone();
+            previous.migrate().await?;
         }
-        *self = before;
+        *self = previous;
         Ok(Some(undo.unwrap_or_default()))
     }
 
@@ -125,12 +126,12 @@ impl Code {
         ChannelState { version: self.state.version, bytes }
     }
 
-    /// Whether what no message came of may be lost in a crash, for the platform sends it again.
+    /// Whether the platform sends again what it was given no sign of having been taken.
     pub(super) fn is_replayed(&self) -> bool {
         self.generation.manifest.channel.as_ref().is_none_or(|channel| channel.replays)
     }
 
-    /// Whether nothing can be concluded from hearing nothing, for the platform calls when there is something.
+    /// Whether silence means nothing, for the platform calls when there is something.
     pub(super) fn is_quiet(&self) -> bool {
         self.generation.manifest.channel.as_ref().is_some_and(|channel| channel.quiet)
     }

@@ -1,4 +1,4 @@
-//! Rate limits: a leaky bucket for each caller and group of routes.
+//! The rate limit: a leaky bucket for each caller and group of routes.
 
 use std::collections::HashMap;
 use std::mem;
@@ -10,31 +10,32 @@ use hyper::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use jiff::Timestamp;
 use leaky_bucket::RateLimiter;
 
-use super::{Group, Reply};
+use super::access::Group;
+use super::reply::Reply;
 use prx_base::clock::{self, Clock};
-use prx_base::config::{self, RateLimits};
+use prx_base::config;
 use prx_base::error::{Code, Error};
 
 const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
-/// A bucket that nobody has asked for this long is full again, and as good as a new one.
-const IDLE: Duration = Duration::from_secs(2);
-/// The longest that a bucket waits for its next drop, in whole seconds as `Retry-After` has them.
-const PATIENCE: HeaderValue = HeaderValue::from_static("1");
+/// How long a bucket is kept that no request counts against: 2 seconds. It is full again by then, as a new one is.
+const BUCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Seconds after which a refused client may retry: the longest interval at which a bucket is refilled.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Whose requests are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Payer {
+pub(super) enum RateLimitKey {
     /// Everyone with the token of this id.
     Token(String),
     /// Everyone at this address who has no token.
     Address(IpAddr),
 }
 
-impl Payer {
-    /// Who comes from an address. Whoever has one of version 6 has a whole network of them.
+impl RateLimitKey {
+    /// The key of an address. IPv6 addresses count by their network of 64 bits, all of which one caller has.
     pub(super) fn at(address: IpAddr) -> Self {
         Self::Address(match address.to_canonical() {
             IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
@@ -44,25 +45,25 @@ impl Payer {
 }
 
 /// The buckets of everyone who has called lately, as large as `[rate_limits]` says now.
-pub(super) struct Limits {
+pub(super) struct RateLimits {
     config: config::Live,
     clock: Clock,
     /// Held to take one drop, never across a wait.
     buckets: Mutex<Buckets>,
 }
 
-type Key = (Payer, Group);
+type BucketKey = (RateLimitKey, Group);
 
-/// Two generations: what is in neither was not asked for since [`IDLE`].
+/// Two generations: what is in neither was not asked for since [`BUCKET_IDLE_TIMEOUT`].
 struct Buckets {
-    recent: HashMap<Key, RateLimiter>,
-    older: HashMap<Key, RateLimiter>,
+    recent: HashMap<BucketKey, RateLimiter>,
+    older: HashMap<BucketKey, RateLimiter>,
     since: Instant,
 }
 
-/// How a caller stands after one more request.
+/// What the rate limit leaves a caller after one more request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct RateLimitStatus {
     /// Whether this request was still within the limit.
     allowed: bool,
     /// Requests per second, and how many may come at once.
@@ -73,7 +74,7 @@ pub(super) struct Standing {
     reset: Timestamp,
 }
 
-impl Limits {
+impl RateLimits {
     pub(super) fn new(config: config::Live, clock: Clock) -> Self {
         let (recent, older) = Default::default();
         let buckets = Mutex::new(Buckets { recent, older, since: clock::stopwatch() });
@@ -81,20 +82,20 @@ impl Limits {
     }
 
     /// Counts a request. None where requests are not limited.
-    pub(super) fn count(&self, payer: Payer, group: Group) -> Option<Standing> {
+    pub(super) fn count(&self, key: RateLimitKey, group: Group) -> Option<RateLimitStatus> {
         let config = self.config.current();
         let rate = rate(&config.rate_limits, group)?;
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
-        if buckets.since.elapsed() >= IDLE {
+        if buckets.since.elapsed() >= BUCKET_IDLE_TIMEOUT {
             buckets.forget_idle();
         }
-        let bucket = buckets.of((payer, group), rate);
+        let bucket = buckets.of((key, group), rate);
         // In this order: the balance is only brought up to date by asking for a drop.
         let allowed = bucket.try_acquire(1);
         let remaining = bucket.balance();
         let drops = (rate - remaining).div_ceil(bucket.refill());
         let full_in = bucket.interval() * u32::try_from(drops).unwrap_or(u32::MAX);
-        Some(Standing { allowed, limit: rate, remaining, reset: self.clock.now() + full_in })
+        Some(RateLimitStatus { allowed, limit: rate, remaining, reset: self.clock.now() + full_in })
     }
 }
 
@@ -104,7 +105,7 @@ impl Buckets {
         self.since = clock::stopwatch();
     }
 
-    fn of(&mut self, key: Key, rate: usize) -> &RateLimiter {
+    fn of(&mut self, key: BucketKey, rate: usize) -> &RateLimiter {
         let older = self.older.remove(&key);
         let bucket = self.recent.entry(key).or_insert_with(|| older.unwrap_or_else(|| bucket(rate)));
         if bucket.max() != rate {
@@ -123,7 +124,7 @@ fn bucket(rate: usize) -> RateLimiter {
     RateLimiter::builder().max(rate).initial(rate).refill(rate / steps).interval(interval).fair(true).build()
 }
 
-fn rate(limits: &RateLimits, group: Group) -> Option<usize> {
+fn rate(limits: &config::RateLimits, group: Group) -> Option<usize> {
     let rate = match group {
         Group::SessionsWrite => limits.sessions_write,
         Group::SessionsRead => limits.sessions_read,
@@ -133,22 +134,22 @@ fn rate(limits: &RateLimits, group: Group) -> Option<usize> {
     limits.enabled.then_some(rate as usize)
 }
 
-impl Standing {
+impl RateLimitStatus {
     /// 429, if the request was one too many.
     pub(super) fn refusal(self) -> Option<Error> {
         let message = || format!("Too many requests; {} a second are allowed here", self.limit);
         (!self.allowed).then(|| Error::new(Code::RateLimited, message()))
     }
 
-    /// Tells the caller how it stands.
-    pub(super) fn told(self, reply: Reply) -> Reply {
+    /// Adds the headers `X-RateLimit-*`, and `Retry-After` to a refusal.
+    pub(super) fn write_headers(self, reply: Reply) -> Reply {
         // The first second in which the bucket is full for certain.
         let reset = self.reset.as_second() + i64::from(self.reset.subsec_nanosecond() > 0);
         let reply = reply
             .with(LIMIT, HeaderValue::from(self.limit))
             .with(REMAINING, HeaderValue::from(self.remaining))
             .with(RESET, HeaderValue::from(reset));
-        if self.allowed { reply } else { reply.with(RETRY_AFTER, PATIENCE) }
+        if self.allowed { reply } else { reply.with(RETRY_AFTER, RETRY_AFTER_SECONDS) }
     }
 }
 
@@ -157,15 +158,15 @@ mod tests {
     use super::*;
     use prx_base::config::Config;
 
-    fn limits(change: impl FnOnce(&mut RateLimits)) -> Limits {
+    fn limits(change: impl FnOnce(&mut config::RateLimits)) -> RateLimits {
         let mut config = Config::default();
         change(&mut config.rate_limits);
         let start = Timestamp::UNIX_EPOCH + Duration::from_secs(1_711_015_230);
-        Limits::new(config::Live::new(config), Clock::manual(start))
+        RateLimits::new(config::Live::new(config), Clock::manual(start))
     }
 
-    fn token(id: &str) -> Payer {
-        Payer::Token(id.into())
+    fn token(id: &str) -> RateLimitKey {
+        RateLimitKey::Token(id.into())
     }
 
     #[test]
@@ -188,12 +189,12 @@ mod tests {
         assert_eq!(first.reset, limits.clock.now() + Duration::from_secs(1));
         let second = limits.count(token("a"), Group::ConfigWrite).expect("limited");
         assert_eq!(second.refusal().expect("refused").code(), Code::RateLimited);
-        for (payer, group) in [
+        for (key, group) in [
             (token("b"), Group::ConfigWrite),
             (token("a"), Group::Other),
-            (Payer::at([127, 0, 0, 1].into()), Group::ConfigWrite),
+            (RateLimitKey::at([127, 0, 0, 1].into()), Group::ConfigWrite),
         ] {
-            assert_eq!(limits.count(payer, group).expect("limited").refusal().map(|_| ()), None);
+            assert_eq!(limits.count(key, group).expect("limited").refusal().map(|_| ()), None);
         }
     }
 
@@ -201,9 +202,9 @@ mod tests {
     fn the_page_of_the_reference_is_the_default() {
         let limits = limits(|_| ());
         let groups = [Group::SessionsWrite, Group::SessionsRead, Group::ConfigWrite, Group::Other];
-        let standings = groups.map(|group| limits.count(token("a"), group).expect("limited"));
+        let statuses = groups.map(|group| limits.count(token("a"), group).expect("limited"));
         assert_eq!(
-            standings.map(|standing| (standing.limit, standing.remaining)),
+            statuses.map(|status| (status.limit, status.remaining)),
             [(10, 9), (50, 49), (5, 4), (30, 29)]
         );
     }
@@ -216,7 +217,7 @@ mod tests {
     #[test]
     fn idle_buckets_are_forgotten_and_busy_ones_are_not() {
         let limits = limits(|_| ());
-        let kept = |limits: &Limits| {
+        let kept = |limits: &RateLimits| {
             let buckets = limits.buckets.lock().unwrap();
             buckets.recent.len() + buckets.older.len()
         };
@@ -233,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_network_of_version_6_pays_as_one() {
-        let at = |text: &str| Payer::at(text.parse().expect("an address"));
+        let at = |text: &str| RateLimitKey::at(text.parse().expect("an address"));
         assert_eq!(at("2001:db8::1"), at("2001:db8::ffff:0:0:2"));
         assert_ne!(at("2001:db8::1"), at("2001:db8:0:1::1"));
         assert_eq!(at("::ffff:192.0.2.1"), at("192.0.2.1"));

@@ -3,11 +3,11 @@
 use std::env;
 use std::path::PathBuf;
 
-use super::Failure;
+use super::failure::Failure;
 use prx_base::config::{File, Overrides};
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Named {
+pub(super) struct PathArguments {
     /// The configuration [default: ~/.config/prx/prx.toml, or the defaults if there is none]
     #[arg(long, global = true, env = "PRX_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -18,7 +18,7 @@ pub(super) struct Named {
 
 /// The configuration file and the data directory.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Paths {
     /// The configuration file, whether it is there or not.
     pub(super) config: PathBuf,
     /// The file was named, so it must be there.
@@ -27,8 +27,8 @@ pub(super) struct Place {
     pub(super) data_dir: PathBuf,
 }
 
-impl Place {
-    pub(super) fn find(Named { config, data_dir }: Named) -> Result<Self, Failure> {
+impl Paths {
+    pub(super) fn find(PathArguments { config, data_dir }: PathArguments) -> Result<Self, Failure> {
         let config_named = config.is_some();
         let config = match config {
             Some(file) => file,

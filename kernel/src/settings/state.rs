@@ -1,38 +1,30 @@
-//! The configuration while the gateway runs: shown, changed over the API or by an edit of its file, and put in
-//! force everywhere.
+//! The configuration in force and its file, and how a change of them is checked and applied.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::{Map, Value, json};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::redact::redacted;
-use prx_base::clock::Clock;
-use prx_base::config::{Changes, Config, File, Live, Loaded};
+use super::check::check;
+use super::redact::redacted;
+use prx_base::Base;
+use prx_base::config::{Changes, Config, File, Loaded, Parsed};
 use prx_base::error::{Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::Kind;
 use prx_base::logs::Logs;
 use prx_channels::Channels;
 use prx_host::{Plugins, Watch};
 use prx_http::Network;
 
-pub(crate) mod check;
-mod follow;
-mod redact;
-
-/// Whom a change of the configuration reaches, beside those who follow [`Live`] themselves.
-pub(super) struct Parts {
-    pub(super) clock: Clock,
-    pub(super) config: Live,
-    pub(super) events: Events,
-    pub(super) logs: Logs,
-    pub(super) plugins: Plugins,
-    pub(super) channels: Channels,
+/// Who is told of a change of the configuration, beside those who follow [`prx_base::config::Live`] themselves.
+pub(crate) struct Dependents {
+    pub(crate) logs: Logs,
+    pub(crate) plugins: Plugins,
+    pub(crate) channels: Channels,
 }
 
-/// What a change came to.
+/// The outcome of a change.
 #[derive(Debug)]
 pub struct Updated {
     /// The dotted keys that were set or taken out.
@@ -45,13 +37,14 @@ pub struct Updated {
 
 /// A cheap-clone handle to the configuration and its file.
 #[derive(Clone)]
-pub struct Settings(Arc<Inner>);
+pub struct Settings(pub(super) Arc<Inner>);
 
-struct Inner {
-    parts: Parts,
-    file: File,
-    /// The file's text that is in force. Held while a change is checked, written and put in force.
-    text: tokio::sync::Mutex<Option<String>>,
+pub(super) struct Inner {
+    pub(super) base: Base,
+    dependents: Dependents,
+    pub(super) file: File,
+    /// The file's text that is in force. Held while a change is checked, written and applied.
+    pub(super) text: tokio::sync::Mutex<Option<String>>,
     /// Counts the configurations that were in force.
     revision: AtomicU64,
     /// Why the file as it is now is not in force.
@@ -61,11 +54,12 @@ struct Inner {
 }
 
 impl Settings {
-    /// Takes the configuration's file in hand, until `stopping`. `loaded` is in force already.
-    pub(super) fn start(loaded: Loaded, parts: Parts, stopping: CancellationToken) -> Self {
+    /// `loaded` is in force already.
+    pub(super) fn new(base: Base, loaded: Loaded, dependents: Dependents) -> Self {
         let Loaded { file, text, config } = loaded;
         let settings = Self(Arc::new(Inner {
-            parts,
+            base,
+            dependents,
             file,
             text: tokio::sync::Mutex::new(text),
             revision: AtomicU64::new(1),
@@ -73,13 +67,12 @@ impl Settings {
             watch: Mutex::default(),
         }));
         settings.watch_plugins(config.plugins.watch);
-        settings.clone().follow(stopping);
         settings
     }
 
     /// The configuration in force, without its secrets.
-    pub fn shown(&self) -> Value {
-        redacted(&self.0.parts.config.current(), &self.0.parts.plugins.known())
+    pub fn redacted(&self) -> Value {
+        redacted(&self.0.base.config.current(), &self.0.dependents.plugins.known())
     }
 
     /// What tells this configuration from those before it. It says nothing about its content.
@@ -104,8 +97,8 @@ impl Settings {
         if unchanged_since.is_some_and(|revision| revision != self.revision()) {
             return Err(Error::conflict("The configuration has changed since it was read; read it again"));
         }
-        let text = self.read_again(in_force.as_deref()).await?;
-        let patched = file.patch(&text, changes).map_err(refused)?;
+        let parsed = self.read_again(in_force.as_deref()).await?;
+        let patched = file.patch(parsed, changes).map_err(refused)?;
         self.check(&patched.config).await.map_err(refused)?;
         if in_force.as_ref() != Some(&patched.text) {
             let (file, text) = (file.clone(), patched.text.clone());
@@ -116,26 +109,26 @@ impl Settings {
             })?;
         }
         *in_force = Some(patched.text);
-        self.put_in_force(patched.config, &patched.updated, patched.restart).await;
+        self.apply(patched.config, &patched.updated, patched.restart).await;
         let (updated, reload_required) = (patched.updated, patched.restart);
         // Still under the lock, so that it is no other change's.
         Ok(Updated { updated, reload_required, revision: self.revision() })
     }
 
     /// The text to change: what is on disk now, also when an edit of it has not been noticed yet.
-    async fn read_again(&self, in_force: Option<&str>) -> Result<String> {
-        let mend = |problem: String| {
+    async fn read_again(&self, in_force: Option<&str>) -> Result<Parsed> {
+        let broken = |problem: String| {
             let message = format!("Nothing was changed: the file on disk has to be mended first: {problem}");
             Error::conflict(message)
         };
-        let text = self.on_disk(in_force).map_err(mend)?.unwrap_or_default();
-        let config = self.0.file.parse(&text).map_err(|invalid| mend(invalid.to_string()))?;
-        self.check(&config).await.map_err(|problems| mend(problems.join("; ")))?;
-        Ok(text)
+        let text = self.on_disk(in_force).map_err(broken)?.unwrap_or_default();
+        let parsed = self.0.file.parse(text).map_err(|invalid| broken(invalid.to_string()))?;
+        self.check(&parsed.config).await.map_err(|problems| broken(problems.join("; ")))?;
+        Ok(parsed)
     }
 
     /// The file's text; none if there never was a file.
-    fn on_disk(&self, in_force: Option<&str>) -> Result<Option<String>, String> {
+    pub(super) fn on_disk(&self, in_force: Option<&str>) -> Result<Option<String>, String> {
         let text = self.0.file.read().map_err(|invalid| invalid.to_string())?;
         if text.is_none() && in_force.is_some() {
             return Err(format!("{} is gone; put it back", self.0.file.path().display()));
@@ -143,11 +136,11 @@ impl Settings {
         Ok(text)
     }
 
-    async fn check(&self, config: &Config) -> Result<(), Vec<String>> {
-        let before = self.0.parts.config.current();
+    pub(super) async fn check(&self, config: &Config) -> Result<(), Vec<String>> {
+        let before = self.0.base.config.current();
         let changes = Changes { before: &before, after: config };
-        let misfits = check::check(changes, &self.0.parts.plugins.known()).into_iter();
-        let mut problems: Vec<_> = misfits.map(|(key, what)| format!("{key}: {what}")).collect();
+        let problems = check(changes, &self.0.dependents.plugins.known()).into_iter();
+        let mut problems: Vec<_> = problems.map(|(key, what)| format!("{key}: {what}")).collect();
         // The next start would end with it, and nothing would be there to change it back with.
         if config.gateway != before.gateway
             && let Err(error) = Network::check(&config.gateway).await
@@ -158,9 +151,10 @@ impl Settings {
     }
 
     /// Makes a checked configuration the one that everything works with. Returns when it does.
-    async fn put_in_force(&self, config: Config, updated: &[String], reload_required: bool) {
-        let Parts { config: live, events, logs, plugins, channels, .. } = &self.0.parts;
-        self.resolve(None);
+    pub(super) async fn apply(&self, config: Config, updated: &[String], reload_required: bool) {
+        let Base { config: live, events, .. } = &self.0.base;
+        let Dependents { logs, plugins, channels } = &self.0.dependents;
+        self.set_problem(None);
         let before = live.current();
         if *before == config {
             return;
@@ -186,7 +180,7 @@ impl Settings {
     fn watch_plugins(&self, wanted: bool) {
         let mut watch = self.0.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if wanted != watch.is_some() {
-            let started = wanted.then(|| self.0.parts.plugins.watch(self.0.parts.clock.clone()));
+            let started = wanted.then(|| self.0.dependents.plugins.watch(self.0.base.clock.clone()));
             *watch = started.transpose().unwrap_or_else(|error| {
                 warn!("plugins don't follow their files: {error}");
                 None
@@ -195,7 +189,7 @@ impl Settings {
     }
 
     /// Notes why the file is not in force, or that it is.
-    fn resolve(&self, problem: Option<String>) {
+    pub(super) fn set_problem(&self, problem: Option<String>) {
         let mut noted = self.0.problem.lock().unwrap_or_else(PoisonError::into_inner);
         if *noted == problem {
             return;

@@ -1,4 +1,4 @@
-//! How much a connector may ask for at a time.
+//! The quota of a connector: how much it may ask for at a time.
 
 use std::collections::HashSet;
 
@@ -7,28 +7,28 @@ use prx_host::CallError;
 use prx_host::bindings::connector as wire;
 use prx_host::bindings::types::{Fault, FaultCode};
 
-/// Timers of one channel that may be set at a time, and requests that may be on their way or wait in their lanes.
-const MOST: usize = 1_024;
+/// Timers of one channel that may be set at a time, and requests that may be in flight or queued in their lanes.
+const MAX_OPEN: usize = 1_024;
 
-/// The step, if it leaves no more timers and requests open than there may be.
+/// Returns the step, if it stays within the quota of timers and requests.
 ///
 /// # Errors
-/// It does not: it counts as the connector's own fault.
-pub(super) fn keep(work: &Work, step: wire::Step) -> Result<wire::Step, CallError> {
-    if work.timers.count().max(work.requests.count()) + step.commands.len() <= MOST {
+/// It does not: a fault of the connector's own.
+pub(super) fn check(work: &Work, step: wire::Step) -> Result<wire::Step, CallError> {
+    if work.timers.count().max(work.requests.count()) + step.commands.len() <= MAX_OPEN {
         return Ok(step);
     }
     let (timers, requests) = (work.timers.tokens(), work.requests.tokens());
     match exceeded(timers, requests, &step.commands) {
         None => Ok(step),
         Some(what) => {
-            let message = format!("it has more than {MOST} {what} at a time");
+            let message = format!("it has more than {MAX_OPEN} {what} at a time");
             Err(CallError::Fault(Fault { code: FaultCode::Quota, message }))
         }
     }
 }
 
-/// What there is too much of once these commands are carried out.
+/// What would exceed the quota once these commands are carried out.
 fn exceeded(timers: Vec<u64>, requests: Vec<u64>, commands: &[wire::Command]) -> Option<&'static str> {
     let mut timers: HashSet<u64> = timers.into_iter().collect();
     let mut requests: HashSet<u64> = requests.into_iter().collect();
@@ -43,7 +43,7 @@ fn exceeded(timers: Vec<u64>, requests: Vec<u64>, commands: &[wire::Command]) ->
             _ => {}
         }
     }
-    match (timers.len() > MOST, requests.len() > MOST) {
+    match (timers.len() > MAX_OPEN, requests.len() > MAX_OPEN) {
         (true, _) => Some("timers set"),
         (_, true) => Some("requests under way"),
         _ => None,

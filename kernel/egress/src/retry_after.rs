@@ -1,4 +1,4 @@
-//! When an answer says that its sender wants to be left alone for a while.
+//! The backoff that an answer asks for: `Retry-After`, and the headers of its rate limit.
 
 use std::time::Duration;
 
@@ -16,9 +16,9 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(until.duration_since(now)).unwrap_or_default())
 }
 
-/// How long the next request of the same bucket has to wait: an answer was refused for pace, or it was the last one
-/// that its bucket had room for.
-pub fn pause(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// How long the next request under the same rate limit has to wait: this one was refused, or it was the last one that
+/// the limit had room for.
+pub fn backoff(status: StatusCode, headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let refused = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
     let asked = refused.then(|| retry_after(headers, now)).flatten();
     asked.or_else(|| {
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn a_bucket_is_left_alone_when_it_is_empty_or_refuses() {
-        let paused = |status, all: &[_]| pause(StatusCode::from_u16(status).unwrap(), &headers(all), now());
+        let paused = |status, all: &[_]| backoff(StatusCode::from_u16(status).unwrap(), &headers(all), now());
         assert_eq!(paused(429, &[("retry-after", "3")]), Some(Duration::from_secs(3)));
         assert_eq!(paused(200, &[("retry-after", "3")]), None, "that is about something else");
         let bucket = |left| [("x-ratelimit-remaining", left), ("x-ratelimit-reset-after", "1.5")];

@@ -1,0 +1,144 @@
+//! Watches the files of a folder.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use notify::event::{AccessKind, AccessMode};
+use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use tokio::sync::Notify;
+
+use super::clock::Clock;
+
+/// How long a file must stay the same before its change is reported: whoever writes it may not be done.
+const SETTLE_TIME: Duration = Duration::from_millis(200);
+
+/// Watches the files of a folder, but not of the folders in it, until it is dropped.
+pub struct FolderWatcher {
+    pending: Arc<Pending>,
+    clock: Clock,
+    _watcher: RecommendedWatcher,
+}
+
+/// What changed in a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Changed {
+    /// These files.
+    Files(BTreeSet<PathBuf>),
+    /// Any of them: the system could not keep up.
+    Any,
+}
+
+/// Changes that have not been reported yet.
+#[derive(Default)]
+struct Pending {
+    /// Held to add a change or to take all, never across an await.
+    changed: Mutex<Option<Changed>>,
+    added: Notify,
+}
+
+impl FolderWatcher {
+    /// Starts to watch a folder.
+    ///
+    /// # Errors
+    /// The folder is not there, or the system can't watch it.
+    pub fn new(folder: &Path, clock: Clock) -> io::Result<Self> {
+        let pending = Arc::new(Pending::default());
+        let handler = {
+            let (pending, folder) = (Arc::clone(&pending), folder.to_owned());
+            move |event: notify::Result<Event>| match event {
+                Ok(event) => pending.add(event),
+                Err(error) => tracing::warn!("watching {}: {error}", folder.display()),
+            }
+        };
+        let mut watcher = notify::recommended_watcher(handler).map_err(io::Error::other)?;
+        watcher.watch(folder, RecursiveMode::NonRecursive).map_err(io::Error::other)?;
+        Ok(Self { pending, clock, _watcher: watcher })
+    }
+
+    /// Waits until files have changed and are left alone again. `concerned` says which files a change concerns; one
+    /// that concerns none is ignored.
+    pub async fn changed(&self, concerned: impl Fn(Changed) -> BTreeSet<PathBuf>) -> BTreeSet<PathBuf> {
+        let pending = || self.pending.take().map(&concerned).unwrap_or_default();
+        let mut files = BTreeSet::new();
+        while files.is_empty() {
+            self.pending.added.notified().await;
+            files = pending();
+        }
+        loop {
+            let before = versions(&files);
+            self.clock.sleep(SETTLE_TIME).await;
+            files.extend(pending());
+            if versions(&files) == before {
+                return files;
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn add(&self, event: Event) {
+        // Reading a file is an event too, and what follows a change is that it is read.
+        if matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)) {
+            return;
+        }
+        let mut changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        *changed = match changed.take() {
+            _ if event.need_rescan() => Some(Changed::Any),
+            None => Some(Changed::Files(event.paths.into_iter().collect())),
+            Some(Changed::Any) => Some(Changed::Any),
+            Some(Changed::Files(mut files)) => {
+                files.extend(event.paths);
+                Some(Changed::Files(files))
+            }
+        };
+        self.added.notify_one();
+    }
+
+    fn take(&self) -> Option<Changed> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// What tells each file from what it was before it was written or replaced; also where it is a link to another.
+fn versions(files: &BTreeSet<PathBuf>) -> Vec<Option<(u64, u64, i64, i64)>> {
+    let version = |file: &PathBuf| {
+        let found = fs::metadata(file).ok()?;
+        Some((found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+    };
+    files.iter().map(version).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_change_is_reported_for_the_files_it_concerns() {
+        let folder = tempfile::tempdir().unwrap();
+        let watcher = FolderWatcher::new(folder.path(), Clock::system()).unwrap();
+        let [ours, other] = ["ours.toml", "other.log"].map(|name| folder.path().join(name));
+        let concerned = |changed| match changed {
+            Changed::Files(files) => files.into_iter().filter(|file| *file == ours).collect(),
+            Changed::Any => BTreeSet::from([ours.clone()]),
+        };
+        let expected = BTreeSet::from([ours.clone()]);
+        fs::write(&other, "1").unwrap();
+        fs::write(&ours, "1").unwrap();
+        assert_eq!(watcher.changed(concerned).await, expected, "a new file");
+        fs::write(&other, "2").unwrap();
+        fs::rename(&other, &ours).unwrap();
+        assert_eq!(watcher.changed(concerned).await, expected, "another in its place");
+        fs::remove_file(&ours).unwrap();
+        assert_eq!(watcher.changed(concerned).await, expected, "none any more");
+    }
+
+    #[test]
+    fn a_folder_that_is_not_there_cannot_be_watched() {
+        assert!(FolderWatcher::new(Path::new("/nowhere/at/all"), Clock::system()).is_err());
+    }
+}

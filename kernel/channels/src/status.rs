@@ -1,0 +1,91 @@
+//! How a channel stands: what it publishes of itself, and what `GET /channels` shows.
+
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::health::{Health, Last, State};
+use super::swap_progress::SwapProgress;
+use prx_base::Base;
+use prx_base::events::Kind;
+
+/// How a channel stands, for `GET /channels`.
+#[derive(Debug, Clone)]
+pub struct ChannelStatus {
+    /// Its name in `channels_config`.
+    pub name: String,
+    /// The plugin that serves it.
+    pub plugin: String,
+    /// Whether its platform hears us.
+    pub state: State,
+    /// What is wrong, and what to do about it.
+    pub error: Option<String>,
+    /// When the present connection was made.
+    pub connected_at: Option<Timestamp>,
+    /// Round trip of the last real call, in milliseconds.
+    pub latency_ms: Option<u32>,
+    /// Since when it stands like this.
+    pub since: Timestamp,
+    /// When something will be tried that may bring it back.
+    pub next_retry_at: Option<Timestamp>,
+    /// What happened last.
+    pub last: Last,
+}
+
+impl ChannelStatus {
+    pub(super) fn new(name: &str, plugin: &str, health: &Health, now: Timestamp) -> Self {
+        let (state, error, since) = health.at(now);
+        Self {
+            name: name.into(),
+            plugin: plugin.into(),
+            connected_at: health.connected_at.filter(|_| state == State::Connected),
+            state,
+            error,
+            latency_ms: health.latency_ms,
+            since,
+            next_retry_at: health.next_retry_at,
+            last: health.last.clone(),
+        }
+    }
+}
+
+/// What a channel publishes of itself, over all runs of its connector.
+pub(super) struct StatusFeed {
+    base: Base,
+    channel: String,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) swap: watch::Sender<SwapProgress>,
+}
+
+impl StatusFeed {
+    pub(super) fn new(base: Base, channel: String) -> Self {
+        let health = watch::Sender::new(Health::new(State::Connecting, base.clock.now()));
+        Self { base, channel, health, swap: watch::Sender::default() }
+    }
+
+    /// Notes how the channel stands, and tells the log and the bus when that changed.
+    pub(super) fn set_state(&self, state: State, error: Option<String>) {
+        let mut before = State::Connecting;
+        let changed = self.health.send_if_modified(|health| {
+            before = health.state;
+            let changed = health.state != state || health.error != error;
+            health.set_state(state, error.clone(), self.base.clock.now());
+            changed
+        });
+        if !changed {
+            return;
+        }
+        match &error {
+            Some(error) => warn!(?state, error, "channel"),
+            None => info!(?state, "channel"),
+        }
+        let data = json!({ "channel": self.channel, "status": state, "error": error });
+        match (before, state) {
+            (State::Connected, State::Connected) => {}
+            (_, State::Connected) => self.base.events.publish(Kind::ChannelConnected, data),
+            (State::Connected, _) => self.base.events.publish(Kind::ChannelDisconnected, data),
+            _ => {}
+        }
+    }
+}

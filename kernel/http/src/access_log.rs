@@ -1,0 +1,82 @@
+//! The access log: one line for each request, and the cause of each failure under the request's id.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Method, Response};
+
+use super::payload::Payload;
+use super::rate_limit::RateLimitStatus;
+use super::reply::Reply;
+use super::traffic::Outcome;
+use prx_base::clock;
+use prx_base::error::Error;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Stands in place of a route where there is none.
+const NO_ROUTE: &str = "-";
+
+/// One request in the access log, while it is being answered.
+pub(super) struct Entry {
+    pub(super) id: String,
+    pub(super) method: Method,
+    pub(super) route: &'static str,
+    started: Instant,
+    /// The address the request was sent from; none for the owner's socket.
+    pub(super) sender: Option<IpAddr>,
+    /// What the rate limit leaves the caller after this request.
+    pub(super) rate_limit: Option<RateLimitStatus>,
+}
+
+impl Entry {
+    /// Starts to measure how long a request takes.
+    pub(super) fn new(id: String, method: Method) -> Self {
+        let started = clock::stopwatch();
+        Self { id, method, route: NO_ROUTE, started, sender: None, rate_limit: None }
+    }
+
+    /// The answer to a request that failed. The cause goes to the log, here and only here.
+    pub(super) fn failed(&self, error: &Error) -> Reply {
+        if let Some(cause) = std::error::Error::source(error) {
+            let cause = chain(cause);
+            let code = error.code().as_str();
+            if error.code().status() >= 500 {
+                tracing::error!(request_id = self.id, route = self.route, code, cause, "{error}");
+            } else {
+                tracing::debug!(request_id = self.id, route = self.route, code, cause, "{error}");
+            }
+        }
+        Reply::error(error)
+    }
+
+    /// The outcome to count. Anyone may make up a method, so only those of routes are counted apart.
+    pub(super) fn outcome(&self, reply: &Reply) -> Outcome {
+        let method = if self.route == NO_ROUTE { NO_ROUTE } else { self.method.as_str() };
+        Outcome { route: self.route, method: method.to_owned(), status: reply.0.status().as_u16() }
+    }
+
+    /// Writes the line, and adds the headers that every answer has.
+    pub(super) fn finish(self, reply: Reply) -> Response<Payload> {
+        let status = reply.0.status().as_u16();
+        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(method = %self.method, route = self.route, status, ms, request_id = self.id, "request");
+        // An id is made of letters and digits.
+        let id = HeaderValue::try_from(self.id).unwrap_or(HeaderValue::from_static("-"));
+        let reply = reply.with(X_REQUEST_ID, id);
+        match self.rate_limit {
+            Some(status) => status.write_headers(reply).0,
+            None => reply.0,
+        }
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
