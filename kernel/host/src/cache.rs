@@ -3,7 +3,7 @@
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -105,11 +105,21 @@ fn prune(directory: &Path) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        files.push((entry.metadata()?.modified()?, entry.path()));
+        // Another compilation may rename its file meanwhile.
+        if let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified()) {
+            files.push((modified, entry.path()));
+        }
     }
     files.sort();
     let surplus = files.len().saturating_sub(MAX_ARTIFACTS);
-    files.iter().take(surplus).try_for_each(|(_, path)| fs::remove_file(path))
+    for (_, path) in files.iter().take(surplus) {
+        match fs::remove_file(path) {
+            // Another compilation was faster.
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            other => other?,
+        }
+    }
+    Ok(())
 }
 
 fn hex(bytes: &[u8]) -> String {

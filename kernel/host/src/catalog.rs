@@ -1,4 +1,4 @@
-//! What there is at one moment: every plugin, the generation that serves, and who gives which capability.
+//! A snapshot of all plugins: the generation of each that serves, and which plugin gives which capability.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct Generation {
     pub number: u64,
     /// What the plugin says about itself.
     pub manifest: Arc<Manifest>,
-    /// What it said it has, when it was loaded.
+    /// What its code describes itself as.
     pub description: Description,
     /// Its code.
     pub code: Code,
@@ -71,7 +71,7 @@ impl Generation {
     }
 }
 
-/// Where a plugin is in its life.
+/// The state of a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[schemars(rename = "PluginState")]
@@ -84,7 +84,7 @@ pub enum Status {
     Failed,
 }
 
-/// Code that was put in the place of other code.
+/// The outcome of a reload: code that was put in the place of other code.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Placed {
     /// The plugin's name.
@@ -105,11 +105,11 @@ pub struct PluginStatus {
     pub name: String,
     /// Its version; `unknown` when its manifest cannot be read.
     pub version: String,
-    /// Where it is in its life.
+    /// Its state.
     pub status: Status,
     /// What it gives, or would give if it were enabled.
     pub capabilities: Vec<String>,
-    /// Linear memory of its live instances, and its compiled image.
+    /// Linear memory of its instances, and its compiled image.
     pub memory_usage_bytes: u64,
     /// The generation of its code that serves; the newest one there was where none does.
     pub generation: u64,

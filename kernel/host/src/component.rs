@@ -103,7 +103,7 @@ impl Code {
         answer.await?.map_err(CallError::Fault)
     }
 
-    /// Brings a skill in.
+    /// Activates a skill.
     ///
     /// # Errors
     /// See [`CallError`].
@@ -120,7 +120,7 @@ impl Code {
         answer.await?.map_err(CallError::Fault)
     }
 
-    /// Has a model answer. What it says on the way goes to `deltas`; when nobody takes them the provider waits. It may
+    /// Has a model answer. The answer goes to `deltas` while it grows; when nobody takes them the provider waits. It may
     /// read the files in the request, whatever its scope.
     ///
     /// # Errors
@@ -153,12 +153,12 @@ impl Code {
         Connector::start(Arc::clone(&self.0)).await
     }
 
-    /// Linear memory of the instances that live, and the compiled image.
+    /// Linear memory of all instances and the compiled image, in bytes.
     pub fn memory_bytes(&self) -> u64 {
         self.0.shared.gauge.bytes() + self.0.image_bytes
     }
 
-    /// Where its lines for the operator go.
+    /// Its log.
     pub fn journal(&self) -> &Journal {
         &self.0.shared.journal
     }

@@ -56,7 +56,7 @@ pub fn operator(configured: Option<&Grant>, stored: Option<Grant>) -> Grant {
     }
 }
 
-/// The wishes as far as they are allowed.
+/// The permissions that are both asked for and allowed.
 pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
     Permissions {
         http: origins(&asked.http, allowance.http()),

@@ -1,4 +1,4 @@
-//! What is known of plugins without calling them: what a configuration is held against.
+//! What is known of plugins without calling them, to check a configuration against.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,4 @@
-//! What one call may use: memory summed over everything it allocates, computing time, and time on the wall.
+//! Limits of one call: memory summed over everything it allocates, computing time, and a deadline.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! From bytes to a generation that has answered, all of it on the side.
+//! Loads a component: inspects, compiles and links it, and asks it to describe itself.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -35,7 +35,7 @@ pub(super) struct Refusal {
     pub(super) error: Error,
 }
 
-/// What a candidate is held against.
+/// The configuration and grants that a candidate is loaded under.
 pub(super) struct Terms<'a> {
     pub(super) name: &'a str,
     pub(super) allowance: Allowance,
@@ -44,7 +44,7 @@ pub(super) struct Terms<'a> {
     pub(super) number: u64,
 }
 
-/// Looks at a component where that keeps nobody waiting, and takes its SHA-256.
+/// Inspects a component and takes its SHA-256, off the async workers.
 pub(super) async fn examine(bytes: Bytes) -> Result<(Inspected, [u8; 32])> {
     let look = move || inspect(&bytes).map(|found| (found, Sha256::digest(&bytes).into()));
     let found = tokio::task::spawn_blocking(look).await.map_err(Error::internal)?;
@@ -54,12 +54,12 @@ pub(super) async fn examine(bytes: Bytes) -> Result<(Inspected, [u8; 32])> {
     })
 }
 
-/// A component's SHA-256, taken where that keeps nobody waiting.
+/// A component's SHA-256, taken off the async workers.
 pub(super) async fn digest(bytes: Bytes) -> Result<[u8; 32]> {
     tokio::task::spawn_blocking(move || Sha256::digest(&bytes).into()).await.map_err(Error::internal)
 }
 
-/// Compiles, links and asks. Nothing of the plugin that serves is touched.
+/// Loads a candidate. The generation that serves is left alone.
 pub(super) async fn load(
     engine: &Engine,
     candidate: &Candidate,

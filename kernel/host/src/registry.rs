@@ -1,4 +1,4 @@
-//! Every plugin of the gateway: who there is, what they give, and their calls.
+//! The registry of all plugins: lists them and calls what they give.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

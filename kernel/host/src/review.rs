@@ -1,4 +1,4 @@
-//! What a plugin asks for, held against what it is allowed.
+//! Compares what a plugin asks for with what it is granted.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::registry::Plugins;
 use prx_base::config::Grant;
 use prx_base::error::{Error, Result};
 
-/// Where a plugin's permissions come from, and what is in the way of what it asks for.
+/// What a plugin asks for, what it is granted, what takes effect, and what is missing.
 #[derive(Debug, Clone)]
 pub struct Review {
     /// What its manifest asks for; none as long as there is no such plugin, or none whose manifest can be read.
@@ -22,7 +22,7 @@ pub struct Review {
 }
 
 impl Plugins {
-    /// Holds a plugin's manifest against the grants in force. What is not installed yet can be granted something
+    /// Compares a plugin's manifest with the grants in force. What is not installed yet can be granted something
     /// beforehand.
     ///
     /// # Errors
