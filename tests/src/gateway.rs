@@ -101,9 +101,10 @@ impl Home {
         let from = STARTED_ONCE.get_or_init(first).await.data();
         fs::create_dir_all(self.data().join("cache")).unwrap();
         fs::copy(from.join("prx.redb"), self.data().join("prx.redb")).unwrap();
+        // Linked, not copied: a gateway replaces or removes a compiled component, and never writes into one.
         for file in fs::read_dir(from.join("cache")).unwrap() {
             let file = file.unwrap();
-            fs::copy(file.path(), self.data().join("cache").join(file.file_name())).unwrap();
+            fs::hard_link(file.path(), self.data().join("cache").join(file.file_name())).unwrap();
         }
     }
 
