@@ -32,7 +32,7 @@ fn run() -> Result<(), String> {
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: run this through cargo")?);
     let names = bundled(&workspace.join("plugins"))?;
     let packages: Vec<String> = names.iter().map(|name| format!("prx-{name}")).collect();
-    let components = Guests::new(&workspace, &out_dir)?.build(&packages)?;
+    let components = Guests::new(&workspace, &out_dir)?.build(&packages, &[])?;
 
     let mut source = String::from("&[\n");
     for (name, component) in names.iter().zip(components) {

@@ -37,15 +37,16 @@ impl Guests {
         Ok(Self { workspace, target_dir: target_dir.join("guests") })
     }
 
-    /// Builds the libraries of these packages in one go and answers with their components, in order.
-    pub(crate) fn build(&self, packages: &[String]) -> Result<Vec<PathBuf>, String> {
+    /// Builds the libraries of these packages, and what `further` selects of them, in one go. Answers with the
+    /// libraries' components, in order.
+    pub(crate) fn build(&self, packages: &[String], further: &[&str]) -> Result<Vec<PathBuf>, String> {
         let selected: Vec<&str> = packages.iter().flat_map(|package| ["--package", package]).collect();
-        self.cargo(&[&["--lib"], &selected[..]].concat())?;
+        self.cargo(&[&["--lib"], further, &selected[..]].concat())?;
         packages.iter().map(|package| self.artifact(&format!("{}.wasm", package.replace('-', "_")))).collect()
     }
 
     /// Runs `cargo build` for the component target and profile with further arguments.
-    pub(crate) fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
+    fn cargo(&self, arguments: &[&str]) -> Result<(), String> {
         ensure_target()?;
         let mut cargo = clean(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()).as_ref());
         cargo.current_dir(&self.workspace).args(["build", "--target", TARGET, "--profile", "guest"]);

@@ -15,7 +15,8 @@ const RATE: u64 = 200;
 const SECONDS: u64 = 60;
 /// Messages that are written one at a time before, each when the one before it is answered.
 const ALONE: usize = 100;
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long after the last message was written its reply may still come.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 #[tokio::main]
 async fn main() {
@@ -47,7 +48,7 @@ async fn main() {
     let wrote = began.elapsed();
     let behind = written.len() - sent(&telegram);
     let drained = Instant::now();
-    timeout(PATIENCE, answered(&telegram, written.len())).await.expect("all of it is answered");
+    timeout(ANSWER_TIMEOUT, answered(&telegram, written.len())).await.expect("all of it is answered");
     let (drained, used) = (drained.elapsed(), cpu(process) - used);
     report(
         &format!("{CONVERSATIONS} conversations, {RATE} a second for {wrote:.0?}"),

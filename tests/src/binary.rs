@@ -14,9 +14,10 @@ pub(crate) fn prx() -> &'static Path {
             Some("debug") | None => "dev",
             Some(name) => name,
         };
-        // The whole workspace is selected so that features unify as they do for the tests: nothing is built twice.
+        // The whole workspace, and an example, are selected so that features unify as they do for `cargo test
+        // --workspace`, those that only tests need included: nothing is built twice.
         let status = cargo()
-            .args(["build", "--quiet", "--workspace", "--exclude", "prx-test-guests", "--bin", "prx"])
+            .args(["build", "--quiet", "--workspace", "--bin", "prx", "--example", "marked"])
             .args(["--profile", profile, "--target-dir"])
             .arg(target_dir())
             .status()

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::wait::PATIENCE;
+use crate::wait::TEST_TIMEOUT;
 
 /// A caller of the API with one token. Every request has a connection of its own, so a failed one is the
 /// gateway's doing.
@@ -103,7 +103,7 @@ impl Client {
     }
 
     pub(crate) async fn events(&self, request: hyper::http::request::Builder, body: Bytes) -> EventStream {
-        let response = timeout(PATIENCE, self.exchange(request, body)).await.expect("an answer in time");
+        let response = timeout(TEST_TIMEOUT, self.exchange(request, body)).await.expect("an answer in time");
         let response = response.unwrap_or_else(|error| panic!("no answer: {error}"));
         assert_eq!(response.status(), 200);
         let kind = response.headers()["content-type"].to_str().unwrap();
@@ -142,7 +142,7 @@ impl Client {
             let body = body.collect().await.map_err(io::Error::other)?.to_bytes();
             Ok(Answer { status: head.status.as_u16(), headers: head.headers, body })
         };
-        timeout(PATIENCE, whole).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        timeout(TEST_TIMEOUT, whole).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
     async fn exchange(
@@ -214,7 +214,7 @@ impl EventStream {
                     None => continue,
                 }
             }
-            let frame = timeout(PATIENCE, self.body.frame()).await.expect("an event in time")?;
+            let frame = timeout(TEST_TIMEOUT, self.body.frame()).await.expect("an event in time")?;
             if let Ok(data) = frame.expect("a whole stream").into_data() {
                 self.unread.extend_from_slice(&data);
             }

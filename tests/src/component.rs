@@ -135,8 +135,9 @@ impl Component {
 
 fn build() -> Result<BTreeMap<&'static str, Vec<u8>>, String> {
     let guests = Guests::new(binary::workspace(), &binary::build_dir())?;
-    let packages = guests.build(&PACKAGES.map(str::to_owned))?;
-    guests.cargo(&["--package", "prx-test-guests", "--examples"])?;
+    // All in one go, connectors that come with the gateway among them: so each thing they are made of is built as it
+    // was for the gateway itself.
+    let packages = guests.build(&PACKAGES.map(str::to_owned), &["--examples"])?;
     let further = FURTHER.map(|name| guests.artifact(&format!("examples/{name}.wasm")));
     let further = further.into_iter().collect::<Result<Vec<_>, _>>()?;
     let files = packages.iter().chain(&further).map(|file| fs::read(file).expect("what cargo has built"));

@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use self::gateway::{Connection, Order, Session};
 use crate::server::Server;
-use crate::wait::PATIENCE;
+use crate::wait::TEST_TIMEOUT;
 
 pub mod gateway;
 mod rest;
@@ -268,7 +268,7 @@ impl FakeDiscord {
                 changed.changed().await.expect("the bot lives as long as its server");
             }
         };
-        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain for {what}; {self:?}"))
+        timeout(TEST_TIMEOUT, waiting).await.unwrap_or_else(|_| panic!("waited in vain for {what}; {self:?}"))
     }
 
     /// Waits until a session is begun or resumed on the connection of this number, counted from 0.

@@ -101,9 +101,10 @@ impl Home {
         let from = STARTED_ONCE.get_or_init(first).await.data();
         fs::create_dir_all(self.data().join("cache")).unwrap();
         fs::copy(from.join("prx.redb"), self.data().join("prx.redb")).unwrap();
+        // Linked, not copied: a gateway replaces or removes a compiled component, and never writes into one.
         for file in fs::read_dir(from.join("cache")).unwrap() {
             let file = file.unwrap();
-            fs::copy(file.path(), self.data().join("cache").join(file.file_name())).unwrap();
+            fs::hard_link(file.path(), self.data().join("cache").join(file.file_name())).unwrap();
         }
     }
 
@@ -137,13 +138,13 @@ impl Home {
 
     /// Runs what [`Home::command`] or [`Home::plain`] made to its end.
     pub async fn finish(&self, command: Command) -> Ended {
-        self.finish_within(command, wait::PATIENCE).await
+        self.finish_within(command, wait::TEST_TIMEOUT).await
     }
 
     /// The same for a command that may take its time.
-    pub async fn finish_within(&self, command: Command, patience: Duration) -> Ended {
+    pub async fn finish_within(&self, command: Command, limit: Duration) -> Ended {
         let mut command = tokio::process::Command::from(command);
-        let output = tokio::time::timeout(patience, command.kill_on_drop(true).output());
+        let output = tokio::time::timeout(limit, command.kill_on_drop(true).output());
         let output = output.await.expect("the command ends").expect("the command starts");
         let text = |bytes: &[u8]| output::without_home(&String::from_utf8_lossy(bytes), self.path());
         Ended { code: output.status.code(), stdout: text(&output.stdout), stderr: text(&output.stderr) }

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-use crate::wait::PATIENCE;
+use crate::wait::TEST_TIMEOUT;
 
 /// A server that waits for sockets.
 pub struct SocketServer {
@@ -51,7 +51,7 @@ impl SocketServer {
 
     /// The next socket that is opened.
     pub async fn accept(&self) -> Peer {
-        timeout(PATIENCE, self.next()).await.expect("a socket in time")
+        timeout(TEST_TIMEOUT, self.next()).await.expect("a socket in time")
     }
 
     /// Whether nobody connects for a moment.
@@ -145,7 +145,7 @@ impl Peer {
     }
 
     async fn next(&mut self) -> Result<Message, u16> {
-        match timeout(PATIENCE, self.socket.next()).await.expect("a frame in time") {
+        match timeout(TEST_TIMEOUT, self.socket.next()).await.expect("a frame in time") {
             Some(Ok(Message::Close(frame))) => Err(frame.map_or(0, |frame| frame.code.into())),
             Some(Ok(message)) => Ok(message),
             _ => Err(0),
@@ -154,7 +154,7 @@ impl Peer {
 
     async fn try_send(&mut self, message: Message) -> Result<(), String> {
         let sent =
-            timeout(PATIENCE, self.socket.send(message)).await.expect("what is sent to be taken in time");
+            timeout(TEST_TIMEOUT, self.socket.send(message)).await.expect("what is sent to be taken in time");
         sent.map_err(|error| error.to_string())
     }
 }

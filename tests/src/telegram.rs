@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 pub use self::hook::Delivery;
 use self::hook::Hook;
 use crate::server::Server;
-use crate::wait::PATIENCE;
+use crate::wait::TEST_TIMEOUT;
 
 mod api;
 mod chat;
@@ -175,7 +175,7 @@ impl FakeTelegram {
                 changed.changed().await.expect("the bot lives as long as its server");
             }
         };
-        timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("waited in vain for {what}; {self:?}"))
+        timeout(TEST_TIMEOUT, waiting).await.unwrap_or_else(|_| panic!("waited in vain for {what}; {self:?}"))
     }
 
     /// Every call of a method so far.

@@ -5,14 +5,14 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take before a test gives up on it. A bound against hanging, not a measure.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Asks until there is an answer.
 ///
 /// # Panics
-/// When there is none within [`PATIENCE`]; the message says what was waited for.
+/// When there is none within [`TEST_TIMEOUT`]; the message says what was waited for.
 pub async fn until<T>(what: &str, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TEST_TIMEOUT;
     loop {
         if let Some(answer) = ask().await {
             return answer;

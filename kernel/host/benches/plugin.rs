@@ -69,7 +69,7 @@ fn component(package: &str) -> Bytes {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let guests =
         Guests::new(&workspace, Path::new(env!("CARGO_TARGET_TMPDIR")).join("build").as_path()).unwrap();
-    fs::read(&guests.build(&[package.to_owned()]).unwrap()[0]).unwrap().into()
+    fs::read(&guests.build(&[package.to_owned()], &[]).unwrap()[0]).unwrap().into()
 }
 
 fn tool_call(bencher: Bencher, reuse: bool) {

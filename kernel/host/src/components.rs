@@ -27,7 +27,7 @@ pub(super) fn bundled() -> Bundled {
         let test = env::current_exe().unwrap();
         let guests = Guests::new(&workspace, &test.ancestors().nth(2).unwrap().join("build")).unwrap();
         let packages: Vec<String> = names.iter().map(|name| format!("prx-{name}")).collect();
-        let components = guests.build(&packages).unwrap();
+        let components = guests.build(&packages, &[]).unwrap();
         let plugins: Vec<(&str, &[u8])> = names
             .into_iter()
             .zip(components)

@@ -10,7 +10,7 @@ use prx_tests::client::{Answer, Client};
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::random::Random;
 use prx_tests::system::{SECRET, System, TOKEN, now, post, signed};
-use prx_tests::wait::{PATIENCE, until};
+use prx_tests::wait::{TEST_TIMEOUT, until};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
@@ -33,7 +33,7 @@ async fn offered(client: &Client, channel: &str, id: &str, message: &Value) -> i
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, offering).await.expect("the channel runs in time")
+    timeout(TEST_TIMEOUT, offering).await.expect("the channel runs in time")
 }
 
 #[tokio::test]
