@@ -5,7 +5,7 @@
 //!
 //! | to write | implement | it may use |
 //! |---|---|---|
-//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`upload`] and [`parcel`] help it with long texts and with files |
+//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`upload`], [`pending`] and [`operations`] help it with long texts, with files and with retries |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`] |
@@ -25,7 +25,8 @@ pub mod log;
 #[cfg(feature = "http")]
 pub mod media;
 pub mod memory;
-pub mod parcel;
+pub mod operations;
+pub mod pending;
 pub mod provider;
 pub mod sink;
 pub mod skill;

@@ -1,4 +1,3 @@
-use super::*;
 use crate::state::State;
 
 /// A state with something in every field, as version 0.1.0 writes it.
