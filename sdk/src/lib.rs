@@ -5,7 +5,7 @@
 //!
 //! | to write | implement | it may use |
 //! |---|---|---|
-//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`upload`], [`pending`] and [`operations`] help it with long texts, with files and with retries |
+//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`] and [`operations`] help it with long texts, with files and with retries |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`] |
@@ -22,6 +22,8 @@ pub mod connector;
 pub mod http;
 pub mod kv;
 pub mod log;
+#[cfg(feature = "markdown")]
+pub mod markdown;
 #[cfg(feature = "http")]
 pub mod media;
 pub mod memory;
@@ -34,6 +36,7 @@ pub mod skill;
 pub mod sse;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+#[cfg(feature = "markdown")]
 pub mod text;
 pub mod tool;
 pub mod types;
