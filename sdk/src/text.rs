@@ -128,9 +128,12 @@ const MAX_GRAPHEME_BYTES: usize = 200;
 /// The text without the indentation of its first line, which the lines that follow have too: in a list, say.
 fn dedented(text: &str) -> String {
     let indent = text.len() - text.trim_start_matches(' ').len();
+    if indent == 0 {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while indent > 0 {
+    loop {
         let line = rest.split_inclusive('\n').next().unwrap_or_default();
         let depth = line.len() - line.trim_start_matches(' ').len();
         let is_blank = line.trim().is_empty();

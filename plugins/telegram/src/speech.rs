@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 
 use crate::ask::MAX_DATA;
 use crate::html;
-use crate::text::{self, MAX_TEXT};
+use crate::text::{self, MAX_CAPTION, MAX_TEXT};
 
-/// The most that a file's caption holds, in UTF-16 units.
-const MAX_CAPTION: usize = 1024;
 /// A larger picture goes as a file.
 const MAX_PHOTO: u64 = 10 << 20;
 
@@ -185,7 +183,11 @@ impl From<Attachment> for OutgoingFile {
     }
 }
 
-/// A text with its marks, or without.
+/// A message's text or a file's caption, with its marks or without.
 pub(crate) fn marked(field: &str, text: &str, plain: bool) -> Value {
-    if plain { json!({ field: text }) } else { json!({ field: html::render(text), "parse_mode": "HTML" }) }
+    if plain {
+        return json!({ field: text });
+    }
+    let limit = if field == "caption" { MAX_CAPTION } else { MAX_TEXT };
+    json!({ field: html::render(text, limit), "parse_mode": "HTML" })
 }

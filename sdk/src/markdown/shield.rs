@@ -37,7 +37,7 @@ pub fn shielded(text: &str) -> Cow<'_, str> {
     while let Some(next) = text[at..].find(is_of_interest) {
         at += next;
         at = match text.as_bytes()[at] {
-            b'<' if is_tag_to_read(&text[at..]) => at + 1,
+            b'<' => shield.tag(at),
             b'h' => shield.link(at),
             b'\\' => shield.backslash(at),
             b'_' | b'*' | b'~' => shield.run(at),
@@ -72,11 +72,6 @@ fn hidden(c: char) -> Option<char> {
 
 fn is_of_interest(c: char) -> bool {
     matches!(c, '<' | 'h' | '\\' | '_' | '*' | '~') || restored(c) != c
-}
-
-/// Links in angle brackets and line breaks; any other tag is text.
-fn is_tag_to_read(text: &str) -> bool {
-    ["<http://", "<https://", "<mailto:", "<br>", "<br/>", "<br />"].iter().any(|tag| text.starts_with(tag))
 }
 
 /// A text with some of its characters replaced; nothing is copied before the first one is.
@@ -117,6 +112,18 @@ impl<'a> Shield<'a> {
         Cow::Owned(self.out)
     }
 
+    /// What may be a tag: a link in angle brackets is one for the parser, any other is text.
+    fn tag(&mut self, at: usize) -> usize {
+        let rest = &self.text[at + 1..];
+        if !["http://", "https://", "mailto:"].iter().any(|scheme| rest.starts_with(scheme)) {
+            return self.hide(at);
+        }
+        at + 1
+            + rest
+                .find(|c: char| c.is_whitespace() || c.is_control() || "<>".contains(c))
+                .unwrap_or(rest.len())
+    }
+
     fn before(&self, at: usize) -> Option<char> {
         self.text[..at].chars().next_back()
     }
@@ -130,6 +137,10 @@ impl<'a> Shield<'a> {
         };
         let ends = |c: char| c.is_whitespace() || c.is_control() || "<>\"`|]".contains(c);
         let end = rest[scheme.len()..].find(ends).map_or(rest.len(), |end| scheme.len() + end);
+        if ["](", "]: "].iter().any(|sign| self.text[..at].ends_with(sign)) {
+            // Where a link leads, signs mean nothing; the parser takes no others there.
+            return at + end;
+        }
         let link = rest[..end].trim_end_matches(|c| "?!.,:;*_~')\u{201d}".contains(c));
         self.hide_all((at, at + link.len().max(scheme.len())), &['_', '*', '~'])
     }

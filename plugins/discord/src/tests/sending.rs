@@ -394,3 +394,11 @@ fn the_state_does_not_grow_with_what_never_comes_back() {
     talk.script.restart();
     assert!(talk.script.state().ops.len() <= 64);
 }
+
+#[test]
+fn a_table_is_shown_as_a_code_block() {
+    let mut talk = Talk::live();
+    talk.script.send("50", "See:\n\n| a | b |\n|---|---|\n| 1 | 22 |");
+    let body = body(&talk);
+    assert_eq!(body["content"], "See:\n\n```\na | b\n--+---\n1 | 22\n```");
+}
