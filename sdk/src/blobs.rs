@@ -21,8 +21,8 @@ use crate::types::{Attachment, AttachmentKind, Fault};
 #[cfg(target_family = "wasm")]
 use crate::wire::imports::blobs as store;
 
-/// Most bytes that [`read`] returns, and that [`write`] takes.
-pub const MOST: u32 = 1 << 20;
+/// Most bytes that one [`read`] returns, and that one [`write`] takes.
+pub const MAX_PIECE_BYTES: u32 = 1 << 20;
 
 /// What this call was given: for a provider the files in its request, for a tool or a skill those that came with the
 /// message it is called for.
@@ -30,7 +30,7 @@ pub fn given() -> Vec<Attachment> {
     store::given()
 }
 
-/// Up to `length` bytes from `offset` on, [`MOST`] at most; fewer than that only at the end, none beyond it.
+/// Up to `length` bytes from `offset` on, [`MAX_PIECE_BYTES`] at most; fewer than that only at the end, none beyond it.
 ///
 /// # Errors
 /// `denied` for a blob that this call was not given; `unavailable` for one that is kept no longer.
@@ -46,7 +46,7 @@ pub fn pieces(id: &str) -> impl Iterator<Item = Result<Vec<u8>, Fault>> {
     let mut next = Some(0);
     std::iter::from_fn(move || {
         let offset = next?;
-        let piece = read(id, offset, MOST);
+        let piece = read(id, offset, MAX_PIECE_BYTES);
         let length = piece.as_ref().map_or(0, Vec::len);
         next = (length > 0).then_some(offset + length as u64);
         (piece.is_err() || length > 0).then_some(piece)
@@ -67,7 +67,7 @@ pub fn whole(id: &str) -> Result<Vec<u8>, Fault> {
 /// # Errors
 /// As for [`write`].
 pub fn make(name: &str, mime: &str, bytes: &[u8]) -> Result<Attachment, Fault> {
-    let mut pieces = bytes.chunks(MOST as usize);
+    let mut pieces = bytes.chunks(MAX_PIECE_BYTES as usize);
     let blob = write(None, pieces.next().unwrap_or_default())?;
     for piece in pieces {
         write(Some(&blob), piece)?;
@@ -81,7 +81,7 @@ pub fn make(name: &str, mime: &str, bytes: &[u8]) -> Result<Attachment, Fault> {
     })
 }
 
-/// Makes a file of up to [`MOST`] bytes, or adds them to the one of this id; answers with its id. For a file that is
+/// Makes a file of up to [`MAX_PIECE_BYTES`] bytes, or adds them to the one of this id; answers with its id. For a file that is
 /// made piece by piece; for any other there is [`make`].
 ///
 /// # Errors

@@ -60,8 +60,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use std::cell::Cell;
 use std::time::Duration;
 
-const FIRST_WAIT_MS: u64 = 1_000;
-const LONGEST_WAIT_MS: u64 = 60_000;
+/// The backoff after the first failure, in milliseconds.
+const MIN_BACKOFF_MS: u64 = 1_000;
+/// The longest backoff, in milliseconds.
+const MAX_BACKOFF_MS: u64 = 60_000;
 
 /// One platform's connector. A channel is a connector with a configuration and a state of its own.
 pub trait Connector {
@@ -135,10 +137,10 @@ impl<C> Context<C> {
         low + self.random() % high.saturating_sub(low).saturating_add(1).max(1)
     }
 
-    /// How long to wait before the next try after so many failures: it doubles with each, from 1 s to 60 s, its latter
-    /// half by chance.
+    /// The backoff before the next try after so many failures: it doubles with each, from 1 s to 60 s, the upper half of
+    /// it is random jitter.
     pub fn backoff(&self, failures: u32) -> Duration {
-        let longest = FIRST_WAIT_MS.saturating_mul(1 << failures.min(16)).min(LONGEST_WAIT_MS);
+        let longest = MIN_BACKOFF_MS.saturating_mul(1 << failures.min(16)).min(MAX_BACKOFF_MS);
         Duration::from_millis(self.random_between(longest / 2, longest))
     }
 }

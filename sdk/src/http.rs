@@ -31,8 +31,8 @@ use std::time::Duration;
 #[cfg(target_family = "wasm")]
 use wasi::send;
 
-/// What is read of a body, in bytes, only to come to its end.
-const NEAR: usize = 64 << 10;
+/// Most bytes of a body that are read only to reach its end.
+const MAX_DRAIN_BYTES: usize = 64 << 10;
 
 /// A GET of this URL.
 pub fn get(url: impl Into<String>) -> Request {
@@ -254,7 +254,7 @@ impl Body {
     /// Reads to the end if that is near and comes within `patience`, so that the connection can serve the next
     /// request. For a reader that knows that nothing more of interest follows.
     pub fn finish(mut self, patience: Duration) {
-        self.left = self.left.min(NEAR);
+        self.left = self.left.min(MAX_DRAIN_BYTES);
         while self.source.is_ready(patience) && matches!(self.chunk(), Ok(Some(_))) {}
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! | to write | implement | it may use |
 //! |---|---|---|
-//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`upload`] and [`parcel`] help it with long texts and with files |
+//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`] and [`operations`] help it with long texts, with files and with retries |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`] |
@@ -22,10 +22,13 @@ pub mod connector;
 pub mod http;
 pub mod kv;
 pub mod log;
+#[cfg(feature = "markdown")]
+pub mod markdown;
 #[cfg(feature = "http")]
 pub mod media;
 pub mod memory;
-pub mod parcel;
+pub mod operations;
+pub mod pending;
 pub mod provider;
 pub mod sink;
 pub mod skill;
@@ -33,6 +36,7 @@ pub mod skill;
 pub mod sse;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
+#[cfg(feature = "markdown")]
 pub mod text;
 pub mod tool;
 pub mod types;

@@ -10,8 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use std::collections::BTreeMap;
 
-/// Most bytes of all files that one request carries: they have to fit into an instance's memory several times over.
-const ROOM: u64 = 8 << 20;
+/// Most bytes of all files in one request: they have to fit into an instance's memory several times over.
+const MAX_REQUEST_BYTES: u64 = 8 << 20;
 
 /// Kinds of images that models commonly take.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -20,7 +20,7 @@ const TEXTS: [&str; 4] = ["application/json", "application/xml", "application/ya
 
 /// A file as a model takes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Shown {
+pub enum FilePart {
     /// An image.
     Image {
         /// `image/jpeg`, `image/png`, `image/gif` or `image/webp`.
@@ -41,7 +41,7 @@ pub enum Shown {
 
 /// The files of a conversation.
 #[derive(Debug, Default)]
-pub struct Files(BTreeMap<String, Shown>);
+pub struct Files(BTreeMap<String, FilePart>);
 
 impl Files {
     /// Reads the files in these messages, the latest first, as far as there is room for them.
@@ -55,7 +55,7 @@ impl Files {
     }
 
     fn of(messages: &[Message], pictures: bool) -> Self {
-        let mut room = ROOM;
+        let mut room = MAX_REQUEST_BYTES;
         let files = messages.iter().rev().flat_map(|message| match message {
             Message::User(message) => message.attachments.as_slice(),
             Message::Assistant(_) | Message::ToolResult(_) => &[],
@@ -64,16 +64,16 @@ impl Files {
     }
 
     /// Takes a file out. One that comes twice is shown once.
-    pub fn take(&mut self, file: &Attachment) -> Option<Shown> {
+    pub fn take(&mut self, file: &Attachment) -> Option<FilePart> {
         self.0.remove(&file.blob)
     }
 }
 
-fn shown(file: &Attachment, pictures: bool, room: &mut u64) -> Shown {
+fn shown(file: &Attachment, pictures: bool, room: &mut u64) -> FilePart {
     let mime = file.mime.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let name = file.name.as_deref().unwrap_or("without a name");
     let is_text = mime.starts_with("text/") || TEXTS.contains(&mime);
-    let about = |why: &str| Shown::Text(format!("[a file, {name}, {} bytes, {mime}: {why}]", file.size));
+    let about = |why: &str| FilePart::Text(format!("[a file, {name}, {} bytes, {mime}: {why}]", file.size));
     if !is_text && mime != "application/pdf" && !IMAGES.contains(&mime) {
         return about("of a kind that cannot be shown");
     }
@@ -85,13 +85,13 @@ fn shown(file: &Attachment, pictures: bool, room: &mut u64) -> Shown {
     *room = left;
     if is_text {
         return match String::from_utf8(bytes) {
-            Ok(text) => Shown::Text(format!("[a file, {name}]\n{text}")),
+            Ok(text) => FilePart::Text(format!("[a file, {name}]\n{text}")),
             Err(_) => about("not in UTF-8"),
         };
     }
     let data = STANDARD.encode(bytes);
     match mime {
-        "application/pdf" => Shown::Pdf { name: name.to_owned(), data },
-        mime => Shown::Image { mime: mime.to_owned(), data },
+        "application/pdf" => FilePart::Pdf { name: name.to_owned(), data },
+        mime => FilePart::Image { mime: mime.to_owned(), data },
     }
 }

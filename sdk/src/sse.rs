@@ -17,11 +17,11 @@ mod tests;
 use crate::http::{Body, Error, ErrorKind};
 use std::time::Duration;
 
-/// Most bytes of one line, and of one event's data.
-const MOST: usize = 4 << 20;
+/// Most bytes of one line, and of the data of one event.
+const MAX_EVENT_BYTES: usize = 4 << 20;
 
-/// How long the end of a body may be in coming once nothing else is wanted of it.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Timeout for the end of a body, once the last event wanted has come.
+const END_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// One event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ struct Line {
 impl Events {
     /// Reads no more events, and lets the connection serve the next request if the body ends here.
     pub fn finish(self) {
-        self.body.finish(PATIENCE);
+        self.body.finish(END_TIMEOUT);
     }
 
     /// Takes the next line out of what has come; none when it isn't whole yet.
@@ -77,7 +77,7 @@ impl Events {
         let rest = &self.chunk[self.at..];
         let end = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
         let piece = &rest[..end.unwrap_or(rest.len())];
-        if self.line.bytes.len() + piece.len() > MOST {
+        if self.line.bytes.len() + piece.len() > MAX_EVENT_BYTES {
             return Err(too_large());
         }
         self.line.bytes.extend_from_slice(piece);
@@ -107,7 +107,7 @@ impl Events {
         match name {
             "event" => value.clone_into(&mut self.event.name),
             "data" => {
-                if self.event.data.len() + value.len() > MOST {
+                if self.event.data.len() + value.len() > MAX_EVENT_BYTES {
                     return Err(too_large());
                 }
                 if std::mem::replace(&mut self.has_data, true) {

@@ -1,4 +1,4 @@
-//! Texts too long for one message: lengths in UTF-16 units, and cuts that hurt nothing.
+//! Texts too long for one message: lengths in UTF-16 units, and cuts that keep code blocks whole; feature `markdown`.
 //!
 //! ```
 //! use prx_sdk::text;
@@ -7,127 +7,144 @@
 //! assert_eq!(text::units("🙂"), 2);
 //! ```
 
-/// A longer opening line of a code block is taken for text, so that repeating it stays cheap.
-const LONGEST_FENCE: usize = 100;
+mod fence;
+#[cfg(test)]
+mod tests;
+
+use fence::{Fence, fences};
+use unicode_segmentation::UnicodeSegmentation;
 
 /// The length in UTF-16 units: as most platforms count, and never less than the number of characters.
 pub fn units(text: &str) -> usize {
     text.chars().map(char::len_utf16).sum()
 }
 
-/// The opening of a fenced code block.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fence<'a> {
-    line: &'a str,
-    mark: char,
-    count: usize,
-    /// What follows the marker, which is the language if anything.
-    pub language: &'a str,
-}
-
-impl<'a> Fence<'a> {
-    /// The code block that this line opens.
-    pub fn open(line: &'a str) -> Option<Fence<'a>> {
-        let text = line.trim_end();
-        let inner = text.trim_start_matches(' ');
-        let mark = inner.chars().next().filter(|c| matches!(c, '`' | '~'))?;
-        let language = inner.trim_start_matches(mark);
-        let count = inner.len() - language.len();
-        let plain = text.len() - inner.len() <= 3 && text.len() <= LONGEST_FENCE && !language.contains('`');
-        (plain && count >= 3).then(|| Fence { line: text, mark, count, language: language.trim() })
-    }
-
-    /// Whether this line ends the block.
-    pub fn is_closed_by(&self, line: &str) -> bool {
-        let text = line.trim();
-        text.len() >= self.count && text.chars().all(|c| c == self.mark)
-    }
-
-    fn closing(&self) -> String {
-        std::iter::repeat_n(self.mark, self.count).collect()
-    }
-}
-
 /// Cuts off the first message of at most `limit` UTF-16 units: at a paragraph, else a line, else a word.
 /// A code block that the cut goes through is closed in the first part and opened again in the rest.
 pub fn cut(markdown: &str, limit: usize) -> (String, String) {
     let text = markdown.trim_matches(['\n', '\r']).trim_end();
-    if byte_at_most(text, limit) == text.len() {
+    let end = byte_at_most(text, limit);
+    if end == text.len() {
         return (text.to_owned(), String::new());
     }
-    let (at, fence) = best_cut(text, limit);
+    // What follows the line in which the limit lies does not matter: long texts are not read again for each part.
+    let window = text[end..].find('\n').map_or(text.len(), |line| end + line).min(end + limit);
+    let fences = fences(&text[..text.floor_char_boundary(window)]);
+    let Cut { at, fence } = best_cut(text, limit, &fences);
     let (part, rest) = text.split_at(at);
     match fence {
-        None => (part.trim_end().to_owned(), rest.trim_start_matches(['\n', '\r', ' ']).to_owned()),
+        None => (part.trim_end().to_owned(), dedented(rest.trim_start_matches(['\n', '\r']))),
         Some(fence) => {
+            let in_line = !part.ends_with('\n') && !rest.starts_with('\n');
             let rest = rest.strip_prefix('\n').unwrap_or(rest);
             let part = part.strip_suffix('\n').unwrap_or(part);
-            (format!("{part}\n{}", fence.closing()), format!("{}\n{rest}", fence.line))
+            (format!("{part}\n{}", fence.closing()), fence.reopened(rest, in_line))
         }
     }
 }
 
-/// Candidates for a cut, the last of each kind, each with the code block that it lies in.
+/// A place to cut, and the code block that it lies in.
+#[derive(Clone, Copy, Default)]
+struct Cut<'a> {
+    at: usize,
+    fence: Option<&'a Fence<'a>>,
+}
+
+/// Candidates for a cut, the last of each kind.
 #[derive(Default)]
 struct Cuts<'a> {
     paragraph: Option<usize>,
-    line: Option<(usize, Option<Fence<'a>>)>,
-    word: Option<(usize, Option<Fence<'a>>)>,
-    hard: (usize, Option<Fence<'a>>),
+    line: Option<Cut<'a>>,
+    word: Option<Cut<'a>>,
+    hard: Cut<'a>,
 }
 
-fn best_cut(text: &str, limit: usize) -> (usize, Option<Fence<'_>>) {
-    let cuts = survey(text, limit);
+fn best_cut<'a>(text: &str, limit: usize, fences: &'a [Fence<'a>]) -> Cut<'a> {
+    let cuts = survey(text, limit, fences);
     let half = byte_at_most(text, limit / 2);
     if let Some(at) = cuts.paragraph.filter(|at| *at >= half) {
-        return (at, None);
+        return Cut { at, fence: None };
     }
-    cuts.line.filter(|(at, _)| *at >= half).or(cuts.word).unwrap_or(cuts.hard)
+    cuts.line.filter(|cut| cut.at >= half).or(cuts.word).unwrap_or(cuts.hard)
 }
 
-fn survey(text: &str, limit: usize) -> Cuts<'_> {
+fn survey<'a>(text: &str, limit: usize, fences: &'a [Fence<'a>]) -> Cuts<'a> {
     let mut cuts = Cuts::default();
-    let mut fence: Option<Fence> = None;
+    let mut fences = fences.iter().peekable();
     let (mut at, mut used) = (0, 0);
     for line in text.split_inclusive('\n') {
-        let opened = if fence.is_none() { Fence::open(line) } else { None };
-        let closed = fence.is_some_and(|open| open.is_closed_by(line));
-        if at > 0 && fence.is_none() && line.trim().is_empty() {
+        let end = at + line.len();
+        while fences.next_if(|fence| fence.end <= at).is_some() {}
+        let fence = fences.peek().copied().filter(|fence| fence.begin < end);
+        let opens = fence.is_some_and(|fence| fence.begin >= at);
+        let closes = fence.is_some_and(|fence| fence.is_closed && fence.end <= end);
+        let inside = fence.filter(|_| !opens);
+        if at > 0 && inside.is_none() && line.trim().is_empty() {
             cuts.paragraph = Some(at);
         }
-        let room = limit.saturating_sub(fence.map_or(0, |open| open.count + 1));
+        let room = limit.saturating_sub(inside.map_or(0, |fence| fence.closing_units() + 1));
         let whole = used + units(line.trim_end_matches('\n'));
-        if whole > room && !closed {
-            cut_inside(&mut cuts, line, (at, room.saturating_sub(used)), fence);
+        if whole > room && !closes {
+            cut_inside(&mut cuts, line, (at, room.saturating_sub(used)), inside);
             return cuts;
         }
         if whole > limit {
             return cuts;
         }
-        (at, used) = (at + line.len(), used + units(line));
-        fence = if closed { None } else { opened.or(fence) };
-        if opened.is_none() {
-            cuts.line = Some((at, fence));
-            cuts.hard = (at, fence);
+        (at, used) = (end, used + units(line));
+        if !opens {
+            let cut = Cut { at, fence: fence.filter(|_| !closes) };
+            cuts.line = Some(cut);
+            cuts.hard = cut;
         }
     }
     cuts
 }
 
-/// The last word border and the last character border within `room` units of the line at `at`.
-fn cut_inside<'a>(cuts: &mut Cuts<'a>, line: &str, (at, room): (usize, usize), fence: Option<Fence<'a>>) {
-    let (mut used, mut in_text) = (0, false);
-    for (index, c) in line.char_indices() {
-        if in_text && c.is_whitespace() {
-            cuts.word = Some((at + index, fence));
-        }
-        in_text |= !c.is_whitespace();
-        used += c.len_utf16();
-        if used > room {
+/// The last word border and the last border between characters, as people see them, within `room` units of the line at
+/// `at`.
+fn cut_inside<'a>(cuts: &mut Cuts<'a>, line: &str, (at, room): (usize, usize), fence: Option<&'a Fence<'a>>) {
+    let end = byte_at_most(line, room);
+    let begin = line.len() - line.trim_start().len();
+    if let Some((index, _)) =
+        line.char_indices().take_while(|(index, _)| *index <= end).filter(|(_, c)| c.is_whitespace()).last()
+        && index > begin
+    {
+        cuts.word = Some(Cut { at: at + index, fence });
+    }
+    // Looked for backwards, so that it costs the same wherever the end is. What is longer than a message is cut anyway.
+    let near = line.floor_char_boundary(end.saturating_sub(MAX_GRAPHEME_BYTES));
+    let borders = line[near..].grapheme_indices(true).map(|(index, _)| near + index);
+    let border = borders.take_while(|index| *index <= end).last().filter(|index| *index > near);
+    let hard = if end == line.len() { end } else { border.unwrap_or(end) };
+    if hard > 0 {
+        cuts.hard = Cut { at: at + hard, fence };
+    }
+}
+
+/// Most bytes of one character as people see them that a cut goes around.
+const MAX_GRAPHEME_BYTES: usize = 200;
+
+/// The text without the indentation of its first line, which the lines that follow have too: in a list, say.
+fn dedented(text: &str) -> String {
+    let indent = text.len() - text.trim_start_matches(' ').len();
+    if indent == 0 {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        let line = rest.split_inclusive('\n').next().unwrap_or_default();
+        let depth = line.len() - line.trim_start_matches(' ').len();
+        let is_blank = line.trim().is_empty();
+        if line.is_empty() || (depth < indent && !is_blank) {
             break;
         }
-        cuts.hard = (at + index + c.len_utf8(), fence);
+        out.push_str(&line[depth.min(indent)..]);
+        rest = &rest[line.len()..];
     }
+    out.push_str(rest);
+    out
 }
 
 fn byte_at_most(text: &str, limit: usize) -> usize {
@@ -138,100 +155,4 @@ fn byte_at_most(text: &str, limit: usize) -> usize {
             used > limit
         })
         .map_or(text.len(), |(at, _)| at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::Chance;
-
-    fn parts(markdown: &str, limit: usize) -> Vec<String> {
-        let (mut parts, mut rest) = (Vec::new(), markdown.to_owned());
-        while !rest.is_empty() {
-            let (part, next) = cut(&rest, limit);
-            assert!(next.len() < rest.len() || next.is_empty(), "no progress: {rest:?}");
-            assert!(units(&part) <= limit, "{} units: {part:?}", units(&part));
-            parts.push(part);
-            rest = next;
-        }
-        parts
-    }
-
-    fn fences_of(part: &str) -> Option<Fence<'_>> {
-        part.lines().fold(None, |open: Option<Fence>, line| match open {
-            Some(fence) if fence.is_closed_by(line) => None,
-            Some(fence) => Some(fence),
-            None => Fence::open(line),
-        })
-    }
-
-    #[test]
-    fn what_fits_stays_whole() {
-        assert_eq!(parts("hello\n\nworld\n", 256), ["hello\n\nworld"]);
-        assert_eq!(parts(&"x".repeat(4096), 4096).len(), 1);
-        assert_eq!(
-            parts(&"x".repeat(10_000), 4096).iter().map(|p| p.len()).collect::<Vec<_>>(),
-            [4096, 4096, 1808]
-        );
-    }
-
-    #[test]
-    fn units_are_utf16_and_a_pair_is_never_split() {
-        assert_eq!(units("a\u{1F600}ß"), 4);
-        let parts = parts(&"\u{1F600}".repeat(300), 257);
-        assert_eq!(parts.iter().map(|p| units(p)).collect::<Vec<_>>(), [256, 256, 88]);
-    }
-
-    #[test]
-    fn cuts_at_a_paragraph_then_a_line_then_a_word() {
-        let sentence = "word ".repeat(30);
-        let paragraph = format!("{sentence}\n{sentence}");
-        assert_eq!(cut(&format!("{sentence}\n\n{paragraph}"), 256).0, sentence.trim_end());
-        assert_eq!(cut(&paragraph, 256).0, sentence.trim_end());
-        let (part, rest) = cut(&"word ".repeat(100), 256);
-        assert_eq!((part.len(), rest.starts_with("word")), (254, true));
-    }
-
-    #[test]
-    fn a_code_block_is_closed_and_opened_again() {
-        let code = (0..40).map(|i| format!("let x{i} = {i};\n")).collect::<String>();
-        let parts = parts(&format!("Look:\n\n```rust\n{code}```\ndone"), 256);
-        assert!(parts.len() > 2);
-        assert!(parts.iter().all(|part| fences_of(part).is_none()), "{parts:#?}");
-        assert!(parts[1].starts_with("```rust\nlet x"));
-        let lines = parts.iter().flat_map(|p| p.lines()).filter(|line| line.starts_with("let"));
-        assert_eq!(lines.map(|line| format!("{line}\n")).collect::<String>(), code);
-    }
-
-    #[test]
-    fn an_endless_line_of_code_still_ends() {
-        let parts = parts(&format!("```\n   {}", "y".repeat(1000)), 256);
-        assert!(parts.iter().all(|part| part.starts_with("```\n")));
-        assert_eq!(parts.concat().matches('y').count(), 1000);
-    }
-
-    #[test]
-    fn any_text_comes_through_in_order_with_every_fence_closed() {
-        let mut chance = Chance::new(7);
-        let pieces = [
-            "```rust\n",
-            "```\n",
-            "~~~~\n",
-            "\n\n",
-            "word ",
-            "\u{1F600}",
-            "ßßß",
-            " ",
-            "\r\n",
-            "x".repeat(90).leak(),
-        ];
-        for _ in 0..2000 {
-            let text: String = (0..chance.below(60)).map(|_| pieces[chance.below(pieces.len())]).collect();
-            let parts = parts(&text, 256);
-            let letters = |text: &str| text.chars().filter(|c| "wodxß\u{1F600}".contains(*c)).count();
-            assert!(parts.iter().map(|part| letters(part)).sum::<usize>() >= letters(&text));
-            let cut_off = parts.iter().rev().skip(1).find(|part| fences_of(part).is_some());
-            assert_eq!(cut_off, None, "{text:?}");
-        }
-    }
 }

@@ -22,8 +22,8 @@ pub const TOO_LARGE: &str = "it is larger than the platform takes";
 /// Why a file is left out: the gateway has let go of it.
 pub const GONE: &str = "it is no longer kept";
 
-/// What is told of a file's name, in characters.
-const LONGEST_NAME: usize = 100;
+/// Most characters of a file's name that a text shows.
+const MAX_NAME_CHARS: usize = 100;
 
 /// A file to be sent, from the gateway's blob store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl From<Attachment> for Upload {
 impl Upload {
     /// The text with a line that takes the file's place and says why it is not there.
     pub fn left_out(&self, text: &str, why: &str) -> String {
-        let name: String = self.name.chars().filter(|c| !c.is_control()).take(LONGEST_NAME).collect();
+        let name: String = self.name.chars().filter(|c| !c.is_control()).take(MAX_NAME_CHARS).collect();
         let line = format!("[{name} could not be sent: {why}]");
         [text.trim_end(), &line].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
     }

@@ -1,9 +1,9 @@
-//! A provider that says what its script says: for tests of plugins, of gateways and of what people see.
+//! A provider of models that answers from a script: for testing agents, tools and gateways without a model.
 //!
 //! The script is JSON, in `providers_config.scripted.script`: a list of scenes. A message plays the first scene whose
-//! `when` is part of it; a scene without `when` is for any. A scene has one answer for each time that the model is
-//! asked in that turn: one before the first tools are called, one after their results, and so on; the last one is
-//! repeated. An answer is a list of steps. The same conversation always gets the same answer.
+//! `when` it contains; a scene without `when` matches every message. A scene has one answer for each request of a turn:
+//! the first before any tool is called, the next after the tools' results, and so on; the last one is repeated. An
+//! answer is a list of steps. The same conversation always gets the same answer.
 //!
 //! ```json
 //! [
@@ -20,17 +20,17 @@
 //!
 //! | step | does |
 //! |---|---|
-//! | `{"text": "…"}`, `{"thinking": "…"}` | says a piece |
-//! | `{"repeat": {"text": "…", "times": 500, "every_ms": 20}}` | says a piece again and again, with a pause before each |
+//! | `{"text": "…"}`, `{"thinking": "…"}` | streams a piece of text or of reasoning |
+//! | `{"repeat": {"text": "…", "times": 500, "every_ms": 20}}` | streams a piece several times, with a pause before each |
 //! | `{"wait_ms": 200}` | waits |
-//! | `{"call": {"name": "…", "arguments": {…}, "id": "…"}}` | asks for a tool; arguments that are a string go out as they are, an `id` is made where there is none |
-//! | `{"usage": {"input": 40, "output": 3, "cached": 0}}` | says what it cost, without which it cost nothing |
-//! | `{"stop": "length"}` | says why it stopped: `end`, `tool-use`, `length`, `refused`, `other` |
-//! | `{"show": "request"}` | says, as JSON, everything that it was given |
-//! | `{"show": {"blob": "blob_…"}}` | says what is in a file that it was given |
-//! | `{"fail": {"message": "…", "code": "unavailable", "retryable": true, "retry_after_ms": 50, "times": 2}}` | fails, after whatever it said before; with `times`, only the first times that anyone comes to this step |
+//! | `{"call": {"name": "…", "arguments": {…}, "id": "…"}}` | calls a tool; arguments that are a string go out as they are, a missing `id` is made up |
+//! | `{"usage": {"input": 40, "output": 3, "cached": 0}}` | reports usage, otherwise zero |
+//! | `{"stop": "length"}` | sets the reason why it stopped: `end`, `tool-use`, `length`, `refused`, `other` |
+//! | `{"show": "request"}` | streams the whole request as JSON |
+//! | `{"show": {"blob": "blob_…"}}` | streams the contents of a file that came with the request |
+//! | `{"fail": {"message": "…", "code": "unavailable", "retryable": true, "retry_after_ms": 50, "times": 2}}` | fails, after what it streamed so far; with `times`, only so many times in all |
 //!
-//! It counts those `times` in its storage: grant it `kv = "64KiB"`.
+//! It counts `times` in its key-value storage: grant it `kv = "64KiB"`.
 
 mod play;
 mod script;
@@ -43,10 +43,10 @@ use prx_sdk::provider::{Completion, Provider, ProviderError, Request, Sink};
 use self::play::Player;
 use self::script::Script;
 
-/// The one model. A request may name another: the script answers for that as well.
+/// The one model that is listed. A request may name any other.
 const MODEL: &str = "scripted-1";
 
-/// Plays the operator's script.
+/// Answers from the operator's script.
 pub struct Scripted;
 
 #[derive(serde::Deserialize)]

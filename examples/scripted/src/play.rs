@@ -1,4 +1,4 @@
-//! Playing one answer.
+//! Carries out the steps of one answer.
 
 use prx_sdk::provider::{
     Completion, Delta, Fault, Message, ProviderError, Request, Sink, StopReason, ToolCall, Usage,
@@ -14,25 +14,25 @@ use crate::script::{Call, Failure, Repeat, Show, Step};
 pub(crate) struct Player<'a> {
     request: &'a Request,
     sink: &'a Sink<'a>,
-    /// The answer's name in the script.
+    /// Where in the script the answer is; part of the keys under which failures are counted.
     place: String,
-    /// Somebody listens still.
+    /// Whether the gateway still wants the answer.
     heard: bool,
-    said: Completion,
+    completion: Completion,
 }
 
 impl<'a> Player<'a> {
     pub(crate) fn new(request: &'a Request, sink: &'a Sink<'a>, place: String) -> Self {
-        let said = Completion {
+        let completion = Completion {
             text: String::new(),
             tool_calls: Vec::new(),
             stop: StopReason::End,
             usage: Usage { input: 0, output: 0, cached: 0 },
         };
-        Self { request, sink, place, heard: true, said }
+        Self { request, sink, place, heard: true, completion }
     }
 
-    /// Does the steps, in order.
+    /// Carries out the steps, in order.
     pub(crate) fn play(mut self, steps: &[Step]) -> Result<Completion, ProviderError> {
         let mut stop = None;
         for (number, step) in steps.iter().enumerate() {
@@ -43,7 +43,8 @@ impl<'a> Player<'a> {
                 Step::WaitMs(ms) => self.wait(*ms),
                 Step::Call(call) => self.call(call),
                 Step::Usage(used) => {
-                    self.said.usage = Usage { input: used.input, output: used.output, cached: used.cached };
+                    self.completion.usage =
+                        Usage { input: used.input, output: used.output, cached: used.cached };
                 }
                 Step::Stop(reason) => stop = Some((*reason).into()),
                 Step::Show(Show::Request) => self.say(&given(self.request).to_string()),
@@ -51,9 +52,9 @@ impl<'a> Player<'a> {
                 Step::Fail(failure) => self.fail(failure, number)?,
             }
         }
-        let usual = if self.said.tool_calls.is_empty() { StopReason::End } else { StopReason::ToolUse };
-        self.said.stop = stop.unwrap_or(usual);
-        Ok(self.said)
+        let usual = if self.completion.tool_calls.is_empty() { StopReason::End } else { StopReason::ToolUse };
+        self.completion.stop = stop.unwrap_or(usual);
+        Ok(self.completion)
     }
 
     fn push(&mut self, delta: Delta) {
@@ -61,7 +62,7 @@ impl<'a> Player<'a> {
     }
 
     fn say(&mut self, text: &str) {
-        self.said.text.push_str(text);
+        self.completion.text.push_str(text);
         self.push(Delta::Text(text.to_owned()));
     }
 
@@ -72,7 +73,7 @@ impl<'a> Player<'a> {
         }
     }
 
-    /// For an answer that nobody hears any more, it waits for nothing.
+    /// Waits, unless the answer is not wanted any more.
     fn wait(&self, ms: u64) {
         if self.heard {
             sleep(Duration::from_millis(ms));
@@ -85,14 +86,14 @@ impl<'a> Player<'a> {
                 Message::Assistant(said) => said.tool_calls.len(),
                 _ => 0,
             });
-            format!("call_{}", earlier.sum::<usize>() + self.said.tool_calls.len() + 1)
+            format!("call_{}", earlier.sum::<usize>() + self.completion.tool_calls.len() + 1)
         });
         let arguments = match &call.arguments {
             Value::String(raw) => raw.clone(),
             value => value.to_string(),
         };
         self.push(Delta::ToolCallStarted((id.clone(), call.name.clone())));
-        self.said.tool_calls.push(ToolCall { id, name: call.name.clone(), arguments });
+        self.completion.tool_calls.push(ToolCall { id, name: call.name.clone(), arguments });
     }
 
     fn fail(&self, failure: &Failure, step: usize) -> Result<(), ProviderError> {
@@ -146,7 +147,7 @@ fn given(request: &Request) -> Value {
     })
 }
 
-/// JSON text as what it says; what is none stays a text.
+/// The value of a JSON text; any other text as a string.
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| text.into())
 }

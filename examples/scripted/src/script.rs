@@ -1,11 +1,11 @@
-//! The script: what to say to which message.
+//! The script: which answer to which message.
 
 use prx_sdk::provider::{Fault, FaultCode, Message, Request, StopReason};
 use serde::Deserialize;
 use serde_json::Value;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// A script, and a number that changes when it does.
+/// A script, and a hash of its text.
 pub(crate) struct Script {
     scenes: Vec<Scene>,
     edition: u64,
@@ -70,7 +70,7 @@ pub(crate) enum Stop {
     Other,
 }
 
-/// Something that the player knows and can say.
+/// What a `show` step streams.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Show {
@@ -113,7 +113,7 @@ impl Script {
         Ok(Self { scenes, edition: hasher.finish() })
     }
 
-    /// The answer to a request, and a name for its place in this script.
+    /// The answer to a request, and where in the script it is.
     pub(crate) fn answer(&self, request: &Request) -> Result<(String, &[Step]), Fault> {
         let user = request.messages.iter().enumerate().rev().find_map(|(at, message)| match message {
             Message::User(user) => Some((at, user.text.as_str())),

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 
 /// Longest answer, its tool calls included, in bytes.
-const LONGEST: usize = 2 << 20;
+const MAX_ANSWER_BYTES: usize = 2 << 20;
 
 /// What of an answer has come.
 #[derive(Default)]
@@ -197,10 +197,10 @@ impl Answer {
 
     fn grow(&mut self, more: usize) -> Result<(), ProviderError> {
         self.length += more;
-        if self.length <= LONGEST {
+        if self.length <= MAX_ANSWER_BYTES {
             return Ok(());
         }
-        let message = format!("the answer is longer than {LONGEST} bytes; set a smaller max_tokens");
+        let message = format!("the answer is longer than {MAX_ANSWER_BYTES} bytes; set a smaller max_tokens");
         Err(http::Error::new(http::ErrorKind::TooLarge, message).into())
     }
 }

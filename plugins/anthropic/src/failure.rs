@@ -7,9 +7,10 @@ use prx_sdk::provider::{Fault, FaultCode, ProviderError};
 use serde::Deserialize;
 use std::time::Duration;
 
-/// Most of a refusal that is read, and of its words that are passed on.
-const READ: usize = 64 << 10;
-const SHOWN: usize = 400;
+/// Most bytes that are read of an error response.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Most bytes of its message that are passed on.
+const MAX_QUOTE_BYTES: usize = 400;
 
 /// The API's own words.
 #[derive(Default, Deserialize)]
@@ -38,7 +39,7 @@ pub(crate) fn refused(mut response: Response, settings: &Settings) -> ProviderEr
     let wait = response.retry_after();
     let id = response.header("request-id").unwrap_or("-").to_owned();
     let mut bytes = Vec::new();
-    while bytes.len() < READ
+    while bytes.len() < MAX_BODY_BYTES
         && let Ok(Some(chunk)) = response.body.chunk()
     {
         bytes.extend_from_slice(&chunk);
@@ -49,7 +50,7 @@ pub(crate) fn refused(mut response: Response, settings: &Settings) -> ProviderEr
     if refusal.message.is_empty() {
         refusal.message = format!("status {status}");
     }
-    log::warn(&format!("status {status}, {}: {} (request {id})", refusal.kind, shown(&refusal.message)));
+    log::warn(&format!("status {status}, {}: {} (request {id})", refusal.kind, quoted(&refusal.message)));
     let kind = match status {
         _ if KINDS.iter().any(|(_, kind)| *kind == refusal.kind) => refusal.kind.as_str(),
         status => match KINDS.iter().find(|(known, _)| *known == status) {
@@ -76,7 +77,7 @@ pub(crate) fn refused(mut response: Response, settings: &Settings) -> ProviderEr
 
 /// An error in the middle of an answer.
 pub(crate) fn mid_stream(refusal: &Refusal) -> ProviderError {
-    log::warn(&format!("in the middle of an answer, {}: {}", refusal.kind, shown(&refusal.message)));
+    log::warn(&format!("in the middle of an answer, {}: {}", refusal.kind, quoted(&refusal.message)));
     explain(&refusal.kind, refusal, None)
 }
 
@@ -104,7 +105,7 @@ const KINDS: [(u16, &str); 10] = [
 ];
 
 fn explain(kind: &str, refusal: &Refusal, wait: Option<Duration>) -> ProviderError {
-    let said = shown(&refusal.message);
+    let said = quoted(&refusal.message);
     let spent = refusal.details.as_ref().and_then(|details| details.error_code.as_deref())
         == Some("enforced_spend_limit_reached");
     match kind {
@@ -148,7 +149,7 @@ fn quota(message: String) -> ProviderError {
     Fault::new(FaultCode::Quota, message).into()
 }
 
-/// The beginning of someone else's words.
-fn shown(words: &str) -> &str {
-    &words[..words.floor_char_boundary(SHOWN)]
+/// The beginning of the server's message.
+fn quoted(words: &str) -> &str {
+    &words[..words.floor_char_boundary(MAX_QUOTE_BYTES)]
 }

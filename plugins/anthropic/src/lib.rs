@@ -24,8 +24,8 @@ use settings::Settings;
 /// The version of the API that is spoken.
 const VERSION: &str = "2023-06-01";
 
-/// Largest answer, in bytes on the wire.
-const LARGEST: usize = 64 << 20;
+/// Most bytes of a response on the wire.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// Asks Claude.
 pub struct Anthropic;
@@ -47,7 +47,7 @@ impl Provider for Anthropic {
             .header("accept", "text/event-stream")
             .json(&request::body(&request, &settings))
             .timeout(settings.timeout)
-            .max_body(LARGEST)
+            .max_body(MAX_RESPONSE_BYTES)
             .send()
             .map_err(|error| settings.no_answer(error))?;
         if !response.is_success() {

@@ -1,7 +1,7 @@
 //! A conversation as the API takes it.
 
 use crate::settings::Settings;
-use prx_sdk::media::{Files, Shown};
+use prx_sdk::media::{FilePart, Files};
 use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
 use serde_json::{Map, Value, json};
 
@@ -58,14 +58,14 @@ fn user(message: &UserMessage, files: &mut Files) -> Vec<Value> {
     shown.chain(said(&message.text)).collect()
 }
 
-fn file(shown: Shown) -> Value {
+fn file(shown: FilePart) -> Value {
     let source = |mime, data| json!({ "type": "base64", "media_type": mime, "data": data });
     match shown {
-        Shown::Image { mime, data } => json!({ "type": "image", "source": source(mime, data) }),
-        Shown::Pdf { name, data } => {
+        FilePart::Image { mime, data } => json!({ "type": "image", "source": source(mime, data) }),
+        FilePart::Pdf { name, data } => {
             json!({ "type": "document", "title": name, "source": source("application/pdf".to_owned(), data) })
         }
-        Shown::Text(words) => text(&words),
+        FilePart::Text(words) => text(&words),
     }
 }
 

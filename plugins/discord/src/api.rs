@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 /// Why a call gave no result, by what has to be done about it.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Trouble {
+pub(crate) enum Failure {
     /// The token isn't valid: nothing will work.
     Token(String),
     /// Too many requests: of this kind, or in all.
-    Pace { after: Duration, global: bool },
+    RateLimited { after: Duration, global: bool },
     /// The platform will not do this, however often it is asked. The number is the API's own.
     Refused { code: u64, reason: String },
     /// The platform has a problem of its own; it did not do what was asked.
@@ -20,14 +20,14 @@ pub(crate) enum Trouble {
     Unknown(String),
 }
 
-impl std::fmt::Display for Trouble {
+impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Trouble::Token(reason) | Trouble::Server(reason) | Trouble::Unknown(reason) => {
+            Failure::Token(reason) | Failure::Server(reason) | Failure::Unknown(reason) => {
                 f.write_str(reason)
             }
-            Trouble::Refused { reason, .. } => f.write_str(reason),
-            Trouble::Pace { .. } => f.write_str("the platform asks to slow down"),
+            Failure::Refused { reason, .. } => f.write_str(reason),
+            Failure::RateLimited { .. } => f.write_str("the platform asks to slow down"),
         }
     }
 }
@@ -44,11 +44,11 @@ struct Problem {
 /// The number of a refusal for the size of what was sent.
 pub(crate) const TOO_LARGE: u64 = 40_005;
 
-/// Waits longer than this are not believed.
-const LONGEST_WAIT_SECS: f64 = 3_600.0;
+/// The longest `retry_after` that is believed, in seconds.
+const MAX_RETRY_AFTER_SECS: f64 = 3_600.0;
 
 /// Whether a call went well, or why not. Any bytes are fine: something in between may have answered.
-pub(crate) fn judge(response: &HttpResponse) -> Result<(), Trouble> {
+pub(crate) fn classify(response: &HttpResponse) -> Result<(), Failure> {
     if response.is_success() {
         return Ok(());
     }
@@ -61,24 +61,24 @@ pub(crate) fn judge(response: &HttpResponse) -> Result<(), Trouble> {
         format!("HTTP {status} with a body that is none of the API's")
     };
     Err(match status {
-        401 => Trouble::Token(reason),
+        401 => Failure::Token(reason),
         // Something in between may have found it too large, and knows no numbers.
-        413 => Trouble::Refused { code: TOO_LARGE, reason },
-        429 => pace(response, &problem, is_the_apis),
-        400..=499 => Trouble::Refused { code: problem.code, reason },
-        504 | 524 => Trouble::Unknown(reason),
-        _ => Trouble::Server(reason),
+        413 => Failure::Refused { code: TOO_LARGE, reason },
+        429 => rate_limited(response, &problem, is_the_apis),
+        400..=499 => Failure::Refused { code: problem.code, reason },
+        504 | 524 => Failure::Unknown(reason),
+        _ => Failure::Server(reason),
     })
 }
 
-fn pace(response: &HttpResponse, problem: &Problem, is_the_apis: bool) -> Trouble {
+fn rate_limited(response: &HttpResponse, problem: &Problem, is_the_apis: bool) -> Failure {
     let header = response.header("retry-after").and_then(|seconds| seconds.parse::<f64>().ok());
     let seconds = problem.retry_after.or(header).filter(|seconds| seconds.is_finite()).unwrap_or(1.0);
-    let after = Duration::from_secs_f64(seconds.clamp(0.05, LONGEST_WAIT_SECS));
+    let after = Duration::from_secs_f64(seconds.clamp(0.05, MAX_RETRY_AFTER_SECS));
     let scope = response.header("x-ratelimit-scope");
     // What does not come from the API itself shuts the whole address out.
     let global = problem.global || scope == Some("global") || !is_the_apis;
-    Trouble::Pace { after, global }
+    Failure::RateLimited { after, global }
 }
 
 /// Where the gateway is, and how many sessions may still be begun.
@@ -120,30 +120,30 @@ mod tests {
         HttpResponse { status, headers, body: body.into(), blob: None, elapsed_ms: 1 }
     }
 
-    fn trouble(status: u16, headers: &[(&str, &str)], body: &str) -> Trouble {
-        judge(&response(status, headers, body)).expect_err("no result")
+    fn failure(status: u16, headers: &[(&str, &str)], body: &str) -> Failure {
+        classify(&response(status, headers, body)).expect_err("no result")
     }
 
     #[test]
     fn errors_are_told_apart_by_what_to_do() {
-        assert_eq!(judge(&response(204, &[], "")), Ok(()));
+        assert_eq!(classify(&response(204, &[], "")), Ok(()));
         let body = r#"{"message": "why", "code": 50001}"#;
-        assert_eq!(trouble(401, &[], body), Trouble::Token("why (HTTP 401)".into()));
+        assert_eq!(failure(401, &[], body), Failure::Token("why (HTTP 401)".into()));
         assert_eq!(
-            trouble(403, &[], body),
-            Trouble::Refused { code: 50001, reason: "why (HTTP 403)".into() }
+            failure(403, &[], body),
+            Failure::Refused { code: 50001, reason: "why (HTTP 403)".into() }
         );
-        assert_eq!(trouble(503, &[], body), Trouble::Server("why (HTTP 503)".into()));
-        assert_eq!(trouble(504, &[], body), Trouble::Unknown("why (HTTP 504)".into()));
-        assert!(matches!(trouble(400, &[], "<html>"), Trouble::Refused { code: 0, .. }));
-        assert!(matches!(trouble(413, &[], "<html>"), Trouble::Refused { code: TOO_LARGE, .. }));
-        assert!(matches!(trouble(302, &[], ""), Trouble::Server(_)));
+        assert_eq!(failure(503, &[], body), Failure::Server("why (HTTP 503)".into()));
+        assert_eq!(failure(504, &[], body), Failure::Unknown("why (HTTP 504)".into()));
+        assert!(matches!(failure(400, &[], "<html>"), Failure::Refused { code: 0, .. }));
+        assert!(matches!(failure(413, &[], "<html>"), Failure::Refused { code: TOO_LARGE, .. }));
+        assert!(matches!(failure(302, &[], ""), Failure::Server(_)));
     }
 
     #[test]
     fn how_long_to_wait_is_said_in_the_body_or_beside_it() {
-        let pace = |headers: &[(&str, &str)], body: &str| match trouble(429, headers, body) {
-            Trouble::Pace { after, global } => (after.as_millis(), global),
+        let pace = |headers: &[(&str, &str)], body: &str| match failure(429, headers, body) {
+            Failure::RateLimited { after, global } => (after.as_millis(), global),
             other => panic!("{other:?}"),
         };
         let of_route = r#"{"message": "slow", "retry_after": 1.336, "global": false}"#;

@@ -1,8 +1,8 @@
-//! How often something may be done.
+//! A rate limit of the connector's own.
 
 use serde::{Deserialize, Serialize};
 
-/// A bound on how often something is done: `burst` at once, and from then on one every `every_ms`.
+/// A rate limit: `burst` at once, and from then on one every `every_ms`.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Budget {

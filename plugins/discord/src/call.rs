@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use prx_sdk::connector::{Http, HttpOutcome, HttpResponse, Segments};
 
-use crate::api::{self, Trouble};
+use crate::api::{self, Failure};
 use crate::config::Config;
 
-/// How long a call may take that nobody waits for.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// Timeout of a call that carries no message.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(crate) const USER_AGENT: &str =
     concat!("DiscordBot (https://github.com/prx-gateway/prx, ", env!("CARGO_PKG_VERSION"), ")");
@@ -24,11 +24,11 @@ pub(crate) fn authorized(config: &Config, method: &str, path: &str) -> Http {
 }
 
 /// What came of a call.
-pub(crate) fn answer(outcome: &HttpOutcome) -> Result<&HttpResponse, Trouble> {
+pub(crate) fn answer(outcome: &HttpOutcome) -> Result<&HttpResponse, Failure> {
     match outcome {
-        HttpOutcome::Response(response) => api::judge(response).map(|()| response),
-        HttpOutcome::Failed(failure) if failure.sent => Err(Trouble::Unknown(failure.reason.clone())),
-        HttpOutcome::Failed(failure) => Err(Trouble::Server(failure.reason.clone())),
+        HttpOutcome::Response(response) => api::classify(response).map(|()| response),
+        HttpOutcome::Failed(failure) if failure.sent => Err(Failure::Unknown(failure.reason.clone())),
+        HttpOutcome::Failed(failure) => Err(Failure::Server(failure.reason.clone())),
     }
 }
 

@@ -21,33 +21,33 @@ impl Connector for Discord {
     ) -> Result<(), Fault> {
         match event {
             Event::Started => {
-                state.pause_all_but(&[]);
+                state.ops.pause_all_but(&[]);
                 gateway::begin(cx, state, out);
-                state.parcels(cx, out).take_up((&[], &[]));
+                state.pending_queue(cx, out).resume(&[], &[]);
             }
             Event::Resumed(resumed) => {
                 send::resume(cx, state, &resumed.requests, out);
                 gateway::resumed(cx, state, &resumed, out);
-                state.parcels(cx, out).take_up((&resumed.requests, &resumed.timers));
+                state.pending_queue(cx, out).resume(&resumed.requests, &resumed.timers);
             }
             Event::ConfigChanged => gateway::begin(cx, state, out),
             Event::HttpDone(done) if state.link.asks(done.token) => {
                 gateway::answered(cx, state, &done.outcome, out);
             }
             Event::HttpDone(done) => {
-                if let Some(op) = state.take_op(done.token) {
+                if let Some(op) = state.ops.take_answered(done.token) {
                     send::answered(cx, state, op, &done.outcome, out);
                 } else {
-                    state.parcels(cx, out).answered(done.token, &done.outcome);
+                    state.pending_queue(cx, out).answered(done.token, &done.outcome);
                 }
             }
             Event::WsOpen(opened) => gateway::opened(state, &opened, out),
             Event::WsText((socket, text)) => protocol::received(cx, state, (socket, &text), out),
-            Event::WsBinary(_) => state.oddities.note("a frame that is no text", out),
+            Event::WsBinary(_) => state.anomalies.note("a frame that is no text", out),
             Event::WsClosed(closed) => gateway::closed(cx, state, &closed, out),
             Event::Timer(token) => {
                 gateway::rang(cx, state, token, out);
-                state.parcels(cx, out).rang(token);
+                state.pending_queue(cx, out).timer(token);
             }
             Event::Webhook(call) => webhook::called(cx, state, &call, out),
             Event::Outbound(outbound) => send::outbound(cx, state, outbound, out),

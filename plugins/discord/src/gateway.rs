@@ -7,7 +7,7 @@ use prx_sdk::connector::{
     Token,
 };
 
-use crate::api::{GatewayBot, Trouble};
+use crate::api::{Failure, GatewayBot};
 use crate::call;
 use crate::close::{self, Next};
 use crate::config::Config;
@@ -18,10 +18,12 @@ use crate::state::State;
 pub(crate) const KEEP_SESSION: u16 = 4000;
 /// Closes and ends the session.
 const END_SESSION: u16 = 1000;
-/// How often taking up a session may fail before a new one begins.
+/// Most failures to resume a session before a new one begins.
 const MAX_RESUMES: u32 = 2;
-const OPENING: Duration = Duration::from_secs(30);
-const GREETING: Duration = Duration::from_secs(20);
+/// Timeout for the socket to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Timeout for the platform's HELLO on an open socket.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 
 const NOBODY_ALLOWED: &str = "allowed_users is empty, so everyone is refused: \
     list user ids or usernames there, or \"*\" for everyone";
@@ -67,11 +69,11 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, outcome: &HttpOu
             }
             _ => failed(cx, state, "the API's answer names no gateway", out),
         },
-        Err(Trouble::Token(reason)) => {
+        Err(Failure::Token(reason)) => {
             give_up(state, &format!("{} ({reason})", close::BAD_TOKEN), out);
         }
-        Err(Trouble::Pace { after, .. }) => wait(state, after, "the platform asks to slow down", out),
-        Err(trouble) => failed(cx, state, &trouble.to_string(), out),
+        Err(Failure::RateLimited { after, .. }) => wait(state, after, "the platform asks to slow down", out),
+        Err(failure) => failed(cx, state, &failure.to_string(), out),
     }
 }
 
@@ -96,7 +98,7 @@ pub(crate) fn opened(state: &mut State, opened: &SocketOpened, out: &mut Command
     let link = &mut state.link;
     if link.stage == Stage::Connect && link.token == opened.token {
         (link.stage, link.socket) = (Stage::Greet, opened.socket);
-        out.timer(link.overdue, GREETING);
+        out.timer(link.overdue, HELLO_TIMEOUT);
     } else {
         out.ws_close(opened.socket, KEEP_SESSION);
     }
@@ -165,7 +167,7 @@ fn ask(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
     let token = state.token();
     (state.link.stage, state.link.token) = (Stage::Ask, token);
     let request: Http = call::authorized(&cx.config, "GET", "/gateway/bot");
-    out.http(request.token(token).timeout(call::GRACE));
+    out.http(request.token(token).timeout(call::CALL_TIMEOUT));
 }
 
 fn connect(cx: &Context<Config>, state: &mut State, url: &str, resuming: bool, out: &mut Commands) {
@@ -176,7 +178,7 @@ fn connect(cx: &Context<Config>, state: &mut State, url: &str, resuming: bool, o
     let url = cx.config.gateway_url().unwrap_or(url).trim_end_matches('/');
     let url = format!("{url}{}v=10&encoding=json", if url.contains('?') { "&" } else { "/?" });
     out.ws_connect(token, url, Vec::new());
-    out.timer(overdue, OPENING);
+    out.timer(overdue, CONNECT_TIMEOUT);
 }
 
 /// The connection is gone, the session may not be.

@@ -13,10 +13,12 @@ use crate::message::{User, is_id, made_at};
 use crate::receive::{self, Ignored};
 use crate::state::State;
 
+/// Timeout of an interaction's first answer, which the platform wants within three seconds.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// For so long what was begun can be answered, and a little less.
-const OPEN_MS: u64 = 14 * 60_000;
-const MAX_OPEN: usize = 64;
+/// How long a command can be answered, in milliseconds: a little less than the platform's 15 minutes.
+const REPLY_WINDOW_MS: u64 = 14 * 60_000;
+/// Most commands whose answers are pending.
+const MAX_PENDING: usize = 64;
 /// Only the one who asked sees it.
 const EPHEMERAL: u64 = 64;
 
@@ -66,7 +68,7 @@ struct Member {
 
 /// A command that was answered with "wait", and under which token the rest of the answer goes out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Pending {
+pub struct PendingCommand {
     pub id: String,
     pub application: String,
     pub token: String,
@@ -139,9 +141,9 @@ pub(crate) fn take(
 }
 
 /// The command that a reply to it belongs to, as long as it can be answered.
-pub(crate) fn pending<'a>(state: &'a State, reply_to: &str, now: u64) -> Option<&'a Pending> {
+pub(crate) fn pending_command<'a>(state: &'a State, reply_to: &str, now: u64) -> Option<&'a PendingCommand> {
     let id = reply_to.strip_prefix('i')?;
-    state.pending.iter().find(|pending| pending.id == id && is_open(pending, now))
+    state.commands.iter().find(|command| command.id == id && is_repliable(command, now))
 }
 
 /// Calls about one interaction keep their order.
@@ -149,18 +151,18 @@ pub(crate) fn lane(id: &str) -> String {
     format!("interaction:{id}")
 }
 
-fn is_open(pending: &Pending, now: u64) -> bool {
-    now.saturating_sub(made_at(&pending.id)) < OPEN_MS
+fn is_repliable(command: &PendingCommand, now: u64) -> bool {
+    now.saturating_sub(made_at(&command.id)) < REPLY_WINDOW_MS
 }
 
 fn remember(cx: &Context<Config>, state: &mut State, interaction: Interaction) {
-    state.pending.retain(|pending| is_open(pending, cx.now) && pending.id != interaction.id);
-    if state.pending.len() >= MAX_OPEN {
-        state.pending.remove(0);
+    state.commands.retain(|command| is_repliable(command, cx.now) && command.id != interaction.id);
+    if state.commands.len() >= MAX_PENDING {
+        state.commands.remove(0);
     }
     let named = Some(interaction.application_id).filter(|id| is_id(id));
     let application = named.unwrap_or_else(|| state.me.application.clone());
-    state.pending.push(Pending { id: interaction.id, application, token: interaction.token });
+    state.commands.push(PendingCommand { id: interaction.id, application, token: interaction.token });
 }
 
 fn inbound(config: &Config, interaction: &Interaction) -> Result<Inbound, Ignored> {

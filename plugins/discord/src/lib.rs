@@ -1,9 +1,10 @@
 //! Connector for Discord: one bot, its messages in over the gateway's WebSocket, the agent's replies out over REST.
 //!
-//! `gateway` keeps one connection open and its session alive, `receive` and `interact` make messages of what it brings,
-//! `parcel` waits for their files, `send` carries out what the agent wants done at the pace that `pace` allows, `upload`
-//! with files of its own; `state` is all that outlives a restart.
+//! `gateway` keeps one connection open and its session alive, with the heartbeats that `protocol` sets up. `receive` and
+//! `interact` turn events into messages, `pending` fetches their files. `send` carries out the agent's operations (`op`,
+//! `upload`) within the rate limits (`pace`, `budget`). `state` is all that outlives a restart.
 
+mod anomalies;
 mod api;
 mod budget;
 mod call;
@@ -15,10 +16,9 @@ mod gateway;
 mod interact;
 mod link;
 mod message;
-mod oddity;
 mod op;
 mod pace;
-mod parcel;
+mod pending;
 mod protocol;
 mod receive;
 mod send;

@@ -22,7 +22,7 @@ pub(crate) struct Message {
     pub mentions: Vec<User>,
     pub referenced_message: Option<Box<Referenced>>,
     #[serde(deserialize_with = "each")]
-    pub attachments: Vec<Enclosed>,
+    pub attachments: Vec<Media>,
     /// Set when a program writes in a name of its choice.
     pub webhook_id: Option<IgnoredAny>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Referenced {
 /// A file of a message.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Enclosed {
+pub(crate) struct Media {
     /// Where it is, for whoever has this address.
     pub url: String,
     pub filename: String,
@@ -56,10 +56,10 @@ pub(crate) struct User {
 }
 
 /// Files of which one that can't be read costs only itself: nobody knows where it is.
-fn each<'de, D: Deserializer<'de>>(files: D) -> Result<Vec<Enclosed>, D::Error> {
+fn each<'de, D: Deserializer<'de>>(files: D) -> Result<Vec<Media>, D::Error> {
     let files = Value::deserialize(files)?;
     let files = files.as_array().into_iter().flatten();
-    Ok(files.map(|file| Enclosed::deserialize(file).unwrap_or_default()).collect())
+    Ok(files.map(|file| Media::deserialize(file).unwrap_or_default()).collect())
 }
 
 impl Message {

@@ -1,6 +1,8 @@
 //! One thing to do on the platform, as REST calls.
 
 use prx_sdk::connector::{Choice, Content, Operation, Outbound, Target};
+use prx_sdk::markdown::tables_as_code;
+use prx_sdk::operations::Resumable;
 use prx_sdk::text;
 use prx_sdk::upload::{GONE, TOO_LARGE, Upload};
 use serde::{Deserialize, Serialize};
@@ -67,6 +69,25 @@ pub struct Parts {
     apart: bool,
 }
 
+impl Resumable for Op {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn token(&self) -> u64 {
+        self.token
+    }
+
+    fn clear_token(&mut self) {
+        self.token = 0;
+    }
+
+    fn has_progress(&self) -> bool {
+        let Work::Send(parts) = &self.work else { return false };
+        parts.sent > 0 || (self.since > 0 && parts.edit.is_none())
+    }
+}
+
 impl Op {
     /// The operation that was asked for, or why it can't be done. `None`: there is no such thing on this platform.
     pub(crate) fn new(outbound: Outbound) -> Result<Option<Op>, String> {
@@ -88,12 +109,6 @@ impl Op {
             Operation::React(_) | Operation::Typing | Operation::Draft(_) => return Ok(None),
         };
         Ok(Some(Op { id, token: 0, attempt, since: 0, channel, work }))
-    }
-
-    /// Whether it is to be remembered what has been done of it.
-    pub(crate) fn has_progress(&self) -> bool {
-        let Work::Send(parts) = &self.work else { return false };
-        parts.sent > 0 || (self.since > 0 && parts.edit.is_none())
     }
 
     /// The kind of the next call, as the platform counts them.
@@ -182,7 +197,7 @@ impl Parts {
         choices: Vec<(String, String)>,
     ) -> Result<Parts, String> {
         let (text, files) = sorted(content)?;
-        let (part, rest) = text::cut(&text, MAX_TEXT);
+        let (part, rest) = text::cut(&tables_as_code(&text), MAX_TEXT);
         Ok(Parts { part, rest, reply_to, choices, files, ..Parts::default() })
     }
 

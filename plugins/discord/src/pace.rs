@@ -1,4 +1,4 @@
-//! How fast the platform may be asked: in all, and by its buckets.
+//! The platform's rate limits: of all calls, and of each bucket.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,14 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::budget::Budget;
 use crate::config::Config;
 
-/// Of the 50 calls a second that the platform takes in all, those that operations may use.
+/// The rate limit of operations, in milliseconds between two calls: the platform takes 50 calls a second in all.
 const CALL_EVERY_MS: u64 = 22;
+/// Most calls at once.
 const CALLS_AT_ONCE: u64 = 20;
-/// Places that are remembered as used up.
+/// Most buckets that are remembered as used up.
 const MAX_HELD: usize = 512;
-const LONGEST_HOLD_MS: u64 = 3_600_000;
+/// The longest wait that is believed, in milliseconds.
+const MAX_HOLD_MS: u64 = 3_600_000;
 
-/// What is known of the platform's limits.
+/// What is known of the platform's rate limits.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Pace {
@@ -43,7 +45,7 @@ impl Pace {
         self.held.retain(|_, until| *until > cx.now);
         let until = self.held.get(&self.key(route)).copied().unwrap_or_default().max(self.held_until);
         if until > cx.now {
-            return Some(Duration::from_millis((until - cx.now).min(LONGEST_HOLD_MS)));
+            return Some(Duration::from_millis((until - cx.now).min(MAX_HOLD_MS)));
         }
         let wait = self.calls.take(cx.now, CALL_EVERY_MS, CALLS_AT_ONCE).err()?;
         // Those who wait come back one after the other.
@@ -82,5 +84,5 @@ impl Pace {
 }
 
 fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(LONGEST_HOLD_MS)
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).min(MAX_HOLD_MS)
 }

@@ -14,14 +14,18 @@ use crate::receive;
 use crate::session::Session;
 use crate::state::{Me, State};
 
-/// What the platform usually asks for.
-const USUAL_INTERVAL_MS: u32 = 41_250;
-const SHORTEST_INTERVAL_MS: u32 = 100;
-const LONGEST_INTERVAL_MS: u32 = 600_000;
-/// How long the platform may take to begin a session or to take one up, with all that was missed.
-const INTRODUCTION: Duration = Duration::from_secs(60);
-/// Of the 120 frames a minute that the platform takes, those that are left to the connector: half of them at once.
+/// The heartbeat interval if the platform's HELLO names none, in milliseconds.
+const DEFAULT_INTERVAL_MS: u32 = 41_250;
+/// The shortest heartbeat interval that is kept, in milliseconds.
+const MIN_INTERVAL_MS: u32 = 100;
+/// The longest heartbeat interval that is kept, in milliseconds.
+const MAX_INTERVAL_MS: u32 = 600_000;
+/// Timeout for the platform to begin a session, or to resume one and replay what was missed.
+const READY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The rate limit of frames sent, in milliseconds between two: the platform takes 120 a minute, the kernel's heartbeats
+/// among them.
 const SEND_EVERY_MS: u64 = 1_100;
+/// Most frames sent at once.
 const SENDS_AT_ONCE: u64 = 50;
 
 /// A frame came.
@@ -35,26 +39,26 @@ pub(crate) fn received(
         return;
     }
     let Some(frame) = Frame::read(text) else {
-        return state.oddities.note("a frame that can't be read", out);
+        return state.anomalies.note("a frame that can't be read", out);
     };
     match frame.op {
         frame::DISPATCH => dispatched(cx, state, &frame, out),
-        frame::HEARTBEAT => beat(cx, state, out),
+        frame::HEARTBEAT => heartbeat(cx, state, out),
         frame::RECONNECT => gateway::drop_connection(cx, state, "the platform asks to reconnect", out),
         frame::INVALID_SESSION => invalid(cx, state, frame.data() == Some(true), out),
-        frame::HELLO => greeted(cx, state, frame.data(), out),
+        frame::HELLO => hello(cx, state, frame.data(), out),
         frame::ACKNOWLEDGED => acknowledged(state, out),
-        _ => state.oddities.note("a frame of an unknown kind", out),
+        _ => state.anomalies.note("a frame of an unknown kind", out),
     }
 }
 
-/// The platform greets: from now on hearts beat, and a session is asked for.
-fn greeted(cx: &Context<Config>, state: &mut State, hello: Option<Hello>, out: &mut Commands) {
+/// The platform's HELLO: starts the heartbeat, and resumes the session or begins one.
+fn hello(cx: &Context<Config>, state: &mut State, frame: Option<Hello>, out: &mut Commands) {
     if state.link.stage != Stage::Greet {
-        return state.oddities.note("a second greeting", out);
+        return state.anomalies.note("a second greeting", out);
     }
-    let interval = hello.map_or(USUAL_INTERVAL_MS, |hello| hello.heartbeat_interval);
-    let interval = interval.clamp(SHORTEST_INTERVAL_MS, LONGEST_INTERVAL_MS);
+    let interval = frame.map_or(DEFAULT_INTERVAL_MS, |hello| hello.heartbeat_interval);
+    let interval = interval.clamp(MIN_INTERVAL_MS, MAX_INTERVAL_MS);
     state.link.interval_ms = interval;
     let first = u32::try_from(cx.random_between(0, interval.into())).unwrap_or(interval);
     keep_alive(state, first, out);
@@ -70,7 +74,7 @@ fn greeted(cx: &Context<Config>, state: &mut State, hello: Option<Hello>, out: &
     // Both count among the frames of a minute, whatever is left of it.
     let _ = state.link.sends.take(cx.now, SEND_EVERY_MS, SENDS_AT_ONCE);
     out.ws_send(state.link.socket, introduction);
-    out.timer(state.link.overdue, INTRODUCTION);
+    out.timer(state.link.overdue, READY_TIMEOUT);
 }
 
 fn dispatched(cx: &Context<Config>, state: &mut State, frame: &Frame<'_>, out: &mut Commands) {
@@ -87,11 +91,11 @@ fn dispatched(cx: &Context<Config>, state: &mut State, frame: &Frame<'_>, out: &
         "RESUMED" => live(state, out),
         "MESSAGE_CREATE" => match frame.data::<Message>().filter(Message::is_whole) {
             Some(message) => receive::message(cx, state, message, out),
-            None => state.oddities.note("a message that can't be read", out),
+            None => state.anomalies.note("a message that can't be read", out),
         },
         "INTERACTION_CREATE" => match frame.data::<Interaction>().filter(Interaction::is_whole) {
             Some(interaction) => interact::from_gateway(cx, state, interaction, out),
-            None => state.oddities.note("an interaction that can't be read", out),
+            None => state.anomalies.note("an interaction that can't be read", out),
         },
         _ => {}
     }
@@ -129,10 +133,10 @@ fn note_sequence(state: &mut State, sequence: Option<u64>, out: &mut Commands) {
     }
 }
 
-/// The platform wants a heartbeat now.
-fn beat(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
+/// The platform asks for a heartbeat now.
+fn heartbeat(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
     if state.link.sends.take(cx.now, SEND_EVERY_MS, SENDS_AT_ONCE).is_err() {
-        return state.oddities.note("heartbeats asked for without end", out);
+        return state.anomalies.note("heartbeats asked for without end", out);
     }
     out.ws_send(state.link.socket, frame::heartbeat(state.session.as_ref()));
 }

@@ -4,7 +4,7 @@ use prx_sdk::connector::{Commands, Context, LogLevel, Sender};
 
 use crate::config::Config;
 use crate::message::{Message, User, made_at};
-use crate::parcel::{self, Letter};
+use crate::pending::{self, PendingMessage};
 use crate::state::State;
 
 /// Why something is not for the agent.
@@ -41,9 +41,9 @@ impl std::fmt::Display for Ignored {
 /// Hands a message on, if it is one for the agent.
 pub(crate) fn message(cx: &Context<Config>, state: &mut State, message: Message, out: &mut Commands) {
     let addressed = message.guild_id.is_none() || speaks_to(&message, &state.me.id);
-    match judge(&cx.config, &state.me.id, &message, addressed) {
+    match classify(&cx.config, &state.me.id, &message, addressed) {
         Ok(text) => {
-            let letter = Letter {
+            let pending = PendingMessage {
                 channel: message.channel_id,
                 reply_to: message.guild_id.is_some().then(|| message.id.clone()),
                 sender: (message.author.id.clone(), message.author.name()),
@@ -52,7 +52,7 @@ pub(crate) fn message(cx: &Context<Config>, state: &mut State, message: Message,
                 addressed,
                 id: message.id,
             };
-            parcel::take(cx, state, (letter, message.attachments), out);
+            pending::take(cx, state, (pending, message.attachments), out);
         }
         Err(ignored) => out.log(ignored.level(), format!("message {} ignored: {ignored}", message.id)),
     }
@@ -73,7 +73,7 @@ pub(crate) fn sender(user: &User) -> Sender {
     Sender { id: user.id.clone(), name: user.name(), is_bot: user.bot }
 }
 
-fn judge(config: &Config, me: &str, message: &Message, addressed: bool) -> Result<String, Ignored> {
+fn classify(config: &Config, me: &str, message: &Message, addressed: bool) -> Result<String, Ignored> {
     if message.author.bot || message.webhook_id.is_some() || message.author.id == me {
         return Err(Ignored::NotAPerson);
     }

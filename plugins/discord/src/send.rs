@@ -7,23 +7,24 @@ use prx_sdk::connector::{
 };
 use serde_json::Value;
 
-use crate::api::{Sent, TOO_LARGE, Trouble};
+use crate::api::{Failure, Sent, TOO_LARGE};
 use crate::call;
 use crate::config::Config;
-use crate::interact::{self, Pending};
+use crate::interact::{self, PendingCommand};
 use crate::message::is_id;
 use crate::op::{Op, Parts, Work};
 use crate::pace::Route;
 use crate::state::State;
 use crate::upload;
 
+/// Timeout of a call without files.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a call may take that carries files.
-const UPLOAD: Duration = Duration::from_secs(120);
-/// So long the platform recognizes a message that is sent again.
-const NONCE_MS: u64 = 120_000;
-/// The platform shows a sign of typing for ten seconds.
-const TYPING_MS: u64 = 7_500;
+/// Timeout of a call with files.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long the platform recognizes a message that is sent again under the same nonce, in milliseconds.
+const NONCE_WINDOW_MS: u64 = 120_000;
+/// The shortest time between two signs of typing in one channel, in milliseconds: the platform shows one for ten seconds.
+const TYPING_INTERVAL_MS: u64 = 7_500;
 
 const LOST: &str = "the platform's answer was lost";
 
@@ -36,7 +37,7 @@ pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbou
     if outbound.operation == Operation::Typing {
         return typing(cx, state, &id, &outbound.target, out);
     }
-    if let Some(op) = state.take_begun(&id) {
+    if let Some(op) = state.ops.take_begun(&id) {
         return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
     }
     match Op::new(outbound) {
@@ -59,24 +60,24 @@ pub(crate) fn answered(
     }
     match call::answer(outcome) {
         Ok(response) if op.sends() => match response.json::<Sent>() {
-            Ok(sent) if is_id(&sent.id) => went_well(cx, state, op, Some(sent.id), out),
-            _ => went_wrong(cx, state, op, Trouble::Unknown("the answer names no message".into()), out),
+            Ok(sent) if is_id(&sent.id) => succeeded(cx, state, op, Some(sent.id), out),
+            _ => failed(cx, state, op, Failure::Unknown("the answer names no message".into()), out),
         },
-        Ok(_) => went_well(cx, state, op, None, out),
-        Err(trouble) => went_wrong(cx, state, op, trouble, out),
+        Ok(_) => succeeded(cx, state, op, None, out),
+        Err(failure) => failed(cx, state, op, failure, out),
     }
 }
 
 /// Says of operations that they are at an end for now, for the answers to their calls will not come.
 pub(crate) fn resume(cx: &Context<Config>, state: &mut State, in_flight: &[u64], out: &mut Commands) {
-    for op in state.pause_all_but(in_flight) {
+    for op in state.ops.pause_all_but(in_flight) {
         let again = is_repeatable(cx, state, &op);
         out.done(op.id, if again { Outcome::RetryAfter(0) } else { Outcome::Unknown(LOST.to_owned()) });
     }
 }
 
 fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
-    let pending = pending(cx, state, &op).cloned();
+    let pending = pending_command(cx, state, &op).cloned();
     if pending.is_none()
         && let Some(after) = state.pace.wait(cx, Route { kind: op.kind(), place: &op.channel })
     {
@@ -90,7 +91,7 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
         (Some(pending), Work::Send(parts)) => answer_to_command(cx, &op, (pending, parts)),
         _ => request_of(cx, &op).lane(format!("channel:{}", op.channel)),
     };
-    let timeout = if op.files().is_empty() { TIMEOUT } else { UPLOAD };
+    let timeout = if op.files().is_empty() { TIMEOUT } else { UPLOAD_TIMEOUT };
     out.http(request.token(op.token).timeout(timeout));
     state.ops.push(op);
 }
@@ -122,13 +123,13 @@ fn filled(cx: &Context<Config>, call: Http, op: &Op, body: Value) -> Http {
 }
 
 /// The command that this is the answer to, as long as it can be answered.
-fn pending<'a>(cx: &Context<Config>, state: &'a State, op: &Op) -> Option<&'a Pending> {
+fn pending_command<'a>(cx: &Context<Config>, state: &'a State, op: &Op) -> Option<&'a PendingCommand> {
     let Work::Send(parts) = &op.work else { return None };
-    interact::pending(state, parts.reply_to.as_deref()?, cx.now)
+    interact::pending_command(state, parts.reply_to.as_deref()?, cx.now)
 }
 
 /// The first part takes the place of "thinking…" or of what is shown already, the others follow it.
-fn answer_to_command(cx: &Context<Config>, op: &Op, (pending, parts): (&Pending, &Parts)) -> Http {
+fn answer_to_command(cx: &Context<Config>, op: &Op, (pending, parts): (&PendingCommand, &Parts)) -> Http {
     let path = format!("/webhooks/{}/{}", pending.application, call::encoded(&pending.token));
     let request = match (&parts.edit, parts.sent) {
         (Some(message), _) => call::open(&cx.config, "PATCH", &format!("{path}/messages/{message}")),
@@ -147,15 +148,15 @@ fn typing(cx: &Context<Config>, state: &mut State, id: &str, target: &Target, ou
     let route = Route { kind: "typing", place: channel };
     if state.pace.wait(cx, route).is_none() {
         // It still shows: to say so again before then is to no use.
-        state.pace.hold(cx.now, route, Duration::from_millis(TYPING_MS));
+        state.pace.hold(cx.now, route, Duration::from_millis(TYPING_INTERVAL_MS));
         let path = format!("/channels/{channel}/typing");
         let token = state.token();
-        out.http(call::authorized(&cx.config, "POST", &path).token(token).timeout(call::GRACE));
+        out.http(call::authorized(&cx.config, "POST", &path).token(token).timeout(call::CALL_TIMEOUT));
     }
     out.done(id, Outcome::Ok(None));
 }
 
-fn went_well(
+fn succeeded(
     cx: &Context<Config>,
     state: &mut State,
     mut op: Op,
@@ -169,10 +170,10 @@ fn went_well(
     }
 }
 
-fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trouble, out: &mut Commands) {
+fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure, out: &mut Commands) {
     let route = Route { kind: op.kind(), place: &op.channel };
-    match trouble {
-        Trouble::Pace { after, global } => {
+    match failure {
+        Failure::RateLimited { after, global } => {
             if global {
                 state.pace.hold_all(cx.now, after);
             } else {
@@ -181,32 +182,32 @@ fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trou
             log(&op, "the platform asks to slow down", out);
             later(state, op, after, out);
         }
-        Trouble::Unknown(reason) if !is_repeatable(cx, state, &op) => {
+        Failure::Unknown(reason) if !is_repeatable(cx, state, &op) => {
             out.done(&op.id, Outcome::Unknown(reason));
-            state.pause(op);
+            state.ops.pause(op);
         }
-        Trouble::Refused { code: UNKNOWN_WEBHOOK, reason }
-            if op.attempt < 5 && pending(cx, state, &op).is_some() =>
+        Failure::Refused { code: UNKNOWN_WEBHOOK, reason }
+            if op.attempt < 5 && pending_command(cx, state, &op).is_some() =>
         {
             // The platform has not yet seen that the command was taken.
             log(&op, &reason, out);
             later(state, op, Duration::from_secs(1), out);
         }
-        Trouble::Refused { code: TOO_LARGE, .. } if op.lighten() => request(cx, state, op, out),
-        Trouble::Refused { code: UNKNOWN_MESSAGE, .. } if matches!(op.work, Work::Delete { .. }) => {
+        Failure::Refused { code: TOO_LARGE, .. } if op.lighten() => request(cx, state, op, out),
+        Failure::Refused { code: UNKNOWN_MESSAGE, .. } if matches!(op.work, Work::Delete { .. }) => {
             out.done(&op.id, Outcome::Ok(None));
         }
-        Trouble::Server(reason) if let Some(place) = op.missing(&reason) => {
+        Failure::Server(reason) if let Some(place) = op.missing(&reason) => {
             op.leave_out(place);
             request(cx, state, op, out);
         }
-        Trouble::Server(reason) | Trouble::Unknown(reason) => {
+        Failure::Server(reason) | Failure::Unknown(reason) => {
             log(&op, &reason, out);
             let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, out);
         }
-        Trouble::Refused { reason, .. } => out.done(&op.id, Outcome::Refused(reason)),
-        Trouble::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
+        Failure::Refused { reason, .. } => out.done(&op.id, Outcome::Refused(reason)),
+        Failure::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
     }
 }
 
@@ -216,16 +217,16 @@ fn is_repeatable(cx: &Context<Config>, state: &State, op: &Op) -> bool {
     if parts.edit.is_some() {
         return true;
     }
-    if pending(cx, state, op).is_some() {
+    if pending_command(cx, state, op).is_some() {
         return parts.sent == 0;
     }
-    cx.now.saturating_sub(op.since) < NONCE_MS
+    cx.now.saturating_sub(op.since) < NONCE_WINDOW_MS
 }
 
 fn later(state: &mut State, op: Op, after: Duration, out: &mut Commands) {
     let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     out.done(&op.id, Outcome::RetryAfter(millis));
-    state.pause(op);
+    state.ops.pause(op);
 }
 
 fn log(op: &Op, reason: &str, out: &mut Commands) {

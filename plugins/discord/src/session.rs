@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use crate::api::GatewayBot;
 use crate::config::Config;
 
-/// What the API said is asked for anew after this long.
-const FRESH_MS: u64 = 3_600_000;
-/// The platform wants this long between two sessions begun.
-const APART_MS: u64 = 5_000;
+/// How long the API's answer about the gateway is used, in milliseconds.
+const MAX_AGE_MS: u64 = 3_600_000;
+/// The shortest time between two new sessions, in milliseconds.
+const START_INTERVAL_MS: u64 = 5_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// A session of the gateway that may be taken up again.
@@ -53,7 +53,7 @@ impl Starts {
 
     /// Whether the API has to be asked before another session begins.
     pub(crate) fn is_stale(&self, now: u64) -> bool {
-        self.url.is_empty() || now >= self.resets_at || now.saturating_sub(self.asked_at) > FRESH_MS
+        self.url.is_empty() || now >= self.resets_at || now.saturating_sub(self.asked_at) > MAX_AGE_MS
     }
 
     /// The next session begins where the API says then.
@@ -70,7 +70,7 @@ impl Starts {
             );
             return Some((Duration::from_millis(self.resets_at - now), why));
         }
-        let apart = (self.last + APART_MS).saturating_sub(now).min(APART_MS);
+        let apart = (self.last + START_INTERVAL_MS).saturating_sub(now).min(START_INTERVAL_MS);
         (apart > 0).then(|| (Duration::from_millis(apart), "sessions begin 5 s apart at least".to_owned()))
     }
 

@@ -10,8 +10,8 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// Longest answer, its tool calls included, in bytes.
-const LONGEST: usize = 2 << 20;
+/// Most bytes of an answer, its tool calls included.
+const MAX_ANSWER_BYTES: usize = 2 << 20;
 
 /// What of an answer has come.
 pub(crate) struct Answer {
@@ -35,15 +35,15 @@ struct Chunk {
 #[derive(Deserialize)]
 struct Choice {
     #[serde(alias = "message")]
-    delta: Option<Said>,
+    delta: Option<Message>,
     finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Said {
+struct Message {
     content: Option<Content>,
     refusal: Option<String>,
-    /// What a model thinks aloud goes by two names.
+    /// Servers have two names for the reasoning.
     reasoning: Option<String>,
     reasoning_content: Option<String>,
     tool_calls: Option<Vec<Piece>>,
@@ -92,7 +92,7 @@ impl Answer {
         self.usage = chunk.usage.or(self.usage.take());
         // One answer was asked for.
         let Some(choice) = chunk.choices.into_iter().flatten().next() else { return Ok(true) };
-        let listens = choice.delta.map_or(Ok(true), |said| self.say(said, sink))?;
+        let listens = choice.delta.map_or(Ok(true), |message| self.take_message(message, sink))?;
         self.stop = choice.finish_reason.as_deref().map(stop).or(self.stop);
         Ok(listens)
     }
@@ -127,21 +127,21 @@ impl Answer {
         Ok(completion)
     }
 
-    fn say(&mut self, said: Said, sink: &Sink) -> Result<bool, ProviderError> {
+    fn take_message(&mut self, message: Message, sink: &Sink) -> Result<bool, ProviderError> {
         let mut listens = true;
-        for thinking in [said.reasoning_content, said.reasoning].into_iter().flatten() {
+        for thinking in [message.reasoning_content, message.reasoning].into_iter().flatten() {
             listens &= thinking.is_empty() || sink.push(Delta::Thinking(thinking));
         }
-        let content = said.content.map(|content| match content {
+        let content = message.content.map(|content| match content {
             Content::Text(text) => text,
             Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
         });
-        for text in [content, said.refusal].into_iter().flatten().filter(|text| !text.is_empty()) {
+        for text in [content, message.refusal].into_iter().flatten().filter(|text| !text.is_empty()) {
             self.grow(text.len())?;
             self.text.push_str(&text);
             listens &= sink.text(text);
         }
-        for piece in said.tool_calls.into_iter().flatten() {
+        for piece in message.tool_calls.into_iter().flatten() {
             let (more, begun) = self.calls.take(piece, self.earlier);
             if let Some(call) = begun {
                 listens &= sink.push(Delta::ToolCallStarted((call.id.clone(), call.name.clone())));
@@ -153,11 +153,11 @@ impl Answer {
 
     fn grow(&mut self, more: usize) -> Result<(), ProviderError> {
         self.length += more;
-        if self.length <= LONGEST {
+        if self.length <= MAX_ANSWER_BYTES {
             return Ok(());
         }
         let message = format!(
-            "the answer is longer than {LONGEST} bytes; set providers_config.openai.max_tokens lower"
+            "the answer is longer than {MAX_ANSWER_BYTES} bytes; set providers_config.openai.max_tokens lower"
         );
         Err(http::Error::new(http::ErrorKind::TooLarge, message).into())
     }

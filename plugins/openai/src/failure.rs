@@ -7,9 +7,10 @@ use prx_sdk::provider::{Fault, FaultCode, Message, ProviderError, Request};
 use serde_json::Value;
 use std::time::Duration;
 
-/// Most of a refusal that is read, and of its words that are passed on.
-const READ: usize = 64 << 10;
-const SHOWN: usize = 400;
+/// Most bytes that are read of an error response.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Most bytes of its message that are passed on.
+const MAX_QUOTE_BYTES: usize = 400;
 
 /// The server's own words. Each server has its own shape for them.
 #[derive(Default)]
@@ -24,7 +25,7 @@ pub(crate) fn refused(mut response: Response, request: &Request, settings: &Sett
     let status = response.status;
     let wait = response.retry_after();
     let mut bytes = Vec::new();
-    while bytes.len() < READ
+    while bytes.len() < MAX_BODY_BYTES
         && let Ok(Some(chunk)) = response.body.chunk()
     {
         bytes.extend_from_slice(&chunk);
@@ -36,9 +37,9 @@ pub(crate) fn refused(mut response: Response, request: &Request, settings: &Sett
     }
     if status != 401 {
         // The words about a wrong key show part of it.
-        log::warn(&format!("status {status}, {}: {}", refusal.codes.join(" "), shown(&refusal.message)));
+        log::warn(&format!("status {status}, {}: {}", refusal.codes.join(" "), quoted(&refusal.message)));
     }
-    let said = shown(&refusal.message);
+    let said = quoted(&refusal.message);
     if settings.files && refusal.is_about_files(status) && has_files(request) {
         return Fault::new(
             FaultCode::BadInput,
@@ -76,7 +77,7 @@ pub(crate) fn mid_stream(error: Value) -> ProviderError {
     log::warn(&format!(
         "in the middle of an answer, {}: {}",
         refusal.codes.join(" "),
-        shown(&refusal.message)
+        quoted(&refusal.message)
     ));
     let status = refusal.codes.iter().find_map(|code| code.parse().ok());
     explain(status.unwrap_or(if refusal.is("invalid_request_error") { 400 } else { 500 }), &refusal, None)
@@ -92,7 +93,7 @@ pub(crate) fn neither(settings: &Settings) -> ProviderError {
 }
 
 fn explain(status: u16, refusal: &Refusal, wait: Option<Duration>) -> ProviderError {
-    let said = shown(&refusal.message);
+    let said = quoted(&refusal.message);
     let lasting = |code, message: String| Fault::new(code, message).into();
     match status {
         _ if refusal.is("context_length_exceeded") => lasting(
@@ -156,7 +157,7 @@ impl Refusal {
     }
 }
 
-/// The beginning of someone else's words.
-fn shown(words: &str) -> &str {
-    &words[..words.floor_char_boundary(SHOWN)]
+/// The beginning of the server's message.
+fn quoted(words: &str) -> &str {
+    &words[..words.floor_char_boundary(MAX_QUOTE_BYTES)]
 }

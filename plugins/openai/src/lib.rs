@@ -25,8 +25,8 @@ use prx_sdk::provider::{Completion, Provider, ProviderError, Request, Sink};
 use prx_sdk::sse;
 use settings::Settings;
 
-/// Largest answer, in bytes on the wire.
-const LARGEST: usize = 64 << 20;
+/// Most bytes of a response on the wire.
+const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
 /// What the last event of a stream says.
 const DONE: &str = "[DONE]";
@@ -45,7 +45,7 @@ impl Provider for OpenAi {
         let mut post = http::post(format!("{}/chat/completions", settings.base_url))
             .json(&request::body(&request, &settings))
             .timeout(settings.timeout)
-            .max_body(LARGEST);
+            .max_body(MAX_RESPONSE_BYTES);
         if config::has_secret("api_key") {
             post = post.bearer("api_key");
         }

@@ -2,14 +2,14 @@
 
 use crate::settings::Settings;
 use prx_sdk::log;
-use prx_sdk::media::{Files, Shown};
+use prx_sdk::media::{FilePart, Files};
 use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
 use serde_json::{Map, Value, json};
 
-/// Tools that OpenAI takes in a request.
-const MOST_TOOLS: usize = 128;
-/// Characters of a tool's description that it takes.
-const LONGEST_DESCRIPTION: usize = 1024;
+/// Most tools that OpenAI takes in a request.
+const MAX_TOOLS: usize = 128;
+/// Most characters of a tool's description that it takes.
+const MAX_DESCRIPTION_CHARS: usize = 1024;
 
 /// The body of a request.
 pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
@@ -59,16 +59,16 @@ fn user(message: &UserMessage, files: &mut Files) -> Value {
     json!({"role": "user", "content": shown.into_iter().chain(text).collect::<Vec<Value>>()})
 }
 
-fn file(shown: Shown) -> Value {
+fn file(shown: FilePart) -> Value {
     match shown {
-        Shown::Image { mime, data } => {
+        FilePart::Image { mime, data } => {
             json!({"type": "image_url", "image_url": {"url": format!("data:{mime};base64,{data}")}})
         }
-        Shown::Pdf { name, data } => {
+        FilePart::Pdf { name, data } => {
             let data = format!("data:application/pdf;base64,{data}");
             json!({"type": "file", "file": {"filename": name, "file_data": data}})
         }
-        Shown::Text(words) => json!({"type": "text", "text": words}),
+        FilePart::Text(words) => json!({"type": "text", "text": words}),
     }
 }
 
@@ -95,17 +95,17 @@ fn tool_result(result: &ToolResult) -> Value {
 /// The tools as OpenAI itself takes them: one that it refuses would cost the whole request. The kernel holds calls to the
 /// whole schema in any case.
 fn within_limits(tools: &[ToolSpec]) -> Vec<ToolSpec> {
-    if tools.len() > MOST_TOOLS {
-        let left_out: Vec<&str> = tools[MOST_TOOLS..].iter().map(|tool| tool.name.as_str()).collect();
-        log::warn(&format!("OpenAI takes {MOST_TOOLS} tools at most; left out: {}", left_out.join(", ")));
+    if tools.len() > MAX_TOOLS {
+        let left_out: Vec<&str> = tools[MAX_TOOLS..].iter().map(|tool| tool.name.as_str()).collect();
+        log::warn(&format!("OpenAI takes {MAX_TOOLS} tools at most; left out: {}", left_out.join(", ")));
     }
     let fitting = |tool: &ToolSpec| {
         let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
         schema.retain(|key, _| !["oneOf", "anyOf", "allOf", "enum", "not"].contains(&key.as_str()));
-        let description = tool.description.chars().take(LONGEST_DESCRIPTION).collect();
+        let description = tool.description.chars().take(MAX_DESCRIPTION_CHARS).collect();
         ToolSpec { name: tool.name.clone(), description, parameters: Value::Object(schema).to_string() }
     };
-    tools.iter().take(MOST_TOOLS).map(fitting).collect()
+    tools.iter().take(MAX_TOOLS).map(fitting).collect()
 }
 
 fn tool(tool: &ToolSpec) -> Value {

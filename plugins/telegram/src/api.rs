@@ -4,17 +4,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 /// What came of one Bot API call: its `result` as JSON, or why there is none.
-pub(crate) type Answer<'a> = Result<&'a RawValue, Trouble>;
+pub(crate) type Answer<'a> = Result<&'a RawValue, Failure>;
 
 /// Why a Bot API call gave no result, by what has to be done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Failure {
     /// The token isn't valid (or the API base points somewhere else): nothing will work.
     Token(String),
     /// Someone else polls with the same token, or a webhook is set.
     Conflict(String),
     /// Too many requests; the seconds to wait.
-    Pace(u32),
+    RateLimited(u32),
     /// The group became a supergroup with this id.
     Migrated(i64),
     /// The platform will not do this, however often it is asked.
@@ -25,17 +25,17 @@ pub(crate) enum Trouble {
     Unknown(String),
 }
 
-impl Trouble {
+impl Failure {
     /// What the platform says of it.
     pub(crate) fn reason(&self) -> &str {
         match self {
-            Trouble::Token(reason)
-            | Trouble::Conflict(reason)
-            | Trouble::Refused(reason)
-            | Trouble::Server(reason)
-            | Trouble::Unknown(reason) => reason,
-            Trouble::Pace(_) => "the platform asks to slow down",
-            Trouble::Migrated(_) => "the group moved",
+            Failure::Token(reason)
+            | Failure::Conflict(reason)
+            | Failure::Refused(reason)
+            | Failure::Server(reason)
+            | Failure::Unknown(reason) => reason,
+            Failure::RateLimited(_) => "the platform asks to slow down",
+            Failure::Migrated(_) => "the group moved",
         }
     }
 }
@@ -60,39 +60,39 @@ struct Parameters {
 pub(crate) fn answer(status: u16, body: &[u8]) -> Answer<'_> {
     match serde_json::from_slice::<Envelope>(body) {
         Ok(Envelope { ok: true, result: Some(result), .. }) if status < 300 => Ok(result),
-        Ok(envelope) if !envelope.ok => Err(trouble(status, envelope)),
+        Ok(envelope) if !envelope.ok => Err(failure(status, envelope)),
         _ => Err(foreign(status)),
     }
 }
 
-fn trouble(status: u16, envelope: Envelope<'_>) -> Trouble {
+fn failure(status: u16, envelope: Envelope<'_>) -> Failure {
     let code = envelope.error_code.unwrap_or(status);
     let parameters = envelope.parameters.unwrap_or_default();
     let description = envelope.description.unwrap_or_else(|| format!("HTTP {status} without a description"));
     match code {
-        401 | 404 => Trouble::Token(description),
-        409 => Trouble::Conflict(description),
-        429 => Trouble::Pace(parameters.retry_after.unwrap_or(1)),
-        504 => Trouble::Unknown(description),
-        500.. => Trouble::Server(description),
+        401 | 404 => Failure::Token(description),
+        409 => Failure::Conflict(description),
+        429 => Failure::RateLimited(parameters.retry_after.unwrap_or(1)),
+        504 => Failure::Unknown(description),
+        500.. => Failure::Server(description),
         _ => match parameters.migrate_to_chat_id {
-            Some(chat) => Trouble::Migrated(chat),
-            None => Trouble::Refused(description),
+            Some(chat) => Failure::Migrated(chat),
+            None => Failure::Refused(description),
         },
     }
 }
 
 /// What a status means when the body isn't the Bot API's.
-fn foreign(status: u16) -> Trouble {
+fn foreign(status: u16) -> Failure {
     let reason = format!("HTTP {status} with a body that is no Bot API answer");
     match status {
-        401 | 404 => Trouble::Token(reason),
-        409 => Trouble::Conflict(reason),
-        413 => Trouble::Refused(format!("Request Entity Too Large: {reason}")),
-        429 => Trouble::Pace(1),
-        200..=299 | 504 => Trouble::Unknown(reason),
-        400 | 403 => Trouble::Refused(reason),
-        _ => Trouble::Server(reason),
+        401 | 404 => Failure::Token(reason),
+        409 => Failure::Conflict(reason),
+        413 => Failure::Refused(format!("Request Entity Too Large: {reason}")),
+        429 => Failure::RateLimited(1),
+        200..=299 | 504 => Failure::Unknown(reason),
+        400 | 403 => Failure::Refused(reason),
+        _ => Failure::Server(reason),
     }
 }
 
@@ -121,7 +121,7 @@ pub(crate) struct Located {
 mod tests {
     use super::*;
 
-    fn trouble_of(status: u16, body: &str) -> Trouble {
+    fn failure_of(status: u16, body: &str) -> Failure {
         answer(status, body.as_bytes()).expect_err("no result")
     }
 
@@ -135,22 +135,22 @@ mod tests {
         let body = |code: u16, parameters: &str| {
             format!(r#"{{"ok":false,"error_code":{code},"description":"why","parameters":{parameters}}}"#)
         };
-        assert_eq!(trouble_of(401, &body(401, "{}")), Trouble::Token("why".into()));
-        assert_eq!(trouble_of(404, &body(404, "null")), Trouble::Token("why".into()));
-        assert_eq!(trouble_of(409, &body(409, "{}")), Trouble::Conflict("why".into()));
-        assert_eq!(trouble_of(429, &body(429, r#"{"retry_after":7}"#)), Trouble::Pace(7));
-        assert_eq!(trouble_of(400, &body(400, r#"{"migrate_to_chat_id":-100}"#)), Trouble::Migrated(-100));
-        assert_eq!(trouble_of(403, &body(403, "{}")), Trouble::Refused("why".into()));
-        assert_eq!(trouble_of(502, &body(502, "{}")), Trouble::Server("why".into()));
-        assert_eq!(trouble_of(504, &body(504, "{}")), Trouble::Unknown("why".into()));
+        assert_eq!(failure_of(401, &body(401, "{}")), Failure::Token("why".into()));
+        assert_eq!(failure_of(404, &body(404, "null")), Failure::Token("why".into()));
+        assert_eq!(failure_of(409, &body(409, "{}")), Failure::Conflict("why".into()));
+        assert_eq!(failure_of(429, &body(429, r#"{"retry_after":7}"#)), Failure::RateLimited(7));
+        assert_eq!(failure_of(400, &body(400, r#"{"migrate_to_chat_id":-100}"#)), Failure::Migrated(-100));
+        assert_eq!(failure_of(403, &body(403, "{}")), Failure::Refused("why".into()));
+        assert_eq!(failure_of(502, &body(502, "{}")), Failure::Server("why".into()));
+        assert_eq!(failure_of(504, &body(504, "{}")), Failure::Unknown("why".into()));
     }
 
     #[test]
     fn a_body_of_something_in_between_is_judged_by_its_status() {
-        assert!(matches!(trouble_of(502, "<html>"), Trouble::Server(_)));
-        assert!(matches!(trouble_of(200, "<html>"), Trouble::Unknown(_)));
-        assert!(matches!(trouble_of(302, ""), Trouble::Server(_)));
-        assert!(matches!(trouble_of(200, r#"{"ok":true}"#), Trouble::Unknown(_)));
-        assert!(matches!(answer(200, b"\xff\xfe"), Err(Trouble::Unknown(_))));
+        assert!(matches!(failure_of(502, "<html>"), Failure::Server(_)));
+        assert!(matches!(failure_of(200, "<html>"), Failure::Unknown(_)));
+        assert!(matches!(failure_of(302, ""), Failure::Server(_)));
+        assert!(matches!(failure_of(200, r#"{"ok":true}"#), Failure::Unknown(_)));
+        assert!(matches!(answer(200, b"\xff\xfe"), Err(Failure::Unknown(_))));
     }
 }

@@ -3,10 +3,10 @@
 use prx_sdk::connector::{Commands, Context};
 use serde_json::{Value, json};
 
-use crate::call::{self, GRACE};
+use crate::call::{self, CALL_TIMEOUT};
+use crate::classify::{Ignored, admit};
 use crate::config::Config;
-use crate::judge::{Ignored, admit};
-use crate::letter::Letter;
+use crate::pending::PendingMessage;
 use crate::state::State;
 use crate::update::{Message, Press, User};
 
@@ -27,7 +27,7 @@ pub(crate) fn pressed<'a>(
     if is_asked(&press.from, message) {
         close(cx, state, message, out);
     }
-    let letter = Letter {
+    let pending = PendingMessage {
         dedupe: format!("{}:{number}", state.bot.id),
         place: state.place_of(message),
         reply_to: message.chat.is_group().then_some(message.message_id),
@@ -38,7 +38,7 @@ pub(crate) fn pressed<'a>(
         choice: Some(data.clone()),
         album: None,
     };
-    state.parcels(cx, out).take(letter, Vec::new());
+    state.pending_queue(cx, out).push(pending, Vec::new());
     Ok(())
 }
 
@@ -62,7 +62,7 @@ fn close(cx: &Context<Config>, state: &mut State, message: &Message, out: &mut C
 
 fn tell(cx: &Context<Config>, state: &mut State, method: &str, body: &Value, out: &mut Commands) {
     let token = state.token();
-    out.http(call::post(&cx.config, method, body).token(token).timeout(GRACE));
+    out.http(call::post(&cx.config, method, body).token(token).timeout(CALL_TIMEOUT));
 }
 
 impl Message {

@@ -5,11 +5,11 @@ use std::time::Duration;
 use prx_sdk::connector::{Http, HttpOutcome, Segments};
 use serde_json::Value;
 
-use crate::api::{self, Answer, Trouble};
+use crate::api::{self, Answer, Failure};
 use crate::config::Config;
 
-/// How long a call may take beyond what it waits for on purpose.
-pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// Timeout of a call, beyond what a long poll waits for on purpose.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call of this method, of which the token is a part of the URL.
 pub(crate) fn post(config: &Config, method: &str, body: &Value) -> Http {
@@ -25,7 +25,7 @@ pub(crate) fn url(config: &Config, method: &str) -> Segments {
 pub(crate) fn answer(outcome: &HttpOutcome) -> Answer<'_> {
     match outcome {
         HttpOutcome::Response(response) => api::answer(response.status, &response.body),
-        HttpOutcome::Failed(failure) if failure.sent => Err(Trouble::Unknown(failure.reason.clone())),
-        HttpOutcome::Failed(failure) => Err(Trouble::Server(failure.reason.clone())),
+        HttpOutcome::Failed(failure) if failure.sent => Err(Failure::Unknown(failure.reason.clone())),
+        HttpOutcome::Failed(failure) => Err(Failure::Server(failure.reason.clone())),
     }
 }

@@ -23,30 +23,30 @@ impl Connector for Telegram {
     ) -> Result<(), Fault> {
         match event {
             Event::Started => {
-                state.pause_all_but(&[]);
+                state.ops.pause_all_but(&[]);
                 poll::begin(cx, state, out);
-                state.parcels(cx, out).take_up((&[], &[]));
+                state.pending_queue(cx, out).resume(&[], &[]);
             }
             Event::Resumed(resumed) => {
                 send::resume(state, &resumed.requests, out);
                 if !state.poll.lives_in(&resumed) {
                     poll::begin(cx, state, out);
                 }
-                state.parcels(cx, out).take_up((&resumed.requests, &resumed.timers));
+                state.pending_queue(cx, out).resume(&resumed.requests, &resumed.timers);
             }
             Event::ConfigChanged => poll::begin(cx, state, out),
             Event::HttpDone(done) if state.poll.awaits_answer(done.token) => {
                 poll::answered(cx, state, &done.outcome, out);
             }
             Event::HttpDone(done) => {
-                if let Some(op) = state.take_op(done.token) {
+                if let Some(op) = state.ops.take_answered(done.token) {
                     send::answered(cx, state, op, &done.outcome, out);
                 } else {
-                    state.parcels(cx, out).answered(done.token, &done.outcome);
+                    state.pending_queue(cx, out).answered(done.token, &done.outcome);
                 }
             }
             Event::Timer(token) if state.poll.awaits_timer(token) => poll::again(cx, state, out),
-            Event::Timer(token) => state.parcels(cx, out).rang(token),
+            Event::Timer(token) => state.pending_queue(cx, out).timer(token),
             Event::Webhook(call) => webhook::called(cx, state, call, out),
             Event::Outbound(outbound) => send::outbound(cx, state, outbound, out),
             _ => {}

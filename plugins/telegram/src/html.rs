@@ -1,332 +1,332 @@
-//! Markdown as agents write it, as the HTML that the platform reads: code, bold, italic, struck out, links, headings.
-//! Whatever else is in it stays as text.
+//! Markdown as models write it, as the HTML that the platform reads. Lines, lists and whatever else the platform has no
+//! marks for stay as they were written.
 
-use crate::text::Fence;
+#[cfg(test)]
+mod tests;
 
-/// How deep marks may lie in each other.
-const DEEPEST: u8 = 6;
+use std::ops::Range;
 
-struct Mark {
-    sign: &'static str,
-    open: &'static str,
-    close: &'static str,
-    /// It may begin and end inside a word: many scripts put no spaces between words.
-    in_words: bool,
+use prx_sdk::markdown::{Table, parser, restored, shielded};
+use prx_sdk::text::units;
+use pulldown_cmark::{CodeBlockKind, CowStr, Event, LinkType, Tag, TagEnd};
+
+/// Most marks that lie in each other; deeper ones are left out.
+const MAX_DEPTH: usize = 6;
+/// What a link may lead to.
+const SCHEMES: [&str; 4] = ["https://", "http://", "tg://", "mailto:"];
+
+/// The HTML of a Markdown text. Its tags are always closed in order; its text is never longer than the Markdown or than
+/// `limit` UTF-16 units, whichever is more.
+pub(crate) fn render(markdown: &str, limit: usize) -> String {
+    let source = shielded(markdown);
+    let mut html = Html {
+        source: &source,
+        out: String::with_capacity(markdown.len() + markdown.len() / 8),
+        spare: limit.saturating_sub(units(markdown)),
+        ..Html::default()
+    };
+    let mut events = parser(&source).into_offset_iter().peekable();
+    while let Some((event, range)) = events.next() {
+        if let (Event::Start(Tag::Emphasis), Some((Event::Start(Tag::Strong), inner))) =
+            (&event, events.peek())
+        {
+            html.swapped = *inner == (range.start + 1..range.end.saturating_sub(1));
+        }
+        html.take(event, range);
+    }
+    html.out
 }
 
-const MARKS: [Mark; 6] = [
-    Mark { sign: "***", open: "<b><i>", close: "</i></b>", in_words: true },
-    Mark { sign: "**", open: "<b>", close: "</b>", in_words: true },
-    Mark { sign: "__", open: "<b>", close: "</b>", in_words: false },
-    Mark { sign: "~~", open: "<s>", close: "</s>", in_words: true },
-    Mark { sign: "*", open: "<i>", close: "</i>", in_words: false },
-    Mark { sign: "_", open: "<i>", close: "</i>", in_words: false },
-];
+/// HTML in the making.
+#[derive(Default)]
+struct Html<'a> {
+    source: &'a str,
+    out: String,
+    /// Up to here the source is rendered, but for what lies between two blocks.
+    at: usize,
+    /// The end of the last inline event.
+    inline_at: usize,
+    /// The marks that are open.
+    marks: Vec<Mark<'a>>,
+    /// The next strong text and the emphasis around it begin and end together: `***both***`.
+    swapped: bool,
+    lists: usize,
+    quotes: usize,
+    code: Option<&'static str>,
+    table: Option<(usize, Table)>,
+    /// By how much tables may grow in all, in UTF-16 units.
+    spare: usize,
+}
 
-/// The HTML of a Markdown text. Its tags are always closed in order; its text is never longer than the Markdown.
-pub(crate) fn render(markdown: &str) -> String {
-    let mut out = String::with_capacity(markdown.len() + markdown.len() / 8);
-    let mut block: Option<(Fence, bool)> = None;
-    for (index, line) in markdown.lines().enumerate() {
-        match &mut block {
-            Some((fence, _)) if fence.is_closed_by(line) => {
-                out.push_str(block_end(fence));
-                block = None;
+/// How a mark ends.
+enum Mark<'a> {
+    Tag(&'static str),
+    /// A link to there, whose text begins at that length of the HTML.
+    Link(CowStr<'a>, usize),
+    /// As it is written.
+    Source,
+    Nothing,
+}
+
+impl<'a> Html<'a> {
+    fn take(&mut self, event: Event<'a>, range: Range<usize>) {
+        if let Some((_, table)) = &mut self.table
+            && event != Event::End(TagEnd::Table)
+        {
+            return table.take(&event);
+        }
+        let end = range.end;
+        match event {
+            Event::Start(tag) => return self.begin(tag, range),
+            Event::End(tag) => return self.end(tag, range),
+            Event::Text(text) if self.code.is_some() => escape(&text, &mut self.out),
+            Event::Text(text) => escape_text(&text, &mut self.out),
+            Event::Code(text) if text.trim().is_empty() => escape(&self.source[range], &mut self.out),
+            Event::Code(text) => {
+                self.out.push_str("<code>");
+                escape(&text, &mut self.out);
+                self.out.push_str("</code>");
             }
-            Some((_, begun)) => {
-                if std::mem::replace(begun, true) {
-                    out.push('\n');
+            Event::InlineMath(_) | Event::DisplayMath(_) => escape(&self.source[range], &mut self.out),
+            Event::SoftBreak | Event::HardBreak => self.line_break(end),
+            Event::Rule => return self.rule(range),
+            Event::TaskListMarker(done) => self.out.push_str(if done { "☑ " } else { "☐ " }),
+            Event::Html(text) | Event::InlineHtml(text) | Event::FootnoteReference(text) => {
+                escape(&text, &mut self.out);
+            }
+        }
+        self.inline_at = end;
+        self.at = end;
+    }
+
+    fn begin(&mut self, tag: Tag<'a>, range: Range<usize>) {
+        self.inline_at = range.start;
+        match tag {
+            Tag::Emphasis if self.swapped => self.mark("<b>", "</b>"),
+            Tag::Strong if std::mem::take(&mut self.swapped) => self.mark("<i>", "</i>"),
+            Tag::Emphasis => self.mark("<i>", "</i>"),
+            Tag::Strong => self.mark("<b>", "</b>"),
+            Tag::Strikethrough => self.mark("<s>", "</s>"),
+            Tag::Link { link_type: LinkType::Autolink | LinkType::Email, .. } => {
+                self.marks.push(Mark::Nothing)
+            }
+            Tag::Link { dest_url, .. } => self.link("[", dest_url),
+            Tag::Image { dest_url, .. } => self.link("![", dest_url),
+            Tag::Paragraph | Tag::HtmlBlock => self.space(range.start, true),
+            Tag::Heading { .. } => {
+                self.space(range.start, true);
+                self.out.push_str("<b>");
+            }
+            Tag::CodeBlock(kind) => {
+                self.space(range.start, false);
+                self.code_block(&kind);
+            }
+            Tag::Table(alignments) => {
+                self.space(range.start, false);
+                self.table = Some((range.start, Table::new(alignments)));
+            }
+            Tag::BlockQuote(_) => {
+                self.space(range.start, false);
+                self.at = range.start;
+                if self.quotes == 0 {
+                    self.out.push_str("<blockquote>");
                 }
-                escape(line, &mut out);
+                self.quotes += 1;
+            }
+            Tag::List(_) => self.lists += 1,
+            Tag::Item => self.item(range.start),
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, tag: TagEnd, range: Range<usize>) {
+        match tag {
+            TagEnd::Emphasis | TagEnd::Strong | TagEnd::Strikethrough | TagEnd::Link | TagEnd::Image => {
+                return self.end_mark(range.end);
+            }
+            TagEnd::List(_) => {
+                self.lists = self.lists.saturating_sub(1);
+                return;
+            }
+            TagEnd::Item => return,
+            TagEnd::BlockQuote(_) => {
+                self.quotes = self.quotes.saturating_sub(1);
+                if self.quotes == 0 {
+                    self.out.push_str("</blockquote>");
+                }
+                return;
+            }
+            TagEnd::Heading(_) => self.out.push_str("</b>"),
+            TagEnd::CodeBlock => {
+                if self.out.ends_with('\n') {
+                    self.out.pop();
+                }
+                self.out.push_str(self.code.take().unwrap_or_default());
+            }
+            TagEnd::Table => self.table(&range),
+            _ => {}
+        }
+        self.at = range.start + self.source[range].trim_end().len();
+    }
+
+    /// What lies between two blocks: the ends of lines and, in lists, the indentation of what has no frame of its own.
+    fn space(&mut self, to: usize, indented: bool) {
+        let between = self.source.get(self.at..to).unwrap_or_default();
+        self.at = self.at.max(to);
+        if self.out.is_empty() {
+            return;
+        }
+        let lines = between.matches('\n').count();
+        self.out.extend(std::iter::repeat_n('\n', lines));
+        if lines > 0 && self.lists > 0 && indented {
+            let indent = between.len() - between.trim_end_matches(' ').len();
+            // After the sign of a quote comes a space of its own.
+            let quoted = usize::from(between.trim_end_matches(' ').ends_with('>'));
+            self.out.extend(std::iter::repeat_n(' ', indent.saturating_sub(quoted)));
+        }
+    }
+
+    /// The marker of a list's item, as it is written.
+    fn item(&mut self, begin: usize) {
+        let begin = begin + self.source[begin..].len() - self.source[begin..].trim_start_matches(' ').len();
+        self.space(begin, true);
+        let item = &self.source[begin..];
+        let digits = item.len() - item.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let marker = item.floor_char_boundary(digits + 1);
+        escape(&item[..marker], &mut self.out);
+        let blank = item[marker..].len() - item[marker..].trim_start_matches([' ', '\t']).len();
+        if blank > 0 {
+            self.out.push(' ');
+        }
+        self.at = begin + marker + blank;
+    }
+
+    fn line_break(&mut self, end: usize) {
+        self.out.push('\n');
+        if self.lists > 0 {
+            let line = &self.source[end..];
+            let indent = line.len() - line.trim_start_matches(' ').len();
+            self.out.extend(std::iter::repeat_n(' ', indent));
+        }
+    }
+
+    /// A line across; one of asterisks is more often what is left of bold text that has no words yet.
+    fn rule(&mut self, range: Range<usize>) {
+        self.space(range.start, true);
+        let rule = self.source[range.clone()].trim_end();
+        if rule.contains('\u{2}') || rule.contains('*') {
+            escape(rule, &mut self.out);
+        } else {
+            self.out.push_str("———");
+        }
+        self.at = range.start + rule.len();
+    }
+
+    fn mark(&mut self, open: &str, close: &'static str) {
+        if self.marks.len() < MAX_DEPTH {
+            self.out.push_str(open);
+            self.marks.push(Mark::Tag(close));
+        } else {
+            self.marks.push(Mark::Nothing);
+        }
+    }
+
+    fn link(&mut self, open: &str, url: CowStr<'a>) {
+        let inside = self.marks.iter().any(|mark| matches!(mark, Mark::Link(..)));
+        if !SCHEMES.iter().any(|scheme| url.starts_with(scheme)) {
+            self.out.push_str(open);
+            self.marks.push(Mark::Source);
+        } else if inside || self.marks.len() >= MAX_DEPTH {
+            self.marks.push(Mark::Nothing);
+        } else {
+            self.out.push_str("<a href=\"");
+            escape(&url, &mut self.out);
+            self.out.push_str("\">");
+            self.marks.push(Mark::Link(url, self.out.len()));
+        }
+        self.inline_at += open.len();
+    }
+
+    fn end_mark(&mut self, end: usize) {
+        match self.marks.pop() {
+            Some(Mark::Tag(close)) => self.out.push_str(close),
+            Some(Mark::Link(url, begin)) => {
+                if self.out.len() == begin {
+                    escape(&url, &mut self.out);
+                }
+                self.out.push_str("</a>");
+            }
+            Some(Mark::Source) => escape(&self.source[self.inline_at..end], &mut self.out),
+            Some(Mark::Nothing) | None => {}
+        }
+        self.inline_at = end;
+        self.at = end;
+    }
+
+    fn code_block(&mut self, kind: &CodeBlockKind<'_>) {
+        let info = if let CodeBlockKind::Fenced(info) = kind { info } else { "" };
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "+#-_.".contains(c);
+        let language =
+            info.split_whitespace().next().filter(|word| word.chars().all(|c| is_plain(restored(c))));
+        match language {
+            Some(language) => {
+                self.out.push_str("<pre><code class=\"language-");
+                escape(language, &mut self.out);
+                self.out.push_str("\">");
+                self.code = Some("</code></pre>");
             }
             None => {
-                if index > 0 {
-                    out.push('\n');
-                }
-                match Fence::open(line) {
-                    Some(fence) => {
-                        block_begin(&fence, &mut out);
-                        block = Some((fence, false));
-                    }
-                    None => text_line(line, &mut out),
-                }
+                self.out.push_str("<pre>");
+                self.code = Some("</pre>");
             }
         }
     }
-    if let Some((fence, _)) = block {
-        out.push_str(block_end(&fence));
-    }
-    out
-}
 
-fn language<'a>(fence: &Fence<'a>) -> Option<&'a str> {
-    let word = fence.language.split_whitespace().next()?;
-    word.chars().all(|c| c.is_ascii_alphanumeric() || "+#-_.".contains(c)).then_some(word)
-}
-
-fn block_begin(fence: &Fence<'_>, out: &mut String) {
-    match language(fence) {
-        Some(language) => {
-            out.push_str("<pre><code class=\"language-");
-            out.push_str(language);
-            out.push_str("\">");
+    /// A table with its columns aligned, if there is room for that.
+    fn table(&mut self, range: &Range<usize>) {
+        let Some((_, table)) = self.table.take() else { return };
+        let source = self.source[range.clone()].trim_end();
+        let length = units(source);
+        self.out.push_str("<pre>");
+        match table.aligned(length + self.spare) {
+            Some(aligned) => {
+                self.spare -= units(&aligned).saturating_sub(length);
+                escape(&aligned, &mut self.out);
+            }
+            None => escape(source, &mut self.out),
         }
-        None => out.push_str("<pre>"),
+        self.out.push_str("</pre>");
     }
 }
 
-fn block_end(fence: &Fence<'_>) -> &'static str {
-    if language(fence).is_some() { "</code></pre>" } else { "</pre>" }
-}
-
-fn text_line(line: &str, out: &mut String) {
-    let level = line.len() - line.trim_start_matches('#').len();
-    match line[level..].strip_prefix(' ') {
-        Some(heading) if (1..=6).contains(&level) => {
-            out.push_str("<b>");
-            inline(heading.trim(), 0, out);
-            out.push_str("</b>");
-        }
-        _ => inline(line, 0, out),
-    }
-}
-
-/// One line, or what lies between two marks of one.
-fn inline(text: &str, depth: u8, out: &mut String) {
-    let mut barren = [false; MARKS.len()];
-    let (mut rest, mut before) = (text, ' ');
-    while let Some(at) = rest.find(['\\', '`', '*', '_', '~', '[']) {
+/// Text outside of code, where some models break lines with tags.
+fn escape_text(text: &str, out: &mut String) {
+    let mut rest = text;
+    while let Some(at) = rest.find('\u{5}') {
         escape(&rest[..at], out);
-        before = rest[..at].chars().next_back().unwrap_or(before);
-        rest = &rest[at..];
-        let taken = match rest.as_bytes()[0] {
-            b'\\' => backslash(rest, out),
-            b'`' => code(rest, out),
-            b'[' => link(rest, depth, out),
-            _ if depth < DEEPEST => marked(rest, before, depth, &mut barren, out),
-            _ => None,
-        };
-        let taken = taken.unwrap_or_else(|| plain_signs(rest, out));
-        before = rest[..taken].chars().next_back().unwrap_or(before);
-        rest = &rest[taken..];
+        let tag = &rest[at + 1..];
+        match ["br>", "br/>", "br />"].into_iter().find(|end| tag.starts_with(end)) {
+            Some(end) => {
+                out.push('\n');
+                rest = &tag[end.len()..];
+            }
+            None => {
+                out.push_str("&lt;");
+                rest = tag;
+            }
+        }
     }
     escape(rest, out);
 }
 
-/// What is no mark is text, and a run of the same sign is taken as a whole, lest its tail become a mark.
-fn plain_signs(rest: &str, out: &mut String) -> usize {
-    let run = ['`', '*', '_', '~'].into_iter().map(|sign| run_of(rest, sign)).max().unwrap_or(0).max(1);
-    escape(&rest[..run], out);
-    run
-}
-
-fn run_of(text: &str, sign: char) -> usize {
-    text.len() - text.trim_start_matches(sign).len()
-}
-
-fn backslash(rest: &str, out: &mut String) -> Option<usize> {
-    let sign = rest[1..].chars().next().filter(char::is_ascii_punctuation)?;
-    escape(sign.encode_utf8(&mut [0; 4]), out);
-    Some(2)
-}
-
-fn code(rest: &str, out: &mut String) -> Option<usize> {
-    let ticks = run_of(rest, '`');
-    let mut from = ticks;
-    loop {
-        let at = from + rest[from..].find('`')?;
-        let run = run_of(&rest[at..], '`');
-        if run == ticks {
-            let inner = &rest[ticks..at];
-            let inner = inner.strip_prefix(' ').and_then(|i| i.strip_suffix(' ')).unwrap_or(inner);
-            if inner.trim().is_empty() {
-                return None;
-            }
-            out.push_str("<code>");
-            escape(inner, out);
-            out.push_str("</code>");
-            return Some(at + run);
-        }
-        from = at + run;
-    }
-}
-
-fn link(rest: &str, depth: u8, out: &mut String) -> Option<usize> {
-    let middle = rest.find("](")?;
-    let label = &rest[1..middle];
-    let target = &rest[middle + 2..];
-    let end = closing_parenthesis(target)?;
-    let url = target[..end].split(' ').next()?;
-    let known = ["https://", "http://", "tg://", "mailto:"].iter().any(|scheme| url.starts_with(scheme));
-    if !known || label.trim().is_empty() || label.contains('[') {
-        return None;
-    }
-    out.push_str("<a href=\"");
-    escape(url, out);
-    out.push_str("\">");
-    inline(label, depth + 1, out);
-    out.push_str("</a>");
-    Some(middle + 2 + end + 1)
-}
-
-fn closing_parenthesis(text: &str) -> Option<usize> {
-    let mut open = 0_usize;
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => open += 1,
-            ')' if open == 0 => return Some(at),
-            ')' => open -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn marked(rest: &str, before: char, depth: u8, barren: &mut [bool], out: &mut String) -> Option<usize> {
-    let (mark, barren) = MARKS.iter().zip(barren).find(|(mark, _)| rest.starts_with(mark.sign))?;
-    let inner = &rest[mark.sign.len()..];
-    let first = inner.chars().next()?;
-    let opens = !first.is_whitespace() && !mark.sign.starts_with(first);
-    if *barren || !opens || (!mark.in_words && before.is_alphanumeric()) {
-        return None;
-    }
-    let Some(end) = closing_mark(inner, mark) else {
-        *barren = true;
-        return None;
-    };
-    out.push_str(mark.open);
-    inline(&inner[..end], depth + 1, out);
-    out.push_str(mark.close);
-    Some(end + 2 * mark.sign.len())
-}
-
-fn closing_mark(inner: &str, mark: &Mark) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let at = from + inner[from..].find(mark.sign)?;
-        let run = run_of(&inner[at..], mark.sign.chars().next()?);
-        let before = inner[..at].chars().next_back();
-        let after = inner[at + run..].chars().next();
-        let ends_word = mark.in_words || !after.is_some_and(char::is_alphanumeric);
-        if run == mark.sign.len() && ends_word && before.is_some_and(|c| !c.is_whitespace()) {
-            return Some(at);
-        }
-        from = at + run;
-    }
-}
-
 fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
-        match c {
+        match restored(c) {
             '&' => out.push_str("&amp;"),
             '<' => out.push_str("&lt;"),
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             c => out.push(c),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::text::units;
-    use prx_sdk::testing::Chance;
-
-    #[test]
-    fn marks_become_tags() {
-        for (markdown, html) in [
-            ("**bold** and *italic* and _too_", "<b>bold</b> and <i>italic</i> and <i>too</i>"),
-            ("***both*** ~~gone~~ __bold__", "<b><i>both</i></b> <s>gone</s> <b>bold</b>"),
-            ("**a *b* `c`**", "<b>a <i>b</i> <code>c</code></b>"),
-            ("`a < b && **c**`", "<code>a &lt; b &amp;&amp; **c**</code>"),
-            ("``a`b``", "<code>a`b</code>"),
-            ("## Title *x*", "<b>Title <i>x</i></b>"),
-            ("[a & b](https://x.org/?a=1&b=(2))", "<a href=\"https://x.org/?a=1&amp;b=(2)\">a &amp; b</a>"),
-            ("这是**重点**内容", "这是<b>重点</b>内容"),
-            (r"\*not italic\*", "*not italic*"),
-        ] {
-            assert_eq!(render(markdown), html, "{markdown}");
-        }
-    }
-
-    #[test]
-    fn what_is_no_mark_stays_text() {
-        for text in [
-            "2 * 3 * 4",
-            "2*3*4",
-            "snake_case_name",
-            "* item\n- item",
-            "**open",
-            "`open",
-            "[x](javascript:alert)",
-            "[x]",
-            "****",
-            "#hash",
-            r"\",
-            "é* ~~ __",
-        ] {
-            assert_eq!(render(text), text);
-        }
-        assert_eq!(render("<b>&\"</b>"), "&lt;b&gt;&amp;&quot;&lt;/b&gt;");
-        assert_eq!(render("**unclosed *x*"), "**unclosed <i>x</i>");
-    }
-
-    #[test]
-    fn code_blocks_keep_their_text() {
-        assert_eq!(
-            render("see\n```rust\nlet a = *b < 1;\n\n  x\n```\nend"),
-            "see\n<pre><code class=\"language-rust\">let a = *b &lt; 1;\n\n  x</code></pre>\nend"
-        );
-        assert_eq!(render("```\na"), "<pre>a</pre>");
-        assert_eq!(render("```a\"b\nx\n```"), "<pre>x</pre>");
-    }
-
-    /// The text in the HTML; panics when the tags don't close in order.
-    fn text_of(html: &str) -> String {
-        let (mut text, mut open, mut rest) = (String::new(), Vec::new(), html);
-        while let Some(at) = rest.find('<') {
-            text.push_str(&rest[..at]);
-            let end = at + rest[at..].find('>').expect("a tag ends");
-            let tag = &rest[at + 1..end];
-            match tag.strip_prefix('/') {
-                Some(name) => assert_eq!(open.pop(), Some(name), "{html}"),
-                None => open.push(tag.split(' ').next().expect("a name")),
-            }
-            rest = &rest[end + 1..];
-        }
-        assert!(open.is_empty(), "{html}");
-        text.push_str(rest);
-        text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&amp;", "&")
-    }
-
-    #[test]
-    fn any_text_gives_closed_tags_and_no_more_text_than_it_had() {
-        let mut chance = Chance::new(3);
-        let pieces = [
-            "*",
-            "**",
-            "_",
-            "__",
-            "~~",
-            "`",
-            "```",
-            "\n",
-            " ",
-            "a",
-            "ß",
-            "[",
-            "](",
-            "https://x",
-            ")",
-            "\\",
-            "<",
-            "&",
-            "# ",
-        ];
-        for _ in 0..20_000 {
-            let text: String = (0..chance.below(40)).map(|_| pieces[chance.below(pieces.len())]).collect();
-            assert!(units(&text_of(&render(&text))) <= units(&text), "{text:?}");
         }
     }
 }

@@ -1,20 +1,20 @@
 //! Connector for the Telegram Bot API: one bot, its users' messages in and the agent's replies out.
 //!
-//! `poll` keeps one request for updates open, or a `webhook` set; `receive` makes messages of the updates, as far as
-//! `judge` lets them in, and `parcel` fetches what they show. `send` carries out what the agent wants done, and `ask`
-//! hears which button was pressed; `state` is all that outlives a restart.
+//! `poll` keeps one long poll open, or a `webhook` set. `receive` turns updates into messages, `classify` decides which of
+//! them are for the agent, `pending` and `media` fetch their files, `ask` takes pressed buttons. `send` carries out the
+//! agent's operations (`op`, `speech`, with Markdown as `html`). `state` is all that outlives a restart.
 
 mod api;
 mod ask;
 mod call;
+mod classify;
 mod config;
 mod connector;
 mod html;
-mod judge;
-mod letter;
+mod media;
 mod migrate;
 mod op;
-mod parcel;
+mod pending;
 mod poll;
 mod receive;
 mod send;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{Context, Http, Operation, Outbound};
+use prx_sdk::operations::Resumable;
 use prx_sdk::upload::{Form, Upload};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -13,9 +14,10 @@ use crate::speech::{Speech, marked};
 use crate::state::State;
 use crate::text::{self, MAX_TEXT};
 
-/// How long a call may take; one with a file takes longer.
+/// Timeout of a call without a file.
 const TIMEOUT: Duration = Duration::from_secs(30);
-const UPLOAD: Duration = Duration::from_secs(120);
+/// Timeout of a call with a file.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// An operation with its progress: whatever is needed to make its next call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,24 @@ pub enum Work {
     Typing,
 }
 
+impl Resumable for Op {
+    fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn token(&self) -> u64 {
+        self.token
+    }
+
+    fn clear_token(&mut self) {
+        self.token = 0;
+    }
+
+    fn has_progress(&self) -> bool {
+        self.plain || self.speech().is_some_and(|speech| speech.message().is_some())
+    }
+}
+
 impl Op {
     /// The operation that was asked for, or why it can't be done. `None`: there is no such thing on this platform.
     pub fn new(outbound: Outbound) -> Result<Option<Op>, String> {
@@ -75,11 +95,6 @@ impl Op {
             Operation::Draft((number, content)) => Work::Draft { number, text: latest(&content.markdown) },
         };
         Ok(Some(Op { id, token: 0, attempt, chat, work, plain: false }))
-    }
-
-    /// Whether it would go on elsewhere than at its beginning.
-    pub fn has_progress(&self) -> bool {
-        self.plain || self.speech().is_some_and(|speech| speech.message().is_some())
     }
 
     /// Whether making the next call a second time changes nothing.
@@ -114,7 +129,7 @@ impl Op {
                     let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
                     form = form.text(key, &value);
                 }
-                let call = Http::post(call::url(&cx.config, self.method())).timeout(UPLOAD);
+                let call = Http::post(call::url(&cx.config, self.method())).timeout(UPLOAD_TIMEOUT);
                 call.form(form.file(name, file))
             }
         }

@@ -1,5 +1,5 @@
-//! The way in: one request for updates at a time or, with a webhook, a look at how it fares from time to time; and
-//! what happens when a request doesn't come back well.
+//! How updates come in: one long poll at a time or, with a webhook, a check of it once a minute; and when a failed request
+//! is retried.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use crate::api::{Me, Trouble};
-use crate::call::{self, GRACE};
+use crate::api::{Failure, Me};
+use crate::call::{self, CALL_TIMEOUT};
 use crate::config::Config;
 use crate::receive::{self, Batch};
 use crate::state::State;
@@ -17,10 +17,10 @@ use crate::webhook;
 
 /// The updates that are asked for. Said each time, for a list that is left out is the one from before.
 pub(crate) const UPDATES: [&str; 2] = ["message", "callback_query"];
-/// How often the platform is asked how its webhook fares.
-const LOOK: Duration = Duration::from_secs(60);
-/// How long to wait when messages come in faster than their media.
-const BREATH: Duration = Duration::from_secs(1);
+/// The time between two checks of the webhook.
+const WEBHOOK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// The pause before the next long poll while too many messages are pending.
+const FULL_QUEUE_PAUSE: Duration = Duration::from_secs(1);
 
 /// Where the poll stands.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,29 +41,32 @@ enum Stage {
     /// Not polling.
     #[default]
     Off,
-    /// Taking down a webhook, which would keep updates from a poll.
-    Unhook,
+    /// Removing a webhook, which would keep updates from a poll.
+    #[serde(rename = "unhook")]
+    DeleteWebhook,
     /// Asking whose token this is.
     Identify,
     /// A poll that comes back at once: it shows whether polling works.
     Probe,
     /// The long poll.
     Listen,
-    /// Setting a webhook up.
-    Hook,
-    /// Asking how the webhook fares.
-    Look,
+    /// Setting up a webhook.
+    #[serde(rename = "hook")]
+    SetWebhook,
+    /// Checking the webhook.
+    #[serde(rename = "look")]
+    CheckWebhook,
 }
 
 impl Stage {
     fn method(self) -> &'static str {
         match self {
             Stage::Off => "",
-            Stage::Unhook => "deleteWebhook",
+            Stage::DeleteWebhook => "deleteWebhook",
             Stage::Identify => "getMe",
             Stage::Probe | Stage::Listen => "getUpdates",
-            Stage::Hook => "setWebhook",
-            Stage::Look => "getWebhookInfo",
+            Stage::SetWebhook => "setWebhook",
+            Stage::CheckWebhook => "getWebhookInfo",
         }
     }
 }
@@ -85,8 +88,8 @@ impl Poll {
     }
 
     /// Whether the webhook is set up.
-    pub fn is_hooked(&self) -> bool {
-        self.stage == Stage::Look
+    pub fn has_webhook(&self) -> bool {
+        self.stage == Stage::CheckWebhook
     }
 
     /// Whether it goes on by itself with what is still on its way.
@@ -107,7 +110,7 @@ pub(crate) fn begin(cx: &Context<Config>, state: &mut State, out: &mut Commands)
         return;
     }
     out.status(Status::Connecting);
-    request(cx, state, if cx.config.webhook { Stage::Identify } else { Stage::Unhook }, out);
+    request(cx, state, if cx.config.webhook { Stage::Identify } else { Stage::DeleteWebhook }, out);
 }
 
 /// The wait is over.
@@ -124,25 +127,29 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, outcome: &HttpOu
         _ => None,
     };
     match (state.poll.stage, call::answer(outcome)) {
-        (Stage::Unhook, Ok(_)) => request(cx, state, Stage::Identify, out),
+        (Stage::DeleteWebhook, Ok(_)) => request(cx, state, Stage::Identify, out),
         (Stage::Identify, Ok(result)) => identified(cx, state, result, latency, out),
-        (Stage::Hook, Ok(_)) => request(cx, state, Stage::Look, out),
-        (Stage::Look, Ok(result)) => looked(cx, state, result, latency, out),
+        (Stage::SetWebhook, Ok(_)) => request(cx, state, Stage::CheckWebhook, out),
+        (Stage::CheckWebhook, Ok(result)) => webhook_checked(cx, state, result, latency, out),
         (_, Ok(result)) => received(cx, state, result, latency, out),
-        (Stage::Hook, Err(Trouble::Refused(reason))) => fail(state, webhook::advice(&reason), out),
-        (Stage::Hook, Err(Trouble::Server(reason))) if reason.contains("webhook_secret") => {
+        (Stage::SetWebhook, Err(Failure::Refused(reason))) => fail(state, webhook::advice(&reason), out),
+        (Stage::SetWebhook, Err(Failure::Server(reason))) if reason.contains("webhook_secret") => {
             fail(state, webhook::advice(&reason), out);
         }
-        (_, Err(trouble)) => troubled(cx, state, trouble, out),
+        (_, Err(failure)) => poll_failed(cx, state, failure, out),
     }
 }
 
 fn request(cx: &Context<Config>, state: &mut State, stage: Stage, out: &mut Commands) {
     let hold = if stage == Stage::Listen { cx.config.poll_timeout() } else { 0 };
     let call = match stage {
-        Stage::Hook => webhook::set_up(&cx.config),
-        Stage::Off | Stage::Identify | Stage::Look => call::post(&cx.config, stage.method(), &json!({})),
-        Stage::Unhook => call::post(&cx.config, stage.method(), &json!({ "drop_pending_updates": false })),
+        Stage::SetWebhook => webhook::set_up(&cx.config),
+        Stage::Off | Stage::Identify | Stage::CheckWebhook => {
+            call::post(&cx.config, stage.method(), &json!({}))
+        }
+        Stage::DeleteWebhook => {
+            call::post(&cx.config, stage.method(), &json!({ "drop_pending_updates": false }))
+        }
         Stage::Probe | Stage::Listen => {
             let offset = state.offset;
             let body = json!({ "offset": offset, "limit": 100, "timeout": hold, "allowed_updates": UPDATES });
@@ -151,7 +158,7 @@ fn request(cx: &Context<Config>, state: &mut State, stage: Stage, out: &mut Comm
     };
     let token = state.token();
     state.poll = Poll { stage, token, waiting: false, since: cx.now, failures: state.poll.failures };
-    let timeout = Duration::from_secs(hold.into()) + GRACE;
+    let timeout = Duration::from_secs(hold.into()) + CALL_TIMEOUT;
     // One lane: a poll that was given up is over before the next one goes out.
     out.http(call.token(token).timeout(timeout).lane("poll"));
 }
@@ -167,7 +174,7 @@ fn identified(
         Ok(me) => {
             state.meet(me);
             out.proof(good_for(&cx.config), latency);
-            request(cx, state, if cx.config.webhook { Stage::Hook } else { Stage::Probe }, out);
+            request(cx, state, if cx.config.webhook { Stage::SetWebhook } else { Stage::Probe }, out);
         }
         Err(_) => retry(cx, state, "the answer names no bot", out),
     }
@@ -186,7 +193,7 @@ fn received(
             out.proof(good_for(&cx.config), latency);
             out.status(Status::Connected);
             if state.is_full() {
-                rest(cx, state, (Stage::Listen, BREATH), out);
+                schedule(cx, state, (Stage::Listen, FULL_QUEUE_PAUSE), out);
             } else {
                 request(cx, state, Stage::Listen, out);
             }
@@ -195,7 +202,7 @@ fn received(
     }
 }
 
-fn looked(
+fn webhook_checked(
     cx: &Context<Config>,
     state: &mut State,
     result: &RawValue,
@@ -206,62 +213,67 @@ fn looked(
         return retry(cx, state, "the answer tells nothing of a webhook", out);
     };
     if !info.leads_to(&cx.config) {
-        state.poll.stage = Stage::Hook;
+        state.poll.stage = Stage::SetWebhook;
         return wait(state, conflict_wait(cx), webhook::ELSEWHERE, out);
     }
     out.proof(good_for(&cx.config), latency);
-    match info.trouble(cx.now.saturating_sub(2 * LOOK.as_secs() * 1000)) {
+    match info.failure(cx.now.saturating_sub(2 * WEBHOOK_CHECK_INTERVAL.as_secs() * 1000)) {
         None => out.status(Status::Connected),
-        Some(trouble) => out.status(Status::Reconnecting(trouble)),
+        Some(failure) => out.status(Status::Reconnecting(failure)),
     }
-    rest(cx, state, (Stage::Look, LOOK), out);
+    schedule(cx, state, (Stage::CheckWebhook, WEBHOOK_CHECK_INTERVAL), out);
 }
 
-/// Nothing is wrong; this comes next, after a while.
-fn rest(cx: &Context<Config>, state: &mut State, (stage, after): (Stage, Duration), out: &mut Commands) {
+/// Nothing failed; this stage comes next, after this long.
+fn schedule(cx: &Context<Config>, state: &mut State, (stage, after): (Stage, Duration), out: &mut Commands) {
     let token = state.token();
     state.poll = Poll { stage, token, waiting: true, since: cx.now, failures: 0 };
     out.timer(token, after);
 }
 
-/// Two long polls, or looks at the webhook, in a row may go amiss before the channel counts as deaf.
+/// How long a proof stands: two long polls, or two checks of the webhook, may fail in a row before the channel counts as
+/// disconnected.
 pub(crate) fn good_for(config: &Config) -> Duration {
-    let each = if config.webhook { LOOK } else { Duration::from_secs(config.poll_timeout().into()) };
-    2 * (each + GRACE) + GRACE
+    let each = if config.webhook {
+        WEBHOOK_CHECK_INTERVAL
+    } else {
+        Duration::from_secs(config.poll_timeout().into())
+    };
+    2 * (each + CALL_TIMEOUT) + CALL_TIMEOUT
 }
 
-fn troubled(cx: &Context<Config>, state: &mut State, trouble: Trouble, out: &mut Commands) {
-    match trouble {
-        Trouble::Token(reason) => fail(
+fn poll_failed(cx: &Context<Config>, state: &mut State, failure: Failure, out: &mut Commands) {
+    match failure {
+        Failure::Token(reason) => fail(
             state,
             format!(
                 "the Bot API does not accept the token ({reason}): check bot_token, and api_base if it is set"
             ),
             out,
         ),
-        Trouble::Conflict(reason) if reason.contains("webhook") => {
-            state.poll.stage = Stage::Unhook;
+        Failure::Conflict(reason) if reason.contains("webhook") => {
+            state.poll.stage = Stage::DeleteWebhook;
             let why = format!("a webhook is set for this bot and takes its updates ({reason})");
             wait(state, conflict_wait(cx), &why, out);
         }
-        Trouble::Conflict(reason) => {
+        Failure::Conflict(reason) => {
             state.poll.stage = Stage::Probe;
             let why = format!("another poller uses this bot token ({reason}): stop it, or use another bot");
             wait(state, conflict_wait(cx), &why, out);
         }
-        Trouble::Pace(seconds) => {
+        Failure::RateLimited(seconds) => {
             let after =
                 Duration::from_secs(seconds.into()) + Duration::from_millis(cx.random_between(0, 1000));
             wait(state, after, "the platform asks to slow down", out);
         }
-        Trouble::Unknown(_) if timed_out(cx, &state.poll) => {
+        Failure::Unknown(_) if timed_out(cx, &state.poll) => {
             state.poll.failures = 1;
             request(cx, state, Stage::Probe, out);
         }
-        Trouble::Unknown(reason) | Trouble::Server(reason) | Trouble::Refused(reason) => {
+        Failure::Unknown(reason) | Failure::Server(reason) | Failure::Refused(reason) => {
             retry(cx, state, &reason, out);
         }
-        Trouble::Migrated(_) => retry(cx, state, "an answer that fits no poll", out),
+        Failure::Migrated(_) => retry(cx, state, "an answer that fits no poll", out),
     }
 }
 

@@ -4,11 +4,11 @@ use prx_sdk::connector::{Commands, Context, LogLevel};
 use serde_json::value::RawValue;
 
 use crate::ask;
+use crate::classify::{Ignored, classify};
 use crate::config::Config;
-use crate::judge::{Ignored, judge};
-use crate::letter::Letter;
+use crate::pending::PendingMessage;
 use crate::state::State;
-use crate::update::{Media, Message, Numbered, Update, WithMedia, WithPress};
+use crate::update::{Message, MessageMedia, Numbered, Update, WithMedia, WithPress};
 
 /// Updates this far below the offset are not old ones: after a quiet week the platform numbers anew.
 const RENUMBERED: i64 = 100_000;
@@ -99,22 +99,23 @@ fn message<'a>(
     let (album, files) = (media.media_group_id.clone(), media.files());
     let place = state.place_of(message);
     let sender = message.from.as_ref().map(|sender| sender.id);
-    let is_of_album = |letter: &Letter| {
-        album.is_some() && letter.album == album && letter.place == place && Some(letter.sender.0) == sender
+    let is_of_album = |pending: &PendingMessage| {
+        album.is_some()
+            && pending.album == album
+            && pending.place == place
+            && Some(pending.sender.0) == sender
     };
-    let mut parcels = state.parcels(cx, out);
+    let mut queue = state.pending_queue(cx, out);
     if !files.is_empty()
-        && let Some(letter) = parcels.join(is_of_album, &files)
+        && let Some(pending) = queue.join(is_of_album, &files)
     {
-        message
-            .caption
-            .iter()
-            .filter(|caption| !caption.is_empty())
-            .for_each(|caption| letter.add_line(caption));
+        if let Some(caption) = message.caption.as_ref().filter(|caption| !caption.is_empty()) {
+            pending.add_line(caption);
+        }
         return Ok(());
     }
-    let words = judge(&cx.config, &state.bot, message, files.is_empty())?;
-    let letter = Letter {
+    let words = classify(&cx.config, &state.bot, message, files.is_empty())?;
+    let message = PendingMessage {
         // Another bot on the same channel counts for itself.
         dedupe: format!("{}:{number}", state.bot.id),
         place,
@@ -126,17 +127,17 @@ fn message<'a>(
         choice: None,
         album,
     };
-    state.parcels(cx, out).take(letter, files);
+    state.pending_queue(cx, out).push(message, files);
     Ok(())
 }
 
 /// The media of an update's message; of an unknown shape, it costs only itself.
-fn media(number: i64, raw: &RawValue, out: &mut Commands) -> Media {
+fn media(number: i64, raw: &RawValue, out: &mut Commands) -> MessageMedia {
     if !raw.get().contains("\"file_id\"") {
-        return Media::default();
+        return MessageMedia::default();
     }
     serde_json::from_str::<WithMedia>(raw.get()).map(|with| with.message).unwrap_or_else(|_| {
         out.log(LogLevel::Warn, format!("update {number} has media of a shape that is not understood"));
-        Media::default()
+        MessageMedia::default()
     })
 }

@@ -6,7 +6,7 @@ use prx_sdk::connector::{Commands, Context, HttpOutcome, LogLevel, Outbound, Out
 use prx_sdk::upload::{GONE, TOO_LARGE};
 use serde_json::value::RawValue;
 
-use crate::api::{Sent, Trouble};
+use crate::api::{Failure, Sent};
 use crate::call;
 use crate::config::Config;
 use crate::op::{Op, Work};
@@ -17,7 +17,7 @@ const LOST: &str = "the platform's answer was lost";
 /// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
 pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
     let id = outbound.id.clone();
-    if let Some(op) = state.take_begun(&id) {
+    if let Some(op) = state.ops.take_begun(&id) {
         return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
     }
     match Op::new(outbound) {
@@ -41,14 +41,14 @@ pub(crate) fn answered(
     out: &mut Commands,
 ) {
     match call::answer(outcome) {
-        Ok(result) => went_well(cx, state, op, result, out),
-        Err(trouble) => went_wrong(cx, state, op, trouble, out),
+        Ok(result) => succeeded(cx, state, op, result, out),
+        Err(failure) => failed(cx, state, op, failure, out),
     }
 }
 
 /// Says of operations that they are at an end for now, for the answers to their calls will not come.
 pub(crate) fn resume(state: &mut State, in_flight: &[u64], out: &mut Commands) {
-    for op in state.pause_all_but(in_flight) {
+    for op in state.ops.pause_all_but(in_flight) {
         let lost =
             if op.is_repeatable() { Outcome::RetryAfter(0) } else { Outcome::Unknown(LOST.to_owned()) };
         out.done(op.id, lost);
@@ -64,11 +64,11 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
 fn typing(cx: &Context<Config>, state: &mut State, op: &Op, out: &mut Commands) {
     let token = state.token();
-    out.http(op.call(cx, state).token(token).timeout(call::GRACE));
+    out.http(op.call(cx, state).token(token).timeout(call::CALL_TIMEOUT));
     out.done(&op.id, Outcome::Ok(None));
 }
 
-fn went_well(cx: &Context<Config>, state: &mut State, op: Op, result: &RawValue, out: &mut Commands) {
+fn succeeded(cx: &Context<Config>, state: &mut State, op: Op, result: &RawValue, out: &mut Commands) {
     let sent = serde_json::from_str::<Sent>(result.get()).ok();
     go_on(cx, state, op, sent.map(|sent| sent.message_id), out);
 }
@@ -82,48 +82,48 @@ fn go_on(cx: &Context<Config>, state: &mut State, mut op: Op, message: Option<i6
     }
 }
 
-fn went_wrong(cx: &Context<Config>, state: &mut State, mut op: Op, trouble: Trouble, out: &mut Commands) {
-    match trouble {
-        Trouble::Refused(reason) if !op.plain && is_about_marks(&reason) => {
+fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure, out: &mut Commands) {
+    match failure {
+        Failure::Refused(reason) if !op.plain && is_about_marks(&reason) => {
             op.plain = true;
             request(cx, state, op, out);
         }
-        Trouble::Refused(reason) if is_about_pictures(&reason) && op.degrade() => {
+        Failure::Refused(reason) if is_about_pictures(&reason) && op.degrade() => {
             request(cx, state, op, out);
         }
-        Trouble::Refused(reason) if is_about_size(&reason) && op.leave_out(TOO_LARGE, |_| true) => {
+        Failure::Refused(reason) if is_about_size(&reason) && op.leave_out(TOO_LARGE, |_| true) => {
             request(cx, state, op, out);
         }
-        Trouble::Server(reason) if op.leave_out(GONE, |file| file.is_missing_in(&reason)) => {
+        Failure::Server(reason) if op.leave_out(GONE, |file| file.is_missing_in(&reason)) => {
             request(cx, state, op, out);
         }
-        Trouble::Refused(reason) if is_done_already(&op, &reason) => go_on(cx, state, op, None, out),
-        Trouble::Refused(reason) | Trouble::Token(reason) if is_unknown_here(&op, &reason) => {
+        Failure::Refused(reason) if is_done_already(&op, &reason) => go_on(cx, state, op, None, out),
+        Failure::Refused(reason) | Failure::Token(reason) if is_unknown_here(&op, &reason) => {
             out.done(&op.id, Outcome::Unsupported);
         }
-        Trouble::Migrated(new) if op.chat_id(state) != new => {
+        Failure::Migrated(new) if op.chat_id(state) != new => {
             state.chat_moved(op.chat.id, new);
             request(cx, state, op, out);
         }
-        Trouble::Pace(seconds) => {
+        Failure::RateLimited(seconds) => {
             let after = Duration::from_secs(seconds.into());
             later(state, op, after, "the platform asks to slow down", out);
         }
-        Trouble::Server(reason) | Trouble::Conflict(reason) => {
+        Failure::Server(reason) | Failure::Conflict(reason) => {
             let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, &reason, out);
         }
-        Trouble::Unknown(reason) if op.is_repeatable() => {
+        Failure::Unknown(reason) if op.is_repeatable() => {
             let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, &reason, out);
         }
-        Trouble::Unknown(reason) => {
+        Failure::Unknown(reason) => {
             out.done(&op.id, Outcome::Unknown(reason));
-            state.pause(op);
+            state.ops.pause(op);
         }
-        Trouble::Refused(reason) => out.done(&op.id, Outcome::Refused(reason)),
-        Trouble::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
-        Trouble::Migrated(_) => out.done(&op.id, Outcome::Refused("the group moves without end".to_owned())),
+        Failure::Refused(reason) => out.done(&op.id, Outcome::Refused(reason)),
+        Failure::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
+        Failure::Migrated(_) => out.done(&op.id, Outcome::Refused("the group moves without end".to_owned())),
     }
 }
 
@@ -131,7 +131,7 @@ fn later(state: &mut State, op: Op, after: Duration, reason: &str, out: &mut Com
     let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     out.log(LogLevel::Warn, format!("{}: {} in attempt {}: {reason}", op.id, op.method(), op.attempt));
     out.done(&op.id, Outcome::RetryAfter(millis));
-    state.pause(op);
+    state.ops.pause(op);
 }
 
 fn is_about_marks(reason: &str) -> bool {

@@ -7,10 +7,8 @@ use serde_json::{Value, json};
 
 use crate::ask::MAX_DATA;
 use crate::html;
-use crate::text::{self, MAX_TEXT};
+use crate::text::{self, MAX_CAPTION, MAX_TEXT};
 
-/// The most that a file's caption holds, in UTF-16 units.
-const MAX_CAPTION: usize = 1024;
 /// A larger picture goes as a file.
 const MAX_PHOTO: u64 = 10 << 20;
 
@@ -24,7 +22,7 @@ pub struct Speech {
     part: String,
     rest: String,
     /// They follow the text, the first with the last of it as its caption.
-    files: Vec<Enclosed>,
+    files: Vec<OutgoingFile>,
     /// The data and the label of each.
     buttons: Vec<(String, String)>,
     reply_to: Option<i64>,
@@ -34,7 +32,7 @@ pub struct Speech {
 
 /// A file to be sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Enclosed {
+pub(crate) struct OutgoingFile {
     #[serde(flatten)]
     file: Upload,
     /// Shown as a picture.
@@ -44,13 +42,13 @@ pub(crate) struct Enclosed {
 enum Next<'a> {
     Edit(i64),
     Text,
-    File(&'a Enclosed),
+    File(&'a OutgoingFile),
 }
 
 impl Speech {
     /// A message, or several.
     pub fn new(content: Content, reply_to: Option<i64>) -> Result<Speech, String> {
-        let files: Vec<_> = content.attachments.into_iter().map(Enclosed::from).collect();
+        let files: Vec<_> = content.attachments.into_iter().map(OutgoingFile::from).collect();
         if content.markdown.trim().is_empty() && files.is_empty() {
             return Err("the message has no text".to_owned());
         }
@@ -176,16 +174,20 @@ impl Speech {
     }
 }
 
-impl From<Attachment> for Enclosed {
-    fn from(attachment: Attachment) -> Enclosed {
+impl From<Attachment> for OutgoingFile {
+    fn from(attachment: Attachment) -> OutgoingFile {
         let mime = attachment.mime.as_deref().filter(|mime| !mime.is_empty());
         let still = mime.is_none_or(|m| matches!(m, "image/jpeg" | "image/png" | "image/webp"));
         let photo = attachment.kind == AttachmentKind::Image && still && attachment.size <= MAX_PHOTO;
-        Enclosed { file: Upload::from(attachment), photo }
+        OutgoingFile { file: Upload::from(attachment), photo }
     }
 }
 
-/// A text with its marks, or without.
+/// A message's text or a file's caption, with its marks or without.
 pub(crate) fn marked(field: &str, text: &str, plain: bool) -> Value {
-    if plain { json!({ field: text }) } else { json!({ field: html::render(text), "parse_mode": "HTML" }) }
+    if plain {
+        return json!({ field: text });
+    }
+    let limit = if field == "caption" { MAX_CAPTION } else { MAX_TEXT };
+    json!({ field: html::render(text, limit), "parse_mode": "HTML" })
 }

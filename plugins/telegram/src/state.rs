@@ -1,16 +1,14 @@
 //! What outlives a restart.
 
+use prx_sdk::operations::Operations;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Me;
-use crate::letter::Place;
 use crate::op::Op;
-use crate::parcel::Parcel;
+use crate::pending::{Pending, Place};
 use crate::poll::Poll;
 use crate::update::Message;
 
-/// Operations kept for the sake of their progress while nothing of them is in flight.
-const MAX_PAUSED: usize = 64;
 /// Groups whose move to another id is remembered.
 const MAX_MOVED: usize = 256;
 
@@ -23,8 +21,9 @@ pub struct State {
     pub bot: Bot,
     /// The first update that was not yet handed over; 0: whatever there is.
     pub offset: i64,
-    pub ops: Vec<Op>,
-    pub parcels: Vec<Parcel>,
+    pub ops: Operations<Op>,
+    #[serde(rename = "parcels")]
+    pub pending: Vec<Pending>,
     moved: Vec<(i64, i64)>,
 }
 
@@ -48,46 +47,6 @@ impl State {
             self.offset = 0;
         }
         self.bot = Bot { id: me.id, username: me.username };
-    }
-
-    /// The operation whose request has this token.
-    pub fn take_op(&mut self, token: u64) -> Option<Op> {
-        let place = self.ops.iter().position(|op| op.token == token && token != 0)?;
-        Some(self.ops.remove(place))
-    }
-
-    /// The operation of this id, begun earlier.
-    pub fn take_begun(&mut self, id: &str) -> Option<Op> {
-        let place = self.ops.iter().position(|op| op.id == id)?;
-        Some(self.ops.remove(place))
-    }
-
-    /// Keeps an operation that comes again, if some of it is already done.
-    pub fn pause(&mut self, mut op: Op) {
-        op.token = 0;
-        if !op.has_progress() {
-            return;
-        }
-        if self.ops.iter().filter(|op| op.token == 0).count() >= MAX_PAUSED
-            && let Some(oldest) = self.ops.iter().position(|op| op.token == 0)
-        {
-            self.ops.remove(oldest);
-        }
-        self.ops.push(op);
-    }
-
-    /// Forgets the requests that are no longer in flight. The operations whose outcome nobody learns therefore.
-    pub fn pause_all_but(&mut self, in_flight: &[u64]) -> Vec<Op> {
-        let mut lost = Vec::new();
-        for op in std::mem::take(&mut self.ops) {
-            if in_flight.contains(&op.token) {
-                self.ops.push(op);
-            } else {
-                lost.extend(Some(op.clone()).filter(|op| op.token != 0));
-                self.pause(op);
-            }
-        }
-        lost
     }
 
     /// A group became a supergroup: what goes to the old id goes to the new one, what comes from the new one belongs

@@ -48,7 +48,7 @@ pub(crate) struct Message {
 /// An update of which only the media of its message matters.
 #[derive(Deserialize)]
 pub(crate) struct WithMedia {
-    pub message: Media,
+    pub message: MessageMedia,
 }
 
 /// An update of which only the press that waits for an answer matters.
@@ -66,21 +66,21 @@ pub(crate) struct Pressed {
 /// What a message shows or plays.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct Media {
+pub(crate) struct MessageMedia {
     /// What belongs together comes as messages of one group.
     pub media_group_id: Option<String>,
     /// One picture in several sizes, the largest last.
-    pub photo: Vec<Enclosed>,
-    pub document: Option<Enclosed>,
-    pub audio: Option<Enclosed>,
-    pub voice: Option<Enclosed>,
-    pub video: Option<Enclosed>,
-    pub video_note: Option<Enclosed>,
+    pub photo: Vec<Media>,
+    pub document: Option<Media>,
+    pub audio: Option<Media>,
+    pub voice: Option<Media>,
+    pub video: Option<Media>,
+    pub video_note: Option<Media>,
 }
 
 /// One file, to be fetched by its id.
 #[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Enclosed {
+pub(crate) struct Media {
     pub file_id: String,
     pub file_name: Option<String>,
     pub mime_type: Option<String>,

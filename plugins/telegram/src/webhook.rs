@@ -30,7 +30,7 @@ impl Info {
     }
 
     /// What has kept updates from coming since then, in Unix milliseconds.
-    pub(crate) fn trouble(&self, since: u64) -> Option<String> {
+    pub(crate) fn failure(&self, since: u64) -> Option<String> {
         let fresh = self.last_error_date.saturating_mul(1000) >= since && self.last_error_date > 0;
         (fresh && self.pending_update_count > 0).then(|| {
             let (count, error) = (self.pending_update_count, &self.last_error_message);
@@ -88,7 +88,7 @@ fn take(cx: &Context<Config>, state: &mut State, call: &Webhook, out: &mut Comma
     };
     receive::update(cx, state, number, raw, out);
     out.proof(poll::good_for(&cx.config), None);
-    if state.poll.is_hooked() {
+    if state.poll.has_webhook() {
         out.status(Status::Connected);
     }
     200

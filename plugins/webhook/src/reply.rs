@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 
 use crate::connector::{Config, State};
 
-const TIMEOUT: Duration = Duration::from_secs(30);
-/// No pause between two attempts is longer, whatever the other side asks for.
-const LONGEST_MS: u64 = 60 * 60 * 1000;
+/// Timeout of one attempt.
+const POST_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest pause between two attempts in milliseconds, whatever `retry-after` says.
+const MAX_RETRY_AFTER_MS: u64 = 60 * 60 * 1000;
 
 /// A reply that is on its way.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
@@ -42,7 +43,7 @@ pub(crate) fn post(cx: &Context<Config>, state: &mut State, outbound: Outbound, 
         .bearer("reply_token")
         .header("webhook-id", outbound.id.as_str())
         .json(&body)
-        .timeout(TIMEOUT)
+        .timeout(POST_TIMEOUT)
         .token(state.last_token);
     out.http(request);
     state.replies.push(Posted { token: state.last_token, id: outbound.id, attempt: outbound.attempt });
@@ -80,15 +81,15 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, done: &HttpDone,
     out.status(trouble.map_or(Status::Connected, Status::Reconnecting));
 }
 
-/// Has replies posted again of which nothing will be heard any more. Their receiver knows them by their ids.
+/// Retries the replies whose answers will not come any more. Their receiver knows them by their ids.
 pub(crate) fn resume(state: &mut State, in_flight: &[u64], out: &mut Commands) {
     let lost = state.replies.extract_if(.., |posted| !in_flight.contains(&posted.token));
     lost.for_each(|posted| out.done(posted.id, Outcome::RetryAfter(0)));
 }
 
-/// After what was asked for, or after a pause that doubles from a second to five minutes.
+/// Retries after what the receiver asked for, or after a backoff that doubles from a second to five minutes.
 fn again(cx: &Context<Config>, attempt: u32, asked_ms: Option<u64>) -> Outcome {
     let pause = (1000 << attempt.saturating_sub(1).min(9)).min(300_000);
-    let after = asked_ms.unwrap_or_else(|| cx.random_between(pause / 2, pause)).min(LONGEST_MS);
+    let after = asked_ms.unwrap_or_else(|| cx.random_between(pause / 2, pause)).min(MAX_RETRY_AFTER_MS);
     Outcome::RetryAfter(u32::try_from(after).unwrap_or(u32::MAX))
 }

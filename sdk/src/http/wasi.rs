@@ -11,11 +11,12 @@ use wasip2::http::types::{
 use wasip2::io::poll::poll;
 use wasip2::io::streams::{InputStream, StreamError};
 
-/// What a stream takes in one blocking write.
-const WRITE: usize = 4096;
-const READ: u64 = 64 << 10;
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(10);
+/// Most bytes that a stream takes in one blocking write.
+const MAX_WRITE_BYTES: usize = 4096;
+/// Most bytes that are read from a stream at once.
+const MAX_READ_BYTES: u64 = 64 << 10;
+/// Timeout for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) fn send(request: Request) -> Result<Response, Error> {
     let outgoing = prepare(&request)?;
@@ -73,7 +74,7 @@ fn method(name: &str) -> Method {
 fn options(request: &Request) -> RequestOptions {
     let options = RequestOptions::new();
     // An option that the gateway does not know is no reason not to send.
-    let _ = options.set_connect_timeout(Some(nanoseconds(request.timeout.min(CONNECT))));
+    let _ = options.set_connect_timeout(Some(nanoseconds(request.timeout.min(CONNECT_TIMEOUT))));
     let _ = options.set_first_byte_timeout(Some(nanoseconds(request.timeout)));
     let _ = options.set_between_bytes_timeout(Some(nanoseconds(request.timeout)));
     options
@@ -86,7 +87,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), Error> {
     if !bytes.is_empty() {
         let stream = body.write().map_err(|()| invalid("a request without a body"))?;
-        for piece in bytes.chunks(WRITE) {
+        for piece in bytes.chunks(MAX_WRITE_BYTES) {
             stream.blocking_write_and_flush(piece).map_err(broken)?;
         }
     }
@@ -123,7 +124,7 @@ struct Chunks {
 
 impl Source for Chunks {
     fn next(&mut self) -> Option<Result<Vec<u8>, Error>> {
-        match self.stream.blocking_read(READ) {
+        match self.stream.blocking_read(MAX_READ_BYTES) {
             Ok(chunk) => Some(Ok(chunk)),
             Err(StreamError::Closed) => None,
             Err(failed) => Some(Err(broken(failed))),

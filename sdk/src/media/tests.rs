@@ -1,4 +1,4 @@
-use super::{Files, ROOM, Shown};
+use super::{FilePart, Files, MAX_REQUEST_BYTES};
 use crate::provider::{Message, UserMessage};
 use crate::testing::give;
 use crate::types::Attachment;
@@ -19,10 +19,10 @@ fn a_file_is_shown_as_what_it_is() {
     let all = [image, pdf, text, broken, film, gone];
     let mut files = Files::read(&[said(all.to_vec())]);
     let shown: Vec<_> = all.iter().map(|file| files.take(file).unwrap()).collect();
-    let line = |line: &str| Shown::Text(line.to_owned());
+    let line = |line: &str| FilePart::Text(line.to_owned());
     let expected = [
-        Shown::Image { mime: "image/png".to_owned(), data: "iVBORw==".to_owned() },
-        Shown::Pdf { name: "a.x".to_owned(), data: "JVBERg==".to_owned() },
+        FilePart::Image { mime: "image/png".to_owned(), data: "iVBORw==".to_owned() },
+        FilePart::Pdf { name: "a.x".to_owned(), data: "JVBERg==".to_owned() },
         line("[a file, a.x]\nGrüße"),
         line("[a file, a.x, 1 bytes, text/plain: not in UTF-8]"),
         line("[a file, a.x, 4 bytes, video/mp4: of a kind that cannot be shown]"),
@@ -37,15 +37,15 @@ fn a_model_that_reads_text_only_is_told_of_the_rest() {
     let (image, text) = (give("image/png", b"\x89PNG"), give("text/plain", b"Hi"));
     let mut files = Files::read_texts(&[said(vec![image.clone(), text.clone()])]);
     let told = files.take(&image);
-    assert!(matches!(&told, Some(Shown::Text(line)) if line.contains("4 bytes, image/png")), "{told:?}");
-    assert!(matches!(files.take(&text), Some(Shown::Text(line)) if line.ends_with("\nHi")));
+    assert!(matches!(&told, Some(FilePart::Text(line)) if line.contains("4 bytes, image/png")), "{told:?}");
+    assert!(matches!(files.take(&text), Some(FilePart::Text(line)) if line.ends_with("\nHi")));
 }
 
 #[test]
 fn the_latest_files_have_the_room() {
-    let half = vec![b'x'; ROOM as usize / 2 + 1];
+    let half = vec![b'x'; MAX_REQUEST_BYTES as usize / 2 + 1];
     let (first, second) = (give("image/png", half.clone()), give("image/png", half));
     let mut files = Files::read(&[said(vec![first.clone()]), said(vec![second.clone()])]);
-    assert!(matches!(files.take(&second), Some(Shown::Image { .. })));
-    assert!(matches!(files.take(&first), Some(Shown::Text(line)) if line.contains("too large")));
+    assert!(matches!(files.take(&second), Some(FilePart::Image { .. })));
+    assert!(matches!(files.take(&first), Some(FilePart::Text(line)) if line.contains("too large")));
 }

@@ -1,4 +1,4 @@
-use super::{Event, MOST, read};
+use super::{Event, MAX_EVENT_BYTES, read};
 use crate::http::{Body, Error, ErrorKind};
 
 fn events(chunks: &[&[u8]]) -> Result<Vec<Event>, Error> {
@@ -42,9 +42,9 @@ fn an_event_is_there_with_its_blank_line() {
 
 #[test]
 fn what_is_too_much_or_no_text_is_an_error() {
-    let long = [b"data: ".to_vec(), vec![b'x'; MOST]].concat();
+    let long = [b"data: ".to_vec(), vec![b'x'; MAX_EVENT_BYTES]].concat();
     assert_eq!(events(&[&long]).unwrap_err().kind, ErrorKind::TooLarge);
-    let line = [b"data: ".to_vec(), vec![b'x'; MOST / 2], b"\n".to_vec()].concat();
+    let line = [b"data: ".to_vec(), vec![b'x'; MAX_EVENT_BYTES / 2], b"\n".to_vec()].concat();
     assert_eq!(events(&[&line, &line, &line]).unwrap_err().kind, ErrorKind::TooLarge);
     assert_eq!(events(&[b"data: \xff\xfe\n\n"]).unwrap_err().message, "what came is not UTF-8");
 }

@@ -76,7 +76,7 @@ pub(crate) mod blobs {
             let bytes = given.iter().find(|(attachment, _)| attachment.blob == id).map(|(_, bytes)| bytes);
             let denied = || Fault::new(FaultCode::Denied, format!("this call was not given the blob {id}"));
             let rest = usize::try_from(offset).ok().and_then(|offset| bytes?.get(offset..));
-            let length = length.min(crate::blobs::MOST) as usize;
+            let length = length.min(crate::blobs::MAX_PIECE_BYTES) as usize;
             bytes.ok_or_else(denied)?;
             Ok(rest.unwrap_or_default().iter().take(length).copied().collect())
         })

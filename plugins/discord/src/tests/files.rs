@@ -35,7 +35,7 @@ fn a_picture_is_fetched_without_the_token_and_delivered_with_its_text() {
     let kind = AttachmentKind::Image;
     let expected = Attachment { blob: "blob_1".into(), kind, name: Some("cat.png".into()), mime, size: 4321 };
     assert_eq!(heard.attachments, [expected]);
-    assert_eq!(talk.script.state().parcels, []);
+    assert_eq!(talk.script.state().pending, []);
 }
 
 #[test]

@@ -220,7 +220,7 @@ fn what_is_open_does_not_grow_without_end() {
     for n in 0..200 {
         talk.script.call(signed(&command(&(first + n).to_string(), "7").to_string()));
     }
-    assert_eq!(talk.script.state().pending.len(), 64);
+    assert_eq!(talk.script.state().commands.len(), 64);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod interacting;
 mod losing;
 mod receiving;
 mod sending;
+mod stored;
 mod uploading;
 
 const ME: &str = "9001";

@@ -49,7 +49,7 @@ fn a_reply_goes_out_as_it_is_and_its_id_is_told() {
     assert_eq!(body.get("message_reference"), None);
     talk.answer("POST", MESSAGES, 200, sent(31));
     assert_eq!(talk.outcome(&id), &ok("31"));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn the_same_part_goes_out_under_the_same_nonce_whatever_happens_between() {
     talk.answer("POST", MESSAGES, 200, sent(32));
     talk.answer("POST", MESSAGES, 200, sent(33));
     assert_eq!(talk.outcome(&id), &ok("31"));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn typing_is_shown_again_when_it_no_longer_shows() {
         talk.script.advance(seconds(1));
     }
     assert_eq!(calls, 3, "every eight seconds");
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]
@@ -318,7 +318,7 @@ fn what_a_changed_message_has_no_room_for_follows_it() {
     talk.answer("POST", MESSAGES, 200, sent(33));
     assert_eq!((parts.len(), parts.join(" ")), (3, long_text().trim_end().to_owned()));
     assert_eq!(talk.outcome(&id), &ok("31"));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_change_that_is_not_made_leaves_nothing_behind() {
         talk.script.operate(Target::conversation("50"), Operation::Edit(("31".into(), Content::text("new"))));
     talk.answer("PATCH", "/messages/31", 503, json!({}));
     assert!(is_retry(talk.outcome(&id), 500, 1000));
-    assert_eq!(talk.script.state().ops, [], "the next change has another id");
+    assert_eq!(talk.script.state().ops[..], [], "the next change has another id");
     let id = talk
         .script
         .operate(Target::conversation("50"), Operation::Edit(("31".into(), Content::text(long_text()))));
@@ -393,4 +393,12 @@ fn the_state_does_not_grow_with_what_never_comes_back() {
     assert!(talk.script.state().ops.len() <= 64);
     talk.script.restart();
     assert!(talk.script.state().ops.len() <= 64);
+}
+
+#[test]
+fn a_table_is_shown_as_a_code_block() {
+    let mut talk = Talk::live();
+    talk.script.send("50", "See:\n\n| a | b |\n|---|---|\n| 1 | 22 |");
+    let body = body(&talk);
+    assert_eq!(body["content"], "See:\n\n```\na | b\n--+---\n1 | 22\n```");
 }

@@ -93,7 +93,7 @@ fn a_file_goes_out_with_its_text_in_one_message() {
     assert_eq!(call.header_text("authorization").as_deref(), Some("Bot {secret:bot_token}"));
     talk.answer("POST", MESSAGES, 200, sent(31));
     assert_eq!(talk.outcome(&id), &ok("31"));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]

@@ -101,12 +101,12 @@ fn settle(script: &mut Script<Telegram>) {
         let open = |request: &&HttpRequest| request.lane.as_deref() != Some("poll");
         if let Some(token) = script.requests().iter().find(open).map(|request| request.token) {
             script.fail(token, true, "lost");
-        } else if script.state().parcels.is_empty() {
+        } else if script.state().pending.is_empty() {
             break;
         } else {
             script.advance(Duration::from_secs(120));
         }
     }
     let state = script.state();
-    assert!(state.parcels.is_empty() && state.ops.iter().all(|op| op.token == 0), "{state:?}");
+    assert!(state.pending.is_empty() && state.ops.iter().all(|op| op.token == 0), "{state:?}");
 }

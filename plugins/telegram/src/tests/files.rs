@@ -44,7 +44,7 @@ fn a_picture_is_fetched_into_the_blob_store_and_delivered_with_its_caption() {
     let heard = talk.script.deliveries();
     assert_eq!((heard[0].text.as_str(), &heard[0].attachments), ("look", &vec![picture("blob_1")]));
     assert_eq!(heard[0].dedupe, "99:5");
-    assert_eq!(talk.script.state().parcels, []);
+    assert_eq!(talk.script.state().pending, []);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod files;
 mod polling;
 mod receiving;
 mod sending;
+mod stored;
 mod upgrading;
 mod webhook;
 

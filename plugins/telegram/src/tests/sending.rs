@@ -32,7 +32,7 @@ fn a_reply_goes_out_as_html_and_its_id_is_told() {
     );
     talk.ok("sendMessage", sent(31));
     assert_eq!(talk.outcome(&id), &ok("31"));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn a_later_attempt_goes_on_with_the_part_whose_outcome_is_open() {
     talk.ok("sendMessage", sent(32));
     talk.ok("sendMessage", sent(33));
     assert_eq!(talk.outcome(&id), &ok("31"));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn marks_that_the_platform_cannot_read_go_out_plain_once() {
     talk.error("sendMessage", 400, why, json!(null));
     talk.error("sendMessage", 400, why, json!(null));
     assert_eq!(talk.outcome(&id), &Outcome::Refused(why.into()));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn typing_is_well_whatever_becomes_of_it() {
     assert_eq!(call.body_json(), json!({"chat_id": 7, "action": "typing"}));
     assert_eq!(call.lane, None, "no message waits for it");
     talk.error("sendChatAction", 403, "Forbidden", json!(null));
-    assert_eq!(talk.script.state().ops, []);
+    assert_eq!(talk.script.state().ops[..], []);
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use prx_sdk::connector::Connector;
+use prx_sdk::operations::Resumable;
 
 use super::*;
 
@@ -52,7 +53,7 @@ fn a_message_that_waited_for_its_files_before_they_were_kept_as_now_is_taken_up(
     let cx =
         prx_sdk::connector::Context::new("telegram", 0, 1, serde_json::from_value(config()).expect("config"));
     let mut out = prx_sdk::connector::Commands::default();
-    state.parcels(&cx, &mut out).take_up((&[9], &[]));
+    state.pending_queue(&cx, &mut out).resume(&[9], &[]);
     let commands = Vec::from(out);
     let [Command::Http(request)] = &commands[..] else { panic!("{commands:?}") };
     assert!(request.url_text().ends_with("/getFile") && request.token == 10, "{request:?}");

@@ -7,14 +7,14 @@ use serde_json::{Value, json};
 struct Posted;
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Said {
+struct Message {
     room: String,
     text: String,
 }
 
 /// A file whose name is its address, once `/where/` has told that it is there.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Enclosed {
+struct File {
     name: String,
     #[serde(default)]
     found: bool,
@@ -22,12 +22,12 @@ struct Enclosed {
 
 #[derive(Default, Debug, PartialEq, Serialize, Deserialize)]
 struct State {
-    tokens: Token,
-    parcels: Vec<Parcel<Said, Enclosed>>,
+    last_token: Token,
+    pending: Vec<Pending<Message, File>>,
 }
 
-impl Letter for Said {
-    type File = Enclosed;
+impl PendingMessage for Message {
+    type Media = File;
 
     fn id(&self) -> &str {
         "1"
@@ -55,12 +55,14 @@ impl Letter for Said {
     }
 }
 
-impl File for Enclosed {
+impl Media for File {
     type Config = Value;
 
     fn request(&self, _: &Context<Value>) -> Http {
         match self.found {
-            true => Http::get(format!("https://example.org/{}", self.name)).body_to_blob().timeout(DOWNLOAD),
+            true => Http::get(format!("https://example.org/{}", self.name))
+                .body_to_blob()
+                .timeout(DOWNLOAD_TIMEOUT),
             false => Http::get(format!("https://example.org/where/{}", self.name)),
         }
     }
@@ -89,21 +91,21 @@ impl Connector for Posted {
     type State = State;
 
     fn handle(cx: &Context<Value>, state: &mut State, event: Event, out: &mut Commands) -> Result<(), Fault> {
-        let mut parcels = Parcels::new(cx, (&mut state.parcels, &mut state.tokens), out);
+        let mut queue = PendingQueue::new(cx, (&mut state.pending, &mut state.last_token), out);
         match event {
-            Event::Started => parcels.take_up((&[], &[])),
-            Event::Resumed(resumed) => parcels.take_up((&resumed.requests, &resumed.timers)),
-            Event::HttpDone(done) => parcels.answered(done.token, &done.outcome),
-            Event::Timer(token) => parcels.rang(token),
+            Event::Started => queue.resume(&[], &[]),
+            Event::Resumed(resumed) => queue.resume(&resumed.requests, &resumed.timers),
+            Event::HttpDone(done) => queue.answered(done.token, &done.outcome),
+            Event::Timer(token) => queue.timer(token),
             Event::Webhook(call) => {
                 let mut posted: Value = serde_json::from_slice(&call.body).expect("JSON");
-                let files: Vec<Enclosed> = serde_json::from_value(posted["files"].take()).expect("files");
-                let said: Said = serde_json::from_value(posted.clone()).expect("a message");
+                let files: Vec<File> = serde_json::from_value(posted["files"].take()).expect("files");
+                let said: Message = serde_json::from_value(posted.clone()).expect("a message");
                 match posted["joins"].as_str() {
                     Some(text) => {
-                        parcels.join(|letter| letter.text == text, &files).expect("it waits").text.push('!')
+                        queue.join(|message| message.text == text, &files).expect("it waits").text.push('!')
                     }
-                    None => parcels.take(said, files),
+                    None => queue.push(said, files),
                 }
                 out.webhook_reply(
                     call.token,
@@ -172,7 +174,7 @@ fn what_is_said_later_waits_and_other_conversations_do_not() {
     talk.answer("where/2", 200, None);
     talk.answer("2", 200, Some("blob_2"));
     assert_eq!(talk.heard(), heard(&[("look", 2), ("and?", 0)]));
-    assert_eq!(talk.0.state().parcels, []);
+    assert_eq!(talk.0.state().pending, []);
 }
 
 #[test]

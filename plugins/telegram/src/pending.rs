@@ -1,16 +1,19 @@
-//! A message for the agent, as it is kept while something of it is still to come.
+//! Messages for the agent, as they are kept while their files are fetched.
 
 use std::fmt;
 
 use prx_sdk::connector::{Attachment, Inbound, Sender, Target};
-use prx_sdk::parcel;
+use prx_sdk::pending;
 use serde::{Deserialize, Serialize};
 
-use crate::update::{Enclosed, Media};
+use crate::update::{Media, MessageMedia};
+
+/// A message that waits for its files, or behind one that does.
+pub(crate) type Pending = pending::Pending<PendingMessage, File>;
 
 /// A message for the agent without its attachments.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct PendingMessage {
     pub dedupe: String,
     pub place: Place,
     /// The message that a reply answers.
@@ -37,7 +40,7 @@ pub struct Place {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct File {
     pub id: String,
-    pub kind: Kind,
+    pub kind: MediaKind,
     pub name: Option<String>,
     pub mime: Option<String>,
     pub size: u64,
@@ -48,7 +51,7 @@ pub struct File {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum MediaKind {
     Image,
     Audio,
     Video,
@@ -64,8 +67,8 @@ impl fmt::Display for Place {
     }
 }
 
-impl parcel::Letter for Letter {
-    type File = File;
+impl pending::PendingMessage for PendingMessage {
+    type Media = File;
 
     fn id(&self) -> &str {
         &self.dedupe
@@ -97,7 +100,7 @@ impl parcel::Letter for Letter {
     }
 }
 
-impl Letter {
+impl PendingMessage {
     /// Adds a line of text.
     pub(crate) fn add_line(&mut self, line: &str) {
         if !self.text.is_empty() {
@@ -107,30 +110,30 @@ impl Letter {
     }
 }
 
-impl Media {
+impl MessageMedia {
     /// The files to fetch: of a picture the largest of its sizes.
     pub(crate) fn files(mut self) -> Vec<File> {
         let known = [
-            (self.photo.pop(), Some(Kind::Image), "image/jpeg"),
+            (self.photo.pop(), Some(MediaKind::Image), "image/jpeg"),
             (self.document, None, ""),
-            (self.audio, Some(Kind::Audio), ""),
-            (self.voice, Some(Kind::Audio), "audio/ogg"),
-            (self.video, Some(Kind::Video), ""),
-            (self.video_note, Some(Kind::Video), "video/mp4"),
+            (self.audio, Some(MediaKind::Audio), ""),
+            (self.voice, Some(MediaKind::Audio), "audio/ogg"),
+            (self.video, Some(MediaKind::Video), ""),
+            (self.video_note, Some(MediaKind::Video), "video/mp4"),
         ];
-        known.into_iter().filter_map(|(enclosed, kind, mime)| Some(file(enclosed?, kind, mime))).collect()
+        known.into_iter().filter_map(|(media, kind, mime)| Some(file(media?, kind, mime))).collect()
     }
 }
 
-fn file(enclosed: Enclosed, kind: Option<Kind>, usual: &str) -> File {
-    let mime = enclosed.mime_type.or((!usual.is_empty()).then(|| usual.to_owned()));
+fn file(media: Media, kind: Option<MediaKind>, usual: &str) -> File {
+    let mime = media.mime_type.or((!usual.is_empty()).then(|| usual.to_owned()));
     let by_mime = || match mime.as_deref().and_then(|mime| mime.split('/').next()) {
-        Some("image") => Kind::Image,
-        Some("audio") => Kind::Audio,
-        Some("video") => Kind::Video,
-        _ => Kind::Document,
+        Some("image") => MediaKind::Image,
+        Some("audio") => MediaKind::Audio,
+        Some("video") => MediaKind::Video,
+        _ => MediaKind::Document,
     };
     let kind = kind.unwrap_or_else(by_mime);
-    let (name, size) = (enclosed.file_name, enclosed.file_size.unwrap_or(0));
-    File { id: enclosed.file_id, kind, name, mime, size, path: None }
+    let (name, size) = (media.file_name, media.file_size.unwrap_or(0));
+    File { id: media.file_id, kind, name, mime, size, path: None }
 }

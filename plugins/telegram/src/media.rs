@@ -3,43 +3,39 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{Attachment, AttachmentKind, Commands, Context, Http, HttpOutcome, Segments};
-use prx_sdk::parcel::{self, DOWNLOAD, Fetch, Parcels};
+use prx_sdk::pending::{DOWNLOAD_TIMEOUT, Fetch, MAX_PENDING, PendingQueue};
 use serde_json::json;
 
-use crate::api::{Located, Trouble};
+use crate::api::{Failure, Located};
 use crate::call;
 use crate::config::Config;
-use crate::letter::{File, Kind, Letter};
+use crate::pending::{File, MediaKind, PendingMessage};
 use crate::state::State;
 
-/// A message that can't be handed over yet.
-pub(crate) type Parcel = parcel::Parcel<Letter, File>;
-
 impl State {
-    /// The messages that wait for their files.
-    pub(crate) fn parcels<'a>(
+    /// The messages that wait for their files, ready to go on.
+    pub(crate) fn pending_queue<'a>(
         &'a mut self,
         cx: &'a Context<Config>,
         out: &'a mut Commands,
-    ) -> Parcels<'a, Letter> {
-        Parcels::new(cx, (&mut self.parcels, &mut self.tokens), out)
+    ) -> PendingQueue<'a, PendingMessage> {
+        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
     }
 
-    /// Whether so much waits that more should not be asked for.
+    /// Whether so many messages are pending that no more should be asked for.
     pub fn is_full(&self) -> bool {
-        self.parcels.len() >= parcel::MOST
+        self.pending.len() >= MAX_PENDING
     }
 }
 
-impl parcel::File for File {
+impl prx_sdk::pending::Media for File {
     type Config = Config;
 
     fn request(&self, cx: &Context<Config>) -> Http {
         match &self.path {
-            None => {
-                call::post(&cx.config, "getFile", &json!({ "file_id": self.id })).timeout(3 * call::GRACE)
-            }
-            Some(path) => Http::get(download_url(&cx.config, path)).body_to_blob().timeout(DOWNLOAD),
+            None => call::post(&cx.config, "getFile", &json!({ "file_id": self.id }))
+                .timeout(3 * call::CALL_TIMEOUT),
+            Some(path) => Http::get(download_url(&cx.config, path)).body_to_blob().timeout(DOWNLOAD_TIMEOUT),
         }
     }
 
@@ -50,32 +46,32 @@ impl parcel::File for File {
         }
         match self.locate(outcome) {
             Ok(()) => Fetch::Next,
-            Err(Trouble::Pace(seconds)) => Fetch::Later(
-                Trouble::Pace(seconds).reason().to_owned(),
+            Err(Failure::RateLimited(seconds)) => Fetch::Later(
+                Failure::RateLimited(seconds).reason().to_owned(),
                 Some(Duration::from_secs(seconds.into())),
             ),
-            Err(Trouble::Server(reason) | Trouble::Unknown(reason) | Trouble::Conflict(reason)) => {
+            Err(Failure::Server(reason) | Failure::Unknown(reason) | Failure::Conflict(reason)) => {
                 Fetch::Later(reason, None)
             }
-            Err(trouble) => Fetch::Lost(trouble.reason().to_owned()),
+            Err(failure) => Fetch::Lost(failure.reason().to_owned()),
         }
     }
 
     fn title(&self) -> &str {
         self.name.as_deref().unwrap_or(match self.kind {
-            Kind::Image => "a picture",
-            Kind::Audio => "a recording",
-            Kind::Video => "a video",
-            Kind::Document => "a file",
+            MediaKind::Image => "a picture",
+            MediaKind::Audio => "a recording",
+            MediaKind::Video => "a video",
+            MediaKind::Document => "a file",
         })
     }
 
     fn attachment(self, blob: String) -> Attachment {
         let kind = match self.kind {
-            Kind::Image => AttachmentKind::Image,
-            Kind::Audio => AttachmentKind::Audio,
-            Kind::Video => AttachmentKind::Video,
-            Kind::Document => AttachmentKind::Document,
+            MediaKind::Image => AttachmentKind::Image,
+            MediaKind::Audio => AttachmentKind::Audio,
+            MediaKind::Video => AttachmentKind::Video,
+            MediaKind::Document => AttachmentKind::Document,
         };
         Attachment { blob, kind, name: self.name, mime: self.mime, size: self.size }
     }
@@ -83,8 +79,8 @@ impl parcel::File for File {
 
 impl File {
     /// Takes in where it is, and how large.
-    fn locate(&mut self, outcome: &HttpOutcome) -> Result<(), Trouble> {
-        let nowhere = || Trouble::Refused("the platform does not say where it is".to_owned());
+    fn locate(&mut self, outcome: &HttpOutcome) -> Result<(), Failure> {
+        let nowhere = || Failure::Refused("the platform does not say where it is".to_owned());
         let located: Located = serde_json::from_str(call::answer(outcome)?.get()).map_err(|_| nowhere())?;
         self.path = Some(located.file_path.filter(|path| !path.is_empty()).ok_or_else(nowhere)?);
         self.size = located.file_size.unwrap_or(self.size);

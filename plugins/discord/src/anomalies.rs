@@ -1,4 +1,4 @@
-//! What the platform sends that makes no sense here: counted, and logged now and then.
+//! Frames and events from the platform that make no sense: counted, and logged at powers of ten.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 /// How often each kind came.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Oddities(BTreeMap<String, u32>);
+pub struct Anomalies(BTreeMap<String, u32>);
 
-impl Oddities {
+impl Anomalies {
     /// Counts one more of this kind. The log hears of the first, the tenth, the hundredth.
     pub(crate) fn note(&mut self, kind: &'static str, out: &mut Commands) {
         let count = self.0.entry(kind.to_owned()).or_default();
@@ -34,8 +34,8 @@ mod tests {
 
     #[test]
     fn a_flood_makes_a_line_for_each_power_of_ten() {
-        let (mut oddities, mut out) = (Oddities::default(), Commands::default());
-        (0..2_000).for_each(|_| oddities.note("a frame", &mut out));
+        let (mut anomalies, mut out) = (Anomalies::default(), Commands::default());
+        (0..2_000).for_each(|_| anomalies.note("a frame", &mut out));
         assert_eq!(Vec::from(out).len(), 4);
     }
 }

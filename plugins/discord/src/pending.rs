@@ -1,25 +1,25 @@
-//! Messages and their files, which the platform keeps elsewhere.
+//! Messages for the agent, as they are kept while their files are fetched.
 
 use prx_sdk::connector::{
     Attachment, AttachmentKind, Commands, Context, Http, HttpOutcome, Inbound, Sender, Target,
 };
-use prx_sdk::parcel::{self, DOWNLOAD, Fetch, Parcels};
+use prx_sdk::pending::{self, DOWNLOAD_TIMEOUT, Fetch, PendingQueue};
 use serde::{Deserialize, Serialize};
 
 use crate::call;
 use crate::config::Config;
-use crate::message::Enclosed;
+use crate::message::Media;
 use crate::state::State;
 
-/// The platform lets a person send no more with one message.
+/// Most files of a message that are fetched: the platform lets a person send no more.
 const MAX_FILES: usize = 10;
 
-/// A message for the agent that can't be handed over yet.
-pub(crate) type Parcel = parcel::Parcel<Letter, File>;
+/// A message that waits for its files, or behind one that does.
+pub(crate) type Pending = pending::Pending<PendingMessage, File>;
 
 /// A message for the agent without its files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Letter {
+pub struct PendingMessage {
     pub id: String,
     pub channel: String,
     pub reply_to: Option<String>,
@@ -41,40 +41,40 @@ pub struct File {
 
 impl State {
     /// The messages that wait for their files.
-    pub(crate) fn parcels<'a>(
+    pub(crate) fn pending_queue<'a>(
         &'a mut self,
         cx: &'a Context<Config>,
         out: &'a mut Commands,
-    ) -> Parcels<'a, Letter> {
-        Parcels::new(cx, (&mut self.parcels, &mut self.tokens), out)
+    ) -> PendingQueue<'a, PendingMessage> {
+        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
     }
 }
 
-/// Hands a message over, now or when what it waits for is there.
+/// Delivers a message once its files are fetched.
 pub(crate) fn take(
     cx: &Context<Config>,
     state: &mut State,
-    (mut letter, files): (Letter, Vec<Enclosed>),
+    (mut message, files): (PendingMessage, Vec<Media>),
     out: &mut Commands,
 ) {
-    let mut parcels = state.parcels(cx, out);
-    let room = if parcels.is_full() { 0 } else { MAX_FILES };
+    let mut queue = state.pending_queue(cx, out);
+    let room = if queue.is_full() { 0 } else { MAX_FILES };
     let mut wanted = Vec::with_capacity(files.len().min(room));
-    for (place, enclosed) in files.into_iter().enumerate() {
-        let file = File::from(enclosed);
+    for (place, media) in files.into_iter().enumerate() {
+        let file = File::from(media);
         match &file.url {
-            _ if place >= room => parcels.leave(&mut letter, &file, "too many files wait"),
+            _ if place >= room => queue.leave_out(&mut message, &file, "too many files wait"),
             url if !url.starts_with("https://") && !url.starts_with("http://") => {
-                parcels.leave(&mut letter, &file, "the platform does not say where it is");
+                queue.leave_out(&mut message, &file, "the platform does not say where it is");
             }
             _ => wanted.push(file),
         }
     }
-    parcels.take(letter, wanted);
+    queue.push(message, wanted);
 }
 
-impl parcel::Letter for Letter {
-    type File = File;
+impl pending::PendingMessage for PendingMessage {
+    type Media = File;
 
     fn id(&self) -> &str {
         &self.id
@@ -89,7 +89,7 @@ impl parcel::Letter for Letter {
     }
 
     fn inbound(self, attachments: Vec<Attachment>) -> Inbound {
-        let Letter { id, channel, reply_to, sender: (sender, name), text, sent_at, addressed } = self;
+        let PendingMessage { id, channel, reply_to, sender: (sender, name), text, sent_at, addressed } = self;
         Inbound {
             dedupe: id,
             target: Target { reply_to, ..Target::conversation(channel) },
@@ -103,12 +103,15 @@ impl parcel::Letter for Letter {
     }
 }
 
-impl parcel::File for File {
+impl pending::Media for File {
     type Config = Config;
 
     /// The address itself says who may have it: no token goes there.
     fn request(&self, _: &Context<Config>) -> Http {
-        Http::get(self.url.as_str()).header("user-agent", call::USER_AGENT).body_to_blob().timeout(DOWNLOAD)
+        Http::get(self.url.as_str())
+            .header("user-agent", call::USER_AGENT)
+            .body_to_blob()
+            .timeout(DOWNLOAD_TIMEOUT)
     }
 
     fn answered(&mut self, outcome: &HttpOutcome) -> Fetch {
@@ -125,8 +128,8 @@ impl parcel::File for File {
     }
 }
 
-impl From<Enclosed> for File {
-    fn from(Enclosed { url, filename, content_type, size }: Enclosed) -> Self {
+impl From<Media> for File {
+    fn from(Media { url, filename, content_type, size }: Media) -> Self {
         let name = if filename.trim().is_empty() { "a file".to_owned() } else { filename };
         let mime = content_type.map(|mime| mime.split(';').next().unwrap_or_default().trim().to_owned());
         Self { url, name, mime: mime.filter(|mime| !mime.is_empty()), size }

@@ -8,7 +8,7 @@ use crate::update::{Message, User};
 
 /// Who says what to the agent.
 #[derive(Debug)]
-pub(crate) struct Words<'a> {
+pub(crate) struct Accepted<'a> {
     pub(crate) sender: &'a User,
     pub(crate) text: String,
     pub(crate) addressed: bool,
@@ -45,12 +45,12 @@ impl std::fmt::Display for Ignored<'_> {
 }
 
 /// What of a message is for the agent; `alone`: there is nothing to it but its text.
-pub(crate) fn judge<'a>(
+pub(crate) fn classify<'a>(
     config: &Config,
     bot: &Bot,
     message: &'a Message,
     alone: bool,
-) -> Result<Words<'a>, Ignored<'a>> {
+) -> Result<Accepted<'a>, Ignored<'a>> {
     let sender = message.from.as_ref().filter(|user| !user.is_bot).ok_or(Ignored::NotAPerson)?;
     if message.sender_chat.is_some() {
         return Err(Ignored::NotAPerson);
@@ -77,7 +77,7 @@ pub(crate) fn judge<'a>(
     if alone && text.trim().is_empty() {
         return Err(Ignored::NoText);
     }
-    Ok(Words { sender, text, addressed })
+    Ok(Accepted { sender, text, addressed })
 }
 
 /// Whether this user may talk to the bot.

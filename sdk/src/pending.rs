@@ -1,0 +1,340 @@
+//! Messages that wait for their files, for a connector whose platform keeps files apart from the text.
+//!
+//! A connector says what a message is without its files ([`PendingMessage`]) and how a file is requested ([`Media`]);
+//! what it keeps in its state is a list of [`Pending`] messages. [`PendingQueue`] does the rest:
+//!
+//! - a message is delivered once its files are in the gateway's blob store; later messages of the same conversation wait
+//!   behind it, those of other conversations don't;
+//! - a download that fails for now is retried after a backoff, three attempts in all;
+//! - a download that fails for good costs only that file: the agent is told its name and why;
+//! - after a restart or a swap of the code, open downloads go on where they were.
+//!
+//! ```
+//! # use prx_sdk::connector::{Attachment, AttachmentKind, Commands, Context, Event, Http, HttpOutcome, Inbound, Sender, Target};
+//! use prx_sdk::pending::{DOWNLOAD_TIMEOUT, Fetch, Media, Pending, PendingMessage, PendingQueue};
+//! # use serde::{Deserialize, Serialize};
+//!
+//! /// A message as the platform sends it.
+//! #[derive(Serialize, Deserialize)]
+//! struct Message {
+//!     id: String,
+//!     room: String,
+//!     text: String,
+//! }
+//!
+//! /// A file as the platform describes it.
+//! #[derive(Serialize, Deserialize)]
+//! struct File {
+//!     name: String,
+//!     url: String,
+//! }
+//!
+//! impl PendingMessage for Message {
+//!     type Media = File;
+//!
+//!     fn id(&self) -> &str {
+//!         &self.id
+//!     }
+//!
+//!     fn conversation(&self) -> String {
+//!         self.room.clone()
+//!     }
+//!
+//!     fn text(&mut self) -> &mut String {
+//!         &mut self.text
+//!     }
+//!
+//!     fn inbound(self, attachments: Vec<Attachment>) -> Inbound {
+//!         // …
+//! #       Inbound {
+//! #           dedupe: self.id, target: Target::conversation(self.room), text: self.text, attachments,
+//! #           sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false },
+//! #           sent_at: 0, addressed: true, choice: None,
+//! #       }
+//!     }
+//! }
+//!
+//! impl Media for File {
+//!     type Config = ();
+//!
+//!     fn request(&self, _: &Context<()>) -> Http {
+//!         Http::get(self.url.as_str()).body_to_blob().timeout(DOWNLOAD_TIMEOUT)
+//!     }
+//!
+//!     fn answered(&mut self, outcome: &HttpOutcome) -> Fetch {
+//!         Fetch::of(outcome)
+//!     }
+//!
+//!     fn title(&self) -> &str {
+//!         &self.name
+//!     }
+//!
+//!     fn attachment(self, blob: String) -> Attachment {
+//!         // …
+//! #       Attachment { blob, kind: AttachmentKind::Document, name: Some(self.name), mime: None, size: 0 }
+//!     }
+//! }
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct State {
+//!     last_token: u64,
+//!     pending: Vec<Pending<Message, File>>,
+//! }
+//!
+//! fn handle(cx: &Context<()>, state: &mut State, event: Event, out: &mut Commands) {
+//!     let mut queue = PendingQueue::new(cx, (&mut state.pending, &mut state.last_token), out);
+//!     match event {
+//!         Event::Started => queue.resume(&[], &[]),
+//!         Event::Resumed(resumed) => queue.resume(&resumed.requests, &resumed.timers),
+//!         Event::HttpDone(done) => queue.answered(done.token, &done.outcome),
+//!         Event::Timer(token) => queue.timer(token),
+//!         // A message came: queue.push(message, files)
+//!         _ => {}
+//!     }
+//! }
+//! ```
+
+#[cfg(test)]
+mod tests;
+
+use crate::connector::{
+    Attachment, Commands, Context, Http, HttpFailure, HttpOutcome, Inbound, LogLevel, Token,
+};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// Most messages that should be pending at once; beyond it a connector asks the platform for no more, or leaves files out.
+pub const MAX_PENDING: usize = 64;
+
+/// Timeout of one download.
+pub const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Most attempts at one request of a file.
+const MAX_ATTEMPTS: u32 = 3;
+
+/// A message for the agent without its files.
+pub trait PendingMessage {
+    /// A file that belongs to it.
+    type Media: Media;
+
+    /// The platform's id of it, for the operator's log.
+    fn id(&self) -> &str;
+
+    /// Its conversation. Messages of one conversation are delivered in the order in which they were pushed.
+    fn conversation(&self) -> String;
+
+    /// Its text, to which a line is added for each file that could not be fetched.
+    fn text(&mut self) -> &mut String;
+
+    /// The message as the agent gets it.
+    fn inbound(self, attachments: Vec<Attachment>) -> Inbound;
+}
+
+/// A file of a message, before it is fetched.
+pub trait Media {
+    /// The channel's configuration.
+    type Config;
+
+    /// The next request: for the file itself, into a blob and with the [`DOWNLOAD_TIMEOUT`], or for where it is.
+    /// [`PendingQueue`] sets its token and its lane.
+    fn request(&self, cx: &Context<Self::Config>) -> Http;
+
+    /// Reads the answer to its request, and keeps in `self` what the next request needs.
+    fn answered(&mut self, outcome: &HttpOutcome) -> Fetch;
+
+    /// Its name for people.
+    fn title(&self) -> &str;
+
+    /// The attachment, now that the file is kept as this blob.
+    fn attachment(self, blob: String) -> Attachment;
+}
+
+/// The outcome of a request for a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// It is kept as the blob of this id.
+    Kept(String),
+    /// The answer told where the file is: another request follows.
+    Next,
+    /// It failed for now, for this reason: retried after this long, or else after a backoff.
+    Later(String, Option<Duration>),
+    /// It failed for good, for this reason.
+    Lost(String),
+}
+
+impl Fetch {
+    /// The outcome of a request for the file itself.
+    pub fn of(outcome: &HttpOutcome) -> Self {
+        match outcome {
+            HttpOutcome::Response(response) if response.is_success() => match &response.blob {
+                Some(blob) => Self::Kept(blob.clone()),
+                None => Self::Lost("it was not kept".to_owned()),
+            },
+            HttpOutcome::Response(response) => {
+                let reason = format!("HTTP {}", response.status);
+                let passes = response.status == 429 || response.status >= 500;
+                if passes { Self::Later(reason, None) } else { Self::Lost(reason) }
+            }
+            HttpOutcome::Failed(failure) if failure.is_too_large() => Self::Lost(failure.reason.clone()),
+            HttpOutcome::Failed(failure) => Self::Later(failure.reason.clone(), None),
+        }
+    }
+}
+
+impl HttpFailure {
+    /// Whether the answer is larger than the gateway takes; a retry would fail the same way.
+    pub fn is_too_large(&self) -> bool {
+        self.reason.contains("larger than it may be")
+    }
+}
+
+/// A message that waits for its files, or behind one that does. Kept in the connector's state, in order of arrival.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending<M, F> {
+    #[serde(rename = "letter")]
+    message: M,
+    /// Still to be fetched, the first one now.
+    wanted: Vec<F>,
+    /// Fetched, each with its blob's id.
+    fetched: Vec<(F, String)>,
+    /// The request in flight, or the timer of its retry.
+    #[serde(default)]
+    token: Token,
+    /// The token is a timer's.
+    #[serde(default)]
+    waiting: bool,
+    #[serde(default)]
+    failures: u32,
+}
+
+/// Fetches the files of pending messages, and delivers each message once it is complete.
+pub struct PendingQueue<'a, M: PendingMessage> {
+    cx: &'a Context<<M::Media as Media>::Config>,
+    list: &'a mut Vec<Pending<M, M::Media>>,
+    last_token: &'a mut Token,
+    out: &'a mut Commands,
+}
+
+impl<'a, M: PendingMessage> PendingQueue<'a, M> {
+    /// The queue of the messages in `list`. `last_token` is the last token that the connector has used for anything.
+    pub fn new(
+        cx: &'a Context<<M::Media as Media>::Config>,
+        (list, last_token): (&'a mut Vec<Pending<M, M::Media>>, &'a mut Token),
+        out: &'a mut Commands,
+    ) -> Self {
+        Self { cx, list, last_token, out }
+    }
+
+    /// Adds a message, and delivers it at once if it waits for nothing.
+    pub fn push(&mut self, message: M, files: Vec<M::Media>) {
+        let (wanted, fetched) = (files, Vec::new());
+        self.list.push(Pending { message, wanted, fetched, token: 0, waiting: false, failures: 0 });
+        self.request(self.list.len() - 1);
+        self.deliver_complete();
+    }
+
+    /// Adds files to the first message that still waits for its own and that `is_it` accepts, and returns that message.
+    pub fn join(&mut self, is_it: impl Fn(&M) -> bool, files: &[M::Media]) -> Option<&mut M>
+    where
+        M::Media: Clone,
+    {
+        let waits =
+            |pending: &&mut Pending<M, M::Media>| !pending.wanted.is_empty() && is_it(&pending.message);
+        let pending = self.list.iter_mut().find(waits)?;
+        pending.wanted.extend_from_slice(files);
+        Some(&mut pending.message)
+    }
+
+    /// Requests again what was being fetched, but for the requests and timers that are still open: those of a
+    /// [`Resumed`](crate::connector::Resumed), and none after a start.
+    pub fn resume(&mut self, requests: &[Token], timers: &[Token]) {
+        for index in 0..self.list.len() {
+            let pending = &self.list[index];
+            let open = if pending.waiting { timers } else { requests };
+            if !open.contains(&pending.token) {
+                self.request(index);
+            }
+        }
+    }
+
+    /// Retries after a timer; one that is not about a file is ignored.
+    pub fn timer(&mut self, token: Token) {
+        if let Some(index) = self.list.iter().position(|pending| pending.waiting && pending.token == token) {
+            self.request(index);
+        }
+    }
+
+    /// Takes the outcome of a request; one that is not about a file is ignored.
+    pub fn answered(&mut self, token: Token, outcome: &HttpOutcome) {
+        let asks = |pending: &Pending<M, M::Media>| !pending.waiting && pending.token == token && token != 0;
+        let Some(index) = self.list.iter().position(asks) else { return };
+        let pending = &mut self.list[index];
+        let Some(file) = pending.wanted.first_mut() else { return };
+        match file.answered(outcome) {
+            Fetch::Next => return self.request(index),
+            Fetch::Later(_, after) if pending.failures + 1 < MAX_ATTEMPTS => return self.wait(index, after),
+            Fetch::Kept(blob) => pending.fetched.push((pending.wanted.remove(0), blob)),
+            Fetch::Later(reason, _) | Fetch::Lost(reason) => {
+                let file = pending.wanted.remove(0);
+                leave_out(&mut pending.message, &file, &reason, self.out);
+            }
+        }
+        pending.failures = 0;
+        self.request(index);
+        self.deliver_complete();
+    }
+
+    /// Adds a line to a message about a file that is not fetched at all.
+    pub fn leave_out(&mut self, message: &mut M, file: &M::Media, reason: &str) {
+        leave_out(message, file, reason, self.out);
+    }
+
+    /// Whether [`MAX_PENDING`] messages are pending.
+    pub fn is_full(&self) -> bool {
+        self.list.len() >= MAX_PENDING
+    }
+
+    /// Requests the first file that a message waits for. Those of one conversation are fetched one after the other.
+    fn request(&mut self, index: usize) {
+        let pending = &mut self.list[index];
+        let Some(file) = pending.wanted.first() else { return };
+        *self.last_token += 1;
+        (pending.token, pending.waiting) = (*self.last_token, false);
+        let lane = format!("files:{}", pending.message.conversation());
+        self.out.http(file.request(self.cx).token(pending.token).lane(lane));
+    }
+
+    fn wait(&mut self, index: usize, after: Option<Duration>) {
+        *self.last_token += 1;
+        let pending = &mut self.list[index];
+        let after = after.unwrap_or_else(|| self.cx.backoff(pending.failures));
+        (pending.token, pending.waiting, pending.failures) = (*self.last_token, true, pending.failures + 1);
+        self.out.timer(pending.token, after);
+    }
+
+    /// Delivers what waits for nothing more, in order within each conversation.
+    fn deliver_complete(&mut self) {
+        let mut held: Vec<String> = Vec::new();
+        for pending in std::mem::take(self.list) {
+            let conversation = pending.message.conversation();
+            if pending.wanted.is_empty() && !held.contains(&conversation) {
+                let files = pending.fetched.into_iter().map(|(file, blob)| file.attachment(blob)).collect();
+                self.out.deliver(pending.message.inbound(files));
+            } else {
+                held.push(conversation);
+                self.list.push(pending);
+            }
+        }
+    }
+}
+
+/// Tells the agent, and the operator, which file is missing and why.
+fn leave_out<M: PendingMessage>(message: &mut M, file: &M::Media, reason: &str, out: &mut Commands) {
+    let line = format!("[{} could not be fetched: {reason}]", file.title());
+    out.log(LogLevel::Warn, format!("message {}: {line}", message.id()));
+    let text = message.text();
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text.push_str(&line);
+}
