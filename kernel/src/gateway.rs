@@ -26,8 +26,6 @@ use prx_http::Traffic;
 use prx_mcp::Mcp;
 use prx_store::{OpenError, Store};
 
-/// Events that a listener on the bus may fall behind.
-const BUS_CAPACITY: usize = 1024;
 /// How long turns at work are waited for when the gateway stops.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often it is looked for blobs whose days are over.
@@ -132,7 +130,7 @@ impl Kernel {
             return Err(StartError::Config(config::Invalid::of(loaded.file.path(), misfits)));
         }
         let mcp = base.mcp();
-        let tools = Tools::new(plugins.clone(), mcp.clone(), base.events.clone(), base.config.clone());
+        let tools = Tools::new(plugins.clone(), mcp.clone(), base.store.clone(), base.config.clone());
         let memory = Memory::new(base.store.clone());
         let turns = base.turns(&plugins, &tools, &memory);
         let channels = base.channels(&plugins);
@@ -157,12 +155,13 @@ impl Kernel {
 impl Base {
     fn open(loaded: &Loaded, logs: Logs, data_dir: &Path) -> Result<Self, StartError> {
         let clock = Clock::system();
+        let store = Store::open(data_dir, clock.clone()).map_err(StartError::Store)?;
         Ok(Self {
             started: clock.now(),
             config: Live::new(loaded.config.clone()),
             logs,
-            events: Events::new(clock.clone(), BUS_CAPACITY),
-            store: Store::open(data_dir, clock.clone()).map_err(StartError::Store)?,
+            events: store.events().clone(),
+            store,
             egress: Egress::new(clock.clone()),
             stopping: CancellationToken::new(),
             clock,
@@ -170,14 +169,9 @@ impl Base {
     }
 
     fn hooks(&self) -> Result<Hooks, StartError> {
-        let parts = prx_hooks::Parts {
-            clock: self.clock.clone(),
-            config: self.config.clone(),
-            events: self.events.clone(),
-            store: self.store.clone(),
-            egress: self.egress.clone(),
-        };
-        Hooks::start(parts).map_err(StartError::Other)
+        let (clock, config, events) = (self.clock.clone(), self.config.clone(), self.events.clone());
+        let base = prx_base::Base { clock, config, events };
+        Hooks::start(base, self.store.clone(), self.egress.clone()).map_err(StartError::Other)
     }
 
     async fn plugins(&self, data_dir: PathBuf, safe_mode: bool) -> Result<Plugins, StartError> {
@@ -188,7 +182,6 @@ impl Base {
             bundled: BUNDLED,
             data_dir,
             store: self.store.clone(),
-            events: self.events.clone(),
             config: self.config.clone(),
             safe_mode,
         };
@@ -254,7 +247,7 @@ impl Base {
         let reached = settings::Parts {
             clock: self.clock.clone(),
             config: self.config.clone(),
-            events: self.events.clone(),
+            store: self.store.clone(),
             logs: self.logs.clone(),
             plugins: plugins.clone(),
             channels: channels.clone(),

@@ -12,11 +12,12 @@ use self::redact::redacted;
 use prx_base::clock::Clock;
 use prx_base::config::{Changes, Config, File, Live, Loaded};
 use prx_base::error::{Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::{Kind, NewEvent};
 use prx_base::logs::Logs;
 use prx_channels::Channels;
 use prx_host::{Plugins, Watch};
 use prx_http::Network;
+use prx_store::Store;
 
 pub(crate) mod check;
 mod follow;
@@ -26,7 +27,7 @@ mod redact;
 pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) config: Live,
-    pub(super) events: Events,
+    pub(super) store: Store,
     pub(super) logs: Logs,
     pub(super) plugins: Plugins,
     pub(super) channels: Channels,
@@ -159,7 +160,7 @@ impl Settings {
 
     /// Makes a checked configuration the one that everything works with. Returns when it does.
     async fn put_in_force(&self, config: Config, updated: &[String], reload_required: bool) {
-        let Parts { config: live, events, logs, plugins, channels, .. } = &self.0.parts;
+        let Parts { config: live, store, logs, plugins, channels, .. } = &self.0.parts;
         self.resolve(None);
         let before = live.current();
         if *before == config {
@@ -180,7 +181,10 @@ impl Settings {
             channels.restart_those_of(plugin);
         }
         info!(updated = updated.join(", "), reload_required, "the configuration changed");
-        events.publish(Kind::ConfigUpdated, json!({"updated": updated, "reload_required": reload_required}));
+        let data = json!({"updated": updated, "reload_required": reload_required});
+        if let Err(error) = store.record_event(NewEvent { kind: Kind::ConfigUpdated, data }).await {
+            warn!(%error, "hooks are not told that the configuration changed");
+        }
     }
 
     fn watch_plugins(&self, wanted: bool) {

@@ -9,9 +9,10 @@ use super::approval::{self, Verdict};
 use super::context::Context;
 use super::progress::Progress;
 use super::stream::TurnEvent;
-use crate::tool::{CallContext, ToolResult};
+use crate::tool::{CallContext, Executed, ToolResult};
 use prx_base::config::Policy;
 use prx_base::error::Result;
+use prx_base::events::NewEvent;
 use prx_store::{NewMessage, ToolCall};
 
 /// Makes every call that has no result yet, as many as the turn may make; the rest are answered with why they were not
@@ -34,7 +35,8 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     let calls = open.into_iter().map(|(call, allowed)| one(work, context, call, allowed));
     let mut calls: FuturesUnordered<_> = calls.collect();
     work.presence.parts(calls.len());
-    while let Some(result) = calls.next().await {
+    while let Some((result, event)) = calls.next().await {
+        progress.happened.extend(event);
         let (id, content) = (result.tool_call_id.clone().unwrap_or_default(), result.content.clone());
         let told = TurnEvent::ToolResult { id, content, is_error: result.is_error };
         progress.settle(result);
@@ -65,42 +67,53 @@ impl Asked {
     }
 }
 
-async fn one(work: &Work<'_>, context: &Context, call: Asked, allowed: bool) -> NewMessage {
+/// What a call came to, and that it was made, if it was.
+async fn one(
+    work: &Work<'_>,
+    context: &Context,
+    call: Asked,
+    allowed: bool,
+) -> (NewMessage, Option<NewEvent>) {
     let Asked { id, name, arguments } = call;
-    let result = match allowed {
-        true => attempt(work, context, &id, (&name, &arguments)).await,
-        false => ToolResult::failed(
-            "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is",
+    let (result, event) = match allowed {
+        true => match attempt(work, context, &id, (&name, &arguments)).await {
+            Ok(Executed { outcome, event }) => {
+                (outcome.unwrap_or_else(|error| ToolResult::failed(error.to_string())), Some(event))
+            }
+            Err(why) => (ToolResult::failed(why), None),
+        },
+        false => (
+            ToolResult::failed(
+                "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is",
+            ),
+            None,
         ),
     };
     let ToolResult { content, is_error, attachments, .. } = result;
-    NewMessage { attachments, ..NewMessage::tool(id, content, is_error) }
+    (NewMessage { attachments, ..NewMessage::tool(id, content, is_error) }, event)
 }
 
-/// One call: whatever is in its way is told to the model.
+/// One call, or what was in its way.
 async fn attempt(
     work: &Work<'_>,
     context: &Context,
     id: &str,
     (name, arguments): (&str, &Value),
-) -> ToolResult {
+) -> Result<Executed, String> {
     let Some(policy) = context.policy_of(name) else {
-        return ToolResult::failed(format!("There is no tool {name} to be called in this turn"));
+        return Err(format!("There is no tool {name} to be called in this turn"));
     };
-    if let Err(error) = work.parts.tools.check(name, arguments) {
-        return ToolResult::failed(error.to_string());
-    }
+    work.parts.tools.check(name, arguments).map_err(|error| error.to_string())?;
     if policy == Policy::Ask {
         match approval::ask(work, id, name, arguments).await {
             Ok(Verdict::Allowed) => {}
-            Ok(Verdict::Refused(why)) => return ToolResult::failed(format!("{name} was not called: {why}")),
-            Err(error) => return ToolResult::failed(error.to_string()),
+            Ok(Verdict::Refused(why)) => return Err(format!("{name} was not called: {why}")),
+            Err(error) => return Err(error.to_string()),
         }
     }
     let scope = context.scope.clone();
     let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
     let session = Some(work.turn.session.clone());
     let call = CallContext { session, call: id.into(), user, channel: context.channel.clone(), scope };
-    let called = work.parts.tools.call(name, arguments, call).await;
-    called.unwrap_or_else(|error| ToolResult::failed(error.to_string()))
+    work.parts.tools.execute(name, arguments, call).await.map_err(|error| error.to_string())
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
@@ -19,10 +18,10 @@ use crate::tool::Tools;
 use prx_base::clock::Clock;
 use prx_base::config::Live;
 use prx_base::error::{Code, Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::Events;
 use prx_host::Plugins;
 use prx_host::memory::Memory;
-use prx_store::{Fate, Parked, Session, SessionStatus, Store, Turn};
+use prx_store::{Parked, Store, Turn, TurnState};
 
 mod approval;
 mod bounds;
@@ -113,8 +112,7 @@ impl Turns {
     pub async fn submit(&self, session: &str, content: String) -> Result<TurnStream> {
         let message = self.parts.store.new_message_id();
         let stream = self.listeners.listen(&message);
-        let turn = self.parts.store.accept_message(session, message, content).await?;
-        self.parts.events.publish(Kind::MessageReceived, json!({ "session_id": turn.session }));
+        self.parts.store.accept_message(session, message, content).await?;
         Ok(stream)
     }
 
@@ -134,7 +132,6 @@ impl Turns {
         for message in self.parts.store.terminate_session(session).await? {
             self.listeners.done(&message, Err(session_gone(session)));
         }
-        self.parts.events.publish(Kind::SessionTerminated, json!({ "session_id": session }));
         Ok(())
     }
 
@@ -183,7 +180,7 @@ impl Turns {
 
     /// Tells turns at work what was said to them.
     async fn pass_on(self) {
-        let told = self.parts.store.turns_told();
+        let told = self.parts.store.notified_turns();
         loop {
             self.busy.tell(&told.next().await);
         }
@@ -222,7 +219,7 @@ impl Turns {
         match ended {
             Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
             // Whoever waited was told when its session was ended.
-            Err(_) if self.parts.store.fate_of(&turn.id()).is_ok_and(|fate| fate == Fate::Over) => {
+            Err(_) if self.parts.store.turn_state(&turn.id()).is_ok_and(|state| state == TurnState::Over) => {
                 info!("the turn is over, with its session");
             }
             Err(cut) => self.cut(&turn, cut).await,
@@ -243,8 +240,6 @@ impl Turns {
             Parked { reason: cut.error.message().into(), said: cut.said, refused: cut.refused, told };
         match self.parts.store.park_turn(&turn.id(), parked).await {
             Ok(()) => {
-                let data = json!({ "session_id": turn.session, "reason": cut.error.message() });
-                self.parts.events.publish(Kind::ErrorOccurred, data);
                 self.listeners.done(&turn.message.id, Err(cut.error));
             }
             Err(error) => self.listeners.done(&turn.message.id, Err(error)),
@@ -262,16 +257,9 @@ impl Turns {
                 () = self.parts.clock.sleep(pause) => {}
                 () = self.closing.notified() => return,
             }
-            match self.parts.store.sweep_sessions(idle, timeout).await {
-                Ok(changed) => changed.iter().for_each(|session| self.tell_ended(session)),
-                Err(error) => error!(%error, "sessions can't be swept"),
+            if let Err(error) = self.parts.store.sweep_sessions(idle, timeout).await {
+                error!(%error, "sessions can't be swept");
             }
-        }
-    }
-
-    fn tell_ended(&self, session: &Session) {
-        if session.status == SessionStatus::Terminated {
-            self.parts.events.publish(Kind::SessionTerminated, json!({ "session_id": session.id }));
         }
     }
 }

@@ -1,24 +1,22 @@
 //! Where a turn's reply goes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::stream::Said;
 use super::turn::Cut;
 use prx_base::events::Activity;
-use prx_host::bindings::types;
-use prx_store::{Approval, Attachment, NEW, NewMessage, NewOutbound, Stop, Turn};
+use prx_store::{Approval, Attachment, Choice, Content, NEW, NewMessage, NewOutbound, Operation, Stop, Turn};
 
 /// Bytes of a call's arguments that a person is shown.
 const LONGEST_SHOWN: usize = 1500;
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
-    let files: Vec<types::Attachment> = files.iter().cloned().map(Into::into).collect();
-    let said = operation(turn, json!({ "Send": { "markdown": text, "attachments": files } }))?;
+    let said = operation(turn, Operation::send(text, files.to_vec()))?;
     Some(NewOutbound { turn: Some(turn.id()), ..said })
 }
 
-fn operation(turn: &Turn, operation: Value) -> Option<NewOutbound> {
+fn operation(turn: &Turn, operation: Operation) -> Option<NewOutbound> {
     let inbound = turn.inbound.as_ref()?;
     let (conversation, target) = (inbound.conversation.clone(), inbound.target.clone());
     Some(NewOutbound { conversation, target, operation, turn: None })
@@ -43,9 +41,9 @@ pub(super) fn question(turn: &Turn, approval: &str, tool: &str, arguments: &Valu
     let more = if shown.len() > LONGEST_SHOWN { "\n…" } else { "" };
     let shown = &shown[..shown.floor_char_boundary(LONGEST_SHOWN)];
     let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}{more}\n```");
-    let choices = Approval::choices(approval).map(|(id, label)| json!({ "id": id, "label": label }));
-    let content = json!({ "markdown": markdown, "attachments": [] });
-    operation(turn, json!({ "Ask": [content, choices] }))
+    let choices = Approval::choices(approval).map(|(id, label)| Choice { id, label: label.to_owned() });
+    let content = Content { markdown, attachments: Vec::new() };
+    operation(turn, Operation::Ask(content, choices.into()))
 }
 
 /// Says that the agent is at work on a turn, where a channel can show it.

@@ -3,19 +3,15 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use tracing::{info, warn};
 
 use super::context::{self, Context};
 use super::progress::Progress;
 use super::{Work, budget, calls, completion, reply, session_gone, skills};
 use prx_base::error::{Code, Error, Result};
-use prx_base::events::Kind;
 use prx_host::CallError;
 use prx_host::bindings::{provider as wire, skill};
-use prx_store::{
-    Fate, MAX_ATTEMPTS, Message, NEW, NewMessage, Role, SessionStatus, Stop, ToolCall, TurnDone,
-};
+use prx_store::{MAX_ATTEMPTS, Message, NEW, NewMessage, Role, Stop, ToolCall, TurnDone, TurnState};
 
 /// Why a turn did not come to its end.
 pub(super) struct Cut {
@@ -216,20 +212,14 @@ async fn complete(
     stop: Option<Stop>,
 ) -> Result<Message, Cut> {
     let (parts, turn) = (work.parts, work.turn);
-    let Progress { mut messages, usage, .. } = progress;
+    let Progress { mut messages, usage, happened, .. } = progress;
     let outbound = reply::last(turn, &said, stop).into_iter().collect();
     messages.push(said);
     let count = parts.store.session(&turn.session)?.turn_count + 1;
     let end_session = count >= parts.config.current().agent.max_turns;
-    let done = TurnDone { id: turn.id(), messages, usage, outbound, end_session };
+    let done = TurnDone { id: turn.id(), messages, usage, outbound, happened, end_session };
     let mut completed = parts.store.complete_turn(done).await?;
-    let message = completed.messages.pop().ok_or_else(|| session_gone(&turn.session))?;
-    let data = json!({ "session_id": turn.session, "message_id": message.id });
-    parts.events.publish(Kind::MessageSent, data);
-    if completed.session.status == SessionStatus::Terminated {
-        parts.events.publish(Kind::SessionTerminated, json!({ "session_id": turn.session }));
-    }
-    Ok(message)
+    completed.messages.pop().ok_or_else(|| session_gone(&turn.session).into())
 }
 
 impl Work<'_> {
@@ -237,24 +227,25 @@ impl Work<'_> {
     async fn called_off(&self) -> Option<Stop> {
         let mut word = self.word.clone();
         loop {
-            match self.parts.store.fate_of(&self.turn.id()) {
-                Ok(Fate::Stopped(why)) => return Some(why),
-                Ok(Fate::Over) => return None,
-                Ok(Fate::GoesOn) if word.changed().await.is_ok() => {}
+            match self.parts.store.turn_state(&self.turn.id()) {
+                Ok(TurnState::Stopped(why)) => return Some(why),
+                Ok(TurnState::Over) => return None,
+                Ok(TurnState::GoesOn) if word.changed().await.is_ok() => {}
                 // A store that has failed ends the turn elsewhere.
-                Ok(Fate::GoesOn) | Err(_) => std::future::pending().await,
+                Ok(TurnState::GoesOn) | Err(_) => std::future::pending().await,
             }
         }
     }
 
-    /// Puts what the turn has come to on disk, and counts what it has cost.
+    /// Puts what the turn has come to on disk, counts what it has cost, and records what has happened in it.
     ///
     /// # Errors
     /// The store has failed.
     pub(super) async fn keep(&self, progress: &mut Progress) -> Result<()> {
         let kept = serde_json::to_value(&*progress).map_err(Error::internal)?;
         let usage = std::mem::take(&mut progress.usage);
-        self.parts.store.record_progress(&self.turn.id(), kept, usage).await
+        let happened = std::mem::take(&mut progress.happened);
+        self.parts.store.record_progress(&self.turn.id(), kept, usage, happened).await
     }
 }
 

@@ -27,7 +27,7 @@ pub use self::webhooks::{Webhook, WebhookReply};
 use prx_base::clock::Clock;
 use prx_base::config::{Live, Settings};
 use prx_base::error::{Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::{Events, Kind, NewEvent};
 use prx_egress::Egress;
 use prx_host::{Generation, Placed, Plugins, Status};
 use prx_store::Store;
@@ -444,8 +444,12 @@ fn set_state(
     let data = json!({ "channel": channel, "status": state, "error": error });
     match (before, state) {
         (State::Connected, State::Connected) => {}
-        (_, State::Connected) => parts.events.publish(Kind::ChannelConnected, data),
-        (State::Connected, _) => parts.events.publish(Kind::ChannelDisconnected, data),
+        (_, State::Connected) => {
+            parts.store.record_event_soon(NewEvent { kind: Kind::ChannelConnected, data })
+        }
+        (State::Connected, _) => {
+            parts.store.record_event_soon(NewEvent { kind: Kind::ChannelDisconnected, data })
+        }
         _ => {}
     }
 }

@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use tracing::{debug, error};
 
 use super::exchange;
@@ -12,7 +11,6 @@ use super::health::State;
 use super::input::Alarm;
 use super::pump::{Pump, module};
 use prx_base::error::Error;
-use prx_base::events::Kind;
 use prx_host::bindings::connector as wire;
 use prx_host::{CallError, Level};
 use prx_store::{OnUnknown, OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
@@ -64,18 +62,22 @@ pub(super) async fn commit(
     let lasting = !commit.inbound.is_empty() || !commit.streams.is_empty();
     let busy = lasting || pump.work.outbound.is_at_work() || told;
     commit.replayable = pump.code.is_replayed() && !busy;
-    let (outcomes, dispatched) = (commit.outcomes.clone(), commit.dispatched.clone());
+    let outcomes = commit.outcomes.clone();
     let committed = lasting || !outcomes.is_empty() || !commit.dispatched.is_empty();
     let outside = committed || effects.iter().any(reaches_out);
-    if let Err(error) = write(pump, commit).await {
-        return pump.broken(&error).map_continue(|()| outside);
-    }
+    let mut receipt = match write(pump, commit).await {
+        Ok(receipt) => receipt,
+        Err(error) => return pump.broken(&error).map_continue(|()| outside),
+    };
     if let Some(state) = state {
         pump.code.set_state(state);
     }
-    dispatched.iter().for_each(|id| pump.work.outbound.dispatched(id));
     for (id, outcome) in outcomes {
-        finish(pump, &id, &outcome);
+        let entry = receipt.outbox.remove(&id).flatten();
+        finish(pump, &id, &outcome, entry);
+    }
+    for (id, entry) in receipt.outbox {
+        pump.work.outbound.dispatched(&id, entry);
     }
     for effect in effects {
         apply(pump, effect);
@@ -126,11 +128,11 @@ async fn conclude(pump: &mut Pump<'_>, id: String, outcome: OutboxOutcome) -> Co
     let (channel, dispatched) = (pump.code.setup.name.clone(), vec![id.clone()]);
     let outcomes = vec![(id.clone(), outcome.clone())];
     let commit = StepCommit { channel, dispatched, outcomes, ..StepCommit::default() };
-    if let Err(error) = write(pump, commit).await {
-        return pump.broken(&error);
-    }
-    pump.work.outbound.dispatched(&id);
-    finish(pump, &id, &outcome);
+    let entry = match write(pump, commit).await {
+        Ok(mut receipt) => receipt.outbox.remove(&id).flatten(),
+        Err(error) => return pump.broken(&error),
+    };
+    finish(pump, &id, &outcome, entry);
     ControlFlow::Continue(())
 }
 
@@ -163,32 +165,21 @@ fn tells(effect: &wire::Command, batch: &[wire::Event]) -> bool {
     }
 }
 
-async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<(), Error> {
+/// Commits a step. Returns its outbox entries as they are now.
+async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<StepReceipt, Error> {
     if commit.is_empty() {
-        return Ok(());
+        return Ok(StepReceipt::default());
     }
     let heard = !commit.inbound.is_empty();
     let receipt = pump.parts.store.commit_step(commit).await?;
-    if heard {
-        announce(pump, &receipt);
-    }
-    Ok(())
-}
-
-fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
-    let events = &pump.parts.events;
-    let channel = &pump.code.setup.name;
-    for session in &receipt.opened {
-        events.publish(Kind::SessionCreated, json!({ "session_id": session.id, "channel": channel }));
-    }
-    for turn in &receipt.accepted {
-        events.publish(Kind::MessageReceived, json!({ "session_id": turn.session, "channel": channel }));
-    }
     if receipt.duplicates > 0 {
         debug!(count = receipt.duplicates, "messages that had come before were left out");
     }
-    let now = pump.parts.clock.now();
-    pump.told.health.send_modify(|health| health.last.message_at = Some(now));
+    if heard {
+        let now = pump.parts.clock.now();
+        pump.told.health.send_modify(|health| health.last.message_at = Some(now));
+    }
+    Ok(receipt)
 }
 
 fn settle(pump: &Pump<'_>, entry: &OutboxEntry, outcome: wire::Outcome) -> OutboxOutcome {
@@ -229,12 +220,13 @@ fn later(entry: &OutboxEntry, now: Timestamp, after: Duration) -> OutboxOutcome 
     OutboxOutcome::Retry { after, maybe_duplicate: false }
 }
 
-fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
+/// An attempt at an operation has ended; `after` is its entry as the outbox has it now.
+fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome, after: Option<OutboxEntry>) {
     let retried = matches!(outcome, OutboxOutcome::Retry { .. });
-    let entry = pump.work.outbound.at_work(id).filter(|_| !retried).cloned();
-    pump.work.outbound.finish(id, outcome, pump.parts.clock.now());
-    if let Some(entry) = entry {
-        pump.replaced(&entry, matches!(outcome, OutboxOutcome::Instead { .. }));
+    let before = pump.work.outbound.at_work(id).filter(|_| !retried).cloned();
+    pump.work.outbound.finish(id, after);
+    if let Some(before) = before {
+        pump.replaced(&before, matches!(outcome, OutboxOutcome::Instead { .. }));
     }
     match outcome {
         OutboxOutcome::Sent { .. } => {
@@ -248,8 +240,6 @@ fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
         }
         OutboxOutcome::Failed { reason } => {
             error!(id, reason, "an operation failed; it is kept among the dead letters");
-            let data = json!({ "channel": pump.code.setup.name, "operation": id, "reason": reason });
-            pump.parts.events.publish(Kind::ErrorOccurred, data);
         }
     }
 }
@@ -303,7 +293,8 @@ fn log(pump: &Pump<'_>, level: wire::LogLevel, message: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prx_store::{Conversation, OutboxState};
+    use prx_store::{Conversation, Operation, OutboxState};
+    use serde_json::json;
 
     #[test]
     fn what_the_platform_does_not_take_is_tried_for_a_day_however_often_that_is() {
@@ -313,7 +304,7 @@ mod tests {
             channel: "ops".into(),
             conversation: Conversation { channel: "ops".into(), conversation: "a".into(), thread: None },
             target: json!(null),
-            operation: json!(null),
+            operation: Operation::Typing,
             state: OutboxState::Sending,
             attempt: 1_000,
             maybe_duplicate: false,

@@ -20,7 +20,7 @@ use super::manifest::Permissions;
 use super::scope::Scope;
 use prx_base::config;
 use prx_base::error::{Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::{Kind, NewEvent};
 use prx_store::Store;
 
 /// Calls in a row that may go wrong through a plugin's own fault before it is taken out of service.
@@ -36,8 +36,6 @@ pub struct Parts {
     pub engine: Engine,
     /// Keeps what the operator decided about them.
     pub store: Store,
-    /// Is told what becomes of them.
-    pub events: Events,
     /// Their settings and grants.
     pub config: config::Live,
     /// Leave everything alone that did not come with the gateway.
@@ -271,7 +269,7 @@ impl Plugins {
             data["version"] = status.version.into();
             data["generation"] = status.generation.into();
         }
-        self.0.parts.events.publish(kind, data);
+        self.0.parts.store.record_event_soon(NewEvent { kind, data });
     }
 }
 

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::MOST_OFFSET;
 use crate::gateway::Kernel;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Error, Result};
-use prx_base::events::Kind;
 use prx_http::describe::{Field, Shape, Takes};
 use prx_http::{Call, Doc, Reply};
 use prx_store::{ANONYMOUS, NewSession, Session, SessionFilter, SessionStatus, Usage};
@@ -93,8 +92,6 @@ pub(super) async fn create(kernel: Arc<Kernel>, mut call: Call) -> Result<Reply>
         conversation: None,
     };
     let session = kernel.base.store.create_session(new).await?;
-    let told = json!({"session_id": session.id, "channel": session.channel, "user_id": session.user_id});
-    kernel.base.events.publish(Kind::SessionCreated, told);
     Reply::created(&Opened {
         id: &session.id,
         channel: &session.channel,

@@ -6,17 +6,17 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 use self::schema::Schemas;
 use prx_base::clock::stopwatch;
 use prx_base::config::{Live, Policy};
 use prx_base::error::{Code, Error, Result};
-use prx_base::events::{Events, Kind};
+use prx_base::events::{Kind, NewEvent};
 use prx_host::bindings::tool as wire;
 use prx_host::{CallError, Makes, Plugins, Scope};
 use prx_mcp::Mcp;
-use prx_store::{Attachment, BlobLimits};
+use prx_store::{Attachment, BlobLimits, Store};
 
 pub use self::names::Names;
 
@@ -93,20 +93,28 @@ impl ToolResult {
     }
 }
 
+/// A tool that was called.
+pub(crate) struct Executed {
+    /// What it said, or why it said nothing.
+    pub(crate) outcome: Result<ToolResult>,
+    /// To be recorded.
+    pub(crate) event: NewEvent,
+}
+
 /// A cheap-clone handle to all tools.
 #[derive(Clone)]
 pub struct Tools {
     plugins: Plugins,
     mcp: Mcp,
-    events: Events,
+    store: Store,
     config: Live,
     schemas: Schemas,
 }
 
 impl Tools {
-    /// Tools of these plugins and servers; each call is told to `events`.
-    pub fn new(plugins: Plugins, mcp: Mcp, events: Events, config: Live) -> Self {
-        Self { plugins, mcp, events, config, schemas: Schemas::default() }
+    /// Tools of these plugins and servers; each call is an event in the store.
+    pub fn new(plugins: Plugins, mcp: Mcp, store: Store, config: Live) -> Self {
+        Self { plugins, mcp, store, config, schemas: Schemas::default() }
     }
 
     /// Ends when the tools are known that a start can find, at the latest after `patience`: MCP servers take their time.
@@ -172,6 +180,23 @@ impl Tools {
     /// As for [`Tools::check`], or the component broke or took too long. That the tool could not do it is an answer,
     /// with `is_error` set.
     pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+        let Executed { outcome, event } = self.execute(name, arguments, context).await?;
+        if let Err(error) = self.store.record_event(event).await {
+            warn!(tool = name, %error, "hooks are not told of this tool call");
+        }
+        outcome
+    }
+
+    /// Calls a tool as [`Tools::call`] does, and leaves it to the caller to record that it was called.
+    ///
+    /// # Errors
+    /// As for [`Tools::check`]: it was not called.
+    pub(crate) async fn execute(
+        &self,
+        name: &str,
+        arguments: &Value,
+        context: CallContext,
+    ) -> Result<Executed> {
         self.check(name, arguments)?;
         let config = self.config.current();
         let limit = Duration::from_secs(config.tools.timeout_secs);
@@ -188,8 +213,7 @@ impl Tools {
         info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
         let data =
             json!({ "tool": name, "session_id": session, "duration_ms": duration_ms, "is_error": is_error });
-        self.events.publish(Kind::ToolExecuted, data);
-        outcome
+        Ok(Executed { outcome, event: NewEvent { kind: Kind::ToolExecuted, data } })
     }
 
     async fn dispatch(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {

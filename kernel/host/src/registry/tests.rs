@@ -50,14 +50,12 @@ async fn start(data_dir: &Path, config: Config, safe_mode: bool) -> Gateway {
     let store = Store::open(data_dir, clock.clone()).unwrap();
     let services =
         Services { store: store.clone(), egress: Egress::new(clock.clone()), clock: clock.clone() };
-    let events = Events::new(clock, 64);
-    let subscribed = events.subscribe();
+    let subscribed = store.events().subscribe();
     let parts = Parts {
         bundled: crate::components::bundled(),
         data_dir: data_dir.to_owned(),
         engine: Engine::new(data_dir, services).unwrap(),
         store: store.clone(),
-        events,
         config: config::Live::new(config),
         safe_mode,
     };
