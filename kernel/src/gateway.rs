@@ -28,8 +28,6 @@ use prx_http::Traffic;
 use prx_mcp::Mcp;
 use prx_store::{OpenError, Store};
 
-/// Events that a listener on the bus may fall behind.
-const BUS_CAPACITY: usize = 1024;
 /// How long running turns may take to end when the gateway stops: 10 seconds.
 const TURN_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long deliveries to hooks may take to end then: 5 seconds.
@@ -141,21 +139,15 @@ impl Startup {
         };
         let announcing = process.logs.recent.clone().announce();
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(announcing));
+        let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let base = Base {
             config: Live::new(options.loaded.config.clone()),
-            events: Events::new(clock.clone(), BUS_CAPACITY),
+            events: store.events().clone(),
             clock: clock.clone(),
         };
-        let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let egress = Egress::new(clock);
         // Before plugins: hooks hear of those that fail.
-        let hooks = Hooks::start(prx_hooks::Parts {
-            clock: base.clock.clone(),
-            config: base.config.clone(),
-            events: base.events.clone(),
-            store: store.clone(),
-            egress: egress.clone(),
-        });
+        let hooks = Hooks::start(base.clone(), store.clone(), egress.clone());
         let hooks = hooks.map_err(StartError::Other)?;
         Ok(Self { options, base, store, egress, hooks, process })
     }
@@ -175,7 +167,7 @@ impl Startup {
             return Err(StartError::Config(config::Invalid::of(loaded.file.path(), problems)));
         }
         let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
-        let tools = Tools::new(base.clone(), plugins.clone(), mcp.clone());
+        let tools = Tools::new(base.clone(), store.clone(), plugins.clone(), mcp.clone());
         let memory = Memory::new(store.clone());
         let turns = Turns::start(base.clone(), store.clone(), plugins.clone(), tools.clone(), memory.clone());
         let channels = {
@@ -183,6 +175,7 @@ impl Startup {
             Channels::start(base, store, egress, plugins.clone(), prx_agents::command)
         };
         let dependents = settings::Dependents {
+            store: store.clone(),
             logs: process.logs.clone(),
             plugins: plugins.clone(),
             channels: channels.clone(),

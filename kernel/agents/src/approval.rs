@@ -33,7 +33,7 @@ pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Val
         tool: tool.into(),
         arguments: arguments.clone(),
         user: turn.inbound.as_ref().map(|inbound| inbound.user_id.clone()),
-        patience: timeout,
+        timeout,
     };
     let id = store.new_approval_id();
     let sent = reply::question(turn, &id, tool, arguments);

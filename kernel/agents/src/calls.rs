@@ -8,10 +8,11 @@ use super::approval::{self, Verdict};
 use super::context::Context;
 use super::progress::Progress;
 use super::stream::TurnEvent;
-use super::tool::{CallContext, ToolResult};
+use super::tool::{CallContext, Executed, ToolResult};
 use super::work::Work;
 use prx_base::config::Policy;
 use prx_base::error::Result;
+use prx_base::events::NewEvent;
 use prx_store::{NewMessage, ToolCall};
 
 /// Makes every call that has no result yet, as many as the turn may make; the rest are answered with why they were not
@@ -33,7 +34,8 @@ pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Prog
     }
     work.timer.set_tasks(open.len());
     let mut calls: FuturesUnordered<_> = open.into_iter().map(|call| answer(work, context, call)).collect();
-    while let Some(result) = calls.next().await {
+    while let Some((result, event)) = calls.next().await {
+        progress.events.extend(event);
         let (id, content) = (result.tool_call_id.clone().unwrap_or_default(), result.content.clone());
         let event = TurnEvent::ToolResult { id, content, is_error: result.is_error };
         progress.settle(result);
@@ -67,38 +69,42 @@ impl Call {
     }
 }
 
-/// The answer to a call, for the model.
-async fn answer(work: &Work<'_>, context: &Context, call: Call) -> NewMessage {
-    let result = match call.within_limit {
+/// The answer to a call, for the model, and the event that it was made, if it was.
+async fn answer(work: &Work<'_>, context: &Context, call: Call) -> (NewMessage, Option<NewEvent>) {
+    let made = match call.within_limit {
         true => make_one(work, context, &call).await,
-        false => ToolResult::failed(
-            "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is",
-        ),
+        false => {
+            Err("not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is"
+                .into())
+        }
+    };
+    let (result, event) = match made {
+        Ok(Executed { outcome, event }) => {
+            (outcome.unwrap_or_else(|error| ToolResult::failed(error.to_string())), Some(event))
+        }
+        Err(reason) => (ToolResult::failed(reason), None),
     };
     let ToolResult { content, is_error, attachments, .. } = result;
-    NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) }
+    (NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) }, event)
 }
 
-/// One call: whatever is in its way is told to the model.
-async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> ToolResult {
+/// One call, or what was in its way, for the model.
+async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> Result<Executed, String> {
     let (tools, Call { id, name, arguments, .. }) = (&work.services.tools, call);
     let Some(policy) = context.policy_of(name) else {
-        return ToolResult::failed(format!("There is no tool {name} to be called in this turn"));
+        return Err(format!("There is no tool {name} to be called in this turn"));
     };
-    if let Err(error) = tools.check(name, arguments) {
-        return ToolResult::failed(error.to_string());
-    }
+    tools.check(name, arguments).map_err(|error| error.to_string())?;
     if policy == Policy::Ask {
         match approval::ask(work, id, name, arguments).await {
             Ok(Verdict::Allowed) => {}
-            Ok(Verdict::Refused(why)) => return ToolResult::failed(format!("{name} was not called: {why}")),
-            Err(error) => return ToolResult::failed(error.to_string()),
+            Ok(Verdict::Refused(why)) => return Err(format!("{name} was not called: {why}")),
+            Err(error) => return Err(error.to_string()),
         }
     }
     let scope = context.scope.clone();
     let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
     let session = Some(work.turn.session.clone());
     let call = CallContext { session, call: id.clone(), user, channel: context.channel.clone(), scope };
-    let called = tools.call(name, arguments, call).await;
-    called.unwrap_or_else(|error| ToolResult::failed(error.to_string()))
+    tools.execute(name, arguments, call).await.map_err(|error| error.to_string())
 }

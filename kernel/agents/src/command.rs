@@ -1,7 +1,7 @@
 //! What people say to the gateway itself rather than to the agent, and what they are offered to say: `/new`, `/stop`,
 //! and the answers to a request for approval.
 
-use prx_store::{Approval, Command, Decision};
+use prx_store::{Approval, Choice, Command, Decision};
 
 /// Said alone, it begins a fresh session, as whose first message it is stored.
 pub(crate) const NEW: &str = "/new";
@@ -13,14 +13,6 @@ pub(crate) const NEW_CONVERSATION: &str = "This is a new conversation: what was 
 const ALLOW: &str = "Allow once";
 /// The choice that does not let a tool be called.
 const DENY: &str = "Deny";
-
-/// A choice that a person has.
-pub(crate) struct Choice {
-    /// What comes back when it is chosen.
-    pub(crate) id: String,
-    /// What it says.
-    pub(crate) label: &'static str,
-}
 
 /// What a message asks of the gateway itself; none where it is all meant for the agent.
 pub fn command(text: &str) -> Option<Command> {
@@ -46,7 +38,7 @@ fn decision(text: &str) -> Option<Decision> {
 /// The choices of a person who is asked for an approval, in their order.
 pub(crate) fn choices(approval: &str) -> [Choice; 2] {
     let [allow, deny] = Approval::choices(approval);
-    [Choice { id: allow, label: ALLOW }, Choice { id: deny, label: DENY }]
+    [Choice { id: allow, label: ALLOW.into() }, Choice { id: deny, label: DENY.into() }]
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::context_window::estimate;
+use prx_base::events::NewEvent;
 use prx_store::{Attachment, NewMessage, Role, ToolCall, Usage};
 
 /// What was said in a turn, and what that has cost.
@@ -16,6 +17,9 @@ pub(super) struct Progress {
     /// What was spent since the last time that it was recorded.
     #[serde(skip)]
     pub(super) usage: Usage,
+    /// What has happened since the last time that it was recorded.
+    #[serde(skip)]
+    pub(super) events: Vec<NewEvent>,
     /// The completion at work.
     #[serde(skip)]
     pub(super) unfinished: Unfinished,

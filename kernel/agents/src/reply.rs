@@ -1,25 +1,23 @@
 //! Where a turn's reply goes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::command::{NEW, choices};
 use super::failure::TurnFailure;
 use super::stream::ReplyStream;
 use prx_base::events::Activity;
-use prx_host::bindings::types;
-use prx_store::{Attachment, NewMessage, NewOutbound, Stop, Turn};
+use prx_store::{Attachment, Content, NewMessage, NewOutbound, Operation, Stop, Turn};
 
 /// How many bytes of a call's arguments a person is shown.
 const MAX_SHOWN_BYTES: usize = 1500;
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
-    let files: Vec<types::Attachment> = files.iter().cloned().map(Into::into).collect();
-    let said = operation(turn, json!({ "Send": { "markdown": text, "attachments": files } }))?;
+    let said = operation(turn, Operation::send(text, files.to_vec()))?;
     Some(NewOutbound { turn: Some(turn.id()), ..said })
 }
 
-fn operation(turn: &Turn, operation: Value) -> Option<NewOutbound> {
+fn operation(turn: &Turn, operation: Operation) -> Option<NewOutbound> {
     let inbound = turn.inbound.as_ref()?;
     let (conversation, target) = (inbound.conversation.clone(), inbound.target.clone());
     Some(NewOutbound { conversation, target, operation, turn: None })
@@ -44,9 +42,8 @@ pub(super) fn question(turn: &Turn, approval: &str, tool: &str, arguments: &Valu
     let more = if shown.len() > MAX_SHOWN_BYTES { "\n…" } else { "" };
     let shown = &shown[..shown.floor_char_boundary(MAX_SHOWN_BYTES)];
     let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}{more}\n```");
-    let choices = choices(approval).map(|choice| json!({ "id": choice.id, "label": choice.label }));
-    let content = json!({ "markdown": markdown, "attachments": [] });
-    operation(turn, json!({ "Ask": [content, choices] }))
+    let content = Content { markdown, attachments: Vec::new() };
+    operation(turn, Operation::Ask(content, choices(approval).into()))
 }
 
 /// Says that the agent is at work on a turn, where a channel can show it.

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use serde_json::json;
 use tracing::info;
 
 use super::command::{self, NEW_CONVERSATION};
@@ -14,9 +13,8 @@ use super::skills::SkillOutcome;
 use super::work::Work;
 use super::{budget, calls, completion, reply, skills};
 use prx_base::error::{Code, Error};
-use prx_base::events::Kind;
 use prx_host::bindings::{provider as wire, skill};
-use prx_store::{Command, Fate, MAX_ATTEMPTS, Message, NewMessage, SessionStatus, Stop, ToolCall, TurnDone};
+use prx_store::{Command, MAX_ATTEMPTS, Message, NewMessage, Stop, ToolCall, TurnDone, TurnState};
 
 /// How a turn's work ended.
 enum TurnEnd {
@@ -77,12 +75,12 @@ async fn work_to_end(work: &Work<'_>, progress: &mut Progress) -> Result<TurnEnd
 async fn cancelled(work: &Work<'_>) -> Option<Stop> {
     let mut wakeup = work.wakeup.clone();
     loop {
-        match work.services.store.fate_of(&work.turn.id()) {
-            Ok(Fate::Stopped(why)) => return Some(why),
-            Ok(Fate::Over) => return None,
-            Ok(Fate::GoesOn) if wakeup.changed().await.is_ok() => {}
+        match work.services.store.turn_state(&work.turn.id()) {
+            Ok(TurnState::Stopped(why)) => return Some(why),
+            Ok(TurnState::Over) => return None,
+            Ok(TurnState::GoesOn) if wakeup.changed().await.is_ok() => {}
             // A store that has failed ends the turn elsewhere.
-            Ok(Fate::GoesOn) | Err(_) => std::future::pending().await,
+            Ok(TurnState::GoesOn) | Err(_) => std::future::pending().await,
         }
     }
 }
@@ -177,20 +175,14 @@ async fn complete(
     stop: Option<Stop>,
 ) -> Result<Message, TurnFailure> {
     let (services, turn) = (work.services, work.turn);
-    let Progress { mut messages, usage, .. } = progress;
+    let Progress { mut messages, usage, events, .. } = progress;
     let outbound = reply::last(turn, &said, stop).into_iter().collect();
     messages.push(said);
     let count = services.store.session(&turn.session)?.turn_count + 1;
     let end_session = count >= services.base.config.current().agent.max_turns;
-    let done = TurnDone { id: turn.id(), messages, usage, outbound, end_session };
+    let done = TurnDone { id: turn.id(), messages, usage, outbound, events, end_session };
     let mut completed = services.store.complete_turn(done).await?;
-    let message = completed.messages.pop().ok_or_else(|| session_terminated(&turn.session))?;
-    let data = json!({ "session_id": turn.session, "message_id": message.id });
-    services.base.events.publish(Kind::MessageSent, data);
-    if completed.session.status == SessionStatus::Terminated {
-        services.base.events.publish(Kind::SessionTerminated, json!({ "session_id": turn.session }));
-    }
-    Ok(message)
+    completed.messages.pop().ok_or_else(|| session_terminated(&turn.session).into())
 }
 
 fn tool_call(call: wire::ToolCall) -> ToolCall {

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
@@ -21,10 +20,9 @@ use super::work_timer::WorkTimer;
 use super::workers::{Wakeup, Workers};
 use prx_base::Base;
 use prx_base::error::Result;
-use prx_base::events::Kind;
 use prx_host::Plugins;
 use prx_host::memory::Memory;
-use prx_store::{Fate, Parked, Session, SessionStatus, Store, Turn};
+use prx_store::{Parked, Store, Turn, TurnState};
 
 /// How many turns run at the same time. Most of them wait: for a model, a tool or a person.
 const MAX_CONCURRENT_TURNS: usize = 256;
@@ -74,8 +72,7 @@ impl Turns {
     pub async fn submit(&self, session: &str, content: String) -> Result<TurnStream> {
         let message = self.services.store.new_message_id();
         let stream = self.listeners.listen(&message);
-        let turn = self.services.store.accept_message(session, message, content).await?;
-        self.services.base.events.publish(Kind::MessageReceived, json!({ "session_id": turn.session }));
+        self.services.store.accept_message(session, message, content).await?;
         Ok(stream)
     }
 
@@ -95,7 +92,6 @@ impl Turns {
         for message in self.services.store.terminate_session(session).await? {
             self.listeners.done(&message, Err(session_terminated(session)));
         }
-        self.services.base.events.publish(Kind::SessionTerminated, json!({ "session_id": session }));
         Ok(())
     }
 
@@ -147,7 +143,7 @@ impl Turns {
 
     /// Wakes the turns at work to which something was said.
     async fn wake_workers(self) {
-        let told = self.services.store.turns_told();
+        let told = self.services.store.notified_turns();
         loop {
             self.workers.wake(&told.next().await);
         }
@@ -185,7 +181,9 @@ impl Turns {
         match replied {
             Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
             // Whoever waited was told when its session was ended.
-            Err(_) if self.services.store.fate_of(&turn.id()).is_ok_and(|fate| fate == Fate::Over) => {
+            Err(_)
+                if self.services.store.turn_state(&turn.id()).is_ok_and(|state| state == TurnState::Over) =>
+            {
                 info!("the turn is over, with its session");
             }
             Err(failure) => self.retry_or_park(&turn, failure).await,
@@ -205,11 +203,7 @@ impl Turns {
         let reason = failure.error.message().into();
         let parked = Parked { reason, said: failure.said, refused: failure.refused, told };
         match self.services.store.park_turn(&turn.id(), parked).await {
-            Ok(()) => {
-                let data = json!({ "session_id": turn.session, "reason": failure.error.message() });
-                self.services.base.events.publish(Kind::ErrorOccurred, data);
-                self.listeners.done(&turn.message.id, Err(failure.error));
-            }
+            Ok(()) => self.listeners.done(&turn.message.id, Err(failure.error)),
             Err(error) => self.listeners.done(&turn.message.id, Err(error)),
         }
     }
@@ -225,16 +219,9 @@ impl Turns {
                 () = self.services.base.clock.sleep(pause) => {}
                 () = self.shutdown.notified() => return,
             }
-            match self.services.store.sweep_sessions(idle, timeout).await {
-                Ok(changed) => changed.iter().for_each(|session| self.tell_ended(session)),
-                Err(error) => error!(%error, "sessions can't be swept"),
+            if let Err(error) = self.services.store.sweep_sessions(idle, timeout).await {
+                error!(%error, "sessions can't be swept");
             }
-        }
-    }
-
-    fn tell_ended(&self, session: &Session) {
-        if session.status == SessionStatus::Terminated {
-            self.services.base.events.publish(Kind::SessionTerminated, json!({ "session_id": session.id }));
         }
     }
 }

@@ -44,13 +44,14 @@ pub(super) struct Work<'a> {
 }
 
 impl Work<'_> {
-    /// Puts the turn's progress on disk, and counts what it has cost.
+    /// Puts the turn's progress on disk, counts what it has cost, and records the events of it.
     ///
     /// # Errors
     /// The store has failed.
     pub(super) async fn save(&self, progress: &mut Progress) -> Result<()> {
         let kept = serde_json::to_value(&*progress).map_err(Error::internal)?;
         let usage = std::mem::take(&mut progress.usage);
-        self.services.store.record_progress(&self.turn.id(), kept, usage).await
+        let events = std::mem::take(&mut progress.events);
+        self.services.store.record_progress(&self.turn.id(), kept, usage, events).await
     }
 }

@@ -1,4 +1,5 @@
-//! The bus: what happened, for whoever listens. Losing a listener loses nothing else.
+//! The bus: what happened, for whoever listens. The store publishes what it has committed; losing a listener loses
+//! nothing else.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,8 +8,6 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
-
-use crate::clock::Clock;
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
@@ -61,6 +60,15 @@ kinds! {
     ErrorOccurred = "error.occurred",
 }
 
+/// Something that has happened and is to be announced.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEvent {
+    /// What kind of thing.
+    pub kind: Kind,
+    /// What about; the shape goes with the kind.
+    pub data: Value,
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
@@ -90,7 +98,6 @@ pub struct Activity {
 /// A cheap-clone handle to the bus.
 #[derive(Debug, Clone)]
 pub struct Events {
-    clock: Clock,
     sender: broadcast::Sender<Arc<Event>>,
     activity: broadcast::Sender<Arc<Activity>>,
     /// By kind. Held to count, never across a wait.
@@ -99,15 +106,15 @@ pub struct Events {
 
 impl Events {
     /// A bus on which a listener may fall this many events behind before it misses some.
-    pub fn new(clock: Clock, capacity: usize) -> Self {
+    pub fn new(capacity: usize) -> Self {
         let (sender, activity) = (broadcast::Sender::new(capacity), broadcast::Sender::new(capacity));
-        Self { clock, sender, activity, counts: Arc::default() }
+        Self { sender, activity, counts: Arc::default() }
     }
 
-    /// Tells everyone who listens. Never waits.
-    pub fn publish(&self, kind: Kind, data: Value) {
-        *self.counts().entry(kind).or_default() += 1;
-        let event = Event { kind, timestamp: self.clock.now(), data };
+    /// Tells everyone who listens. Never waits. The store calls this once an event is committed, and nobody else: what is
+    /// published only here reaches no hook.
+    pub fn publish(&self, event: Event) {
+        *self.counts().entry(event.kind).or_default() += 1;
         // An error here only says that nobody listens.
         let _ = self.sender.send(Arc::new(event));
     }

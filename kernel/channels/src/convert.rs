@@ -7,16 +7,19 @@ use super::blobs::{Blobs, denied};
 use prx_egress::{self, Failure};
 use prx_host::bindings::connector as wire;
 use prx_host::bindings::types;
-use prx_store::{Conversation, NewInbound, OutboxEntry};
+use prx_store::{Choice, Content, Conversation, NewInbound, Operation, OutboxEntry};
 
 /// An outbox entry as its connector takes it. What is to be sent takes the place of the message that shows it already,
 /// and goes without the files that there are no more.
+///
+/// # Errors
+/// Another version of the gateway has queued it, and this one does not know what it is.
 pub(super) fn outbound(
     blobs: &Blobs,
     entry: OutboxEntry,
     shown: Option<&str>,
 ) -> Result<wire::Outbound, serde_json::Error> {
-    let mut operation = match (serde_json::from_value(entry.operation)?, shown) {
+    let mut operation = match (operation(entry.operation)?, shown) {
         (wire::Operation::Send(content), Some(message)) => wire::Operation::Edit((message.into(), content)),
         (operation, _) => operation,
     };
@@ -32,29 +35,46 @@ pub(super) fn outbound(
     })
 }
 
+/// An operation as connectors take it.
+fn operation(kept: Operation) -> Result<wire::Operation, serde_json::Error> {
+    Ok(match kept {
+        Operation::Send(said) => wire::Operation::Send(content(said)),
+        Operation::Edit(message, said) => wire::Operation::Edit((message, content(said))),
+        Operation::Delete(message) => wire::Operation::Delete(message),
+        Operation::Typing => wire::Operation::Typing,
+        Operation::Draft(number, said) => wire::Operation::Draft((number, content(said))),
+        Operation::React(message, reaction) => wire::Operation::React((message, reaction)),
+        Operation::Ask(said, choices) => {
+            let choices = choices.into_iter().map(|Choice { id, label }| wire::Choice { id, label });
+            wire::Operation::Ask((content(said), choices.collect()))
+        }
+        Operation::Unknown(kept) => serde_json::from_value(kept)?,
+    })
+}
+
+fn content(Content { markdown, attachments }: Content) -> wire::Content {
+    wire::Content { markdown, attachments: attachments.into_iter().map(Into::into).collect() }
+}
+
 /// What the kernel has a platform do that can't do this. None: nothing is the next best.
-pub(super) fn next_best(operation: &Value) -> Option<Value> {
-    let Ok(wire::Operation::Ask((content, choices))) = serde_json::from_value(operation.clone()) else {
-        return None;
-    };
+pub(super) fn next_best(operation: &Operation) -> Option<Operation> {
+    let Operation::Ask(content, choices) = operation else { return None };
     let choices = choices.iter().zip(1..).map(|(choice, number)| format!("{number}. {}", choice.label));
     let choices = choices.collect::<Vec<_>>().join("\n");
-    let content = wire::Content { markdown: format!("{}\n\n{choices}", content.markdown), ..content };
-    serde_json::to_value(wire::Operation::Send(content)).ok()
+    Some(Operation::send(format!("{}\n\n{choices}", content.markdown), content.attachments.clone()))
 }
 
 /// What an operation is called, and what it says, as it was kept.
-pub fn describe(operation: &Value) -> (&'static str, Option<String>) {
-    use wire::Operation as O;
-    match serde_json::from_value(operation.clone()) {
-        Ok(O::Send(content)) => ("send", Some(content.markdown)),
-        Ok(O::Edit((_, content))) => ("edit", Some(content.markdown)),
-        Ok(O::Draft((_, content))) => ("draft", Some(content.markdown)),
-        Ok(O::Ask((content, _))) => ("ask", Some(content.markdown)),
-        Ok(O::Delete(_)) => ("delete", None),
-        Ok(O::React(_)) => ("react", None),
-        Ok(O::Typing) => ("typing", None),
-        Err(_) => ("unknown", None),
+pub fn describe(operation: &Operation) -> (&'static str, Option<String>) {
+    match operation {
+        Operation::Send(content) => ("send", Some(content.markdown.clone())),
+        Operation::Edit(_, content) => ("edit", Some(content.markdown.clone())),
+        Operation::Draft(_, content) => ("draft", Some(content.markdown.clone())),
+        Operation::Ask(content, _) => ("ask", Some(content.markdown.clone())),
+        Operation::Delete(_) => ("delete", None),
+        Operation::React(..) => ("react", None),
+        Operation::Typing => ("typing", None),
+        Operation::Unknown(_) => ("unknown", None),
     }
 }
 
@@ -111,4 +131,34 @@ pub(super) fn bytes_in(pieces: &[types::Segment]) -> usize {
         types::Segment::Secret(_) | types::Segment::Blob(_) => 0,
     };
     pieces.iter().map(bytes).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was queued before the store had a shape of its own was written as connectors take it.
+    #[test]
+    fn the_store_keeps_operations_in_the_form_that_they_had_as_connectors_take_them() {
+        let kinds = ["Image", "Audio", "Video", "Document", "Other"];
+        let files =
+            kinds.map(|kind| json!({"blob": "blob_1", "kind": kind, "name": "a", "mime": null, "size": 7}));
+        let content = json!({"markdown": "hi", "attachments": files});
+        for written in [
+            json!({"Send": content}),
+            json!({"Edit": ["7", content]}),
+            json!({"Delete": "7"}),
+            json!("Typing"),
+            json!({"Draft": [3, content]}),
+            json!({"React": ["7", "x"]}),
+            json!({"Ask": [content, [{"id": "a", "label": "A"}]]}),
+        ] {
+            let before: wire::Operation = serde_json::from_value(written.clone()).unwrap();
+            let kept: Operation = serde_json::from_value(written.clone()).unwrap();
+            assert!(!matches!(kept, Operation::Unknown(_)), "{written}");
+            assert_eq!(serde_json::to_value(&kept).unwrap(), serde_json::to_value(&before).unwrap());
+            assert_eq!(operation(kept).unwrap(), before);
+        }
+        assert!(operation(Operation::Unknown(json!({"Wave": {}}))).is_err());
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use prx_base::error::Result;
-use prx_store::{Conversation, OutboxEntry, OutboxOutcome, Store, TurnId};
+use prx_store::{Conversation, OutboxEntry, Store, TurnId};
 
 /// Entries held in memory; the rest wait on disk.
 const WINDOW: usize = 512;
@@ -80,34 +80,35 @@ impl Outbound {
         ready
     }
 
-    /// Notes that an attempt at an entry has begun.
-    pub(super) fn dispatched(&mut self, id: &str) {
-        let waiting = self.at_work.get(id).and_then(|key| self.conversations.get_mut(key));
-        if let Some(entry) = waiting.and_then(VecDeque::front_mut) {
-            entry.attempt += 1;
+    /// Takes in an entry as the store has it now that an attempt at it has begun. None: it is gone from there.
+    pub(super) fn dispatched(&mut self, id: &str, entry: Option<OutboxEntry>) {
+        match entry {
+            Some(entry) => self.replace(id, entry),
+            None => self.finish(id, None),
         }
     }
 
-    /// Notes how an entry ended, and lets the next of its conversation follow. An unknown id changes nothing.
-    pub(super) fn finish(&mut self, id: &str, outcome: &OutboxOutcome, now: Timestamp) {
+    /// Takes in an entry as the store has it now that an attempt at it has ended. None: it has left the outbox, and the
+    /// next of its conversation follows. An unknown id changes nothing.
+    pub(super) fn finish(&mut self, id: &str, entry: Option<OutboxEntry>) {
+        if let Some(entry) = entry {
+            self.replace(id, entry);
+            self.at_work.remove(id);
+            return;
+        }
         let Some(key) = self.at_work.remove(id) else { return };
         let Some(waiting) = self.conversations.get_mut(&key) else { return };
-        if let OutboxOutcome::Retry { after, maybe_duplicate } = outcome {
-            if let Some(entry) = waiting.front_mut() {
-                entry.vain_since.get_or_insert(now);
-                entry.not_before = Some(now + *after);
-                entry.maybe_duplicate |= *maybe_duplicate;
-            }
-            return;
-        }
-        if let (OutboxOutcome::Instead { operation }, Some(entry)) = (outcome, waiting.front_mut()) {
-            entry.operation = operation.clone();
-            return;
-        }
         waiting.pop_front();
         self.held -= 1;
         if waiting.is_empty() {
             self.conversations.remove(&key);
+        }
+    }
+
+    fn replace(&mut self, id: &str, entry: OutboxEntry) {
+        let waiting = self.at_work.get(id).and_then(|key| self.conversations.get_mut(key));
+        if let Some(first) = waiting.and_then(VecDeque::front_mut) {
+            *first = entry;
         }
     }
 

@@ -173,7 +173,7 @@ fn retry_after(entry: &OutboxEntry, now: Timestamp, after: Duration) -> OutboxOu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prx_store::{Conversation, OutboxState};
+    use prx_store::{Conversation, Operation, OutboxState};
     use serde_json::json;
 
     #[test]
@@ -184,7 +184,7 @@ mod tests {
             channel: "ops".into(),
             conversation: Conversation { channel: "ops".into(), conversation: "a".into(), thread: None },
             target: json!(null),
-            operation: json!(null),
+            operation: Operation::Typing,
             state: OutboxState::Sending,
             attempt: 1_000,
             maybe_duplicate: false,

@@ -49,7 +49,7 @@ impl Running {
     pub(super) fn start(services: &Services, name: &str, settings: &Settings) -> Self {
         let (control, requests) = mpsc::channel(CONTROL_QUEUE);
         let (inputs, current_inputs) = watch::channel(None);
-        let status = StatusFeed::new(services.base.clone(), name.into());
+        let status = StatusFeed::new(services.base.clone(), services.store.clone(), name.into());
         let (health, swap) = (status.health.subscribe(), status.swap.subscribe());
         let code = services.plugins.connector(plugin(name, settings));
         let webhooks = Arc::new(Webhooks::new(name, settings, code, current_inputs));

@@ -1,14 +1,15 @@
 //! How a channel stands: what it publishes of itself, and what `GET /channels` shows.
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::health::{Health, Last, State};
 use super::swap_progress::SwapProgress;
 use prx_base::Base;
-use prx_base::events::Kind;
+use prx_base::events::{Kind, NewEvent};
+use prx_store::Store;
 
 /// How a channel stands, for `GET /channels`.
 #[derive(Debug, Clone)]
@@ -53,15 +54,16 @@ impl ChannelStatus {
 /// What a channel publishes of itself, over all runs of its connector.
 pub(super) struct StatusFeed {
     base: Base,
+    store: Store,
     channel: String,
     pub(super) health: watch::Sender<Health>,
     pub(super) swap: watch::Sender<SwapProgress>,
 }
 
 impl StatusFeed {
-    pub(super) fn new(base: Base, channel: String) -> Self {
+    pub(super) fn new(base: Base, store: Store, channel: String) -> Self {
         let health = watch::Sender::new(Health::new(State::Connecting, base.clock.now()));
-        Self { base, channel, health, swap: watch::Sender::default() }
+        Self { base, store, channel, health, swap: watch::Sender::default() }
     }
 
     /// Notes how the channel stands, and tells the log and the bus when that changed.
@@ -83,9 +85,13 @@ impl StatusFeed {
         let data = json!({ "channel": self.channel, "status": state, "error": error });
         match (before, state) {
             (State::Connected, State::Connected) => {}
-            (_, State::Connected) => self.base.events.publish(Kind::ChannelConnected, data),
-            (State::Connected, _) => self.base.events.publish(Kind::ChannelDisconnected, data),
+            (_, State::Connected) => self.record(Kind::ChannelConnected, data),
+            (State::Connected, _) => self.record(Kind::ChannelDisconnected, data),
             _ => {}
         }
+    }
+
+    fn record(&self, kind: Kind, data: Value) {
+        self.store.record_event_soon(NewEvent { kind, data });
     }
 }

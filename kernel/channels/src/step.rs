@@ -3,7 +3,6 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use serde_json::json;
 use tracing::{debug, error};
 
 use super::component::Component;
@@ -13,10 +12,9 @@ use super::log;
 use super::plan::Plan;
 use super::pump::Pump;
 use prx_base::error::Error;
-use prx_base::events::Kind;
 use prx_host::CallError;
 use prx_host::bindings::connector as wire;
-use prx_store::{OutboxOutcome, StepCommit, StepReceipt};
+use prx_store::{OutboxEntry, OutboxOutcome, StepCommit, StepReceipt};
 
 /// Attempts at an operation on which the connector fails, before it becomes a dead letter.
 const MAX_ATTEMPTS: u32 = 20;
@@ -34,16 +32,20 @@ pub(super) async fn commit(
     let visible = plan.is_visible();
     let Plan { commit, commands } = plan;
     let state = commit.state.clone();
-    let (outcomes, dispatched) = (commit.outcomes.clone(), commit.dispatched.clone());
-    if let Err(error) = write(pump, commit).await {
-        return pump.store_failed(&error);
-    }
+    let outcomes = commit.outcomes.clone();
+    let mut receipt = match write(pump, commit).await {
+        Ok(receipt) => receipt,
+        Err(error) => return pump.store_failed(&error),
+    };
     if let Some(state) = state {
         pump.component.set_state(state);
     }
-    dispatched.iter().for_each(|id| pump.work.outbound.dispatched(id));
     for (id, outcome) in outcomes {
-        finish(pump, &id, &outcome);
+        let entry = receipt.outbox.remove(&id).flatten();
+        finish(pump, &id, &outcome, entry);
+    }
+    for (id, entry) in receipt.outbox {
+        pump.work.outbound.dispatched(&id, entry);
     }
     for command in commands {
         carry_out(pump, command);
@@ -85,48 +87,38 @@ async fn conclude(pump: &mut Pump<'_>, id: String, outcome: OutboxOutcome) -> Co
     let (channel, dispatched) = (pump.component.setup.name.clone(), vec![id.clone()]);
     let outcomes = vec![(id.clone(), outcome.clone())];
     let commit = StepCommit { channel, dispatched, outcomes, ..StepCommit::default() };
-    if let Err(error) = write(pump, commit).await {
-        return pump.store_failed(&error);
-    }
-    pump.work.outbound.dispatched(&id);
-    finish(pump, &id, &outcome);
+    let entry = match write(pump, commit).await {
+        Ok(mut receipt) => receipt.outbox.remove(&id).flatten(),
+        Err(error) => return pump.store_failed(&error),
+    };
+    finish(pump, &id, &outcome, entry);
     ControlFlow::Continue(())
 }
 
-async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<(), Error> {
+/// Commits a step. Returns its outbox entries as they are now.
+async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<StepReceipt, Error> {
     if commit.is_empty() {
-        return Ok(());
+        return Ok(StepReceipt::default());
     }
     let heard = !commit.inbound.is_empty();
     let receipt = pump.services.store.commit_step(commit).await?;
-    if heard {
-        announce(pump, &receipt);
-    }
-    Ok(())
-}
-
-fn announce(pump: &Pump<'_>, receipt: &StepReceipt) {
-    let events = &pump.services.base.events;
-    let channel = &pump.component.setup.name;
-    for session in &receipt.opened {
-        events.publish(Kind::SessionCreated, json!({ "session_id": session.id, "channel": channel }));
-    }
-    for turn in &receipt.accepted {
-        events.publish(Kind::MessageReceived, json!({ "session_id": turn.session, "channel": channel }));
-    }
     if receipt.duplicates > 0 {
         debug!(count = receipt.duplicates, "messages that had come before were left out");
     }
-    let now = pump.services.base.clock.now();
-    pump.status.health.send_modify(|health| health.last.message_at = Some(now));
+    if heard {
+        let now = pump.services.base.clock.now();
+        pump.status.health.send_modify(|health| health.last.message_at = Some(now));
+    }
+    Ok(receipt)
 }
 
-fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
+/// An attempt at an operation has ended; `after` is its entry as the outbox has it now.
+fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome, after: Option<OutboxEntry>) {
     let retried = matches!(outcome, OutboxOutcome::Retry { .. });
-    let entry = pump.work.outbound.at_work(id).filter(|_| !retried).cloned();
-    pump.work.outbound.finish(id, outcome, pump.services.base.clock.now());
-    if let Some(entry) = entry {
-        pump.end_live_reply(&entry, matches!(outcome, OutboxOutcome::Instead { .. }));
+    let before = pump.work.outbound.at_work(id).filter(|_| !retried).cloned();
+    pump.work.outbound.finish(id, after);
+    if let Some(before) = before {
+        pump.end_live_reply(&before, matches!(outcome, OutboxOutcome::Instead { .. }));
     }
     match outcome {
         OutboxOutcome::Sent { .. } => {
@@ -140,8 +132,6 @@ fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome) {
         }
         OutboxOutcome::Failed { reason } => {
             error!(id, reason, "an operation failed; it is kept among the dead letters");
-            let data = json!({ "channel": pump.component.setup.name, "operation": id, "reason": reason });
-            pump.services.base.events.publish(Kind::ErrorOccurred, data);
         }
     }
 }

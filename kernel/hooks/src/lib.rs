@@ -1,66 +1,46 @@
-//! Outgoing webhooks: what happens on the bus is queued for the hooks that take it and delivered, signed by
-//! Standard Webhooks 1.0, until the receiver has taken it or it is given up.
+//! Outgoing webhooks: an event that a hook takes becomes a **delivery** to its receiver, signed by Standard Webhooks 1.0 and
+//! repeated by the **retry schedule** until the receiver has taken it or it is given up.
 //!
-//! An event is safe once it is in the store's queue. Deliveries arrive at least once, with the same `webhook-id`
-//! each time, and in no promised order.
+//! The store queues a delivery in the commit of the verb that the event tells of, so an event is safe when the verb has
+//! returned. Here each hook has a worker that makes its deliveries; the store wakes it when something was queued. They
+//! arrive at least once, with the same `webhook-id` each time, and in no promised order. A hook for which too many wait
+//! shows as an issue in the gateway's status. What is given up stays in the hook's record for a while, from which it can be
+//! replayed; it is what the **dead letter** is to a channel's outbox.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::{Value, json};
-use tokio::sync::broadcast::Receiver;
-use tokio::sync::broadcast::error::{RecvError, TryRecvError};
-use tokio::sync::watch;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::courier::Courier;
-use prx_base::clock::{Clock, rfc3339};
-use prx_base::config::{Live, Secret};
+use self::worker::{DeliveryWorker, TEST};
+use prx_base::Base;
+use prx_base::config::Secret;
 use prx_base::error::{Error, Result};
-use prx_base::events::{Event, Events, Kind};
+use prx_base::events::Kind;
 use prx_base::signature;
 use prx_egress::{Egress, Origin};
 use prx_store::{Delivery, Hook, NewHook, Notice, Store};
 
-mod courier;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 /// Takes every event.
 const ALL: &str = "*";
-/// The event of a delivery that was asked for to see whether it arrives.
-const TEST: &str = "hook.test";
-/// Events that are queued at once, at most.
-const BATCH: usize = 256;
 /// The longest URL and the longest secret, in bytes.
 const MAX_TEXT: usize = 2048;
-
-/// What deliveries are made with.
-#[derive(Clone)]
-pub struct Parts {
-    /// The time.
-    pub clock: Clock,
-    /// Says whether receivers may be inside.
-    pub config: Live,
-    /// What happens.
-    pub events: Events,
-    /// Where hooks and deliveries are kept.
-    pub store: Store,
-    /// The way out.
-    pub egress: Egress,
-}
 
 /// A cheap-clone handle to the hooks at work.
 #[derive(Clone)]
 pub struct Hooks(Arc<Work>);
 
 struct Work {
-    parts: Parts,
-    /// Tells the couriers to look again.
-    wake: watch::Sender<()>,
+    base: Base,
+    store: Store,
+    egress: Egress,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -74,29 +54,18 @@ pub struct Registered {
     pub made: Option<Secret>,
 }
 
-/// The body of a delivery.
-#[derive(Serialize)]
-struct Payload<'a> {
-    #[serde(rename = "type")]
-    event: &'a str,
-    timestamp: String,
-    data: &'a Value,
-}
-
 impl Hooks {
-    /// Listens to the bus from now on, and takes up the deliveries that an earlier process left.
+    /// Sets a worker to each hook's deliveries; those that an earlier process left come first.
     ///
     /// # Errors
     /// The store has failed.
-    pub fn start(parts: Parts) -> Result<Self> {
-        let events = parts.events.subscribe();
-        let known = parts.store.hooks()?;
+    pub fn start(base: Base, store: Store, egress: Egress) -> Result<Self> {
+        let known = store.hooks()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hooks = Self(Arc::new(Work { parts, wake: watch::Sender::new(()), stop, tasks }));
+        let hooks = Self(Arc::new(Work { base, store, egress, stop, tasks }));
         for hook in known {
-            hooks.employ(hook.id);
+            hooks.spawn(hook.id);
         }
-        hooks.0.tasks.spawn(hooks.clone().listen(events));
         Ok(hooks)
     }
 
@@ -111,8 +80,8 @@ impl Hooks {
         events: Vec<String>,
         secret: Option<String>,
     ) -> Result<Registered> {
-        let Work { parts, .. } = &*self.0;
-        check_url(&url, parts.config.current().hooks.allow_private)?;
+        let Work { base, store, .. } = &*self.0;
+        check_url(&url, base.config.current().hooks.allow_private)?;
         check_events(&events)?;
         check_length("secret", secret.as_deref().unwrap_or_default())?;
         let (secret, made) = match secret {
@@ -122,8 +91,8 @@ impl Hooks {
                 (made.clone(), Some(made))
             }
         };
-        let hook = parts.store.add_hook(NewHook { url, events, secret }).await?;
-        self.employ(hook.id.clone());
+        let hook = store.add_hook(NewHook { url, events, secret }).await?;
+        self.spawn(hook.id.clone());
         Ok(Registered { hook, made })
     }
 
@@ -132,9 +101,7 @@ impl Hooks {
     /// # Errors
     /// 404.
     pub async fn remove(&self, id: &str) -> Result<()> {
-        self.0.parts.store.remove_hook(id).await?;
-        self.0.wake.send_replace(());
-        Ok(())
+        self.0.store.remove_hook(id).await
     }
 
     /// Queues a delivery that says nothing but that it is a test. It is attempted once.
@@ -142,11 +109,8 @@ impl Hooks {
     /// # Errors
     /// 404; 409 when the hook is turned off or too much waits for it.
     pub async fn test(&self, id: &str) -> Result<Delivery> {
-        let now = self.0.parts.clock.now();
-        let body = Payload { event: TEST, timestamp: rfc3339(now), data: &json!({"hook_id": id}) }.text()?;
-        let delivery = self.0.parts.store.notify_hook(id, Notice { event: TEST, body }).await?;
-        self.0.wake.send_replace(());
-        Ok(delivery)
+        let notice = Notice::new(TEST, self.0.base.clock.now(), &json!({ "hook_id": id }));
+        self.0.store.notify_hook(id, notice).await
     }
 
     /// Delivers anew what was delivered or given up, or at once what waits, under the same `webhook-id`.
@@ -154,98 +118,29 @@ impl Hooks {
     /// # Errors
     /// 404; 409 when the hook is turned off or too much waits for it.
     pub async fn replay(&self, id: &str, delivery: &str) -> Result<Delivery> {
-        let delivery = self.0.parts.store.replay_delivery(id, delivery).await?;
-        self.0.wake.send_replace(());
-        Ok(delivery)
+        self.0.store.replay_delivery(id, delivery).await
     }
 
-    /// Queues what has been published so far and waits so long for attempts under way. What is cut off is tried
-    /// again after the next start.
-    pub async fn stop(&self, patience: Duration) {
-        let Work { parts, stop, tasks, .. } = &*self.0;
+    /// Waits so long for attempts under way. What is cut off is tried again after the next start.
+    pub async fn stop(&self, timeout: Duration) {
+        let Work { base, stop, tasks, .. } = &*self.0;
         stop.cancel();
         tasks.close();
         tokio::select! {
             () = tasks.wait() => {}
-            () = parts.clock.sleep(patience) => {
+            () = base.clock.sleep(timeout) => {
                 tracing::info!("deliveries to hooks are cut off; the next start makes them again");
             }
         }
     }
 
-    /// Gives a hook its courier.
-    fn employ(&self, hook: String) {
-        let Work { parts, wake, stop, tasks } = &*self.0;
-        let courier = Courier { hook, parts: parts.clone(), wake: wake.subscribe(), stop: stop.clone() };
-        tasks.spawn(courier.run());
+    /// Gives a hook its worker.
+    fn spawn(&self, hook: String) {
+        let Work { base, store, egress, stop, tasks } = &*self.0;
+        let (base, store, egress) = (base.clone(), store.clone(), egress.clone());
+        let queued = store.deliveries_queued();
+        tasks.spawn(DeliveryWorker { hook, base, store, egress, queued, stop: stop.clone() }.run());
     }
-
-    /// Queues what is published, many events at once, until told to stop.
-    async fn listen(self, mut bus: Receiver<Arc<Event>>) {
-        loop {
-            let (mut batch, mut missed) = (Vec::new(), 0);
-            let stopping = tokio::select! {
-                biased;
-                event = bus.recv() => {
-                    match event {
-                        Ok(event) => batch.push(event),
-                        Err(RecvError::Lagged(count)) => missed += count,
-                        Err(RecvError::Closed) => return,
-                    }
-                    false
-                }
-                () = self.0.stop.cancelled() => true,
-            };
-            while batch.len() < BATCH {
-                match bus.try_recv() {
-                    Ok(event) => batch.push(event),
-                    Err(TryRecvError::Lagged(count)) => missed += count,
-                    Err(TryRecvError::Empty | TryRecvError::Closed) => break,
-                }
-            }
-            if missed > 0 {
-                tracing::error!(
-                    missed,
-                    "events came faster than they could be queued; hooks never get these"
-                );
-            }
-            if let Err(error) = self.queue(&batch).await {
-                tracing::error!(%error, "events could not be queued; hooks get nothing more until a restart");
-                return;
-            }
-            if stopping && batch.is_empty() {
-                return;
-            }
-        }
-    }
-
-    async fn queue(&self, batch: &[Arc<Event>]) -> Result<()> {
-        let Work { parts, wake, .. } = &*self.0;
-        let hooks = parts.store.hooks()?;
-        let wanted = batch.iter().filter(|event| hooks.iter().any(|hook| hook.takes(event.kind.name())));
-        let notices: Vec<_> = wanted.map(|event| notice(event)).collect::<Result<_>>()?;
-        if notices.is_empty() {
-            return Ok(());
-        }
-        let refused = parts.store.notify_hooks(notices).await?;
-        if refused > 0 {
-            tracing::error!(refused, "too many deliveries wait for a hook already; it never gets these");
-        }
-        wake.send_replace(());
-        Ok(())
-    }
-}
-
-impl Payload<'_> {
-    fn text(&self) -> Result<String> {
-        serde_json::to_string(self).map_err(Error::internal)
-    }
-}
-
-fn notice(event: &Event) -> Result<Notice> {
-    let name = event.kind.name();
-    let body = Payload { event: name, timestamp: rfc3339(event.timestamp), data: &event.data }.text()?;
-    Ok(Notice { event: name, body })
 }
 
 fn check_url(url: &str, allow_private: bool) -> Result<()> {

@@ -1,4 +1,4 @@
-//! When a delivery that failed is tried again.
+//! The retry schedule: when a delivery that failed is tried again.
 
 use std::time::Duration;
 
@@ -6,24 +6,24 @@ use prx_base::clock::vary;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
-/// Seconds to wait after each failed attempt but the last.
-const WAITS: [u64; 9] =
+/// The backoff after each failed attempt but the last, in seconds.
+const RETRY_SCHEDULE_SECS: [u64; 9] =
     [5, 5 * MINUTE, 30 * MINUTE, 2 * HOUR, 5 * HOUR, 10 * HOUR, 14 * HOUR, 20 * HOUR, 24 * HOUR];
-/// A receiver may ask for no shorter and no longer wait.
-const ASKED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(24 * HOUR));
-/// So many waits may be shorter than the schedule's: were it all of them, a receiver that asks for a few seconds
+/// A receiver may ask, by `retry-after`, for no shorter and no longer wait.
+const RETRY_AFTER_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(24 * HOUR));
+/// So many retries may come earlier than scheduled: were it all of them, a receiver that asks for a few seconds
 /// throughout an outage of minutes would use up every attempt.
-const HURRIED: u32 = 3;
+const MAX_EARLY_RETRIES: u32 = 3;
 /// The waits are up to a tenth longer, lest what failed together comes back together.
 const JITTER: f64 = 0.1;
 
 /// The wait after a failed attempt that so many came before; none if it was the last. What the receiver asked for
 /// goes before the schedule, but for shorter waits than that after the first few.
 pub(super) fn wait(before: u32, asked: Option<Duration>) -> Option<Duration> {
-    let scheduled = Duration::from_secs(*WAITS.get(usize::try_from(before).ok()?)?);
+    let scheduled = Duration::from_secs(*RETRY_SCHEDULE_SECS.get(usize::try_from(before).ok()?)?);
     let scheduled = vary(scheduled, 1.0..=1.0 + JITTER);
-    Some(match asked.map(|asked| asked.clamp(ASKED.0, ASKED.1)) {
-        Some(asked) if before < HURRIED => asked,
+    Some(match asked.map(|asked| asked.clamp(RETRY_AFTER_RANGE.0, RETRY_AFTER_RANGE.1)) {
+        Some(asked) if before < MAX_EARLY_RETRIES => asked,
         Some(asked) => asked.max(scheduled),
         None => scheduled,
     })

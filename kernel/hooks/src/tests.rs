@@ -18,8 +18,13 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::*;
-use prx_base::config::{self, Config};
+use serde_json::Value;
+use tokio::sync::watch;
+
+use prx_base::clock::Clock;
+use prx_base::config::{self, Config, Live};
 use prx_base::error::Code;
+use prx_base::events::NewEvent;
 use prx_egress::Resolver;
 use prx_store::{Attempt, DeliveryStatus};
 
@@ -111,7 +116,6 @@ struct Gateway {
     home: TempDir,
     clock: Clock,
     config: Live,
-    events: Events,
     store: Store,
     hooks: Hooks,
 }
@@ -124,13 +128,13 @@ impl Gateway {
 
     fn start_in(home: TempDir, clock: Clock, allow_private: bool) -> Self {
         let config = Live::new(Config { hooks: config::Hooks { allow_private }, ..Config::default() });
-        let events = Events::new(clock.clone(), 1024);
         let store = Store::open(home.path(), clock.clone()).unwrap();
         let loopback = Resolver::Fixed(Arc::new(|_| vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]));
         let egress = Egress::with_roots(clock.clone(), loopback, RootCertStore::empty());
-        let (clock_, config_, events_) = (clock.clone(), config.clone(), events.clone());
-        let parts = Parts { clock: clock_, config: config_, events: events_, store: store.clone(), egress };
-        Self { home, clock, config, events, store, hooks: Hooks::start(parts).unwrap() }
+        let events = store.events().clone();
+        let base = Base { clock: clock.clone(), config: config.clone(), events };
+        let hooks = Hooks::start(base, store.clone(), egress).unwrap();
+        Self { home, clock, config, store, hooks }
     }
 
     async fn restart(self) -> Self {
@@ -145,8 +149,12 @@ impl Gateway {
         self.hooks.register(url, events, Some(SECRET.to_owned())).await.unwrap().hook.id
     }
 
-    fn happens(&self, session: &str) {
-        self.events.publish(Kind::SessionCreated, json!({"session_id": session}));
+    async fn happens(&self, session: &str) {
+        self.tell(Kind::SessionCreated, json!({"session_id": session})).await;
+    }
+
+    async fn tell(&self, kind: Kind, data: Value) {
+        self.store.record_event(NewEvent { kind, data }).await.unwrap();
     }
 
     fn deliveries(&self, hook: &str) -> Vec<Delivery> {
@@ -183,8 +191,8 @@ async fn an_event_arrives_signed_where_it_is_wanted() {
     let receiver = Receiver::start(answers(204)).await;
     let gateway = Gateway::start();
     let hook = gateway.hook(receiver.url()).await;
-    gateway.events.publish(Kind::MessageSent, json!({}));
-    gateway.happens("sess_1");
+    gateway.tell(Kind::MessageSent, json!({})).await;
+    gateway.happens("sess_1").await;
     let delivery = gateway.after(1, &hook).await;
     assert_eq!(delivery.status, DeliveryStatus::Delivered);
     let at = gateway.clock.now();
@@ -208,7 +216,7 @@ async fn what_fails_is_tried_by_the_schedule_and_then_given_up_until_a_replay() 
     let receiver = Receiver::start(answers(500)).await;
     let gateway = Gateway::start();
     let hook = gateway.hook(receiver.url()).await;
-    gateway.happens("sess_1");
+    gateway.happens("sess_1").await;
     let (m, h) = (60, 3600);
     for (attempts, secs) in (1..).zip([5, 5 * m, 30 * m, 2 * h, 5 * h, 10 * h, 14 * h, 20 * h, 24 * h]) {
         let delivery = gateway.after(attempts, &hook).await;
@@ -239,10 +247,10 @@ async fn a_receiver_that_hangs_is_given_up_on_and_keeps_no_other_waiting() {
     let (slow, quick) = (Receiver::start(None).await, Receiver::start(answers(200)).await);
     let gateway = Gateway::start();
     let (hanging, other) = (gateway.hook(slow.url()).await, gateway.hook(quick.url()).await);
-    gateway.happens("sess_1");
+    gateway.happens("sess_1").await;
     slow.until(1).await;
     assert_eq!(gateway.after(1, &other).await.status, DeliveryStatus::Delivered);
-    gateway.happens("sess_2");
+    gateway.happens("sess_2").await;
     quick.until(2).await;
     assert_eq!(gateway.deliveries(&hanging)[0].attempts, 0);
     gateway.clock.advance(Duration::from_secs(15));
@@ -257,7 +265,7 @@ async fn a_redirect_is_a_failure() {
     let receiver = Receiver::start(Some((302, "location", "/elsewhere"))).await;
     let gateway = Gateway::start();
     let hook = gateway.hook(receiver.url()).await;
-    gateway.happens("sess_1");
+    gateway.happens("sess_1").await;
     let delivery = gateway.after(1, &hook).await;
     assert_eq!(delivery.status, DeliveryStatus::Pending);
     assert_eq!(error(&delivery), "the receiver answered 302 Found; redirects are not followed");
@@ -269,15 +277,15 @@ async fn gone_turns_the_hook_off() {
     let receiver = Receiver::start(answers(500)).await;
     let gateway = Gateway::start();
     let hook = gateway.hook(receiver.url()).await;
-    gateway.happens("sess_1");
+    gateway.happens("sess_1").await;
     let failed = gateway.after(1, &hook).await;
     receiver.answer.send_replace(answers(410));
-    gateway.happens("sess_2");
+    gateway.happens("sess_2").await;
     until(|| gateway.store.hooks().unwrap().pop().filter(|hook| !hook.active)).await;
     let left = gateway.deliveries(&hook);
     assert!(left.iter().all(|delivery| delivery.id != failed.id), "what waited is dropped");
     assert_eq!((left.len(), left[0].status), (1, DeliveryStatus::Failed));
-    gateway.happens("sess_3");
+    gateway.happens("sess_3").await;
     for refused in [gateway.hooks.test(&hook).await, gateway.hooks.replay(&hook, &left[0].id).await] {
         assert_eq!(refused.unwrap_err().code(), Code::Conflict);
     }
@@ -292,7 +300,7 @@ async fn retry_after_is_obeyed() {
     let receiver = Receiver::start(Some((503, "retry-after", "2"))).await;
     let gateway = Gateway::start();
     let hook = gateway.hook(receiver.url()).await;
-    gateway.happens("sess_1");
+    gateway.happens("sess_1").await;
     let delivery = gateway.after(1, &hook).await;
     receiver.answer.send_replace(Some((429, "retry-after", "7200")));
     assert_eq!(gateway.pass_to(&delivery), Duration::from_secs(2));
@@ -307,7 +315,7 @@ async fn a_restart_takes_up_what_waits_under_the_same_id() {
     let receiver = Receiver::start(answers(503)).await;
     let gateway = Gateway::start();
     let hook = gateway.hook(receiver.url()).await;
-    gateway.happens("sess_1");
+    gateway.happens("sess_1").await;
     let delivery = gateway.after(1, &hook).await;
     let gateway = gateway.restart().await;
     assert_eq!(gateway.deliveries(&hook), std::slice::from_ref(&delivery));
@@ -321,11 +329,11 @@ async fn a_restart_takes_up_what_waits_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn a_stop_queues_what_was_published_before() {
+async fn a_stop_leaves_what_waits_in_the_queue() {
     let gateway = Gateway::start();
     let hook = gateway.hook("https://receiver.test/".into()).await;
     for session in 0..300 {
-        gateway.happens(&session.to_string());
+        gateway.happens(&session.to_string()).await;
     }
     gateway.hooks.stop(Duration::from_secs(5)).await;
     let all = gateway.deliveries(&hook);
@@ -341,7 +349,7 @@ async fn a_name_that_leads_inside_is_not_called_unless_that_is_allowed() {
     let clock = Clock::manual(Timestamp::UNIX_EPOCH);
     let gateway = Gateway::start_in(tempfile::tempdir().unwrap(), clock, false);
     let hook = gateway.hook(format!("http://receiver.test:{}/", receiver.port)).await;
-    gateway.happens("sess_1");
+    gateway.happens("sess_1").await;
     let delivery = gateway.after(1, &hook).await;
     assert!(error(&delivery).contains("not public"), "{}", error(&delivery));
     assert!(receiver.seen().is_empty());

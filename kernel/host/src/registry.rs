@@ -21,7 +21,7 @@ use super::manifest::Permissions;
 use super::scope::Scope;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
-use prx_base::events::Kind;
+use prx_base::events::{Kind, NewEvent};
 use prx_store::Store;
 
 /// Failures in a row through a plugin's own fault after which it is quarantined.
@@ -287,7 +287,7 @@ impl Plugins {
             data["version"] = status.version.into();
             data["generation"] = status.generation.into();
         }
-        self.0.base.events.publish(kind, data);
+        self.0.store.record_event_soon(NewEvent { kind, data });
     }
 }
 

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::page;
 use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Error, Result};
-use prx_base::events::Kind;
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Name, Number, Object, OneOf, Parameter};
 use prx_http::{Call, Doc, Reply};
@@ -93,8 +92,6 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         conversation: None,
     };
     let session = gateway.store.create_session(new).await?;
-    let data = json!({"session_id": session.id, "channel": session.channel, "user_id": session.user_id});
-    gateway.base.events.publish(Kind::SessionCreated, data);
     Reply::created(&OpenedSession {
         id: &session.id,
         channel: &session.channel,

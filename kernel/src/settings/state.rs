@@ -11,14 +11,16 @@ use super::redact::redacted;
 use prx_base::Base;
 use prx_base::config::{Changes, Config, File, Loaded, Parsed};
 use prx_base::error::{Error, Result};
-use prx_base::events::Kind;
+use prx_base::events::{Kind, NewEvent};
 use prx_base::logs::Logs;
 use prx_channels::Channels;
 use prx_host::{Plugins, Watch};
 use prx_http::Network;
+use prx_store::Store;
 
 /// Who is told of a change of the configuration, beside those who follow [`prx_base::config::Live`] themselves.
 pub(crate) struct Dependents {
+    pub(crate) store: Store,
     pub(crate) logs: Logs,
     pub(crate) plugins: Plugins,
     pub(crate) channels: Channels,
@@ -152,8 +154,8 @@ impl Settings {
 
     /// Makes a checked configuration the one that everything works with. Returns when it does.
     pub(super) async fn apply(&self, config: Config, updated: &[String], reload_required: bool) {
-        let Base { config: live, events, .. } = &self.0.base;
-        let Dependents { logs, plugins, channels } = &self.0.dependents;
+        let live = &self.0.base.config;
+        let Dependents { store, logs, plugins, channels } = &self.0.dependents;
         self.set_problem(None);
         let before = live.current();
         if *before == config {
@@ -174,7 +176,10 @@ impl Settings {
             channels.restart_those_of(plugin);
         }
         info!(updated = updated.join(", "), reload_required, "the configuration changed");
-        events.publish(Kind::ConfigUpdated, json!({"updated": updated, "reload_required": reload_required}));
+        let data = json!({"updated": updated, "reload_required": reload_required});
+        if let Err(error) = store.record_event(NewEvent { kind: Kind::ConfigUpdated, data }).await {
+            warn!(%error, "hooks are not told that the configuration changed");
+        }
     }
 
     fn watch_plugins(&self, wanted: bool) {

@@ -1,8 +1,9 @@
 //! What the store costs: a durable message by one caller and by 64 at once, a whole turn; and what is read of few and
-//! of many sessions with a hundred messages each.
+//! of many sessions with a hundred messages each. With `--ignored` also what opening takes, of few sessions and of very many.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on stops")]
 
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 use divan::Bencher;
@@ -20,6 +21,8 @@ use tokio::runtime::Runtime;
 
 /// How many sessions are few, and how many are many.
 const SIZES: [usize; 2] = [100, 10_000];
+/// The same for opening.
+const OPENED: [usize; 2] = [100, 400_000];
 /// Sessions that are listed in one go.
 const PAGE: usize = 500;
 /// Messages that each caller sends in one run.
@@ -70,6 +73,21 @@ impl Home {
         })
     }
 
+    /// A closed store with so many sessions, of which every other one is over; made once for all that open it.
+    fn closed(sessions: usize) -> &'static TempDir {
+        static HOMES: [OnceLock<TempDir>; OPENED.len()] = [const { OnceLock::new() }; OPENED.len()];
+        let place = OPENED.iter().position(|size| *size == sessions).unwrap();
+        HOMES[place].get_or_init(|| {
+            let Self { runtime, store, _dir } = Self::with_sessions(sessions);
+            let page = |at| store.sessions(&SessionFilter::default(), PAGE, at).unwrap().items;
+            let all: Vec<_> = (0..sessions).step_by(PAGE).flat_map(page).collect();
+            let over = all.iter().step_by(2).map(|session| store.terminate_session(&session.id));
+            runtime.block_on(join_all(over));
+            runtime.block_on(store.close());
+            _dir
+        })
+    }
+
     /// The ids of its sessions, over and over, in an order that is none.
     fn ids(&self) -> impl Iterator<Item = String> + use<> {
         let total = self.store.active_sessions(None);
@@ -97,6 +115,7 @@ async fn answer(store: Store, session: String, answers: usize) {
             messages: vec![NewMessage::assistant("It will rain."); answers],
             usage: Usage { input: 100, output: 10 },
             outbound: Vec::new(),
+            happened: Vec::new(),
             end_session: false,
         };
         store.complete_turn(done).await.unwrap();
@@ -192,4 +211,30 @@ fn detail(bencher: Bencher, sessions: usize) {
 fn last_messages(bencher: Bencher, sessions: usize) {
     let (home, mut ids) = (Home::talkative(sessions), Home::talkative(sessions).ids());
     bencher.bench_local(|| home.store.messages(&ids.next().unwrap(), 50, None).unwrap());
+}
+
+/// A store is opened, and serves.
+#[divan::bench(args = OPENED, ignore, sample_count = 10, sample_size = 1)]
+fn open(bencher: Bencher, sessions: usize) {
+    opening(bencher, sessions, |_| {});
+}
+
+/// A store is opened, and the first page of sessions comes.
+#[divan::bench(args = OPENED, ignore, sample_count = 10, sample_size = 1)]
+fn open_and_list(bencher: Bencher, sessions: usize) {
+    opening(bencher, sessions, |store| {
+        assert_eq!(store.sessions(&SessionFilter::default(), 50, 0).unwrap().total, sessions / 2);
+    });
+}
+
+fn opening(bencher: Bencher, sessions: usize, then: impl Fn(&Store)) {
+    let (dir, runtime) = (Home::closed(sessions), Runtime::new().unwrap());
+    let opened = Cell::new(None::<Store>);
+    let close = || opened.take().map_or((), |store| runtime.block_on(store.close()));
+    bencher.with_inputs(close).bench_local_values(|()| {
+        let store = Store::open(dir.path(), Clock::system()).unwrap();
+        then(&store);
+        opened.set(Some(store));
+    });
+    close();
 }

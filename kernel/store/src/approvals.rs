@@ -8,16 +8,16 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
+use super::handle::Store;
+use super::model::{Command, Decision, NewInbound, NewOutbound, TurnId};
+use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows};
 use super::sessions::SessionRow;
-use super::{Command, NewInbound, NewOutbound, Store, TurnId, outbox, turns};
-use prx_base::error::{Error, Result};
+use super::tx::{Effect, Tx};
+use super::{outbox, queue};
+use prx_base::error::Error;
 
 /// By session and id; they go when their turn is over.
 const APPROVALS: Rows<(&str, &str), Approval> = Rows::new("approvals");
-
-/// Sorts behind every id.
-const LAST: &str = "~";
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     Ok(APPROVALS.create(transaction)?)
@@ -52,19 +52,8 @@ pub struct NewApproval {
     /// Who may answer on the channel, by the platform's id; over the API whoever may write to the session.
     pub user: Option<String>,
     /// How long the question stands.
-    pub patience: Duration,
-}
-
-/// What a person decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Decision {
-    /// This once.
-    Allow,
-    /// No.
-    Deny,
-    /// Nothing, until it was too late.
-    Expired,
+    #[serde(rename = "patience")]
+    pub timeout: Duration,
 }
 
 impl Approval {
@@ -92,7 +81,7 @@ impl Store {
         outbound: Option<NewOutbound>,
     ) -> Result<Approval> {
         self.write(move |tx| {
-            if !turns::waits(tx, &asked.turn)? {
+            if !queue::waits(tx, &asked.turn)? {
                 return Err(Error::conflict("The turn that asks is over").into());
             }
             let asked_before = all(tx, &asked.turn.session)?;
@@ -100,7 +89,7 @@ impl Store {
             if let Some(known) = asked_before.into_iter().find(same) {
                 return Ok(known);
             }
-            let expires_at = tx.now().checked_add(asked.patience).unwrap_or(Timestamp::MAX);
+            let expires_at = tx.now().checked_add(asked.timeout).unwrap_or(Timestamp::MAX);
             let approval = Approval { id, asked, asked_at: tx.now(), expires_at, decision: None };
             put(tx, &approval)?;
             if let Some(outbound) = outbound {
@@ -118,7 +107,7 @@ impl Store {
     pub fn approvals(&self, session: &str) -> Result<Vec<Approval>> {
         let mut open = self.read(|snapshot| {
             SessionRow::see(snapshot, session)?;
-            snapshot.page(&APPROVALS, (session, "")..(session, LAST), MAX_PAGE)
+            snapshot.page(&APPROVALS, (session, "")..(session, LAST_ID), MAX_PAGE)
         })?;
         open.retain(|approval| approval.decision.is_none());
         Ok(open)
@@ -177,11 +166,11 @@ fn chosen(id: &str, choice: &str) -> Option<Decision> {
 
 /// Forgets the questions of a session, whose turn is over.
 pub(super) fn forget(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
-    tx.clear(&APPROVALS, (session, "")..(session, LAST))
+    tx.clear(&APPROVALS, (session, "")..(session, LAST_ID))
 }
 
 fn all(tx: &Tx<'_>, session: &str) -> Result<Vec<Approval>, Failure> {
-    tx.page(&APPROVALS, (session, "")..(session, LAST), MAX_PAGE)
+    tx.page(&APPROVALS, (session, "")..(session, LAST_ID), MAX_PAGE)
 }
 
 fn decide(tx: &Tx<'_>, mut approval: Approval, decision: Decision) -> Result<Decision, Failure> {
@@ -190,7 +179,7 @@ fn decide(tx: &Tx<'_>, mut approval: Approval, decision: Decision) -> Result<Dec
     }
     approval.decision = Some(decision);
     put(tx, &approval)?;
-    tx.announce(Effect::Told(approval.asked.turn.session));
+    tx.after_commit(Effect::TurnNotified(approval.asked.turn.session));
     Ok(decision)
 }
 

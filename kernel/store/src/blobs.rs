@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
-use super::rows::{Cause, Failure, Rows, Tx};
-use super::{META, Store};
+use super::handle::Store;
+use super::rows::{Cause, Failure, Result, Rows};
+use super::tx::{META, Tx};
 use prx_base::config;
-use prx_base::error::{Code, Error, Result};
+use prx_base::error::{Code, Error};
 
 /// By id, and so by age.
 const BLOBS: Rows<&str, Blob> = Rows::new("blobs");
@@ -101,9 +102,6 @@ impl Store {
     }
 
     /// What is known of a blob; none once it was let go.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn blob(&self, id: &str) -> Result<Option<Blob>> {
         self.read(|snapshot| snapshot.get(&BLOBS, id))
     }
@@ -143,9 +141,6 @@ impl Store {
     }
 
     /// Lets go of the blobs that are older than `age`, and says how many that were.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn sweep_blobs(&self, age: Duration) -> Result<usize> {
         let mut swept = 0;
         loop {

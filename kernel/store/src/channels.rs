@@ -1,15 +1,20 @@
 //! Channels: a connector's state, and the commit of one of its steps.
 
-use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
-use serde_json::Value;
+use std::collections::HashMap;
 
-use super::messages::{Attachment, NewMessage};
-use super::rows::{Cause, Failure, Tx};
-use super::sessions::{self, Conversation, NewSession, Session, SessionRow};
-use super::turns::{self, InboundInfo, Stop, TurnId};
-use super::{Decision, OutboxOutcome, Store, Streamed, approvals, outbox, streams};
-use prx_base::error::Result;
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use serde_json::json;
+
+use super::handle::Store;
+use super::message::NewMessage;
+use super::model::{Command, InboundInfo, NewInbound, NewSession, Session, Stop, TurnId};
+use super::outbox::{OutboxEntry, OutboxOutcome};
+use super::rows::{Cause, Failure, Result};
+use super::sessions::{self, SessionRow};
+use super::streams::Streamed;
+use super::tx::Tx;
+use super::{approvals, events, outbox, queue, streams};
+use prx_base::events::Kind;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
 /// The platform's messages that were taken in: by channel and key, with when (Unix milliseconds).
@@ -20,7 +25,7 @@ pub(super) const SEEN_AT: TableDefinition<'static, (i64, &str, &str), ()> = Tabl
 /// How long a message of a platform is recognised when it comes again.
 const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Keys that a step may forget beyond the number it adds: bounded work, and yet they never pile up.
-const FORGET: usize = 16;
+const MAX_FORGOTTEN: usize = 16;
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     transaction.open_table(sessions::CONVERSATIONS)?;
@@ -62,50 +67,6 @@ pub struct StepCommit {
     pub replayable: bool,
 }
 
-/// What a message asks of the gateway itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Command {
-    /// A fresh session, as whose first message it is stored.
-    NewSession,
-    /// That the turn at work is stopped.
-    StopTurn,
-    /// The answer to a request for approval.
-    Decide(Decision),
-}
-
-/// A message from a platform.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewInbound {
-    /// Unique per channel and message of the platform; what was seen within seven days is dropped.
-    pub dedupe: String,
-    /// Where it was said.
-    pub conversation: Conversation,
-    /// Who said it, by the platform's id.
-    pub user_id: String,
-    /// Who said it, by name.
-    pub user_name: String,
-    /// What was said.
-    pub text: String,
-    /// What it asks of the gateway itself, in the words of whoever took it in.
-    pub command: Option<Command>,
-    /// The files that came with it.
-    pub attachments: Vec<Attachment>,
-    /// The choice's id, where this answers a question with choices.
-    pub choice: Option<String>,
-    /// Where the reply goes, as the connector put it.
-    pub target: Value,
-    /// When, by the platform's clock.
-    pub sent_at: Timestamp,
-    /// Kept with the turn; becomes the metadata of a session that this message opens.
-    pub metadata: Value,
-}
-
-impl NewInbound {
-    fn begins_anew(&self) -> bool {
-        self.command == Some(Command::NewSession)
-    }
-}
-
 /// What committing a step came to.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct StepReceipt {
@@ -115,6 +76,8 @@ pub struct StepReceipt {
     pub duplicates: usize,
     /// The sessions that were opened for them.
     pub opened: Vec<Session>,
+    /// The outbox entries that the step dispatched or settled, by id, as they are now; none once they have left the outbox.
+    pub outbox: HashMap<String, Option<OutboxEntry>>,
 }
 
 impl StepCommit {
@@ -130,9 +93,6 @@ impl StepCommit {
 
 impl Store {
     /// What a channel's connector remembers; none before its first step.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn channel_state(&self, channel: &str) -> Result<Option<ChannelState>> {
         self.read(|snapshot| {
             let state = snapshot.open(STATES)?.get(channel)?;
@@ -149,9 +109,6 @@ impl Store {
     /// the fresh one's turns wait until the other's are done. [`Command::NewSession`] stops those and opens a fresh one in
     /// any case. [`Command::StopTurn`], and the answer to a question that a turn has asked, go to the turn at work instead
     /// and wait for nothing.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn commit_step(&self, step: StepCommit) -> Result<StepReceipt> {
         if step.replayable {
             self.write_lazily(move |tx| commit(tx, step)).await
@@ -179,21 +136,23 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
             continue;
         }
         if let Some(session) = at_work.filter(|_| step.interrupts || inbound.begins_anew()) {
-            turns::stop(tx, &session, Stop::Interrupted)?;
+            queue::stop(tx, &session, Stop::Interrupted)?;
         }
         receive(tx, inbound, newest, step.max_turns, &mut receipt)?;
     }
     if received > 0 {
-        forget(tx, received + FORGET)?;
+        forget(tx, received + MAX_FORGOTTEN)?;
     }
     for (turn, message) in step.streams {
         streams::set(tx, channel, &turn, message.as_ref())?;
     }
     for id in step.dispatched {
-        outbox::dispatch(tx, channel, &id)?;
+        let entry = outbox::dispatch(tx, channel, &id)?;
+        receipt.outbox.insert(id, entry);
     }
     for (id, outcome) in step.outcomes {
-        outbox::settle(tx, channel, &id, outcome)?;
+        let entry = outbox::settle(tx, channel, &id, outcome)?;
+        receipt.outbox.insert(id, entry);
     }
     Ok(receipt)
 }
@@ -243,7 +202,7 @@ fn for_turn_at_work(tx: &Tx<'_>, at_work: Option<&str>, inbound: &NewInbound) ->
         return Ok(true);
     }
     match inbound.command {
-        Some(Command::StopTurn) => turns::stop(tx, session, Stop::Asked),
+        Some(Command::StopTurn) => queue::stop(tx, session, Stop::Asked),
         _ => Ok(false),
     }
 }
@@ -261,6 +220,9 @@ fn receive(
         Some(row) if !anew && row.is_open() && row.session.turn_count + row.waiting < max_turns => row,
         previous => {
             let row = open_session(tx, &inbound, previous)?;
+            let Session { id, channel, .. } = &row.session;
+            let data = json!({ "session_id": id, "channel": channel });
+            events::announce(tx, Kind::SessionCreated, data)?;
             receipt.opened.push(row.session.clone());
             row
         }
@@ -274,8 +236,10 @@ fn receive(
         metadata: inbound.metadata,
     };
     let said = NewMessage { attachments: inbound.attachments, ..NewMessage::user(inbound.text) };
-    let turn = turns::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
+    let turn = queue::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
     row.save(tx)?;
+    let Session { id, channel, .. } = &row.session;
+    events::announce(tx, Kind::MessageReceived, json!({ "session_id": id, "channel": channel }))?;
     receipt.accepted.push(turn.id());
     Ok(())
 }

@@ -7,12 +7,18 @@ use jiff::Timestamp;
 use redb::WriteTransaction;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::watch;
 
-use super::hooks::{HOOKS, Hook, HookRow};
-use super::rows::{Cause, Failure, MAX_PAGE, Rows, Tx};
-use super::{Page, Store};
+use super::handle::Store;
+use super::hooks::{HOOKS, HookRow};
+use super::model::Hook;
+use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Page, Result, Rows};
+use super::tx::{Effect, Tx};
+use prx_base::clock::rfc3339;
 use prx_base::config::Secret;
-use prx_base::error::{Error, Result};
+use prx_base::error::Error;
+use prx_base::events::Event;
 
 /// Those that wait, by hook and id.
 const WAITING: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_waiting");
@@ -25,8 +31,6 @@ const OVER: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_over");
 const MAX_WAITING: u64 = 10_000;
 /// How many of one hook are remembered when they are over.
 const MAX_OVER: u64 = 500;
-/// Sorts behind every id.
-const LAST: &str = "~";
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     WAITING.create(transaction)?;
@@ -41,6 +45,37 @@ pub struct Notice {
     pub event: &'static str,
     /// What is sent, to the byte.
     pub body: String,
+}
+
+impl Notice {
+    /// What is sent about something of this name.
+    pub fn new(event: &'static str, at: Timestamp, data: &Value) -> Self {
+        #[derive(Serialize)]
+        struct Payload<'a> {
+            #[serde(rename = "type")]
+            event: &'a str,
+            timestamp: String,
+            data: &'a Value,
+        }
+        let payload = Payload { event, timestamp: rfc3339(at), data };
+        Self { event, body: serde_json::to_string(&payload).unwrap_or_default() }
+    }
+
+    /// What is sent about an event.
+    pub(super) fn of(event: &Event) -> Self {
+        Self::new(event.kind.name(), event.timestamp, &event.data)
+    }
+}
+
+/// A hook that was not queued everything that it takes, for too many deliveries wait for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backlog {
+    /// The hook.
+    pub hook: Hook,
+    /// How many deliveries wait.
+    pub waiting: u64,
+    /// How many found no room since the queue was last empty.
+    pub dropped: u64,
 }
 
 /// A notice on its way to one hook.
@@ -123,33 +158,6 @@ pub struct Round {
 }
 
 impl Store {
-    /// Queues notices, in their order, for every active hook that takes them. Returns how many deliveries found no
-    /// room because too many wait for their hook already.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
-    pub async fn notify_hooks(&self, notices: Vec<Notice>) -> Result<usize> {
-        self.write(move |tx| {
-            let mut refused = 0;
-            for mut row in tx.page(&HOOKS, .., MAX_PAGE)? {
-                let waiting = row.waiting;
-                for notice in &notices {
-                    if row.hook.takes(notice.event) {
-                        match row.waiting < MAX_WAITING {
-                            true => queue(tx, &mut row, &new_delivery(tx, notice.clone()))?,
-                            false => refused += 1,
-                        }
-                    }
-                }
-                if row.waiting > waiting {
-                    row.put(tx)?;
-                }
-            }
-            Ok(refused)
-        })
-        .await
-    }
-
     /// Queues a notice for one hook, whatever events it takes.
     ///
     /// # Errors
@@ -159,12 +167,42 @@ impl Store {
         self.write(move |tx| {
             let mut row = HookRow::of(tx, &id)?;
             with_room(&row)?;
-            let delivery = new_delivery(tx, notice);
+            let delivery = new_delivery(tx, &notice);
             queue(tx, &mut row, &delivery)?;
             row.put(tx)?;
             Ok(delivery)
         })
         .await
+    }
+
+    /// The hooks that miss events because their queue is full, or was since it was last empty.
+    pub fn hook_backlogs(&self) -> Result<Vec<Backlog>> {
+        let rows = self.read(|snapshot| snapshot.page(&HOOKS, .., MAX_PAGE))?;
+        let full = rows.into_iter().filter(|row| row.dropped > 0 || row.waiting >= MAX_WAITING);
+        Ok(full.map(|HookRow { hook, waiting, dropped, .. }| Backlog { hook, waiting, dropped }).collect())
+    }
+
+    /// Removes a hook and everything about its deliveries.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn remove_hook(&self, id: &str) -> Result<()> {
+        let id = id.to_owned();
+        self.write(move |tx| {
+            HookRow::of(tx, &id)?;
+            tx.remove(&HOOKS, id.as_str())?;
+            empty(tx, &id)?;
+            tx.clear(&OVER, before(&id, LAST_ID))?;
+            tx.after_commit(Effect::HookRemoved(id));
+            tx.after_commit(Effect::Deliveries);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Wakes whoever makes deliveries: something was queued, or a hook was removed.
+    pub fn deliveries_queued(&self) -> watch::Receiver<()> {
+        self.shared.deliveries.subscribe()
     }
 
     /// Queues a delivery anew, for now, with all its attempts before it. Its id stays.
@@ -206,7 +244,7 @@ impl Store {
     pub fn deliveries(&self, id: &str, limit: usize, than: Option<&str>) -> Result<Page<Delivery>> {
         self.read(|snapshot| {
             let row = snapshot.get(&HOOKS, id)?.ok_or_else(|| Error::not_found("Hook", id))?;
-            let than = than.unwrap_or(LAST);
+            let than = than.unwrap_or(LAST_ID);
             let mut items = snapshot.last_page(&WAITING, before(id, than), limit)?;
             items.extend(snapshot.last_page(&OVER, before(id, than), limit)?);
             items.sort_by(|a, b| a.id.cmp(&b.id));
@@ -216,9 +254,6 @@ impl Store {
     }
 
     /// What is to be delivered to a hook next, up to `limit`. None when it is turned off or removed.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn next_deliveries(&self, id: &str, limit: usize) -> Result<Option<Round>> {
         self.read(|snapshot| {
             let Some(HookRow { hook, secret, .. }) = snapshot.get(&HOOKS, id)? else { return Ok(None) };
@@ -235,9 +270,6 @@ impl Store {
 
     /// Notes what came of attempts. When one of them says that the receiver is gone the hook is turned off, and
     /// what waits for it is dropped. A delivery or a hook that is gone itself is passed over.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn settle_deliveries(&self, id: &str, settled: Vec<Settled>) -> Result<()> {
         let id = id.to_owned();
         self.write(move |tx| {
@@ -250,6 +282,10 @@ impl Store {
                 row.hook.active = false;
                 row.waiting = 0;
                 empty(tx, &id)?;
+                tx.after_commit(Effect::Hook(row.hook.clone()));
+            }
+            if row.waiting == 0 {
+                row.dropped = 0;
             }
             row.put(tx)
         })
@@ -263,7 +299,7 @@ fn before<'k>(hook: &'k str, id: &'k str) -> impl RangeBounds<(&'k str, &'k str)
 }
 
 fn due(hook: &str) -> impl RangeBounds<(&str, u64, &str)> {
-    (hook, 0, "")..=(hook, u64::MAX, LAST)
+    (hook, 0, "")..=(hook, u64::MAX, LAST_ID)
 }
 
 fn with_room(row: &HookRow) -> Result<(), Error> {
@@ -279,17 +315,38 @@ fn with_room(row: &HookRow) -> Result<(), Error> {
     Ok(())
 }
 
-fn new_delivery(tx: &Tx<'_>, notice: Notice) -> Delivery {
+fn new_delivery(tx: &Tx<'_>, notice: &Notice) -> Delivery {
     Delivery {
         id: tx.id("dlv"),
         event: notice.event.to_owned(),
-        body: notice.body,
+        body: notice.body.clone(),
         status: DeliveryStatus::Pending,
         attempts: 0,
         created_at: tx.now(),
         next_attempt_at: Some(tx.now()),
         last_attempt: None,
     }
+}
+
+/// Queues a notice for a hook, unless that is turned off or removed by now. Where too many deliveries wait already it is
+/// dropped, and counted.
+pub(super) fn offer(tx: &Tx<'_>, hook: &str, notice: &Notice) -> Result<(), Failure> {
+    let Some(mut row) = tx.get(&HOOKS, hook)? else { return Ok(()) };
+    if !row.hook.active {
+        return Ok(());
+    }
+    if row.waiting < MAX_WAITING {
+        queue(tx, &mut row, &new_delivery(tx, notice))?;
+    } else {
+        row.dropped += 1;
+        if row.dropped == 1 {
+            tracing::error!(
+                hook,
+                "{MAX_WAITING} deliveries wait for this hook: it misses events from here on"
+            );
+        }
+    }
+    row.put(tx)
 }
 
 /// When a delivery is due, in whole milliseconds as [`DUE`] has it.
@@ -303,6 +360,7 @@ fn queue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Fail
     tx.put(&WAITING, (hook, id), delivery)?;
     tx.put(&DUE, (hook, due_ms(delivery), id), &delivery.id)?;
     row.waiting += 1;
+    tx.after_commit(Effect::Deliveries);
     Ok(())
 }
 
@@ -314,15 +372,9 @@ fn unqueue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Fa
     Ok(())
 }
 
-/// Drops everything about a hook that is removed.
-pub(super) fn forget(tx: &Tx<'_>, hook: &str) -> Result<(), Failure> {
-    empty(tx, hook)?;
-    tx.clear(&OVER, before(hook, LAST))
-}
-
 /// Drops what waits for a hook.
 fn empty(tx: &Tx<'_>, hook: &str) -> Result<(), Failure> {
-    tx.clear(&WAITING, before(hook, LAST))?;
+    tx.clear(&WAITING, before(hook, LAST_ID))?;
     tx.clear(&DUE, due(hook))
 }
 
@@ -350,7 +402,7 @@ fn remember(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), F
     tx.put(&OVER, (hook, delivery.id.as_str()), delivery)?;
     row.over += 1;
     if row.over > MAX_OVER
-        && let Some(oldest) = tx.page(&OVER, before(hook, LAST), 1)?.first()
+        && let Some(oldest) = tx.page(&OVER, before(hook, LAST_ID), 1)?.first()
     {
         tx.remove(&OVER, (hook, oldest.id.as_str()))?;
         row.over -= 1;

@@ -1,13 +1,14 @@
 //! Hooks: where events are delivered to. Their secrets leave this module only to sign with.
 
-use jiff::Timestamp;
 use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
-use super::rows::{Cause, Failure, MAX_PAGE, Rows, Tx};
-use super::{Store, deliveries};
+use super::handle::Store;
+use super::model::Hook;
+use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows};
+use super::tx::{Effect, Tx};
 use prx_base::config::Secret;
-use prx_base::error::{Error, Result};
+use prx_base::error::Error;
 
 pub(super) const HOOKS: Rows<&str, HookRow> = Rows::new("hooks");
 
@@ -18,26 +19,11 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause>
     Ok(HOOKS.create(transaction)?)
 }
 
-/// Somewhere events are delivered to. Its secret is not part of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Hook {
-    /// `hook_<ulid>`
-    pub id: String,
-    /// Where to.
-    pub url: String,
-    /// Names of the events it takes; `*` is all of them.
-    pub events: Vec<String>,
-    /// False once the receiver has said that it is gone.
-    pub active: bool,
-    /// When it was registered.
-    pub created_at: Timestamp,
-}
-
-impl Hook {
-    /// Whether it takes events of this name.
-    pub fn takes(&self, event: &str) -> bool {
-        self.active && self.events.iter().any(|taken| taken == "*" || taken == event)
-    }
+/// The hooks there are, for the start.
+pub(super) fn all(transaction: &WriteTransaction) -> Result<Vec<Hook>, Cause> {
+    let mut hooks = Vec::new();
+    HOOKS.each(transaction, |row: HookRow| hooks.push(row.hook))?;
+    Ok(hooks)
 }
 
 /// A hook to be registered.
@@ -58,6 +44,9 @@ pub(super) struct HookRow {
     pub(super) secret: String,
     pub(super) waiting: u64,
     pub(super) over: u64,
+    /// Deliveries that found the queue full since it was last empty.
+    #[serde(default)]
+    pub(super) dropped: u64,
 }
 
 impl HookRow {
@@ -84,32 +73,16 @@ impl Store {
             let NewHook { url, events, secret } = new;
             let hook = Hook { id: tx.id("hook"), url, events, active: true, created_at: tx.now() };
             let secret = secret.expose().to_owned();
-            HookRow { hook: hook.clone(), secret, waiting: 0, over: 0 }.put(tx)?;
+            HookRow { hook: hook.clone(), secret, waiting: 0, over: 0, dropped: 0 }.put(tx)?;
+            tx.after_commit(Effect::Hook(hook.clone()));
             Ok(hook)
         })
         .await
     }
 
     /// The hooks there are, in the order in which they were registered.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn hooks(&self) -> Result<Vec<Hook>> {
         let rows = self.read(|snapshot| snapshot.page(&HOOKS, .., MAX_PAGE))?;
         Ok(rows.into_iter().map(|row| row.hook).collect())
-    }
-
-    /// Removes a hook and everything about its deliveries.
-    ///
-    /// # Errors
-    /// `not_found`.
-    pub async fn remove_hook(&self, id: &str) -> Result<()> {
-        let id = id.to_owned();
-        self.write(move |tx| {
-            HookRow::of(tx, &id)?;
-            tx.remove(&HOOKS, id.as_str())?;
-            deliveries::forget(tx, &id)
-        })
-        .await
     }
 }

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
-use super::rows::{Cause, Failure, Rows, Tx};
-use prx_base::error::Result;
+use super::handle::Store;
+use super::rows::{Cause, Failure, Result, Rows};
+use super::tx::Tx;
 
 /// By the caller and the key that it gave.
 const ANSWERS: Rows<(&str, &str), KeptAnswer> = Rows::new("idempotency");
@@ -45,18 +45,12 @@ impl KeptAnswer {
 
 impl Store {
     /// What a caller's key was answered with in the last 24 hours.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn kept_answer(&self, caller: &str, key: &str) -> Result<Option<KeptAnswer>> {
         let kept = self.read(|snapshot| snapshot.get(&ANSWERS, (caller, key)))?;
         Ok(kept.filter(|kept| !kept.is_old(self.shared.clock.now())))
     }
 
     /// Keeps an answer for 24 hours, and forgets older ones. The first one under a key that has a body stays.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn keep_answer(&self, caller: &str, key: &str, answer: KeptAnswer) -> Result<()> {
         let (caller, key) = (caller.to_owned(), key.to_owned());
         self.write(move |tx| {
@@ -74,9 +68,6 @@ impl Store {
     }
 
     /// Forgets what is kept under a key.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn forget_answer(&self, caller: &str, key: &str) -> Result<()> {
         let (caller, key) = (caller.to_owned(), key.to_owned());
         self.write(move |tx| {

@@ -1,12 +1,10 @@
 //! Ids: `<prefix>_<ulid in lower case>`, each larger than the one before.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
 use jiff::Timestamp;
 use ulid::{Generator, Ulid};
-
-use super::lock;
 
 /// Where ids come from.
 pub(super) struct Ids(Mutex<Newest>);
@@ -43,6 +41,11 @@ impl Ids {
         newest.ms = ulid.timestamp_ms();
         ulid
     }
+}
+
+/// Takes a lock, also one whose holder has panicked.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The id of this ULID.

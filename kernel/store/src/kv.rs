@@ -4,9 +4,9 @@ use std::ops::Bound;
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::Store;
-use super::rows::{Cause, Failure, Tx};
-use prx_base::error::Result;
+use super::handle::Store;
+use super::rows::{Cause, Failure, Result};
+use super::tx::Tx;
 
 const KV: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("kv");
 /// Bytes in a plugin's keys and values.
@@ -44,17 +44,11 @@ pub enum QuotaExceeded {
 
 impl Store {
     /// A plugin's value under a key.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn kv_get(&self, plugin: &str, key: &str) -> Result<Option<Vec<u8>>> {
         self.read(|snapshot| Ok(snapshot.open(KV)?.get((plugin, key))?.map(|value| value.value().to_vec())))
     }
 
     /// Sets a plugin's value under a key, where its keys and values then take no more than `quota` bytes.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn kv_set(
         &self,
         plugin: &str,
@@ -79,9 +73,6 @@ impl Store {
     }
 
     /// Deletes a plugin's value; false when there was none.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn kv_delete(&self, plugin: &str, key: &str) -> Result<bool> {
         let (plugin, key) = (plugin.to_owned(), key.to_owned());
         self.write(move |tx| {
@@ -96,9 +87,6 @@ impl Store {
     }
 
     /// Up to `limit` (at most 1,000) of a plugin's keys with a prefix, in byte order, those behind `after` if given.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn kv_keys(
         &self,
         plugin: &str,

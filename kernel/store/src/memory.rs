@@ -6,9 +6,10 @@ use jiff::Timestamp;
 use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
-use super::Store;
-use super::rows::{Cause, Failure, Rows, Tx};
-use prx_base::error::{Error, Result};
+use super::handle::Store;
+use super::rows::{Cause, Failure, Result, Rows};
+use super::tx::Tx;
+use prx_base::error::Error;
 
 /// By channel, user and id.
 const MEMORIES: Rows<(&str, &str, &str), MemoryRow> = Rows::new("memories");
@@ -115,9 +116,6 @@ impl Owner {
 
 impl Store {
     /// How many things are remembered, of all users.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn memory_entries(&self) -> Result<u64> {
         self.read(|snapshot| snapshot.count(&MEMORIES))
     }
@@ -131,9 +129,6 @@ impl Store {
     }
 
     /// Something that is remembered of a user; none when it is nothing of that user's.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn memory(&self, owner: &Owner, id: &str) -> Result<Option<MemoryEntry>> {
         let (channel, user) = owner.key();
         let row = self.read(|snapshot| snapshot.get(&MEMORIES, (channel, user, id)))?;
@@ -141,9 +136,6 @@ impl Store {
     }
 
     /// Up to `limit` of what is remembered of a user, newest first.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn memories(&self, owner: &Owner, limit: usize) -> Result<Vec<MemoryEntry>> {
         let (channel, user) = owner.key();
         self.read(|snapshot| {
@@ -155,9 +147,6 @@ impl Store {
     }
 
     /// Where these words are in what is remembered of a user. Costs as much as there are places.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn word_hits(&self, owner: &Owner, words: &[String]) -> Result<WordHits> {
         let (channel, user) = owner.key();
         self.read(|snapshot| {
@@ -179,9 +168,6 @@ impl Store {
     }
 
     /// Whose a memory is; none when there is none of that id.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn memory_owner(&self, id: &str) -> Result<Option<Owner>> {
         self.read(|snapshot| {
             let owner = snapshot.open(OWNERS)?.get(id)?;
@@ -193,9 +179,6 @@ impl Store {
     }
 
     /// Forgets something of a user's; false when it was nothing of that user's.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn delete_memory(&self, owner: &Owner, id: &str) -> Result<bool> {
         let (owner, id) = (owner.clone(), id.to_owned());
         self.write(move |tx| remove(tx, &owner, &id)).await

@@ -7,14 +7,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::rows::{Cause, Effect, Failure, MAX_PAGE, Rows, Tx};
-use super::sessions::Conversation;
-use super::turns::TurnId;
-use super::{Store, streams};
-use prx_base::error::{Error, Result};
+use super::handle::Store;
+use super::model::{Conversation, NewOutbound, TurnId};
+use super::operation::Operation;
+use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows};
+use super::tx::{Effect, Tx};
+use super::{events, streams};
+use prx_base::error::Error;
+use prx_base::events::Kind;
 
 /// By channel and id; ids rise, so a channel's rows stand in the order in which they were added.
 const OUTBOX: Rows<(&str, &str), OutboxEntry> = Rows::new("outbox");
@@ -22,8 +25,6 @@ const DEAD_LETTERS: Rows<(&str, &str), DeadLetter> = Rows::new("dead_letters");
 
 type Key<'k> = (&'k str, &'k str);
 
-/// Sorts behind every id.
-const LAST: &str = "~";
 /// Why an entry is given up whose outcome was never learned.
 const UNKNOWN: &str = "unknown outcome";
 
@@ -44,7 +45,7 @@ pub struct OutboxEntry {
     /// Where exactly, as the connector put it.
     pub target: Value,
     /// What.
-    pub operation: Value,
+    pub operation: Operation,
     /// How far it has come.
     pub state: OutboxState,
     /// Attempts begun.
@@ -71,19 +72,6 @@ pub enum OutboxState {
     Sending,
 }
 
-/// Something to be added to the outbox of its conversation's channel.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewOutbound {
-    /// Where.
-    pub conversation: Conversation,
-    /// Where exactly, as the connector put it.
-    pub target: Value,
-    /// What.
-    pub operation: Value,
-    /// The turn that it is the reply of.
-    pub turn: Option<TurnId>,
-}
-
 /// What is done with an entry of which nobody knows whether it has reached the platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnUnknown {
@@ -107,7 +95,7 @@ impl OnUnknown {
 }
 
 /// What became of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum OutboxOutcome {
     /// Done; the entry leaves the outbox.
     Sent {
@@ -124,7 +112,7 @@ pub enum OutboxOutcome {
     /// The platform can't do it this way. To be done in another, at once; nothing of it is shown any more.
     Instead {
         /// What is to be done.
-        operation: Value,
+        operation: Operation,
     },
     /// Given up; the entry becomes a dead letter.
     Failed {
@@ -147,9 +135,6 @@ pub struct DeadLetter {
 impl Store {
     /// Up to `limit` entries of a channel's outbox in order, from its beginning or after a given one. Those that
     /// wait for a later moment or are on their way are among them.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn outbox(&self, channel: &str, limit: usize, after: Option<&str>) -> Result<Vec<OutboxEntry>> {
         self.read(|snapshot| snapshot.page(&OUTBOX, behind(channel, after.unwrap_or_default()), limit))
     }
@@ -160,9 +145,6 @@ impl Store {
     /// letters.
     ///
     /// Returns those that were put back.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn recover_outbox(&self, channel: &str, on_unknown: OnUnknown) -> Result<Vec<OutboxEntry>> {
         let mut recovered = Vec::new();
         let mut after = String::new();
@@ -184,11 +166,8 @@ impl Store {
     }
 
     /// Up to `limit` of what a channel has given up, the newest or those before an id, newest last.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn dead_letters(&self, channel: &str, limit: usize, before: Option<&str>) -> Result<Vec<DeadLetter>> {
-        let range = (channel, "")..(channel, before.unwrap_or(LAST));
+        let range = (channel, "")..(channel, before.unwrap_or(LAST_ID));
         self.read(|snapshot| snapshot.last_page(&DEAD_LETTERS, range, limit))
     }
 
@@ -209,7 +188,7 @@ impl Store {
                 ..letter.entry
             };
             put(tx, &entry)?;
-            tx.announce(Effect::Outbox(entry.channel.clone()));
+            tx.after_commit(Effect::Outbox(entry.channel.clone()));
             Ok(entry)
         })
         .await
@@ -227,7 +206,7 @@ impl Store {
 
 /// The rows of a channel behind an id.
 fn behind<'k>(channel: &'k str, id: &'k str) -> (Bound<Key<'k>>, Bound<Key<'k>>) {
-    (Bound::Excluded((channel, id)), Bound::Excluded((channel, LAST)))
+    (Bound::Excluded((channel, id)), Bound::Excluded((channel, LAST_ID)))
 }
 
 pub(super) fn add(tx: &Tx<'_>, new: NewOutbound) -> Result<(), Failure> {
@@ -245,43 +224,56 @@ pub(super) fn add(tx: &Tx<'_>, new: NewOutbound) -> Result<(), Failure> {
         turn: new.turn,
     };
     put(tx, &entry)?;
-    tx.announce(Effect::Outbox(entry.channel));
+    tx.after_commit(Effect::Outbox(entry.channel));
     Ok(())
 }
 
-/// Marks an entry as being on its way. One that is gone stays gone.
-pub(super) fn dispatch(tx: &Tx<'_>, channel: &str, id: &str) -> Result<(), Failure> {
-    let Some(mut entry) = tx.get(&OUTBOX, (channel, id))? else { return Ok(()) };
+/// Marks an entry as being on its way, and returns it. One that is gone stays gone.
+pub(super) fn dispatch(tx: &Tx<'_>, channel: &str, id: &str) -> Result<Option<OutboxEntry>, Failure> {
+    let Some(mut entry) = tx.get(&OUTBOX, (channel, id))? else { return Ok(None) };
     entry.state = OutboxState::Sending;
     entry.attempt += 1;
     entry.not_before = None;
-    put(tx, &entry)
+    put(tx, &entry)?;
+    Ok(Some(entry))
 }
 
-/// Takes in what became of an entry. One that is gone stays gone.
-pub(super) fn settle(tx: &Tx<'_>, channel: &str, id: &str, outcome: OutboxOutcome) -> Result<(), Failure> {
-    let Some(mut entry) = tx.get(&OUTBOX, (channel, id))? else { return Ok(()) };
+/// Takes in what became of an entry, and returns it unless it leaves the outbox. One that is gone stays gone.
+pub(super) fn settle(
+    tx: &Tx<'_>,
+    channel: &str,
+    id: &str,
+    outcome: OutboxOutcome,
+) -> Result<Option<OutboxEntry>, Failure> {
+    let Some(mut entry) = tx.get(&OUTBOX, (channel, id))? else { return Ok(None) };
     if let (Some(turn), false) = (&entry.turn, matches!(outcome, OutboxOutcome::Retry { .. })) {
         streams::set(tx, channel, turn, None)?;
     }
     match outcome {
         OutboxOutcome::Sent { platform_id } => {
             tracing::debug!(channel, id, platform_id, "sent");
-            tx.remove(&OUTBOX, (channel, id))
+            tx.remove(&OUTBOX, (channel, id))?;
+            return Ok(None);
+        }
+        OutboxOutcome::Failed { reason } => {
+            bury(tx, entry, &reason)?;
+            let data = json!({ "channel": channel, "operation": id, "reason": reason });
+            events::announce(tx, Kind::ErrorOccurred, data)?;
+            return Ok(None);
         }
         OutboxOutcome::Retry { after, maybe_duplicate } => {
-            entry.state = OutboxState::Pending;
             entry.maybe_duplicate |= maybe_duplicate;
             entry.vain_since.get_or_insert(tx.now());
             entry.not_before = Some(tx.now().checked_add(after).unwrap_or(Timestamp::MAX));
-            put(tx, &entry)
         }
         OutboxOutcome::Instead { operation } => {
-            let state = OutboxState::Pending;
-            put(tx, &OutboxEntry { operation, state, not_before: None, ..entry })
+            entry.operation = operation;
+            entry.not_before = None;
         }
-        OutboxOutcome::Failed { reason } => bury(tx, entry, &reason),
     }
+    entry.state = OutboxState::Pending;
+    put(tx, &entry)?;
+    Ok(Some(entry))
 }
 
 /// Recovers the entries of one page; the second value is where the next one begins.

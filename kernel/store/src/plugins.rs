@@ -4,9 +4,8 @@ use redb::{TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Store;
-use super::rows::{Cause, MAX_PAGE, Rows};
-use prx_base::error::Result;
+use super::handle::Store;
+use super::rows::{Cause, MAX_PAGE, Result, Rows};
 
 const PLUGINS: Rows<&str, PluginRecord> = Rows::new("plugins");
 const ARTIFACTS: TableDefinition<'static, &str, &[u8; 32]> = TableDefinition::new("artifacts");
@@ -32,41 +31,26 @@ pub struct PluginRecord {
 
 impl Store {
     /// What is kept of one plugin.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn plugin(&self, name: &str) -> Result<Option<PluginRecord>> {
         self.read(|snapshot| snapshot.get(&PLUGINS, name))
     }
 
     /// What is kept of all plugins, by name; at most [`MAX_PAGE`].
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn plugins(&self) -> Result<Vec<PluginRecord>> {
         self.read(|snapshot| snapshot.page(&PLUGINS, .., MAX_PAGE))
     }
 
     /// Keeps this of a plugin instead of what was kept.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn put_plugin(&self, plugin: PluginRecord) -> Result<()> {
         self.write(move |tx| tx.put(&PLUGINS, plugin.name.as_str(), &plugin)).await
     }
 
     /// The SHA-256 of the compiled artifact under a key of the cache.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn artifact(&self, key: &str) -> Result<Option<[u8; 32]>> {
         self.read(|snapshot| Ok(snapshot.open(ARTIFACTS)?.get(key)?.map(|digest| *digest.value())))
     }
 
     /// Keeps the SHA-256 of a compiled artifact.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn put_artifact(&self, key: &str, digest: [u8; 32]) -> Result<()> {
         let key = key.to_owned();
         self.write(move |tx| {

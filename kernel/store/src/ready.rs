@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
 
-use super::lock;
+use super::ids::lock;
 
 /// Sessions in the order in which they came; each at most once.
 ///
 /// A cheap-clone handle. Of sessions with turns waiting: whoever takes one's id owns its queue until
-/// [`claim_turn`](super::Store::claim_turn) says that it is empty.
+/// [`claim_turn`](crate::Store::claim_turn) says that it is empty.
 #[derive(Clone, Default)]
 pub struct Ready(Arc<Waiting>);
 

@@ -1,24 +1,38 @@
-//! Typed tables, and the two ways to them: a snapshot to read, a transaction to change.
+//! Typed tables, and a snapshot to read them.
 
-use std::cell::{Cell, RefCell};
 use std::error::Error as StdError;
 use std::marker::PhantomData;
 use std::ops::RangeBounds;
 
-use jiff::Timestamp;
 use redb::{
-    AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, Table,
-    TableDefinition, Value, WriteTransaction,
+    AccessGuard, Key, ReadOnlyTable, ReadTransaction, ReadableTable, ReadableTableMetadata, TableDefinition,
+    Value, WriteTransaction,
 };
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
-use super::index::Seat;
-use super::{Page, Shared};
 use prx_base::error::Error;
 
 /// The most rows one read returns.
 pub const MAX_PAGE: usize = 500;
+/// Sorts behind every id.
+pub(super) const LAST_ID: &str = "~";
+
+/// What the verbs answer.
+///
+/// # Errors
+/// Every verb fails with `unavailable` once the disk has failed or the store is closed. What else a verb refuses stands
+/// with it.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Part of a longer list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// The part.
+    pub items: Vec<T>,
+    /// How many there are in all that match.
+    pub total: usize,
+}
 
 /// A table whose rows are JSON.
 pub(super) struct Rows<K: Key + 'static, R> {
@@ -34,6 +48,11 @@ impl<K: Key + 'static, R> Rows<K, R> {
     /// Makes the table where there is none, so that a snapshot finds it.
     pub(super) fn create(&self, transaction: &WriteTransaction) -> Result<(), redb::TableError> {
         transaction.open_table(self.table).map(drop)
+    }
+
+    /// The table itself, for those who look at its keys.
+    pub(super) const fn table(&self) -> TableDefinition<'static, K, &'static [u8]> {
+        self.table
     }
 }
 
@@ -53,6 +72,16 @@ pub(super) enum Failure {
     Refused(Error),
     /// The store itself is broken.
     Fatal(Cause),
+}
+
+impl Failure {
+    /// What is wrong, where a refusal can't be answered to anyone.
+    pub(super) fn into_cause(self) -> Cause {
+        match self {
+            Self::Refused(error) => error.into(),
+            Self::Fatal(cause) => cause,
+        }
+    }
 }
 
 pub(super) type Cause = Box<dyn StdError + Send + Sync>;
@@ -88,16 +117,16 @@ fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, Failure> {
     })
 }
 
-fn row<K: Key + 'static, R: DeserializeOwned>(
+pub(super) fn row<K: Key + 'static, R: DeserializeOwned>(
     table: &impl ReadableTable<K, &'static [u8]>,
     key: K::SelfType<'_>,
 ) -> Result<Option<R>, Failure> {
     table.get(key)?.map(|bytes| decode(bytes.value())).transpose()
 }
 
-type Entry<'t, K> = redb::Result<(AccessGuard<'t, K>, AccessGuard<'t, &'static [u8]>)>;
+pub(super) type Entry<'t, K> = redb::Result<(AccessGuard<'t, K>, AccessGuard<'t, &'static [u8]>)>;
 
-fn rows<'t, K: Key + 'static, R: DeserializeOwned>(
+pub(super) fn rows<'t, K: Key + 'static, R: DeserializeOwned>(
     range: impl Iterator<Item = Entry<'t, K>>,
     limit: usize,
 ) -> Result<Vec<R>, Failure> {
@@ -160,124 +189,5 @@ impl Snapshot {
         let mut page = rows(self.0.open_table(table.table)?.range(range)?.rev(), limit)?;
         page.reverse();
         Ok(page)
-    }
-}
-
-/// What others learn once a change is durable.
-pub(super) enum Effect {
-    /// A session was made or changed its standing.
-    Session { before: Option<Seat>, after: Seat },
-    /// A session has a turn waiting.
-    Turn(String),
-    /// Something was said to a session's turn at work.
-    Told(String),
-    /// A channel has something to send.
-    Outbox(String),
-    /// A token is good no more.
-    Revoked,
-}
-
-/// A verb's view of the transaction that it shares with the other verbs of its batch.
-///
-/// A verb checks everything before its first `put`, `remove` or `change`: there is no way back from those.
-pub(super) struct Tx<'t> {
-    transaction: &'t WriteTransaction,
-    shared: &'t Shared,
-    now: Timestamp,
-    wrote: Cell<bool>,
-    effects: &'t RefCell<Vec<Effect>>,
-}
-
-impl<'t> Tx<'t> {
-    pub(super) fn new(
-        transaction: &'t WriteTransaction,
-        shared: &'t Shared,
-        effects: &'t RefCell<Vec<Effect>>,
-    ) -> Self {
-        Self { transaction, shared, now: shared.clock.now(), wrote: Cell::new(false), effects }
-    }
-
-    /// The moment at which this verb happens.
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
-    }
-
-    /// A new id, larger than every one before it.
-    pub(super) fn id(&self, prefix: &str) -> String {
-        self.shared.ids.next(prefix, self.now)
-    }
-
-    /// Whether this verb has changed anything.
-    pub(super) fn wrote(&self) -> bool {
-        self.wrote.get()
-    }
-
-    /// Tells others, once the batch is committed.
-    pub(super) fn announce(&self, effect: Effect) {
-        self.effects.borrow_mut().push(effect);
-    }
-
-    /// A table whose values are not JSON rows, to look into.
-    pub(super) fn open<K: Key + 'static, V: Value + 'static>(
-        &self,
-        table: TableDefinition<'_, K, V>,
-    ) -> Result<Table<'t, K, V>, Failure> {
-        Ok(self.transaction.open_table(table)?)
-    }
-
-    /// A table whose values are not JSON rows, to change.
-    pub(super) fn change<K: Key + 'static, V: Value + 'static>(
-        &self,
-        table: TableDefinition<'_, K, V>,
-    ) -> Result<Table<'t, K, V>, Failure> {
-        self.wrote.set(true);
-        self.open(table)
-    }
-
-    pub(super) fn get<K: Key + 'static, R: DeserializeOwned>(
-        &self,
-        rows: &Rows<K, R>,
-        key: K::SelfType<'_>,
-    ) -> Result<Option<R>, Failure> {
-        row(&self.open(rows.table)?, key)
-    }
-
-    /// Up to `limit` rows of a range, from its beginning.
-    pub(super) fn page<'k, K: Key + 'static, R: DeserializeOwned>(
-        &self,
-        table: &Rows<K, R>,
-        range: impl RangeBounds<K::SelfType<'k>> + 'k,
-        limit: usize,
-    ) -> Result<Vec<R>, Failure> {
-        rows(self.open(table.table)?.range(range)?, limit)
-    }
-
-    pub(super) fn put<K: Key + 'static, R: Serialize>(
-        &self,
-        rows: &Rows<K, R>,
-        key: K::SelfType<'_>,
-        row: &R,
-    ) -> Result<(), Failure> {
-        let bytes = serde_json::to_vec(row).map_err(|error| Failure::Fatal(error.into()))?;
-        self.change(rows.table)?.insert(key, bytes.as_slice())?;
-        Ok(())
-    }
-
-    pub(super) fn remove<K: Key + 'static, R>(
-        &self,
-        rows: &Rows<K, R>,
-        key: K::SelfType<'_>,
-    ) -> Result<(), Failure> {
-        self.change(rows.table)?.remove(key)?;
-        Ok(())
-    }
-
-    /// Removes all rows of a range.
-    pub(super) fn clear<'k, K: Key + 'static, R>(
-        &self,
-        rows: &Rows<K, R>,
-        range: impl RangeBounds<K::SelfType<'k>> + 'k,
-    ) -> Result<(), Failure> {
-        Ok(self.change(rows.table)?.retain_in(range, |_, _| false)?)
     }
 }

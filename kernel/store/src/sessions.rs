@@ -1,131 +1,24 @@
 //! Sessions: one conversation each, from its first message to its termination.
 
-use std::sync::PoisonError;
-use std::time::Duration;
-
 use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::json;
 
-use super::index::Seat;
-use super::rows::{Effect, Failure, MAX_PAGE, Rows, Snapshot, Tx};
-use super::{Page, Store, turns};
-use prx_base::error::{Error, Result};
+use super::events;
+use super::handle::Store;
+use super::ids;
+use super::index::{Change, IndexEntry, SESSION_INDEX, status_code};
+use super::model::{Conversation, NewSession, Session, SessionFilter, SessionStatus, Usage};
+use super::rows::{Failure, MAX_PAGE, Page, Result, Rows, Snapshot};
+use super::tx::{Effect, Tx};
+use prx_base::error::Error;
+use prx_base::events::Kind;
 
 pub(super) const SESSIONS: Rows<&str, SessionRow> = Rows::new("sessions");
 /// The newest session of each conversation: by channel, conversation and thread.
 pub(super) const CONVERSATIONS: TableDefinition<'static, (&str, &str, &str), &str> =
     TableDefinition::new("conversations");
-
-/// The user of a session whose maker names none.
-pub const ANONYMOUS: &str = "anonymous";
-
-/// Sessions that one commit of a sweep looks at.
-const SWEEP_BATCH: usize = 256;
-
-/// One conversation with the agent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Session {
-    /// `sess_<ulid>`
-    pub id: String,
-    /// The channel it came in by; `api` for those made over HTTP.
-    pub channel: String,
-    /// Who talks to the agent.
-    pub user_id: String,
-    /// Where it is in its life.
-    pub status: SessionStatus,
-    /// When it was opened.
-    pub created_at: Timestamp,
-    /// When something was last said in it.
-    pub last_activity: Timestamp,
-    /// Turns completed.
-    pub turn_count: u64,
-    /// What its turns have cost.
-    pub token_usage: Usage,
-    /// Whatever its maker attached, kept as sent.
-    pub metadata: Value,
-    /// Where on a platform it takes place; none for those made over HTTP.
-    pub conversation: Option<Conversation>,
-}
-
-/// Where a session is in its life.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum SessionStatus {
-    /// Something was said lately.
-    #[default]
-    Active,
-    /// Nothing was said for a while; the next message wakes it.
-    Idle,
-    /// It is over.
-    Terminated,
-}
-
-/// Tokens that a model has read and written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[schemars(rename = "TokenUsage")]
-pub struct Usage {
-    /// Read.
-    pub input: u64,
-    /// Written.
-    pub output: u64,
-}
-
-impl Usage {
-    /// Both together.
-    pub fn total(self) -> u64 {
-        self.input.saturating_add(self.output)
-    }
-
-    /// The sum. What a provider claims is no reason to overflow.
-    #[must_use]
-    pub fn plus(self, more: Self) -> Self {
-        let (input, output) =
-            (self.input.saturating_add(more.input), self.output.saturating_add(more.output));
-        Self { input, output }
-    }
-}
-
-/// A place on a platform where people talk.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Conversation {
-    /// The configured channel.
-    pub channel: String,
-    /// The platform's id of the chat.
-    pub conversation: String,
-    /// The platform's id of the thread in it.
-    pub thread: Option<String>,
-}
-
-impl Conversation {
-    fn key(&self) -> (&str, &str, &str) {
-        (&self.channel, &self.conversation, self.thread.as_deref().unwrap_or_default())
-    }
-}
-
-/// A session to be opened.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NewSession {
-    /// The channel it comes in by.
-    pub channel: String,
-    /// Who talks to the agent.
-    pub user_id: String,
-    /// Kept as it is.
-    pub metadata: Value,
-    /// Where on a platform it takes place.
-    pub conversation: Option<Conversation>,
-}
-
-/// Which sessions to list.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SessionFilter {
-    /// Those of this status.
-    pub status: SessionStatus,
-    /// Of these, those of this channel; none for all.
-    pub channel: Option<String>,
-}
 
 /// A session as it is stored, with what only the store counts.
 #[derive(Serialize, Deserialize)]
@@ -143,18 +36,18 @@ pub(super) struct SessionRow {
     pub(super) successor: Option<String>,
     /// What the index knows of it.
     #[serde(skip)]
-    seat: Option<Seat>,
+    indexed: Option<IndexEntry>,
 }
 
 impl Store {
     /// Opens a session.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn create_session(&self, new: NewSession) -> Result<Session> {
         self.write(move |tx| {
             let mut row = SessionRow::open(tx, new)?;
             row.save(tx)?;
+            let Session { id, channel, user_id, .. } = &row.session;
+            let data = json!({ "session_id": id, "channel": channel, "user_id": user_id });
+            events::announce(tx, Kind::SessionCreated, data)?;
             Ok(row.session)
         })
         .await
@@ -170,18 +63,12 @@ impl Store {
 
     /// Up to `limit` sessions from `offset` on, in the order in which they were created. The cost does not depend on
     /// `offset` or on how many there are.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn sessions(&self, filter: &SessionFilter, limit: usize, offset: usize) -> Result<Page<Session>> {
-        let (ids, total) = {
-            let index = self.shared.index.read().unwrap_or_else(PoisonError::into_inner);
-            index.page(filter, limit.min(MAX_PAGE), offset)
-        };
+        let (ulids, total) = self.shared.index.with(|index| index.page(filter, limit.min(MAX_PAGE), offset));
         self.read(|snapshot| {
-            let mut items = Vec::with_capacity(ids.len());
-            for id in &ids {
-                let session = SessionRow::see(snapshot, id)?.session;
+            let mut items = Vec::with_capacity(ulids.len());
+            for ulid in ulids {
+                let session = SessionRow::see(snapshot, &ids::with_prefix("sess", ulid))?.session;
                 // It may have changed since the index was asked.
                 if session.status == filter.status {
                     items.push(session);
@@ -193,71 +80,8 @@ impl Store {
 
     /// How many sessions are active, on one channel or on all.
     pub fn active_sessions(&self, channel: Option<&str>) -> usize {
-        let index = self.shared.index.read().unwrap_or_else(PoisonError::into_inner);
-        index.count(SessionStatus::Active, channel)
+        self.shared.index.with(|index| index.count(SessionStatus::Active, channel))
     }
-
-    /// Ends a session. Its waiting turns are parked, a turn being worked on with them. Returns the ids of the messages
-    /// that get no answer.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it is terminated already.
-    pub async fn terminate_session(&self, id: &str) -> Result<Vec<String>> {
-        let id = id.to_owned();
-        self.write(move |tx| {
-            let mut row = SessionRow::load(tx, &id)?;
-            row.check_open()?;
-            let unanswered = row.end(tx, "the session was terminated")?;
-            row.save(tx)?;
-            Ok(unanswered)
-        })
-        .await
-    }
-
-    /// Makes sessions idle in which nothing was said for `idle_after`, and terminates those that have then been
-    /// idle for `end_after`. One with turns waiting stays as it is.
-    ///
-    /// Returns those whose status changed.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
-    pub async fn sweep_sessions(&self, idle_after: Duration, end_after: Duration) -> Result<Vec<Session>> {
-        let now = self.shared.clock.now();
-        let quiet = now.checked_sub(idle_after).unwrap_or(Timestamp::MIN);
-        let over = quiet.checked_sub(end_after).unwrap_or(Timestamp::MIN);
-        let due = {
-            let index = self.shared.index.read().unwrap_or_else(PoisonError::into_inner);
-            let mut due = index.quiet_since(SessionStatus::Active, quiet);
-            due.extend(index.quiet_since(SessionStatus::Idle, over));
-            due
-        };
-        let mut changed = Vec::new();
-        for batch in due.chunks(SWEEP_BATCH) {
-            let batch = batch.to_vec();
-            let swept = self.write(move |tx| {
-                let swept = batch.iter().map(|id| sweep(tx, id, quiet, over));
-                swept.filter_map(Result::transpose).collect::<Result<Vec<_>, Failure>>()
-            });
-            changed.extend(swept.await?);
-        }
-        Ok(changed)
-    }
-}
-
-fn sweep(tx: &Tx<'_>, id: &str, quiet: Timestamp, over: Timestamp) -> Result<Option<Session>, Failure> {
-    let mut row = SessionRow::load(tx, id)?;
-    let last = row.session.last_activity;
-    match row.session.status {
-        SessionStatus::Active | SessionStatus::Idle if row.waiting == 0 && last <= over => {
-            row.end(tx, "the session timed out")?;
-        }
-        SessionStatus::Active if row.waiting == 0 && last <= quiet => {
-            row.session.status = SessionStatus::Idle
-        }
-        _ => return Ok(None),
-    }
-    row.save(tx)?;
-    Ok(Some(row.session))
 }
 
 /// The newest session of a conversation, which may be over.
@@ -295,13 +119,13 @@ impl SessionRow {
             newest_turn: 0,
             predecessor: None,
             successor: None,
-            seat: None,
+            indexed: None,
         })
     }
 
     pub(super) fn load(tx: &Tx<'_>, id: &str) -> Result<Self, Failure> {
         let mut row = tx.get(&SESSIONS, id)?.ok_or_else(|| Error::not_found("Session", id))?;
-        row.seat = Some(Seat::of(&row.session));
+        row.indexed = Some(IndexEntry::of(&row.session));
         Ok(row)
     }
 
@@ -311,8 +135,13 @@ impl SessionRow {
 
     pub(super) fn save(&mut self, tx: &Tx<'_>) -> Result<(), Failure> {
         tx.put(&SESSIONS, self.session.id.as_str(), self)?;
-        let after = Seat::of(&self.session);
-        tx.announce(Effect::Session { before: self.seat.replace(after.clone()), after });
+        let after = IndexEntry::of(&self.session);
+        let before = self.indexed.replace(after.clone());
+        if before.as_ref().is_none_or(|before| before.status != after.status) {
+            let about = (status_code(after.status), after.channel.as_str());
+            tx.change(SESSION_INDEX)?.insert(after.ulid.0, about)?;
+        }
+        tx.after_commit(Effect::Session(Change { before, after }));
         Ok(())
     }
 
@@ -345,7 +174,7 @@ impl SessionRow {
         while let Some(id) = next {
             let row = Self::load(tx, &id)?;
             if row.waiting > 0 {
-                tx.announce(Effect::Turn(id));
+                tx.after_commit(Effect::Turn(id));
                 break;
             }
             next = row.successor;
@@ -369,12 +198,5 @@ impl SessionRow {
     pub(super) fn touch(&mut self, now: Timestamp) {
         self.session.status = SessionStatus::Active;
         self.session.last_activity = now;
-    }
-
-    /// Ends it; its waiting turns are parked with the reason. Tells the ids of the messages that began them.
-    pub(super) fn end(&mut self, tx: &Tx<'_>, reason: &str) -> Result<Vec<String>, Failure> {
-        let unanswered = turns::park_all(tx, self, reason)?;
-        self.session.status = SessionStatus::Terminated;
-        Ok(unanswered)
     }
 }

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
-use super::Store;
-use super::rows::{Cause, Failure, Tx};
-use super::sessions::{SessionRow, Usage};
-use prx_base::error::Result;
+use super::handle::Store;
+use super::model::Usage;
+use super::rows::{Cause, Failure, Result};
+use super::sessions::SessionRow;
+use super::tx::Tx;
 
 /// By day since the Unix epoch: tokens read, and tokens written.
 const SPENT: TableDefinition<'static, i64, (u64, u64)> = TableDefinition::new("spent");
@@ -20,9 +21,6 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause>
 
 impl Store {
     /// What all sessions together have cost since midnight, UTC.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn spent_today(&self) -> Result<Usage> {
         let today = day(self.shared.clock.now());
         let spent = self.read(|snapshot| Ok(snapshot.open(SPENT)?.get(today)?.map(|spent| spent.value())))?;

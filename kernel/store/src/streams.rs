@@ -4,10 +4,10 @@ use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Store;
-use super::rows::{Cause, Failure, MAX_PAGE, Rows, Tx};
-use super::turns::TurnId;
-use prx_base::error::Result;
+use super::handle::Store;
+use super::model::TurnId;
+use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows};
+use super::tx::Tx;
 
 /// By channel, session and the turn's number there.
 const STREAMS: Rows<(&str, &str, u64), Streamed> = Rows::new("streams");
@@ -29,9 +29,6 @@ pub struct Streamed {
 
 impl Store {
     /// The messages of a channel that show replies in the making.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn streams(&self, channel: &str) -> Result<Vec<Streamed>> {
         let ended = format!("{channel}\0");
         self.read(|snapshot| snapshot.page(&STREAMS, (channel, "", 0)..(ended.as_str(), "", 0), MAX_PAGE))

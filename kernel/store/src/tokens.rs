@@ -5,9 +5,10 @@ use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::rows::{Cause, Effect, Rows};
-use super::{Page, Store};
-use prx_base::error::{Error, Result};
+use super::handle::Store;
+use super::rows::{Cause, Page, Result, Rows};
+use super::tx::Effect;
+use prx_base::error::Error;
 
 const TOKENS: Rows<&str, TokenRecord> = Rows::new("tokens");
 
@@ -52,17 +53,11 @@ impl Store {
     }
 
     /// One token, revoked and expired ones included.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn token(&self, id: &str) -> Result<Option<TokenRecord>> {
         self.read(|snapshot| snapshot.get(&TOKENS, id))
     }
 
     /// The tokens there are, revoked and expired ones included, oldest first: up to `limit` behind the first `offset`.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub fn tokens(&self, limit: usize, offset: usize) -> Result<Page<TokenRecord>> {
         self.read(|snapshot| snapshot.slice(&TOKENS, limit, offset))
     }
@@ -79,7 +74,7 @@ impl Store {
                 return Ok(());
             }
             token.revoked_at = Some(tx.now());
-            tx.announce(Effect::Revoked);
+            tx.after_commit(Effect::Revoked);
             tx.put(&TOKENS, id.as_str(), &token)
         })
         .await
@@ -91,9 +86,6 @@ impl Store {
     }
 
     /// Notes when tokens were last used. A crash may undo it.
-    ///
-    /// # Errors
-    /// Only when the store has failed.
     pub async fn touch_tokens(&self, used: Vec<(String, Timestamp)>) -> Result<()> {
         self.write_lazily(move |tx| {
             for (id, at) in used {

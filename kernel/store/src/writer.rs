@@ -4,14 +4,16 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use std::{iter, thread};
+use std::{iter, mem, thread};
 
 use redb::Durability;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
-use super::rows::{Cause, Effect, Failure, Tx};
-use super::{META, NEWEST_ID, Shared, Store, failed};
-use prx_base::error::Result;
+use super::events;
+use super::ids::lock;
+use super::rows::{Cause, Failure};
+use super::tx::{Effect, Job, META, NEWEST_ID, Order, Shared, Tx};
+use prx_base::events::NewEvent;
 
 /// Verbs in one commit, at most.
 const MAX_BATCH: usize = 256;
@@ -22,81 +24,6 @@ const GATHER: Duration = Duration::from_micros(100);
 const MANY: usize = 8;
 /// Commits in a row that may leave the disk alone, when no verb in them asks for more.
 const MAX_LAZY: u32 = 64;
-
-pub(super) enum Order {
-    Verb(Job),
-    Close(oneshot::Sender<()>),
-}
-
-/// One verb, on its way to the writer. Dropped without an answer, its caller learns that the store failed.
-pub(super) struct Job {
-    durable: bool,
-    asked: Box<dyn Ask>,
-}
-
-/// A verb and its caller, whatever the type of the answer.
-trait Ask: Send {
-    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Cause>;
-    /// Tells the caller, after the commit.
-    fn answer(self: Box<Self>);
-}
-
-struct Asked<T, V> {
-    verb: Option<V>,
-    answer: Option<Result<T>>,
-    caller: oneshot::Sender<Result<T>>,
-}
-
-impl<T: Send, V: FnOnce(&Tx<'_>) -> Result<T, Failure> + Send> Ask for Asked<T, V> {
-    fn run(&mut self, tx: &Tx<'_>) -> Result<(), Cause> {
-        self.answer = match self.verb.take().map(|verb| verb(tx)) {
-            Some(Err(Failure::Fatal(cause))) => return Err(cause),
-            Some(Err(Failure::Refused(error))) if tx.wrote() => {
-                return Err(format!("a verb was refused after it had written: {error}").into());
-            }
-            Some(Err(Failure::Refused(error))) => Some(Err(error)),
-            Some(Ok(value)) => Some(Ok(value)),
-            None => None,
-        };
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>) {
-        if let Some(answer) = self.answer {
-            // A caller who no longer listens is no failure: the verb is done all the same.
-            let _ = self.caller.send(answer);
-        }
-    }
-}
-
-impl Store {
-    /// Runs a verb and comes back once it is on disk. Dropping the future does not call the verb back.
-    pub(super) async fn write<T: Send + 'static>(
-        &self,
-        verb: impl FnOnce(&Tx<'_>) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        self.submit(true, verb).await
-    }
-
-    /// Runs a verb that a crash may undo, because whoever asked for it would ask again.
-    pub(super) async fn write_lazily<T: Send + 'static>(
-        &self,
-        verb: impl FnOnce(&Tx<'_>) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        self.submit(false, verb).await
-    }
-
-    async fn submit<T: Send + 'static>(
-        &self,
-        durable: bool,
-        verb: impl FnOnce(&Tx<'_>) -> Result<T, Failure> + Send + 'static,
-    ) -> Result<T> {
-        let (caller, answer) = oneshot::channel();
-        let asked = Box::new(Asked { verb: Some(verb), answer: None, caller });
-        self.orders.send(Order::Verb(Job { durable, asked })).await.map_err(|_| failed())?;
-        answer.await.map_err(|_| failed())?
-    }
-}
 
 /// The writer's life: until it is told to close, or until nobody is left who could ask.
 pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
@@ -114,6 +41,8 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
         for order in received.drain(..) {
             match order {
                 Order::Verb(job) => jobs.push(job),
+                // Every commit takes them in.
+                Order::Announced => {}
                 Order::Close(closer) => {
                     orders.close();
                     closers.push(closer);
@@ -122,6 +51,7 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
         }
         writer.serve(jobs);
     }
+    writer.serve(Vec::new());
     writer.finish();
     for closer in closers {
         // Whoever asked to close may have stopped waiting for it.
@@ -140,12 +70,16 @@ struct Writer<'s> {
 impl Writer<'_> {
     /// Commits the verbs as one and answers their callers. After a failure no verb is taken any more.
     fn serve(&mut self, mut jobs: Vec<Job>) {
-        if jobs.is_empty() || !self.shared.is_healthy() {
+        if !self.shared.is_healthy() {
+            return self.shared.drop_announced();
+        }
+        let announced = mem::take(&mut *lock(&self.shared.announced));
+        if jobs.is_empty() && announced.is_empty() {
             return;
         }
         let effects = RefCell::new(Vec::new());
         // Whatever a panic leaves behind is not used again: the store is unhealthy from here on.
-        match catch_unwind(AssertUnwindSafe(|| self.commit(&mut jobs, &effects))) {
+        match catch_unwind(AssertUnwindSafe(|| self.commit(announced, &mut jobs, &effects))) {
             Ok(Ok(())) => {
                 self.shared.apply(effects.into_inner());
                 jobs.into_iter().for_each(|job| job.asked.answer());
@@ -155,10 +89,19 @@ impl Writer<'_> {
         }
     }
 
-    fn commit(&mut self, jobs: &mut [Job], effects: &RefCell<Vec<Effect>>) -> Result<(), Cause> {
+    fn commit(
+        &mut self,
+        announced: Vec<NewEvent>,
+        jobs: &mut [Job],
+        effects: &RefCell<Vec<Effect>>,
+    ) -> Result<(), Cause> {
         let database = self.shared.database.read().unwrap_or_else(PoisonError::into_inner);
         let mut transaction = database.as_ref().ok_or("the store is closed")?.begin_write()?;
-        let (mut wrote, mut durable) = (false, false);
+        let tx = Tx::new(&transaction, self.shared, effects);
+        for NewEvent { kind, data } in announced {
+            events::announce(&tx, kind, data).map_err(Failure::into_cause)?;
+        }
+        let (mut wrote, mut durable) = (tx.wrote(), tx.wrote());
         for job in jobs {
             let tx = Tx::new(&transaction, self.shared, effects);
             job.asked.run(&tx)?;

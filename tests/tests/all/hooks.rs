@@ -1,8 +1,12 @@
 //! Outgoing webhooks: registered as the reference page has it, delivered signed, never lost, and careful with secrets.
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use futures_util::future::join_all;
+use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
 use prx_tests::receiver::Receiver;
+use prx_tests::scripted;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
 
@@ -93,6 +97,70 @@ async fn what_was_queued_before_a_kill_arrives_after_it_under_the_same_id() {
     .await;
     assert_eq!(queued["id"], json!(received.id));
     assert_eq!(received.signature, received.signed(b"canary-canary-canary"));
+    gateway.stop().await;
+}
+
+/// Behind the last answer of each round there is nothing but a `kill -9`.
+#[tokio::test]
+async fn what_was_answered_directly_before_a_kill_is_delivered_after_it() {
+    const SESSIONS: usize = 12;
+    let call = json!({"call": {"name": "hello", "arguments": {"name": "Ada"}}});
+    let script = json!([{"answers": [[call], [{"text": "done"}]]}]);
+    let mut home = scripted::home(&script, INSIDE);
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    let mut receiver = Receiver::closed();
+    let mut expected = BTreeMap::new();
+    for round in 0..4 {
+        let gateway = Gateway::start_in(home).await;
+        if round == 0 {
+            register(&gateway, &receiver.url(), &["*"]).await;
+        }
+        let client = gateway.client();
+        let sessions = join_all((0..SESSIONS).map(|_| gateway.open_session("ada"))).await;
+        let mut happened = vec!["session.created"];
+        if round > 0 {
+            let path = |session: &String| format!("/sessions/{session}/messages");
+            let say = async |session| client.post(&path(session), json!({"content": "go"})).await.expect(200);
+            join_all(sessions.iter().map(say)).await;
+            happened.extend(["message.received", "tool.executed", "message.sent"]);
+        }
+        if round > 1 {
+            let calls = (0..SESSIONS).map(|_| gateway.call_tool("hello", json!({"name": "Bo"})));
+            join_all(calls).await.iter().for_each(|called| assert_eq!(called.status, 200));
+            *expected.entry(("tool.executed", String::new())).or_default() += SESSIONS;
+        }
+        if round > 2 {
+            let end = async |session| client.delete(&format!("/sessions/{session}")).await.expect(204);
+            join_all(sessions.iter().map(end)).await;
+            happened.push("session.terminated");
+        }
+        home = gateway.kill();
+        for session in sessions {
+            expected.extend(happened.iter().map(|name| ((*name, session.clone()), 1)));
+        }
+    }
+    receiver.open().await;
+    let gateway = Gateway::start_in(home).await;
+    // Deliveries arrive at least once, under one id: each event has exactly one.
+    let arrived = || {
+        let mut ids = BTreeSet::new();
+        let mut arrived = BTreeMap::new();
+        for webhook in receiver.received().into_iter().filter(|webhook| ids.insert(webhook.id.clone())) {
+            let body = webhook.json();
+            let session = body["data"]["session_id"].as_str().unwrap_or_default().to_owned();
+            let known = expected.keys().find(|(name, _)| body["type"] == *name);
+            if let Some((name, _)) = known {
+                *arrived.entry((*name, session)).or_default() += 1;
+            }
+        }
+        arrived
+    };
+    until("every event to arrive", async || {
+        let arrived = arrived();
+        expected.keys().all(|event| arrived.contains_key(event)).then_some(())
+    })
+    .await;
+    until("each to arrive once", async || (arrived() == expected).then_some(())).await;
     gateway.stop().await;
 }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use tracing::info;
+use tracing::{info, warn};
 
 pub(crate) use self::catalog::Tool;
 use self::catalog::{Catalog, Definition, Revision, Source};
@@ -16,11 +16,11 @@ use prx_base::Base;
 use prx_base::clock::stopwatch;
 use prx_base::config::Policy;
 use prx_base::error::{Code, Error, Result};
-use prx_base::events::Kind;
+use prx_base::events::{Kind, NewEvent};
 use prx_host::bindings::tool as wire;
 use prx_host::{CallError, Makes, Plugins, Scope};
 use prx_mcp::{KeptFiles, Mcp};
-use prx_store::{Attachment, BlobLimits};
+use prx_store::{Attachment, BlobLimits, Store};
 
 mod catalog;
 mod names;
@@ -96,20 +96,29 @@ impl ToolResult {
     }
 }
 
+/// A tool that was called.
+pub(crate) struct Executed {
+    /// What it said, or why it said nothing.
+    pub(crate) outcome: Result<ToolResult>,
+    /// To be recorded.
+    pub(crate) event: NewEvent,
+}
+
 /// A cheap-clone handle to all tools.
 #[derive(Clone)]
 pub struct Tools {
     base: Base,
     plugins: Plugins,
     mcp: Mcp,
+    store: Store,
     /// The newest catalog. Held to look or to build the next one, never across an await.
     catalog: Arc<Mutex<Arc<Catalog>>>,
 }
 
 impl Tools {
-    /// The tools of these plugins and servers.
-    pub fn new(base: Base, plugins: Plugins, mcp: Mcp) -> Self {
-        Self { base, plugins, mcp, catalog: Arc::default() }
+    /// The tools of these plugins and servers; that one was called is an event in the store.
+    pub fn new(base: Base, store: Store, plugins: Plugins, mcp: Mcp) -> Self {
+        Self { base, plugins, mcp, store, catalog: Arc::default() }
     }
 
     /// Ends when each MCP server was tried once, so that the tools are known that a start can find; at the latest after
@@ -173,6 +182,23 @@ impl Tools {
     /// As for [`Tools::check`], or the component broke or took too long. That the tool could not do it is an answer,
     /// with `is_error` set.
     pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+        let Executed { outcome, event } = self.execute(name, arguments, context).await?;
+        if let Err(error) = self.store.record_event(event).await {
+            warn!(tool = name, %error, "hooks are not told of this tool call");
+        }
+        outcome
+    }
+
+    /// Calls a tool as [`Tools::call`] does, and leaves it to the caller to record that it was called.
+    ///
+    /// # Errors
+    /// As for [`Tools::check`]: it was not called.
+    pub(crate) async fn execute(
+        &self,
+        name: &str,
+        arguments: &Value,
+        context: CallContext,
+    ) -> Result<Executed> {
         let tool = self.checked(name, arguments)?;
         let config = self.base.config.current();
         let limit = Duration::from_secs(config.tools.timeout_secs);
@@ -189,8 +215,7 @@ impl Tools {
         info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
         let data =
             json!({ "tool": name, "session_id": session, "duration_ms": duration_ms, "is_error": is_error });
-        self.base.events.publish(Kind::ToolExecuted, data);
-        outcome
+        Ok(Executed { outcome, event: NewEvent { kind: Kind::ToolExecuted, data } })
     }
 
     async fn dispatch(&self, tool: &Tool, arguments: &Value, context: CallContext) -> Result<ToolResult> {

@@ -57,7 +57,7 @@ async fn empty(data_dir: &Path, config: Config, safe_mode: bool) -> Gateway {
     let store = Store::open(data_dir, clock.clone()).unwrap();
     let services =
         Services { store: store.clone(), egress: Egress::new(clock.clone()), clock: clock.clone() };
-    let events = Events::new(clock.clone(), 64);
+    let events = store.events().clone();
     let subscribed = events.subscribe();
     let base = Base { clock, config: config::Live::new(config), events };
     let engine = Engine::new(data_dir, services).unwrap();

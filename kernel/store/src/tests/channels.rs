@@ -59,7 +59,9 @@ async fn forgetting_is_bounded_and_keeps_up() {
     store.commit_step(step(many)).await.unwrap();
     home.clock.advance(8 * DAY);
     let seen = |store: &Store| {
-        let counts = |snapshot: &Snapshot| Ok((snapshot.open(SEEN)?.len()?, snapshot.open(SEEN_AT)?.len()?));
+        let counts = |snapshot: &crate::rows::Snapshot| {
+            Ok((snapshot.open(SEEN)?.len()?, snapshot.open(SEEN_AT)?.len()?))
+        };
         let (seen, seen_at) = store.read(counts).unwrap();
         assert_eq!(seen, seen_at);
         seen

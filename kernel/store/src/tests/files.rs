@@ -83,7 +83,7 @@ async fn a_newer_file_is_refused() {
     transaction.commit().unwrap();
     drop(database);
     let error = refused(&home);
-    assert!(matches!(error, OpenError::Newer { found: 99, served: 1 }), "{error}");
+    assert!(matches!(error, OpenError::Newer { found: 99, served: 2 }), "{error}");
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+use futures_util::future::join_all;
+
 use super::*;
 use prx_base::config::Secret;
 
@@ -6,8 +8,17 @@ fn new_hook(events: &[&str]) -> NewHook {
     NewHook { url: "https://example.com/in".into(), events, secret: Secret::new("canary") }
 }
 
-fn notices(count: usize) -> Vec<Notice> {
-    (0..count).map(|n| Notice { event: "session.created", body: n.to_string() }).collect()
+/// Lets so many things happen, each with its number.
+async fn happen(store: &Store, count: usize) {
+    let event = |n| NewEvent { kind: Kind::SessionCreated, data: json!({ "n": n }) };
+    for recorded in join_all((0..count).map(|n| store.record_event(event(n)))).await {
+        recorded.unwrap();
+    }
+}
+
+fn number(delivery: &Delivery) -> u64 {
+    let body: Value = serde_json::from_str(&delivery.body).unwrap();
+    body["data"]["n"].as_u64().unwrap()
 }
 
 fn settled(delivery: &Delivery, outcome: Outcome) -> Settled {
@@ -24,13 +35,13 @@ async fn a_notice_is_queued_for_those_who_take_it() {
         store.add_hook(new_hook(events)).await.unwrap();
     }
     let other = store.add_hook(new_hook(&["message.sent"])).await.unwrap();
-    assert_eq!(store.notify_hooks(notices(2)).await.unwrap(), 0);
+    happen(&store, 2).await;
     let home = home.crash();
     let store = home.open();
     for hook in store.hooks().unwrap() {
         let round = store.next_deliveries(&hook.id, 10).unwrap().unwrap();
-        let bodies: Vec<_> = round.deliveries.iter().map(|delivery| delivery.body.as_str()).collect();
-        assert_eq!(bodies, if hook.id == other.id { vec![] } else { vec!["0", "1"] });
+        let numbers: Vec<_> = round.deliveries.iter().map(number).collect();
+        assert_eq!(numbers, if hook.id == other.id { vec![] } else { vec![0, 1] });
         assert_eq!((round.secret.expose(), format!("{round:?}").contains("canary")), ("canary", false));
     }
 }
@@ -40,7 +51,7 @@ async fn deliveries_come_by_when_they_are_due() {
     let home = Home::new();
     let store = home.open();
     let hook = store.add_hook(new_hook(&["*"])).await.unwrap().id;
-    store.notify_hooks(notices(3)).await.unwrap();
+    happen(&store, 3).await;
     let next = || store.next_deliveries(&hook, 10).unwrap().unwrap().deliveries;
     let [a, b, c] = next().try_into().unwrap();
     let later = |secs| Outcome::Retry(home.clock.now() + Duration::from_secs(secs));
@@ -66,8 +77,14 @@ async fn a_dead_receiver_fills_no_disk() {
     let home = Home::new();
     let store = home.open();
     let hook = store.add_hook(new_hook(&["*"])).await.unwrap().id;
-    assert_eq!(store.notify_hooks(notices(10_003)).await.unwrap(), 3);
-    let full = store.notify_hook(&hook, notices(1).remove(0)).await.unwrap_err();
+    happen(&store, 9_999).await;
+    assert_eq!(store.hook_backlogs().unwrap(), []);
+    happen(&store, 4).await;
+    let backlog =
+        |waiting, dropped| vec![Backlog { hook: store.hooks().unwrap().remove(0), waiting, dropped }];
+    assert_eq!(store.hook_backlogs().unwrap(), backlog(10_000, 3));
+    let test = Notice::new("hook.test", Timestamp::UNIX_EPOCH, &json!({}));
+    let full = store.notify_hook(&hook, test).await.unwrap_err();
     assert_eq!(full.code(), Code::Conflict);
     for round in 1..=2 {
         let next = store.next_deliveries(&hook, 300).unwrap().unwrap().deliveries;
@@ -76,6 +93,16 @@ async fn a_dead_receiver_fills_no_disk() {
         let over = [300, 500][round - 1];
         assert_eq!(store.deliveries(&hook, 1, None).unwrap().total, 10_000 - 300 * round + over);
     }
+    assert_eq!(store.hook_backlogs().unwrap(), backlog(9_400, 3), "what was missed stays known");
+    loop {
+        let next = store.next_deliveries(&hook, 500).unwrap().unwrap().deliveries;
+        if next.is_empty() {
+            break;
+        }
+        let taken = next.iter().map(|delivery| settled(delivery, Outcome::Delivered)).collect();
+        store.settle_deliveries(&hook, taken).await.unwrap();
+    }
+    assert_eq!(store.hook_backlogs().unwrap(), [], "the queue was empty since");
 }
 
 #[tokio::test]
@@ -84,7 +111,7 @@ async fn a_removed_hook_leaves_nothing() {
     let store = home.open();
     let hook = store.add_hook(new_hook(&["*"])).await.unwrap().id;
     let other = store.add_hook(new_hook(&["*"])).await.unwrap().id;
-    store.notify_hooks(notices(2)).await.unwrap();
+    happen(&store, 2).await;
     let round = store.next_deliveries(&hook, 1).unwrap().unwrap();
     store.remove_hook(&hook).await.unwrap();
     let late = vec![settled(&round.deliveries[0], Outcome::Gone)];

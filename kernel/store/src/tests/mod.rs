@@ -9,11 +9,17 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
+use crate::tx::{META, VERSION};
+use prx_base::clock::Clock;
+use prx_base::error::{Code, Error};
+use prx_base::events::{Kind, NewEvent};
 
 mod blobs;
 mod channels;
+mod events;
 mod files;
 mod hooks;
+mod migration;
 mod model;
 mod outbox;
 mod records;
@@ -94,7 +100,7 @@ fn step(inbound: Vec<NewInbound>) -> StepCommit {
 }
 
 fn outbound(conversation: &Conversation, text: &str) -> NewOutbound {
-    let (operation, turn) = (json!({"send": text}), None);
+    let (operation, turn) = (Operation::send(text, Vec::new()), None);
     NewOutbound { conversation: conversation.clone(), target: json!({}), operation, turn }
 }
 
@@ -109,6 +115,14 @@ fn done(turn: &Turn, replies: &[&str]) -> TurnDone {
         messages: replies.map(|reply| NewMessage::assistant(*reply)).collect(),
         usage: Usage { input: 10, output: 4 },
         outbound: Vec::new(),
+        events: Vec::new(),
         end_session: false,
+    }
+}
+
+fn said(operation: &Operation) -> &str {
+    match operation {
+        Operation::Send(content) => &content.markdown,
+        other => panic!("nothing is sent: {other:?}"),
     }
 }

@@ -271,7 +271,7 @@ impl World {
         assert_eq!(self.store.dead_letters("chat", MAX_PAGE, None).unwrap().len(), self.model.dead);
         let outbox = self.store.outbox("chat", MAX_PAGE, None).unwrap();
         let found = outbox.iter().map(|entry| {
-            let text = entry.operation["send"].as_str().unwrap();
+            let text = said(&entry.operation);
             (text, entry.state == OutboxState::Sending, entry.maybe_duplicate)
         });
         let expected = self.model.outbox.iter();

@@ -32,7 +32,7 @@ fn sent() -> OutboxOutcome {
 async fn entries_stand_in_order_and_leave_when_sent() {
     let (home, store, entries) = with_outbox(&["a", "b", "c"]).await;
     store.outbox_ready("chat").notified().await;
-    assert_eq!(entries[0].operation, json!({"send": "a"}));
+    assert_eq!(entries[0].operation, Operation::send("a", Vec::new()));
     assert_eq!((entries[0].state, entries[0].attempt), (OutboxState::Pending, 0));
     assert_eq!(store.outbox("chat", 1, Some(&entries[0].id)).unwrap(), entries[1..2]);
     assert!(store.outbox("other", 10, None).unwrap().is_empty());
@@ -171,7 +171,7 @@ async fn a_reply_that_takes_the_place_of_a_message_may_do_so_twice() {
     let store = home.reopen(store).await;
     let recovered = store.recover_outbox("chat", OnUnknown::Drop).await.unwrap();
     assert_eq!((recovered.len(), recovered[0].maybe_duplicate), (1, false), "an edit is not dropped");
-    let operation = json!({"send": "otherwise"});
+    let operation = Operation::send("otherwise", Vec::new());
     let instead = OutboxOutcome::Instead { operation: operation.clone() };
     store.commit_step(settle(&reply, instead)).await.unwrap();
     assert_eq!(store.outbox("chat", 10, Some(&entries[0].id)).unwrap()[0].operation, operation);

@@ -62,11 +62,11 @@ async fn terminating_ends_a_session_once_and_parks_its_turns() {
     let one = store.accept_message(&session, store.new_message_id(), "one".into()).await.unwrap();
     let two = store.accept_message(&session, store.new_message_id(), "two".into()).await.unwrap();
     let claimed = store.claim_turn(&session).await.unwrap().unwrap();
-    assert_eq!(store.fate_of(&claimed.id()).unwrap(), Fate::GoesOn);
+    assert_eq!(store.turn_state(&claimed.id()).unwrap(), TurnState::GoesOn);
     let unanswered = store.terminate_session(&session).await.unwrap();
     assert_eq!(unanswered, [one.message.id, two.message.id]);
-    assert_eq!(store.fate_of(&claimed.id()).unwrap(), Fate::Over);
-    assert_eq!(store.turns_told().next().await, session, "the one at work is told");
+    assert_eq!(store.turn_state(&claimed.id()).unwrap(), TurnState::Over);
+    assert_eq!(store.notified_turns().next().await, session, "the one at work is told");
     let ended = store.session(&session).unwrap();
     assert_eq!(ended.status, SessionStatus::Terminated);
     assert_eq!(store.terminate_session(&session).await.unwrap_err().code(), Code::Conflict);

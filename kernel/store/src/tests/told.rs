@@ -26,7 +26,7 @@ fn question(turn: &Turn, call: &str) -> NewApproval {
         tool: "pay".into(),
         arguments: json!({"amount": 7}),
         user: Some("7".into()),
-        patience: Duration::from_secs(60),
+        timeout: Duration::from_secs(60),
     }
 }
 
@@ -38,8 +38,8 @@ async fn the_word_stop_reaches_the_turn_at_work_and_nothing_else() {
     assert_eq!(turn.stop, None);
     let receipt = store.commit_step(step(vec![says(&ann, " /stop ")])).await.unwrap();
     assert_eq!((receipt.accepted, receipt.duplicates), (vec![], 0));
-    assert_eq!(store.turns_told().next().await, turn.session);
-    assert_eq!(store.fate_of(&turn.id()).unwrap(), Fate::Stopped(Stop::Asked));
+    assert_eq!(store.notified_turns().next().await, turn.session);
+    assert_eq!(store.turn_state(&turn.id()).unwrap(), TurnState::Stopped(Stop::Asked));
     let store = home.reopen(store).await;
     let again = store.claim_turn(&turn.session).await.unwrap().unwrap();
     assert_eq!((again.seq, again.stop), (turn.seq, Some(Stop::Asked)), "it is kept over a restart");
@@ -80,7 +80,7 @@ async fn the_word_new_begins_a_fresh_session_behind_what_it_stops() {
     let receipt = store.commit_step(step(vec![says(&ann, " /new "), says(&ann, "two")])).await.unwrap();
     let sessions: Vec<&str> = receipt.accepted.iter().map(|turn| turn.session.as_str()).collect();
     assert!(sessions[0] != first.session && sessions[0] == sessions[1], "{sessions:?}");
-    assert_eq!(store.fate_of(&first.id()).unwrap(), Fate::Stopped(Stop::Interrupted));
+    assert_eq!(store.turn_state(&first.id()).unwrap(), TurnState::Stopped(Stop::Interrupted));
     assert_eq!(store.claim_turn(sessions[0]).await.unwrap(), None, "what was stopped ends first");
     store.complete_turn(done(&first, &["so far"])).await.unwrap();
     let word = store.claim_turn(sessions[0]).await.unwrap().unwrap();
@@ -106,7 +106,7 @@ async fn a_question_is_asked_once_and_its_first_answer_counts() {
     let decide = async |decision| store.decide_approval(&turn.session, &asked.id, decision).await.unwrap();
     assert_eq!(decide(Decision::Deny).await, Decision::Deny);
     assert_eq!(decide(Decision::Allow).await, Decision::Deny);
-    assert_eq!(store.turns_told().next().await, turn.session);
+    assert_eq!(store.notified_turns().next().await, turn.session);
     assert!(store.approvals(&turn.session).unwrap().is_empty());
     store.complete_turn(done(&turn, &["ok"])).await.unwrap();
     let gone = store.decide_approval(&turn.session, &asked.id, Decision::Allow).await.unwrap_err();
@@ -155,7 +155,7 @@ async fn costs_are_counted_once_by_session_and_by_day() {
     let (some, all) = (Usage { input: 1, output: 2 }, Usage { input: 11, output: 6 });
     store.accept_message(&session, store.new_message_id(), "hello".into()).await.unwrap();
     let turn = store.claim_turn(&session).await.unwrap().unwrap();
-    store.record_progress(&turn.id(), json!({}), some).await.unwrap();
+    store.record_progress(&turn.id(), json!({}), some, Vec::new()).await.unwrap();
     assert_eq!((store.session(&session).unwrap().token_usage, store.spent_today().unwrap()), (some, some));
     store.complete_turn(done(&turn, &["hi"])).await.unwrap();
     let store = home.reopen(store).await;
@@ -164,7 +164,7 @@ async fn costs_are_counted_once_by_session_and_by_day() {
     assert_eq!(store.spent_today().unwrap(), Usage::default(), "it is midnight, UTC");
     let huge = Usage { input: u64::MAX, output: u64::MAX };
     for _ in 0..2 {
-        store.record_progress(&turn.id(), json!({}), huge).await.unwrap();
+        store.record_progress(&turn.id(), json!({}), huge, Vec::new()).await.unwrap();
     }
     assert_eq!(store.spent_today().unwrap().total(), u64::MAX, "nothing overflows");
     store.close().await;

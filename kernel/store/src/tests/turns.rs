@@ -73,14 +73,14 @@ async fn a_crash_in_a_turn_brings_it_back_with_its_progress() {
     let session = store.create_session(new_session("api")).await.unwrap().id;
     store.accept_message(&session, store.new_message_id(), "hello".into()).await.unwrap();
     let turn = store.claim_turn(&session).await.unwrap().unwrap();
-    store.record_progress(&turn.id(), json!({"tools": [1]}), Usage::default()).await.unwrap();
+    store.record_progress(&turn.id(), json!({"tools": [1]}), Usage::default(), Vec::new()).await.unwrap();
     let home = home.crash();
     let store = home.open();
     assert_eq!(store.turns_ready().next().await, session);
     let again = store.claim_turn(&session).await.unwrap().unwrap();
     assert_eq!(again, Turn { attempts: 2, progress: Some(json!({"tools": [1]})), ..turn });
     store.complete_turn(done(&again, &["hi"])).await.unwrap();
-    store.record_progress(&again.id(), json!("late"), Usage::default()).await.unwrap();
+    store.record_progress(&again.id(), json!("late"), Usage::default(), Vec::new()).await.unwrap();
     store.park_turn(&again.id(), parked("late")).await.unwrap();
     assert!(store.parked_turns(10).unwrap().is_empty());
     store.close().await;
@@ -157,6 +157,7 @@ async fn unknown_sessions_are_told() {
         messages: Vec::new(),
         usage: Usage::default(),
         outbound: Vec::new(),
+        events: Vec::new(),
         end_session: false,
     };
     assert_eq!(

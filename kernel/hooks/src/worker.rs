@@ -1,4 +1,4 @@
-//! One hook's courier: makes its deliveries as they fall due, a few at once, and keeps no other hook waiting.
+//! The worker of one hook: makes its deliveries as they fall due, a few at once, and keeps no other hook waiting.
 
 use std::time::Duration;
 
@@ -9,27 +9,33 @@ use tokio_util::sync::CancellationToken;
 
 use prx_base::signature;
 
-use super::{Parts, TEST, schedule};
+use super::schedule;
+use prx_base::Base;
 use prx_base::error::{Error, Result};
-use prx_egress::{Allowed, Body, Origin, Policy, Request, Response, Secrets, Segment, Timeouts};
-use prx_store::{Attempt, Delivery, Outcome, Round, Settled};
+use prx_egress::{Allowed, Body, Egress, Origin, Policy, Request, Response, Secrets, Segment, Timeouts};
+use prx_store::{Attempt, Delivery, Outcome, Round, Settled, Store};
 
+/// The event of a delivery that was asked for to see whether it arrives.
+pub(super) const TEST: &str = "hook.test";
 /// Deliveries that one hook gets at the same time.
-const AT_ONCE: usize = 4;
-/// How long a receiver may take to answer.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// The time is looked at again after so long, in case it was set.
-const LONGEST_SLEEP: Duration = Duration::from_secs(60);
+const MAX_CONCURRENT: usize = 4;
+/// How long a receiver may take to answer, 15 seconds.
+const RECEIVER_TIMEOUT: Duration = Duration::from_secs(15);
+/// The time is looked at again after a minute, in case it was set.
+const MAX_SLEEP: Duration = Duration::from_secs(60);
 
 /// Works until its hook is turned off or removed, or the gateway stops.
-pub(super) struct Courier {
+pub(super) struct DeliveryWorker {
     pub(super) hook: String,
-    pub(super) parts: Parts,
-    pub(super) wake: watch::Receiver<()>,
+    pub(super) base: Base,
+    pub(super) store: Store,
+    pub(super) egress: Egress,
+    /// Changes when something was queued.
+    pub(super) queued: watch::Receiver<()>,
     pub(super) stop: CancellationToken,
 }
 
-impl Courier {
+impl DeliveryWorker {
     pub(super) async fn run(mut self) {
         if let Err(error) = self.work().await {
             tracing::error!(hook = self.hook, %error, "deliveries to this hook stop until a restart");
@@ -38,21 +44,21 @@ impl Courier {
 
     async fn work(&mut self) -> Result<()> {
         while !self.stop.is_cancelled() {
-            self.wake.mark_unchanged();
-            let Some(mut round) = self.parts.store.next_deliveries(&self.hook, AT_ONCE)? else { break };
-            let now = self.parts.clock.now();
+            self.queued.mark_unchanged();
+            let Some(mut round) = self.store.next_deliveries(&self.hook, MAX_CONCURRENT)? else { break };
+            let now = self.base.clock.now();
             let next = round.deliveries.first().and_then(|delivery| delivery.next_attempt_at);
             round.deliveries.retain(|delivery| delivery.next_attempt_at <= Some(now));
             if !round.deliveries.is_empty() {
                 self.deliver(&round).await?;
                 continue;
             }
-            let sleep = next.map_or(LONGEST_SLEEP, |next| {
-                Duration::try_from(next.duration_since(now)).unwrap_or_default().min(LONGEST_SLEEP)
+            let sleep = next.map_or(MAX_SLEEP, |next| {
+                Duration::try_from(next.duration_since(now)).unwrap_or_default().min(MAX_SLEEP)
             });
             tokio::select! {
-                _ = self.wake.changed() => {}
-                () = self.parts.clock.sleep(sleep) => {}
+                _ = self.queued.changed() => {}
+                () = self.base.clock.sleep(sleep) => {}
                 () = self.stop.cancelled() => {}
             }
         }
@@ -61,15 +67,15 @@ impl Courier {
 
     async fn deliver(&self, round: &Round) -> Result<()> {
         let origin = Origin::of_url(&round.hook.url).map_err(Error::internal)?;
-        let private = self.parts.config.current().hooks.allow_private;
+        let private = self.base.config.current().hooks.allow_private;
         let policy = Policy::new(vec![Allowed { origin: origin.into(), private }], Secrets::default());
         let attempts = round.deliveries.iter().map(|delivery| self.attempt(&policy, round, delivery));
         let settled = join_all(attempts).await.into_iter().collect::<Result<_>>()?;
-        self.parts.store.settle_deliveries(&self.hook, settled).await
+        self.store.settle_deliveries(&self.hook, settled).await
     }
 
     async fn attempt(&self, policy: &Policy, round: &Round, delivery: &Delivery) -> Result<Settled> {
-        let clock = &self.parts.clock;
+        let clock = &self.base.clock;
         let at = clock.now();
         let signature = signature::sign(&round.secret, &delivery.id, at, &delivery.body)?;
         let text = |text: &str| vec![Segment::Text(text.to_owned())];
@@ -91,8 +97,8 @@ impl Courier {
             redirects: 0,
         };
         let answer = tokio::select! {
-            answer = self.parts.egress.send(policy, request) => answer.map_err(|failure| failure.reason),
-            () = clock.sleep(PATIENCE) => Err(format!("no answer within {} seconds", PATIENCE.as_secs())),
+            answer = self.egress.send(policy, request) => answer.map_err(|failure| failure.reason),
+            () = clock.sleep(RECEIVER_TIMEOUT) => Err(format!("no answer within {} seconds", RECEIVER_TIMEOUT.as_secs())),
         };
         let (status, asked) = match &answer {
             Ok(Response { status, headers, .. }) => {
@@ -125,7 +131,7 @@ impl Courier {
             return Outcome::Gone;
         }
         let wait = schedule::wait(delivery.attempts, asked).filter(|_| delivery.event != TEST);
-        match wait.map(|wait| self.parts.clock.now().checked_add(wait)) {
+        match wait.map(|wait| self.base.clock.now().checked_add(wait)) {
             Some(Ok(at)) => {
                 tracing::debug!(hook, delivery = id, error, "a delivery failed and is tried again");
                 Outcome::Retry(at)
