@@ -23,11 +23,13 @@ pub(super) fn run(shared: &Shared, committed: ReadTransaction) {
             date(shared);
         }
         loaded => {
-            shared.fail(match loaded {
-                Ok(Err(cause)) => cause.to_string(),
-                _ => "the index of sessions contradicts itself".to_owned(),
-            });
-            // Whoever waits for it finds the store failed.
+            if shared.is_open() {
+                shared.fail(match loaded {
+                    Ok(Err(cause)) => cause.to_string(),
+                    _ => "the index of sessions contradicts itself".to_owned(),
+                });
+            }
+            // Whoever waits for it finds the store closed or failed.
             shared.index.complete(SessionIndex::default());
         }
     }

@@ -58,6 +58,10 @@ impl Shared {
         self.healthy.load(Ordering::Acquire)
     }
 
+    pub(super) fn is_open(&self) -> bool {
+        self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     pub(super) fn fail(&self, cause: impl Display) {
         if self.healthy.swap(false, Ordering::AcqRel) {
             tracing::error!(%cause, "the store failed and takes nothing more; check the disk and restart");
