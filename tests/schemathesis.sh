@@ -51,7 +51,7 @@ gateway=$!
 waited=0
 until url=$(sed -n 's/^listening on \(http[^ ]*\).*/\1/p' "$home/out") && [ -n "$url" ]; do
     waited=$((waited + 1))
-    if [ "$waited" -gt 300 ] || ! kill -0 "$gateway"; then
+    if [ "$waited" -gt 600 ] || ! kill -0 "$gateway"; then
         cat "$home/log" >&2
         exit 1
     fi

@@ -28,7 +28,7 @@ fi
 printf '[gateway]\nport = 0\n[hooks]\nallow_private = true\n' >"$home/prx.toml"
 "$prx" serve --config "$home/prx.toml" --data-dir "$home/data" >"$home/log" 2>&1 &
 gateway=$!
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
     grep -q 'listening on' "$home/log" && break
     sleep 0.1
 done

@@ -87,8 +87,9 @@ impl Home {
         fs::rename(&partial, &file).unwrap();
     }
 
-    /// Puts what a first start leaves behind into a data directory that nothing was started in.
-    async fn warm(&self) {
+    /// Puts what a first start leaves behind into a data directory that nothing was started in: the bundled components,
+    /// compiled. [`Gateway::start`] and its like do it by themselves.
+    pub async fn warm(&self) {
         static STARTED_ONCE: OnceCell<Home> = OnceCell::const_new();
         if self.data().join("prx.redb").exists() {
             return;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take before a test gives up on it. A bound against hanging, not a measure.
-pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
+pub const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Asks until there is an answer.
 ///

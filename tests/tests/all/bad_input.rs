@@ -264,6 +264,7 @@ async fn a_mistake_in_a_plugins_table_is_found_too() {
         ("[mcp_servers.both]\ncommand = \"x\"\nurl = \"http://127.0.0.1:1\"\n", &["prx.toml:1", "either"]),
     ] {
         let home = Home::new(config);
+        home.warm().await;
         let ended = home.run(&["serve", "--port", "0"]).await;
         assert_eq!(ended.code, Some(78), "{}", ended.stderr);
         // Plugins say which keys there are, so some of them may have been loaded, and logged it.

@@ -123,6 +123,7 @@ async fn no_secret_is_seen_anywhere_but_in_its_own_place() {
         (FakeTelegram::start().await, Origin::start().await, Receiver::start().await);
     origin.echo("/mcp");
     let home = home(&telegram, &origin);
+    home.warm().await;
     let mut command = home.command(&["serve", "--port", "0"]);
     command.env("CANARY", "canary-in-the-environment");
     let mut gateway = Gateway::launch(home, command).await;

@@ -11,7 +11,7 @@ use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 const WASM: &str = "application/wasm";
-const LIMITS: &str = "[limits]\nmemory = \"16MiB\"\ncpu = \"300ms\"\ndeadline = \"2s\"\n";
+const LIMITS: &str = "[limits]\nmemory = \"16MiB\"\ncpu = \"800ms\"\ndeadline = \"2s\"\n";
 
 /// A gateway with the misbehaving component as `hostile` and the well-behaved one as `hello-tool`.
 async fn with_hostile() -> Gateway {

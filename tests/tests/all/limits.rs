@@ -2,9 +2,11 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use hyper::Method;
 use prx_tests::client::{Answer, Client};
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::wait::until;
 use serde_json::json;
 
 /// A gateway whose requests are limited as they are unless someone says otherwise.
@@ -29,15 +31,22 @@ async fn second_token(gateway: &Gateway) -> Client {
     gateway.client().with_token(made["token"].as_str())
 }
 
-/// Fifty clients with one token ask as fast as they can. How many were let in, and in how many seconds.
-async fn rush(client: &Client, method: Method, path: &'static str) -> (f64, f64) {
+/// What came of a rush.
+struct Rush {
+    allowed: f64,
+    refused: f64,
+    seconds: f64,
+}
+
+/// Fifty clients with one token ask as fast as they can.
+async fn rush(client: &Client, method: Method, path: &'static str) -> Rush {
     const CLIENTS: usize = 50;
     let start = tokio::time::Instant::now();
     let tasks: Vec<_> = (0..CLIENTS)
         .map(|_| {
             let (client, method) = (client.clone(), method.clone());
             tokio::spawn(async move {
-                let mut allowed = 0;
+                let (mut allowed, mut refused) = (0, 0);
                 while start.elapsed() < Duration::from_secs(3) {
                     let request =
                         client.request(method.clone(), path).header("content-type", "application/json");
@@ -48,18 +57,21 @@ async fn rush(client: &Client, method: Method, path: &'static str) -> (f64, f64)
                             answer.error(429, "rate_limited");
                             assert_eq!(answer.headers["retry-after"], "1");
                             assert_eq!(standing(&answer).1, 0);
+                            refused += 1;
                         }
                     }
                 }
-                allowed
+                (allowed, refused)
             })
         })
         .collect();
-    let mut allowed = 0;
+    let (mut allowed, mut refused) = (0, 0);
     for task in tasks {
-        allowed += task.await.expect("no panic");
+        let (more_allowed, more_refused) = task.await.expect("no panic");
+        allowed += more_allowed;
+        refused += more_refused;
     }
-    (f64::from(allowed), start.elapsed().as_secs_f64())
+    Rush { allowed: f64::from(allowed), refused: f64::from(refused), seconds: start.elapsed().as_secs_f64() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,11 +84,19 @@ async fn one_token_gets_the_rate_of_each_group_and_no_more() {
         (Method::PATCH, "/config", 5.0),
         (Method::GET, "/tools", 30.0),
     ] {
-        let (allowed, seconds) = rush(gateway.client(), method, path).await;
-        let most = rate * (seconds + 1.0);
-        assert!(allowed <= most, "{path}: {allowed} in {seconds} s; {most} are the most");
-        let least = rate * (seconds - 1.0);
-        assert!(allowed >= least, "{path}: {allowed} in {seconds} s; {least} are the least");
+        until("a rush that the machine was quick enough for", async || {
+            let Rush { allowed, refused, seconds } = rush(gateway.client(), method.clone(), path).await;
+            let most = rate * (seconds + 1.0);
+            assert!(allowed <= most, "{path}: {allowed} in {seconds} s; {most} are the most");
+            // Where hardly more was asked than is allowed, pauses in the asking cost some of it.
+            if refused < 2.0 * rate * seconds {
+                return None;
+            }
+            let least = rate * (seconds - 1.0);
+            assert!(allowed >= least, "{path}: {allowed} in {seconds} s; {least} are the least");
+            Some(())
+        })
+        .await;
         let answer = other.get(path).await;
         assert_eq!(answer.status, 200, "another token is not affected: {answer}");
     }
@@ -108,14 +128,15 @@ async fn every_answer_says_how_its_caller_stands() {
 async fn strangers_are_limited_by_address_and_do_not_keep_others_out() {
     let gateway = limited().await;
     let stranger = gateway.client().with_token(Some("prx_01abc_wrong"));
-    let mut refused = 0;
-    for _ in 0..200 {
-        let answer = stranger.get("/status").await;
-        assert!([401, 429].contains(&answer.status), "{answer}");
-        assert_eq!(standing(&answer).0, 30);
-        refused += u32::from(answer.status == 429);
-    }
-    assert!(refused > 0, "two hundred attempts in a row are too many");
+    until("too many attempts at a time", async || {
+        let answers = join_all((0..100).map(|_| stranger.get("/status"))).await;
+        for answer in &answers {
+            assert!([401, 429].contains(&answer.status), "{answer}");
+            assert_eq!(standing(answer).0, 30);
+        }
+        answers.iter().any(|answer| answer.status == 429).then_some(())
+    })
+    .await;
     gateway.client().get("/status").await.expect(200);
 }
 

@@ -167,6 +167,7 @@ async fn a_servers_environment_is_its_own_and_its_secrets_stay_out_of_the_log() 
     let secret = home.path().join("token");
     fs::write(&secret, "canary-4711\n").unwrap();
     home.configure(&near(&format!("env = {{ TOKEN = \"file:{}\", PLAIN = \"1\" }}\n", secret.display())));
+    home.warm().await;
     let mut command = home.command(&["serve", "--port", "0"]);
     command.env("OTHERS_SECRET", "canary-0815");
     let gateway = Gateway::launch(home, command).await;

@@ -25,6 +25,7 @@ fn connected(server: &Value) -> bool {
 
 /// A gateway as an MCP server at a port of its own, with the tools of a server on stdio.
 async fn far(home: Home, port: u16) -> Gateway {
+    home.warm().await;
     let command = home.command(&["serve", "--port", &port.to_string()]);
     Gateway::launch(home, command).await
 }

@@ -235,6 +235,7 @@ async fn a_connection_that_says_nothing_is_not_kept() {
 #[tokio::test]
 async fn as_many_connections_are_taken_as_the_system_allows() {
     let home = Home::new("");
+    home.warm().await;
     let command = limited(&home, "-Sn 128");
     let gateway = Gateway::launch(home, command).await;
     let mut open = Vec::new();
