@@ -115,7 +115,7 @@ async fn a_platform_that_only_calls_is_not_left_for_its_silence() {
     };
     let home = Home::new(&(table("quiet", &quiet_server) + &table("talking", &server)));
     home.place_plugin("talking", &Component::of("talking").bytes());
-    let manifest = include_str!("../guests/talking.toml").replace("\"talking\"", "\"quiet\"");
+    let manifest = include_str!("../../guests/talking.toml").replace("\"talking\"", "\"quiet\"");
     let manifest = manifest.replace("[channel]\n", "[channel]\nquiet = true\n");
     home.place_plugin("quiet", &Component::of("talking").with_manifest(&manifest).bytes());
     let gateway = Gateway::start_in(home).await;
