@@ -41,7 +41,8 @@ pub struct EventStream {
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr, token: Option<String>) -> Self {
+    /// A client of the gateway at this address, with this token or none.
+    pub fn new(address: SocketAddr, token: Option<String>) -> Self {
         Self { address, token }
     }
 
