@@ -4,10 +4,11 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{Commands, Context, Inbound, Target};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::call;
+use crate::command::PendingCommand;
 use crate::config::Config;
 use crate::message::{User, is_id, made_at};
 use crate::receive::{self, Ignored};
@@ -15,8 +16,6 @@ use crate::state::State;
 
 /// Timeout of an interaction's first answer, which the platform wants within three seconds.
 const TIMEOUT: Duration = Duration::from_secs(3);
-/// How long a command can be answered, in milliseconds: a little less than the platform's 15 minutes.
-const REPLY_WINDOW_MS: u64 = 14 * 60_000;
 /// Most commands whose answers are pending.
 const MAX_PENDING: usize = 64;
 /// Only the one who asked sees it.
@@ -64,14 +63,6 @@ struct Choice {
 #[serde(default)]
 struct Member {
     user: User,
-}
-
-/// A command that was answered with "wait", and under which token the rest of the answer goes out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PendingCommand {
-    pub id: String,
-    pub application: String,
-    pub token: String,
 }
 
 impl Interaction {
@@ -143,7 +134,7 @@ pub(crate) fn take(
 /// The command that a reply to it belongs to, as long as it can be answered.
 pub(crate) fn pending_command<'a>(state: &'a State, reply_to: &str, now: u64) -> Option<&'a PendingCommand> {
     let id = reply_to.strip_prefix('i')?;
-    state.commands.iter().find(|command| command.id == id && is_repliable(command, now))
+    state.commands.iter().find(|command| command.id == id && command.is_repliable(now))
 }
 
 /// Calls about one interaction keep their order.
@@ -151,12 +142,8 @@ pub(crate) fn lane(id: &str) -> String {
     format!("interaction:{id}")
 }
 
-fn is_repliable(command: &PendingCommand, now: u64) -> bool {
-    now.saturating_sub(made_at(&command.id)) < REPLY_WINDOW_MS
-}
-
 fn remember(cx: &Context<Config>, state: &mut State, interaction: Interaction) {
-    state.commands.retain(|command| is_repliable(command, cx.now) && command.id != interaction.id);
+    state.commands.retain(|command| command.is_repliable(cx.now) && command.id != interaction.id);
     if state.commands.len() >= MAX_PENDING {
         state.commands.remove(0);
     }

@@ -9,6 +9,7 @@ mod api;
 mod budget;
 mod call;
 mod close;
+mod command;
 mod config;
 mod connector;
 mod frame;

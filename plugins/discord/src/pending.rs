@@ -1,18 +1,12 @@
 //! Messages for the agent, as they are kept while their files are fetched.
 
-use prx_sdk::connector::{
-    Attachment, AttachmentKind, Commands, Context, Http, HttpOutcome, Inbound, Sender, Target,
-};
-use prx_sdk::pending::{self, DOWNLOAD_TIMEOUT, Fetch, PendingQueue};
+use prx_sdk::connector::{Attachment, AttachmentKind, Context, Http, HttpOutcome, Inbound, Sender, Target};
+use prx_sdk::pending::{self, DOWNLOAD_TIMEOUT, Fetch};
 use serde::{Deserialize, Serialize};
 
 use crate::call;
 use crate::config::Config;
 use crate::message::Media;
-use crate::state::State;
-
-/// Most files of a message that are fetched: the platform lets a person send no more.
-const MAX_FILES: usize = 10;
 
 /// A message that waits for its files, or behind one that does.
 pub(crate) type Pending = pending::Pending<PendingMessage, File>;
@@ -33,44 +27,10 @@ pub struct PendingMessage {
 /// A file of a message, and where it is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct File {
-    url: String,
+    pub(crate) url: String,
     name: String,
     mime: Option<String>,
     size: u64,
-}
-
-impl State {
-    /// The messages that wait for their files.
-    pub(crate) fn pending_queue<'a>(
-        &'a mut self,
-        cx: &'a Context<Config>,
-        out: &'a mut Commands,
-    ) -> PendingQueue<'a, PendingMessage> {
-        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
-    }
-}
-
-/// Delivers a message once its files are fetched.
-pub(crate) fn take(
-    cx: &Context<Config>,
-    state: &mut State,
-    (mut message, files): (PendingMessage, Vec<Media>),
-    out: &mut Commands,
-) {
-    let mut queue = state.pending_queue(cx, out);
-    let room = if queue.is_full() { 0 } else { MAX_FILES };
-    let mut wanted = Vec::with_capacity(files.len().min(room));
-    for (place, media) in files.into_iter().enumerate() {
-        let file = File::from(media);
-        match &file.url {
-            _ if place >= room => queue.leave_out(&mut message, &file, "too many files wait"),
-            url if !url.starts_with("https://") && !url.starts_with("http://") => {
-                queue.leave_out(&mut message, &file, "the platform does not say where it is");
-            }
-            _ => wanted.push(file),
-        }
-    }
-    queue.push(message, wanted);
 }
 
 impl pending::PendingMessage for PendingMessage {

@@ -3,9 +3,12 @@
 use prx_sdk::connector::{Commands, Context, LogLevel, Sender};
 
 use crate::config::Config;
-use crate::message::{Message, User, made_at};
-use crate::pending::{self, PendingMessage};
+use crate::message::{Media, Message, User, made_at};
+use crate::pending::{File, PendingMessage};
 use crate::state::State;
+
+/// Most files of a message that are fetched: the platform lets a person send no more.
+const MAX_FILES: usize = 10;
 
 /// Why something is not for the agent.
 #[derive(Debug, PartialEq)]
@@ -52,10 +55,33 @@ pub(crate) fn message(cx: &Context<Config>, state: &mut State, message: Message,
                 addressed,
                 id: message.id,
             };
-            pending::take(cx, state, (pending, message.attachments), out);
+            deliver(cx, state, (pending, message.attachments), out);
         }
         Err(ignored) => out.log(ignored.level(), format!("message {} ignored: {ignored}", message.id)),
     }
+}
+
+/// Delivers a message once its files are fetched.
+fn deliver(
+    cx: &Context<Config>,
+    state: &mut State,
+    (mut message, files): (PendingMessage, Vec<Media>),
+    out: &mut Commands,
+) {
+    let mut queue = state.pending_queue(cx, out);
+    let room = if queue.is_full() { 0 } else { MAX_FILES };
+    let mut wanted = Vec::with_capacity(files.len().min(room));
+    for (place, media) in files.into_iter().enumerate() {
+        let file = File::from(media);
+        match &file.url {
+            _ if place >= room => queue.leave_out(&mut message, &file, "too many files wait"),
+            url if !url.starts_with("https://") && !url.starts_with("http://") => {
+                queue.leave_out(&mut message, &file, "the platform does not say where it is");
+            }
+            _ => wanted.push(file),
+        }
+    }
+    queue.push(message, wanted);
 }
 
 /// Whether this user may talk to the bot in this place.

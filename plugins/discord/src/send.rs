@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::api::{Failure, Sent, TOO_LARGE};
 use crate::call;
+use crate::command::PendingCommand;
 use crate::config::Config;
-use crate::interact::{self, PendingCommand};
+use crate::interact;
 use crate::message::is_id;
 use crate::op::{Op, Parts, Work};
 use crate::pace::Route;

@@ -1,14 +1,17 @@
 //! What outlives a restart.
 
+use prx_sdk::connector::{Commands, Context};
 use prx_sdk::operations::Operations;
+use prx_sdk::pending::PendingQueue;
 use serde::{Deserialize, Serialize};
 
 use crate::anomalies::Anomalies;
-use crate::interact::PendingCommand;
+use crate::command::PendingCommand;
+use crate::config::Config;
 use crate::link::Link;
 use crate::op::Op;
 use crate::pace::Pace;
-use crate::pending::Pending;
+use crate::pending::{Pending, PendingMessage};
 use crate::session::{Session, Starts};
 
 /// The state of one channel, committed with what it delivered and learned.
@@ -42,5 +45,14 @@ impl State {
     pub fn token(&mut self) -> u64 {
         self.tokens += 1;
         self.tokens
+    }
+
+    /// The messages that wait for their files.
+    pub(crate) fn pending_queue<'a>(
+        &'a mut self,
+        cx: &'a Context<Config>,
+        out: &'a mut Commands,
+    ) -> PendingQueue<'a, PendingMessage> {
+        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
     }
 }

@@ -19,6 +19,7 @@ mod poll;
 mod receive;
 mod send;
 mod speech;
+mod stage;
 mod state;
 mod text;
 mod update;

@@ -2,31 +2,14 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::{Attachment, AttachmentKind, Commands, Context, Http, HttpOutcome, Segments};
-use prx_sdk::pending::{DOWNLOAD_TIMEOUT, Fetch, MAX_PENDING, PendingQueue};
+use prx_sdk::connector::{Attachment, AttachmentKind, Context, Http, HttpOutcome, Segments};
+use prx_sdk::pending::{DOWNLOAD_TIMEOUT, Fetch};
 use serde_json::json;
 
 use crate::api::{Failure, Located};
 use crate::call;
 use crate::config::Config;
-use crate::pending::{File, MediaKind, PendingMessage};
-use crate::state::State;
-
-impl State {
-    /// The messages that wait for their files, ready to go on.
-    pub(crate) fn pending_queue<'a>(
-        &'a mut self,
-        cx: &'a Context<Config>,
-        out: &'a mut Commands,
-    ) -> PendingQueue<'a, PendingMessage> {
-        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
-    }
-
-    /// Whether so many messages are pending that no more should be asked for.
-    pub fn is_full(&self) -> bool {
-        self.pending.len() >= MAX_PENDING
-    }
-}
+use crate::pending::{File, MediaKind};
 
 impl prx_sdk::pending::Media for File {
     type Config = Config;

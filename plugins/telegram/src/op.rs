@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use crate::call;
 use crate::config::Config;
 use crate::speech::{Speech, marked};
-use crate::state::State;
 use crate::text::{self, MAX_TEXT};
 
 /// Timeout of a call without a file.
@@ -102,11 +101,6 @@ impl Op {
         self.speech().is_none_or(Speech::is_repeatable)
     }
 
-    /// The conversation's chat, which may have moved since.
-    pub fn chat_id(&self, state: &State) -> i64 {
-        state.chat_of(self.chat.id)
-    }
-
     /// The Bot API method of the next call.
     pub fn method(&self) -> &'static str {
         match &self.work {
@@ -118,9 +112,9 @@ impl Op {
         }
     }
 
-    /// The next call.
-    pub fn call(&self, cx: &Context<Config>, state: &State) -> Http {
-        let parameters = self.parameters(state);
+    /// The next call, in the conversation's chat as it is now.
+    pub fn call(&self, cx: &Context<Config>, chat: i64) -> Http {
+        let parameters = self.parameters(chat);
         match self.speech().and_then(Speech::upload) {
             None => call::post(&cx.config, self.method(), &parameters).timeout(TIMEOUT),
             Some((name, file)) => {
@@ -135,7 +129,7 @@ impl Op {
         }
     }
 
-    fn parameters(&self, state: &State) -> Value {
+    fn parameters(&self, chat: i64) -> Value {
         let mut call = match &self.work {
             Work::Say(speech) => speech.parameters(self.plain),
             Work::Draft { number, text } => {
@@ -150,7 +144,7 @@ impl Op {
             }
             Work::Typing => json!({ "action": "typing" }),
         };
-        call["chat_id"] = json!(self.chat_id(state));
+        call["chat_id"] = json!(chat);
         let in_thread = match &self.work {
             Work::Say(speech) => speech.sends(),
             Work::Draft { .. } | Work::Typing => true,

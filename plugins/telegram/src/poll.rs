@@ -3,8 +3,7 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::{Commands, Context, HttpOutcome, LogLevel, Resumed, Status};
-use serde::{Deserialize, Serialize};
+use prx_sdk::connector::{Commands, Context, HttpOutcome, LogLevel, Status};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -12,92 +11,13 @@ use crate::api::{Failure, Me};
 use crate::call::{self, CALL_TIMEOUT};
 use crate::config::Config;
 use crate::receive::{self, Batch};
+use crate::stage::{Poll, Stage, WEBHOOK_CHECK_INTERVAL, good_for};
 use crate::state::State;
+use crate::update::UPDATES;
 use crate::webhook;
 
-/// The updates that are asked for. Said each time, for a list that is left out is the one from before.
-pub(crate) const UPDATES: [&str; 2] = ["message", "callback_query"];
-/// The time between two checks of the webhook.
-const WEBHOOK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
 /// The pause before the next long poll while too many messages are pending.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_secs(1);
-
-/// Where the poll stands.
-#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Poll {
-    stage: Stage,
-    /// The request in flight, or the timer after which the stage is tried again.
-    token: u64,
-    waiting: bool,
-    /// When the request went out, in Unix milliseconds.
-    since: u64,
-    /// Tries in a row without success.
-    failures: u32,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Stage {
-    /// Not polling.
-    #[default]
-    Off,
-    /// Removing a webhook, which would keep updates from a poll.
-    #[serde(rename = "unhook")]
-    DeleteWebhook,
-    /// Asking whose token this is.
-    Identify,
-    /// A poll that comes back at once: it shows whether polling works.
-    Probe,
-    /// The long poll.
-    Listen,
-    /// Setting up a webhook.
-    #[serde(rename = "hook")]
-    SetWebhook,
-    /// Checking the webhook.
-    #[serde(rename = "look")]
-    CheckWebhook,
-}
-
-impl Stage {
-    fn method(self) -> &'static str {
-        match self {
-            Stage::Off => "",
-            Stage::DeleteWebhook => "deleteWebhook",
-            Stage::Identify => "getMe",
-            Stage::Probe | Stage::Listen => "getUpdates",
-            Stage::SetWebhook => "setWebhook",
-            Stage::CheckWebhook => "getWebhookInfo",
-        }
-    }
-}
-
-impl Poll {
-    /// Whether this token is that of its request.
-    pub fn awaits_answer(&self, token: u64) -> bool {
-        !self.waiting && self.stage != Stage::Off && self.token == token
-    }
-
-    /// Whether this token is that of its timer.
-    pub fn awaits_timer(&self, token: u64) -> bool {
-        self.waiting && self.stage != Stage::Off && self.token == token
-    }
-
-    /// Whether there is a connection, or one being made.
-    pub fn is_on(&self) -> bool {
-        self.stage != Stage::Off
-    }
-
-    /// Whether the webhook is set up.
-    pub fn has_webhook(&self) -> bool {
-        self.stage == Stage::CheckWebhook
-    }
-
-    /// Whether it goes on by itself with what is still on its way.
-    pub fn lives_in(&self, resumed: &Resumed) -> bool {
-        let open = if self.waiting { &resumed.timers } else { &resumed.requests };
-        self.stage != Stage::Off && open.contains(&self.token)
-    }
-}
 
 /// Starts from the beginning, whatever was before.
 pub(crate) fn begin(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
@@ -229,17 +149,6 @@ fn schedule(cx: &Context<Config>, state: &mut State, (stage, after): (Stage, Dur
     let token = state.token();
     state.poll = Poll { stage, token, waiting: true, since: cx.now, failures: 0 };
     out.timer(token, after);
-}
-
-/// How long a proof stands: two long polls, or two checks of the webhook, may fail in a row before the channel counts as
-/// disconnected.
-pub(crate) fn good_for(config: &Config) -> Duration {
-    let each = if config.webhook {
-        WEBHOOK_CHECK_INTERVAL
-    } else {
-        Duration::from_secs(config.poll_timeout().into())
-    };
-    2 * (each + CALL_TIMEOUT) + CALL_TIMEOUT
 }
 
 fn poll_failed(cx: &Context<Config>, state: &mut State, failure: Failure, out: &mut Commands) {

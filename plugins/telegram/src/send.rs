@@ -57,14 +57,15 @@ pub(crate) fn resume(state: &mut State, in_flight: &[u64], out: &mut Commands) {
 
 fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
     op.token = state.token();
-    out.http(op.call(cx, state).token(op.token).lane(format!("chat:{}", op.chat_id(state))));
+    let chat = state.chat_of(op.chat.id);
+    out.http(op.call(cx, chat).token(op.token).lane(format!("chat:{chat}")));
     state.ops.push(op);
 }
 
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
 fn typing(cx: &Context<Config>, state: &mut State, op: &Op, out: &mut Commands) {
     let token = state.token();
-    out.http(op.call(cx, state).token(token).timeout(call::CALL_TIMEOUT));
+    out.http(op.call(cx, state.chat_of(op.chat.id)).token(token).timeout(call::CALL_TIMEOUT));
     out.done(&op.id, Outcome::Ok(None));
 }
 
@@ -101,7 +102,7 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
         Failure::Refused(reason) | Failure::Token(reason) if is_unknown_here(&op, &reason) => {
             out.done(&op.id, Outcome::Unsupported);
         }
-        Failure::Migrated(new) if op.chat_id(state) != new => {
+        Failure::Migrated(new) if state.chat_of(op.chat.id) != new => {
             state.chat_moved(op.chat.id, new);
             request(cx, state, op, out);
         }

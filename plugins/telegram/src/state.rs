@@ -1,12 +1,15 @@
 //! What outlives a restart.
 
+use prx_sdk::connector::{Commands, Context};
 use prx_sdk::operations::Operations;
+use prx_sdk::pending::{MAX_PENDING, PendingQueue};
 use serde::{Deserialize, Serialize};
 
 use crate::api::Me;
+use crate::config::Config;
 use crate::op::Op;
-use crate::pending::{Pending, Place};
-use crate::poll::Poll;
+use crate::pending::{Pending, PendingMessage, Place};
+use crate::stage::Poll;
 use crate::update::Message;
 
 /// Groups whose move to another id is remembered.
@@ -72,5 +75,19 @@ impl State {
     /// The conversation that a chat began as.
     pub fn conversation_of(&self, chat: i64) -> i64 {
         self.moved.iter().find(|(_, new)| *new == chat).map_or(chat, |(old, _)| *old)
+    }
+
+    /// The messages that wait for their files, ready to go on.
+    pub(crate) fn pending_queue<'a>(
+        &'a mut self,
+        cx: &'a Context<Config>,
+        out: &'a mut Commands,
+    ) -> PendingQueue<'a, PendingMessage> {
+        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
+    }
+
+    /// Whether so many messages are pending that no more should be asked for.
+    pub fn is_full(&self) -> bool {
+        self.pending.len() >= MAX_PENDING
     }
 }

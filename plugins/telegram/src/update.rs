@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+/// The updates that are asked for. Said each time, for a list that is left out is the one from before.
+pub(crate) const UPDATES: [&str; 2] = ["message", "callback_query"];
+
 /// Only what every update has, so that one of an unknown shape still counts as seen.
 #[derive(Deserialize)]
 pub(crate) struct Numbered {

@@ -7,9 +7,10 @@ use serde_json::value::RawValue;
 
 use crate::call;
 use crate::config::Config;
-use crate::poll::{self, UPDATES};
 use crate::receive;
+use crate::stage;
 use crate::state::State;
+use crate::update::UPDATES;
 
 pub(crate) const ELSEWHERE: &str =
     "the bot's webhook leads elsewhere now: does another program use this bot token?";
@@ -87,7 +88,7 @@ fn take(cx: &Context<Config>, state: &mut State, call: &Webhook, out: &mut Comma
         return 400;
     };
     receive::update(cx, state, number, raw, out);
-    out.proof(poll::good_for(&cx.config), None);
+    out.proof(stage::good_for(&cx.config), None);
     if state.poll.has_webhook() {
         out.status(Status::Connected);
     }
