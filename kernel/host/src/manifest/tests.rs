@@ -215,7 +215,7 @@ fn a_secret_can_live_elsewhere() {
         config.map(|config| config.secrets.get("api_key").unwrap().expose().to_owned())
     };
     assert_eq!(secret(&format!("file:{}", file.display())).unwrap(), "from-a-file");
-    assert_eq!(secret("env:CARGO_PKG_NAME").unwrap(), "prx");
+    assert_eq!(secret("env:CARGO_PKG_NAME").unwrap(), env!("CARGO_PKG_NAME"));
     assert!(secret("env:PRX_NOT_SET").unwrap_err()[0].contains("variable PRX_NOT_SET is not set"));
     assert!(secret(&format!("file:{}", folder.path().display())).unwrap_err()[0].contains("is not a file"));
     assert!(secret("").unwrap_err()[0].contains("api_key: required, and empty"));

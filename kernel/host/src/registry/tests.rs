@@ -148,7 +148,7 @@ async fn of_two_rivals_the_first_by_name_gets_it_whoever_is_ready_first() {
     put(folder.path(), "another", &first);
     let gateway = start(folder.path(), Config::default(), false).await;
     assert_eq!(gateway.status("another"), (Status::Loaded, String::new()));
-    let refused = "Plugin other: skill rival____ is already given by plugin another";
+    let refused = "Plugin other: skill rival______ is already given by plugin another";
     assert_eq!(gateway.status("other"), (Status::Failed, refused.to_owned()));
 }
 
