@@ -17,7 +17,6 @@ use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Live, Loaded};
 use prx_base::error::{Code, Error};
-use prx_base::events::Events;
 use prx_base::logs::Logs;
 use prx_channels::Channels;
 use prx_egress::Egress;

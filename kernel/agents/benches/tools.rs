@@ -70,15 +70,16 @@ async fn tools(data_dir: &std::path::Path, count: usize) -> Tools {
     let mut config = Config::default();
     config.components.mcp_servers.insert("near".into(), program.as_object().unwrap().clone());
     let config = Live::new(config);
-    let events = Events::new(clock.clone(), 1024);
     let store = Store::open(data_dir, clock.clone()).unwrap();
+    let events = store.events().clone();
     let egress = Egress::new(clock.clone());
     let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
     let base = Base { clock, config, events };
     let engine = Engine::new(data_dir, services).unwrap();
     let options = Options { bundled: Bundled::default(), data_dir: data_dir.to_owned(), safe_mode: true };
     let plugins = Plugins::open(base.clone(), store.clone(), engine, options).await.unwrap();
-    Tools::new(base.clone(), plugins, Mcp::start(base, store, egress))
+    let servers = Mcp::start(base.clone(), store.clone(), egress);
+    Tools::new(base, store, plugins, servers)
 }
 
 #[divan::bench(args = COUNTS)]

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use redb::WriteTransaction;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

@@ -12,7 +12,7 @@ use crate::Services;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Config, Grant};
 use prx_base::error::Code;
-use prx_base::events::{Event, Events};
+use prx_base::events::Event;
 use prx_egress::Egress;
 
 #[path = "guest.rs"]

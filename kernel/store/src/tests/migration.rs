@@ -143,9 +143,9 @@ async fn a_store_without_the_index_of_sessions_gets_it_once() {
             page.items.into_iter().map(|session| session.id).collect::<Vec<_>>()
         };
         assert_eq!(listed(SessionStatus::Active, None), [active.clone(), waiting.clone()]);
-        assert_eq!(listed(SessionStatus::Active, Some("chat")), [active.clone()]);
-        assert_eq!(listed(SessionStatus::Idle, None), [idle.clone()]);
-        assert_eq!(listed(SessionStatus::Terminated, Some("chat")), [ended.clone()]);
+        assert_eq!(listed(SessionStatus::Active, Some("chat")), std::slice::from_ref(&active));
+        assert_eq!(listed(SessionStatus::Idle, None), std::slice::from_ref(&idle));
+        assert_eq!(listed(SessionStatus::Terminated, Some("chat")), std::slice::from_ref(&ended));
         assert_eq!(store.active_sessions(Some("api")), 1);
         assert_eq!(store.turns_ready().next().await, waiting);
         assert_eq!(store.hooks().unwrap()[0].id, "hook_1");
