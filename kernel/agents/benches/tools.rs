@@ -12,7 +12,6 @@ use prx_agents::tool::{CallContext, Tools};
 use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, Live};
-use prx_base::events::Events;
 use prx_egress::Egress;
 use prx_host::{Bundled, Engine, Options, Plugins, Services};
 use prx_mcp::Mcp;

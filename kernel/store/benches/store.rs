@@ -115,7 +115,7 @@ async fn answer(store: Store, session: String, answers: usize) {
             messages: vec![NewMessage::assistant("It will rain."); answers],
             usage: Usage { input: 100, output: 10 },
             outbound: Vec::new(),
-            happened: Vec::new(),
+            events: Vec::new(),
             end_session: false,
         };
         store.complete_turn(done).await.unwrap();

@@ -156,6 +156,47 @@ async fn a_foreign_host_is_refused() {
     refused.error(403, "forbidden");
 }
 
+/// Installs what is to be refused, and holds the reason against these words.
+async fn refused_for(gateway: &Gateway, what: &str, bytes: Bytes, words: &[&str]) {
+    let refused = gateway.client().upload(Method::POST, "/plugins", WASM, bytes).await;
+    let body = refused.expect(if refused.status == 409 { 409 } else { 400 });
+    let code = if refused.status == 409 { "conflict" } else { "bad_request" };
+    let reason = refused.error(refused.status, code);
+    assert!(words.iter().all(|word| body.to_string().contains(word)), "{what}: {reason}");
+    assert!(!reason.contains('\n') || reason.lines().count() < 8, "{what}: short enough to read: {reason}");
+}
+
+#[tokio::test]
+async fn a_permission_that_nobody_serves_is_refused_by_name() {
+    let gateway = Gateway::start("").await;
+    let head = "[plugin]\nname = \"intruder\"\nversion = \"1.0.0\"\ndescription = \"x\"\n";
+    let named = |rest: &str| Component::of("prx-test-guests").with_manifest(rest).bytes();
+    for (what, bytes, words) in [
+        (
+            "a permission nobody serves",
+            named(&format!("{head}[permissions]\nfiles = true\n")),
+            &["line 6", "permissions.files", "is not served by this version; remove it from the manifest"][..],
+        ),
+        (
+            "tools of others",
+            named(&format!("{head}[permissions]\ntools = [\"a\"]\n")),
+            &["permissions.tools"],
+        ),
+        (
+            "events",
+            named(&format!("{head}[permissions]\nevents = {{ publish = [\"a.*\"] }}\n")),
+            &["permissions.events"],
+        ),
+        (
+            "jobs",
+            named(&format!("{head}[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"\n")),
+            &["schedule", "not served"],
+        ),
+    ] {
+        refused_for(&gateway, what, bytes, words).await;
+    }
+}
+
 #[tokio::test]
 async fn a_file_that_is_no_plugin_is_refused_for_its_own_reason() {
     let gateway = Gateway::start("").await;
@@ -191,36 +232,8 @@ async fn a_file_that_is_no_plugin_is_refused_for_its_own_reason() {
             named(&format!("{head}[permissions]\nhttp = [\"everywhere\"]\n")),
             &["everywhere"],
         ),
-        (
-            "a permission nobody serves",
-            named(&format!("{head}[permissions]\nfiles = true\n")),
-            &["line 6", "permissions.files", "is not served by this version; remove it from the manifest"],
-        ),
-        (
-            "tools of others",
-            named(&format!("{head}[permissions]\ntools = [\"a\"]\n")),
-            &["permissions.tools"],
-        ),
-        (
-            "events",
-            named(&format!("{head}[permissions]\nevents = {{ publish = [\"a.*\"] }}\n")),
-            &["permissions.events"],
-        ),
-        (
-            "jobs",
-            named(&format!("{head}[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"\n")),
-            &["schedule", "not served"],
-        ),
     ] {
-        let refused = gateway.client().upload(Method::POST, "/plugins", WASM, bytes).await;
-        let body = refused.expect(if refused.status == 409 { 409 } else { 400 });
-        let code = if refused.status == 409 { "conflict" } else { "bad_request" };
-        let reason = refused.error(refused.status, code);
-        assert!(words.iter().all(|word| body.to_string().contains(word)), "{what}: {reason}");
-        assert!(
-            !reason.contains('\n') || reason.lines().count() < 8,
-            "{what}: short enough to read: {reason}"
-        );
+        refused_for(&gateway, what, bytes, words).await;
     }
     let form = gateway.client().upload(Method::POST, "/plugins", "text/plain", good().bytes()).await;
     form.error(415, "unsupported_media_type");
