@@ -92,7 +92,8 @@ async fn answer(work: &Work<'_>, context: &Context, call: Call) -> (NewMessage, 
 async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> Result<Executed, String> {
     let (tools, Call { id, name, arguments, .. }) = (&work.services.tools, call);
     let Some(policy) = context.policy_of(name) else {
-        return Err(format!("There is no tool {name} to be called in this turn"));
+        let shown = context.names.shown(name);
+        return Err(format!("There is no tool {shown} to be called in this turn"));
     };
     tools.check(name, arguments).map_err(|error| error.to_string())?;
     if policy == Policy::Ask {

@@ -103,6 +103,7 @@ pub(super) fn build(console: &Console, arguments: &Build) -> Result<(), Failure>
 pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
     let bytes = fs::read(file).map_err(|error| unusable(file, &error))?;
     let found = inspect(&bytes).map_err(|error| unusable(file, &error))?;
+    DryRun::check(&found).map_err(|error| unusable(file, &error))?;
     let plugin = &found.manifest.plugin;
     let missing = grants::missing(&found.manifest.permissions, &Allowance::default());
     let answer = json!({

@@ -12,7 +12,7 @@ use crate::Services;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Config, Grant};
 use prx_base::error::Code;
-use prx_base::events::Event;
+use prx_base::events::{Event, NewEvent};
 use prx_egress::Egress;
 
 #[path = "guest.rs"]
@@ -97,9 +97,15 @@ impl Gateway {
         matches!(self.activate(name).await, Ok(_) | Err(CallError::Fault(_)))
     }
 
-    fn kinds(&mut self) -> Vec<(Kind, String)> {
+    /// The events so far that were not asked for before. What was recorded for the next commit is in it.
+    async fn kinds(&mut self) -> Vec<(Kind, String)> {
+        let commit = NewEvent { kind: Kind::ConfigUpdated, data: json!({}) };
+        self.store.record_event(commit).await.unwrap();
         let mut kinds = Vec::new();
         while let Ok(event) = self.events.try_recv() {
+            if event.kind == Kind::ConfigUpdated {
+                continue;
+            }
             kinds.push((event.kind, event.data["name"].as_str().unwrap().to_owned()));
         }
         kinds
@@ -196,7 +202,7 @@ async fn calls_go_on_while_their_plugin_is_reloaded() {
 #[tokio::test]
 async fn a_broken_file_changes_nothing_but_says_why() {
     let (mut gateway, folder) = Gateway::with("other", &guest::skills(OTHER, "other")).await;
-    gateway.kinds();
+    gateway.kinds().await;
     let whole = guest::skills(OTHER, "other");
     let broken: [(&[u8], Code, &str); 5] = [
         (b"#!/bin/sh", Code::BadRequest, "no WebAssembly component"),
@@ -219,7 +225,7 @@ async fn a_broken_file_changes_nothing_but_says_why() {
         assert_eq!((status.status, status.generation), (Status::Loaded, 1));
         assert!(status.error.unwrap().contains(reason));
     }
-    assert_eq!(gateway.kinds(), []);
+    assert_eq!(gateway.kinds().await, []);
     gateway.plugins.rollback("other").await.unwrap();
     assert_eq!(gateway.plugins.get("other").unwrap().error, None);
     assert_eq!(fs::read(folder.path().join("plugins/other.wasm")).unwrap(), whole);
@@ -239,7 +245,7 @@ async fn a_broken_plugin_does_not_stop_the_start() {
 async fn disabled_stays_disabled_until_it_is_enabled() {
     let folder = data_dir().await;
     let mut gateway = start(folder.path(), Config::default(), false).await;
-    gateway.kinds();
+    gateway.kinds().await;
     let connector = gateway.plugins.connector("skills");
     let generation = connector.borrow().clone().unwrap();
     assert_eq!(gateway.plugins.disable("skills").await.unwrap().status, Status::Disabled);
@@ -255,10 +261,10 @@ async fn disabled_stays_disabled_until_it_is_enabled() {
     let mut gateway = start(folder.path(), Config::default(), false).await;
     assert_eq!(gateway.status("skills").0, Status::Disabled);
     assert!(gateway.plugins.skills().is_empty());
-    gateway.kinds();
+    gateway.kinds().await;
     assert_eq!(gateway.plugins.enable("skills").await.unwrap().status, Status::Loaded);
     assert!(gateway.answers("summarize").await);
-    assert_eq!(gateway.kinds(), [(Kind::PluginLoaded, "skills".to_owned())]);
+    assert_eq!(gateway.kinds().await, [(Kind::PluginLoaded, "skills".to_owned())]);
 }
 
 #[tokio::test]
@@ -369,7 +375,7 @@ async fn traps_in_a_row_end_in_quarantine() {
     let trapping = guest::trapping(&whole, "prx:plugin/skill@0.1.0#activate");
     let (mut gateway, folder) = Gateway::with("other", &trapping).await;
     let connector = gateway.plugins.connector("other");
-    gateway.kinds();
+    gateway.kinds().await;
     for _ in 0..MAX_FAILURES_IN_A_ROW {
         assert_eq!(gateway.status("other").0, Status::Loaded);
         assert!(matches!(gateway.activate("other____").await, Err(CallError::Trap(_))));
@@ -377,7 +383,7 @@ async fn traps_in_a_row_end_in_quarantine() {
     let (status, reason) = gateway.status("other");
     assert_eq!(status, Status::Failed);
     assert!(reason.contains("quarantined after 5 calls in a row failed"), "{reason}");
-    assert_eq!(gateway.kinds(), [(Kind::PluginFailed, "other".to_owned())]);
+    assert_eq!(gateway.kinds().await, [(Kind::PluginFailed, "other".to_owned())]);
     assert!(connector.borrow().is_none());
     assert!(matches!(gateway.activate("other____").await, Err(CallError::NoSuch(_))));
     assert!(gateway.answers("summarize").await, "others go on");
