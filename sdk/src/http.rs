@@ -24,8 +24,8 @@ mod wasi;
 #[cfg(not(target_family = "wasm"))]
 use crate::testing::send;
 use crate::types::{Fault, FaultCode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
-use std::fmt::Write;
 use std::io::{self, BufRead, Read};
 use std::time::Duration;
 #[cfg(target_family = "wasm")]
@@ -349,11 +349,9 @@ impl From<Error> for crate::provider::ProviderError {
     }
 }
 
+/// What is escaped: all but RFC 3986's unreserved characters.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 fn encode(text: &str, url: &mut String) {
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => url.push(byte as char),
-            _ => _ = write!(url, "%{byte:02X}"),
-        }
-    }
+    url.extend(utf8_percent_encode(text, RESERVED));
 }

@@ -47,7 +47,7 @@ pub struct Asked {
 /// An answer that a test gives piece by piece. Dropping it ends the answer as servers end one.
 pub struct Live(mpsc::Sender<io::Result<Bytes>>);
 
-enum Told {
+enum Planned {
     /// A status, headers beyond the usual ones, and a body.
     Answer(u16, Vec<(&'static str, String)>, String),
     Stream(mpsc::Receiver<io::Result<Bytes>>),
@@ -58,7 +58,7 @@ enum Told {
 struct State {
     dialect: Dialect,
     pace: Mutex<Duration>,
-    told: Mutex<VecDeque<Told>>,
+    told: Mutex<VecDeque<Planned>>,
     asked: Mutex<Vec<Asked>>,
     broken_rules: Mutex<Vec<String>>,
 }
@@ -94,7 +94,7 @@ impl FakeModel {
     /// The next request that nothing is told for is answered with this status, these headers and this body.
     pub fn refuse(&self, status: u16, headers: &[(&'static str, &str)], body: impl Into<String>) {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        self.tell(Told::Answer(status, headers, body.into()));
+        self.tell(Planned::Answer(status, headers, body.into()));
     }
 
     /// The next request that nothing is told for is answered with these events, whole.
@@ -106,18 +106,18 @@ impl FakeModel {
     /// The next request that nothing is told for gets the head of an answer, and then what the test says.
     pub fn live(&self) -> Live {
         let (sender, pieces) = mpsc::channel(1024);
-        self.tell(Told::Stream(pieces));
+        self.tell(Planned::Stream(pieces));
         Live(sender)
     }
 
     /// The next request that nothing is told for is never answered.
     pub fn be_silent(&self) {
-        self.tell(Told::Silence);
+        self.tell(Planned::Silence);
     }
 
     /// At the next request that nothing is told for the connection closes.
     pub fn hang_up(&self) {
-        self.tell(Told::Drop);
+        self.tell(Planned::Drop);
     }
 
     /// How long it takes from one piece to the next when it answers by itself.
@@ -161,7 +161,7 @@ impl FakeModel {
         self.state.broken_rules.lock().unwrap().clone()
     }
 
-    fn tell(&self, told: Told) {
+    fn tell(&self, told: Planned) {
         self.state.told.lock().unwrap().push_back(told);
     }
 }
@@ -226,10 +226,10 @@ impl Service for State {
         self.asked().push(Asked { headers: head.headers, body: body.clone(), at: Instant::now() });
         let told = self.told.lock().unwrap().pop_front();
         match told {
-            Some(Told::Answer(status, headers, body)) => Reply::Headed(status, headers, body),
-            Some(Told::Stream(pieces)) => events_of(pieces),
-            Some(Told::Silence) => std::future::pending().await,
-            Some(Told::Drop) => Reply::Drop,
+            Some(Planned::Answer(status, headers, body)) => Reply::Headed(status, headers, body),
+            Some(Planned::Stream(pieces)) => events_of(pieces),
+            Some(Planned::Silence) => std::future::pending().await,
+            Some(Planned::Drop) => Reply::Drop,
             None => self.by_itself(&body),
         }
     }

@@ -17,14 +17,14 @@ pub struct Origin {
 
 #[derive(Default)]
 struct State {
-    answers: Mutex<HashMap<String, Told>>,
+    answers: Mutex<HashMap<String, Planned>>,
     asked: Mutex<Vec<String>>,
     bodies: Mutex<Vec<(String, Bytes)>>,
     received: Mutex<Vec<String>>,
 }
 
 /// What a path was told to answer.
-enum Told {
+enum Planned {
     Body(Value),
     Redirect(String),
     Echo,
@@ -45,22 +45,22 @@ impl Origin {
 
     /// What a path answers from now on, whatever its query.
     pub fn answer(&self, path: &str, body: Value) {
-        self.state.answers.lock().unwrap().insert(path.into(), Told::Body(body));
+        self.state.answers.lock().unwrap().insert(path.into(), Planned::Body(body));
     }
 
     /// A path that sends its caller elsewhere.
     pub fn redirect(&self, path: &str, location: &str) {
-        self.state.answers.lock().unwrap().insert(path.into(), Told::Redirect(location.into()));
+        self.state.answers.lock().unwrap().insert(path.into(), Planned::Redirect(location.into()));
     }
 
     /// A path that answers with everything it was sent: method, URL, headers, body.
     pub fn reflect(&self, path: &str) {
-        self.state.answers.lock().unwrap().insert(path.into(), Told::Reflect);
+        self.state.answers.lock().unwrap().insert(path.into(), Planned::Reflect);
     }
 
     /// A path that refuses with 401 and tells its caller every header that came.
     pub fn echo(&self, path: &str) {
-        self.state.answers.lock().unwrap().insert(path.into(), Told::Echo);
+        self.state.answers.lock().unwrap().insert(path.into(), Planned::Echo);
     }
 
     /// Every path and query it was asked for, in order.
@@ -88,12 +88,12 @@ impl Service for State {
         self.received.lock().unwrap().push(format!("{request:?}"));
         match self.answers.lock().unwrap().get(uri.path()) {
             None => Reply::Json(404, r#"{"error":"no such path"}"#.into()),
-            Some(Told::Body(body)) => Reply::Json(200, body.to_string()),
-            Some(Told::Redirect(location)) => {
+            Some(Planned::Body(body)) => Reply::Json(200, body.to_string()),
+            Some(Planned::Redirect(location)) => {
                 Reply::Headed(302, vec![("location", location.clone())], "{}".into())
             }
-            Some(Told::Echo) => Reply::Json(401, format!("{:?}", request.headers())),
-            Some(Told::Reflect) => {
+            Some(Planned::Echo) => Reply::Json(401, format!("{:?}", request.headers())),
+            Some(Planned::Reflect) => {
                 let headers = request.headers().values().filter_map(|value| value.to_str().ok());
                 let headed = vec![("x-echo", headers.collect::<Vec<_>>().join(" "))];
                 Reply::Headed(200, headed, format!("{request:?}"))

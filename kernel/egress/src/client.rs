@@ -25,9 +25,9 @@ const MAX_TOTAL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The way out. A clone shares the connections.
 #[derive(Clone)]
-pub struct Egress(Arc<Parts>);
+pub struct Egress(Arc<Shared>);
 
-struct Parts {
+struct Shared {
     connector: Connector,
     pool: Arc<Pool>,
 }
@@ -49,7 +49,7 @@ impl Egress {
     /// Resolves names and trusts certificate authorities as given.
     pub fn with_roots(clock: Clock, resolver: Resolver, roots: RootCertStore) -> Self {
         let connector = Connector::new(clock, resolver, roots);
-        Self(Arc::new(Parts { connector, pool: Arc::default() }))
+        Self(Arc::new(Shared { connector, pool: Arc::default() }))
     }
 
     /// Sends `request` as far as `policy` lets it go and answers when the answer's head is there. The body
@@ -97,7 +97,7 @@ impl Egress {
         hop: &mut Outgoing,
         deadlines: &Deadlines,
     ) -> Result<(http::Response<Incoming>, Lease), Failure> {
-        let Parts { connector, pool } = &*self.0;
+        let Shared { connector, pool } = &*self.0;
         let key = Key { private: policy.admit(&hop.origin)?, origin: hop.origin.clone() };
         let mut message = hop.message()?;
         loop {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use prx_sdk::connector::{Http, HttpOutcome, HttpResponse, Segments};
 
 use crate::api::{self, Failure};
@@ -32,17 +33,13 @@ pub(crate) fn answer(outcome: &HttpOutcome) -> Result<&HttpResponse, Failure> {
     }
 }
 
+/// What is escaped in a part of a path: all but RFC 3986's unreserved characters and the colon of an emoji.
+const RESERVED: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
+
 /// The text as a part of a path.
 pub(crate) fn encoded(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~:".contains(&byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use futures_util::StreamExt;
 use futures_util::future::join_all;
+use futures_util::stream;
 use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
 use prx_tests::receiver::Receiver;
@@ -162,6 +164,24 @@ async fn what_was_answered_directly_before_a_kill_is_delivered_after_it() {
     .await;
     until("each to arrive once", async || (arrived() == expected).then_some(())).await;
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn events_that_a_full_queue_does_not_take_are_an_issue_of_the_gateway() {
+    const FULL: usize = 10_000;
+    let receiver = Receiver::closed();
+    let gateway = Gateway::start(INSIDE).await;
+    let hook = register(&gateway, &receiver.url(), &["session.created"]).await;
+    let id = hook["id"].as_str().unwrap();
+    let opened = stream::iter(0..FULL + 5).map(|_| gateway.open_session("ada")).buffer_unordered(64);
+    assert_eq!(opened.count().await, FULL + 5);
+    let status = gateway.client().get("/status").await.expect(200);
+    let issues = status["issues"].to_string();
+    assert!(issues.contains(&format!("hook {id}: 5 events were lost")), "{issues}");
+    assert!(issues.contains(&format!("GET /hooks/{id}/deliveries")), "{issues}");
+    assert_eq!(status["status"], "degraded");
+    gateway.client().delete(&format!("/hooks/{id}")).await.expect(204);
+    assert_eq!(gateway.client().get("/status").await.expect(200)["status"], "healthy");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use prx_tests::telegram::FakeTelegram;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
 
-type Told = Vec<(String, Value)>;
+type TurnEvents = Vec<(String, Value)>;
 
 async fn start(script: Value, config: &str) -> Gateway {
     Gateway::start_in(scripted::home(&script, config)).await
@@ -50,7 +50,7 @@ async fn a_turn_is_stopped_and_keeps_what_it_said() {
     assert_eq!(first.0, "token");
     let stopped = gateway.client().post(&cancel, json!({})).await.expect(200);
     assert_eq!(stopped, json!({"id": session, "cancelled": true}));
-    let mut told: Told = vec![first];
+    let mut told: TurnEvents = vec![first];
     told.extend(events.rest().await);
     let (last, reply) = told.last().unwrap();
     assert_eq!((last.as_str(), &reply["stopped"]), ("done", &json!(true)), "{reply}");

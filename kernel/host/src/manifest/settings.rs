@@ -34,7 +34,7 @@ impl Manifest {
         for (name, key) in self.keys() {
             match check(key, settings.get(name)) {
                 Ok(None) => {}
-                Ok(Some(Checked::Shown(value))) => {
+                Ok(Some(Checked::Plain(value))) => {
                     shown.insert(name.to_owned(), value);
                 }
                 Ok(Some(Checked::Origin(url, origin))) => {
@@ -65,7 +65,7 @@ impl Manifest {
 }
 
 enum Checked {
-    Shown(Value),
+    Plain(Value),
     Origin(Value, Option<Origin>),
     Secret(Secret),
 }
@@ -77,7 +77,7 @@ fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
                 if key.description.is_empty() { String::new() } else { format!(" ({})", key.description) };
             return Err(format!("required, and not set{about}"));
         }
-        return Ok(key.default.clone().map(Checked::Shown));
+        return Ok(key.default.clone().map(Checked::Plain));
     };
     key.r#type.check(value).map_err(|wanted| format!("must be {wanted}"))?;
     match (value.as_str(), key.extends) {
@@ -88,6 +88,6 @@ fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
             let origin = Origin::reached_by(url).map_err(|error| error.to_string())?;
             Ok(Some(Checked::Origin(value.clone(), Some(origin))))
         }
-        _ => Ok(Some(Checked::Shown(value.clone()))),
+        _ => Ok(Some(Checked::Plain(value.clone()))),
     }
 }
