@@ -3,4 +3,4 @@
 use prx_host::Bundled;
 
 /// Every bundled plugin, by name.
-pub(crate) const BUNDLED: Bundled = Bundled::new(include!(concat!(env!("OUT_DIR"), "/bundled.rs")));
+pub(crate) static BUNDLED: Bundled = Bundled::new(include!(concat!(env!("OUT_DIR"), "/bundled.rs")));
