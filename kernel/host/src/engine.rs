@@ -14,16 +14,10 @@ use super::cache::Cache;
 use super::compiler::Compiler;
 use super::limits::{MAX_MEMORY_BYTES, TICK};
 use super::services::Services;
+use super::share::{POOL_CORE_INSTANCES, POOL_INSTANCES, POOL_TABLES, Share, Shares};
 
 /// Most components that are compiled at a time: two take long ones from nobody, and leave the machine to others.
 pub(super) const MAX_COMPILATIONS: usize = 2;
-
-/// Most instances at a time, over all plugins.
-const MAX_INSTANCES: u32 = 1000;
-
-/// Core modules and tables for each of them. Few languages need as many; what isn't used costs nothing.
-const MODULES_EACH: u32 = 16;
-const TABLES_EACH: u32 = 8;
 
 /// Address space reserved for one memory, in bytes. So much spares the guest its bounds checks: a tenth of its time.
 const MEMORY_RESERVATION: u64 = 4 << 30;
@@ -75,6 +69,7 @@ pub struct Engine {
     compiler: Compiler,
     /// One permit for each compilation at a time.
     compilations: Arc<Semaphore>,
+    shares: Arc<Shares>,
     /// Ends the compilations that are under way, and lets none begin.
     stopping: CancellationToken,
     pub(super) services: Services,
@@ -98,6 +93,7 @@ impl Engine {
             reservation,
             compiler: Compiler::Here,
             compilations: Arc::new(Semaphore::new(MAX_COMPILATIONS)),
+            shares: Arc::new(Shares::new()),
             stopping: CancellationToken::new(),
             services,
         })
@@ -107,6 +103,11 @@ impl Engine {
     #[must_use]
     pub fn with_compiler(self, compiler: Compiler, stopping: CancellationToken) -> Self {
         Self { compiler, stopping, ..self }
+    }
+
+    /// What the plugin of this name may have of what all plugins share.
+    pub(super) fn share(&self, plugin: &str) -> Arc<Share> {
+        self.shares.of(plugin)
     }
 
     /// Makes native code of a component, or finds that it was made before. Dropping it ends what is under way.
@@ -157,11 +158,11 @@ fn config(reservation: u64) -> Config {
 
 fn pool() -> PoolingAllocationConfig {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(MAX_INSTANCES)
-        .total_memories(MAX_INSTANCES)
-        .total_stacks(MAX_INSTANCES)
-        .total_core_instances(MAX_INSTANCES * MODULES_EACH)
-        .total_tables(MAX_INSTANCES * TABLES_EACH)
+    pool.total_component_instances(POOL_INSTANCES)
+        .total_memories(POOL_INSTANCES)
+        .total_stacks(POOL_INSTANCES)
+        .total_core_instances(POOL_CORE_INSTANCES)
+        .total_tables(POOL_TABLES)
         .max_memory_size(MAX_MEMORY_BYTES as usize);
     // Without this the kernel of the machine can't tell which bytes were touched, and keeping would touch more.
     if PoolingAllocationConfig::is_pagemap_scan_available() {

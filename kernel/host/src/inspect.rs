@@ -175,30 +175,6 @@ impl<'a> Walk<'a> {
                 self.heaviest.instances = self.heaviest.instances.max(closed.made.instances);
                 self.heaviest.core = self.heaviest.core.max(closed.made.core);
             }
-            Payload::TypeSection(section) => {
-                at_most("types", section.count().into(), MAX_TYPES)?;
-                self.signatures(|signatures| signatures.types(section))?;
-            }
-            Payload::ImportSection(section) => {
-                at_most("imports of one module", section.count().into(), MAX_TYPES)?;
-                self.signatures(|signatures| signatures.imports(section))?;
-            }
-            Payload::FunctionSection(section) => {
-                at_most("functions", section.count().into(), MAX_FUNCTIONS)?;
-                self.signatures(|signatures| signatures.functions(section))?;
-            }
-            Payload::CodeSectionStart { count, .. } => {
-                self.functions += u64::from(count);
-                at_most("functions", self.functions, MAX_FUNCTIONS)?;
-            }
-            Payload::CodeSectionEntry(body) => {
-                let Some(module) = self.open.last_mut() else { return Ok(()) };
-                let work = Work::of(&body, &mut module.signatures).map_err(malformed)?;
-                at_most("loops in one another", work.loop_depth, MAX_LOOP_DEPTH)?;
-                at_most("units of work in one function", work.units(), MAX_FUNCTION_WORK)?;
-                self.work = self.work.saturating_add(work.units());
-                at_most("units of work for the compiler", self.work, MAX_WORK)?;
-            }
             Payload::InstanceSection(section) => {
                 for instance in section {
                     let instantiates = matches!(instance.map_err(malformed)?, Instance::Instantiate { .. });
@@ -226,6 +202,37 @@ impl<'a> Walk<'a> {
                 }
             }
             Payload::CustomSection(section) if section.name() == SECTION => self.manifest(section.data())?,
+            payload => self.step_in_module(payload)?,
+        }
+        Ok(())
+    }
+
+    fn step_in_module(&mut self, payload: Payload<'a>) -> Result<(), InspectError> {
+        match payload {
+            Payload::TypeSection(section) => {
+                at_most("types", section.count().into(), MAX_TYPES)?;
+                self.signatures(|signatures| signatures.types(section))?;
+            }
+            Payload::ImportSection(section) => {
+                at_most("imports of one module", section.count().into(), MAX_TYPES)?;
+                self.signatures(|signatures| signatures.imports(section))?;
+            }
+            Payload::FunctionSection(section) => {
+                at_most("functions", section.count().into(), MAX_FUNCTIONS)?;
+                self.signatures(|signatures| signatures.functions(section))?;
+            }
+            Payload::CodeSectionStart { count, .. } => {
+                self.functions += u64::from(count);
+                at_most("functions", self.functions, MAX_FUNCTIONS)?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                let Some(module) = self.open.last_mut() else { return Ok(()) };
+                let work = Work::of(&body, &mut module.signatures).map_err(malformed)?;
+                at_most("loops in one another", work.loop_depth, MAX_LOOP_DEPTH)?;
+                at_most("units of work in one function", work.units(), MAX_FUNCTION_WORK)?;
+                self.work = self.work.saturating_add(work.units());
+                at_most("units of work for the compiler", self.work, MAX_WORK)?;
+            }
             _ => {}
         }
         Ok(())

@@ -27,11 +27,14 @@ mod lifecycle;
 mod limits;
 mod links;
 mod load;
+mod meter;
 mod registry;
 mod review;
 mod scope;
 mod services;
+mod share;
 mod start;
+mod turns;
 mod watch;
 mod withdraw;
 

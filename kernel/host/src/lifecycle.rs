@@ -258,7 +258,7 @@ impl Plugins {
         let allowance = self.allowance(name).map_err(store_failed)?;
         let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
         let terms = Terms { name, allowance, components: &config.components, number };
-        let generation = load(&self.0.engine, &candidate, terms).await?;
+        let generation = Box::pin(load(&self.0.engine, &candidate, terms)).await?;
         Ok(Prepared { generation: Arc::new(generation), candidate })
     }
 

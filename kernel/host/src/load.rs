@@ -83,7 +83,9 @@ pub(super) async fn load(
         })
     })?;
     let compile_ms = u64::try_from(compiling.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let code = engine.link(&artifact, links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
+    let code = engine
+        .link(&artifact, inspected.core_instances, links)
+        .map_err(|error| refuse(Error::conflict(error.to_string())))?;
     let description = code.describe().await;
     let description = description
         .map_err(|error| refuse(Error::conflict(format!("when it was asked to describe itself, {error}"))))?;
