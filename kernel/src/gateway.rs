@@ -22,7 +22,7 @@ use prx_channels::Channels;
 use prx_egress::Egress;
 use prx_hooks::Hooks;
 use prx_host::memory::Memory;
-use prx_host::{Engine, Plugins, Progress, Services};
+use prx_host::{Compiler, Engine, Plugins, Progress, Services};
 use prx_http::Traffic;
 use prx_mcp::Mcp;
 use prx_store::{OpenError, Store};
@@ -187,9 +187,11 @@ impl Startup {
     }
 
     async fn load_plugins(&self, mut progress: impl FnMut(Progress)) -> Result<Plugins, StartError> {
-        let Self { options, base, store, egress, .. } = self;
+        let Self { options, base, store, egress, process, .. } = self;
         let services = Services { store: store.clone(), egress: egress.clone(), clock: base.clock.clone() };
         let engine = Engine::new(&options.data_dir, services).map_err(no_engine)?;
+        let compiler = Compiler::own_program().map_err(no_engine)?;
+        let engine = engine.with_compiler(compiler, process.stopping.clone());
         let (data_dir, safe_mode) = (options.data_dir.clone(), options.safe_mode);
         let which = prx_host::Options { bundled: BUNDLED, data_dir, safe_mode };
         let plugins =

@@ -179,7 +179,10 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         if matches!(route.access, Access::Public) {
             body = body.counted_among(self.anonymous.clone());
         }
-        let call = Call { caller, method: head.method, query, headers: head.headers, body, params };
+        let (method, headers, hung_up) = (head.method, head.headers, CancellationToken::new());
+        // Dropped with this future, which is what becomes of it when the client hangs up.
+        let _client = hung_up.clone().drop_guard();
+        let call = Call { caller, method, query, headers, body, hung_up, params };
         service.run(entry, route, claim, call).await
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
@@ -123,6 +124,14 @@ async fn await_channels(gateway: &Gateway, placed: Placed) -> Result<(PluginStat
     Err(Error::conflict(message).with_details(details))
 }
 
+/// What comes of `work`, which ends when the client hangs up as long as it has changed nothing.
+async fn unless_hung_up<R>(hung_up: &CancellationToken, work: impl Future<Output = Result<R>>) -> Result<R> {
+    let done = hung_up.run_until_cancelled(work).await;
+    done.unwrap_or_else(|| {
+        Err(Error::new(Code::Unavailable, "The client hung up before the plugin was compiled"))
+    })
+}
+
 async fn reload_reply(gateway: &Gateway, placed: Placed) -> Result<Reply> {
     let (plugin, report) = await_channels(gateway, placed).await?;
     Reply::ok(&Reloaded { generation: plugin.generation, plugin: plugin.into(), report })
@@ -159,7 +168,7 @@ pub(super) const INSTALL: Doc =
 /// Under the name in the component's manifest.
 pub(super) async fn install(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
-    let placed = gateway.plugins.install(None, component).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(None, component)).await?;
     Reply::created(&gateway.plugins.get(&placed.name)?)
 }
 
@@ -174,7 +183,7 @@ pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Rep
     let name = call.param("name");
     let is_new = gateway.plugins.get(name).is_err();
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let placed = gateway.plugins.install(Some(name), component).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(Some(name), component)).await?;
     let (plugin, report) = await_channels(&gateway, placed).await?;
     Reply::json(status, &Replaced { plugin, report })
 }
@@ -189,7 +198,7 @@ pub(super) async fn remove(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
 pub(super) const RELOAD: Doc = Doc::new("Reload a plugin").answers::<Reloaded>(&[200]);
 
 pub(super) async fn reload(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    let placed = gateway.plugins.reload(call.param("name")).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.reload(call.param("name"))).await?;
     reload_reply(&gateway, placed).await
 }
 
@@ -203,13 +212,14 @@ pub(super) async fn disable(gateway: Arc<Gateway>, call: Call) -> Result<Reply> 
 pub(super) const ENABLE: Doc = Doc::new("Switch a plugin on again").answers::<Changed>(&[200]);
 
 pub(super) async fn enable(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    Reply::ok(&Changed::from(gateway.plugins.enable(call.param("name")).await?))
+    let enabled = unless_hung_up(&call.hung_up, gateway.plugins.enable(call.param("name"))).await?;
+    Reply::ok(&Changed::from(enabled))
 }
 
 pub(super) const ROLLBACK: Doc =
     Doc::new("Go back to the previous version of a plugin").answers::<Reloaded>(&[200]);
 
 pub(super) async fn rollback(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    let placed = gateway.plugins.rollback(call.param("name")).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.rollback(call.param("name"))).await?;
     reload_reply(&gateway, placed).await
 }

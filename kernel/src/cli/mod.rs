@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 
 use self::failure::Failure;
 use self::paths::Paths;
+use prx_host::COMPILE;
 
 mod auth;
 mod author;
@@ -88,6 +89,11 @@ enum Command {
 
 /// Does what the command line says. Whatever goes wrong is told on standard error.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    // The gateway compiles in processes of its own program. Nobody else starts one, so it is no command.
+    if words.nth(1).is_some_and(|word| word == COMPILE) {
+        return prx_host::run_compiler(words);
+    }
     match run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
