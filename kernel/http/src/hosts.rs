@@ -10,12 +10,24 @@ use prx_base::error::{Code, Error, Result};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address a request comes from: the other end's, or the one that the proxy there saw.
+/// How many proxies a request may have come through, one behind the other.
+const MAX_PROXIES: usize = 8;
+
+/// The address a request comes from: the other end's, or the one that a trusted proxy there saw. Where that is one of
+/// `trusted_proxies`, the one that it saw, and so on; what stands before that was sent by whoever spoke to the first.
 pub(super) fn sender(remote: IpAddr, headers: &HeaderMap, gateway: &Gateway) -> IpAddr {
-    let forwarded = headers.get_all(X_FORWARDED_FOR).iter().next_back();
-    // What stands before the last one was sent by whoever spoke to the proxy.
-    let seen = forwarded.and_then(|value| address(value.to_str().ok()?.rsplit(',').next()?.trim()));
-    seen.filter(|_| gateway.behind_proxy).unwrap_or(remote)
+    let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let forwarded = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(',').map(str::trim));
+    let mut sender = remote;
+    let mut trusted = gateway.trusts(remote);
+    for seen in forwarded.take(MAX_PROXIES) {
+        match address(seen) {
+            Some(seen) if trusted => sender = seen,
+            _ => break,
+        }
+        trusted = gateway.is_named_proxy(sender);
+    }
+    sender
 }
 
 /// An address as proxies write it: some add the port.
@@ -113,6 +125,19 @@ mod tests {
         let behind = Gateway { behind_proxy: true, ..Gateway::default() };
         assert_eq!(sender(remote, &headers, &behind), IpAddr::from([192, 0, 2, 7]));
         assert_eq!(sender(remote, &HeaderMap::new(), &behind), remote);
+        let stranger = IpAddr::from([203, 0, 113, 9]);
+        assert_eq!(sender(stranger, &headers, &behind), stranger, "only a private address is the proxy's");
+        let proxies = vec!["203.0.113.0/24".into(), "192.0.2.7".into(), "2001:db8::/32".into()];
+        let named = Gateway { trusted_proxies: proxies, ..Gateway::default() };
+        assert_eq!(sender(remote, &headers, &named), remote);
+        assert_eq!(sender(stranger, &headers, &named), IpAddr::from([10, 0, 0, 1]), "through two proxies");
+        let mapped = "::ffff:203.0.113.9".parse().expect("an address");
+        assert_eq!(sender(mapped, &headers, &named), IpAddr::from([10, 0, 0, 1]));
+        headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("10.0.0.1, nonsense"));
+        assert_eq!(sender(stranger, &headers, &named), stranger);
+        headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.7, 10.0.0.1"));
+        let inside = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(sender(remote, &headers, &behind), inside, "who is inside is no proxy for that");
         for (said, meant) in
             [("192.0.2.7:5678", "192.0.2.7"), ("[2001:db8::1]:80", "2001:db8::1"), ("[::1]", "::1")]
         {

@@ -26,7 +26,7 @@ pub use self::reply::{OCTETS, Reply};
 pub use self::router::{BadTable, Route, Router};
 pub use self::scope::Scope;
 pub use self::server::serve;
-pub use self::service::REPLY_SHUTDOWN_TIMEOUT;
+pub use self::service::reply_shutdown_timeout;
 pub use self::tls::TlsError;
 pub use self::traffic::{Outcome, Traffic};
 

@@ -32,8 +32,8 @@ pub enum BindError {
     /// Plain HTTP would go over a network.
     #[error(
         "{0} is not a loopback address: tokens would cross the network unencrypted; listen on 127.0.0.1, set \
-         gateway.tls_cert and gateway.tls_key, or put a proxy that speaks TLS in front and set \
-         gateway.behind_proxy = true"
+         gateway.tls_cert and gateway.tls_key, or put a proxy that speaks TLS in front and name its address in \
+         gateway.trusted_proxies"
     )]
     Exposed(IpAddr),
     /// TLS is asked for and can't be spoken.
@@ -140,7 +140,7 @@ async fn prepare(gateway: &Gateway) -> Result<(Vec<SocketAddr>, Option<TlsAccept
     let found = lookup_host((host, gateway.port)).await;
     let found: Vec<_> = found.map_err(|source| address_error(gateway, source))?.collect();
     match found.iter().find(|address| !address.ip().is_loopback()) {
-        Some(open) if tls.is_none() && !gateway.behind_proxy => Err(BindError::Exposed(open.ip())),
+        Some(open) if tls.is_none() && !gateway.has_proxy() => Err(BindError::Exposed(open.ip())),
         _ => Ok((found, tls)),
     }
 }

@@ -81,7 +81,11 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 state,
                 router,
                 store,
-                Lifetime { clock: self.clock.clone(), shutdown: self.shutdown.clone() },
+                Lifetime {
+                    clock: self.clock.clone(),
+                    config: self.config.clone(),
+                    shutdown: self.shutdown.clone(),
+                },
             )
         });
     }

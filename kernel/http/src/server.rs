@@ -30,8 +30,8 @@ const MAX_HEAD_BYTES: usize = 32 << 10;
 const MAX_CONNECTIONS: usize = 4096;
 /// Those of one address. Behind a proxy everyone has the proxy's.
 const MAX_CONNECTIONS_PER_ADDRESS: usize = 2048;
-/// How long requests in flight may take once the gateway shuts down: 8 seconds. Supervisors tend to kill after 10.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(8);
+/// The share of `gateway.stop_secs` that requests in flight may take once the gateway shuts down.
+const DRAIN_SHARE: f64 = 0.85;
 /// How often the last use of each token is written down: every 30 seconds.
 const TOKEN_USE_INTERVAL: Duration = Duration::from_secs(30);
 /// The backoff after a connection could not be accepted, as when there are no more file handles: 100 milliseconds.
@@ -142,7 +142,7 @@ where
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 ended = connection.as_mut() => ended,
-                () = clock.sleep(DRAIN_TIMEOUT) => Ok(()),
+                () = clock.sleep(pipeline.config().gateway.stop_share(DRAIN_SHARE)) => Ok(()),
             }
         }
     };

@@ -99,7 +99,8 @@ fn exposed(paths: &Paths) -> Vec<Finding> {
 async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     let status = console.gateway.get("/api/v1/status").await?;
     let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
-    let fix = "see `prx logs --level warn`; what waits for the platform comes back by itself";
+    let fix = "see `prx logs --level warn`; channels, providers, MCP servers and the store come back by themselves once \
+               their cause is gone";
     Ok(issues.map(|issue| Finding::new(issue, fix)).collect())
 }
 
