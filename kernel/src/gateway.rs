@@ -24,7 +24,7 @@ use prx_egress::Egress;
 use prx_hooks::Hooks;
 use prx_host::memory::Memory;
 use prx_host::{Engine, Plugins, Progress, Services};
-use prx_http::Traffic;
+use prx_http::{Certificate, Traffic};
 use prx_mcp::Mcp;
 use prx_store::{OpenError, Store};
 
@@ -53,6 +53,8 @@ pub struct Options {
     pub stopping: CancellationToken,
     /// Changes when the files that the gateway works by are to be read again.
     pub reload: watch::Sender<()>,
+    /// What is shown to those who connect by TLS.
+    pub certificate: Option<Certificate>,
 }
 
 /// A gateway that is open, and whose plugins are not loaded yet.
@@ -107,6 +109,8 @@ pub struct Process {
     pub traffic: Traffic,
     /// Cancelled when the gateway begins to stop.
     pub stopping: CancellationToken,
+    /// What is shown to those who connect by TLS.
+    pub certificate: Option<Certificate>,
 }
 
 impl Process {
@@ -152,7 +156,12 @@ impl Startup {
             logs: options.logs.clone(),
             traffic: Traffic::default(),
             stopping: options.stopping.clone(),
+            certificate: options.certificate.clone(),
         };
+        if let Some(certificate) = process.certificate.clone() {
+            let following = certificate.follow(clock.clone(), options.reload.subscribe());
+            tokio::spawn(process.stopping.clone().run_until_cancelled_owned(following));
+        }
         let announcing = process.logs.recent.clone().announce();
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(announcing));
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;

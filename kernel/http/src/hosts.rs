@@ -59,7 +59,7 @@ pub(super) fn check<B>(
         return Ok(Some(origin.clone()));
     }
     match text.split_once("://") {
-        Some((_, own)) if authority.is_some_and(|authority| authority.eq_ignore_ascii_case(own)) => Ok(None),
+        Some(("http" | "https", own)) if authority.is_some_and(|authority| authority.eq_ignore_ascii_case(own)) => Ok(None),
         _ => Err(refused(format!("Origin \"{text}\" is not allowed; add it to gateway.cors_origins"))),
     }
 }
@@ -81,12 +81,16 @@ fn authority<B>(request: &Request<B>) -> Result<Option<&str>> {
     authority.map(Some).ok_or_else(|| Error::bad_request("The request must have exactly one Host header"))
 }
 
-/// The name without its port, brackets and final dot.
+/// The name without its port, brackets and final dot. What is no name with a port is left whole, and is nobody's.
 fn name(authority: &str) -> &str {
-    let name = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => authority.split(':').next().unwrap_or_default(),
+    let (name, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address, port),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
+    let is_port = |text: &str| text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return authority;
+    }
     name.strip_suffix('.').unwrap_or(name)
 }
 
@@ -162,7 +166,20 @@ mod tests {
 
     #[test]
     fn another_name_is_refused_and_the_setting_is_named() {
-        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "evil.prx.example.com", "[::2]"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "evil.prx.example.com",
+            "[::2]",
+            "localhost:1@evil.example",
+            "localhost@evil.example",
+            "[::1]evil.example",
+            "[::1]:80evil.example",
+            "127.0.0.1:80:evil.example",
+            "localhost:3120/",
+            "localhost#evil.example",
+        ] {
             let error = checked(&[("host", host)]).expect_err(host);
             assert_eq!(error.code(), Code::Forbidden, "{host}");
             assert!(error.message().contains("gateway.allowed_hosts"), "{error}");
@@ -184,7 +201,12 @@ mod tests {
             from("https://app.example.com").expect("named").expect("foreign"),
             "https://app.example.com"
         );
-        for origin in ["null", "http://localhost:5173", "https://app.example.com.evil.example", ""] {
+        for origin in [
+            "file://localhost:3120",
+            "ftp://localhost:3120",
+            "localhost:3120",
+            "http://localhost:3120/",
+            "null", "http://localhost:5173", "https://app.example.com.evil.example", ""] {
             assert_eq!(from(origin).expect_err(origin).code(), Code::Forbidden);
         }
     }

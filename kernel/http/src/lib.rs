@@ -27,7 +27,7 @@ pub use self::router::{BadTable, Route, Router};
 pub use self::scope::Scope;
 pub use self::server::serve;
 pub use self::service::reply_shutdown_timeout;
-pub use self::tls::TlsError;
+pub use self::tls::{Certificate, TlsError};
 pub use self::traffic::{Outcome, Traffic};
 
 mod access;
@@ -35,10 +35,12 @@ mod access_log;
 mod auth;
 mod body;
 mod call;
+mod connections;
 mod cors;
 mod decode;
 pub mod describe;
 pub mod duration;
+mod framing;
 mod hosts;
 mod idempotency;
 mod listen;
@@ -48,6 +50,7 @@ mod pipeline;
 mod query;
 mod rate_limit;
 mod reply;
+mod rest;
 mod router;
 mod scope;
 mod server;
@@ -56,6 +59,7 @@ pub mod sse;
 mod starting;
 mod tls;
 mod traffic;
+mod wire;
 mod write_timeout;
 
 #[cfg(test)]

@@ -130,6 +130,8 @@ fn issues(gateway: &Gateway) -> Vec<String> {
              seconds, and everything goes on by itself then"
         ));
     }
+    let certificate = gateway.process.certificate.as_ref();
+    issues.extend(certificate.and_then(|certificate| certificate.problem(gateway.base.clock.now())));
     if let Some(problem) = gateway.settings.problem() {
         issues.push(format!("the configuration file is not in force: {problem}"));
     }

@@ -107,8 +107,12 @@ async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
 /// What would keep a gateway from starting.
 async fn startable(paths: &Paths, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(error) = Network::bind(&config.gateway).await {
-        findings.push(Finding::plain(error));
+    match Network::bind(&config.gateway).await {
+        Ok(network) => {
+            let problem = network.certificate().and_then(|shown| shown.problem(Clock::system().now()));
+            findings.extend(problem.map(Finding::plain));
+        }
+        Err(error) => findings.push(Finding::plain(error)),
     }
     if Store::exists(&paths.data_dir) {
         match Store::open(&paths.data_dir, Clock::system()) {

@@ -71,9 +71,15 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
     signals.clone().obey()?;
     let network = Network::bind(&loaded.config.gateway).await?;
     let url = network.url()?;
-    let (data_dir, stopping, reload) =
-        (paths.data_dir.clone(), signals.stopping.clone(), signals.reload.clone());
-    let startup = Startup::open(Options { loaded, logs, data_dir, safe_mode, stopping, reload })?;
+    let startup = Startup::open(Options {
+        loaded,
+        logs,
+        data_dir: paths.data_dir.clone(),
+        safe_mode,
+        stopping: signals.stopping.clone(),
+        reload: signals.reload.clone(),
+        certificate: network.certificate(),
+    })?;
     let owner = match OwnerSocket::bind(&paths.data_dir) {
         Ok(owner) => owner,
         Err(error) => {
