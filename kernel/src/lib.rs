@@ -4,4 +4,6 @@ pub mod api;
 mod bundled;
 pub mod cli;
 pub mod gateway;
+#[cfg(target_os = "linux")]
+mod reaper;
 pub mod settings;

@@ -27,6 +27,7 @@ mod paths;
 mod plugin;
 mod serve;
 mod session;
+mod signals;
 mod skill;
 mod status;
 mod tool;
@@ -104,7 +105,11 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let CommandLine { paths, json, command } = CommandLine::try_parse_from(words)?;
     let paths = Paths::find(paths)?;
     if let Command::Serve(arguments) = command {
-        return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(paths, arguments));
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let done = runtime.block_on(serve::run(paths, arguments));
+        // What still computes, such as a plugin that is compiled, keeps nobody waiting.
+        runtime.shutdown_background();
+        return done;
     }
     let console = output::Console::new(&paths, json);
     let runtime = Builder::new_current_thread().enable_all().build()?;

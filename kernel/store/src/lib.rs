@@ -61,6 +61,7 @@ mod outbox;
 mod plugins;
 mod queue;
 mod ready;
+mod reopen;
 mod rows;
 mod sessions;
 mod spending;

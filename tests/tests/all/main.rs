@@ -31,6 +31,7 @@ mod memory;
 mod mishaps;
 mod parameters;
 mod plugins_api;
+mod process;
 mod provider_faults;
 mod providers;
 mod reference;
