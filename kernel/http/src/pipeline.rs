@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, HeaderValue, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Request, Response};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -22,12 +22,16 @@ use super::reply::Reply;
 use super::router::{Found, Router};
 use super::service::{Lifetime, Service};
 use super::starting::Starting;
+use super::strangers::Strangers;
 use super::traffic::Traffic;
 use super::{cors, hosts};
 use prx_base::clock::Clock;
 use prx_base::config;
 use prx_base::error::{Code, Error, Result};
 use prx_store::Store;
+
+/// What the log calls whoever came by the socket in the data directory.
+const OWNER: &str = "owner";
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +47,7 @@ pub(super) enum Peer {
 pub struct Pipeline<S> {
     rate_limits: RateLimits,
     anonymous: AnonymousBodies,
+    strangers: Strangers,
     config: config::Live,
     clock: Clock,
     pub(super) traffic: Traffic,
@@ -56,13 +61,15 @@ pub struct Pipeline<S> {
 impl<S: Send + Sync + 'static> Pipeline<S> {
     /// A pipeline of a gateway that is starting: it answers 503 `unavailable` to everything but `/livez`.
     pub fn new(config: config::Live, clock: Clock, traffic: Traffic) -> Self {
+        let shutdown = CancellationToken::new();
         Self {
+            strangers: Strangers::new(clock.clone(), shutdown.clone()),
             rate_limits: RateLimits::new(config.clone(), clock.clone()),
             anonymous: AnonymousBodies::default(),
             config,
             clock,
             traffic,
-            shutdown: CancellationToken::new(),
+            shutdown,
             starting: Starting::default(),
             service: OnceLock::new(),
         }
@@ -103,7 +110,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 
     /// Answers one request, whatever happens on the way.
     pub(super) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Payload> {
-        let mut entry = Entry::new(self.request_id(), request.method().clone());
+        let mut entry = Entry::new(request.method().clone(), request.headers(), || self.request_id());
         let ambiguous_length = request.headers().contains_key(TRANSFER_ENCODING);
         let admitted = match peer {
             Peer::Owner => Ok(None),
@@ -163,6 +170,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             }
         };
         entry.route = route.path;
+        entry.quiet = route.quiet;
         let caller = match route.access {
             Access::Public => Caller::Anyone,
             Access::Scope(_) => self.authenticate(service, entry, peer, request.headers())?,
@@ -191,10 +199,23 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         headers: &HeaderMap,
     ) -> Result<Caller> {
         match peer {
-            Peer::Owner => Ok(Caller::Owner),
-            Peer::Network { .. } => {
-                service.tokens.caller(headers).map_err(|error| self.refuse_anonymous(entry, error))
+            Peer::Owner => {
+                entry.caller = Some(OWNER.to_owned());
+                Ok(Caller::Owner)
             }
+            Peer::Network { .. } => match service.tokens.caller(headers) {
+                Ok(caller) => {
+                    if let Caller::Token { id, .. } = &caller {
+                        entry.caller = Some(id.clone());
+                    }
+                    Ok(caller)
+                }
+                Err(error) => {
+                    let with_token = headers.contains_key(AUTHORIZATION);
+                    self.strangers.count(entry.sender, with_token, service.store());
+                    Err(self.refuse_anonymous(entry, error))
+                }
+            },
         }
     }
 
