@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -309,6 +311,13 @@ impl Gateway {
             heard.extend(messages.into_iter().filter(|(role, _)| role == "user").map(|(_, content)| content));
         }
         heard
+    }
+
+    /// What `GET /metrics` shows.
+    pub async fn metrics(&self) -> String {
+        let answer = self.client.send(self.client.bare(Method::GET, "/metrics"), Bytes::new()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        String::from_utf8_lossy(&answer.body).into_owned()
     }
 
     /// What `GET /plugins` says of one plugin.

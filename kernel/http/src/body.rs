@@ -1,5 +1,6 @@
 //! The request body, with a size limit and a timeout, read field by field with a type.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -274,6 +275,33 @@ impl Fields {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
             Some(other) => Err(wrong(name, "an object", &other)),
+        }
+    }
+
+    /// `true` or `false`, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else.
+    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(wrong(name, "true or false", &other)),
+        }
+    }
+
+    /// A whole number in a range, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field and the range, if it is something else.
+    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match value.as_u64().filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let accepted = format!("a whole number from {} to {}", range.start(), range.end());
+                Err(Error::bad_request(format!("`{name}` must be {accepted}, not {value}")))
+            }
         }
     }
 

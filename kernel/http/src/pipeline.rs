@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
@@ -24,6 +24,7 @@ use super::rest::Rest;
 use super::router::{Found, Router};
 use super::service::{Lifetime, Service};
 use super::starting::Starting;
+use super::strangers::Strangers;
 use super::traffic::Traffic;
 use super::wire::Exchange;
 use super::{cors, framing, hosts};
@@ -34,6 +35,8 @@ use prx_store::Store;
 
 /// The parameter of a path that names a channel.
 const CHANNEL: &str = "channel";
+/// What the log calls whoever came by the socket in the data directory.
+const OWNER: &str = "owner";
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +53,7 @@ pub(super) enum Peer {
 pub struct Pipeline<S> {
     rate_limits: RateLimits,
     anonymous: AnonymousBodies,
+    strangers: Strangers,
     config: config::Live,
     clock: Clock,
     pub(super) traffic: Traffic,
@@ -63,13 +67,15 @@ pub struct Pipeline<S> {
 impl<S: Send + Sync + 'static> Pipeline<S> {
     /// A pipeline of a gateway that is starting: it answers 503 `unavailable` to everything but `/livez`.
     pub fn new(config: config::Live, clock: Clock, traffic: Traffic) -> Self {
+        let shutdown = CancellationToken::new();
         Self {
+            strangers: Strangers::new(clock.clone(), shutdown.clone()),
             rate_limits: RateLimits::new(config.clone(), clock.clone()),
             anonymous: AnonymousBodies::default(),
             config,
             clock,
             traffic,
-            shutdown: CancellationToken::new(),
+            shutdown,
             starting: Starting::default(),
             service: OnceLock::new(),
         }
@@ -121,7 +127,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     ) -> Response<Payload> {
         let framing = exchange.begin();
         let request = request.map(Rest::from);
-        let mut entry = Entry::new(self.request_id(), request.method().clone());
+        let mut entry = Entry::new(request.method().clone(), request.headers(), || self.request_id());
         let (rest, asked_for) = (request.body().clone(), !request.headers().contains_key(EXPECT));
         let in_pieces = request.headers().contains_key(TRANSFER_ENCODING);
         let framed = framing::check(framing, request.headers());
@@ -161,7 +167,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 
     /// The answer to a head that is no HTTP, in bytes. The connection ends with it.
     pub(super) fn refuse_head(&self, peer: Peer, status: u16) -> Bytes {
-        let mut entry = Entry::new(self.request_id(), Method::from_bytes(b"-").unwrap_or_default());
+        let mut entry =
+            Entry::new(Method::from_bytes(b"-").unwrap_or_default(), &HeaderMap::new(), || self.request_id());
         if let Peer::Network { remote, .. } = peer {
             entry.sender = Some(remote);
         }
@@ -205,6 +212,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             let message = "Too many connections are open from this address; close some, or try again later";
             return Err(Error::new(Code::Unavailable, message));
         }
+        entry.quiet = route.quiet;
         let caller = match route.access {
             Access::Public | Access::Health | Access::Signed => Caller::Anyone,
             Access::Scope(_) => self.authenticate(service, entry, peer, request.headers())?,
@@ -277,10 +285,23 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         headers: &HeaderMap,
     ) -> Result<Caller> {
         match peer {
-            Peer::Owner => Ok(Caller::Owner),
-            Peer::Network { .. } => {
-                service.tokens.caller(headers).map_err(|error| self.refuse_anonymous(entry, error))
+            Peer::Owner => {
+                entry.caller = Some(OWNER.to_owned());
+                Ok(Caller::Owner)
             }
+            Peer::Network { .. } => match service.tokens.caller(headers) {
+                Ok(caller) => {
+                    if let Caller::Token { id, .. } = &caller {
+                        entry.caller = Some(id.clone());
+                    }
+                    Ok(caller)
+                }
+                Err(error) => {
+                    let with_token = headers.contains_key(AUTHORIZATION);
+                    self.strangers.count(entry.sender, with_token, service.store());
+                    Err(self.refuse_anonymous(entry, error))
+                }
+            },
         }
     }
 

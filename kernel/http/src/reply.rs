@@ -12,6 +12,7 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::payload::{Envelope, Payload};
 use super::sse;
@@ -31,6 +32,13 @@ const MAX_KEPT_BYTES: usize = 1 << 20;
 /// Marks an answer that must not be kept.
 #[derive(Debug, Clone)]
 struct HoldsSecret;
+
+/// What the audit log is told of what was done.
+#[derive(Debug, Clone)]
+pub(super) struct Note {
+    pub(super) target: String,
+    pub(super) details: Value,
+}
 
 /// What may be kept of an answer to give it again.
 pub(super) enum Keepable {
@@ -129,6 +137,17 @@ impl Reply {
     pub fn holding_secret(mut self) -> Self {
         self.0.extensions_mut().insert(HoldsSecret);
         self
+    }
+
+    /// Says what the audit log is to hold of it: an id or a name, and what else there is to say, without secrets.
+    #[must_use]
+    pub fn noting(mut self, target: impl Into<String>, details: Value) -> Self {
+        self.0.extensions_mut().insert(Note { target: target.into(), details });
+        self
+    }
+
+    pub(super) fn note(&self) -> Option<&Note> {
+        self.0.extensions().get()
     }
 
     /// What may be kept of it: success told in JSON or in no words at all, that isn't large or secret.

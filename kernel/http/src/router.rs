@@ -30,6 +30,10 @@ pub struct Route<S> {
     pub access: Access,
     /// What there is to say of it.
     pub doc: Option<Doc>,
+    /// What the audit log calls it; none where it writes nothing there.
+    pub audited: Option<&'static str>,
+    /// It is asked so often that its line in the access log is one for debugging.
+    pub(super) quiet: bool,
     pub(super) handler: Handler<S>,
 }
 
@@ -41,7 +45,22 @@ impl<S> Route<S> {
         A: Future<Output = Result<Reply>> + Send + 'static,
     {
         let handler = Arc::new(move |state, call| handler(state, call).boxed());
-        Self { method, path, access, doc: None, handler }
+        Self { method, path, access, doc: None, audited: None, quiet: false, handler }
+    }
+
+    /// Has every call of it that succeeds written into the audit log under this name. What it is about is what the reply
+    /// says ([`Reply::noting`]), or the parameters of the path.
+    #[must_use]
+    pub const fn audited(mut self, action: &'static str) -> Self {
+        self.audited = Some(action);
+        self
+    }
+
+    /// Keeps calls of it that succeed out of the access log, but for debugging.
+    #[must_use]
+    pub const fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
     }
 
     /// Says what it takes and answers.

@@ -175,7 +175,13 @@ impl Exchange {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
-    pub(super) fn new(inner: T, exchange: Exchange, patience: Patience, clock: Clock, refuse: Refuse) -> Self {
+    pub(super) fn new(
+        inner: T,
+        exchange: Exchange,
+        patience: Patience,
+        clock: Clock,
+        refuse: Refuse,
+    ) -> Self {
         Self { inner, exchange, patience, clock, timer: None, refuse, refusal: None, linger: None }
     }
 
@@ -362,7 +368,10 @@ mod tests {
         assert_eq!(framing(&[&both.replace('\r', "")]), Framing::Ambiguous);
         let long = format!("POST /{} HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", "x".repeat(1000));
         assert_eq!(framing(&[&long]), Framing::Plain);
-        assert_eq!(framing(&["POST / HTTP/1.1\r\nx: content-length:\r\ntransfer-encoding: a\r\n\r\n"]), Framing::Plain);
+        assert_eq!(
+            framing(&["POST / HTTP/1.1\r\nx: content-length:\r\ntransfer-encoding: a\r\n\r\n"]),
+            Framing::Plain
+        );
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Process {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let started = spawn::spawn(command).await;
-        let (mut child, ours) = started.map_err(|error| format!("can't start {}: {error}", program.command))?;
+        let (mut child, ours) =
+            started.map_err(|error| format!("can't start {}: {error}", program.command))?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())

@@ -111,7 +111,9 @@ fn spawner() -> io::Result<&'static mpsc::Sender<Job>> {
         return Ok(spawner);
     }
     let (jobs, waiting) = mpsc::channel::<Job>();
-    thread::Builder::new().name("children".into()).spawn(move || waiting.into_iter().for_each(|job| job()))?;
+    thread::Builder::new()
+        .name("children".into())
+        .spawn(move || waiting.into_iter().for_each(|job| job()))?;
     // A thread that came second ends when its sender is dropped here.
     Ok(SPAWNER.get_or_init(|| jobs))
 }

@@ -6,7 +6,7 @@ use hyper::HeaderMap;
 use hyper::header::{ETAG, HeaderValue};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
@@ -44,7 +44,9 @@ pub(super) async fn update(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
     let changes = call.body.object().await?.all();
     let unchanged_since = unchanged_since(&gateway, &call.headers);
     let done = gateway.settings.patch(&changes, unchanged_since).await?;
+    let keys = json!({ "keys": done.updated });
     let reply = Reply::ok(&Updated { updated: done.updated, reload_required: done.reload_required })?;
+    let reply = reply.noting("", keys);
     let tag = HeaderValue::try_from(tag(&gateway, done.revision)).map_err(Error::internal)?;
     Ok(reply.with(ETAG, tag))
 }

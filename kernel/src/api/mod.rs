@@ -6,6 +6,7 @@ use prx_http::{BadTable, Router};
 pub use self::table::table;
 
 mod approvals;
+mod audit;
 mod blobs;
 mod channels;
 mod config;

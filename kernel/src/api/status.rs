@@ -11,7 +11,7 @@ use prx_base::error::Result;
 use prx_channels::State;
 use prx_host::Status as PluginState;
 use prx_http::{Call, Doc, Reply};
-use prx_store::{Backlog, Usage};
+use prx_store::{HookProblem, Usage};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Status")]
@@ -162,12 +162,13 @@ fn issues(gateway: &Gateway) -> Vec<String> {
             issues.push(format!("channel {} is not connected{reason}", channel.name));
         }
     }
-    for Backlog { hook, waiting, dropped } in gateway.store.hook_backlogs().unwrap_or_default() {
-        let id = &hook.id;
-        issues.push(format!(
-            "hook {id}: {dropped} events were lost to it, for its queue was full ({waiting} deliveries wait); see at \
-             GET /hooks/{id}/deliveries why its receiver takes none, or remove it"
-        ));
+    let now = gateway.base.clock.now();
+    for hook in gateway.store.hook_states().unwrap_or_default() {
+        issues.extend(
+            hook.problems(now)
+                .into_iter()
+                .map(|HookProblem { problem, fix, .. }| format!("{problem}; {fix}")),
+        );
     }
     for server in gateway.mcp.list() {
         if server.state != prx_mcp::State::Connected {

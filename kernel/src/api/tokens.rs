@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::page;
 use crate::gateway::Gateway;
@@ -54,6 +55,11 @@ impl From<Minted> for CreatedToken {
     fn from(Minted { token, record }: Minted) -> Self {
         Self { token, shown: record.into() }
     }
+}
+
+/// What the audit log holds of a token that was made.
+pub(crate) fn about(TokenRecord { name, scopes, expires_at, .. }: &TokenRecord) -> Value {
+    json!({ "name": name, "scopes": scopes, "expires_at": expires_at.map(rfc3339) })
 }
 
 /// What a request for a token means; where nothing is said of scopes, it may do everything.
@@ -113,8 +119,9 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
     for scope in &new.scopes {
         call.caller.require(*scope)?;
     }
-    Ok(Reply::created(&CreatedToken::from(mint(&gateway.store, &gateway.base.clock, new).await?))?
-        .holding_secret())
+    let minted = mint(&gateway.store, &gateway.base.clock, new).await?;
+    let (id, details) = (minted.record.id.clone(), about(&minted.record));
+    Ok(Reply::created(&CreatedToken::from(minted))?.holding_secret().noting(id, details))
 }
 
 const LIMIT: Parameter<Number> = Parameter::new("limit", page::LIMIT, "most tokens to return");

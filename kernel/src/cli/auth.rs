@@ -10,7 +10,7 @@ use super::paths::Paths;
 use crate::api::tokens;
 use prx_base::clock::Clock;
 use prx_http::mint;
-use prx_store::Store;
+use prx_store::{Deed, Store};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -83,13 +83,17 @@ async fn in_store(store: &Store, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Token { name, scopes, expires } => {
             let new = tokens::new_token(Some(name.clone()), non_empty(scopes), expires.as_deref())?;
-            Ok(json!(tokens::CreatedToken::from(mint(store, &Clock::system(), new).await?)))
+            let minted = mint(store, &Clock::system(), new).await?;
+            let (id, about) = (minted.record.id.clone(), tokens::about(&minted.record));
+            store.record_audit(Deed::of_owner("token.created", id, about)).await?;
+            Ok(json!(tokens::CreatedToken::from(minted)))
         }
         Command::List => {
             all(async |limit, offset| Ok(json!(tokens::TokenPage::from(store.tokens(limit, offset)?)))).await
         }
         Command::Revoke { id } => {
             store.revoke_token(id).await?;
+            store.record_audit(Deed::of_owner("token.revoked", id, Value::Null)).await?;
             Ok(Value::Null)
         }
     }

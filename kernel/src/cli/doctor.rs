@@ -101,7 +101,11 @@ async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
     let fix = "see `prx logs --level warn`; channels, providers, MCP servers and the store come back by themselves once \
                their cause is gone";
-    Ok(issues.map(|issue| Finding::new(issue, fix)).collect())
+    let finding = |issue: &str| match issue.starts_with("hook ") {
+        true => Finding::plain(issue),
+        false => Finding::new(issue, fix),
+    };
+    Ok(issues.map(finding).collect())
 }
 
 /// What would keep a gateway from starting.

@@ -11,6 +11,7 @@ use self::failure::Failure;
 use self::paths::Paths;
 use prx_host::COMPILE;
 
+mod audit;
 mod auth;
 mod author;
 mod channel;
@@ -20,6 +21,7 @@ mod config;
 mod doctor;
 mod failure;
 mod grant;
+mod hook;
 mod logs;
 mod mcp;
 mod output;
@@ -65,6 +67,9 @@ enum Command {
     /// List and restart channels, and handle their dead letters
     #[command(subcommand)]
     Channel(channel::Command),
+    /// Register webhooks, and see what became of their deliveries
+    #[command(subcommand)]
+    Hook(hook::Command),
     /// List MCP servers and reconnect to them
     #[command(subcommand)]
     Mcp(mcp::Command),
@@ -77,6 +82,8 @@ enum Command {
     /// Show, change and check the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// List who changed what of the gateway, newest first
+    Audit(audit::Arguments),
     /// Show the recent log
     Logs(logs::Arguments),
     /// Find problems and say how to fix them
@@ -123,10 +130,12 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(&console, command).await,
             Command::Session(command) => session::run(&console, command).await,
             Command::Channel(command) => channel::run(&console, command).await,
+            Command::Hook(command) => hook::run(&console, command).await,
             Command::Mcp(command) => mcp::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,
             Command::Skill(command) => skill::run(&console, command).await,
             Command::Config(command) => config::run(&console, &paths, command).await,
+            Command::Audit(arguments) => audit::run(&console, arguments).await,
             Command::Logs(arguments) => logs::run(&console, arguments).await,
             Command::Doctor(arguments) => doctor::run(&console, &paths, arguments).await,
         }

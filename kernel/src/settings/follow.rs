@@ -6,15 +6,17 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use serde_json::json;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::state::{Dependents, Settings};
 use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{Changes, Config, Loaded};
 use prx_base::watcher::FolderWatcher;
+use prx_store::Deed;
 
 impl Settings {
     /// Takes the configuration's file in hand, until `stopping`: from now on an edit of it does what a PATCH would.
@@ -30,7 +32,9 @@ impl Settings {
             Ok(watcher) => Some(watcher),
             Err(error) => {
                 let file = settings.0.file.path().display();
-                warn!("edits of {file} are only felt after SIGHUP or a restart: it can't be watched: {error}");
+                warn!(
+                    "edits of {file} are only felt after SIGHUP or a restart: it can't be watched: {error}"
+                );
                 None
             }
         };
@@ -68,8 +72,20 @@ impl Settings {
                 let updated = Changes { before: &before, after: &config }.keys();
                 let reload_required = Changes::need_restart(&updated);
                 self.apply(config, &updated, reload_required).await;
+                self.write_down(&updated).await;
             }
             Err(problem) => self.set_problem(Some(problem)),
+        }
+    }
+
+    /// Writes an edit of the file into the audit log.
+    async fn write_down(&self, updated: &[String]) {
+        if updated.is_empty() {
+            return;
+        }
+        let deed = Deed::of_file("config.updated", "", json!({ "keys": updated }));
+        if let Err(error) = self.0.dependents.store.record_audit(deed).await {
+            error!(%error, "an edit of the configuration is not in the audit log");
         }
     }
 

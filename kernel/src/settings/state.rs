@@ -43,7 +43,7 @@ pub struct Settings(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     pub(super) base: Base,
-    dependents: Dependents,
+    pub(super) dependents: Dependents,
     pub(super) file: File,
     /// The file's text that is in force. Held while a change is checked, written and applied.
     pub(super) text: tokio::sync::Mutex<Option<String>>,

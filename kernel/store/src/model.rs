@@ -319,7 +319,7 @@ pub struct Hook {
     pub url: String,
     /// Names of the events it takes; `*` is all of them.
     pub events: Vec<String>,
-    /// False once the receiver has said that it is gone.
+    /// False once the receiver has said that it is gone, or the operator has turned it off: nothing is queued or sent.
     pub active: bool,
     /// When it was registered.
     pub created_at: Timestamp,

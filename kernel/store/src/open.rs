@@ -24,8 +24,8 @@ use super::sessions::{SESSIONS, SessionRow};
 use super::subscriptions::Subscriptions;
 use super::tx::{META, NEWEST_ID, Shared, VERSION};
 use super::{
-    approvals, blobs, channels, deliveries, hooks, idempotency, kv, load, memory, messages, outbox, plugins,
-    queue, spending, streams, tokens, turns, writer,
+    approvals, audit, blobs, channels, deliveries, hooks, idempotency, kv, load, memory, messages, outbox,
+    plugins, queue, spending, streams, tokens, turns, writer,
 };
 use prx_base::clock::Clock;
 use prx_base::events::Events;
@@ -280,6 +280,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     blobs::create_tables(transaction)?;
     channels::create_tables(transaction)?;
     approvals::create_tables(transaction)?;
+    audit::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
     spending::create_tables(transaction)?;
     streams::create_tables(transaction)?;
