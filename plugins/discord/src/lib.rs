@@ -2,7 +2,7 @@
 //!
 //! `gateway` keeps one connection open and its session alive, with the heartbeats that `protocol` sets up. `receive` and
 //! `interact` turn events into messages, `pending` fetches their files. `send` carries out the agent's operations (`op`,
-//! `upload`) within the rate limits (`pace`, `budget`). `state` is all that outlives a restart.
+//! `upload`) within the rate limits (`pace`, `budget`, `shut_out`). `state` is all that outlives a restart.
 
 mod anomalies;
 mod api;
@@ -24,6 +24,7 @@ mod protocol;
 mod receive;
 mod send;
 mod session;
+mod shut_out;
 mod state;
 mod upload;
 mod webhook;

@@ -1,6 +1,7 @@
 //! What outlives a restart.
 
-use prx_sdk::connector::{Commands, Context};
+use prx_sdk::connector::{Commands, Context, Token};
+use prx_sdk::cooldown::Cooldown;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::PendingQueue;
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,15 @@ pub struct State {
     pub anomalies: Anomalies,
     #[serde(rename = "parcels")]
     pub pending: Vec<Pending>,
+    /// The pause of all REST calls.
+    #[serde(skip_serializing_if = "Cooldown::is_over")]
+    pub cooldown: Cooldown,
+    /// The timer that ends it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cooldown_timer: Token,
+    /// The platform has accepted the token since it was last changed.
+    #[serde(skip_serializing_if = "is_false")]
+    pub token_worked: bool,
 }
 
 /// Whose token this is.
@@ -55,4 +65,14 @@ impl State {
     ) -> PendingQueue<'a, PendingMessage> {
         PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(token: &Token) -> bool {
+    *token == 0
 }
