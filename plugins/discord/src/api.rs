@@ -226,12 +226,17 @@ mod tests {
         let wrong = |parts: &str| {
             let why = r#"{"_errors": [{"code": "X", "message": "Unknown message"}]}"#;
             let errors = parts.replace('$', why);
-            failure(400, &[], &format!(r#"{{"message": "Invalid Form Body", "code": 50035, "errors": {errors}}}"#))
+            failure(
+                400,
+                &[],
+                &format!(r#"{{"message": "Invalid Form Body", "code": 50035, "errors": {errors}}}"#),
+            )
         };
         assert!(matches!(wrong(r#"{"message_reference": $}"#), Failure::Reference(_)));
         assert!(matches!(wrong(r#"{"message_reference": {"message_id": $}}"#), Failure::Reference(_)));
         assert!(matches!(wrong(r#"{"message_reference": $, "content": $}"#), Failure::Refused { .. }));
-        let body = r#"{"message": "Cannot reply without permission to read message history", "code": 160002}"#;
+        let body =
+            r#"{"message": "Cannot reply without permission to read message history", "code": 160002}"#;
         assert!(matches!(failure(403, &[], body), Failure::Reference(_)));
     }
 

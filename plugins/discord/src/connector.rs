@@ -4,7 +4,7 @@ use prx_sdk::connector::{Commands, Connector, Context, Event, Fault, HttpDone};
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{gateway, protocol, send, shut_out, webhook};
+use crate::{gateway, protocol, roles, send, shut_out, webhook};
 
 /// The connector: one bot, one connection to the gateway.
 pub struct Discord;
@@ -21,13 +21,17 @@ impl Connector for Discord {
     ) -> Result<(), Fault> {
         match event {
             Event::Started => {
+                state.heard.begin(cx.now);
+                roles::resume(cx, state, &[], out);
                 state.ops.pause_all_but(&[]);
                 gateway::begin(cx, state, out);
                 state.pending_queue(cx, out).resume(&[], &[]);
             }
             Event::Resumed(resumed) => {
+                state.heard.begin(cx.now);
                 send::resume(cx, state, &resumed.requests, out);
                 gateway::resumed(cx, state, &resumed, out);
+                roles::resume(cx, state, &resumed.requests, out);
                 state.pending_queue(cx, out).resume(&resumed.requests, &resumed.timers);
             }
             Event::ConfigChanged => {
@@ -64,7 +68,9 @@ fn answered(cx: &Context<Config>, state: &mut State, done: &HttpDone, out: &mut 
         return files.answered(done.token, &done.outcome);
     }
     shut_out::learn(cx, state, &done.outcome, out);
-    if state.link.asks(done.token) {
+    if state.roles.asks(done.token) {
+        roles::answered(cx, state, (done.token, &done.outcome), out);
+    } else if state.link.asks(done.token) {
         gateway::answered(cx, state, &done.outcome, out);
     } else if let Some(op) = state.ops.take_answered(done.token) {
         send::answered(cx, state, op, &done.outcome, out);

@@ -91,9 +91,15 @@ fn dispatched(cx: &Context<Config>, state: &mut State, frame: &Frame<'_>, out: &
     match event {
         "RESUMED" => live(cx, state, out),
         "MESSAGE_CREATE" => match frame.data::<Message>().filter(Message::is_whole) {
-            Some(message) => receive::message(cx, state, message, out),
+            Some(message) => receive::message(cx, state, (message, frame.raw()), out),
             None => state.anomalies.note("a message that can't be read", out),
         },
+        // Of an edit, only a part may come.
+        "MESSAGE_UPDATE" => {
+            if let Some(edited) = frame.data::<Message>().filter(Message::is_whole) {
+                receive::edited(cx, state, (edited, frame.raw()), out);
+            }
+        }
         "INTERACTION_CREATE" => match frame.data::<Interaction>().filter(Interaction::is_whole) {
             Some(interaction) => interact::from_gateway(cx, state, interaction, out),
             None => state.anomalies.note("an interaction that can't be read", out),
@@ -110,7 +116,7 @@ fn ready_for(
 ) {
     let Ready { session_id: id, resume_gateway_url: url, user, application } = ready;
     let application = if application.id.is_empty() { user.id.clone() } else { application.id };
-    state.me = Me { id: user.id, application };
+    state.me = Me { id: user.id, application, name: user.username };
     state.session = Some(Session { id, url, sequence: sequence.unwrap_or_default() });
     let interval = state.link.interval_ms;
     keep_alive(state, interval, out);

@@ -2,6 +2,7 @@
 
 use prx_sdk::connector::{Commands, Context, Token};
 use prx_sdk::cooldown::Cooldown;
+use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::PendingQueue;
 use serde::{Deserialize, Serialize};
@@ -13,6 +14,7 @@ use crate::link::Link;
 use crate::op::Op;
 use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage};
+use crate::roles::Roles;
 use crate::session::{Session, Starts};
 
 /// The state of one channel, committed with what it delivered and learned.
@@ -32,6 +34,10 @@ pub struct State {
     pub anomalies: Anomalies,
     #[serde(rename = "parcels")]
     pub pending: Vec<Pending>,
+    #[serde(skip_serializing_if = "Heard::is_empty")]
+    pub heard: Heard,
+    #[serde(skip_serializing_if = "Roles::is_empty")]
+    pub roles: Roles,
     /// The pause of all REST calls.
     #[serde(skip_serializing_if = "Cooldown::is_over")]
     pub cooldown: Cooldown,
@@ -48,6 +54,8 @@ pub struct State {
 pub struct Me {
     pub id: String,
     pub application: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 impl State {

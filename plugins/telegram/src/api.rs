@@ -151,7 +151,8 @@ mod tests {
     fn a_body_of_something_in_between_is_judged_by_its_status() {
         assert!(matches!(failure_of(502, "<html>"), Failure::Server(_)));
         assert!(matches!(failure_of(200, "<html>"), Failure::Unknown(_)));
-        for body in ["<html>404 Not Found</html>", "", r#"{"ok":false}"#, r#"{"error":"Not Found"}"#, "null"] {
+        for body in ["<html>404 Not Found</html>", "", r#"{"ok":false}"#, r#"{"error":"Not Found"}"#, "null"]
+        {
             for status in [400, 401, 403, 404, 407, 409] {
                 assert!(matches!(failure_of(status, body), Failure::Server(_)), "{status} {body}");
             }

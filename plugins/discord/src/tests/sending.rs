@@ -194,7 +194,10 @@ fn where_it_may_not_quote_what_it_answers_a_reply_goes_out_without() {
         let id = talk.script.operate(target, Operation::Send(Content::text("hi")));
         assert_eq!(body(&talk)["message_reference"]["message_id"], "31");
         talk.answer("POST", MESSAGES, status, refusal.clone());
-        assert_eq!((&body(&talk)["message_reference"], &body(&talk)["content"]), (&json!(null), &json!("hi")));
+        assert_eq!(
+            (&body(&talk)["message_reference"], &body(&talk)["content"]),
+            (&json!(null), &json!("hi"))
+        );
         talk.answer("POST", MESSAGES, status, refusal);
         assert!(matches!(talk.outcome(&id), Outcome::Refused(_)), "once is enough");
     }
@@ -205,7 +208,11 @@ fn what_shuts_the_address_out_is_not_asked_again_for_a_minute_and_then_for_two()
     let mut talk = Talk::live();
     let first = talk.script.send("50", "one");
     talk.answer("POST", MESSAGES, 429, json!("error code: 1015"));
-    assert!(talk.reconnecting().contains("429") && talk.reconnecting().contains("60 s"), "{}", talk.reconnecting());
+    assert!(
+        talk.reconnecting().contains("429") && talk.reconnecting().contains("60 s"),
+        "{}",
+        talk.reconnecting()
+    );
     assert!(is_retry(talk.outcome(&first), 60_000, 61_000), "{:?}", talk.outcome(&first));
     for channel in 100..140 {
         let id = talk.script.send(&channel.to_string(), "hello");

@@ -177,7 +177,8 @@ fn a_token_that_never_worked_ends_it_and_says_what_to_check() {
 #[test]
 fn a_token_that_worked_is_tried_again_slowly() {
     let mut talk = Talk::listening();
-    for (code, longest) in [(401, 30), (404, 60), (401, 120), (401, 240), (401, 480), (401, 900), (401, 900)] {
+    for (code, longest) in [(401, 30), (404, 60), (401, 120), (401, 240), (401, 480), (401, 900), (401, 900)]
+    {
         talk.error("getUpdates", code, "Unauthorized", json!(null));
         let wait = talk.only_timer();
         assert!(wait * 3 >= seconds(longest * 2) && wait <= seconds(longest), "{wait:?} of {longest} s");
@@ -217,7 +218,11 @@ fn without_a_time_to_wait_nothing_goes_out_for_a_minute_and_then_for_two() {
     let mut talk = Talk::listening();
     let first = talk.script.send("7", "one");
     talk.answer("sendMessage", 429, json!("error code: 1015"));
-    assert!(reconnecting(&talk).contains("429") && reconnecting(&talk).contains("60 s"), "{:?}", status(&talk));
+    assert!(
+        reconnecting(&talk).contains("429") && reconnecting(&talk).contains("60 s"),
+        "{:?}",
+        status(&talk)
+    );
     let Outcome::RetryAfter(after) = talk.outcome(&first) else { panic!("{:?}", talk.outcome(&first)) };
     assert!((60_000..=61_000).contains(after), "{after}");
     for n in 0..40 {
@@ -225,13 +230,20 @@ fn without_a_time_to_wait_nothing_goes_out_for_a_minute_and_then_for_two() {
         assert!(matches!(talk.outcome(&id), Outcome::RetryAfter(60_000..=61_000)));
     }
     talk.script.operate(Target::conversation("7"), Operation::Typing);
-    talk.ok("getUpdates", json!([{"update_id": 1, "callback_query": {"id": "1", "data": "x",
-        "from": {"id": 7, "first_name": "Ann"}}}]));
+    talk.ok(
+        "getUpdates",
+        json!([{"update_id": 1, "callback_query": {"id": "1", "data": "x",
+        "from": {"id": 7, "first_name": "Ann"}}}]),
+    );
     assert_eq!(talk.script.requests(), [], "no call at all, not even the next poll");
     assert!(matches!(status(&talk), Status::Reconnecting(_)));
 
     talk.script.advance(talk.only_timer() + seconds(1));
-    talk.answer("getUpdates", 429, json!({"ok": false, "error_code": 429, "description": "Too Many Requests"}));
+    talk.answer(
+        "getUpdates",
+        429,
+        json!({"ok": false, "error_code": 429, "description": "Too Many Requests"}),
+    );
     assert!(reconnecting(&talk).contains("next try in 12"), "{}", reconnecting(&talk));
     talk.script.restart();
     assert_eq!(talk.script.requests(), [], "nor after a restart");
