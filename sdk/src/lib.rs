@@ -5,7 +5,7 @@
 //!
 //! | to write | implement | it may use |
 //! |---|---|---|
-//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`] and [`operations`] help it with long texts, with files and with retries |
+//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`], [`operations`], [`cooldown`] and [`heard`] help it with long texts, with files, with retries and with edits |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`] |
@@ -18,6 +18,8 @@ pub mod blobs;
 mod commands;
 pub mod config;
 pub mod connector;
+pub mod cooldown;
+pub mod heard;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod kv;

@@ -61,6 +61,9 @@ fn close(cx: &Context<Config>, state: &mut State, message: &Message, out: &mut C
 }
 
 fn tell(cx: &Context<Config>, state: &mut State, method: &str, body: &Value, out: &mut Commands) {
+    if !state.cooldown.is_over() {
+        return;
+    }
     let token = state.token();
     out.http(call::post(&cx.config, method, body).token(token).timeout(CALL_TIMEOUT));
 }
