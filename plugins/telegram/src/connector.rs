@@ -23,11 +23,13 @@ impl Connector for Telegram {
     ) -> Result<(), Fault> {
         match event {
             Event::Started => {
+                state.heard.begin(cx.now);
                 state.ops.pause_all_but(&[]);
                 poll::begin(cx, state, out);
                 state.pending_queue(cx, out).resume(&[], &[]);
             }
             Event::Resumed(resumed) => {
+                state.heard.begin(cx.now);
                 send::resume(state, &resumed.requests, out);
                 if !state.poll.lives_in(&resumed) {
                     poll::begin(cx, state, out);

@@ -2,6 +2,7 @@
 
 use prx_sdk::connector::{Commands, Context};
 use prx_sdk::cooldown::Cooldown;
+use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::{MAX_PENDING, PendingQueue};
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,8 @@ pub struct State {
     #[serde(rename = "parcels")]
     pub pending: Vec<Pending>,
     moved: Vec<(i64, i64)>,
+    #[serde(skip_serializing_if = "Heard::is_empty")]
+    pub heard: Heard,
     /// The pause after a 429 that does not say how long it stands.
     #[serde(skip_serializing_if = "Cooldown::is_over")]
     pub cooldown: Cooldown,

@@ -122,6 +122,9 @@ fn who_mentions_the_bots_own_role_speaks_to_it() {
     assert_eq!(talk.hear(in_server(1, "<@&55> what is new?", role("55"))), None, "not yet");
     assert_eq!(talk.hear(in_server(2, "ask <@&55>", role("55"))), None);
     talk.script.restart();
+    talk.open();
+    talk.hello();
+    talk.dispatch("RESUMED", json!({}));
     talk.answer("GET", "/guilds/6/roles", 200, roles);
     let heard: Vec<_> =
         talk.script.deliveries().into_iter().map(|heard| (heard.text, heard.addressed)).collect();
@@ -198,7 +201,7 @@ fn what_a_message_shows_beside_its_text_is_said_in_words() {
 fn an_edit_that_mentions_the_bot_is_heard_once_and_other_edits_repeat_nothing() {
     let mut talk = Talk::live();
     let id = (talk.script.now() + 60_000 - 1_420_070_400_000) << 22;
-    let mut edit = |talk: &mut Talk, message: Value| {
+    let edit = |talk: &mut Talk, message: Value| {
         talk.dispatch("MESSAGE_UPDATE", message);
         talk.script.deliveries().pop().map(|heard| heard.text)
     };

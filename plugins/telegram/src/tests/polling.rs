@@ -46,7 +46,7 @@ fn it_takes_the_webhook_down_asks_who_it_is_and_listens() {
     let poll = talk.call("getUpdates");
     assert_eq!(
         poll.body_json(),
-        json!({"offset": 0, "limit": 100, "timeout": 30, "allowed_updates": ["message", "callback_query"]})
+        json!({"offset": 0, "limit": 100, "timeout": 30, "allowed_updates": ["message", "edited_message", "callback_query"]})
     );
     assert!(poll.timeout_ms > 30_000);
     assert_eq!(poll.header_text("content-type").as_deref(), Some("application/json"));

@@ -58,7 +58,7 @@ fn the_platform_is_told_where_to_call_and_what_secret_to_show() {
     assert_eq!(
         set.body_json(),
         json!({
-            "url": URL, "allowed_updates": ["message", "callback_query"], "max_connections": 1,
+            "url": URL, "allowed_updates": ["message", "edited_message", "callback_query"], "max_connections": 1,
             "drop_pending_updates": false, "secret_token": "{secret:webhook_secret}",
         })
     );
