@@ -67,13 +67,30 @@ fn hashed(id: &str, round: u64) -> String {
     (0..ID_LENGTH).map(letter).collect()
 }
 
-/// The ids of all calls in a conversation, as they came. A new one has to be another.
-pub fn used(request: &Request) -> BTreeSet<&str> {
-    let calls = request.messages.iter().flat_map(|message| match message {
-        Message::Assistant(message) => message.tool_calls.as_slice(),
-        Message::User(_) | Message::ToolResult(_) => &[],
-    });
-    calls.map(|call| call.id.as_str()).collect()
+/// The ids for the calls of an answer: the server's own, unless the conversation has had them.
+#[derive(Debug, Default)]
+pub struct NewIds {
+    used: BTreeSet<String>,
+}
+
+impl NewIds {
+    /// For an answer in this conversation.
+    pub fn of(request: &Request) -> Self {
+        let calls = request.messages.iter().flat_map(|message| match message {
+            Message::Assistant(message) => message.tool_calls.as_slice(),
+            Message::User(_) | Message::ToolResult(_) => &[],
+        });
+        Self { used: calls.map(|call| call.id.clone()).collect() }
+    }
+
+    /// The id for the next call, which the server calls so, if at all.
+    pub fn next(&mut self, server_id: Option<&str>) -> String {
+        let own = server_id.filter(|id| !id.is_empty() && !self.used.contains(*id)).map(str::to_owned);
+        let made = || (self.used.len() + 1..).map(|n| format!("call_{n}")).find(|id| !self.used.contains(id));
+        let id = own.or_else(made).unwrap_or_default();
+        self.used.insert(id.clone());
+        id
+    }
 }
 
 /// A tool's name with the letters that every server takes, 1 to 64 of `a-z A-Z 0-9 _ -`. Names of tools that there are
@@ -103,7 +120,10 @@ mod tests {
         };
         let made = all();
         assert_eq!(made.iter().collect::<BTreeSet<_>>().len(), 9, "{made:?}");
-        assert!(made.iter().all(|id| id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric())), "{made:?}");
+        assert!(
+            made.iter().all(|id| id.len() == 9 && id.bytes().all(|b| b.is_ascii_alphanumeric())),
+            "{made:?}"
+        );
         assert_eq!(all(), made);
         let mut ids = CallIds::default();
         assert_eq!((ids.call("abcDEF123").as_str(), ids.call("abcDEF123").len()), ("abcDEF123", 9));
@@ -120,10 +140,20 @@ mod tests {
     }
 
     #[test]
+    fn ids_of_an_answer_are_new() {
+        let mut ids = NewIds::default();
+        let made = [Some("x"), Some("x"), None, Some(""), Some("call_9")].map(|id| ids.next(id));
+        assert_eq!(made, ["x", "call_2", "call_3", "call_4", "call_9"]);
+    }
+
+    #[test]
     fn names_are_plain() {
-        for (made_up, plain) in
-            [("get_weather", "get_weather"), ("functions.hello:0", "functions_hello_0"), ("", "unnamed"), ("ü", "_")]
-        {
+        for (made_up, plain) in [
+            ("get_weather", "get_weather"),
+            ("functions.hello:0", "functions_hello_0"),
+            ("", "unnamed"),
+            ("ü", "_"),
+        ] {
             assert_eq!(name(made_up), plain);
         }
         assert_eq!(name(&"x".repeat(70)).len(), 64);

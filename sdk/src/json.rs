@@ -69,7 +69,11 @@ pub fn number(value: &Value) -> Option<u64> {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is whole and within the bounds")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is whole and within the bounds"
+)]
 fn whole(number: f64) -> Option<u64> {
     (number.fract() == 0.0 && (0.0..9.0e15).contains(&number)).then_some(number as u64)
 }
@@ -97,7 +101,9 @@ pub fn arguments(text: &str) -> Option<Map<String, Value>> {
 }
 
 fn arguments_once(text: &str) -> Option<Map<String, Value>> {
-    serde_json::from_str(text).ok().or_else(|| serde_json::from_str(&serde_json::from_str::<String>(text).ok()?).ok())
+    serde_json::from_str(text)
+        .ok()
+        .or_else(|| serde_json::from_str(&serde_json::from_str::<String>(text).ok()?).ok())
 }
 
 /// The beginning of a text, for the log: on one line, what is no UTF-8 replaced.
@@ -132,7 +138,10 @@ mod tests {
             assert_eq!(number(&value), expected, "{value}");
         }
         assert_eq!((text(&json!("")), text(&json!(1)), text(&json!("a"))), (None, None, Some("a")));
-        assert_eq!((items(&json!(null)).len(), items(&json!({})).len(), items(&json!([1, 2])).len()), (0, 1, 2));
+        assert_eq!(
+            (items(&json!(null)).len(), items(&json!({})).len(), items(&json!([1, 2])).len()),
+            (0, 1, 2)
+        );
     }
 
     #[test]

@@ -50,7 +50,8 @@ impl Refusal {
     /// Reads an answer that says no.
     pub fn read(mut response: Response) -> Self {
         let (status, retry_after) = (response.status, response.retry_after());
-        let location = response.header("location").filter(|_| (300..400).contains(&status)).map(str::to_owned);
+        let location =
+            response.header("location").filter(|_| (300..400).contains(&status)).map(str::to_owned);
         let is_page = response.header("content-type").is_some_and(|kind| kind.contains("html"));
         let mut bytes = Vec::new();
         while bytes.len() < MAX_BODY_BYTES
@@ -96,6 +97,25 @@ impl Refusal {
     /// Whether its words hold this, in small letters.
     pub fn mentions(&self, words: &str) -> bool {
         self.message.to_lowercase().contains(words)
+    }
+
+    /// Whether it is a file in this conversation that is refused. Each server says so in its own words.
+    pub fn is_about_files(&self, request: &Request) -> bool {
+        let words = [
+            "image",
+            "multimodal",
+            "multi-modal",
+            "vision",
+            "mmproj",
+            "file",
+            "pdf",
+            "document",
+            "media type",
+        ];
+        let has = |message: &Message| matches!(message, Message::User(said) if !said.attachments.is_empty());
+        !matches!(self.status, 401..=403 | 429)
+            && words.iter().any(|word| self.mentions(word))
+            && request.messages.iter().any(has)
     }
 
     /// Whether it is the length of the conversation that is refused.

@@ -65,7 +65,11 @@ impl Splitter {
     /// The text is at its end: what was held back of it.
     pub fn finish(&mut self) -> Option<Piece> {
         let rest = std::mem::take(&mut self.held);
-        let rest = if self.place == Place::Beginning && self.has_thought { rest.trim_start().to_owned() } else { rest };
+        let rest = if self.place == Place::Beginning && self.has_thought {
+            rest.trim_start().to_owned()
+        } else {
+            rest
+        };
         let piece = match self.place {
             Place::Thoughts(_) => Piece::Thought(rest),
             Place::Beginning | Place::Answer => Piece::Said(rest),

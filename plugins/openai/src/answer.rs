@@ -5,10 +5,9 @@ use crate::failure;
 use crate::tokens;
 use prx_sdk::http;
 use prx_sdk::json;
-use prx_sdk::provider::{Completion, Delta, ProviderError, Sink, StopReason, Usage};
+use prx_sdk::provider::{Completion, Delta, ProviderError, Request, Sink, StopReason, Usage};
 use prx_sdk::thinking::{self, Splitter};
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// Most bytes of an answer, its tool calls included.
 const MAX_ANSWER_BYTES: usize = 2 << 20;
@@ -36,13 +35,13 @@ pub(crate) struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    /// An answer in a conversation that has had calls with these ids. Its pieces go into the sink.
-    pub(crate) fn new(used: &BTreeSet<&str>, sink: &'a Sink<'a>) -> Self {
+    /// An answer in this conversation. Its pieces go into the sink.
+    pub(crate) fn new(request: &Request, sink: &'a Sink<'a>) -> Self {
         Self {
             sink,
             splitter: Splitter::default(),
             text: String::new(),
-            calls: Calls::new(used),
+            calls: Calls::new(request),
             stop: None,
             usage: None,
             length: 0,
@@ -169,9 +168,11 @@ impl<'a> Answer<'a> {
     fn unfinished(self) -> ProviderError {
         match self.aside {
             Some(words) => failure::mid_stream(&words),
-            None if self.is_over => {
-                http::Error::new(http::ErrorKind::Unexpected, "the server ended the answer without beginning it").into()
-            }
+            None if self.is_over => http::Error::new(
+                http::ErrorKind::Unexpected,
+                "the server ended the answer without beginning it",
+            )
+            .into(),
             None => http::Error::new(http::ErrorKind::Unexpected, "the answer ended before its end").into(),
         }
     }

@@ -1,9 +1,9 @@
 //! Tool calls from their pieces.
 
+use prx_sdk::calls::NewIds;
 use prx_sdk::json;
-use prx_sdk::provider::ToolCall;
+use prx_sdk::provider::{Request, ToolCall};
 use serde_json::Value;
-use std::collections::BTreeSet;
 
 /// Most calls in one answer.
 const MAX_CALLS: usize = 256;
@@ -21,10 +21,7 @@ pub(crate) struct Piece {
 /// The calls so far, in the order in which they began.
 pub(crate) struct Calls {
     calls: Vec<Call>,
-    /// Ids that are taken already, in the conversation and in this answer.
-    used: BTreeSet<String>,
-    /// Calls of the conversation before this answer.
-    earlier: usize,
+    ids: NewIds,
 }
 
 struct Call {
@@ -54,10 +51,9 @@ impl Piece {
 }
 
 impl Calls {
-    /// The calls of an answer in a conversation with these ids.
-    pub(crate) fn new(used: &BTreeSet<&str>) -> Self {
-        let earlier = used.len();
-        Self { calls: Vec::new(), used: used.iter().map(|id| (*id).to_owned()).collect(), earlier }
+    /// The calls of an answer in this conversation.
+    pub(crate) fn new(request: &Request) -> Self {
+        Self { calls: Vec::new(), ids: NewIds::of(request) }
     }
 
     /// Takes a piece in. Answers how much longer that makes it, in bytes, and with the call if it has just begun.
@@ -75,7 +71,7 @@ impl Calls {
         if self.calls.len() >= MAX_CALLS {
             return (length, None);
         }
-        let call = ToolCall { id: self.unique(id.as_deref()), name: name.unwrap_or_default(), arguments };
+        let call = ToolCall { id: self.ids.next(id.as_deref()), name: name.unwrap_or_default(), arguments };
         self.calls.push(Call { index, server_id: id, call });
         (length, self.calls.last().map(|begun| &begun.call))
     }
@@ -101,16 +97,6 @@ impl Calls {
             None if id.is_some() => self.calls.iter().rposition(has_id),
             None => self.calls.len().checked_sub(1),
         }
-    }
-
-    /// The server's id, unless it is taken or there is none.
-    fn unique(&mut self, id: Option<&str>) -> String {
-        let own = id.filter(|id| !self.used.contains(*id)).map(str::to_owned);
-        let first = self.earlier + self.calls.len() + 1;
-        let made = || (first..).map(|n| format!("call_{n}")).find(|id| !self.used.contains(id));
-        let id = own.or_else(made).unwrap_or_default();
-        self.used.insert(id.clone());
-        id
     }
 
     /// The calls, whole. `is_cut`: the last may be half a call, and is left out then.

@@ -85,7 +85,9 @@ fn take_message(answer: &mut Answer<'_>, message: &Value, is_whole: bool) -> Res
     for call in calls.iter().filter(|call| call.is_object()) {
         let piece = Piece::of(call);
         let is_known = piece.id.as_ref().is_some_and(|id| answer.calls.knows(id));
-        if !(is_whole && (is_known || piece.id.is_none() && !answer.calls.is_empty() && piece.index.is_some())) {
+        if !(is_whole
+            && (is_known || piece.id.is_none() && !answer.calls.is_empty() && piece.index.is_some()))
+        {
             answer.call(piece)?;
         }
     }
@@ -94,7 +96,8 @@ fn take_message(answer: &mut Answer<'_>, message: &Value, is_whole: bool) -> Res
 
 /// Thoughts that come as a part of the content.
 fn thoughts(answer: &mut Answer<'_>, part: &Value) {
-    let inner = ["thinking", "reasoning", "text"].iter().map(|key| &part[*key]).find(|inner| !inner.is_null());
+    let inner =
+        ["thinking", "reasoning", "text"].iter().map(|key| &part[*key]).find(|inner| !inner.is_null());
     for text in inner.map(json::items).unwrap_or_default() {
         if let Some(text) = json::text(text).or_else(|| json::text(&text["text"])) {
             answer.think(text);
@@ -112,11 +115,20 @@ fn stop(reason: &str) -> Result<Option<StopReason>, ProviderError> {
         "stop" | "eos" | "eos_token" | "end_turn" | "stop_sequence" | "completed" => Some(StopReason::End),
         "tool_calls" | "tool_call" | "function_call" | "tool_use" => Some(StopReason::ToolUse),
         "length" | "max_tokens" | "model_length" | "max_output_tokens" => Some(StopReason::Length),
-        "content_filter" | "safety" | "sensitive" | "recitation" | "blocklist" | "prohibited_content" | "refusal" => {
-            Some(StopReason::Refused)
-        }
-        "error" | "failed" | "abort" | "aborted" | "cancelled" | "canceled" | "timeout" | "network_error"
-        | "server_error" | "internal_error" | "insufficient_system_resource" | "malformed_function_call" => {
+        "content_filter" | "safety" | "sensitive" | "recitation" | "blocklist" | "prohibited_content"
+        | "refusal" => Some(StopReason::Refused),
+        "error"
+        | "failed"
+        | "abort"
+        | "aborted"
+        | "cancelled"
+        | "canceled"
+        | "timeout"
+        | "network_error"
+        | "server_error"
+        | "internal_error"
+        | "insufficient_system_resource"
+        | "malformed_function_call" => {
             return Err(failure::mid_stream(&json!(format!("the answer ended with the reason `{reason}`"))));
         }
         _ => Some(StopReason::Other),

@@ -3,7 +3,7 @@
 use crate::settings::Settings;
 use prx_sdk::json::{self, Unreadable};
 use prx_sdk::log;
-use prx_sdk::provider::{Fault, FaultCode, Message, ProviderError, Request};
+use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
 use prx_sdk::refusal::Refusal;
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
     if refusal.is_too_long() {
         return refusal.too_long(request, "openai").into();
     }
-    if settings.files && is_about_files(refusal) && has_files(request) {
+    if settings.files && refusal.is_about_files(request) {
         return Fault::new(
             FaultCode::BadInput,
             format!(
@@ -58,17 +58,6 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
     }
 }
 
-fn has_files(request: &Request) -> bool {
-    let has = |message: &Message| matches!(message, Message::User(said) if !said.attachments.is_empty());
-    request.messages.iter().any(has)
-}
-
-/// Whether it is files that a server does not take. Each says so in its own words.
-fn is_about_files(refusal: &Refusal) -> bool {
-    let words = ["image", "multimodal", "multi-modal", "vision", "mmproj", "file"];
-    !matches!(refusal.status, 401..=403 | 429) && words.iter().any(|word| refusal.mentions(word))
-}
-
 /// An error that stands where an answer should, in the middle of one or instead.
 pub(crate) fn mid_stream(error: &Value) -> ProviderError {
     let refusal = Refusal::of(error);
@@ -83,7 +72,8 @@ pub(crate) fn mid_stream(error: &Value) -> ProviderError {
         )
         .into();
     }
-    let status = refusal.codes.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)));
+    let status =
+        refusal.codes.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)));
     explain(status.unwrap_or_else(|| meant(&refusal)), &refusal)
 }
 
@@ -103,7 +93,11 @@ fn meant(refusal: &Refusal) -> u16 {
 pub(crate) fn nonsense(settings: &Settings, why: Unreadable, chunk: &str) -> ProviderError {
     let shown = json::excerpt(chunk.as_bytes());
     log::warn(&format!("a chunk that makes no sense ({why}): {shown}"));
-    Fault::unavailable(format!("an answer that makes no sense came from {} ({why}): {shown}", settings.base_url)).into()
+    Fault::unavailable(format!(
+        "an answer that makes no sense came from {} ({why}): {shown}",
+        settings.base_url
+    ))
+    .into()
 }
 
 /// JSON that is no answer.

@@ -110,7 +110,8 @@ impl Form {
     fn learn(&mut self, refusal: &Refusal, request: &Request) {
         let limit = |below: usize| limit(refusal.message(), below);
         let is_limit = ["too long", "too many", "maximum", "at most", "more than", "exceed"];
-        let is_limit = refusal.is("array_above_max_length") || is_limit.iter().any(|word| refusal.mentions(word));
+        let is_limit =
+            refusal.is("array_above_max_length") || is_limit.iter().any(|word| refusal.mentions(word));
         if refusal.mentions("max_completion_tokens") {
             self.new_token_limit = true;
         } else if refusal.mentions("does not support tools") || refusal.mentions("tools are not supported") {

@@ -29,7 +29,6 @@ mod tokens;
 
 use answer::Answer;
 use form::{Form, MAX_CHANGES};
-use prx_sdk::calls::used;
 use prx_sdk::config;
 use prx_sdk::http::{self, Response};
 use prx_sdk::provider::{Completion, Provider, ProviderError, Request, Sink};
@@ -51,7 +50,7 @@ impl Provider for OpenAi {
     fn complete(request: Request, sink: &Sink) -> Result<Completion, ProviderError> {
         let settings = Settings::of(&request)?;
         let (response, api) = ask(&request, &settings)?;
-        let mut answer = Answer::new(&used(&request), sink);
+        let mut answer = Answer::new(&request, sink);
         reader::read(response, api, &mut answer, &settings)?;
         answer.completed(|| tokens::of_request(&request))
     }

@@ -70,7 +70,10 @@ fn stream(
             Ok(_) => {}
             Err(_) if event.name == "error" => return Err(failure::mid_stream(&json!(data))),
             Err(_) if !data.starts_with('{') => {
-                log::warn(&format!("an event that is no JSON is left out: {}", json::excerpt(data.as_bytes())));
+                log::warn(&format!(
+                    "an event that is no JSON is left out: {}",
+                    json::excerpt(data.as_bytes())
+                ));
                 answer.set_aside(json!(data));
             }
             Err(Unreadable::Cut) => cut = Some(data.to_owned()),

@@ -26,7 +26,8 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
     let mut ids = CallIds::default();
     let input: Vec<Value> =
         request.messages.iter().flat_map(|message| items(message, &mut files, &mut ids)).collect();
-    let mut body = json!({"model": settings.model, "input": input, "stream": settings.stream, "store": false});
+    let mut body =
+        json!({"model": settings.model, "input": input, "stream": settings.stream, "store": false});
     if !request.system.is_empty() {
         body["instructions"] = request.system.as_str().into();
     }
@@ -115,7 +116,11 @@ pub(crate) fn take(answer: &mut Answer<'_>, event: &Value) -> Result<(), Provide
         "response.output_item.added" => begin(answer, event)?,
         "response.function_call_arguments.delta" => {
             let arguments = delta.to_owned();
-            answer.call(Piece { index: json::number(&event["output_index"]), arguments, ..Piece::default() })?;
+            answer.call(Piece {
+                index: json::number(&event["output_index"]),
+                arguments,
+                ..Piece::default()
+            })?;
         }
         "response.output_item.done" => finish(answer, json::number(&event["output_index"]), &event["item"])?,
         "response.completed" | "response.incomplete" | "response.failed" => end(answer, &event["response"])?,

@@ -118,9 +118,8 @@ impl Settings {
     /// The address with the version if it was given without, and the reverse; none where another version is named.
     fn other_base(&self) -> Option<String> {
         let last = self.base_url.rsplit('/').next().unwrap_or_default();
-        let is_version = last.len() > 1
-            && last.starts_with('v')
-            && last[1..].starts_with(|c: char| c.is_ascii_digit());
+        let is_version =
+            last.len() > 1 && last.starts_with('v') && last[1..].starts_with(|c: char| c.is_ascii_digit());
         match last {
             "v1" => self.base_url.strip_suffix("/v1").map(str::to_owned),
             _ if is_version => None,

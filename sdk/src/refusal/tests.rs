@@ -22,10 +22,7 @@ fn words_are_found_in_every_shape() {
             json!({"detail": [{"loc": ["body", "messages", 0, "content"], "msg": "field required", "type": "missing"}]}),
             "body.messages.0.content: field required",
         ),
-        (
-            json!({"errors": [{"message": "one"}, {"message": "two"}, {}, {"message": "four"}]}),
-            "one; two",
-        ),
+        (json!({"errors": [{"message": "one"}, {"message": "two"}, {}, {"message": "four"}]}), "one; two"),
         (json!({"base_resp": {"status_code": 1008, "status_msg": "no credit"}}), "no credit"),
         (json!({"error": packed}), "no such tool"),
         (
@@ -46,7 +43,8 @@ fn words_are_found_in_every_shape() {
 
 #[test]
 fn codes_are_found_with_them() {
-    let refusal = read(429, json!({"error": {"message": "no", "type": "a", "code": 7, "param": "tools"}}).to_string());
+    let refusal =
+        read(429, json!({"error": {"message": "no", "type": "a", "code": 7, "param": "tools"}}).to_string());
     assert!(refusal.is("a") && refusal.is("7") && !refusal.is("no"), "{refusal:?}");
     assert_eq!(refusal.param.as_deref(), Some("tools"));
 }
@@ -79,12 +77,28 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
         (400, "Your input exceeds the context window of this model.", None),
         (400, "the request exceeds the available context size (8,192 tokens), try increasing it", Some(8192)),
         (500, "request (9000 tokens) exceeds the available context size (8192 tokens)", Some(8192)),
-        (400, "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).", Some(1_048_576)),
-        (413, "Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 7000", None),
+        (
+            400,
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            Some(1_048_576),
+        ),
+        (
+            413,
+            "Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 7000",
+            None,
+        ),
         (429, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000.", None),
-        (400, "This model's maximum prompt length is 131072 but the request contains 537812 tokens.", Some(131_072)),
+        (
+            400,
+            "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+            Some(131_072),
+        ),
         (422, "Please reduce the length of the messages or completion", None),
-        (400, "The number of tokens to keep from the initial prompt is greater than the context length", None),
+        (
+            400,
+            "The number of tokens to keep from the initial prompt is greater than the context length",
+            None,
+        ),
         (400, "Invalid request: Your request exceeded model token limit: 8192", None),
         (400, "inputs tokens + max_new_tokens must be <= 4096: input is too long", None),
         (413, "", None),

@@ -36,8 +36,10 @@ const WORDS: [&str; 20] = [
 ];
 
 /// Words for the window, which say it beside one of the next list.
-const WINDOW: [&str; 5] = ["context length", "context window", "context size", "context limit", "token limit"];
-const BEYOND: [&str; 8] = ["exceed", "larger", "greater", "longer", "too long", "too large", "beyond", "overflow"];
+const WINDOW: [&str; 5] =
+    ["context length", "context window", "context size", "context limit", "token limit"];
+const BEYOND: [&str; 8] =
+    ["exceed", "larger", "greater", "longer", "too long", "too large", "beyond", "overflow"];
 
 /// What the window's number stands behind.
 const BEFORE_NUMBER: [&str; 8] = [

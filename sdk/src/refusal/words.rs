@@ -11,17 +11,8 @@ const MAX_ERRORS: usize = 3;
 /// What errors are packed in.
 const WRAPPERS: [&str; 4] = ["error", "errors", "base_resp", "response"];
 /// What their words stand under.
-const WORDS: [&str; 9] = [
-    "message",
-    "msg",
-    "detail",
-    "details",
-    "status_msg",
-    "error_message",
-    "errorMessage",
-    "error_description",
-    "title",
-];
+const WORDS: [&str; 8] =
+    ["message", "msg", "detail", "status_msg", "error_message", "errorMessage", "error_description", "title"];
 /// What their codes stand under.
 const CODES: [&str; 6] = ["code", "type", "status", "reason", "error_code", "status_code"];
 
@@ -57,7 +48,8 @@ impl Found {
 
     /// A text, or the error that a gateway has put into one.
     fn unpacked(&mut self, text: &str, depth: usize) -> Option<String> {
-        let inner = text.trim_start().starts_with(['{', '[']).then(|| json::read(text.as_bytes()).ok()).flatten();
+        let inner =
+            text.trim_start().starts_with(['{', '[']).then(|| json::read(text.as_bytes()).ok()).flatten();
         inner.and_then(|inner| self.words(&inner, depth + 1)).or_else(|| {
             let text = text.trim();
             (!text.is_empty()).then(|| text.to_owned())
@@ -72,14 +64,17 @@ impl Found {
                 _ => {}
             }
         }
+        let details = self.words(&error["details"], depth + 1);
         // What a gateway has heard from the server behind it.
         let raw = self.words(&error["metadata"]["raw"], depth + 1);
         if let Some(param) = json::text(&error["param"]) {
             self.param = Some(param.to_owned());
         }
         let place: Vec<String> = json::items(&error["loc"]).iter().map(place).collect();
-        let own = WRAPPERS.iter().chain(&WORDS).find_map(|key| self.words(&error[*key], depth + 1));
-        let own = own.map(|words| if place.is_empty() { words } else { format!("{}: {words}", place.join(".")) });
+        let own =
+            WRAPPERS.iter().chain(&WORDS).find_map(|key| self.words(&error[*key], depth + 1)).or(details);
+        let own =
+            own.map(|words| if place.is_empty() { words } else { format!("{}: {words}", place.join(".")) });
         match (own, raw) {
             (Some(own), Some(raw)) if own != raw => Some(format!("{own}: {raw}")),
             (own, raw) => own.or(raw),

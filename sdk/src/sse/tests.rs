@@ -69,7 +69,9 @@ fn what_it_is_shows_in_its_first_byte() {
         let blank = format!("\u{feff}\n {body}");
         assert!(matches!(open(blank.as_bytes()), Content::Json(bytes) if bytes.ends_with(body.as_bytes())));
     }
-    let Content::Events(events) = open("\u{feff}\n\n: hello\n\ndata: one".as_bytes()) else { panic!("no events") };
+    let Content::Events(events) = open("\u{feff}\n\n: hello\n\ndata: one".as_bytes()) else {
+        panic!("no events")
+    };
     assert_eq!(events.map(Result::unwrap).collect::<Vec<_>>(), [event("", "one")]);
     for body in [&b"<html>"[..], b"\x1f\x8b\x08", b"", b" \n"] {
         assert!(matches!(open(body), Content::Other(_)), "{body:?}");

@@ -26,7 +26,10 @@ fn pieces_of_an_unknown_index_belong_to_the_call_in_progress() {
         vec![head(json!(1), "x", "a", "{\"n\""), more(json!(null), ":1}")],
         vec![head(json!(0), "x", "a", ""), json!([{"index": 1, "id": "x", "function": {"arguments": n}}])],
         vec![head(json!(0), "x", "a", ""), json!({"index": 0, "function": {"arguments": n}})],
-        vec![json!([{"index": 0, "id": "x"}]), json!([{"index": 0, "function": {"name": "a", "arguments": n}}])],
+        vec![
+            json!([{"index": 0, "id": "x"}]),
+            json!([{"index": 0, "function": {"name": "a", "arguments": n}}]),
+        ],
     ] {
         assert_eq!(calls_of(&pieces), [call("x", "a", n)], "{pieces:?}");
     }
@@ -41,7 +44,11 @@ fn arguments_that_are_packed_twice_are_unpacked() {
     for arguments in ["", "  "] {
         assert_eq!(calls_of(&[head(json!(0), "x", "a", arguments)]), [call("x", "a", "{}")], "{arguments}");
     }
-    assert_eq!(calls_of(&[head(json!(0), "x", "a", "no object")]), [call("x", "a", "no object")], "the tool says so");
+    assert_eq!(
+        calls_of(&[head(json!(0), "x", "a", "no object")]),
+        [call("x", "a", "no object")],
+        "the tool says so"
+    );
 }
 
 #[test]
@@ -79,7 +86,8 @@ fn a_call_of_the_older_kind_is_one() {
 
 #[test]
 fn calls_without_end_are_bounded() {
-    let many: Vec<Value> = (0..400).map(|n| json!({"index": n, "id": format!("x{n}"), "function": {"name": "a"}})).collect();
+    let many: Vec<Value> =
+        (0..400).map(|n| json!({"index": n, "id": format!("x{n}"), "function": {"name": "a"}})).collect();
     let stream = stream_of(&[delta(json!({ "tool_calls": many })), finish("tool_calls")]);
     assert_eq!(answered(vec![Ok(stream.into_bytes())]).0.unwrap().tool_calls.len(), 256);
 }

@@ -19,7 +19,13 @@ fn error(code: &str, message: &str) -> String {
 fn each_refusal_says_what_to_do() {
     let detail = |text: &str| json!({"detail": text}).to_string();
     for (status, body, code, retryable, says) in [
-        (400, error("bad_value", "no 'temperature' of 3"), FaultCode::Unavailable, false, "openai.temperature"),
+        (
+            400,
+            error("bad_value", "no 'temperature' of 3"),
+            FaultCode::Unavailable,
+            false,
+            "openai.temperature",
+        ),
         (400, error("context_length_exceeded", "long"), FaultCode::Quota, false, "history_messages"),
         (413, "<title>Too Large</title>".to_owned(), FaultCode::Quota, false, "status 413: Too Large"),
         (401, error("invalid_api_key", "wrong: sk-ab**yz"), FaultCode::Denied, false, "openai.api_key"),
@@ -35,7 +41,13 @@ fn each_refusal_says_what_to_do() {
         (404, "404 page not found".to_owned(), FaultCode::BadConfig, false, "base_url"),
         (301, String::new(), FaultCode::BadConfig, false, "base_url"),
         (422, detail("bad field"), FaultCode::Unavailable, false, "bad field"),
-        (429, error("rate_limit_exceeded", "Request too large for x: Limit 3, Requested 4"), FaultCode::Quota, false, "/new"),
+        (
+            429,
+            error("rate_limit_exceeded", "Request too large for x: Limit 3, Requested 4"),
+            FaultCode::Quota,
+            false,
+            "/new",
+        ),
         (429, error("rate_limit_exceeded", "slow down"), FaultCode::Quota, true, "slow down"),
         (429, error("insufficient_quota", "pay"), FaultCode::Quota, false, "no credit"),
         (500, json!({"message": "oops"}).to_string(), FaultCode::Unavailable, true, "oops"),
@@ -140,7 +152,10 @@ fn an_error_that_passes_as_an_answer_is_one() {
         let stream = format!("data: {body}\n\ndata: [DONE]\n\n");
         let failure = refused(200, &[("content-type", "text/event-stream")], stream);
         let is_list = body.is_array();
-        assert!(failure.retryable && (is_list || failure.fault.message.contains("Sorry")), "{body}: {failure:?}");
+        assert!(
+            failure.retryable && (is_list || failure.fault.message.contains("Sorry")),
+            "{body}: {failure:?}"
+        );
     }
     for stream in [
         "data: [DONE]\n\n",

@@ -102,10 +102,26 @@ fn schemas_and_descriptions_that_the_server_takes() {
 #[test]
 fn fields_that_a_server_does_not_know_are_left_out() {
     for (field, status, says) in [
-        ("stream_options", 422, json!({"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]})),
-        ("temperature", 400, json!({"error": {"message": "Unsupported value: 'temperature' does not support 0.5 with this model.", "code": "unsupported_value"}})),
-        ("reasoning_effort", 400, json!({"error": {"message": "Unrecognized request argument supplied: reasoning_effort"}})),
-        ("tools", 400, json!({"error": {"message": "registry.ollama.ai/library/gemma does not support tools"}})),
+        (
+            "stream_options",
+            422,
+            json!({"detail": [{"loc": ["body", "stream_options"], "msg": "Extra inputs are not permitted"}]}),
+        ),
+        (
+            "temperature",
+            400,
+            json!({"error": {"message": "Unsupported value: 'temperature' does not support 0.5 with this model.", "code": "unsupported_value"}}),
+        ),
+        (
+            "reasoning_effort",
+            400,
+            json!({"error": {"message": "Unrecognized request argument supplied: reasoning_effort"}}),
+        ),
+        (
+            "tools",
+            400,
+            json!({"error": {"message": "registry.ollama.ai/library/gemma does not support tools"}}),
+        ),
     ] {
         let (outcome, bodies) = until_taken(
             json!({"temperature": 0.5, "effort": "low", "model": field}),
@@ -114,7 +130,11 @@ fn fields_that_a_server_does_not_know_are_left_out() {
             move |_, body| body.get(field).is_none(),
         );
         assert_eq!((outcome.0.unwrap().text.as_str(), bodies.len()), ("Hi", 2), "{field}");
-        assert_eq!(bodies[0].as_object().unwrap().len(), bodies[1].as_object().unwrap().len() + 1, "only {field}");
+        assert_eq!(
+            bodies[0].as_object().unwrap().len(),
+            bodies[1].as_object().unwrap().len() + 1,
+            "only {field}"
+        );
     }
     let says = "Unsupported value: 'reasoning_effort' does not support 'much' with this model.";
     let (outcome, bodies) = until_taken(
@@ -124,7 +144,10 @@ fn fields_that_a_server_does_not_know_are_left_out() {
         |_, _| false,
     );
     let failure = outcome.0.unwrap_err();
-    assert!(failure.fault.message.contains("providers_config.openai.effort") && bodies.len() == 1, "{failure:?}");
+    assert!(
+        failure.fault.message.contains("providers_config.openai.effort") && bodies.len() == 1,
+        "{failure:?}"
+    );
 }
 
 #[test]
@@ -142,8 +165,12 @@ fn the_other_of_two_addresses() {
         );
         assert_eq!((outcome.0.unwrap().text.as_str(), bodies.len()), ("Hi", 2), "{base_url}");
     }
-    let (outcome, bodies) =
-        until_taken(json!({}), request(vec![user("Hello")]), (404, json!({"detail": "Not Found"})), |_, _| false);
+    let (outcome, bodies) = until_taken(
+        json!({}),
+        request(vec![user("Hello")]),
+        (404, json!({"detail": "Not Found"})),
+        |_, _| false,
+    );
     let failure = outcome.0.unwrap_err();
     assert!(failure.fault.message.contains("openai.base_url") && bodies.len() == 2, "{failure:?}");
 }
@@ -152,7 +179,8 @@ fn the_other_of_two_addresses() {
 fn a_server_that_always_wants_another_form_is_given_up() {
     configure(json!({"max_tokens": 5, "temperature": 0.5, "effort": "low"}));
     let mut asked = 0;
-    let fields = ["max_completion_tokens", "temperature", "reasoning_effort", "stream_options", "v1/responses"];
+    let fields =
+        ["max_completion_tokens", "temperature", "reasoning_effort", "stream_options", "v1/responses"];
     testing::serve(move |_| {
         let says = format!("unknown: {}", fields[asked % fields.len()]);
         asked += 1;

@@ -3,7 +3,10 @@
 use super::*;
 
 fn text_of(stream: &str) -> String {
-    answered(vec![Ok(stream.as_bytes().to_vec())]).0.unwrap_or_else(|failure| panic!("{stream}: {failure:?}")).text
+    answered(vec![Ok(stream.as_bytes().to_vec())])
+        .0
+        .unwrap_or_else(|failure| panic!("{stream}: {failure:?}"))
+        .text
 }
 
 #[test]
@@ -23,8 +26,10 @@ fn what_is_not_needed_may_be_anything() {
         "data: {\"choices\":[],\"error\":{}}\n\n".to_owned(),
         "data: {\"choices\":{\"delta\":{\"content\":null}}}\n\n".to_owned(),
         "data: {\"choices\":[{\"delta\":null,\"message\":null,\"finish_reason\":7}]}\n\n".to_owned(),
-        "data: {\"choices\":[{\"delta\":{\"content\":[{\"type\":\"text\",\"text\":null},null,7]}}]}\n\n".to_owned(),
-        "data: {\"choices\":[{\"delta\":{\"content\":7,\"tool_calls\":{},\"reasoning\":[]}}]}\n\n".replace("{},", "null,"),
+        "data: {\"choices\":[{\"delta\":{\"content\":[{\"type\":\"text\",\"text\":null},null,7]}}]}\n\n"
+            .to_owned(),
+        "data: {\"choices\":[{\"delta\":{\"content\":7,\"tool_calls\":{},\"reasoning\":[]}}]}\n\n"
+            .replace("{},", "null,"),
         "data: {\"choices\":[{\"delta\":{\"content\":\"\",\"content\":\"\"}}]}\n\n".to_owned(),
         "data: {\"choices\":[{\"delta\":{},\"delta\":{},\"message\":{}}]}\n\n".to_owned(),
         "data: \u{fffd}\u{fffd}\n\n".to_owned(),
@@ -42,11 +47,16 @@ fn what_is_not_needed_may_be_anything() {
 #[test]
 fn the_last_event_may_lack_its_blank_line() {
     let begin = format!("data: {}\n\n", delta(json!({"content": "Hi"})));
-    for end in [format!("data: {}", finish("stop")), format!("data: {}\n", finish("stop")), "data: [DONE]".to_owned()] {
+    for end in [
+        format!("data: {}", finish("stop")),
+        format!("data: {}\n", finish("stop")),
+        "data: [DONE]".to_owned(),
+    ] {
         assert_eq!(text_of(&format!("{begin}{end}")), "Hi", "{end}");
     }
     let last = finish("stop").to_string();
-    let failure = answered(vec![Ok(format!("{begin}data: {}", &last[..last.len() - 3]).into_bytes())]).0.unwrap_err();
+    let failure =
+        answered(vec![Ok(format!("{begin}data: {}", &last[..last.len() - 3]).into_bytes())]).0.unwrap_err();
     assert!(failure.retryable && failure.fault.message.contains("cut off: {\"choices\""), "{failure:?}");
 }
 
@@ -83,7 +93,9 @@ fn any_content_type_or_none_will_do() {
 fn a_message_beside_or_after_the_pieces_is_said_once() {
     let message = json!({"content": "Hi, Ada", "reasoning": "Hm."});
     for chunks in [
-        vec![json!({"choices": [{"delta": {"content": "Hi, Ada"}, "message": message, "finish_reason": "stop"}]})],
+        vec![
+            json!({"choices": [{"delta": {"content": "Hi, Ada"}, "message": message, "finish_reason": "stop"}]}),
+        ],
         vec![
             delta(json!({"content": "Hi, "})),
             delta(json!({"content": "Ada"})),
@@ -116,8 +128,16 @@ fn usage_is_what_was_told_last_that_is_one() {
 #[test]
 fn thoughts_are_told_apart_from_the_answer() {
     for (chunks, thought, text) in [
-        (vec![json!({"content": "<think>Hm. "}), json!({"content": "So.</think>\n\nYes."})], "Hm. So.", "Yes."),
-        (vec![json!({"reasoning": "Hm.", "reasoning_content": "Hm."}), json!({"content": "Yes."})], "Hm.", "Yes."),
+        (
+            vec![json!({"content": "<think>Hm. "}), json!({"content": "So.</think>\n\nYes."})],
+            "Hm. So.",
+            "Yes.",
+        ),
+        (
+            vec![json!({"reasoning": "Hm.", "reasoning_content": "Hm."}), json!({"content": "Yes."})],
+            "Hm.",
+            "Yes.",
+        ),
         (vec![json!({"content": "Hm.\n</think>\n\nYes."})], "", "Yes."),
         (vec![json!({"content": "It is `<think>`."})], "", "It is `<think>`."),
         (
@@ -146,6 +166,7 @@ fn an_answer_that_a_filter_cuts_says_so() {
     let completion = outcome.unwrap();
     assert_eq!(completion.stop, StopReason::Refused);
     assert!(completion.text.starts_with("First, ") && completion.text.contains("cut off"), "{completion:?}");
-    let streamed: String = deltas.iter().filter_map(|d| if let Delta::Text(t) = d { Some(t.as_str()) } else { None }).collect();
+    let streamed: String =
+        deltas.iter().filter_map(|d| if let Delta::Text(t) = d { Some(t.as_str()) } else { None }).collect();
     assert_eq!(streamed, completion.text);
 }

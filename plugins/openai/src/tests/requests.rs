@@ -121,10 +121,12 @@ fn a_model_without_eyes_is_told_the_names() {
 #[test]
 fn ids_and_names_are_valid_everywhere() {
     configure(json!({}));
-    let calls = || Message::Assistant(AssistantMessage {
-        text: String::new(),
-        tool_calls: vec![call("call_0", "functions.list:0", "{}"), call("call_0", "", "{}")],
-    });
+    let calls = || {
+        Message::Assistant(AssistantMessage {
+            text: String::new(),
+            tool_calls: vec![call("call_0", "functions.list:0", "{}"), call("call_0", "", "{}")],
+        })
+    };
     let result = || {
         Message::ToolResult(ToolResult { id: "call_0".to_owned(), text: "done".to_owned(), is_error: false })
     };
@@ -133,7 +135,8 @@ fn ids_and_names_are_valid_everywhere() {
     let mut ids = Vec::new();
     for at in [1, 5] {
         let asked: Vec<&Value> = (0..2).map(|n| &body["messages"][at]["tool_calls"][n]["id"]).collect();
-        let answered = vec![&body["messages"][at + 1]["tool_call_id"], &body["messages"][at + 2]["tool_call_id"]];
+        let answered =
+            vec![&body["messages"][at + 1]["tool_call_id"], &body["messages"][at + 2]["tool_call_id"]];
         assert_eq!(asked, answered, "{body}");
         ids.extend(asked.iter().map(|id| id.as_str().unwrap()));
         assert_eq!(body["messages"][at]["tool_calls"][0]["function"]["name"], "functions_list_0");

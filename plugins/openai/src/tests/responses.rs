@@ -3,7 +3,10 @@
 use super::*;
 
 fn stream(events: &[Value]) -> String {
-    events.iter().map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap())).collect()
+    events
+        .iter()
+        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap()))
+        .collect()
 }
 
 fn created() -> Value {
@@ -86,7 +89,8 @@ fn thoughts_words_and_calls() {
 #[test]
 fn what_did_not_come_in_pieces_comes_with_the_end() {
     let all = events();
-    let only_items: Vec<Value> = all.iter().filter(|event| event["type"] == "response.output_item.done").cloned().collect();
+    let only_items: Vec<Value> =
+        all.iter().filter(|event| event["type"] == "response.output_item.done").cloned().collect();
     let only_end = [all.last().unwrap().clone()];
     let whole = only_end[0]["response"].to_string();
     let items = stream(&[only_items, only_end.to_vec()].concat());
@@ -112,7 +116,11 @@ fn how_it_ended_is_told() {
         (failed("server_error"), FaultCode::Unavailable, true),
         (failed("rate_limit_exceeded"), FaultCode::Quota, true),
         (failed("context_length_exceeded"), FaultCode::Quota, false),
-        (json!({"type": "error", "code": "server_error", "message": "Sorry", "param": null}), FaultCode::Unavailable, true),
+        (
+            json!({"type": "error", "code": "server_error", "message": "Sorry", "param": null}),
+            FaultCode::Unavailable,
+            true,
+        ),
         (json!({"type": "error", "error": error("server_error")}), FaultCode::Unavailable, true),
         (json!({"type": "response.failed", "response": {"status": "failed"}}), FaultCode::Unavailable, true),
     ] {
