@@ -24,6 +24,8 @@ pub enum CallError {
     NoSuch(String),
     /// So many calls of it are under way, the most it may have.
     TooMany(u32),
+    /// The calls of it that are under way have this much memory together, in bytes, the most they may have.
+    Full(u64),
     /// So many calls are under way, of all plugins, that there is no place for another.
     Busy,
     /// It is disabled, gone, or its warm instance is dead.
@@ -52,7 +54,7 @@ impl CallError {
             Self::Trap(_) | Self::OutOfMemory(_) => Code::BadGateway,
             Self::CpuLimit(_) | Self::Deadline(_) | Self::Crowded(_) => Code::GatewayTimeout,
             Self::NoSuch(_) => Code::NotFound,
-            Self::TooMany(_) | Self::Busy | Self::Stopped => Code::Unavailable,
+            Self::TooMany(_) | Self::Full(_) | Self::Busy | Self::Stopped => Code::Unavailable,
         };
         Error::new(code, message)
     }
@@ -75,6 +77,9 @@ impl std::fmt::Display for CallError {
                     f,
                     "too many calls of it are under way: {most} at a time are the most it may have; try again"
                 )
+            }
+            Self::Full(most) => {
+                write!(f, "all its calls together need more than their {most} bytes of memory; try again")
             }
             Self::Busy => f.write_str("too many calls of all plugins are under way; try again"),
             Self::Stopped => f.write_str("it is not running"),

@@ -14,8 +14,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::Command;
 
-use super::engine::{CompileError, compiling};
 use super::inspect::MAX_BYTES;
+use super::tunables::compiling;
 
 /// The word after the program's name with which it is a compiler, and nothing else: see [`run_compiler`].
 pub const COMPILE: &str = "compile-for-gateway";
@@ -43,6 +43,23 @@ const BROKEN: u8 = 74;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
 const SIGXCPU: i32 = 24;
+
+/// Why a component is not compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// The bytes are no component that this engine can run.
+    #[error("is not a component that can be compiled: {0}")]
+    Invalid(String),
+    /// Compiling them takes more than there is for it.
+    #[error("costs too much to compile: {0}")]
+    Costly(String),
+    /// The compiler itself failed.
+    #[error("could not be compiled: {0}")]
+    Failed(String),
+    /// The gateway stops.
+    #[error("is not compiled any more: the gateway is stopping")]
+    Stopped,
+}
 
 /// Where components are compiled.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -8,27 +8,16 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::cache::Cache;
-use super::compiler::Compiler;
+use super::compiler::{CompileError, Compiler};
 use super::limits::{MAX_MEMORY_BYTES, TICK};
 use super::services::Services;
-use super::share::{POOL_CORE_INSTANCES, POOL_INSTANCES, POOL_TABLES, Share, Shares};
+use super::share::{Share, Shares};
+use super::tunables::{self, MEMORY_RESERVATION};
 
 /// Most components that are compiled at a time: two take long ones from nobody, and leave the machine to others.
 pub(super) const MAX_COMPILATIONS: usize = 2;
-
-/// Address space reserved for one memory, in bytes. So much spares the guest its bounds checks: a tenth of its time.
-const MEMORY_RESERVATION: u64 = 4 << 30;
-
-/// Touched bytes of a memory and of a table that stay resident for the next instance, which is then made in half
-/// the time and without interrupting the other processors.
-const RESIDENT_MEMORY_BYTES: usize = 128 << 10;
-const RESIDENT_TABLE_BYTES: usize = 16 << 10;
-
-/// Native stack of one call, in bytes. A guest that recurses deeper traps.
-const GUEST_STACK_BYTES: usize = 512 << 10;
 
 /// A compiled component. Cloning it is cheap.
 #[derive(Clone)]
@@ -40,23 +29,6 @@ impl Artifact {
         let image = self.0.image_range();
         (image.end.addr() - image.start.addr()) as u64
     }
-}
-
-/// Why there is no [`Artifact`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CompileError {
-    /// The bytes are no component that this engine can run.
-    #[error("is not a component that can be compiled: {0}")]
-    Invalid(String),
-    /// Compiling them takes more than there is for it.
-    #[error("costs too much to compile: {0}")]
-    Costly(String),
-    /// The compiler itself failed.
-    #[error("could not be compiled: {0}")]
-    Failed(String),
-    /// The gateway stops.
-    #[error("is not compiled any more: the gateway is stopping")]
-    Stopped,
 }
 
 /// A cheap-clone handle to the engine.
@@ -82,8 +54,9 @@ impl Engine {
     /// # Errors
     /// The machine doesn't give the address space, or can't run the engine at all.
     pub fn new(data_dir: &Path, services: Services) -> wasmtime::Result<Self> {
-        let started =
-            |reservation| wasmtime::Engine::new(&running(reservation)).map(|engine| (engine, reservation));
+        let started = |reservation| {
+            wasmtime::Engine::new(&tunables::running(reservation)).map(|engine| (engine, reservation))
+        };
         let (wasmtime, reservation) = started(MEMORY_RESERVATION).or_else(|_| started(MAX_MEMORY_BYTES))?;
         tick(&wasmtime)?;
         let cache = Arc::new(Cache::new(data_dir.join("cache"), services.store.clone()));
@@ -130,47 +103,6 @@ impl Engine {
         trim_heap();
         Ok(Artifact(artifact?))
     }
-}
-
-/// An engine that compiles for one that runs with this reservation, and runs nothing: it reserves nothing itself.
-pub(super) fn compiling(reservation: u64) -> wasmtime::Result<wasmtime::Engine> {
-    wasmtime::Engine::new(config(reservation).allocation_strategy(InstanceAllocationStrategy::OnDemand))
-}
-
-fn running(reservation: u64) -> Config {
-    let mut config = config(reservation);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool()));
-    config
-}
-
-fn config(reservation: u64) -> Config {
-    let mut config = Config::new();
-    config
-        .memory_init_cow(true)
-        .memory_reservation(reservation)
-        .memory_guard_size(32 << 20)
-        .epoch_interruption(true)
-        .concurrency_support(false)
-        .parallel_compilation(false)
-        .max_wasm_stack(GUEST_STACK_BYTES);
-    config
-}
-
-fn pool() -> PoolingAllocationConfig {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(POOL_INSTANCES)
-        .total_memories(POOL_INSTANCES)
-        .total_stacks(POOL_INSTANCES)
-        .total_core_instances(POOL_CORE_INSTANCES)
-        .total_tables(POOL_TABLES)
-        .max_memory_size(MAX_MEMORY_BYTES as usize);
-    // Without this the kernel of the machine can't tell which bytes were touched, and keeping would touch more.
-    if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes)
-            .linear_memory_keep_resident(RESIDENT_MEMORY_BYTES)
-            .table_keep_resident(RESIDENT_TABLE_BYTES);
-    }
-    pool
 }
 
 /// Advances the engine's epoch for as long as the engine lives.

@@ -103,8 +103,7 @@ impl GuestInstance {
         let guest = instance.and_then(|instance| linked.exports.load(&mut store, &instance));
         match guest {
             Ok(guest) => Ok(Self { store, guest, _place: None }),
-            Err(_) if store.data().limiter.refused() => Err(Exceeded::Memory.into()),
-            Err(error) => Err(error),
+            Err(error) => Err(store.data().limiter.refused().map_or(error, Into::into)),
         }
     }
 
@@ -123,7 +122,7 @@ impl GuestInstance {
     /// Whether the last call left nothing behind, and not too much memory.
     fn is_clean(&self) -> bool {
         let host = self.store.data();
-        host.limiter.held() <= MAX_IDLE_BYTES && !host.limiter.refused() && host.table.is_empty()
+        host.limiter.held() <= MAX_IDLE_BYTES && host.limiter.refused().is_none() && host.table.is_empty()
     }
 }
 
@@ -228,7 +227,7 @@ pub(super) fn classify(
     shared: &Shared,
 ) -> CallError {
     let limits = &shared.links.limits;
-    let out_of_memory = instance.is_some_and(|instance| instance.store.data().limiter.refused());
+    let refused = instance.and_then(|instance| instance.store.data().limiter.refused());
     if let Some(Missing(what)) = error.downcast_ref() {
         return CallError::NoSuch((*what).to_owned());
     }
@@ -236,10 +235,10 @@ pub(super) fn classify(
         return CallError::Busy;
     }
     shared.journal.write(Level::Debug, &format!("{error:?}"));
-    match error.downcast_ref() {
+    match error.downcast_ref().copied().or(refused) {
         Some(Exceeded::Cpu) => CallError::CpuLimit(limits.cpu),
         Some(Exceeded::Memory) => CallError::OutOfMemory(limits.memory_bytes),
-        None if out_of_memory => CallError::OutOfMemory(limits.memory_bytes),
+        Some(Exceeded::PluginMemory) => CallError::Full(shared.gauge.most()),
         None => match error.downcast_ref() {
             Some(I32Exit(status)) => CallError::Trap(format!("it exited with status {status}")),
             None => CallError::Trap(error.root_cause().to_string()),

@@ -45,6 +45,8 @@ impl Default for Limits {
 pub(super) enum Exceeded {
     Cpu,
     Memory,
+    /// What all instances of the plugin may have together.
+    PluginMemory,
 }
 
 impl fmt::Display for Exceeded {
@@ -52,6 +54,7 @@ impl fmt::Display for Exceeded {
         f.write_str(match self {
             Self::Cpu => "out of computing time",
             Self::Memory => "out of memory",
+            Self::PluginMemory => "out of the plugin's memory",
         })
     }
 }
@@ -74,6 +77,10 @@ impl Gauge {
         self.bytes.load(Relaxed)
     }
 
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
     fn take(&self, bytes: u64) -> bool {
         let before = self.bytes.fetch_add(bytes, Relaxed);
         let fits = before.saturating_add(bytes) <= self.most;
@@ -89,33 +96,36 @@ impl Gauge {
 pub(super) struct Limiter {
     held: u64,
     most: u64,
-    refused: bool,
+    refused: Option<Exceeded>,
     gauge: Arc<Gauge>,
 }
 
 impl Limiter {
     pub(super) fn new(limits: &Limits, gauge: Arc<Gauge>) -> Self {
-        Self { held: 0, most: limits.memory_bytes, refused: false, gauge }
+        Self { held: 0, most: limits.memory_bytes, refused: None, gauge }
     }
 
     pub(super) fn held(&self) -> u64 {
         self.held
     }
 
-    /// Whether the guest ever asked for more than it may have.
-    pub(super) fn refused(&self) -> bool {
+    /// Whether the guest ever asked for more than it may have, and of what.
+    pub(super) fn refused(&self) -> Option<Exceeded> {
         self.refused
     }
 
     fn grow(&mut self, current: usize, desired: usize, unit: u64) -> bool {
         let more = (desired.saturating_sub(current) as u64).saturating_mul(unit);
-        let fits = self.held.saturating_add(more) <= self.most && self.gauge.take(more);
-        if fits {
-            self.held += more;
-        } else {
-            self.refused = true;
+        let refused = match self.held.saturating_add(more) <= self.most {
+            false => Some(Exceeded::Memory),
+            true if self.gauge.take(more) => None,
+            true => Some(Exceeded::PluginMemory),
+        };
+        match refused {
+            None => self.held += more,
+            Some(_) => self.refused = refused,
         }
-        fits
+        refused.is_none()
     }
 }
 

@@ -9,8 +9,9 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::catalog::Generation;
+use super::compiler::CompileError;
 use super::component::Description;
-use super::engine::{CompileError, Engine};
+use super::engine::Engine;
 use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
 use super::links;

@@ -14,6 +14,7 @@ mod blobs;
 mod canary;
 mod channels_api;
 mod chat;
+mod compiling;
 mod components;
 mod config_api;
 mod crash;

@@ -149,18 +149,18 @@ fn bounds_hold_before_anything_is_compiled() {
     assert!(told(&huge).contains("bytes; the most is 67108864"));
 }
 
-/// A function that does `body` so many times with 1,000 values on the stack. Type 1 takes and gives as many, as does
+/// A function that does `body` so many times with so many values on the stack. Type 1 takes and gives as many, as does
 /// function 1.
-fn crowded(times: usize, body: &[u8]) -> Vec<u8> {
-    let values = || vec![ValType::I32; 1_000];
+fn crowded(values: usize, times: usize, body: &[u8]) -> Vec<u8> {
+    let typed = || vec![ValType::I32; values];
     let mut module = Module::new();
     let mut types = TypeSection::new();
     types.ty().function([], []);
-    types.ty().function(values(), values());
+    types.ty().function(typed(), typed());
     let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
     declared.function(0).function(1);
     let one = [0x41, 1];
-    let body = [one.repeat(1_000), body.repeat(times), [0x1a].repeat(1_000)].concat();
+    let body = [one.repeat(values), body.repeat(times), [0x1a].repeat(values)].concat();
     for body in [body, vec![0]] {
         let mut function = Function::new([]);
         function.raw(body).instructions().end();
@@ -181,11 +181,13 @@ fn values_that_are_passed_count() {
         ("branches", &[0x02, 1, 0x0c, 0, 0x0b]),
         ("tables of branches", &[0x02, 1, 0x41, 0, 0x0e, 1, 0, 0, 0x0b]),
     ] {
-        let refused = told(&crowded(1_000, body));
+        let refused = told(&crowded(1_000, 1_000, body));
         assert!(refused.contains("units of work in one function; the most is 16777216"), "{what}: {refused}");
-        let few = told(&crowded(10, body));
+        let few = told(&crowded(1_000, 10, body));
         assert!(few.contains("exports none of"), "{what}: {few}");
     }
+    assert!(told(&crowded(4, 20_000, &[0x02, 1, 0x0b])).contains("units of work in one function"));
+    assert!(told(&crowded(1, 5_000, &[0x02, 1, 0x0b])).contains("exports none of"), "as in people's code");
 }
 
 #[test]

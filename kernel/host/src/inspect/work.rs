@@ -35,7 +35,7 @@ pub(super) struct Work {
     loops: u64,
     /// Values that are passed, without those that are free.
     values: u64,
-    /// Those that blocks pass, as often as they make questions.
+    /// All that blocks pass, each as often as it makes questions.
     block_values: u64,
     /// How deep loops lie in one another.
     pub(super) loop_depth: u64,
@@ -94,8 +94,8 @@ impl Work {
 
     fn open(&mut self, signature: Signature, questions: u64) {
         self.branches += 1;
-        let values = self.pass(signature.values());
-        self.block_values = self.block_values.saturating_add(values.saturating_mul(questions));
+        self.pass(signature.values());
+        self.block_values = self.block_values.saturating_add(signature.values().saturating_mul(questions));
     }
 
     /// What passes values and opens no block.
@@ -130,11 +130,8 @@ impl Work {
         self.values = self.values.saturating_add(each.saturating_mul(count + 1));
     }
 
-    /// Counts values that are passed. Returns how many of them count.
-    fn pass(&mut self, values: u64) -> u64 {
-        let counted = values.saturating_sub(FREE_VALUES);
-        self.values = self.values.saturating_add(counted);
-        counted
+    fn pass(&mut self, values: u64) {
+        self.values = self.values.saturating_add(values.saturating_sub(FREE_VALUES));
     }
 
     /// In units of what a byte of ordinary code takes, about a microsecond. The factors are measured.
