@@ -43,12 +43,14 @@ fn file_cost(file: &types::Attachment) -> u64 {
     if is_text { MIN_FILE_COST.max(file.size.div_ceil(4)) } else { MIN_FILE_COST }
 }
 
+/// What a tool costs in tokens.
+pub(super) fn tool_cost(name: &str, description: &str, parameters: &str) -> u64 {
+    MESSAGE_COST + estimate(name) + estimate(description) + estimate(parameters)
+}
+
 /// What tools cost in tokens.
 pub(super) fn tools_cost(tools: &[wire::ToolSpec]) -> u64 {
-    let each = |tool: &wire::ToolSpec| {
-        MESSAGE_COST + estimate(&tool.name) + estimate(&tool.description) + estimate(&tool.parameters)
-    };
-    tools.iter().map(each).sum()
+    tools.iter().map(|tool| tool_cost(&tool.name, &tool.description, &tool.parameters)).sum()
 }
 
 /// What a request costs in tokens.

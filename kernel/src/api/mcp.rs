@@ -123,7 +123,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let callable = |tool: &ToolSummary| tool.policy != Policy::Deny && tool.problem.is_none();
-        let tools = self.tools.list().into_iter().filter(callable).map(tool);
+        let tools = self.tools.list().await.into_iter().filter(callable).map(tool);
         Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 

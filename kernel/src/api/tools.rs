@@ -21,7 +21,7 @@ struct Tools {
 pub(super) const LIST: Doc = Doc::new("List tools, wherever they come from").answers::<Tools>(&[200]);
 
 pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
-    Reply::ok(&Tools { tools: gateway.tools.list() })
+    Reply::ok(&Tools { tools: gateway.tools.list().await })
 }
 
 const ARGUMENTS: Parameter<Object> = Parameter::new("arguments", Object, "what the tool takes");
