@@ -58,6 +58,17 @@ pub(super) fn request_cost(request: &wire::Request) -> u64 {
     estimate(&request.system) + tools_cost(&request.tools) + request.messages.iter().map(cost).sum::<u64>()
 }
 
+/// Bytes of a request, its files included, and of what goes with each part of it: no model reads more tokens in it.
+pub(super) fn request_bytes(request: &wire::Request) -> u64 {
+    let file = |file: &types::Attachment| file.size.max(4 * MIN_FILE_COST);
+    let message = |message: &wire::Message| match message {
+        wire::Message::User(user) => user.attachments.iter().map(file).sum::<u64>() + 4 * cost(message),
+        _ => 4 * cost(message),
+    };
+    let tools = 4 * tools_cost(&request.tools);
+    request.system.len() as u64 + tools + request.messages.iter().map(message).sum::<u64>()
+}
+
 /// Leaves out what there is no room for: first the results of tools in earlier turns, from the oldest on, then whole
 /// earlier turns, then results and pictures of tools in this turn. `own` is where this turn begins, with what the person
 /// said. Returns the tokens of what is left.

@@ -9,6 +9,8 @@ pub enum Access {
     Public,
     /// Whoever has this scope.
     Scope(Scope),
+    /// Whoever has one of these two scopes; the handler says what each is enough for.
+    Either(Scope, Scope),
 }
 
 impl Access {
@@ -18,7 +20,7 @@ impl Access {
             Self::Scope(Scope::SESSIONS_WRITE) => Group::SessionsWrite,
             Self::Scope(Scope::SESSIONS_READ) => Group::SessionsRead,
             Self::Scope(Scope::CONFIG_WRITE) => Group::ConfigWrite,
-            Self::Public | Self::Scope(_) => Group::Other,
+            Self::Public | Self::Scope(_) | Self::Either(..) => Group::Other,
         }
     }
 }

@@ -165,11 +165,15 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         entry.route = route.path;
         let caller = match route.access {
             Access::Public => Caller::Anyone,
-            Access::Scope(_) => self.authenticate(service, entry, peer, request.headers())?,
+            Access::Scope(_) | Access::Either(..) => {
+                self.authenticate(service, entry, peer, request.headers())?
+            }
         };
         self.count(entry, &caller, route.access.group())?;
-        if let Access::Scope(scope) = route.access {
-            caller.require(scope)?;
+        match route.access {
+            Access::Public => {}
+            Access::Scope(scope) => caller.require(scope)?,
+            Access::Either(one, other) => caller.require_either(one, other)?,
         }
         let query = Query::parse(request.uri().query())?;
         let (head, body) = request.into_parts();

@@ -200,7 +200,9 @@ impl Taken {
 /// A tool that is left out for those before it.
 fn crowded_out(definition: Definition, what: &str, most: u64) -> Arc<Tool> {
     let source = definition.source.to_string();
-    let problem = format!("the tools of {source} are too many: {most} {what} are the most, and those before it have them");
+    let problem = format!(
+        "the tools of {source} are too many: {most} {what} are the most, and those before it have them"
+    );
     Arc::new(Tool { is_crowded_out: true, ..Tool::unusable(definition, problem) })
 }
 
@@ -208,8 +210,9 @@ impl Tool {
     fn new(definition: Definition) -> Self {
         let schema = Schema::new(&definition.parameters);
         let parameters = definition.parameters.to_string();
-        let problem =
-            schema.problem().map(|problem| format!("its parameters are no JSON Schema that can be used: {problem}"));
+        let problem = schema
+            .problem()
+            .map(|problem| format!("its parameters are no JSON Schema that can be used: {problem}"));
         match problem {
             Some(problem) if parameters.len() > MAX_SCHEMA_BYTES => Self::unusable(definition, problem),
             problem => Self { definition, schema, problem, parameters, is_crowded_out: false },
@@ -333,7 +336,10 @@ mod tests {
         assert_eq!(sources, ["plugin:weather"]);
         let other = catalog.nameless().next().unwrap();
         assert_eq!(other.definition().source.to_string(), "mcp:near");
-        assert_eq!(other.problem(), Some("its name is taken by a tool of plugin:weather; rename one of them"));
+        assert_eq!(
+            other.problem(),
+            Some("its name is taken by a tool of plugin:weather; rename one of them")
+        );
     }
 
     #[test]

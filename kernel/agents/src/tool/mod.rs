@@ -210,7 +210,8 @@ impl Tools {
         }
         let bytes = arguments.to_string().len();
         if bytes > MAX_ARGUMENT_BYTES {
-            let message = format!("The arguments have {bytes} bytes; a tool takes {MAX_ARGUMENT_BYTES} at most");
+            let message =
+                format!("The arguments have {bytes} bytes; a tool takes {MAX_ARGUMENT_BYTES} at most");
             return Err(Error::bad_request(message));
         }
         match tool.schema().violations(arguments).await? {

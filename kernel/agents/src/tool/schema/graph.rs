@@ -90,7 +90,9 @@ impl Graph {
 fn at_most(what: &str, found: u64, most: u64) -> Result<(), String> {
     match found <= most {
         true => Ok(()),
-        false if found == u64::MAX => Err(format!("it has more {what} than can be counted; {most} are the most")),
+        false if found == u64::MAX => {
+            Err(format!("it has more {what} than can be counted; {most} are the most"))
+        }
         false => Err(format!("it has {found} {what}; {most} are the most: make it simpler")),
     }
 }
@@ -151,7 +153,13 @@ impl<'r> Reader<'r> {
         Ok(at)
     }
 
-    fn read(&mut self, at: u32, schema: &'r Value, resolver: &Resolver<'r>, draft: Draft) -> Result<(), String> {
+    fn read(
+        &mut self,
+        at: u32,
+        schema: &'r Value,
+        resolver: &Resolver<'r>,
+        draft: Draft,
+    ) -> Result<(), String> {
         let Value::Object(keywords) = schema else { return Ok(()) };
         self.keywords += keywords.len();
         at_most("keywords", self.keywords as u64, MAX_KEYWORDS as u64)?;
@@ -193,7 +201,9 @@ impl<'r> Reader<'r> {
             }
             "uniqueItems" => node.compares = true,
             "required" | "dependentRequired" | "dependencies" => node.steps += size(value),
-            "format" | "minLength" | "maxLength" | "contentMediaType" | "contentEncoding" => node.per_byte += 16,
+            "format" | "minLength" | "maxLength" | "contentMediaType" | "contentEncoding" => {
+                node.per_byte += 16
+            }
             "pattern" => {
                 let size = self.measure(value.as_str().unwrap_or_default());
                 node.per_byte = node.per_byte.saturating_add(size.states);
@@ -272,7 +282,8 @@ fn applied<'a>(keyword: &str, value: &'a Value) -> Vec<(Place<'a>, &'a Value)> {
 
 /// Conditions under which a schema may have looked at a property, each of which is tried for itself.
 fn conditions(keywords: &Map<String, Value>) -> u64 {
-    let lists = ["anyOf", "oneOf", "dependentSchemas"].into_iter().filter_map(|keyword| keywords.get(keyword));
+    let lists =
+        ["anyOf", "oneOf", "dependentSchemas"].into_iter().filter_map(|keyword| keywords.get(keyword));
     let each = |list: &Value| match list {
         Value::Array(items) => items.len(),
         Value::Object(map) => map.len(),

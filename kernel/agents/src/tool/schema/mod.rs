@@ -208,9 +208,16 @@ mod tests {
         let file = json!({"$ref": "file:///etc/passwd"});
         let large = json!({"description": "x".repeat(MAX_SCHEMA_BYTES)});
         let nowhere = json!({"properties": {"x": {"$ref": "#/$defs/none"}}});
-        for broken in
-            [json!({"type": "objekt"}), json!([]), json!("x"), json!({"pattern": "("}), remote, file, large, nowhere]
-        {
+        for broken in [
+            json!({"type": "objekt"}),
+            json!([]),
+            json!("x"),
+            json!({"pattern": "("}),
+            remote,
+            file,
+            large,
+            nowhere,
+        ] {
             let schema = schema(broken.clone());
             assert!(schema.problem().is_some_and(|problem| !problem.is_empty()), "{broken}");
             assert_eq!(wrong(&schema, &json!({})).await, None);
@@ -296,7 +303,8 @@ mod tests {
         let refused = deep.violations(&value).await.unwrap_err().to_string();
         assert!(refused.contains("steps"), "{refused}");
 
-        let unique = schema(json!({"properties": {"x": {"uniqueItems": true, "items": {"type": "integer"}}}}));
+        let unique =
+            schema(json!({"properties": {"x": {"uniqueItems": true, "items": {"type": "integer"}}}}));
         let many: Vec<u32> = (0..100_000).collect();
         assert_eq!(wrong(&unique, &json!({"x": many})).await, None);
         let texts = vec!["x"; 100_000];
@@ -310,7 +318,8 @@ mod tests {
         assert!(wrong(&slow, &json!({"x": "a".repeat(64)})).await.is_some());
         let many: serde_json::Map<String, Value> =
             (0..100).map(|n| (format!("{}{n}", "a".repeat(60)), json!(n))).collect();
-        let names = schema(json!({"patternProperties": {"^(a+)+(?=b)$": {}, "^(a|a)*(?!a)c$": {"type": "string"}}}));
+        let names =
+            schema(json!({"patternProperties": {"^(a+)+(?=b)$": {}, "^(a|a)*(?!a)c$": {"type": "string"}}}));
         assert_eq!(names.problem(), None);
         let _ = names.violations(&Value::Object(many)).await;
     }

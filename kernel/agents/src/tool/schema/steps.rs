@@ -30,7 +30,8 @@ pub(super) struct TooMuch;
 /// # Errors
 /// It takes more.
 pub(super) fn count(graph: &Graph, value: &Value, most: u64, max_depth: u32) -> Result<Cost, TooMuch> {
-    let counter = Counter { graph, most, max_depth, looks: 0, tries: 0, values: HashMap::new(), sizes: HashMap::new() };
+    let counter =
+        Counter { graph, most, max_depth, looks: 0, tries: 0, values: HashMap::new(), sizes: HashMap::new() };
     counter.all(value)
 }
 
