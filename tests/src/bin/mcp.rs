@@ -86,6 +86,7 @@ impl ServerHandler for Server {
                 context.peer.notify_tool_list_changed().await.expect("the gateway listens");
                 "grown".into()
             }
+            other if further().iter().any(|tool| tool.name == other) => format!("{other} was called"),
             other => return Err(ErrorData::invalid_params(format!("there is no {other}"), None)),
         };
         Ok(CallToolResponse::Complete(CallToolResult::success(vec![ContentBlock::text(text)])))

@@ -62,7 +62,7 @@ async fn nobody_stops_what_is_done_for_another() {
     })
     .await;
     say(2, "/stop");
-    say(2, "hello");
+    say(3, "hello");
     until("both to be heard", async || (gateway.heard("telegram").await.len() == 3).then_some(())).await;
     let said = gateway.messages(&session).await;
     assert!(said.iter().all(|(role, _)| role == "user"), "the turn goes on: {said:?}");
