@@ -270,6 +270,9 @@ impl Plugins {
         if before.status != Status::Disabled {
             self.check_conflicts(&generation)?;
         }
+        if file == File::Written {
+            self.check_servers(&generation)?;
+        }
         if let Some(folder) = &self.0.folder {
             match file {
                 File::Written => folder.write(name, candidate.bytes.clone()).await?,
@@ -329,6 +332,25 @@ impl Plugins {
             Some(conflict) => Err(Error::conflict(format!("Plugin {}: {conflict}", generation.name()))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a plugin that is being installed leaves the names of MCP servers' tools to them.
+    fn check_servers(&self, generation: &Generation) -> Result<()> {
+        let config = self.0.base.config.current();
+        let servers = &config.components.mcp_servers;
+        for tool in generation.description.tools.iter().map(|tool| &tool.name) {
+            let of = |server: &&String| {
+                tool.strip_prefix(server.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            };
+            if let Some(server) = servers.keys().find(of) {
+                let plugin = generation.name();
+                return Err(Error::conflict(format!(
+                    "Plugin {plugin}: the name of its tool {tool} is one of MCP server {server}, whose tools begin with \
+                     {server}. ; rename the tool, or the server in mcp_servers"
+                )));
+            }
+        }
+        Ok(())
     }
 
     async fn set_disabled(&self, name: &str, disabled: bool) -> Result<()> {

@@ -255,12 +255,18 @@ impl Fields {
     /// A name or an id, where it is given: a text of at most [`MAX_NAME_CHARS`].
     ///
     /// # Errors
-    /// As for [`Fields::text`], and for a longer one.
+    /// As for [`Fields::text`], and for a longer one, and one that no terminal and no page would show as it is.
     pub(super) fn name(&mut self, name: &str) -> Result<Option<String>> {
         let text = self.text(name)?;
         if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NAME_CHARS) {
             return Err(Error::bad_request(format!(
                 "`{name}` must have at most {MAX_NAME_CHARS} characters"
+            )));
+        }
+        if let Some(wrong) = text.as_deref().and_then(|text| text.chars().find(|c| misleads(*c))) {
+            let wrong = wrong.escape_unicode();
+            return Err(Error::bad_request(format!(
+                "`{name}` must have no control characters, and none that change the direction of others; it has {wrong}"
             )));
         }
         Ok(text)
@@ -342,6 +348,11 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// Whether a character makes a name look like another, or like something else than a name.
+fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

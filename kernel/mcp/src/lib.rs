@@ -6,6 +6,7 @@ mod connection;
 mod content;
 mod failure;
 mod http;
+mod listing;
 mod process;
 mod redact;
 mod server;

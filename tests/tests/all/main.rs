@@ -45,6 +45,7 @@ mod streaming;
 mod swap;
 mod telegram;
 mod tidy;
+mod tool_bounds;
 mod tool_files;
 mod tools;
 mod turns;
