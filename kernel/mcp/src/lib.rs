@@ -15,4 +15,4 @@ mod stdout;
 pub use self::client::{KeptFiles, Mcp, ServerStatus, Tool};
 pub use self::content::Outcome;
 pub use self::server::State;
-pub use self::settings::check;
+pub use self::settings::{check, unresolved};
