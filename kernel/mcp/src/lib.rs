@@ -17,5 +17,5 @@ mod stdout;
 pub use self::client::{KeptFiles, Mcp, ServerStatus, Tool};
 pub use self::content::Outcome;
 pub use self::server::State;
-pub use self::settings::check;
+pub use self::settings::{check, unresolved};
 pub use self::spawn::{become_program, is_ours};

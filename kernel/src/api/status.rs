@@ -158,6 +158,10 @@ fn issues(gateway: &Gateway) -> Vec<String> {
         if plugin.status == PluginState::Failed {
             let reason = plugin.error.unwrap_or_default();
             issues.push(format!("plugin {} failed: {reason}", plugin.name));
+        } else if let Some(reason) =
+            plugin.error.filter(|_| plugin.bundled && gateway.plugins.has_file(&plugin.name))
+        {
+            issues.push(format!("plugin {}: {reason}", plugin.name));
         }
     }
     for channel in gateway.channels.list() {

@@ -96,6 +96,7 @@ async fn a_call_for_nobody_has_no_memories_and_reading_is_not_writing() {
 
     let reader = "[plugin]\nname = \"memory\"\nversion = \"9.0.0\"\n[permissions]\nmemory = \"read\"\n";
     let reader = Component::of("prx-memory").with_manifest(reader).bytes();
+    gateway.client().patch("/config", json!({"grants.memory.memory": "read"})).await.expect(200);
     gateway
         .client()
         .upload(hyper::Method::PUT, "/plugins/memory", "application/wasm", reader)
