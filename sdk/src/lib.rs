@@ -8,7 +8,7 @@
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`] and [`operations`] help it with long texts, with files and with retries |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
-//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
+//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`server`], [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
 //!
 //! Everything compiles away from WebAssembly too, where [`testing`] stands in for the gateway.
 
@@ -36,6 +36,8 @@ pub mod pending;
 pub mod provider;
 #[cfg(feature = "http")]
 pub mod refusal;
+#[cfg(feature = "http")]
+pub mod server;
 pub mod sink;
 pub mod skill;
 #[cfg(feature = "http")]
