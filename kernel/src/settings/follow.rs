@@ -5,6 +5,7 @@ use std::fs::DirBuilder;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,6 +16,9 @@ use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{Changes, Config, Loaded};
 use prx_base::watcher::FolderWatcher;
+
+/// How often a file that can't be put in force is read again: every 5 seconds.
+const RETRY: Duration = Duration::from_secs(5);
 
 impl Settings {
     /// Takes the configuration's file in hand, until `stopping`: from now on an edit of it does what a PATCH would.
@@ -49,6 +53,8 @@ impl Settings {
             tokio::select! {
                 () = edited() => {}
                 asked = reload.changed() => if asked.is_err() { return },
+                // What keeps it from being read may pass, as a lack of file handles does.
+                () = self.0.base.clock.sleep(RETRY), if self.problem().is_some() => {}
             }
             self.reload().await;
         }
