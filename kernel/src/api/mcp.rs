@@ -108,7 +108,7 @@ pub(super) async fn serve(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply
         Arc::new(NeverSessionManager::default()),
         config,
     );
-    Ok(Reply::foreign(service.handle(request).await))
+    Ok(Reply::foreign(service.handle(request).await).in_envelope().await)
 }
 
 /// The gateway, as MCP clients see it.

@@ -23,6 +23,9 @@ const SECRETS_INTERVAL: Duration = Duration::from_secs(5);
 /// The files of secrets, by the table that refers to them and its name.
 type SecretFiles = BTreeMap<(&'static str, String), BTreeSet<PathBuf>>;
 
+/// How often a file that can't be put in force is read again: every 5 seconds.
+const RETRY: Duration = Duration::from_secs(5);
+
 impl Settings {
     /// Takes the configuration's file in hand, until `stopping`: from now on an edit of it does what a PATCH would.
     /// `loaded` is in force already.
@@ -52,6 +55,8 @@ impl Settings {
             tokio::select! {
                 () = watcher.changed() => {}
                 asked = reload.changed() => if asked.is_err() { return },
+                // What keeps it from being read may pass, as a lack of file handles does.
+                () = self.0.base.clock.sleep(RETRY), if self.problem().is_some() => {}
             }
             self.reload().await;
         }
