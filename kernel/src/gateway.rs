@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
 
 use crate::bundled::BUNDLED;
+use crate::retention;
 use crate::settings::{self, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
@@ -31,9 +31,6 @@ use prx_store::{OpenError, Store};
 const TURN_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long deliveries to hooks may take to end then: 5 seconds.
 const HOOK_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often expired blobs are removed: every 10 minutes.
-const BLOB_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -138,6 +135,8 @@ impl Startup {
         };
         let announcing = process.logs.recent.clone().announce();
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(announcing));
+        let repeats = process.logs.repeats.clone().tell();
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(repeats));
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let base = Base {
             config: Live::new(options.loaded.config.clone()),
@@ -180,7 +179,7 @@ impl Startup {
             channels: channels.clone(),
         };
         let settings = Settings::start(base.clone(), loaded, dependents, process.stopping.clone());
-        let sweeping = sweep_blobs(base.clone(), store.clone());
+        let sweeping = retention::run(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
         Ok(Gateway { base, store, process, settings, plugins, mcp, tools, memory, turns, channels, hooks })
@@ -226,19 +225,6 @@ impl Gateway {
         self.mcp.stop().await;
         self.hooks.stop(HOOK_SHUTDOWN_TIMEOUT).await;
         self.store.clone().close().await;
-    }
-}
-
-/// Removes images and files of old messages once they have expired.
-async fn sweep_blobs(base: Base, store: Store) {
-    loop {
-        let days = base.config.current().store.blobs_days;
-        match store.sweep_blobs(DAY * days).await {
-            Ok(0) => {}
-            Ok(count) => info!(count, "images and files of old messages were let go"),
-            Err(error) => error!(%error, "images and files can't be swept"),
-        }
-        base.clock.sleep(BLOB_SWEEP_INTERVAL).await;
     }
 }
 

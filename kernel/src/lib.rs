@@ -4,4 +4,5 @@ pub mod api;
 mod bundled;
 pub mod cli;
 pub mod gateway;
+mod retention;
 pub mod settings;

@@ -257,7 +257,11 @@ impl Store {
 
 impl Store {
     /// The ids of a hook's deliveries whose body is as wanted, waiting or over.
-    pub(super) async fn deliveries_where(&self, hook: &str, wanted: impl Fn(&str) -> bool) -> Result<Vec<String>> {
+    pub(super) async fn deliveries_where(
+        &self,
+        hook: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
         let (mut found, mut than) = (Vec::new(), None::<String>);
         loop {
             let page = match self.deliveries(hook, MAX_PAGE, than.as_deref()) {
@@ -268,7 +272,9 @@ impl Store {
             };
             let Some(oldest) = page.first() else { return Ok(found) };
             than = Some(oldest.id.clone());
-            found.extend(page.into_iter().filter(|delivery| wanted(&delivery.body)).map(|delivery| delivery.id));
+            found.extend(
+                page.into_iter().filter(|delivery| wanted(&delivery.body)).map(|delivery| delivery.id),
+            );
             tokio::task::yield_now().await;
         }
     }

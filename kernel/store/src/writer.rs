@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use std::{iter, mem, thread};
@@ -29,7 +30,7 @@ const MAX_LAZY: u32 = 64;
 pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let mut writer = Writer { shared, lazy: 0, newest_id: 0 };
     let mut received = Vec::with_capacity(MAX_BATCH);
-    let mut closers = Vec::new();
+    let (mut closers, mut compactions) = (Vec::new(), Vec::new());
     let mut many = false;
     while orders.blocking_recv_many(&mut received, MAX_BATCH) > 0 {
         if many && received.len() < MAX_BATCH {
@@ -43,6 +44,7 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
                 Order::Verb(job) => jobs.push(job),
                 // Every commit takes them in.
                 Order::Announced => {}
+                Order::Compact(caller) => compactions.push(caller),
                 Order::Close(closer) => {
                     orders.close();
                     closers.push(closer);
@@ -50,6 +52,10 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
             }
         }
         writer.serve(jobs);
+        for caller in compactions.drain(..) {
+            // Whoever asked for it may have stopped waiting.
+            let _ = caller.send(shared.compact());
+        }
     }
     writer.serve(Vec::new());
     writer.finish();
@@ -122,6 +128,7 @@ impl Writer<'_> {
             transaction.set_durability(Durability::None)?;
         }
         transaction.commit()?;
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.newest_id = newest_id;
         Ok(())
     }

@@ -35,6 +35,7 @@ mod plugins_api;
 mod provider_faults;
 mod providers;
 mod reference;
+mod retention;
 mod scripted;
 mod service;
 mod sessions_api;

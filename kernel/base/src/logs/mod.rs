@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 pub use self::layer::RingLayer;
+pub use self::repeats::Repeats;
 pub use self::ring::{Batch, Entry, Query, Ring};
 use crate::clock::Clock;
 use crate::config;
@@ -18,6 +19,7 @@ use crate::config;
 mod human;
 mod layer;
 mod modules;
+mod repeats;
 mod ring;
 
 /// How a log line looks on stderr.
@@ -36,6 +38,8 @@ pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
     /// The recent entries.
     pub recent: Ring,
+    /// Warnings that repeat.
+    pub repeats: Repeats,
 }
 
 impl Logs {
@@ -48,6 +52,7 @@ impl Logs {
         let recent = Ring::new(retained(config));
         let (filter, handle) = reload::Layer::new(filter(&config.level)?);
         let ring = RingLayer::new(recent.clone(), Clock::system());
+        let repeats = Repeats::new(Clock::system());
         let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
         let lines = match format {
             Format::Human => {
@@ -57,8 +62,9 @@ impl Logs {
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         // Only a second start in one process can fail here, and then the first one goes on.
-        let _ = tracing_subscriber::registry().with(filter).with(lines).with(ring).try_init();
-        Ok(Self { filter: handle, recent })
+        let layers = tracing_subscriber::registry().with(filter).with(lines).with(ring);
+        let _ = layers.with(repeats.clone()).try_init();
+        Ok(Self { filter: handle, recent, repeats })
     }
 
     /// Changes what is logged from now on, and how much of it is kept.
