@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::bundled::BUNDLED;
+use crate::retention;
 use crate::settings::{self, AtStart, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
@@ -34,9 +35,6 @@ const CHANNELS_CLOSED: f64 = 0.3;
 const TURNS_ENDED: f64 = 0.7;
 /// The same for what they call, and for deliveries to hooks. The rest is for the disk.
 const CALLS_ENDED: f64 = 0.9;
-/// How often expired blobs are removed: every 10 minutes.
-const BLOB_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -164,6 +162,8 @@ impl Startup {
         }
         let announcing = process.logs.recent.clone().announce();
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(announcing));
+        let repeats = process.logs.repeats.clone().tell();
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(repeats));
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let base = Base {
             config: Live::new(options.loaded.config.clone()),
@@ -206,7 +206,7 @@ impl Startup {
         let settings = Settings::start(base.clone(), loaded, dependents, (process.stopping.clone(), reload));
         #[cfg(target_os = "linux")]
         tokio::spawn(crate::reaper::run(base.clock.clone(), process.stopping.clone()));
-        let sweeping = sweep_blobs(base.clone(), store.clone());
+        let sweeping = retention::run(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
         Ok(Gateway { base, store, process, settings, plugins, mcp, tools, memory, turns, channels, hooks })
@@ -268,19 +268,6 @@ impl Gateway {
         let limit = left(CALLS_ENDED);
         tokio::join!(self.mcp.stop(limit), self.hooks.stop(limit), served);
         self.store.clone().close().await;
-    }
-}
-
-/// Removes images and files of old messages once they have expired.
-async fn sweep_blobs(base: Base, store: Store) {
-    loop {
-        let days = base.config.current().store.blobs_days;
-        match store.sweep_blobs(DAY * days).await {
-            Ok(0) => {}
-            Ok(count) => info!(count, "images and files of old messages were let go"),
-            Err(error) => error!(%error, "images and files can't be swept"),
-        }
-        base.clock.sleep(BLOB_SWEEP_INTERVAL).await;
     }
 }
 

@@ -6,4 +6,5 @@ pub mod cli;
 pub mod gateway;
 #[cfg(target_os = "linux")]
 mod reaper;
+mod retention;
 pub mod settings;

@@ -31,6 +31,9 @@ const MAX_CONCURRENT_TURNS: usize = 256;
 /// How long turns wait after the start for MCP servers that were never tried: 5 seconds.
 const MCP_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether turns have ended: every 20 milliseconds.
+const END_POLL_INTERVAL: Duration = Duration::from_millis(20);
+
 /// The backoff before the second attempt at a turn, 0.5 seconds. It doubles with each further attempt.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
 
@@ -94,6 +97,20 @@ impl Turns {
             self.listeners.done(&message, Err(session_terminated(session)));
         }
         Ok(())
+    }
+
+    /// Waits until no turn of these sessions is at work any more, or so long. They are to be ended before.
+    pub async fn wait_for_end(&self, sessions: &[String], timeout: Duration) {
+        let clock = &self.services.base.clock;
+        let ended = async {
+            while self.workers.sessions().iter().any(|session| sessions.contains(session)) {
+                clock.sleep(END_POLL_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = clock.sleep(timeout) => info!("turns of sessions that were ended are still at work"),
+        }
     }
 
     /// Why a provider gave no answer the last time; none if it did, or was not asked yet.

@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::{
     approvals, audit, blobs, channels, config, events, grants, hooks, inbound, logs, mcp, memory, messages,
-    metrics, openapi, plugins, sessions, skills, status, tokens, tools,
+    metrics, openapi, plugins, sessions, skills, status, store, tokens, tools, users,
 };
 use crate::gateway::Gateway;
 use prx_base::error::Result;
@@ -87,6 +87,8 @@ pub fn table() -> Vec<Route<Gateway>> {
         get("/api/v1/logs/stream", S::LOGS_READ, logs::stream).doc(logs::STREAM),
         get("/api/v1/events", S::EVENTS_READ, events::stream).doc(events::STREAM),
 
+        delete("/api/v1/users/{channel}/{user_id}", S::ADMIN, users::erase).doc(users::ERASE).audited("user.erased"),
+        post("/api/v1/store/compact", S::ADMIN, store::compact).doc(store::COMPACT).audited("store.compacted"),
         get("/api/v1/audit", S::AUDIT_READ, audit::list).doc(audit::LIST),
 
         get("/metrics", S::STATUS_READ, metrics::show).doc(metrics::SHOW).quiet(),

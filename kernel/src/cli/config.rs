@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::client::Payload;
 use super::failure::Failure;
-use super::output::{Console, fields, say, table, warn};
+use super::output::{Console, say, settings, table, warn};
 use super::paths::Paths;
 use crate::bundled::BUNDLED;
 use crate::settings::{AtStart, at_start};
@@ -159,7 +159,7 @@ fn reference() -> Value {
 
 fn display(value: &Value) -> String {
     match value {
-        Value::Object(_) => fields(value),
+        Value::Object(_) => settings(value),
         Value::String(text) => super::output::printable(text, true),
         other => other.to_string(),
     }

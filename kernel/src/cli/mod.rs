@@ -32,7 +32,9 @@ mod session;
 mod signals;
 mod skill;
 mod status;
+mod store;
 mod tool;
+mod user;
 
 /// A self-hosted gateway for AI agents whose channels, skills, tools and model providers are WebAssembly components.
 #[derive(Debug, Parser)]
@@ -86,6 +88,12 @@ enum Command {
     Audit(audit::Arguments),
     /// Show the recent log
     Logs(logs::Arguments),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Erase what is kept of people
+    #[command(subcommand)]
+    User(user::Command),
     /// Find problems and say how to fix them
     Doctor(doctor::Arguments),
     /// Print a shell completion script
@@ -137,6 +145,8 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Config(command) => config::run(&console, &paths, command).await,
             Command::Audit(arguments) => audit::run(&console, arguments).await,
             Command::Logs(arguments) => logs::run(&console, arguments).await,
+            Command::Store(command) => store::run(&console, &paths, command).await,
+            Command::User(command) => user::run(&console, command).await,
             Command::Doctor(arguments) => doctor::run(&console, &paths, arguments).await,
         }
     });

@@ -19,7 +19,9 @@ pub use self::approvals::{Approval, NewApproval};
 pub use self::audit::{Actor, AuditEntry, AuditFilter, AuditPage, Deed, RefusedCallers};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
 pub use self::channels::{ChannelState, StepCommit, StepReceipt};
+pub use self::compaction::SpaceUse;
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled, TEST_EVENT};
+pub use self::erasure::Erased;
 pub use self::handle::Store;
 pub use self::hook_problem::HookProblem;
 pub use self::hooks::{HookChange, HookRecord, HookState, NewHook};
@@ -28,9 +30,9 @@ pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::memory::{MemoryEntry, MemoryLimits, NewMemory, Owner, WordHit, WordHits};
 pub use self::message::{Attachment, AttachmentKind, Message, NewMessage, Role, ToolCall};
 pub use self::model::{
-    ANONYMOUS, Command, Completed, Conversation, Decision, Hook, InboundInfo, NewInbound, NewOutbound,
-    NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone, TurnId,
-    TurnState, Usage,
+    ANONYMOUS, Command, Compacted, Completed, Conversation, Decision, Hook, InboundInfo, NewInbound,
+    NewOutbound, NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone,
+    TurnId, TurnState, Usage,
 };
 pub use self::open::OpenError;
 pub use self::operation::{Choice, Content, Operation};
@@ -46,7 +48,9 @@ mod approvals;
 mod audit;
 mod blobs;
 mod channels;
+mod compaction;
 mod deliveries;
+mod erasure;
 mod events;
 mod handle;
 mod hook_problem;
@@ -67,6 +71,7 @@ mod plugins;
 mod queue;
 mod ready;
 mod reopen;
+mod retention;
 mod rows;
 mod sessions;
 mod settlement;

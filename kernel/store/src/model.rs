@@ -331,3 +331,12 @@ impl Hook {
         self.active && self.events.iter().any(|taken| taken == "*" || taken == event)
     }
 }
+
+/// What a compaction came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// The file before, in bytes.
+    pub before: u64,
+    /// The file after, in bytes.
+    pub after: u64,
+}

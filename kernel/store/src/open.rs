@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::panic::{UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 
@@ -22,10 +22,10 @@ use super::ready::Ready;
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::subscriptions::Subscriptions;
-use super::tx::{META, NEWEST_ID, Shared, VERSION};
+use super::tx::{FILE, META, NEWEST_ID, Shared, VERSION};
 use super::{
-    approvals, audit, blobs, channels, deliveries, hooks, idempotency, kv, load, memory, messages, outbox,
-    plugins, queue, spending, streams, tokens, turns, writer,
+    approvals, audit, blobs, channels, deliveries, erasure, hooks, idempotency, kv, load, memory, messages,
+    outbox, plugins, queue, spending, streams, tokens, turns, writer,
 };
 use prx_base::clock::Clock;
 use prx_base::events::Events;
@@ -38,7 +38,6 @@ const WITH_SESSION_INDEX: u64 = 2;
 const BUS_CAPACITY: usize = 1024;
 /// Verbs that wait for the writer; more callers than that wait to be let in.
 const MAX_ORDERS: usize = 1024;
-const FILE: &str = "prx.redb";
 const CACHE_BYTES: usize = 16 << 20;
 
 /// Why a store cannot be opened. Each one reads as a line that says what to do.
@@ -139,6 +138,7 @@ impl Store {
             reopened: watch::Sender::new(0),
             orders: orders.downgrade(),
             file,
+            commits: AtomicU64::new(0),
             database: RwLock::new(Some(database)),
             ids: Ids::after(newest_id),
             blobs,
@@ -286,6 +286,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     streams::create_tables(transaction)?;
     hooks::create_tables(transaction)?;
     deliveries::create_tables(transaction)?;
+    erasure::create_tables(transaction)?;
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;

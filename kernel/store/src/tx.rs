@@ -5,18 +5,20 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
 use redb::{Database, Key, ReadableDatabase, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::block_in_place;
 
 use super::ids::{Ids, lock};
 use super::index::{Change, Index};
-use super::model::Hook;
+use super::model::{Compacted, Hook};
 use super::ready::Ready;
 use super::rows::{Cause, Failure, Result, Rows, Snapshot, row, rows};
 use super::subscriptions::Subscriptions;
@@ -24,6 +26,8 @@ use prx_base::clock::Clock;
 use prx_base::error::{Code, Error};
 use prx_base::events::{Event, Events, Kind, NewEvent};
 
+/// The store's file in the data directory.
+pub(super) const FILE: &str = "prx.redb";
 /// Numbers about the file itself.
 pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 /// The version of the tables, in [`META`].
@@ -43,7 +47,8 @@ pub(super) struct Shared {
     pub(super) orders: mpsc::WeakSender<Order>,
     /// Where the database is.
     pub(super) file: PathBuf,
-    /// None: closed, or failed. Only closing and opening anew take it for writing, so nobody waits here while it is open.
+    pub(super) commits: AtomicU64,
+    /// None: closed, or failed. Closing, compacting and opening anew take it for writing, so nobody waits here else.
     pub(super) database: RwLock<Option<Database>>,
     pub(super) ids: Ids,
     /// Where the bytes of blobs are.
@@ -64,6 +69,22 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn is_healthy(&self) -> bool {
         self.healthy.load(Ordering::Acquire)
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// The database, to be read. Where that is being compacted, the tasks of this thread go on on another.
+    fn readable(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        if let Ok(database) = self.database.try_read() {
+            return database;
+        }
+        let wait = || self.database.read().unwrap_or_else(PoisonError::into_inner);
+        match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => block_in_place(wait),
+            _ => wait(),
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -142,7 +163,7 @@ impl Shared {
         if !self.is_healthy() {
             return Err(failed());
         }
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = self.readable();
         let database = database.as_ref().ok_or_else(failed)?;
         let seen = match database.begin_read() {
             Ok(transaction) => look(&Snapshot(transaction)),
@@ -296,6 +317,8 @@ pub(super) enum Order {
     Verb(Job),
     /// Events that nobody waits for.
     Announced,
+    /// To be done between two commits.
+    Compact(oneshot::Sender<Result<Compacted>>),
     /// The last one.
     Close(oneshot::Sender<()>),
 }

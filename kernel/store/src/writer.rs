@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use std::{iter, mem, thread};
@@ -35,7 +36,7 @@ const REFUSE_INTERVAL: Duration = Duration::from_millis(20);
 pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let mut writer = Writer { shared, lazy: 0, newest_id: 0 };
     let mut received = Vec::with_capacity(MAX_BATCH);
-    let mut closers = Vec::new();
+    let (mut closers, mut compactions) = (Vec::new(), Vec::new());
     let mut many = false;
     loop {
         if !shared.is_healthy() {
@@ -61,6 +62,7 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
                 Order::Verb(job) => jobs.push(job),
                 // Every commit takes them in.
                 Order::Announced => {}
+                Order::Compact(caller) => compactions.push(caller),
                 Order::Close(closer) => {
                     orders.close();
                     closers.push(closer);
@@ -68,6 +70,10 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
             }
         }
         writer.serve(jobs);
+        for caller in compactions.drain(..) {
+            // Whoever asked for it may have stopped waiting.
+            let _ = caller.send(shared.compact());
+        }
     }
     writer.serve(Vec::new());
     writer.finish();
@@ -175,6 +181,7 @@ impl Writer<'_> {
             transaction.set_durability(Durability::None)?;
         }
         transaction.commit()?;
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.newest_id = newest_id;
         Ok(())
     }

@@ -28,26 +28,25 @@ async fn entries(gateway: &Gateway, query: &str) -> Vec<Value> {
     page["entries"].as_array().unwrap().clone()
 }
 
-#[tokio::test]
-async fn who_changed_what_is_written_down_and_outlives_a_kill() {
-    let gateway = Gateway::start("").await;
-    let admin = entries(&gateway, "&action=token").await.remove(0);
-    assert_eq!(
-        (&admin["actor"], &admin["action"], &admin["token_id"]),
-        (&json!("owner"), &json!("token.created"), &Value::Null)
-    );
-    let admin = admin["target"].as_str().unwrap().to_owned();
+/// What an administrator has done: the ids of a hook and of a token, and the token itself.
+struct Done {
+    hook: String,
+    reader: String,
+    auditor: String,
+}
 
+/// Does something of everything, and last of all revokes the token that it is done with.
+async fn administer(gateway: &Gateway, admin: &str) -> Done {
     let hook =
         json!({"url": format!("https://example.com/{CANARY}?k={CANARY}"), "events": ["*"], "secret": CANARY});
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let said = [("x-request-id", "lb-7/1"), ("user-agent", "probe/1.0"), ("traceparent", trace)];
-    let made = ask(&gateway, Method::POST, "/hooks", &hook, &said).await;
+    let made = ask(gateway, Method::POST, "/hooks", &hook, &said).await;
     assert_eq!(made.headers["x-request-id"], "lb-7/1");
     let hook = made.expect(201)["id"].as_str().unwrap().to_owned();
     let forged = [("x-request-id", "a b\"c")];
     let fresh =
-        ask(&gateway, Method::PATCH, &format!("/hooks/{hook}"), &json!({"active": false}), &forged).await;
+        ask(gateway, Method::PATCH, &format!("/hooks/{hook}"), &json!({"active": false}), &forged).await;
     assert!(
         fresh.headers["x-request-id"].to_str().unwrap().starts_with("req_"),
         "an id that is none is not taken over"
@@ -64,11 +63,22 @@ async fn who_changed_what_is_written_down_and_outlives_a_kill() {
         client.post("/auth/tokens", json!({"name": "ci", "scopes": ["audit:read"]})).await.expect(201);
     let (auditor, reader) = (token["token"].as_str().unwrap(), token["id"].as_str().unwrap().to_owned());
     gateway.home().run(&["hook", "remove", &hook]).await;
-    let killed = client.delete(&format!("/auth/tokens/{admin}")).await;
-    killed.expect(204);
+    client.delete(&format!("/auth/tokens/{admin}")).await.expect(204);
+    Done { hook, reader, auditor: auditor.to_owned() }
+}
+
+#[tokio::test]
+async fn who_changed_what_is_written_down_and_outlives_a_kill() {
+    let gateway = Gateway::start("").await;
+    let admin = entries(&gateway, "&action=token").await.remove(0);
+    assert_eq!(
+        (&admin["actor"], &admin["action"], &admin["token_id"]),
+        (&json!("owner"), &json!("token.created"), &Value::Null)
+    );
+    let admin = admin["target"].as_str().unwrap().to_owned();
+    let Done { hook, reader, auditor } = administer(&gateway, &admin).await;
 
     // Directly behind the answer there is nothing but a kill.
-    let auditor = auditor.to_owned();
     let mut gateway = Gateway::start_in(gateway.kill()).await;
     gateway.sign_in(&auditor);
     let all = entries(&gateway, "").await;

@@ -322,6 +322,11 @@ async fn a_hook_that_was_turned_off_is_seen_and_brought_back() {
     })
     .await;
 
+    rotate_and_pause(&gateway, &receiver, id, secret).await;
+}
+
+async fn rotate_and_pause(gateway: &Gateway, receiver: &Receiver, id: &str, secret: &str) {
+    let (client, path) = (gateway.client(), format!("/hooks/{id}"));
     // The secret is replaced without a receiver that refuses meanwhile.
     let rotated = client.patch(&path, json!({"rotate_secret": true})).await.expect(200);
     let new = rotated["secret"].as_str().unwrap().to_owned();

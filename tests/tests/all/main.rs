@@ -38,6 +38,7 @@ mod process;
 mod provider_faults;
 mod providers;
 mod reference;
+mod retention;
 mod rights;
 mod scripted;
 mod service;

@@ -182,7 +182,9 @@ async fn a_stop_in_the_midst_of_everything_takes_no_longer_than_it_may_and_loses
         let request = installing.request(Method::POST, "/plugins").header("content-type", "application/wasm");
         installing.try_send(request, component.into()).await
     });
-    for (signal, word) in [(Signal::USR1, "means nothing"), (Signal::USR2, "means nothing"), (Signal::HUP, "read again")] {
+    for (signal, word) in
+        [(Signal::USR1, "means nothing"), (Signal::USR2, "means nothing"), (Signal::HUP, "read again")]
+    {
         gateway.signal(signal);
         until("the signal to be told of", async || gateway.output().says(&[word]).then_some(())).await;
     }

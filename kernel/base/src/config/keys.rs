@@ -148,6 +148,13 @@ pub const KEYS: &[Key] = &[
     ),
     hot("store.blobs_max_bytes", Type::Integer(1 << 20, 1 << 40), "all of them; the oldest make room"),
     hot("store.blobs_days", Type::Integer(1, 36_500), "days that each is kept"),
+    hot(
+        "store.sessions_days",
+        Type::Integer(0, 36_500),
+        "days after its last message that a session is kept which is over; 0: for ever",
+    ),
+    hot("store.messages_days", Type::Integer(0, 36_500), "days that messages are kept; 0: for ever"),
+    hot("store.audit_days", Type::Integer(1, 36_500), "days that entries of the audit log are kept"),
     hot("rate_limits.enabled", Type::Bool, "whether requests are limited at all"),
     hot("rate_limits.sessions_write", Type::Integer(1, 1_000_000), "session writes per token and second"),
     hot("rate_limits.sessions_read", Type::Integer(1, 1_000_000), "session reads per token and second"),

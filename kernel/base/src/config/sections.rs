@@ -295,11 +295,25 @@ pub struct Store {
     pub blobs_max_bytes: u64,
     /// Days that each is kept.
     pub blobs_days: u32,
+    /// Days after its last message that a session is kept which is over; 0: for ever.
+    pub sessions_days: u32,
+    /// Days that messages are kept; 0: for ever.
+    pub messages_days: u32,
+    /// Days that entries of the audit log are kept.
+    pub audit_days: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: String::new(), blob_max_bytes: 20 << 20, blobs_max_bytes: 2 << 30, blobs_days: 30 }
+        Self {
+            url: String::new(),
+            blob_max_bytes: 20 << 20,
+            blobs_max_bytes: 2 << 30,
+            blobs_days: 30,
+            sessions_days: 0,
+            messages_days: 0,
+            audit_days: 365,
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 pub use self::layer::RingLayer;
+pub use self::repeats::Repeats;
 pub use self::ring::{Batch, Entry, Query, Ring};
 use self::writer::LineWriter;
 use crate::clock::Clock;
@@ -21,6 +22,7 @@ use crate::config;
 mod human;
 mod layer;
 mod modules;
+mod repeats;
 mod ring;
 mod writer;
 
@@ -41,6 +43,8 @@ pub struct Logs {
     lines: Option<LineWriter>,
     /// The recent entries.
     pub recent: Ring,
+    /// Warnings that repeat.
+    pub repeats: Repeats,
 }
 
 impl Logs {
@@ -53,6 +57,7 @@ impl Logs {
         let recent = Ring::new(retained(config));
         let (filter, handle) = reload::Layer::new(filter(&config.level)?);
         let ring = RingLayer::new(recent.clone(), Clock::system());
+        let repeats = Repeats::new(Clock::system());
         let queue = LineWriter::start().ok();
         let writer = match &queue {
             Some(queue) => BoxMakeWriter::new(queue.clone()),
@@ -67,8 +72,9 @@ impl Logs {
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         // Only a second start in one process can fail here, and then the first one goes on.
-        let _ = tracing_subscriber::registry().with(filter).with(lines).with(ring).try_init();
-        Ok(Self { filter: handle, lines: queue, recent })
+        let layers = tracing_subscriber::registry().with(filter).with(lines).with(ring);
+        let _ = layers.with(repeats.clone()).try_init();
+        Ok(Self { filter: handle, lines: queue, recent, repeats })
     }
 
     /// Waits until the lines so far are written, up to `limit`.
