@@ -31,9 +31,11 @@ use prx_store::{OpenError, Store};
 const TURN_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long deliveries to hooks may take to end then: 5 seconds.
 const HOOK_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often expired blobs are removed: every 10 minutes.
-const BLOB_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+/// How often expired blobs and old tokens are removed: every 10 minutes.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(600);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a token is listed that is good no more: 30 days.
+const TOKENS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -177,7 +179,7 @@ impl Startup {
             mcp: mcp.clone(),
         };
         let settings = Settings::start(base.clone(), loaded, dependents, process.stopping.clone());
-        let sweeping = sweep_blobs(base.clone(), store.clone());
+        let sweeping = sweep(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
         Ok(Gateway { base, store, process, settings, plugins, mcp, tools, memory, turns, channels, hooks })
@@ -235,8 +237,8 @@ impl Gateway {
     }
 }
 
-/// Removes images and files of old messages once they have expired.
-async fn sweep_blobs(base: Base, store: Store) {
+/// Removes images and files of old messages once they have expired, and tokens that are good no more.
+async fn sweep(base: Base, store: Store) {
     loop {
         let days = base.config.current().store.blobs_days;
         match store.sweep_blobs(DAY * days).await {
@@ -244,7 +246,12 @@ async fn sweep_blobs(base: Base, store: Store) {
             Ok(count) => info!(count, "images and files of old messages were let go"),
             Err(error) => error!(%error, "images and files can't be swept"),
         }
-        base.clock.sleep(BLOB_SWEEP_INTERVAL).await;
+        match store.sweep_tokens(TOKENS_KEPT).await {
+            Ok(0) => {}
+            Ok(count) => info!(count, "tokens that were revoked or have expired were forgotten"),
+            Err(error) => error!(%error, "old tokens can't be swept"),
+        }
+        base.clock.sleep(SWEEP_INTERVAL).await;
     }
 }
 
