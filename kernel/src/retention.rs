@@ -10,7 +10,7 @@ use prx_base::config;
 use prx_base::error::Result;
 use prx_store::Store;
 
-/// How often expired files are removed: every 10 minutes.
+/// How often expired files and old tokens are removed: every 10 minutes.
 const INTERVAL: Duration = Duration::from_secs(600);
 /// How many of these it takes until everything else is looked at: an hour.
 const ROUNDS: u32 = 6;
@@ -23,10 +23,12 @@ const RESTS: u32 = 60;
 /// Free room in the file that is worth a compaction, in bytes.
 const WORTHWHILE: u64 = 8 << 20;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a token is listed that is good no more: 30 days.
+const TOKENS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Lets go of what is old, for as long as the gateway runs.
 pub(crate) async fn run(base: Base, store: Store) {
-    sweep_blobs(&base, &store).await;
+    sweep_often(&base, &store).await;
     base.clock.sleep(FIRST).await;
     // The file as it was when it was last looked at: one that has not changed need not be looked at again.
     let mut looked_at = None;
@@ -38,17 +40,22 @@ pub(crate) async fn run(base: Base, store: Store) {
         }
         for _ in 0..ROUNDS {
             base.clock.sleep(INTERVAL).await;
-            sweep_blobs(&base, &store).await;
+            sweep_often(&base, &store).await;
         }
     }
 }
 
-async fn sweep_blobs(base: &Base, store: &Store) {
+async fn sweep_often(base: &Base, store: &Store) {
     let days = base.config.current().store.blobs_days;
     match store.sweep_blobs(DAY * days).await {
         Ok(0) => {}
         Ok(count) => info!(count, "images and files of old messages were let go"),
         Err(error) => error!(%error, "images and files can't be swept"),
+    }
+    match store.sweep_tokens(TOKENS_KEPT).await {
+        Ok(0) => {}
+        Ok(count) => info!(count, "tokens that were revoked or have expired were forgotten"),
+        Err(error) => error!(%error, "old tokens can't be swept"),
     }
 }
 

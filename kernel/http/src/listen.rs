@@ -4,11 +4,13 @@ use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use futures_util::future::{FutureExt, select_all};
-use tokio::net::{TcpListener, TcpStream, UnixListener, lookup_host};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::time::{Interval, interval};
 use tokio_rustls::TlsAcceptor;
 
 use super::tls::{Certificate, TlsError};
@@ -113,11 +115,15 @@ impl Network {
     }
 }
 
+/// How often the owner's socket is looked for: who cleans up may have deleted it.
+const SOCKET_CHECK_INTERVAL: Duration = Duration::from_secs(2);
+
 /// The socket that only the owner of the data directory can open. Gone when dropped.
 #[derive(Debug)]
 pub struct OwnerSocket {
-    pub(super) listener: UnixListener,
+    listener: UnixListener,
     path: PathBuf,
+    check: Interval,
 }
 
 impl OwnerSocket {
@@ -128,17 +134,41 @@ impl OwnerSocket {
     pub fn bind(data_dir: &Path) -> Result<Self, BindError> {
         let path = data_dir.join(SOCKET);
         let failed = |source| BindError::Socket { path: path.clone(), source };
-        match UnixStream::connect(&path) {
+        match net::UnixStream::connect(&path) {
             Ok(_) => return Err(BindError::SocketInUse(path)),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 fs::remove_file(&path).map_err(failed)?;
             }
             Err(_) => {}
         }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, path })
+        let listener = bind_socket(&path).map_err(failed)?;
+        Ok(Self { listener, path, check: interval(SOCKET_CHECK_INTERVAL) })
     }
+
+    /// Accepts the next connection. A socket that was deleted meanwhile is made anew.
+    pub(super) async fn accept(&mut self) -> io::Result<(UnixStream, tokio::net::unix::SocketAddr)> {
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => return accepted,
+                _ = self.check.tick() => {}
+            }
+            if fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                match bind_socket(&self.path) {
+                    Ok(listener) => {
+                        self.listener = listener;
+                        tracing::warn!("{} was deleted, and is back", self.path.display());
+                    }
+                    Err(error) => tracing::debug!("{} can't be made anew: {error}", self.path.display()),
+                }
+            }
+        }
+    }
+}
+
+fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 impl Drop for OwnerSocket {

@@ -37,7 +37,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// within a timeout.
 pub async fn serve<S>(
     network: Network,
-    owner: OwnerSocket,
+    mut owner: OwnerSocket,
     pipeline: Arc<Pipeline<S>>,
     stop: impl Future<Output = ()>,
 ) where
@@ -56,7 +56,7 @@ pub async fn serve<S>(
                 }
                 Err(error) => back_off(&pipeline, &error).await,
             },
-            accepted = owner.listener.accept() => match accepted {
+            accepted = owner.accept() => match accepted {
                 Ok((stream, _)) => {
                     tasks.spawn(serve_connection(pipeline.clone(), Peer::Owner, stream));
                 }

@@ -178,7 +178,7 @@ mod tests {
         insta::assert_snapshot!(problem(json!({"url": "ftp://a"})), @"url: the URL's scheme is neither http nor https");
         insta::assert_snapshot!(
             problem(json!({"command": "a", "env": {"A": "env:PRX_NOT_SET"}})),
-            @"env.A: the environment variable PRX_NOT_SET is not set"
+            @"env.A: the environment variable PRX_NOT_SET is not set; set it for `prx serve` and start that again, or use file:PATH"
         );
     }
 

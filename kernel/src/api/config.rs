@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hyper::HeaderMap;
-use hyper::header::{ETAG, HeaderValue};
+use hyper::header::{ETAG, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -17,10 +17,17 @@ use prx_http::{Call, Doc, Reply};
 pub(super) const SHOW: Doc =
     Doc::new("Show the configuration, without its secrets").answers::<Map<String, Value>>(&[200]);
 
+/// The keys that are shown as they will be after a restart, and not as they are in force.
+const RESTART_DUE: HeaderName = HeaderName::from_static("x-restart-due");
+
 pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let tag = tag(&gateway, gateway.settings.revision());
     let tag = HeaderValue::try_from(tag).map_err(Error::internal)?;
-    Ok(Reply::ok(&gateway.settings.redacted()?)?.with(ETAG, tag))
+    let reply = Reply::ok(&gateway.settings.redacted()?)?.with(ETAG, tag);
+    match gateway.settings.restart_due().join(", ") {
+        keys if keys.is_empty() => Ok(reply),
+        keys => Ok(reply.with(RESTART_DUE, HeaderValue::try_from(keys).map_err(Error::internal)?)),
+    }
 }
 
 /// The keys that were set, and whether one of them waits for a restart.

@@ -30,6 +30,9 @@ struct StatusView {
     usage: UsageStatus,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<String>,
+    /// Keys of the configuration whose change is only felt after a restart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    restart_due: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -122,6 +125,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
             max_tokens_per_day: Some(config.agent.max_tokens_per_day).filter(|most| *most > 0),
         },
         issues,
+        restart_due: gateway.settings.restart_due(),
     })
 }
 

@@ -99,7 +99,7 @@ fn warn_of_readers(paths: &Paths) {
     if mode & 0o077 != 0 {
         let path = file.path().display();
         warn(&format!(
-            "{path} holds this secret now, and others on this machine may read it (mode {:03o}): `chmod 600 {path}`, or \
+            "{path} holds this secret now, and others on this machine may read it (mode {:04o}): `chmod 600 {path}`, or \
              set env:NAME or file:PATH instead",
             mode & 0o777
         ));

@@ -52,7 +52,7 @@ impl Finding {
 /// Looks at everything that `serve` would look at, and at the gateway if it runs.
 pub(super) async fn run(console: &Console, paths: &Paths, arguments: Arguments) -> Result<(), Failure> {
     let mut findings = exposed(paths);
-    let is_running = console.gateway.is_running().await;
+    let is_running = console.gateway.is_running().await?;
     let loaded = paths.file(Overrides::default()).load();
     match &loaded {
         Err(invalid) => findings.push(Finding::new(invalid, "fix the file; then `prx config check`")),
@@ -107,13 +107,40 @@ fn exposed(paths: &Paths) -> Vec<Finding> {
 async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     let status = console.gateway.get("/api/v1/status").await?;
     let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
-    let fix = "see `prx logs --level warn`; channels, providers, MCP servers and the store come back by themselves once \
-               their cause is gone";
     let finding = |issue: &str| match issue.starts_with("hook ") {
+        // It says itself what to do.
         true => Finding::plain(issue),
-        false => Finding::new(issue, fix),
+        false => Finding::new(issue, fix_of(issue)),
     };
-    Ok(issues.map(finding).collect())
+    let mut findings: Vec<_> = issues.map(finding).collect();
+    let due: Vec<&str> =
+        status["restart_due"].as_array().into_iter().flatten().filter_map(|key| key.as_str()).collect();
+    if !due.is_empty() {
+        let problem = format!("a change of {} is not in force yet", due.join(", "));
+        findings.push(Finding::new(problem, "restart the gateway"));
+    }
+    Ok(findings)
+}
+
+/// What mends an issue of the status, by its kind.
+fn fix_of(issue: &str) -> &'static str {
+    const FIXES: [(&str, &str); 7] = [
+        (
+            "the store ",
+            "see to the disk of the data directory: its room, its permissions; the store is opened again by itself",
+        ),
+        ("the configuration file ", "mend the file; it is taken up at once"),
+        ("provider ", "see `prx logs --level warn`; the next message asks it again"),
+        ("today's tokens ", "raise agent.max_tokens_per_day with `prx config set`, or wait"),
+        ("plugin ", "mend what it says; `prx plugin reload NAME` tries it again"),
+        ("channel ", "mend what it says; where it waits for its platform, it comes back by itself"),
+        (
+            "MCP server ",
+            "mend what it says; it is tried again by itself, or at once by `prx mcp reconnect NAME`",
+        ),
+    ];
+    let found = FIXES.iter().find(|(kind, _)| issue.starts_with(kind));
+    found.map_or("see `prx logs --level warn`", |(_, fix)| fix)
 }
 
 /// What would keep a gateway from starting.

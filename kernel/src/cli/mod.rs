@@ -42,7 +42,7 @@ mod user;
 struct CommandLine {
     #[command(flatten)]
     paths: paths::PathArguments,
-    /// Print the API's answer as it is
+    /// Print the API's answer as it is, and errors in its form
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -56,7 +56,7 @@ enum Command {
     /// Make, list and revoke tokens; works whether or not the gateway runs
     #[command(subcommand)]
     Auth(auth::Command),
-    /// Show the status of the gateway
+    /// Show the status of the gateway; fails where it is unhealthy
     Status,
     /// Talk to the agent
     Chat(chat::Arguments),
@@ -110,8 +110,12 @@ pub fn main() -> ExitCode {
     if words.nth(1).is_some_and(|word| word == COMPILE) {
         return prx_host::run_compiler(words);
     }
-    match run(std::env::args_os()) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // Also where the rest of the line is wrong.
+    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    match run(words.into_iter()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if json => failure.report_json(),
         Err(failure) => failure.report(),
     }
 }

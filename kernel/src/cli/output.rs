@@ -28,6 +28,11 @@ impl Console {
     pub(super) fn show(&self, answer: &Value, human: impl FnOnce(&Value) -> String) -> Result<(), Failure> {
         if self.json { say(&format!("{answer:#}")) } else { say(&human(answer)) }
     }
+
+    /// Says what was done, where the API answers nothing.
+    pub(super) fn done(&self, what: &Value, human: &str) -> Result<(), Failure> {
+        self.show(what, |_| human.to_owned())
+    }
 }
 
 /// Prints a text and ends its line.

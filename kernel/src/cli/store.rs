@@ -17,7 +17,7 @@ pub(super) enum Command {
 
 pub(super) async fn run(console: &Console, paths: &Paths, command: Command) -> Result<(), Failure> {
     let Command::Compact = command;
-    let answer = if console.gateway.is_running().await {
+    let answer = if console.gateway.is_running().await? {
         console.gateway.post("/api/v1/store/compact", json!({})).await?
     } else if Store::exists(&paths.data_dir) {
         compact(&Store::open(&paths.data_dir, Clock::system())?).await?

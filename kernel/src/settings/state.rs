@@ -54,6 +54,8 @@ pub(super) struct Inner {
     pub(super) file: File,
     /// The file's text that is in force. Held while a change is checked, written and applied.
     pub(super) text: tokio::sync::Mutex<Option<String>>,
+    /// What was in force when the gateway started.
+    started: Arc<Config>,
     /// Counts the configurations that were in force.
     revision: AtomicU64,
     /// Why the file as it is now is not in force.
@@ -68,6 +70,7 @@ impl Settings {
         let Loaded { file, text, config } = loaded;
         let text_served = text.clone();
         let settings = Self(Arc::new(Inner {
+            started: base.config.current(),
             base,
             dependents,
             file,
@@ -99,6 +102,14 @@ impl Settings {
     /// What tells this configuration from those before it. It says nothing about its content.
     pub fn revision(&self) -> u64 {
         self.0.revision.load(Relaxed)
+    }
+
+    /// The keys whose change is only felt after a restart that has not come yet.
+    pub fn restart_due(&self) -> Vec<String> {
+        let current = self.0.base.config.current();
+        let mut keys = Changes { before: &self.0.started, after: &current }.keys();
+        keys.retain(|key| Changes::need_restart(std::slice::from_ref(key)));
+        keys
     }
 
     /// Why the file on disk is not in force, if it is not.

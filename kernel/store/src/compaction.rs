@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
 use std::sync::PoisonError;
 
 use redb::{CompactionError, Database, ReadableTableMetadata, TableDefinition};
@@ -13,7 +12,7 @@ use tokio::sync::oneshot;
 use super::handle::Store;
 use super::model::Compacted;
 use super::rows::{Cause, Result};
-use super::tx::{FILE, Order, Shared, failed};
+use super::tx::{Order, Shared, failed};
 use prx_base::error::{Error, Result as Answer};
 
 /// Filled and emptied again, so that what the free pages of the file held is written over.
@@ -82,12 +81,8 @@ impl Store {
 }
 
 impl Shared {
-    fn file(&self) -> PathBuf {
-        self.blobs.with_file_name(FILE)
-    }
-
     fn file_bytes(&self) -> io::Result<u64> {
-        Ok(fs::metadata(self.file())?.len())
+        Ok(fs::metadata(&self.file)?.len())
     }
 
     /// Compacts the file. A disk that fails meanwhile fails the store.

@@ -109,8 +109,8 @@ impl Writer<'_> {
                 self.shared.drop_announced();
                 loop {
                     match orders.try_recv() {
-                        // Dropped without an answer, its caller learns that the store has failed.
-                        Ok(Order::Verb(_) | Order::Announced) => {}
+                        // Dropped without an answer, the caller learns that the store has failed.
+                        Ok(Order::Verb(_) | Order::Announced | Order::Compact(_)) => {}
                         Ok(Order::Close(closer)) => {
                             orders.close();
                             closers.push(closer);

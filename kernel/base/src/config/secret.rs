@@ -10,14 +10,14 @@ pub const REDACTED: &str = "***REDACTED***";
 /// The largest file that may hold a secret, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
 
-/// How [`Secret::resolve`] ends where a variable is missing.
-const NOT_SET: &str = "is not set";
+/// What to do about a variable that is missing.
+const SET_IT: &str = "; set it for `prx serve` and start that again, or use file:PATH";
 
 /// What [`Secret::resolve`] says, where another process's environment is what counts.
 pub fn in_this_shell(problem: &str) -> String {
-    match problem.ends_with(NOT_SET) {
-        true => format!("{problem} in this shell; what counts is the environment of `prx serve`"),
-        false => problem.to_owned(),
+    match problem.strip_suffix(SET_IT) {
+        Some(missing) => format!("{missing} in this shell; what counts is the environment of `prx serve`"),
+        None => problem.to_owned(),
     }
 }
 
@@ -43,7 +43,7 @@ impl Secret {
     /// There is none. Never repeats the setting but for the name it refers to.
     pub fn resolve(text: &str) -> Result<Self, String> {
         let secret = if let Some(name) = text.strip_prefix("env:") {
-            env::var(name).map_err(|_| format!("the environment variable {name} {NOT_SET}"))?
+            env::var(name).map_err(|_| format!("the environment variable {name} is not set{SET_IT}"))?
         } else if let Some(path) = secret_file(text) {
             read(&path)?
         } else {
@@ -88,7 +88,9 @@ pub fn secret_file(text: &str) -> Option<PathBuf> {
 /// A secret in a file, without the line break that editors put at the end.
 fn read(path: &Path) -> Result<String, String> {
     let shown = path.display();
-    let about = fs::metadata(path).map_err(|error| format!("{shown}: {error}"))?;
+    let about = fs::metadata(path).map_err(|error| {
+        format!("{shown}: {error}; it is taken up as soon as it is there and can be read")
+    })?;
     if !about.is_file() || about.len() > MAX_SECRET_BYTES {
         return Err(format!("{shown} is not a file of at most {MAX_SECRET_BYTES} bytes"));
     }
