@@ -213,7 +213,12 @@ impl Plugins {
 
     async fn remove_now(&self, name: &str) -> Result<()> {
         let Some(bytes) = self.0.bundled.find(name) else {
-            self.folder()?.remove(name).await?;
+            let folder = self.folder()?;
+            let files = [folder.read(name).await?, folder.earlier(name).await?];
+            folder.remove(name).await?;
+            for file in files.into_iter().flatten() {
+                self.0.engine.forget(digest(file).await?).await;
+            }
             let record = PluginRecord { name: name.to_owned(), ..PluginRecord::default() };
             self.0.store.put_plugin(record).await?;
             self.0.catalog.rcu(|catalog| Arc::new(catalog.with(name, None)));
