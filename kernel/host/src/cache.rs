@@ -99,6 +99,16 @@ impl Cache {
         self.store.put_artifact(key, digest).await.map_err(|error| error.to_string())
     }
 
+    /// Deletes the artifacts of the component with this SHA-256. A failure only costs space.
+    pub(super) async fn forget(&self, component: [u8; 32]) {
+        let directory = self.directory.clone();
+        let delete = move || delete(&directory, &hex(&component));
+        let deleted = spawn_blocking(delete).await.map_err(io::Error::other).and_then(|deleted| deleted);
+        if let Err(error) = deleted {
+            tracing::warn!(%error, "what was compiled of a removed plugin could not be deleted");
+        }
+    }
+
     fn path(&self, key: &str) -> PathBuf {
         self.directory.join(key).with_extension("cwasm")
     }
@@ -148,6 +158,16 @@ fn prune(directory: &Path) -> io::Result<()> {
             // Another compilation was faster.
             Err(error) if error.kind() == ErrorKind::NotFound => {}
             other => other?,
+        }
+    }
+    Ok(())
+}
+
+fn delete(directory: &Path, prefix: &str) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            fs::remove_file(entry.path())?;
         }
     }
     Ok(())

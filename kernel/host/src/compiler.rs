@@ -228,3 +228,31 @@ fn watch_input() -> io::Result<()> {
     thread::Builder::new().name("input".into()).stack_size(128 << 10).spawn(watch)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As wait(2) gives it: the signal, or the exit code above it.
+    fn told(status: i32, reason: &str) -> CompileError {
+        unsuccessful(ExitStatus::from_raw(status), reason)
+    }
+
+    #[test]
+    fn how_a_compiler_ends_says_why() {
+        assert_eq!(told(i32::from(INVALID) << 8, "bad magic\n"), CompileError::Invalid("bad magic".into()));
+        for (status, limit) in [
+            (SIGXCPU, "120 s"),
+            (SIGABRT, "3 GiB"),
+            (i32::from(NO_MEMORY) << 8, "3 GiB"),
+            (SIGKILL, "memory"),
+        ] {
+            let error = told(status, "");
+            assert!(matches!(&error, CompileError::Costly(why) if why.contains(limit)), "{status}: {error}");
+        }
+        for status in [11, i32::from(BROKEN) << 8, 101 << 8] {
+            let error = told(status, "it broke");
+            assert!(matches!(&error, CompileError::Failed(why) if why.contains("it broke")), "{error}");
+        }
+    }
+}

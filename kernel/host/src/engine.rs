@@ -16,7 +16,7 @@ use super::services::Services;
 use super::share::{Share, Shares};
 use super::tunables::{self, MEMORY_RESERVATION};
 
-/// Most components that are compiled at a time: two take long ones from nobody, and leave the machine to others.
+/// Most components that are compiled at a time: a long one keeps few others waiting, and the machine is left to the rest.
 pub(super) const MAX_COMPILATIONS: usize = 2;
 
 /// A compiled component. Cloning it is cheap.
@@ -102,6 +102,11 @@ impl Engine {
             self.cache.put(&self.wasmtime, &key, image).await.map_err(|error| failed(format!("{error:#}")));
         trim_heap();
         Ok(Artifact(artifact?))
+    }
+
+    /// Drops what was kept of the component with this SHA-256; code of it that runs goes on.
+    pub(super) async fn forget(&self, component: [u8; 32]) {
+        self.cache.forget(component).await;
     }
 }
 

@@ -236,7 +236,12 @@ impl Plugins {
 
     async fn remove_now(&self, name: &str) -> Result<()> {
         let Some(bytes) = self.0.bundled.find(name) else {
-            self.folder()?.remove(name).await?;
+            let folder = self.folder()?;
+            let files = [folder.read(name).await?, folder.earlier(name).await?];
+            folder.remove(name).await?;
+            for file in files.into_iter().flatten() {
+                self.0.engine.forget(digest(file).await?).await;
+            }
             // Its settings may still be there, and who takes its name next is not who they were for.
             let secrets = self.0.store.plugin(name)?.map(|record| record.secrets).unwrap_or_default();
             let record = PluginRecord { name: name.to_owned(), secrets, ..PluginRecord::default() };

@@ -22,6 +22,11 @@ async fn answer(gateway: &Gateway) -> String {
     output["content"].as_str().unwrap_or_default().to_owned()
 }
 
+/// How many compiled components are kept.
+fn compiled(gateway: &Gateway) -> usize {
+    std::fs::read_dir(gateway.home().data().join("cache")).unwrap().count()
+}
+
 #[tokio::test]
 async fn the_bundled_plugins_are_loaded() {
     let gateway = Gateway::start("").await;
@@ -97,6 +102,7 @@ async fn a_disabled_provider_fails_the_message_and_no_more() {
 async fn a_plugin_is_installed_replaced_rolled_back_and_removed() {
     let gateway = Gateway::start("").await;
     let api = gateway.client();
+    let compiled = compiled(&gateway);
     let installed = api.upload(Method::POST, "/plugins", WASM, versioned(1).bytes()).await.expect(201);
     assert_eq!((&installed["name"], &installed["status"]), (&json!("answering"), &json!("loaded")));
     assert_eq!(answer(&gateway).await, "generation-one");
@@ -115,6 +121,7 @@ async fn a_plugin_is_installed_replaced_rolled_back_and_removed() {
     assert!(matches!(removed.status, 200 | 204), "{removed}");
     gateway.call_tool("answer", json!({})).await.error(404, "not_found");
     assert!(gateway.plugin("answering").await.is_none());
+    assert_eq!(self::compiled(&gateway), compiled, "what was compiled of it has gone with it");
     let gateway = gateway.restart().await;
     assert!(gateway.plugin("answering").await.is_none());
 }

@@ -30,6 +30,16 @@ pub(super) fn tool(body: &str, more: &str) -> Bytes {
 
 /// The same, of a component that also imports something and makes no use of it.
 pub(super) fn importing(import: &str, body: &str, more: &str) -> Bytes {
+    component(import, body, more, "")
+}
+
+/// A tool that answers with its arguments, and does `body` when its answer has been taken.
+pub(super) fn leaving(body: &str) -> Bytes {
+    let after = format!(r#"(func (export "after") (param i32) {body})"#);
+    component("", "", &after, r#"(post-return (func $guest "after"))"#)
+}
+
+fn component(import: &str, body: &str, more: &str, lift: &str) -> Bytes {
     text(&format!(
         r#"(component {import}
         (core module $module
@@ -53,7 +63,7 @@ pub(super) fn importing(import: &str, body: &str, more: &str) -> Bytes {
         (func $tools (result (list $info)) (canon lift (core func $guest "tools") (memory $guest "memory")))
         (func $call (param "name" string) (param "arguments" string) (param "context" $context)
             (result (result $output (error $fault)))
-            (canon lift (core func $guest "call") (memory $guest "memory") (realloc (func $guest "realloc"))))
+            (canon lift (core func $guest "call") (memory $guest "memory") (realloc (func $guest "realloc")) {lift}))
         (instance $tool (export "tools" (func $tools)) (export "call" (func $call)))
         (export "prx:plugin/tool@0.1.0" (instance $tool)))"#
     ))

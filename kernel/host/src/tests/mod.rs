@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -131,6 +132,43 @@ async fn a_spinning_guest_is_cut_off_and_holds_up_nobody() {
     assert_eq!(spun, Err(CallError::CpuLimit(briefly().limits.cpu)));
     assert_eq!(answered.unwrap(), "hello");
     assert_eq!(order.recv().await, Some("answer"));
+}
+
+#[tokio::test]
+async fn what_comes_after_the_answer_is_limited_like_a_call() {
+    let host = Host::new();
+    let traps = host.link(&guest::leaving("unreachable"), Links { reuse: true, ..links() }).await.unwrap();
+    for _ in 0..2 {
+        assert!(trap(call(&traps, "{}").await).contains("unreachable"));
+    }
+    let spins = host.link(&guest::leaving("(loop (br 0))"), briefly()).await.unwrap();
+    assert_eq!(call(&spins, "{}").await, Err(CallError::CpuLimit(briefly().limits.cpu)));
+}
+
+#[tokio::test]
+async fn computing_side_by_side_past_the_deadline_is_a_defect() {
+    let host = Host::new();
+    let limits = Limits { deadline: Duration::from_millis(300), ..links().limits };
+    let spins = host.link(&guest::tool("(loop (br 0))", ""), Links { limits, ..links() }).await.unwrap();
+    for outcome in join_all((0..10).map(|_| call(&spins, "{}"))).await {
+        assert_eq!(outcome, Err(CallError::Crowded(limits.deadline)));
+        assert!(outcome.is_err_and(|error| error.is_defect()));
+    }
+    let answers = host.link(&guest::tool("", ""), Links { limits, ..links() }).await.unwrap();
+    assert_eq!(call(&answers, "their turns are given back").await.unwrap(), "their turns are given back");
+}
+
+#[tokio::test]
+async fn an_instance_that_takes_too_much_is_refused_with_numbers() {
+    let host = Host::new();
+    for (what, pieces, told) in [
+        ("(memory 0)", 5, "each of its instances needs 5 memories; the most is 4"),
+        ("(table 1 funcref)", 33, "each of its instances needs 33 tables; the most is 32"),
+    ] {
+        let instances = "(core instance (instantiate $piece))".repeat(pieces);
+        let component = guest::text(&format!("(component (core module $piece {what}) {instances})"));
+        assert_eq!(host.link(&component, links()).await.err().unwrap().to_string(), told);
+    }
 }
 
 #[tokio::test]
