@@ -31,7 +31,7 @@ const MAX_QUOTE_BYTES: usize = 400;
 /// A server's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {
-    /// The status of the answer; 0 for an error in the middle of one.
+    /// The status of the answer. Of an error in the middle of one, the status that it names, or 0.
     pub status: u16,
     /// The body is an error of an API, and not a page or nothing.
     pub is_api: bool,
@@ -44,6 +44,7 @@ pub struct Refusal {
     /// Where the server would have had the request, of a redirect.
     pub location: Option<String>,
     message: String,
+    has_words: bool,
 }
 
 impl Refusal {
@@ -62,7 +63,7 @@ impl Refusal {
         let said = json::read(&bytes).ok();
         let mut refusal = said.as_ref().map(Self::of).unwrap_or_default();
         refusal.is_api = said.is_some_and(|said| !matches!(said, Value::String(_) | Value::Number(_)));
-        if refusal.message.is_empty() {
+        if !refusal.has_words {
             refusal.message = match words::of_page(&bytes, is_page) {
                 Some(words) => format!("status {status}: {words}"),
                 None => format!("status {status}"),
@@ -71,12 +72,23 @@ impl Refusal {
         Self { status, retry_after, location, ..refusal }
     }
 
-    /// Reads an error that stands in an answer.
+    /// Reads an error that stands in an answer. One without words is quoted.
     pub fn of(error: &Value) -> Self {
         let mut found = words::Found::default();
         found.search(error);
         let words::Found { message, codes, param } = found;
-        Self { message: message.unwrap_or_default(), codes, param, is_api: true, ..Self::default() }
+        let has_words = message.is_some();
+        let message = message.unwrap_or_else(|| json::excerpt(error.to_string().as_bytes()));
+        let status = codes.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)));
+        Self {
+            status: status.unwrap_or(0),
+            message,
+            has_words,
+            codes,
+            param,
+            is_api: true,
+            ..Self::default()
+        }
     }
 
     /// The beginning of the server's words; of an answer without any, its status.
@@ -84,9 +96,9 @@ impl Refusal {
         &self.message[..self.message.floor_char_boundary(MAX_QUOTE_BYTES)]
     }
 
-    /// Whether there are any words, or a code.
-    pub fn says_something(&self) -> bool {
-        !self.message.is_empty() || !self.codes.is_empty()
+    /// Whether it says anything in words.
+    pub fn has_words(&self) -> bool {
+        self.has_words
     }
 
     /// Whether one of its codes is this.

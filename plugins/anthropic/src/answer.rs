@@ -5,6 +5,7 @@ use prx_sdk::calls::NewIds;
 use prx_sdk::http;
 use prx_sdk::json;
 use prx_sdk::provider::{Completion, Delta, ProviderError, Request, Sink, StopReason, ToolCall, Usage};
+use prx_sdk::refusal::Refusal;
 use prx_sdk::thinking::{self, Splitter};
 use serde_json::Value;
 
@@ -92,7 +93,7 @@ impl<'a> Answer<'a> {
             "error" => return Err(failure::mid_stream(event)),
             _ if !event["error"].is_null() => return Err(failure::mid_stream(event)),
             "message" => self.take_whole(event)?,
-            "" => self.aside = Some(event.clone()),
+            "" => self.set_aside(event.clone()),
             _ => {}
         }
         Ok(())
@@ -131,7 +132,9 @@ impl<'a> Answer<'a> {
 
     /// What came that is no part of an answer.
     pub(crate) fn set_aside(&mut self, words: Value) {
-        self.aside = Some(words);
+        if Refusal::of(&words).has_words() {
+            self.aside = Some(words);
+        }
     }
 
     /// The whole of it.

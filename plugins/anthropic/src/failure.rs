@@ -70,7 +70,7 @@ pub(crate) fn mid_stream(error: &Value) -> ProviderError {
 
 /// JSON that is no answer.
 pub(crate) fn no_answer_in(settings: &Settings, said: &Value) -> ProviderError {
-    if Refusal::of(said).message().is_empty() { settings.server.no_answer_in(said) } else { mid_stream(said) }
+    if Refusal::of(said).has_words() { mid_stream(said) } else { settings.server.no_answer_in(said) }
 }
 
 fn explain(kind: &str, refusal: &Refusal) -> ProviderError {

@@ -42,7 +42,8 @@ impl Provider for Anthropic {
 
     fn complete(request: Request, sink: &Sink) -> Result<Completion, ProviderError> {
         let settings = Settings::of(&request)?;
-        if !config::has_secret("api_key") {
+        let carries_key = |(name, _): &(String, String)| name == "x-api-key" || name == "authorization";
+        if !config::has_secret("api_key") && !settings.headers.iter().any(carries_key) {
             let message = "there is no API key: set providers_config.anthropic.api_key";
             return Err(Fault::bad_config(message).into());
         }
@@ -81,8 +82,10 @@ fn post(request: &Request, settings: &Settings, form: &Form) -> http::Request {
         .header("accept", "text/event-stream")
         .json(&request::body(request, settings, form))
         .timeout(settings.server.timeout())
-        .max_body(MAX_RESPONSE_BYTES)
-        .header("x-api-key", "{secret:api_key}");
+        .max_body(MAX_RESPONSE_BYTES);
+    if config::has_secret("api_key") {
+        post = post.header("x-api-key", "{secret:api_key}");
+    }
     let is_set = |(name, _): &(String, String)| settings.headers.iter().any(|(set, _)| set == name);
     post.headers.retain(|header| !is_set(header));
     post.headers.extend(settings.headers.iter().cloned());

@@ -6,6 +6,7 @@ use crate::tokens;
 use prx_sdk::http;
 use prx_sdk::json;
 use prx_sdk::provider::{Completion, Delta, ProviderError, Request, Sink, StopReason, Usage};
+use prx_sdk::refusal::Refusal;
 use prx_sdk::thinking::{self, Splitter};
 use serde_json::Value;
 
@@ -77,7 +78,9 @@ impl<'a> Answer<'a> {
 
     /// What came that is no part of an answer.
     pub(crate) fn set_aside(&mut self, words: Value) {
-        self.aside = Some(words);
+        if Refusal::of(&words).has_words() {
+            self.aside = Some(words);
+        }
     }
 
     /// The next words, in which there may be thoughts.

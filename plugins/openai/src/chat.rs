@@ -5,7 +5,6 @@ use crate::calls::Piece;
 use crate::failure;
 use prx_sdk::json;
 use prx_sdk::provider::{ProviderError, StopReason};
-use prx_sdk::refusal::Refusal;
 use serde_json::{Value, json};
 
 /// Takes a chunk in, or the whole answer.
@@ -16,15 +15,13 @@ pub(crate) fn take(answer: &mut Answer<'_>, chunk: &Value) -> Result<(), Provide
     if let Some(error) = error_of(chunk) {
         return Err(failure::mid_stream(error));
     }
-    let usage = &chunk["usage"];
-    answer.count(
-        &usage["prompt_tokens"],
-        &usage["completion_tokens"],
-        &usage["prompt_tokens_details"]["cached_tokens"],
-    );
+    // Where it is told differs, and so does what it is called.
+    for usage in [&chunk["usage"], &chunk["x_groq"]["usage"], &chunk["choices"][0]["usage"]] {
+        count(answer, usage);
+    }
     // One answer was asked for.
     let Some(choice) = json::items(&chunk["choices"]).first().filter(|choice| choice.is_object()) else {
-        if chunk["choices"].is_null() && Refusal::of(chunk).says_something() {
+        if chunk["choices"].is_null() {
             answer.set_aside(chunk.clone());
         }
         return Ok(());
@@ -44,6 +41,15 @@ pub(crate) fn take(answer: &mut Answer<'_>, chunk: &Value) -> Result<(), Provide
         answer.stop = stop(reason)?.or(answer.stop);
     }
     Ok(())
+}
+
+fn count(answer: &mut Answer<'_>, usage: &Value) {
+    let of = |keys: &[&str]| {
+        keys.iter().map(|key| &usage[*key]).find(|count| !count.is_null()).unwrap_or(&Value::Null)
+    };
+    let details = &usage["prompt_tokens_details"]["cached_tokens"];
+    let cached = if details.is_null() { of(&["cached_tokens", "prompt_cache_hit_tokens"]) } else { details };
+    answer.count(of(&["prompt_tokens", "input_tokens"]), of(&["completion_tokens", "output_tokens"]), cached);
 }
 
 /// An error that stands where an answer should.

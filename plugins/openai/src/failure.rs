@@ -37,11 +37,16 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
         .into();
     }
     match status {
-        404 if refusal.is("model_not_found") || refusal.mentions("model") => Fault::bad_config(format!(
-            "there is no model `{}` at {base_url}: set provider.model to one there is ({said})",
-            settings.model
-        ))
-        .into(),
+        404 if refusal.is("model_not_found")
+            || refusal.is("DeploymentNotFound")
+            || refusal.mentions("model") =>
+        {
+            Fault::bad_config(format!(
+                "there is no model `{}` at {base_url}: set provider.model to one there is ({said})",
+                settings.model
+            ))
+            .into()
+        }
         ..400 | 404 | 405 => settings.server.not_here(refusal, "chat completions do").into(),
         status => explain(status, refusal),
     }
@@ -61,9 +66,8 @@ pub(crate) fn mid_stream(error: &Value) -> ProviderError {
         )
         .into();
     }
-    let status =
-        refusal.codes.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)));
-    explain(status.unwrap_or_else(|| meant(&refusal)), &refusal)
+    let status = if refusal.status == 0 { meant(&refusal) } else { refusal.status };
+    explain(status, &refusal)
 }
 
 /// The status that an error would have had.
@@ -80,7 +84,7 @@ fn meant(refusal: &Refusal) -> u16 {
 
 /// JSON that is no answer.
 pub(crate) fn no_answer_in(settings: &Settings, said: &Value) -> ProviderError {
-    if Refusal::of(said).message().is_empty() { settings.server.no_answer_in(said) } else { mid_stream(said) }
+    if Refusal::of(said).has_words() { mid_stream(said) } else { settings.server.no_answer_in(said) }
 }
 
 fn explain(status: u16, refusal: &Refusal) -> ProviderError {

@@ -163,7 +163,9 @@ fn broken(failed: StreamError) -> Error {
 
 /// What went wrong with a body: for that the gateway's engine has no code, only words.
 fn named(words: &str) -> Error {
-    match words {
+    // After them there may be a backtrace, in which any word can stand.
+    let words = words.to_ascii_lowercase();
+    match words.split("stack backtrace").next().unwrap_or_default() {
         words if words.contains("timeout") => error(ErrorCode::ConnectionReadTimeout),
         words if words.contains("body size") => error(ErrorCode::HttpResponseBodySize(None)),
         _ => cut(),

@@ -167,8 +167,12 @@ fn an_error_that_passes_as_an_answer_is_one() {
         "event: error\ndata: it broke\n\n",
         "event: error\ndata: {\"message\": \"it broke\"}\n\n",
         "data: upstream connect error\n\n",
+        "data: {\"type\": \"ping\"}\n\n",
+        "data: {\"error\": {\"code\": 502}}\n\n",
+        "data: {\"error\": true}\n\n",
     ] {
         let failure = refused(200, &[("content-type", "text/event-stream")], stream);
         assert!(failure.retryable && failure.fault.code == FaultCode::Unavailable, "{stream}: {failure:?}");
+        assert!(!failure.fault.message.ends_with(": "), "it has words: {failure:?}");
     }
 }

@@ -126,6 +126,21 @@ fn usage_is_what_was_told_last_that_is_one() {
 }
 
 #[test]
+fn usage_is_found_wherever_it_stands() {
+    let usage = json!({"prompt_tokens": 82, "completion_tokens": 5, "cached_tokens": 64});
+    for last in [
+        json!({"choices": [], "usage": usage}),
+        json!({"x_groq": {"id": "req_1", "usage": usage}}),
+        json!({"choices": [{"delta": {}, "usage": usage}]}),
+        json!({"usage": {"input_tokens": 82, "output_tokens": 5, "prompt_cache_hit_tokens": 64}}),
+    ] {
+        let stream = stream_of(&[delta(json!({"content": "Hi"})), finish("stop"), last.clone()]);
+        let usage = answered(vec![Ok(stream.into_bytes())]).0.unwrap().usage;
+        assert_eq!(usage, Usage { input: 82, output: 5, cached: 64 }, "{last}");
+    }
+}
+
+#[test]
 fn thoughts_are_told_apart_from_the_answer() {
     for (chunks, thought, text) in [
         (
