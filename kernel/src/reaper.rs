@@ -43,7 +43,8 @@ pub(crate) async fn run(clock: Clock, stopping: CancellationToken) {
 /// Children that have ended and that nobody here has started.
 fn ended_strangers() -> BTreeSet<i32> {
     let children = children().unwrap_or_default().into_iter();
-    let strangers = children.filter(|child| u32::try_from(*child).is_ok_and(|child| !prx_mcp::is_ours(child)));
+    let strangers =
+        children.filter(|child| u32::try_from(*child).is_ok_and(|child| !prx_mcp::is_ours(child)));
     strangers.filter(|child| has_ended(*child)).collect()
 }
 

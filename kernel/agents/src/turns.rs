@@ -192,8 +192,7 @@ impl Turns {
         let work = Work { services: &self.services, turn: &turn, reply: &reply, timer, wakeup };
         let replied = turn::run(&work).await;
         drop(reply);
-        let store_failed =
-            !self.services.store.is_healthy() || reopened.has_changed().unwrap_or_default();
+        let store_failed = !self.services.store.is_healthy() || reopened.has_changed().unwrap_or_default();
         match replied {
             Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
             Err(failure) if store_failed => {

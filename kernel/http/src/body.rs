@@ -155,7 +155,8 @@ impl Body {
 
     fn check_encoding(&self) -> Result<()> {
         let Some(encoding) = &self.encoding else { return Ok(()) };
-        let message = format!("The body must not be encoded, and it is: {encoding}; send it without Content-Encoding");
+        let message =
+            format!("The body must not be encoded, and it is: {encoding}; send it without Content-Encoding");
         Err(Error::new(Code::UnsupportedMediaType, message))
     }
 

@@ -48,10 +48,8 @@ impl Permit {
             return Self::Any(Place { connections: connections.clone(), address });
         }
         drop(open);
-        let (mine, mut reserve) = (
-            CancellationToken::new(),
-            connections.reserve.lock().unwrap_or_else(PoisonError::into_inner),
-        );
+        let (mine, mut reserve) =
+            (CancellationToken::new(), connections.reserve.lock().unwrap_or_else(PoisonError::into_inner));
         if reserve.len() >= RESERVE
             && let Some(oldest) = reserve.pop_front()
         {

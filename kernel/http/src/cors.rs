@@ -28,8 +28,7 @@ pub(super) fn preflight(allow: &str) -> Reply {
 
 /// Lets a web page of that origin read the answer.
 pub(super) fn allow_origin(reply: Reply, origin: HeaderValue) -> Reply {
-    let exposed =
-        "x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, retry-after, etag, mcp-session-id";
+    let exposed = "x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, retry-after, etag, mcp-session-id";
     reply
         .with(ACCESS_CONTROL_ALLOW_ORIGIN, origin)
         .with(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed))

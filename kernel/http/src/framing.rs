@@ -3,8 +3,8 @@
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::future::FutureExt;
 use http_body_util::{BodyExt, Collected};
-use hyper::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use hyper::Response;
+use hyper::header::{CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 
 use super::payload::Payload;
 use super::wire::Framing;
@@ -17,7 +17,9 @@ use prx_base::error::{Code, Error, Result};
 pub(super) fn check(framing: Framing, headers: &HeaderMap) -> Result<()> {
     let mut encodings = headers.get_all(TRANSFER_ENCODING).iter();
     let problem = match (encodings.next(), encodings.next()) {
-        (None, _) if framing == Framing::Ambiguous => "has both Content-Length and Transfer-Encoding; send one of them",
+        (None, _) if framing == Framing::Ambiguous => {
+            "has both Content-Length and Transfer-Encoding; send one of them"
+        }
         (None, _) => return Ok(()),
         (Some(_), Some(_)) => "has two headers Transfer-Encoding; \"chunked\" is all that is taken",
         (Some(encoding), None) if !encoding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked") => {
@@ -50,7 +52,8 @@ pub(super) fn unreadable(status: u16) -> Error {
 /// An answer in bytes. Its body is there at once, as that of every error is.
 pub(super) fn bytes(response: Response<Payload>) -> Bytes {
     let (head, body) = response.into_parts();
-    let body = body.collect().now_or_never().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
+    let body =
+        body.collect().now_or_never().and_then(Result::ok).map(Collected::to_bytes).unwrap_or_default();
     let mut bytes = BytesMut::new();
     bytes.put_slice(format!("HTTP/1.1 {}\r\n", head.status).as_bytes());
     for (name, value) in head.headers.iter().filter(|(name, _)| *name != CONTENT_LENGTH) {

@@ -59,7 +59,11 @@ pub(super) fn check<B>(
         return Ok(Some(origin.clone()));
     }
     match text.split_once("://") {
-        Some(("http" | "https", own)) if authority.is_some_and(|authority| authority.eq_ignore_ascii_case(own)) => Ok(None),
+        Some(("http" | "https", own))
+            if authority.is_some_and(|authority| authority.eq_ignore_ascii_case(own)) =>
+        {
+            Ok(None)
+        }
         _ => Err(refused(format!("Origin \"{text}\" is not allowed; add it to gateway.cors_origins"))),
     }
 }
@@ -206,7 +210,11 @@ mod tests {
             "ftp://localhost:3120",
             "localhost:3120",
             "http://localhost:3120/",
-            "null", "http://localhost:5173", "https://app.example.com.evil.example", ""] {
+            "null",
+            "http://localhost:5173",
+            "https://app.example.com.evil.example",
+            "",
+        ] {
             assert_eq!(from(origin).expect_err(origin).code(), Code::Forbidden);
         }
     }

@@ -44,6 +44,13 @@ impl<S> Route<S> {
         Self { method, path, access, doc: None, handler }
     }
 
+    /// Says who may call it, and which rate limit that counts against.
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
     /// Says what it takes and answers.
     #[must_use]
     pub fn doc(mut self, doc: Doc) -> Self {

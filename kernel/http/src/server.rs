@@ -109,12 +109,8 @@ async fn serve_network<S>(
 }
 
 /// Serves a connection from the network, in TLS where that is spoken.
-async fn serve_stream<S>(
-    pipeline: Arc<Pipeline<S>>,
-    peer: Peer,
-    tls: Option<TlsAcceptor>,
-    stream: TcpStream,
-) where
+async fn serve_stream<S>(pipeline: Arc<Pipeline<S>>, peer: Peer, tls: Option<TlsAcceptor>, stream: TcpStream)
+where
     S: Send + Sync + 'static,
 {
     // Small answers should not wait for each other's acknowledgement; without this they are only slower.
@@ -152,9 +148,7 @@ where
             Ok::<_, Infallible>(answer.map(|body| Answer::new(body, exchange)))
         }
     });
-    let connection = http1::Builder::new()
-        .max_header_size(MAX_HEAD_BYTES)
-        .serve_connection(stream, service);
+    let connection = http1::Builder::new().max_header_size(MAX_HEAD_BYTES).serve_connection(stream, service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

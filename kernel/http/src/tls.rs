@@ -147,7 +147,9 @@ impl Certificate {
         }
         let (ends, cert) = (state.ends?, &self.0.cert);
         if ends <= now {
-            return Some(format!("the TLS certificate in {cert} is over since {ends}: clients refuse it; renew it"));
+            return Some(format!(
+                "the TLS certificate in {cert} is over since {ends}: clients refuse it; renew it"
+            ));
         }
         let left = ends.duration_since(now);
         let days = left.as_hours() / 24;
@@ -318,7 +320,10 @@ pub(super) mod tests {
         certificate.look();
         let now = Timestamp::UNIX_EPOCH;
         let problem = certificate.problem(now).unwrap();
-        assert!(problem.contains("certificate from before") && problem.contains("the key is not that"), "{problem}");
+        assert!(
+            problem.contains("certificate from before") && problem.contains("the key is not that"),
+            "{problem}"
+        );
         assert_eq!(shown(), old.der);
         files.write("key.pem", &new.key_pem);
         certificate.look();

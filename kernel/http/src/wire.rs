@@ -5,7 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,6 +65,8 @@ struct State {
     /// Bytes of a later request may have come with an earlier one: which they are is not known here any more.
     pipelined: bool,
     unread: bool,
+    /// Whoever reads, to be woken when the answer is on its way: only then the wait for the next request begins.
+    reader: Option<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,6 +160,9 @@ impl Exchange {
         state.pipelined |= state.behind > state.head.length.unwrap_or_default();
         (state.stage, state.head, state.behind) = (Stage::Idle, Head::default(), 0);
         state.answered += 1;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 
     fn feed(&self, bytes: &[u8]) {
@@ -175,14 +180,21 @@ impl Exchange {
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
-    pub(super) fn new(inner: T, exchange: Exchange, patience: Patience, clock: Clock, refuse: Refuse) -> Self {
+    pub(super) fn new(
+        inner: T,
+        exchange: Exchange,
+        patience: Patience,
+        clock: Clock,
+        refuse: Refuse,
+    ) -> Self {
         Self { inner, exchange, patience, clock, timer: None, refuse, refusal: None, linger: None }
     }
 
     /// Nothing has come: how long that may last.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (stage, answered) = {
-            let state = self.exchange.lock();
+            let mut state = self.exchange.lock();
+            state.reader = Some(cx.waker().clone());
             (state.stage, state.answered)
         };
         let limit = match stage {
@@ -362,7 +374,10 @@ mod tests {
         assert_eq!(framing(&[&both.replace('\r', "")]), Framing::Ambiguous);
         let long = format!("POST /{} HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", "x".repeat(1000));
         assert_eq!(framing(&[&long]), Framing::Plain);
-        assert_eq!(framing(&["POST / HTTP/1.1\r\nx: content-length:\r\ntransfer-encoding: a\r\n\r\n"]), Framing::Plain);
+        assert_eq!(
+            framing(&["POST / HTTP/1.1\r\nx: content-length:\r\ntransfer-encoding: a\r\n\r\n"]),
+            Framing::Plain
+        );
     }
 
     #[test]

@@ -123,7 +123,8 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
 
 /// The disk does not have all that it was given.
 fn unflushed(problem: &str) -> Failure {
-    let message = "the store could not be brought to disk at the end; what was acknowledged before it failed is there";
+    let message =
+        "the store could not be brought to disk at the end; what was acknowledged before it failed is there";
     Failure::new(format!("{message}: {problem}"))
 }
 

@@ -2,8 +2,8 @@
 
 use std::io;
 use std::process;
-use std::task::Poll;
 use std::sync::{Arc, OnceLock, mpsc};
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
@@ -135,16 +135,19 @@ impl Listeners {
         Ok(Self {
             stop: [Signal::TERM, Signal::INT, Signal::QUIT].map(on).into_iter().collect::<Result<_, _>>()?,
             reload: signal(SignalKind::hangup())?,
-            ignored: [Signal::USR1, Signal::USR2, Signal::XFSZ].map(on).into_iter().collect::<Result<_, _>>()?,
+            ignored: [Signal::USR1, Signal::USR2, Signal::XFSZ]
+                .map(on)
+                .into_iter()
+                .collect::<Result<_, _>>()?,
         })
     }
 
     async fn next(&mut self) -> Asked {
         std::future::poll_fn(|context| {
             let mut came = |signals: &mut Vec<(Signal, unix::Signal)>| {
-                let came = signals.iter_mut().find_map(|(name, listener)| {
-                    listener.poll_recv(context).is_ready().then_some(*name)
-                });
+                let came = signals
+                    .iter_mut()
+                    .find_map(|(name, listener)| listener.poll_recv(context).is_ready().then_some(*name));
                 came.map_or(Poll::Pending, Poll::Ready)
             };
             if let Poll::Ready(signal) = came(&mut self.stop) {

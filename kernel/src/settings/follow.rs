@@ -34,7 +34,9 @@ impl Settings {
             Ok(watcher) => Some(watcher),
             Err(error) => {
                 let file = settings.0.file.path().display();
-                warn!("edits of {file} are only felt after SIGHUP or a restart: it can't be watched: {error}");
+                warn!(
+                    "edits of {file} are only felt after SIGHUP or a restart: it can't be watched: {error}"
+                );
                 None
             }
         };

@@ -18,6 +18,7 @@ pub use self::approvals::{Approval, NewApproval};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
 pub use self::channels::{ChannelState, StepCommit, StepReceipt};
 pub use self::deliveries::{Attempt, Backlog, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
+pub use self::file::OpenError;
 pub use self::handle::Store;
 pub use self::hooks::NewHook;
 pub use self::idempotency::KeptAnswer;
@@ -29,7 +30,6 @@ pub use self::model::{
     NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone, TurnId,
     TurnState, Usage,
 };
-pub use self::open::OpenError;
 pub use self::operation::{Choice, Content, Operation};
 pub use self::outbox::{DeadLetter, OnUnknown, OutboxEntry, OutboxOutcome, OutboxState};
 pub use self::plugins::PluginRecord;
@@ -44,6 +44,7 @@ mod blobs;
 mod channels;
 mod deliveries;
 mod events;
+mod file;
 mod handle;
 mod hooks;
 mod idempotency;

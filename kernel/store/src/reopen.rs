@@ -10,12 +10,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
+use super::file::{self, Opened};
 use super::ids::lock;
 use super::index::SessionIndex;
-use super::open::{self, Opened};
+use super::load;
 use super::rows::Cause;
 use super::tx::Shared;
-use super::load;
 
 /// What the disk must take before the file is opened anew, lest it fails again at once: 1 MiB.
 const PROBE_BYTES: usize = 1 << 20;
@@ -28,7 +28,7 @@ pub(super) fn reopen(shared: &Arc<Shared>) -> bool {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         drop(shared.database.write().unwrap_or_else(PoisonError::into_inner).take());
         probe(&shared.file)?;
-        let Opened { database, committed, waiting, hooks, .. } = open::again(&shared.file)?;
+        let Opened { database, committed, waiting, hooks, .. } = file::again(&shared.file)?;
         let index = load::index(committed)?;
         *shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         shared.subscriptions.replace(hooks);
@@ -73,11 +73,12 @@ fn resume(shared: &Arc<Shared>, waiting: Vec<String>, index: SessionIndex) {
 fn probe(file: &Path) -> io::Result<()> {
     let path = file.with_file_name(PROBE);
     let mut options = OpenOptions::new();
-    let written = options.write(true).create(true).truncate(true).mode(0o600).open(&path).and_then(|mut probe| {
-        // Not zeros, which some file systems keep for nothing.
-        probe.write_all(&vec![0x5a; PROBE_BYTES])?;
-        probe.sync_all()
-    });
+    let written =
+        options.write(true).create(true).truncate(true).mode(0o600).open(&path).and_then(|mut probe| {
+            // Not zeros, which some file systems keep for nothing.
+            probe.write_all(&vec![0x5a; PROBE_BYTES])?;
+            probe.sync_all()
+        });
     let removed = fs::remove_file(&path);
     written.and(removed)
 }

@@ -249,8 +249,16 @@ async fn what_is_no_request_or_could_be_two_is_refused_in_the_envelope_and_count
         (format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {large}\r\n\r\n"), 431, "too large"),
         (format!("{line}{length}{chunked}\r\n0\r\n\r\n"), 400, "both Content-Length and Transfer-Encoding"),
         (format!("{line}{chunked}{length}\r\n0\r\n\r\n"), 400, "both Content-Length and Transfer-Encoding"),
-        (format!("{line}transfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n"), 400, "another Transfer-Encoding"),
-        (format!("{line}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"), 400, "another Transfer-Encoding"),
+        (
+            format!("{line}transfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+            400,
+            "another Transfer-Encoding",
+        ),
+        (
+            format!("{line}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+            400,
+            "another Transfer-Encoding",
+        ),
         (format!("{line}{chunked}{chunked}\r\n0\r\n\r\n"), 400, "two headers Transfer-Encoding"),
         // A body that is never read: the end of the connection is announced.
         (format!("{line}content-length: 100000\r\n\r\n"), 401, "unauthorized"),
@@ -258,16 +266,22 @@ async fn what_is_no_request_or_could_be_two_is_refused_in_the_envelope_and_count
         let said = said_to(&gateway, &sent).await;
         let shown = &sent[..sent.len().min(200)];
         assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {said}");
-        assert!(said.contains("connection: close\r\n") && said.contains("x-request-id: req_"), "{shown}: {said}");
+        assert!(
+            said.contains("connection: close\r\n") && said.contains("x-request-id: req_"),
+            "{shown}: {said}"
+        );
         let envelope: Value = serde_json::from_str(said.split_once("\r\n\r\n").unwrap().1).unwrap();
         assert!(envelope["error"].to_string().contains(why), "{shown}: {said}");
     }
     let metrics = String::from_utf8(get(&gateway, "/metrics").await.body.to_vec()).unwrap();
     assert!(metrics.contains("route=\"-\",status=\"431\"} 1"), "{metrics}");
-    for (head, body, status) in [("content-encoding: gzip", "{}", 415), ("content-encoding: identity", "{}", 201)] {
+    for (head, body, status) in
+        [("content-encoding: gzip", "{}", 415), ("content-encoding: identity", "{}", 201)]
+    {
         let (name, value) = head.split_once(": ").unwrap();
         let request = gateway.client().request(Method::POST, "/sessions").header(name, value);
-        let answer = gateway.client().send(request.header("content-type", "application/json"), body.into()).await;
+        let answer =
+            gateway.client().send(request.header("content-type", "application/json"), body.into()).await;
         assert_eq!(answer.status, status, "{answer}");
     }
     for (path, near) in [

@@ -69,7 +69,11 @@ pub const KEYS: &[Key] = &[
     hot("gateway.max_body_bytes", Type::Integer(1024, 1 << 30), "largest request body"),
     restart("gateway.tls_cert", Type::Text, "PEM file with the certificate chain"),
     restart("gateway.tls_key", Type::Text, "PEM file with the private key"),
-    hot("gateway.behind_proxy", Type::Bool, "a proxy at a private address terminates TLS in front of the gateway"),
+    hot(
+        "gateway.behind_proxy",
+        Type::Bool,
+        "a proxy at a private address terminates TLS in front of the gateway",
+    ),
     hot(
         "gateway.trusted_proxies",
         Type::Networks,
