@@ -105,8 +105,8 @@ def forged(n):
 
 assert refused(direct, forged), "a stranger's X-Forwarded-For is believed"
 assert refused(proxy, forged), "behind a proxy that nobody trusts, everyone has its address"
-command = [os.environ["PRX"], "config", "set", "gateway.trusted_proxies", "127.0.0.1"]
-command += ["--config", os.environ["HOME_DIR"] + "/prx.toml", "--data-dir", os.environ["HOME_DIR"] + "/data"]
+command = [os.environ["PRX"], "--config", os.environ["HOME_DIR"] + "/prx.toml"]
+command += ["--data-dir", os.environ["HOME_DIR"] + "/data", "config", "set", "gateway.trusted_proxies", "127.0.0.1"]
 subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 assert refused(proxy, forged, "127.0.0.2"), "what stands before the proxy's own word is believed"
 assert ask(proxy, "GET", "/api/v1/sessions", source="127.0.0.3") == 401, "another's flood counts for this one"

@@ -36,7 +36,7 @@ pub enum BindError {
     #[error(
         "{0} is not a loopback address: tokens would cross the network unencrypted; listen on 127.0.0.1, set \
          gateway.tls_cert and gateway.tls_key, or put a proxy that speaks TLS in front and name its address in \
-         gateway.trusted_proxies"
+         gateway.trusted_proxies, or set gateway.behind_proxy = true for one at a private address"
     )]
     Exposed(IpAddr),
     /// TLS is asked for and can't be spoken.

@@ -5,7 +5,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,6 +65,8 @@ struct State {
     /// Bytes of a later request may have come with an earlier one: which they are is not known here any more.
     pipelined: bool,
     unread: bool,
+    /// Whoever reads, to be woken when the answer is on its way: only then the wait for the next request begins.
+    reader: Option<Waker>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -158,6 +160,9 @@ impl Exchange {
         state.pipelined |= state.behind > state.head.length.unwrap_or_default();
         (state.stage, state.head, state.behind) = (Stage::Idle, Head::default(), 0);
         state.answered += 1;
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 
     fn feed(&self, bytes: &[u8]) {
@@ -188,7 +193,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Wire<T> {
     /// Nothing has come: how long that may last.
     fn wait(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let (stage, answered) = {
-            let state = self.exchange.lock();
+            let mut state = self.exchange.lock();
+            state.reader = Some(cx.waker().clone());
             (state.stage, state.answered)
         };
         let limit = match stage {

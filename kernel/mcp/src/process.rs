@@ -12,7 +12,7 @@ use tracing::{Instrument, info};
 
 use super::redact::redact;
 use super::settings::Program;
-use super::spawn::{self, Ours};
+use super::spawn::{self, NOT_STARTED, Ours, REFUSED};
 use super::stdout;
 use prx_base::config::Secret;
 
@@ -67,6 +67,9 @@ impl Process {
         let status = timeout(EXIT_TIMEOUT, self.child.wait()).await.ok()?.ok()?;
         let said =
             timeout(EXIT_TIMEOUT, &mut self.stderr).await.ok().and_then(Result::ok).unwrap_or_default();
+        if status.code() == Some(NOT_STARTED.into()) && said.starts_with(REFUSED) {
+            return Some(said);
+        }
         let said = if said.is_empty() { said } else { format!(": {said}") };
         Some(format!("the process ended ({status}){said}"))
     }

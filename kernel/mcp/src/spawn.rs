@@ -21,7 +21,9 @@ use tokio::sync::oneshot;
 /// The first argument by which this binary is asked to become a program.
 const BECOME: &str = "become-program-of";
 /// The exit code of a shell for what can't be started.
-const NOT_STARTED: u8 = 127;
+pub(super) const NOT_STARTED: u8 = 127;
+/// What is said on standard error then begins with this.
+pub(super) const REFUSED: &str = "can't start";
 
 /// Whether this binary calls [`become_program`] when it starts.
 static BECOMES: AtomicBool = AtomicBool::new(false);
@@ -46,7 +48,7 @@ pub fn become_program(mut words: impl Iterator<Item = OsString>) -> Option<ExitC
         return Some(ExitCode::from(NOT_STARTED));
     }
     let error = std::process::Command::new(&program).args(words).exec();
-    let _ = writeln!(io::stderr(), "can't start {}: {error}", program.display());
+    let _ = writeln!(io::stderr(), "{REFUSED} {}: {error}", program.display());
     Some(ExitCode::from(NOT_STARTED))
 }
 

@@ -22,6 +22,7 @@ pub use self::channels::{ChannelState, StepCommit, StepReceipt};
 pub use self::compaction::SpaceUse;
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled, TEST_EVENT};
 pub use self::erasure::Erased;
+pub use self::file::OpenError;
 pub use self::handle::Store;
 pub use self::hook_problem::HookProblem;
 pub use self::hooks::{HookChange, HookRecord, HookState, NewHook};
@@ -34,7 +35,6 @@ pub use self::model::{
     NewOutbound, NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone,
     TurnId, TurnState, Usage,
 };
-pub use self::open::OpenError;
 pub use self::operation::{Choice, Content, Operation};
 pub use self::outbox::{DeadLetter, OnUnknown, OutboxEntry, OutboxOutcome, OutboxState};
 pub use self::plugins::PluginRecord;
@@ -52,6 +52,7 @@ mod compaction;
 mod deliveries;
 mod erasure;
 mod events;
+mod file;
 mod handle;
 mod hook_problem;
 mod hooks;

@@ -10,10 +10,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
+use super::file::{self, Opened};
 use super::ids::lock;
 use super::index::SessionIndex;
 use super::load;
-use super::open::{self, Opened};
 use super::rows::Cause;
 use super::tx::Shared;
 
@@ -28,7 +28,7 @@ pub(super) fn reopen(shared: &Arc<Shared>) -> bool {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         drop(shared.database.write().unwrap_or_else(PoisonError::into_inner).take());
         probe(&shared.file)?;
-        let Opened { database, committed, waiting, hooks, .. } = open::again(&shared.file)?;
+        let Opened { database, committed, waiting, hooks, .. } = file::again(&shared.file)?;
         let index = load::index(committed)?;
         *shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         shared.subscriptions.replace(hooks);

@@ -26,8 +26,6 @@ use prx_base::clock::Clock;
 use prx_base::error::{Code, Error};
 use prx_base::events::{Event, Events, Kind, NewEvent};
 
-/// The store's file in the data directory.
-pub(super) const FILE: &str = "prx.redb";
 /// Numbers about the file itself.
 pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 /// The version of the tables, in [`META`].

@@ -2,6 +2,7 @@
 //! its children.
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -63,6 +64,23 @@ async fn fill_disk(gateway: &Gateway) -> (Vec<String>, Vec<String>) {
     (sessions, conversations)
 }
 
+/// Looks at what those who ask are told while the disk takes nothing.
+async fn check_what_is_told_of_it(gateway: &Gateway) {
+    let client = gateway.client();
+    until("the store to stay as it is", async || (get(gateway, "/livez").await.status == 503).then_some(()))
+        .await;
+    let told = get(gateway, "/livez").await.expect(503);
+    assert_eq!(told["live"], false);
+    assert!(told["reason"].as_str().unwrap().contains("File too large"), "{told}");
+    for path in ["/api/v1/status/health", "/readyz"] {
+        assert_eq!(get(gateway, path).await.status, 503, "{path}");
+    }
+    let doctor = gateway.home().run(&["doctor"]).await;
+    assert!(doctor.stdout.contains("the store is opened anew every few seconds"), "{}", doctor.stdout);
+    client.post("/sessions", json!({"user_id": "ada"})).await.error(503, "unavailable");
+    assert_eq!(say(client, "late", "late", "Hello").await, 503, "the platform is told to say it again");
+}
+
 #[tokio::test]
 async fn a_disk_that_was_full_is_used_again_by_itself_and_nothing_acknowledged_is_lost() {
     let (system, receiver) = (System::start().await, Receiver::start().await);
@@ -79,18 +97,7 @@ async fn a_disk_that_was_full_is_used_again_by_itself_and_nothing_acknowledged_i
         .await;
     let (sessions, conversations) = fill_disk(&gateway).await;
 
-    until("the store to stay as it is", async || (get(&gateway, "/livez").await.status == 503).then_some(()))
-        .await;
-    let told = get(&gateway, "/livez").await.expect(503);
-    assert_eq!(told["live"], false);
-    assert!(told["reason"].as_str().unwrap().contains("File too large"), "{told}");
-    for path in ["/api/v1/status/health", "/readyz"] {
-        assert_eq!(get(&gateway, path).await.status, 503, "{path}");
-    }
-    let doctor = gateway.home().run(&["doctor"]).await;
-    assert!(doctor.stdout.contains("the store is opened anew every few seconds"), "{}", doctor.stdout);
-    client.post("/sessions", json!({"user_id": "ada"})).await.error(503, "unavailable");
-    assert_eq!(say(client, "late", "late", "Hello").await, 503, "the platform is told to say it again");
+    check_what_is_told_of_it(&gateway).await;
 
     limit_files(&gateway, None);
     until("the store to be open again", async || (get(&gateway, "/livez").await.status == 200).then_some(()))
@@ -102,11 +109,13 @@ async fn a_disk_that_was_full_is_used_again_by_itself_and_nothing_acknowledged_i
     for id in &sessions {
         client.get(&format!("/sessions/{id}")).await.expect(200);
     }
-    let replies = system.until(conversations.len() + 2).await;
-    for conversation in conversations.iter().map(String::as_str).chain(["slow", "late"]) {
-        let its = replies.iter().filter(|reply| reply["conversation"] == conversation);
-        assert!(its.count() >= 1, "{conversation} is answered");
-    }
+    let expected: Vec<&str> = conversations.iter().map(String::as_str).chain(["slow", "late"]).collect();
+    until("everything that was acknowledged to be answered", async || {
+        let replies = system.replies();
+        let answered = |name: &&str| replies.iter().any(|reply| reply["conversation"] == **name);
+        expected.iter().all(answered).then_some(())
+    })
+    .await;
     let heard = until("the hook to hear of every session", async || {
         let heard: Vec<Value> =
             receiver.received().iter().map(|sent| sent.json()["data"]["session_id"].clone()).collect();
@@ -126,22 +135,26 @@ async fn a_disk_that_was_full_is_used_again_by_itself_and_nothing_acknowledged_i
     assert_eq!(code, Some(1), "not everything could be brought to disk");
     assert!(output.says(&["prx: the store could not be brought to disk"]), "{}", output.tail());
     let gateway = Gateway::start_in(home).await;
-    assert_eq!(
-        gateway.messages(&gateway.sessions("ops").await[0]["id"].as_str().unwrap().to_owned()).await.len(),
-        2
-    );
+    let slow = gateway.sessions("ops").await[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(gateway.messages(&slow).await.len(), 2, "said once, and answered once");
     gateway.stop().await;
 }
 
 /// A server that neither ends with its input nor when it is asked to, and how to find its process.
-fn stubborn(gateway_home: &std::path::Path) -> (String, std::path::PathBuf) {
+fn stubborn(gateway_home: &Path) -> (String, PathBuf) {
     let noted = gateway_home.join("stubborn.pid");
-    let script = format!("trap '' TERM INT HUP; echo $$ > {}; exec sleep 1000", noted.display());
+    // What it leaves behind has no parent from the beginning.
+    let orphan = gateway_home.join("orphan.pid");
+    let script = format!(
+        "(sleep 1 & echo $! > {}); trap '' TERM INT HUP; echo $$ > {}; exec sleep 1000",
+        orphan.display(),
+        noted.display()
+    );
     (format!("[mcp_servers.stubborn]\ncommand = \"sh\"\nargs = [\"-c\", {script:?}]\n"), noted)
 }
 
 /// The process that has noted its id in a file.
-async fn noted(file: &std::path::Path) -> Pid {
+async fn noted(file: &Path) -> Pid {
     until("a process to note its id", async || {
         Pid::from_raw(fs::read_to_string(file).ok()?.trim().parse().ok()?)
     })
@@ -173,6 +186,11 @@ async fn a_stop_in_the_midst_of_everything_takes_no_longer_than_it_may_and_loses
     let session = gateway.open_session("ada").await;
     let (_hanging, _) = silent.accept().await.unwrap();
     let stubborn = noted(&pid).await;
+    let orphan = noted(&gateway.home().path().join("orphan.pid")).await;
+    until("the end of a process without a parent to be taken note of", async || {
+        (!Path::new(&format!("/proc/{}", orphan.as_raw_nonzero())).exists()).then_some(())
+    })
+    .await;
     let (path, asking) = (format!("/sessions/{session}/messages"), client.clone());
     let turn = tokio::spawn(async move { asking.post(&path, json!({"content": "Well?"})).await });
     until("the turn to begin", async || (gateway.messages(&session).await.len() == 1).then_some(())).await;
@@ -180,7 +198,7 @@ async fn a_stop_in_the_midst_of_everything_takes_no_longer_than_it_may_and_loses
     let installing = client.clone();
     let install = tokio::spawn(async move {
         let request = installing.request(Method::POST, "/plugins").header("content-type", "application/wasm");
-        installing.try_send(request, component.into()).await
+        installing.try_send(request, component).await
     });
     for (signal, word) in
         [(Signal::USR1, "means nothing"), (Signal::USR2, "means nothing"), (Signal::HUP, "read again")]

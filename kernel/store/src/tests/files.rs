@@ -74,6 +74,41 @@ async fn a_damaged_file_is_corrupt_and_left_as_it_is() {
 }
 
 #[tokio::test]
+async fn a_file_that_was_emptied_is_refused_and_one_that_was_never_written_is_not() {
+    let home = Home::new();
+    let path = home.path().join("prx.redb");
+    fs::write(&path, "").unwrap();
+    home.open().close().await;
+    fs::write(&path, "").unwrap();
+    let error = refused(&home);
+    assert!(matches!(error, OpenError::Emptied { .. }), "{error}");
+    assert!(error.to_string().contains("restore it from a backup, or remove the file"), "{error}");
+    fs::remove_file(&path).unwrap();
+    home.open().close().await;
+}
+
+#[tokio::test]
+async fn a_store_that_failed_is_opened_anew_with_what_was_acknowledged() {
+    let home = Home::new();
+    let store = home.open();
+    let kept = store.create_session(new_session("api")).await.unwrap();
+    let turn = store.accept_message(&kept.id, store.new_message_id(), "Hello".into()).await.unwrap();
+    assert_eq!(store.turns_ready().next().await, kept.id);
+    let mut reopened = store.reopened();
+    store.write::<()>(|_| panic!("a defect")).await.unwrap_err();
+    assert_eq!(store.problem().unwrap(), "the writer panicked");
+    assert_eq!(store.create_session(new_session("api")).await.unwrap_err().code(), Code::Unavailable);
+    store.recovered().await;
+    reopened.changed().await.unwrap();
+    assert_eq!(store.problem(), None);
+    assert_eq!((store.session(&kept.id).unwrap().id, store.active_sessions(None)), (kept.id.clone(), 1));
+    assert_eq!(store.turns_ready().next().await, kept.id, "whoever works on it is woken");
+    assert_eq!(store.claim_turn(&kept.id).await.unwrap().unwrap().seq, turn.seq);
+    assert!(store.create_session(new_session("api")).await.unwrap().id > kept.id);
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_newer_file_is_refused() {
     let home = Home::new();
     home.open().close().await;
