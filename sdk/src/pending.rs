@@ -136,6 +136,12 @@ pub trait PendingMessage {
     /// Its text, to which a line is added for each file that could not be fetched.
     fn text(&mut self) -> &mut String;
 
+    /// Whether it is for the agent. What is not, and does not become so while it waits for more, is dropped; its files are
+    /// not fetched.
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
     /// The message as the agent gets it.
     fn inbound(self, attachments: Vec<Attachment>) -> Inbound;
 }
@@ -307,8 +313,8 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         };
         let pending = &mut self.list[index];
         pending.open = open;
+        let idle = pending.wanted.is_empty() || !pending.message.is_wanted();
         change(&mut pending.message);
-        let idle = pending.wanted.is_empty();
         pending.wanted.extend(files);
         if idle {
             self.request(index);
@@ -389,7 +395,7 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
     /// Requests the first file that a message waits for. Those of one conversation are fetched one after the other.
     fn request(&mut self, index: usize) {
         let pending = &mut self.list[index];
-        let Some(file) = pending.wanted.first() else { return };
+        let Some(file) = pending.wanted.first().filter(|_| pending.message.is_wanted()) else { return };
         *self.last_token += 1;
         (pending.token, pending.waiting) = (*self.last_token, false);
         let pause = self.cooldown.as_mut().and_then(|cooldown| cooldown.wait(self.cx.now));
@@ -413,6 +419,9 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
     fn deliver_complete(&mut self) {
         let mut held: Vec<String> = Vec::new();
         for pending in std::mem::take(self.list) {
+            if pending.open == 0 && !pending.message.is_wanted() {
+                continue;
+            }
             let conversation = pending.message.conversation();
             if pending.wanted.is_empty() && pending.open == 0 && !held.contains(&conversation) {
                 let files = pending.fetched.into_iter().map(|(file, blob)| file.attachment(blob)).collect();

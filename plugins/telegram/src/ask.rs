@@ -38,6 +38,7 @@ pub(crate) fn pressed(
         choice: Some(data.clone()),
         album: None,
         awaits: None,
+        overheard: false,
     };
     state.pending_queue(cx, out).push(pending, Vec::new());
     Ok(())

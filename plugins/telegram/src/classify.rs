@@ -85,6 +85,16 @@ pub(crate) fn classify(
     Ok(Accepted { sender: (sender.id, sender.name()), text, addressed })
 }
 
+/// A picture of an album that is not said to the bot, as another one of the same album may be.
+pub(crate) fn overhear(config: &Config, message: &Message) -> Result<Accepted, Ignored> {
+    let sender = message.sender().ok_or(Ignored::NotAPerson)?;
+    if !config.allows(&sender) {
+        return Err(Ignored::NotAddressed);
+    }
+    let text = message.words().unwrap_or_default().to_owned();
+    Ok(Accepted { sender: (sender.id, sender.name()), text, addressed: false })
+}
+
 /// Whether this user may talk to the bot.
 pub(crate) fn admit(config: &Config, user: &User) -> Result<(), Ignored> {
     if config.allows(user) {

@@ -6,6 +6,7 @@ use prx_sdk::connector::{Attachment, Inbound, Sender, Target};
 use prx_sdk::pending;
 use serde::{Deserialize, Serialize};
 
+use crate::state::is_false;
 use crate::update::{Media, MessageMedia};
 
 /// A message that waits for its files, or behind one that does.
@@ -30,6 +31,9 @@ pub struct PendingMessage {
     /// What may follow belongs to it too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaits: Option<Awaits>,
+    /// Not said to the bot, unless a further picture of its album is.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub overheard: bool,
 }
 
 /// What belongs to a message and comes as another one.
@@ -95,6 +99,10 @@ impl pending::PendingMessage for PendingMessage {
 
     fn text(&mut self) -> &mut String {
         &mut self.text
+    }
+
+    fn is_wanted(&self) -> bool {
+        !self.overheard
     }
 
     fn inbound(self, attachments: Vec<Attachment>) -> Inbound {

@@ -6,7 +6,7 @@ use prx_sdk::connector::{Commands, Context, LogLevel};
 use serde_json::value::RawValue;
 
 use crate::ask;
-use crate::classify::{Ignored, classify};
+use crate::classify::{Ignored, classify, overhear};
 use crate::config::Config;
 use crate::menu;
 use crate::pending::{Awaits, File, PendingMessage};
@@ -133,7 +133,9 @@ fn message(
     };
     let is_silent = message.words().is_none_or(|words| words.trim().is_empty());
     let shown = spoken.or_else(|| shown::line(raw).filter(|_| is_silent && files.is_empty()));
-    let accepted = classify(&cx.config, &state.bot, message, files.is_empty() && shown.is_none())?;
+    let accepted = classify(&cx.config, &state.bot, message, files.is_empty() && shown.is_none());
+    let overheard = album.is_some() && !files.is_empty() && matches!(accepted, Err(Ignored::NotAddressed));
+    let accepted = if overheard { overhear(&cx.config, message)? } else { accepted? };
     if menu::is_start(message, &accepted.text) {
         menu::greet(cx, state, message.chat.id, out);
         return Ok(());
@@ -150,11 +152,12 @@ fn message(
         choice: None,
         album,
         awaits: message.awaits(),
+        overheard,
     };
     if let Some(shown) = shown {
         pending.add_line(&shown);
     }
-    if message.chat.is_group() {
+    if message.chat.is_group() && !overheard {
         state.heard.note(message.key(), message.sent_at());
     }
     let mut queue = state.pending_queue(cx, out);
@@ -182,11 +185,17 @@ fn join(
 ) -> Joined {
     let (place, sender) = (state.place_of(message), message.sender().map(|sender| sender.id));
     let is_theirs = |pending: &PendingMessage| pending.place == place && Some(pending.sender.0) == sender;
+    let bot = state.bot.clone();
     let mut queue = state.pending_queue(cx, out);
     if album.is_some() && !files.is_empty() {
         let is_it = |pending: &PendingMessage| pending.album.as_deref() == album && is_theirs(pending);
-        let caption = message.caption.as_deref().filter(|caption| !caption.is_empty());
+        let said = classify(&cx.config, &bot, message, false).ok();
+        let caption = said.as_ref().map(|said| said.text.as_str()).or(message.caption.as_deref());
+        let caption = caption.filter(|caption| !caption.is_empty());
         let joined = queue.join(is_it, files.clone(), Some(PAUSE), |pending| {
+            if said.as_ref().is_some_and(|said| said.addressed) {
+                (pending.overheard, pending.addressed) = (false, true);
+            }
             caption.into_iter().for_each(|caption| pending.add_line(caption));
         });
         return if joined { Joined::Yes } else { Joined::No(files) };

@@ -148,6 +148,24 @@ fn pictures_of_an_album_that_come_one_by_one_are_one_message() {
 }
 
 #[test]
+fn an_album_is_said_to_the_bot_if_one_of_its_pictures_is() {
+    let album = |id: &str| json!({"media_group_id": id, "chat": {"id": -100, "type": "group"}});
+    let mut talk = Talk::listening();
+    talk.updates(json!([photo(5, "the first", album("g")), photo(6, "the last", album("h"))]));
+    assert!(talk.calls("getFile").is_empty(), "not yet said to the bot");
+    talk.updates(json!([photo(7, "@prxbot compare these", album("g"))]));
+    for blob in ["one", "two"] {
+        talk.ok("getFile", json!({"file_path": "f/1", "file_size": 4321}));
+        download(&mut talk, "f/1", 200, Some(blob));
+    }
+    talk.script.advance(Duration::from_secs(1));
+    let heard = talk.script.deliveries();
+    assert_eq!(texts(&heard), ["the first\ncompare these"]);
+    assert_eq!((heard[0].attachments.len(), heard[0].addressed), (2, true));
+    assert_eq!(talk.script.state().pending.len(), 0, "what was not said to the bot is gone");
+}
+
+#[test]
 fn a_strangers_picture_is_not_fetched() {
     let mut talk = Talk::listening();
     let stranger = json!({"from": {"id": 8, "first_name": "Eve"}});
