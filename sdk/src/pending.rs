@@ -100,6 +100,7 @@ mod tests;
 use crate::connector::{
     Attachment, Commands, Context, Http, HttpFailure, HttpOutcome, Inbound, LogLevel, Token,
 };
+use crate::cooldown::Cooldown;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -111,6 +112,11 @@ pub const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Most attempts at one request of a file.
 const MAX_ATTEMPTS: u32 = 3;
+
+/// The pause after a 429 that does not say how long it stands.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
+/// The longest that a file is waited for; it keeps its message from being delivered.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// A message for the agent without its files.
 pub trait PendingMessage {
@@ -172,8 +178,14 @@ impl Fetch {
             },
             HttpOutcome::Response(response) => {
                 let reason = format!("HTTP {}", response.status);
-                let passes = response.status == 429 || response.status >= 500;
-                if passes { Self::Later(reason, None) } else { Self::Lost(reason) }
+                let asked = response.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+                let asked = asked.map(Duration::from_secs);
+                match response.status {
+                    429 | 500.. if asked.is_some_and(|asked| asked > MAX_PAUSE) => Self::Lost(reason),
+                    429 => Self::Later(reason, asked.or(Some(DEFAULT_PAUSE))),
+                    500.. => Self::Later(reason, asked),
+                    _ => Self::Lost(reason),
+                }
             }
             HttpOutcome::Failed(failure) if failure.is_too_large() => Self::Lost(failure.reason.clone()),
             HttpOutcome::Failed(failure) => Self::Later(failure.reason.clone(), None),
@@ -213,6 +225,7 @@ pub struct PendingQueue<'a, M: PendingMessage> {
     list: &'a mut Vec<Pending<M, M::Media>>,
     last_token: &'a mut Token,
     out: &'a mut Commands,
+    cooldown: Option<&'a mut Cooldown>,
 }
 
 impl<'a, M: PendingMessage> PendingQueue<'a, M> {
@@ -222,7 +235,17 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         (list, last_token): (&'a mut Vec<Pending<M, M::Media>>, &'a mut Token),
         out: &'a mut Commands,
     ) -> Self {
-        Self { cx, list, last_token, out }
+        Self { cx, list, last_token, out, cooldown: None }
+    }
+
+    /// The same queue whose files come from an origin that may be in a pause: they are requested after it.
+    pub fn behind(self, cooldown: &'a mut Cooldown) -> Self {
+        Self { cooldown: Some(cooldown), ..self }
+    }
+
+    /// Whether it waits for the answer to the request of this token.
+    pub fn awaits_answer(&self, token: Token) -> bool {
+        token != 0 && self.list.iter().any(|pending| !pending.waiting && pending.token == token)
     }
 
     /// Adds a message, and delivers it at once if it waits for nothing.
@@ -300,6 +323,11 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         let Some(file) = pending.wanted.first() else { return };
         *self.last_token += 1;
         (pending.token, pending.waiting) = (*self.last_token, false);
+        let pause = self.cooldown.as_mut().and_then(|cooldown| cooldown.wait(self.cx.now));
+        if let Some(pause) = pause {
+            pending.waiting = true;
+            return self.out.timer(pending.token, pause);
+        }
         let lane = format!("files:{}", pending.message.conversation());
         self.out.http(file.request(self.cx).token(pending.token).lane(lane));
     }

@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 use wasm_encoder::{
-    ComponentInstanceSection, ComponentSection, CustomSection, InstanceSection, MemorySection, MemoryType,
-    Module, ModuleSection, NestedComponentSection,
+    CodeSection, ComponentInstanceSection, ComponentSection, CustomSection, Function, FunctionSection,
+    InstanceSection, MemorySection, MemoryType, Module, ModuleSection, NestedComponentSection, TypeSection,
+    ValType,
 };
 use wasmparser::{Parser, Payload};
 
@@ -104,6 +105,40 @@ impl Component {
         let mut instance = ComponentInstanceSection::new();
         instance.instantiate(index, std::iter::empty::<(&str, wasm_encoder::ComponentExportKind, u32)>());
         instance.append_to_component(&mut self.0);
+        self
+    }
+
+    /// With a module besides that it makes no use of, and that has so many functions without a name. Each of them is
+    /// straight on, a constant added so many times.
+    #[must_use]
+    pub fn with_long_functions(self, count: u32, additions: usize) -> Self {
+        let body = [&[0x41, 1][..], &[0x41, 3, 0x6a].repeat(additions), &[0x1a]].concat();
+        self.with_functions(0, count, &body)
+    }
+
+    /// The same with one function, of so many blocks in a row, each of which takes and gives so many values.
+    #[must_use]
+    pub fn with_crowded_blocks(self, blocks: usize, values: usize) -> Self {
+        let body = [[0x41, 1].repeat(values), [0x02, 1, 0x0b].repeat(blocks), [0x1a].repeat(values)].concat();
+        self.with_functions(values, 1, &body)
+    }
+
+    /// Type 1 takes and gives so many values.
+    fn with_functions(mut self, values: usize, count: u32, body: &[u8]) -> Self {
+        let typed = || vec![ValType::I32; values];
+        let (mut types, mut declared, mut code) =
+            (TypeSection::new(), FunctionSection::new(), CodeSection::new());
+        types.ty().function([], []);
+        types.ty().function(typed(), typed());
+        for _ in 0..count {
+            declared.function(0);
+            let mut function = Function::new([]);
+            function.raw(body.iter().copied()).instructions().end();
+            code.function(&function);
+        }
+        let mut module = Module::new();
+        module.section(&types).section(&declared).section(&code);
+        ModuleSection(&module).append_to_component(&mut self.0);
         self
     }
 

@@ -214,16 +214,32 @@ impl Gateway {
         self.home.take().unwrap()
     }
 
+    /// Ends it with a signal, waits for it, and says with which code it ended.
+    pub async fn end(mut self, signal: Signal) -> (Option<i32>, Home) {
+        self.signal(signal);
+        let status = self.ended().await;
+        (status.code(), self.home.take().unwrap())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("our own child can be signalled");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let process = &mut self.process;
+        until("the gateway to stop", async || process.try_wait().unwrap()).await
+    }
+
     /// Stops it and starts it again in the same home.
     pub async fn restart(self) -> Self {
         Self::start_in(self.stop().await).await
     }
 
     async fn terminate(&mut self) -> ExitStatus {
-        let pid = Pid::from_child(&self.process);
-        kill_process(pid, Signal::TERM).expect("our own child can be signalled");
-        let process = &mut self.process;
-        until("the gateway to stop", async || process.try_wait().unwrap()).await
+        self.signal(Signal::TERM);
+        self.ended().await
     }
 
     /// Its files.

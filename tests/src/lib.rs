@@ -16,10 +16,12 @@
 //! | [`wait`] | waiting for a condition |
 //! | [`scale`] | how much of the same a test does |
 //! | [`random`] | randomness from a printed seed |
+//! | [`attacks`] | what an attack does to a gateway, in a table |
 //! | [`usage`] | what a process uses |
 //! | [`scripted`] | gateways whose model says what a test wrote |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
 
+pub mod attacks;
 pub mod client;
 pub mod component;
 pub mod discord;

@@ -75,7 +75,7 @@ impl ProviderFailure {
             }
             failure => {
                 let max_attempts = match failure {
-                    CallError::Busy => MAX_ATTEMPTS_TRANSIENT,
+                    CallError::TooMany(_) | CallError::Full(_) | CallError::Busy => MAX_ATTEMPTS_TRANSIENT,
                     failure if failure.is_defect() => MAX_ATTEMPTS_DEFECT,
                     _ => 1,
                 };

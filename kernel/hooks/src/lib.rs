@@ -7,7 +7,8 @@
 //! shows as an issue in the gateway's status. What is given up stays in the hook's record for a while, from which it can be
 //! replayed; it is what the **dead letter** is to a channel's outbox.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -49,6 +50,8 @@ struct Work {
     egress: Egress,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// The hooks that have a worker. The lock is never held across an await.
+    workers: Mutex<HashSet<String>>,
 }
 
 /// A hook that was just registered.
@@ -92,11 +95,24 @@ impl Hooks {
     pub fn start(base: Base, store: Store, egress: Egress) -> Result<Self> {
         let known = store.hooks()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hooks = Self(Arc::new(Work { base, store, egress, stop, tasks }));
+        let workers = Mutex::default();
+        let hooks = Self(Arc::new(Work { base, store, egress, stop, tasks, workers }));
         for hook in known {
             hooks.spawn(hook.id);
         }
+        hooks.0.tasks.spawn(hooks.clone().follow_store());
         Ok(hooks)
+    }
+
+    /// Sets workers to the hooks that were registered when the store failed, and are there all the same.
+    async fn follow_store(self) {
+        let Work { store, stop, .. } = &*self.0;
+        let mut reopened = store.reopened();
+        while let Some(Ok(())) = stop.run_until_cancelled(reopened.changed()).await {
+            for hook in store.hooks().unwrap_or_default() {
+                self.spawn(hook.id);
+            }
+        }
     }
 
     /// Registers a hook. Without a secret one is made.
@@ -188,12 +204,22 @@ impl Hooks {
         }
     }
 
-    /// Gives a hook its worker.
+    /// Gives a hook its worker, unless it has one.
     fn spawn(&self, hook: String) {
-        let Work { base, store, egress, stop, tasks } = &*self.0;
+        let Work { base, store, egress, stop, tasks, .. } = &*self.0;
+        if !self.workers().insert(hook.clone()) {
+            return;
+        }
         let (base, store, egress) = (base.clone(), store.clone(), egress.clone());
-        let queued = store.deliveries_queued();
-        tasks.spawn(DeliveryWorker { hook, base, store, egress, queued, stop: stop.clone() }.run());
+        let (queued, stop, hooks) = (store.deliveries_queued(), stop.clone(), self.clone());
+        tasks.spawn(async move {
+            DeliveryWorker { hook: hook.clone(), base, store, egress, queued, stop }.run().await;
+            hooks.workers().remove(&hook);
+        });
+    }
+
+    fn workers(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -35,8 +35,16 @@ pub(super) struct DeliveryWorker {
 
 impl DeliveryWorker {
     pub(super) async fn run(mut self) {
-        if let Err(error) = self.work().await {
-            tracing::error!(hook = self.hook, %error, "deliveries to this hook stop until a restart");
+        while let Err(error) = self.work().await {
+            if self.store.is_healthy() {
+                tracing::error!(hook = self.hook, %error, "deliveries to this hook stop until a restart");
+                return;
+            }
+            // What was delivered and could not be noted is delivered again, under the same id.
+            tokio::select! {
+                () = self.store.recovered() => {}
+                () = self.stop.cancelled() => return,
+            }
         }
     }
 

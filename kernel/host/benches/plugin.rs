@@ -61,7 +61,7 @@ impl Home {
             limits: Limits { cpu: Duration::from_secs(60), ..Limits::default() },
             reuse,
         };
-        self.engine.link(&artifact, links).unwrap()
+        self.engine.link(&artifact, 1, links).unwrap()
     }
 }
 

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use tokio::task::spawn_blocking;
@@ -45,27 +46,57 @@ impl Cache {
             .ok()
     }
 
-    /// Writes a freshly compiled artifact and answers with its digest. Blocks.
-    pub(super) fn write(&self, key: &str, component: &Component) -> wasmtime::Result<[u8; 32]> {
-        let image = component.serialize()?;
-        write(&self.directory, &self.path(key), &image)?;
-        prune(&self.directory)?;
-        Ok(Sha256::digest(&image).into())
+    /// Keeps the image of a freshly compiled artifact and loads it. One that can't be kept costs only time: it is loaded
+    /// all the same, and compiled again next time.
+    ///
+    /// # Errors
+    /// The image is none of this engine's.
+    pub(super) async fn put(
+        &self,
+        engine: &Engine,
+        key: &str,
+        image: Vec<u8>,
+    ) -> wasmtime::Result<Component> {
+        let image = Arc::new(image);
+        match self.keep(key, Arc::clone(&image)).await {
+            // In the file's pages it costs the gateway no memory of its own.
+            Ok(()) => match self.load(engine, key).await {
+                Some(component) => return Ok(component),
+                None => tracing::warn!(key, "a compiled component is not what was just written"),
+            },
+            Err(reason) => {
+                tracing::warn!(
+                    key,
+                    reason,
+                    "a compiled component could not be kept; it is compiled again next time"
+                );
+            }
+        }
+        let engine = engine.clone();
+        let load = move || {
+            // SAFETY: the bytes come from this engine's own compiler and have been nowhere else.
+            #[expect(
+                unsafe_code,
+                reason = "native code can only be loaded on trust; the compiler is the gateway's own"
+            )]
+            unsafe {
+                Component::deserialize(&engine, &*image)
+            }
+        };
+        spawn_blocking(load).await?
     }
 
-    /// Records the digest of an artifact, without which it is not loaded. A failure only costs time.
-    pub(super) async fn record(&self, key: &str, written: wasmtime::Result<[u8; 32]>) {
-        let recorded = match written {
-            Ok(digest) => self.store.put_artifact(key, digest).await.map_err(|error| error.to_string()),
-            Err(error) => Err(format!("{error:#}")),
+    /// Writes an image and records its digest, without which it is not loaded.
+    async fn keep(&self, key: &str, image: Arc<Vec<u8>>) -> Result<(), String> {
+        let (directory, path) = (self.directory.clone(), self.path(key));
+        let write = move || {
+            write(&directory, &path, &image)?;
+            prune(&directory)?;
+            Ok::<[u8; 32], io::Error>(Sha256::digest(&*image).into())
         };
-        if let Err(reason) = recorded {
-            tracing::warn!(
-                key,
-                reason,
-                "a compiled component could not be kept; it is compiled again next time"
-            );
-        }
+        let written = spawn_blocking(write).await.map_err(|error| error.to_string())?;
+        let digest = written.map_err(|error| error.to_string())?;
+        self.store.put_artifact(key, digest).await.map_err(|error| error.to_string())
     }
 
     fn path(&self, key: &str) -> PathBuf {

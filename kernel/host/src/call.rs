@@ -16,21 +16,27 @@ pub enum CallError {
     CpuLimit(Duration),
     /// It didn't answer in time.
     Deadline(Duration),
+    /// It didn't answer in time, and its own calls were computing all along, this one or others before it.
+    Crowded(Duration),
     /// It asked for more memory than it may have, in bytes.
     OutOfMemory(u64),
     /// It has no such capability.
     NoSuch(String),
-    /// Too many calls of it are under way.
+    /// So many calls of it are under way, the most it may have.
+    TooMany(u32),
+    /// The calls of it that are under way have this much memory together, in bytes, the most they may have.
+    Full(u64),
+    /// So many calls are under way, of all plugins, that there is no place for another.
     Busy,
     /// It is disabled, gone, or its warm instance is dead.
     Stopped,
 }
 
 impl CallError {
-    /// Whether the component is to blame, so that it counts towards its quarantine. A missed deadline does not
-    /// say that: it may be a platform that keeps everybody waiting.
+    /// Whether the component is to blame, so that it counts towards its quarantine. A deadline that it missed while it
+    /// waited does not say that: it may be a platform that keeps everybody waiting.
     pub fn is_defect(&self) -> bool {
-        matches!(self, Self::Trap(_) | Self::CpuLimit(_) | Self::OutOfMemory(_))
+        matches!(self, Self::Trap(_) | Self::CpuLimit(_) | Self::Crowded(_) | Self::OutOfMemory(_))
     }
 
     /// The error as a caller of the API reads it.
@@ -46,9 +52,9 @@ impl CallError {
                 }
             },
             Self::Trap(_) | Self::OutOfMemory(_) => Code::BadGateway,
-            Self::CpuLimit(_) | Self::Deadline(_) => Code::GatewayTimeout,
+            Self::CpuLimit(_) | Self::Deadline(_) | Self::Crowded(_) => Code::GatewayTimeout,
             Self::NoSuch(_) => Code::NotFound,
-            Self::Busy | Self::Stopped => Code::Unavailable,
+            Self::TooMany(_) | Self::Full(_) | Self::Busy | Self::Stopped => Code::Unavailable,
         };
         Error::new(code, message)
     }
@@ -61,9 +67,21 @@ impl std::fmt::Display for CallError {
             Self::Trap(reason) => write!(f, "it broke off: {reason}"),
             Self::CpuLimit(limit) => write!(f, "it was cut off after computing for {limit:?}"),
             Self::Deadline(limit) => write!(f, "it did not answer within {limit:?}"),
+            Self::Crowded(limit) => {
+                write!(f, "it did not answer within {limit:?}, which its calls spent computing side by side")
+            }
             Self::OutOfMemory(limit) => write!(f, "it needs more than its {limit} bytes of memory"),
             Self::NoSuch(what) => write!(f, "it gives no {what}"),
-            Self::Busy => f.write_str("too many calls of it are under way; try again"),
+            Self::TooMany(most) => {
+                write!(
+                    f,
+                    "too many calls of it are under way: {most} at a time are the most it may have; try again"
+                )
+            }
+            Self::Full(most) => {
+                write!(f, "all its calls together need more than their {most} bytes of memory; try again")
+            }
+            Self::Busy => f.write_str("too many calls of all plugins are under way; try again"),
             Self::Stopped => f.write_str("it is not running"),
         }
     }

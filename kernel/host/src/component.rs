@@ -12,11 +12,13 @@ use super::connector::Connector;
 use super::delta_sink::DeltaSink;
 use super::engine::{Artifact, Engine};
 use super::imports::{self, Shared};
-use super::instance::{GuestInstance, Linked, Missing, classify, within};
+use super::instance::{GuestInstance, Linked, Missing, Seat, Size, classify, within};
 use super::journal::Journal;
-use super::limits::{Gauge, Meter};
+use super::limits::Gauge;
 use super::links::{LinkError, Links};
+use super::meter::Meter;
 use super::scope::Scope;
+use super::share::Needs;
 
 /// What a component says of itself.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,22 +38,27 @@ pub struct Description {
 pub struct Code(Arc<Linked>);
 
 impl Engine {
-    /// Links a component to what it gets. Runs none of its code.
+    /// Links a component to what it gets. Runs none of its code. `core_instances` is how many instances of modules one
+    /// instance of it is made of, as [`crate::inspect`] has counted them.
     ///
     /// # Errors
-    /// It imports what it does not get, or its interfaces have other shapes than the kernel's.
-    pub fn link(&self, artifact: &Artifact, links: Links) -> Result<Code, LinkError> {
+    /// It imports what it does not get, its interfaces have other shapes than the kernel's, or an instance of it takes
+    /// more than it may.
+    pub fn link(&self, artifact: &Artifact, core_instances: u64, links: Links) -> Result<Code, LinkError> {
+        let needs = Needs::of(&artifact.0, core_instances)?;
         let mismatch = |error: wasmtime::Error| LinkError::Mismatch(format!("{error:#}"));
         let mut linker = Linker::new(artifact.0.engine());
         imports::link(&mut linker, &links).map_err(mismatch)?;
         let component = linker.instantiate_pre(&artifact.0).map_err(mismatch)?;
+        let share = self.share(&links.name);
         let shared = Shared {
             journal: Journal::new(&links.name, self.services.clock.clone()),
             gauge: Arc::new(Gauge::new(&links.limits)),
             links,
             services: self.services.clone(),
         };
-        Ok(Code(Arc::new(Linked::new(component, shared, artifact.image_bytes()))))
+        let size = Size { needs, image_bytes: artifact.image_bytes() };
+        Ok(Code(Arc::new(Linked::new(component, shared, share, size))))
     }
 }
 
@@ -61,8 +68,9 @@ impl Code {
     /// # Errors
     /// See [`CallError`].
     pub async fn describe(&self) -> Result<Description, CallError> {
-        self.call(Scope::default(), async |instance| {
-            let GuestInstance { store, guest } = instance;
+        // One at a time, beside the plugin's share: old code that uses it up does not keep new code out.
+        self.call_at(Seat::New(None), Scope::default(), async |instance| {
+            let GuestInstance { store, guest, .. } = instance;
             let mut description =
                 Description { connector: guest.connector.is_some(), ..Description::default() };
             if let Some(tool) = &guest.tool {
@@ -133,7 +141,7 @@ impl Code {
     ) -> Result<Result<provider::Completion, provider::ProviderError>, CallError> {
         scope.attachments = attached(request);
         self.call(scope, async move |instance| {
-            let GuestInstance { store, guest } = instance;
+            let GuestInstance { store, guest, .. } = instance;
             let provider = guest.provider.as_ref().ok_or(Missing("models"))?;
             store.data_mut().call.deltas = Some(deltas);
             let sink = store.data_mut().table.push(DeltaSink)?;
@@ -169,13 +177,22 @@ impl Code {
         scope: Scope,
         work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
+        let seat = self.0.seat().await?;
+        self.call_at(seat, scope, work).await
+    }
+
+    async fn call_at<R>(
+        &self,
+        seat: Seat,
+        scope: Scope,
+        work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
+    ) -> Result<R, CallError> {
         let linked = &*self.0;
         let limits = &linked.shared.links.limits;
-        let _permit = linked.call_permit().await?;
-        let meter = Meter::new(limits.cpu);
+        let meter = Meter::new(limits.cpu, &linked.share);
         let mut slot = None;
         let outcome = within(limits, &meter, async {
-            let instance = slot.insert(linked.acquire(&meter).await?);
+            let instance = slot.insert(linked.acquire(seat, &meter).await?);
             instance.store.data_mut().call = scope.into();
             work(instance).await
         });

@@ -7,7 +7,8 @@ use super::bindings::connector::{Context, Event, Step};
 use super::call::CallError;
 use super::imports::Host;
 use super::instance::{GuestInstance, Linked, Missing, classify, within};
-use super::limits::{Limits, Meter};
+use super::limits::Limits;
+use super::meter::Meter;
 
 /// Most that a step may hand over, in bytes; it holds the connector's whole state.
 const MAX_STEP_BYTES: usize = 16 << 20;
@@ -28,7 +29,7 @@ pub struct Connector {
 impl Connector {
     pub(super) async fn start(linked: Arc<Linked>) -> Result<Self, CallError> {
         let limits = bounded(&linked.shared.links.limits);
-        let meter = Meter::new(limits.cpu);
+        let meter = Meter::new(limits.cpu, &linked.share);
         let host = Host::pure(&linked.shared, Arc::clone(&meter));
         let started = within(&limits, &meter, GuestInstance::start(&linked, host, MAX_STEP_BYTES)).await?;
         let instance = started.map_err(|error| classify(&error, None, &linked.shared))?;
@@ -76,7 +77,7 @@ impl Connector {
     ) -> Result<R, CallError> {
         let mut instance = self.instance.take().ok_or(CallError::Stopped)?;
         let limits = bounded(&self.linked.shared.links.limits);
-        let meter = Meter::new(limits.cpu);
+        let meter = Meter::new(limits.cpu, &self.linked.share);
         instance.resume(&meter);
         instance.store.data_mut().set_inputs(now_ms, seed);
         match within(&limits, &meter, work(&mut instance)).await? {

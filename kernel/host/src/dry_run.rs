@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::catalog::Generation;
+use super::compiler::Compiler;
 use super::engine::Engine;
 use super::grants::{self, Allowance};
 use super::inspect::Inspected;
@@ -31,7 +33,12 @@ impl DryRun {
     ///
     /// # Errors
     /// Why a gateway would not load it, these settings included.
-    pub async fn of(component: Bytes, settings: Settings, data_dir: &Path) -> Result<Self> {
+    pub async fn of(
+        component: Bytes,
+        settings: Settings,
+        data_dir: &Path,
+        compiler: Compiler,
+    ) -> Result<Self> {
         let manifest = examine(component.clone()).await?.0.manifest;
         let name = &manifest.plugin.name;
         let clock = Clock::system();
@@ -39,6 +46,7 @@ impl DryRun {
         let services = Services { store: store.clone(), egress: Egress::new(clock.clone()), clock };
         let engine =
             Engine::new(data_dir, services).map_err(|error| Error::internal(format!("{error:#}")))?;
+        let engine = engine.with_compiler(compiler, CancellationToken::new());
         let mut components = Components::default();
         components.plugins_config.insert(name.clone(), settings);
         let allowance = Allowance { operator: Grant::default(), verified: manifest.permissions.clone() };

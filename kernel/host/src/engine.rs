@@ -1,37 +1,23 @@
 //! The engine that compiles and runs components, one for the whole gateway.
 
-use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::thread;
 
 use bytes::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::cache::Cache;
+use super::compiler::{CompileError, Compiler};
 use super::limits::{MAX_MEMORY_BYTES, TICK};
 use super::services::Services;
+use super::share::{Share, Shares};
+use super::tunables::{self, MEMORY_RESERVATION};
 
-/// Most instances at a time, over all plugins.
-const MAX_INSTANCES: u32 = 1000;
-
-/// Core modules and tables for each of them. Few languages need as many; what isn't used costs nothing.
-const MODULES_EACH: u32 = 16;
-const TABLES_EACH: u32 = 8;
-
-/// Address space reserved for one memory, in bytes. So much spares the guest its bounds checks: a tenth of its time.
-const MEMORY_RESERVATION: u64 = 4 << 30;
-
-/// Touched bytes of a memory and of a table that stay resident for the next instance, which is then made in half
-/// the time and without interrupting the other processors.
-const RESIDENT_MEMORY_BYTES: usize = 128 << 10;
-const RESIDENT_TABLE_BYTES: usize = 16 << 10;
-
-/// Native stack of one call, in bytes. A guest that recurses deeper traps.
-const GUEST_STACK_BYTES: usize = 512 << 10;
+/// Most components that are compiled at a time: two take long ones from nobody, and leave the machine to others.
+pub(super) const MAX_COMPILATIONS: usize = 2;
 
 /// A compiled component. Cloning it is cheap.
 #[derive(Clone)]
@@ -45,140 +31,78 @@ impl Artifact {
     }
 }
 
-/// What a compilation made.
-struct Compiled {
-    component: Component,
-    /// The digest of its file, or why there is none.
-    written: wasmtime::Result<[u8; 32]>,
-}
-
-/// Why there is no [`Artifact`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum CompileError {
-    /// The bytes are no component that this engine can run.
-    #[error("is not a component that can be compiled: {0}")]
-    Invalid(String),
-    /// The compiler itself failed.
-    #[error("could not be compiled: {0}")]
-    Failed(String),
-}
-
 /// A cheap-clone handle to the engine.
 #[derive(Clone)]
 pub struct Engine {
     wasmtime: wasmtime::Engine,
     cache: Arc<Cache>,
-    /// How many processors the machine gives the gateway.
-    processors: u32,
-    /// One permit for each processor.
+    /// Address space reserved for one memory, in bytes.
+    reservation: u64,
+    compiler: Compiler,
+    /// One permit for each compilation at a time.
     compilations: Arc<Semaphore>,
-    /// How many permits a compilation takes: one while the gateway starts, then all, so that there is one compilation at
-    /// a time and the rest of the gateway keeps going.
-    permits_each: Arc<AtomicU32>,
+    shares: Arc<Shares>,
+    /// Ends the compilations that are under way, and lets none begin.
+    stopping: CancellationToken,
     pub(super) services: Services,
 }
 
 impl Engine {
-    /// Starts the engine. What it compiles is kept in `<data_dir>/cache`, readable by its owner only.
+    /// Starts the engine. What it compiles, in this process as long as nothing else is said, is kept in
+    /// `<data_dir>/cache`, readable by its owner only.
     ///
     /// # Errors
     /// The machine doesn't give the address space, or can't run the engine at all.
     pub fn new(data_dir: &Path, services: Services) -> wasmtime::Result<Self> {
-        let spacious = wasmtime::Engine::new(&config(MEMORY_RESERVATION));
-        let wasmtime = spacious.or_else(|_| wasmtime::Engine::new(&config(MAX_MEMORY_BYTES)))?;
+        let started = |reservation| {
+            wasmtime::Engine::new(&tunables::running(reservation)).map(|engine| (engine, reservation))
+        };
+        let (wasmtime, reservation) = started(MEMORY_RESERVATION).or_else(|_| started(MAX_MEMORY_BYTES))?;
         tick(&wasmtime)?;
         let cache = Arc::new(Cache::new(data_dir.join("cache"), services.store.clone()));
-        let processors = thread::available_parallelism().map_or(1, NonZero::get);
         Ok(Self {
             wasmtime,
             cache,
-            processors: u32::try_from(processors)?,
-            compilations: Arc::new(Semaphore::new(processors)),
-            permits_each: Arc::new(AtomicU32::new(1)),
+            reservation,
+            compiler: Compiler::Here,
+            compilations: Arc::new(Semaphore::new(MAX_COMPILATIONS)),
+            shares: Arc::new(Shares::new()),
+            stopping: CancellationToken::new(),
             services,
         })
     }
 
-    /// How many components are compiled at a time while the gateway starts: one on each processor.
-    pub(super) fn parallel_compilations(&self) -> usize {
-        self.processors as usize
+    /// The same engine with its compiler elsewhere. Once `stopping` is cancelled it compiles no more.
+    #[must_use]
+    pub fn with_compiler(self, compiler: Compiler, stopping: CancellationToken) -> Self {
+        Self { compiler, stopping, ..self }
     }
 
-    /// From now on components are compiled one at a time, so that the rest of the gateway keeps going.
-    pub(super) fn compile_one_at_a_time(&self) {
-        self.permits_each.store(self.processors, Relaxed);
+    /// What the plugin of this name may have of what all plugins share.
+    pub(super) fn share(&self, plugin: &str) -> Arc<Share> {
+        self.shares.of(plugin)
     }
 
-    /// Makes native code of a component, or finds that it was made before.
+    /// Makes native code of a component, or finds that it was made before. Dropping it ends what is under way.
     ///
     /// # Errors
-    /// The bytes are no valid component.
+    /// See [`CompileError`].
     pub async fn compile(&self, component: Bytes) -> Result<Artifact, CompileError> {
-        let key = Cache::key(&self.wasmtime, &component);
+        let (wasmtime, bytes) = (self.wasmtime.clone(), component.clone());
+        let key = tokio::task::spawn_blocking(move || Cache::key(&wasmtime, &bytes)).await.map_err(failed)?;
         if let Some(artifact) = self.cache.load(&self.wasmtime, &key).await {
             return Ok(Artifact(artifact));
         }
-        let permits = self.permits_each.load(Relaxed);
-        let permit = Arc::clone(&self.compilations).acquire_many_owned(permits).await.map_err(failed)?;
-        let Compiled { component, written } = self.compile_aside(component, key.clone(), permit).await?;
-        self.cache.record(&key, written).await;
-        // In the file's pages it costs the gateway no memory of its own.
-        Ok(Artifact(self.cache.load(&self.wasmtime, &key).await.unwrap_or(component)))
+        let compiled = self.stopping.run_until_cancelled(async {
+            let _permit = self.compilations.acquire().await.map_err(failed)?;
+            self.compiler.image(self.reservation, &component).await
+        });
+        let image = compiled.await.unwrap_or(Err(CompileError::Stopped))?;
+        let artifact =
+            self.cache.put(&self.wasmtime, &key, image).await.map_err(|error| failed(format!("{error:#}")));
+        trim_heap();
+        Ok(Artifact(artifact?))
     }
-
-    /// Compiles on a thread of its own. It is none of the runtime's: a gateway that is told to stop doesn't wait for it.
-    async fn compile_aside(
-        &self,
-        component: Bytes,
-        key: String,
-        permit: OwnedSemaphorePermit,
-    ) -> Result<Compiled, CompileError> {
-        let (engine, cache) = (self.wasmtime.clone(), Arc::clone(&self.cache));
-        let (done, compiled) = oneshot::channel();
-        let compile = move || {
-            let compiled = Component::from_binary(&engine, &component).map(|component| {
-                let written = cache.write(&key, &component);
-                trim_heap();
-                Compiled { component, written }
-            });
-            drop(permit);
-            // Nobody may be waiting any more.
-            let _ = done.send(compiled.map_err(|error| invalid(&error)));
-        };
-        thread::Builder::new().name("compile".into()).spawn(compile).map_err(failed)?;
-        compiled.await.map_err(failed)?
-    }
-}
-
-fn config(reservation: u64) -> Config {
-    let mut config = Config::new();
-    config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool()))
-        .memory_init_cow(true)
-        .memory_reservation(reservation)
-        .memory_guard_size(32 << 20)
-        .epoch_interruption(true)
-        .concurrency_support(false)
-        .parallel_compilation(false)
-        .max_wasm_stack(GUEST_STACK_BYTES);
-    config
-}
-
-fn pool() -> PoolingAllocationConfig {
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(MAX_INSTANCES)
-        .total_memories(MAX_INSTANCES)
-        .total_stacks(MAX_INSTANCES)
-        .total_core_instances(MAX_INSTANCES * MODULES_EACH)
-        .total_tables(MAX_INSTANCES * TABLES_EACH)
-        .max_memory_size(MAX_MEMORY_BYTES as usize);
-    // Without this the kernel of the machine can't tell which bytes were touched, and keeping would touch more.
-    if PoolingAllocationConfig::is_pagemap_scan_available() {
-        pool.pagemap_scan(Enabled::Yes)
-            .linear_memory_keep_resident(RESIDENT_MEMORY_BYTES)
-            .table_keep_resident(RESIDENT_TABLE_BYTES);
-    }
-    pool
 }
 
 /// Advances the engine's epoch for as long as the engine lives.
@@ -193,10 +117,6 @@ fn tick(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
     };
     thread::Builder::new().name("epoch".into()).spawn(ticker)?;
     Ok(())
-}
-
-fn invalid(error: &wasmtime::Error) -> CompileError {
-    CompileError::Invalid(format!("{error:#}"))
 }
 
 fn failed(error: impl std::fmt::Display) -> CompileError {

@@ -4,17 +4,21 @@
 use std::collections::BTreeSet;
 
 use serde::Serialize;
-use wasmparser::{ComponentExternalKind, ComponentInstance, ComponentTypeRef, Parser, Payload};
+use wasmparser::{ComponentExternalKind, ComponentInstance, ComponentTypeRef, Instance, Parser, Payload};
 
+use self::signatures::Signatures;
 use self::work::{MAX_LOOP_DEPTH, Work};
 use super::manifest::{Manifest, ManifestError};
 
+mod signatures;
 mod work;
 
 /// Largest component, in bytes. A Python interpreter with its library takes 18 MB.
 pub const MAX_BYTES: usize = 64 << 20;
 /// Most functions in all modules of a component.
 const MAX_FUNCTIONS: u64 = 60_000;
+/// Most types of one module, and most of its imports: what every engine allows.
+const MAX_TYPES: u64 = 1_000_000;
 /// Most work for the compiler, in all and in one function; a unit is a byte of ordinary code. A minute or two.
 const MAX_WORK: u64 = 96 << 20;
 const MAX_FUNCTION_WORK: u64 = 16 << 20;
@@ -53,6 +57,8 @@ pub struct Inspected {
     pub imports: BTreeSet<String>,
     /// The interfaces of `prx:plugin` it exports, with their versions.
     pub exports: BTreeSet<String>,
+    /// Most instances of modules that one instance of it is made of.
+    pub core_instances: u64,
 }
 
 /// Why a component cannot be a plugin.
@@ -132,17 +138,29 @@ struct Walk<'a> {
     open: Vec<Level>,
     functions: u64,
     work: u64,
-    /// The most instances that any component read so far makes.
-    heaviest: u64,
+    /// The most that any component read so far makes of either kind.
+    heaviest: Made,
     manifest: Option<&'a [u8]>,
     capabilities: BTreeSet<Capability>,
     imports: BTreeSet<String>,
     exports: BTreeSet<String>,
 }
 
+/// A component or a module that is being read.
 #[derive(Default)]
 struct Level {
+    made: Made,
+    /// Of a module.
+    signatures: Signatures,
+}
+
+/// What instantiating a component makes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Made {
+    /// Instances of any kind, groups of exports among them.
     instances: u64,
+    /// Those of modules. Where components meet, the compiler adds one.
+    core: u64,
 }
 
 impl<'a> Walk<'a> {
@@ -154,24 +172,20 @@ impl<'a> Walk<'a> {
             }
             Payload::End(_) => {
                 let closed = self.open.pop().unwrap_or_default();
-                self.heaviest = self.heaviest.max(closed.instances);
+                self.heaviest.instances = self.heaviest.instances.max(closed.made.instances);
+                self.heaviest.core = self.heaviest.core.max(closed.made.core);
             }
-            Payload::CodeSectionStart { count, .. } => {
-                self.functions += u64::from(count);
-                at_most("functions", self.functions, MAX_FUNCTIONS)?;
+            Payload::InstanceSection(section) => {
+                for instance in section {
+                    let instantiates = matches!(instance.map_err(malformed)?, Instance::Instantiate { .. });
+                    self.make(Made { instances: 1, core: u64::from(instantiates) })?;
+                }
             }
-            Payload::CodeSectionEntry(body) => {
-                let work = Work::of(&body).map_err(malformed)?;
-                at_most("loops in one another", work.loop_depth, MAX_LOOP_DEPTH)?;
-                at_most("units of work in one function", work.units(), MAX_FUNCTION_WORK)?;
-                self.work = self.work.saturating_add(work.units());
-                at_most("units of work for the compiler", self.work, MAX_WORK)?;
-            }
-            Payload::InstanceSection(section) => self.instances(u64::from(section.count()), 1)?,
             Payload::ComponentInstanceSection(section) => {
                 for instance in section {
                     if let ComponentInstance::Instantiate { .. } = instance.map_err(malformed)? {
-                        self.instances(1, 1 + self.heaviest)?;
+                        let Made { instances, core } = self.heaviest;
+                        self.make(Made { instances: 1 + instances, core: 1 + core })?;
                     }
                 }
             }
@@ -188,17 +202,56 @@ impl<'a> Walk<'a> {
                 }
             }
             Payload::CustomSection(section) if section.name() == SECTION => self.manifest(section.data())?,
+            payload => self.step_in_module(payload)?,
+        }
+        Ok(())
+    }
+
+    fn step_in_module(&mut self, payload: Payload<'a>) -> Result<(), InspectError> {
+        match payload {
+            Payload::TypeSection(section) => {
+                at_most("types", section.count().into(), MAX_TYPES)?;
+                self.signatures(|signatures| signatures.types(section))?;
+            }
+            Payload::ImportSection(section) => {
+                at_most("imports of one module", section.count().into(), MAX_TYPES)?;
+                self.signatures(|signatures| signatures.imports(section))?;
+            }
+            Payload::FunctionSection(section) => {
+                at_most("functions", section.count().into(), MAX_FUNCTIONS)?;
+                self.signatures(|signatures| signatures.functions(section))?;
+            }
+            Payload::CodeSectionStart { count, .. } => {
+                self.functions += u64::from(count);
+                at_most("functions", self.functions, MAX_FUNCTIONS)?;
+            }
+            Payload::CodeSectionEntry(body) => {
+                let Some(module) = self.open.last_mut() else { return Ok(()) };
+                let work = Work::of(&body, &mut module.signatures).map_err(malformed)?;
+                at_most("loops in one another", work.loop_depth, MAX_LOOP_DEPTH)?;
+                at_most("units of work in one function", work.units(), MAX_FUNCTION_WORK)?;
+                self.work = self.work.saturating_add(work.units());
+                at_most("units of work for the compiler", self.work, MAX_WORK)?;
+            }
             _ => {}
         }
         Ok(())
     }
 
-    /// Counts what the component being read makes. It cannot be more than `each` for any of them, as whatever
-    /// it instantiates has been read before.
-    fn instances(&mut self, count: u64, each: u64) -> Result<(), InspectError> {
+    /// Counts what the component being read makes. It cannot be more than the heaviest for any component in it, as
+    /// whatever it instantiates has been read before.
+    fn make(&mut self, more: Made) -> Result<(), InspectError> {
         let Some(level) = self.open.last_mut() else { return Ok(()) };
-        level.instances = level.instances.saturating_add(count.saturating_mul(each));
-        at_most("instances", level.instances, MAX_INSTANCES)
+        level.made.instances = level.made.instances.saturating_add(more.instances);
+        level.made.core = level.made.core.saturating_add(more.core);
+        at_most("instances", level.made.instances, MAX_INSTANCES)
+    }
+
+    fn signatures(
+        &mut self,
+        read: impl FnOnce(&mut Signatures) -> Result<(), wasmparser::BinaryReaderError>,
+    ) -> Result<(), InspectError> {
+        self.open.last_mut().map_or(Ok(()), |module| read(&mut module.signatures)).map_err(malformed)
     }
 
     fn manifest(&mut self, data: &'a [u8]) -> Result<(), InspectError> {
@@ -257,8 +310,9 @@ impl<'a> Walk<'a> {
         if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
             return wrong("its manifest has [channel], but it exports no connector");
         }
-        let Self { capabilities, imports, exports, .. } = self;
-        Ok(Inspected { manifest, capabilities, imports, exports })
+        let Self { capabilities, imports, exports, heaviest, .. } = self;
+        // The outermost component has been closed last, and holds all others.
+        Ok(Inspected { manifest, capabilities, imports, exports, core_instances: heaviest.core })
     }
 }
 

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
@@ -13,10 +12,9 @@ use super::bindings::{connector, provider, skill, tool};
 use super::call::CallError;
 use super::imports::{CallState, Host, Shared};
 use super::journal::Level;
-use super::limits::{Exceeded, Limits, Meter};
-
-/// Most calls of one plugin at a time; more wait for a permit.
-const MAX_CONCURRENT_CALLS: usize = 256;
+use super::limits::{Exceeded, Limits};
+use super::meter::Meter;
+use super::share::{Needs, Place, Share};
 
 /// Most clean instances that are kept for the next call, where the manifest allows it.
 const MAX_IDLE_INSTANCES: usize = 8;
@@ -74,6 +72,16 @@ pub(super) struct Guest {
 pub(super) struct GuestInstance {
     pub(super) store: Store<Host>,
     pub(super) guest: Guest,
+    /// What it has of its plugin's share.
+    _place: Option<Place>,
+}
+
+/// Where a call is going to run.
+pub(super) enum Seat {
+    /// On an instance that was idle.
+    Idle(GuestInstance),
+    /// On a new one.
+    New(Option<Place>),
 }
 
 impl GuestInstance {
@@ -84,16 +92,18 @@ impl GuestInstance {
         store.set_hostcall_fuel(answer_bytes);
         store.set_epoch_deadline(1);
         // At each tick other tasks get their turn; a guest that has used its time up is stopped.
-        store.epoch_deadline_callback(|store| match store.data().meter.exhausted() {
-            true => Err(Exceeded::Cpu.into()),
-            false => Ok(UpdateDeadline::Yield(1)),
+        store.epoch_deadline_callback(|store| {
+            let meter = &store.data().meter;
+            match meter.exhausted() {
+                true => Err(Exceeded::Cpu.into()),
+                false => Ok(UpdateDeadline::YieldCustom(1, Box::pin(Arc::clone(meter).next_moment()))),
+            }
         });
         let instance = linked.component.instantiate_async(&mut store).await;
         let guest = instance.and_then(|instance| linked.exports.load(&mut store, &instance));
         match guest {
-            Ok(guest) => Ok(Self { store, guest }),
-            Err(_) if store.data().limiter.refused() => Err(Exceeded::Memory.into()),
-            Err(error) => Err(error),
+            Ok(guest) => Ok(Self { store, guest, _place: None }),
+            Err(error) => Err(store.data().limiter.refused().map_or(error, Into::into)),
         }
     }
 
@@ -112,8 +122,16 @@ impl GuestInstance {
     /// Whether the last call left nothing behind, and not too much memory.
     fn is_clean(&self) -> bool {
         let host = self.store.data();
-        host.limiter.held() <= MAX_IDLE_BYTES && !host.limiter.refused() && host.table.is_empty()
+        host.limiter.held() <= MAX_IDLE_BYTES && host.limiter.refused().is_none() && host.table.is_empty()
     }
+}
+
+/// How much a component takes.
+pub(super) struct Size {
+    /// What one instance takes of what all plugins share.
+    pub(super) needs: Needs,
+    /// Its native code, in bytes.
+    pub(super) image_bytes: u64,
 }
 
 /// A component linked to what it gets, and its idle instances.
@@ -121,52 +139,57 @@ pub(super) struct Linked {
     pub(super) shared: Arc<Shared>,
     /// Size of its native code, in bytes.
     pub(super) image_bytes: u64,
+    pub(super) share: Arc<Share>,
+    needs: Needs,
     component: InstancePre<Host>,
     exports: Exports,
-    calls: Semaphore,
     /// Instances between two calls. The lock is held to take or put one, never across an await.
     idle: Mutex<Vec<GuestInstance>>,
 }
 
 impl Linked {
-    pub(super) fn new(component: InstancePre<Host>, shared: Shared, image_bytes: u64) -> Self {
+    pub(super) fn new(component: InstancePre<Host>, shared: Shared, share: Arc<Share>, size: Size) -> Self {
+        let Size { needs, image_bytes } = size;
         Self {
             shared: Arc::new(shared),
             image_bytes,
             exports: Exports::of(&component),
+            share,
+            needs,
             component,
-            calls: Semaphore::new(MAX_CONCURRENT_CALLS),
             idle: Mutex::default(),
         }
     }
 
-    /// Waits for the permit that a call needs, at most as long as the call may take.
-    pub(super) async fn call_permit(&self) -> Result<SemaphorePermit<'_>, CallError> {
-        if let Ok(permit) = self.calls.try_acquire() {
-            return Ok(permit);
+    /// An idle instance, or a place for a new one; waits for it at most as long as the call may take.
+    pub(super) async fn seat(&self) -> Result<Seat, CallError> {
+        if let Some(instance) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Ok(Seat::Idle(instance));
         }
-        let permit = timeout(self.shared.links.limits.deadline, self.calls.acquire()).await;
-        permit.ok().and_then(Result::ok).ok_or(CallError::Busy)
+        let place = timeout(self.shared.links.limits.deadline, self.share.place(self.needs)).await;
+        let place = place.ok().flatten();
+        place.map_or_else(|| Err(CallError::TooMany(self.needs.most())), |place| Ok(Seat::New(Some(place))))
     }
 
-    /// An idle instance, or a new one.
-    pub(super) async fn acquire(&self, meter: &Arc<Meter>) -> wasmtime::Result<GuestInstance> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        match idle {
-            Some(mut instance) => {
+    /// The instance for a call.
+    pub(super) async fn acquire(&self, seat: Seat, meter: &Arc<Meter>) -> wasmtime::Result<GuestInstance> {
+        match seat {
+            Seat::Idle(mut instance) => {
                 instance.resume(meter);
                 Ok(instance)
             }
-            None => {
+            Seat::New(place) => {
                 let host = Host::new(&self.shared, Arc::clone(meter));
-                GuestInstance::start(self, host, MAX_ANSWER_BYTES).await
+                let instance = GuestInstance::start(self, host, MAX_ANSWER_BYTES).await?;
+                Ok(GuestInstance { _place: place, ..instance })
             }
         }
     }
 
     /// Keeps an instance that has answered for the next call, if it may serve one.
     pub(super) fn release(&self, mut instance: GuestInstance) {
-        if !self.shared.links.reuse || !instance.is_clean() {
+        // Where others wait for its place, they get it.
+        if !self.shared.links.reuse || !instance.is_clean() || !self.share.has_room(self.needs) {
             return;
         }
         instance.reset();
@@ -186,9 +209,15 @@ pub(super) async fn within<R>(
     meter: &Arc<Meter>,
     work: impl Future<Output = wasmtime::Result<R>>,
 ) -> Result<wasmtime::Result<R>, CallError> {
-    let work = pin!(work);
+    let work = pin!(async {
+        meter.begin().await;
+        work.await
+    });
     let outcome = timeout(limits.deadline, Arc::clone(meter).watch(work)).await;
-    outcome.map_err(|_| CallError::Deadline(limits.deadline))
+    outcome.map_err(|_| match meter.is_in_own_line() {
+        true => CallError::Crowded(limits.deadline),
+        false => CallError::Deadline(limits.deadline),
+    })
 }
 
 /// Which [`CallError`] an error of the engine is.
@@ -198,7 +227,7 @@ pub(super) fn classify(
     shared: &Shared,
 ) -> CallError {
     let limits = &shared.links.limits;
-    let out_of_memory = instance.is_some_and(|instance| instance.store.data().limiter.refused());
+    let refused = instance.and_then(|instance| instance.store.data().limiter.refused());
     if let Some(Missing(what)) = error.downcast_ref() {
         return CallError::NoSuch((*what).to_owned());
     }
@@ -206,10 +235,10 @@ pub(super) fn classify(
         return CallError::Busy;
     }
     shared.journal.write(Level::Debug, &format!("{error:?}"));
-    match error.downcast_ref() {
+    match error.downcast_ref().copied().or(refused) {
         Some(Exceeded::Cpu) => CallError::CpuLimit(limits.cpu),
         Some(Exceeded::Memory) => CallError::OutOfMemory(limits.memory_bytes),
-        None if out_of_memory => CallError::OutOfMemory(limits.memory_bytes),
+        Some(Exceeded::PluginMemory) => CallError::Full(shared.gauge.most()),
         None => match error.downcast_ref() {
             Some(I32Exit(status)) => CallError::Trap(format!("it exited with status {status}")),
             None => CallError::Trap(error.root_cause().to_string()),

@@ -1,10 +1,12 @@
-//! The verbs that change a plugin: reload, install, roll back, enable, disable, remove. Each is all or nothing, goes on
-//! when its caller is gone, and leaves the code that serves alone until its replacement has answered.
+//! The verbs that change a plugin: reload, install, roll back, enable, disable, remove. Each is all or nothing, and leaves
+//! the code that serves alone until its replacement has answered. Until then what a caller has asked for ends when it is
+//! dropped; from then on it goes on by itself.
 
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use serde_json::json;
+use tokio::sync::OwnedMutexGuard;
 
 use super::catalog::{Entry, Generation, Placed, PluginStatus, Status};
 use super::folder::Folder;
@@ -38,11 +40,9 @@ impl Plugins {
     /// `not_found`; `bad_request` for bytes that are no component; otherwise `conflict` with the reason. The
     /// code that served goes on serving.
     pub async fn reload(&self, name: &str) -> Result<Placed> {
-        self.run(name, |plugins, name| async move {
-            plugins.installed(&name)?;
-            plugins.reload_now(&name).await
-        })
-        .await
+        let held = self.lock(name).await;
+        self.installed(name)?;
+        self.reload_for_caller(name, held).await
     }
 
     /// Takes a component in: as a new plugin without a name, as a new version of the one of that name with one.
@@ -54,16 +54,13 @@ impl Plugins {
         if name.is_some_and(|name| name != said) {
             return Err(Error::conflict(format!("This component says that it is {said}")));
         }
-        let replaces = name.is_some();
-        self.run(&said, move |plugins, name| async move {
-            plugins.folder()?;
-            if !replaces && plugins.installed(&name).is_ok() {
-                let message = format!("Plugin {name} is there already; PUT /plugins/{name} replaces it");
-                return Err(Error::conflict(message));
-            }
-            plugins.put(&name, bytes).await
-        })
-        .await
+        let held = self.lock(&said).await;
+        self.folder()?;
+        if name.is_none() && self.installed(&said).is_ok() {
+            let message = format!("Plugin {said} is there already; PUT /plugins/{said} replaces it");
+            return Err(Error::conflict(message));
+        }
+        self.put(&said, bytes, held).await
     }
 
     /// Takes a plugin out of service, until it is enabled, also over restarts. Calls under way finish.
@@ -86,7 +83,18 @@ impl Plugins {
     /// # Errors
     /// As [`Plugins::reload`], and `conflict` when another plugin has taken one of its capabilities.
     pub async fn enable(&self, name: &str) -> Result<PluginStatus> {
-        self.verb(name, |plugins, name| async move { plugins.enable_now(&name).await }).await
+        let held = self.lock(name).await;
+        self.installed(name)?;
+        let has_code = self.catalog().entry(name).is_some_and(|entry| entry.generation.is_some());
+        if has_code {
+            let (plugins, name) = (self.clone(), name.to_owned());
+            go_on(held, async move { plugins.enable_now(&name).await }).await?;
+        } else {
+            self.set_disabled(name, false).await?;
+            self.change(name, |entry| Some(Entry { status: Status::Failed, ..entry }));
+            self.reload_for_caller(name, held).await?;
+        }
+        self.get(name)
     }
 
     /// Goes back to the component that served before the one in the file.
@@ -94,15 +102,13 @@ impl Plugins {
     /// # Errors
     /// As [`Plugins::reload`], and `conflict` when there is none to go back to.
     pub async fn rollback(&self, name: &str) -> Result<Placed> {
-        self.run(name, |plugins, name| async move {
-            plugins.installed(&name)?;
-            let Some(bytes) = plugins.folder()?.earlier(&name).await? else {
-                let message = format!("Plugin {name}: there is no earlier component to go back to");
-                return Err(Error::conflict(message));
-            };
-            plugins.put(&name, bytes).await
-        })
-        .await
+        let held = self.lock(name).await;
+        self.installed(name)?;
+        let Some(bytes) = self.folder()?.earlier(name).await? else {
+            let message = format!("Plugin {name}: there is no earlier component to go back to");
+            return Err(Error::conflict(message));
+        };
+        self.put(name, bytes, held).await
     }
 
     /// Takes a plugin and its file away. Where the file stood in for a bundled plugin, that one is back and is
@@ -163,6 +169,14 @@ impl Plugins {
         .await
     }
 
+    /// As [`Plugins::reload_now`], ending with its caller until the new code has answered.
+    async fn reload_for_caller(&self, name: &str, held: OwnedMutexGuard<()>) -> Result<Placed> {
+        let candidate = self.candidate(name).await?;
+        let prepared = self.prepare(name, candidate).await;
+        let (plugins, name) = (self.clone(), name.to_owned());
+        go_on(held, async move { plugins.place(&name, prepared).await }).await
+    }
+
     async fn reload_now(&self, name: &str) -> Result<Placed> {
         let candidate = self.candidate(name).await?;
         let prepared = self.prepare(name, candidate).await;
@@ -185,13 +199,8 @@ impl Plugins {
     async fn enable_now(&self, name: &str) -> Result<()> {
         let catalog = self.catalog();
         let Some(entry) = catalog.entry(name) else { return Err(Error::not_found("Plugin", name)) };
-        if entry.status == Status::Loaded {
+        let Some(generation) = entry.generation.as_ref().filter(|_| entry.status != Status::Loaded) else {
             return Ok(());
-        }
-        let Some(generation) = &entry.generation else {
-            self.set_disabled(name, false).await?;
-            self.change(name, |entry| Some(Entry { status: Status::Failed, ..entry }));
-            return self.reload_now(name).await.map(drop);
         };
         let _changing = self.0.changing.lock().await;
         self.check_conflicts(generation)?;
@@ -222,10 +231,11 @@ impl Plugins {
     }
 
     /// Loads a component and makes it the plugin's file.
-    async fn put(&self, name: &str, bytes: Bytes) -> Result<Placed> {
+    async fn put(&self, name: &str, bytes: Bytes, held: OwnedMutexGuard<()>) -> Result<Placed> {
         let candidate = Candidate { bytes, bundled: false };
         let prepared = self.prepare(name, candidate).await.map_err(|refusal| refusal.error)?;
-        self.commit(prepared, File::Written).await
+        let plugins = self.clone();
+        go_on(held, async move { plugins.commit(prepared, File::Written).await }).await
     }
 
     /// The component that a plugin is loaded from.
@@ -248,7 +258,7 @@ impl Plugins {
         let allowance = self.allowance(name).map_err(store_failed)?;
         let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
         let terms = Terms { name, allowance, components: &config.components, number };
-        let generation = load(&self.0.engine, &candidate, terms).await?;
+        let generation = Box::pin(load(&self.0.engine, &candidate, terms)).await?;
         Ok(Prepared { generation: Arc::new(generation), candidate })
     }
 
@@ -353,22 +363,35 @@ impl Plugins {
         self.get(name)
     }
 
-    /// Runs one thing at a time for a plugin, in a task of its own: whoever asked may go away meanwhile.
+    /// Runs one thing at a time for a plugin, and to its end: whoever asked may go away meanwhile.
     pub(super) async fn run<F, R>(&self, name: &str, work: impl FnOnce(Self, String) -> F) -> Result<R>
     where
         F: Future<Output = Result<R>> + Send + 'static,
         R: Send + 'static,
     {
+        let held = self.lock(name).await;
+        go_on(held, work(self.clone(), name.to_owned())).await
+    }
+
+    /// Waits until no verb of this plugin is under way; none begins until the guard is dropped.
+    async fn lock(&self, name: &str) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.0.verb_locks.lock().unwrap_or_else(PoisonError::into_inner);
+            locks.retain(|_, lock| Arc::strong_count(lock) > 1);
             Arc::clone(locks.entry(name.to_owned()).or_default())
         };
-        let held = lock.lock_owned().await;
-        let work = work(self.clone(), name.to_owned());
-        let done = tokio::spawn(async move {
-            let _held = held;
-            work.await
-        });
-        done.await.map_err(Error::internal)?
+        lock.lock_owned().await
     }
+}
+
+/// Runs `work` to its end in a task of its own, which holds the plugin's lock.
+async fn go_on<R: Send + 'static>(
+    held: OwnedMutexGuard<()>,
+    work: impl Future<Output = Result<R>> + Send + 'static,
+) -> Result<R> {
+    let done = tokio::spawn(async move {
+        let _held = held;
+        work.await
+    });
+    done.await.map_err(Error::internal)?
 }

@@ -1,16 +1,11 @@
 //! Limits of one call: memory summed over everything it allocates, computing time, and a deadline.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use wasmtime::ResourceLimiter;
-
-use prx_base::clock;
 
 /// Most linear memory that an operator can allow one instance.
 pub const MAX_MEMORY_BYTES: u64 = 64 << 20;
@@ -18,11 +13,14 @@ pub const MAX_MEMORY_BYTES: u64 = 64 << 20;
 /// Most memory of all instances of one plugin, in multiples of what one may have.
 const PLUGIN_MEMORY_FACTOR: u64 = 8;
 
+/// Most instances of modules, memories and tables in one instance of a component. The engine's pools are shared: these
+/// keep one plugin from using them up with many small things.
+pub(super) const MAX_CORE_INSTANCES_EACH: usize = 64;
+pub(super) const MAX_MEMORIES_EACH: usize = 4;
+pub(super) const MAX_TABLES_EACH: usize = 32;
+
 /// How long a guest may compute before others get their turn; a limit is noticed within as much.
 pub(super) const TICK: Duration = Duration::from_millis(10);
-
-/// How often a call's computing time is granted once more, as long answers need.
-const CPU_REFILL_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What one call of a component may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,6 +45,8 @@ impl Default for Limits {
 pub(super) enum Exceeded {
     Cpu,
     Memory,
+    /// What all instances of the plugin may have together.
+    PluginMemory,
 }
 
 impl fmt::Display for Exceeded {
@@ -54,6 +54,7 @@ impl fmt::Display for Exceeded {
         f.write_str(match self {
             Self::Cpu => "out of computing time",
             Self::Memory => "out of memory",
+            Self::PluginMemory => "out of the plugin's memory",
         })
     }
 }
@@ -76,6 +77,10 @@ impl Gauge {
         self.bytes.load(Relaxed)
     }
 
+    pub(super) fn most(&self) -> u64 {
+        self.most
+    }
+
     fn take(&self, bytes: u64) -> bool {
         let before = self.bytes.fetch_add(bytes, Relaxed);
         let fits = before.saturating_add(bytes) <= self.most;
@@ -91,33 +96,36 @@ impl Gauge {
 pub(super) struct Limiter {
     held: u64,
     most: u64,
-    refused: bool,
+    refused: Option<Exceeded>,
     gauge: Arc<Gauge>,
 }
 
 impl Limiter {
     pub(super) fn new(limits: &Limits, gauge: Arc<Gauge>) -> Self {
-        Self { held: 0, most: limits.memory_bytes, refused: false, gauge }
+        Self { held: 0, most: limits.memory_bytes, refused: None, gauge }
     }
 
     pub(super) fn held(&self) -> u64 {
         self.held
     }
 
-    /// Whether the guest ever asked for more than it may have.
-    pub(super) fn refused(&self) -> bool {
+    /// Whether the guest ever asked for more than it may have, and of what.
+    pub(super) fn refused(&self) -> Option<Exceeded> {
         self.refused
     }
 
     fn grow(&mut self, current: usize, desired: usize, unit: u64) -> bool {
         let more = (desired.saturating_sub(current) as u64).saturating_mul(unit);
-        let fits = self.held.saturating_add(more) <= self.most && self.gauge.take(more);
-        if fits {
-            self.held += more;
-        } else {
-            self.refused = true;
+        let refused = match self.held.saturating_add(more) <= self.most {
+            false => Some(Exceeded::Memory),
+            true if self.gauge.take(more) => None,
+            true => Some(Exceeded::PluginMemory),
+        };
+        match refused {
+            None => self.held += more,
+            Some(_) => self.refused = refused,
         }
-        fits
+        refused.is_none()
     }
 }
 
@@ -136,70 +144,15 @@ impl ResourceLimiter for Limiter {
         Ok(self.grow(current, desired, size_of::<usize>() as u64))
     }
 
-    // The engine's pool is shared: these keep one plugin from using it up with many small things.
     fn instances(&self) -> usize {
-        64
+        MAX_CORE_INSTANCES_EACH
     }
 
     fn memories(&self) -> usize {
-        4
+        MAX_MEMORIES_EACH
     }
 
     fn tables(&self) -> usize {
-        32
-    }
-}
-
-/// One call's computing time: how long its future was being polled.
-#[derive(Debug)]
-pub(super) struct Meter {
-    budget: Duration,
-    origin: Instant,
-    /// Nanoseconds of polls that are over.
-    spent: AtomicU64,
-    /// When the present poll began, in nanoseconds since `origin`.
-    began: AtomicU64,
-}
-
-impl Meter {
-    pub(super) fn new(budget: Duration) -> Arc<Self> {
-        let origin = clock::stopwatch();
-        Arc::new(Self { budget, origin, spent: AtomicU64::new(0), began: AtomicU64::new(0) })
-    }
-
-    /// Whether the budget is used up. Asked by the guest's own thread, during a poll.
-    pub(super) fn exhausted(&self) -> bool {
-        let elapsed = self.elapsed();
-        let running = elapsed.saturating_sub(self.began.load(Relaxed));
-        let refilled = self.budget.mul_f64(elapsed as f64 / CPU_REFILL_INTERVAL.as_nanos() as f64);
-        Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget + refilled
-    }
-
-    /// The same work, with its computing time counted.
-    pub(super) fn watch<F: Future>(self: Arc<Self>, work: Pin<&mut F>) -> Watched<'_, F> {
-        Watched { meter: self, work }
-    }
-
-    fn elapsed(&self) -> u64 {
-        u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// See [`Meter::watch`].
-pub(super) struct Watched<'a, F> {
-    meter: Arc<Meter>,
-    work: Pin<&'a mut F>,
-}
-
-impl<F: Future> Future for Watched<'_, F> {
-    type Output = F::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let began = self.meter.elapsed();
-        self.meter.began.store(began, Relaxed);
-        let outcome = self.work.as_mut().poll(cx);
-        let took = self.meter.elapsed().saturating_sub(began);
-        self.meter.spent.fetch_add(took, Relaxed);
-        outcome
+        MAX_TABLES_EACH
     }
 }

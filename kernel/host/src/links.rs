@@ -50,6 +50,16 @@ pub enum LinkError {
     /// It imports what no grant brings.
     #[error("wants {0}, which this kernel doesn't serve")]
     NotServed(String),
+    /// One instance of it takes more than it may of what all plugins share.
+    #[error("each of its instances needs {found} {what}; the most is {most}")]
+    TooMany {
+        /// What it takes too much of.
+        what: &'static str,
+        /// How much.
+        found: u32,
+        /// How much it may take.
+        most: usize,
+    },
     /// It speaks of an interface by the right name, in other shapes.
     #[error("doesn't fit this kernel's interfaces: {0}")]
     Mismatch(String),

@@ -9,15 +9,16 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::catalog::Generation;
+use super::compiler::CompileError;
 use super::component::Description;
-use super::engine::{CompileError, Engine};
+use super::engine::Engine;
 use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
 use super::links;
 use super::manifest::{Manifest, PluginConfig};
 use prx_base::clock;
 use prx_base::config::{Components, Settings};
-use prx_base::error::{Error, Result};
+use prx_base::error::{Code, Error, Result};
 
 /// Most tools, skills or models of one plugin.
 const MAX_CAPABILITIES: usize = 256;
@@ -77,12 +78,15 @@ pub(super) async fn load(
     let compiling = clock::stopwatch();
     let artifact = engine.compile(candidate.bytes.clone()).await.map_err(|error| {
         refuse(match error {
-            CompileError::Invalid(_) => Error::bad_request(error.to_string()),
+            CompileError::Invalid(_) | CompileError::Costly(_) => Error::bad_request(error.to_string()),
             CompileError::Failed(_) => Error::internal(error),
+            CompileError::Stopped => Error::new(Code::Unavailable, error.to_string()),
         })
     })?;
     let compile_ms = u64::try_from(compiling.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let code = engine.link(&artifact, links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
+    let code = engine
+        .link(&artifact, inspected.core_instances, links)
+        .map_err(|error| refuse(Error::conflict(error.to_string())))?;
     let description = code.describe().await;
     let description = description
         .map_err(|error| refuse(Error::conflict(format!("when it was asked to describe itself, {error}"))))?;

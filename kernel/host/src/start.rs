@@ -3,7 +3,7 @@
 use futures_util::{StreamExt, stream};
 
 use super::catalog::Entry;
-use super::engine::Engine;
+use super::engine::{Engine, MAX_COMPILATIONS};
 use super::lifecycle::Prepared;
 use super::load::Refusal;
 use super::registry::{Options, Plugins, Progress};
@@ -22,12 +22,12 @@ impl Plugins {
         Ok(plugins)
     }
 
-    /// Loads every plugin there is, compiling as many at a time as the machine has processors. Who of two that give
-    /// the same gets it does not depend on which is ready first: what came with the gateway goes before what the
-    /// operator added, and otherwise the names decide. One that cannot be loaded is listed as failed, with the reason.
+    /// Loads every plugin there is, compiling two at a time. Who of two that give the same gets it does not depend on
+    /// which is ready first: what came with the gateway goes before what the operator added, and otherwise the names
+    /// decide. One that cannot be loaded is listed as failed, with the reason.
     ///
     /// Called once, before anything else. [`Plugins::progress`] tells how far it is. When it is dropped, nothing more
-    /// is loaded, and what is being compiled is let go of when it is done.
+    /// is loaded, and what is being compiled is ended.
     ///
     /// # Errors
     /// The folder for plugins cannot be read, or the store fails.
@@ -39,14 +39,13 @@ impl Plugins {
         }
         self.0.progress.send_replace(Progress { loaded: 0, total: names.len() });
         // A few more than are compiled, so that one that takes long keeps few others waiting.
-        let side_by_side = self.0.engine.parallel_compilations() * 2;
+        let side_by_side = MAX_COMPILATIONS * 2;
         let mut all = stream::iter(names).map(|name| self.prepare_first(name)).buffered(side_by_side);
         while let Some((name, prepared)) = all.next().await {
             if let Err(error) = self.place(&name, prepared).await {
                 tracing::error!(plugin = name, "not loaded: {error}");
             }
         }
-        self.0.engine.compile_one_at_a_time();
         Ok(())
     }
 

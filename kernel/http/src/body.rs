@@ -8,12 +8,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
-use hyper::body::{Body as _, Incoming};
+use hyper::body::Body as _;
 use hyper::header::{CONTENT_TYPE, EXPECT};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::reply::OCTETS;
+use super::rest::Rest;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 
@@ -33,7 +34,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// A request body that has not been read yet.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
+    incoming: Rest,
     content_type: Option<String>,
     expects_continue: bool,
     limit: u64,
@@ -58,7 +59,7 @@ pub(super) type AnonymousBodies = Arc<AtomicU64>;
 pub(super) type BodyDigest = Arc<OnceLock<[u8; 32]>>;
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
+    pub(super) fn new(incoming: Rest, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
         let content_type = headers.get(CONTENT_TYPE).map(|value| {
             let value = value.to_str().unwrap_or("?");
             value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()

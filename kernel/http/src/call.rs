@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use hyper::{HeaderMap, Method};
+use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
 use super::body::Body;
@@ -30,6 +31,9 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body, not read yet.
     pub body: Body,
+    /// Cancelled when the client hangs up before it is answered. A handler runs to its end all the same, unless it
+    /// looks at this.
+    pub hung_up: CancellationToken,
     pub(super) params: Params,
 }
 

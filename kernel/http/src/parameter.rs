@@ -123,7 +123,7 @@ impl Declared for Key {
             Type::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
             Type::Text => Text.schema(),
             Type::OneOf(words) => json!({"type": "string", "pattern": format!("^({})$", words.join("|"))}),
-            Type::TextList | Type::Models => Texts.schema(),
+            Type::TextList | Type::Networks | Type::Models => Texts.schema(),
             Type::Words(words) => {
                 json!({"type": "object", "additionalProperties": {"type": "string", "enum": words}})
             }

@@ -19,6 +19,8 @@ use super::sse;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 
+/// What nginx is told by.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const JSON: &str = "application/json";
 /// The media type of a file of which no more is known.
 pub const OCTETS: &str = "application/octet-stream";
@@ -83,9 +85,10 @@ impl Reply {
     where
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
-        Self(response.map(BodyExt::boxed_unsync))
+        let reply = Self(response.map(BodyExt::boxed_unsync))
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
-            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if reply.is_stream() { reply.streamed() } else { reply }
     }
 
     /// 204.
@@ -99,13 +102,23 @@ impl Reply {
     /// comment goes out whenever there has been none for a while.
     pub fn events(events: impl Stream<Item = sse::Event> + Send + 'static, clock: Clock) -> Self {
         let body = sse::body(events, clock).boxed_unsync();
-        Self::new(StatusCode::OK, EVENT_STREAM, body)
+        Self::new(StatusCode::OK, EVENT_STREAM, body).streamed()
+    }
+
+    fn is_stream(&self) -> bool {
+        let kind = self.0.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| kind.trim() == EVENT_STREAM)
+    }
+
+    /// Says to proxies that every piece is to go on at once, and to nobody else but the client.
+    fn streamed(self) -> Self {
+        self.with(CACHE_CONTROL, HeaderValue::from_static("no-cache"))
+            .with(X_ACCEL_BUFFERING, HeaderValue::from_static("no"))
     }
 
     /// Ends a stream of events once there is a reason to. Any other answer is as long as it is.
     pub(super) fn until(self, end: impl Future<Output = Error> + Send + 'static) -> Self {
-        let streams = self.0.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
-        if streams { Self(self.0.map(|body| sse::until(body, end))) } else { self }
+        if self.is_stream() { Self(self.0.map(|body| sse::until(body, end))) } else { self }
     }
 
     /// The error envelope with the error's status.

@@ -13,6 +13,13 @@ use super::describe::Doc;
 use super::reply::Reply;
 use prx_base::error::Result;
 
+/// What most paths begin with.
+const PREFIX: &str = "/api/v1";
+/// The health probe of load balancers.
+const HEALTH: &str = "/api/v1/status/health";
+/// The longest path that is named as what was meant.
+const MAX_HINT: usize = 256;
+
 /// One line of the route table.
 pub struct Route<S> {
     /// The method; a `GET` also answers `HEAD`.
@@ -109,6 +116,28 @@ impl<S> Router<S> {
             router.insert(path, routes).map_err(|error| BadTable(format!("{path}: {error}")))?;
         }
         Ok(Self(router))
+    }
+
+    /// A path that serves this method and is what was probably meant: without a slash at its end, under the prefix of
+    /// the API, or by the usual other name of a probe.
+    pub(super) fn nearest(&self, method: &Method, path: &str) -> Option<String> {
+        let bare = path.trim_end_matches('/');
+        let renamed = match bare.trim_start_matches(PREFIX) {
+            "/healthz" | "/health" | "/ping" | "/_health" => HEALTH.to_owned(),
+            "/live" | "/alive" | "/liveness" => "/livez".to_owned(),
+            "/ready" | "/readiness" => "/readyz".to_owned(),
+            _ => bare.to_owned(),
+        };
+        let candidates = [
+            format!("{PREFIX}{renamed}"),
+            renamed.strip_prefix(PREFIX).unwrap_or_default().to_owned(),
+            renamed.to_ascii_lowercase(),
+            renamed,
+        ];
+        let serves = |near: &String| near != path && matches!(self.find(method, near), Found::Route(..));
+        let near = candidates.into_iter().rev().find(serves);
+        // Nothing of what was sent comes back in words, beyond what a path may be made of.
+        near.filter(|near| near.len() <= MAX_HINT && near.bytes().all(|byte| byte.is_ascii_graphic()))
     }
 
     pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_, S> {

@@ -15,12 +15,18 @@ use super::idempotency::{Claim, Idempotency};
 use super::reply::Reply;
 use super::router::{Route, Router};
 use prx_base::clock::Clock;
+use prx_base::config::{self, Config};
 use prx_base::error::{Code, Error, Result};
 use prx_store::{Actor, Deed, Store};
 
-/// How long a reply that is under way may take once the gateway shuts down: 6 seconds. Less than its connection may,
-/// so that the client reads how the reply ended.
-pub const REPLY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(6);
+/// The share of `gateway.stop_secs` in [`reply_shutdown_timeout`].
+const REPLY_SHARE: f64 = 0.75;
+
+/// How long a reply that is under way may take once the gateway shuts down. Less than its connection may, so that the
+/// client reads how the reply ended.
+pub fn reply_shutdown_timeout(config: &Config) -> Duration {
+    config.gateway.stop_share(REPLY_SHARE)
+}
 
 /// The route table with what its handlers are given.
 pub(super) struct Service<S> {
@@ -36,6 +42,7 @@ pub(super) struct Service<S> {
 #[derive(Debug, Clone)]
 pub(super) struct Lifetime {
     pub(super) clock: Clock,
+    pub(super) config: config::Live,
     pub(super) shutdown: CancellationToken,
 }
 
@@ -128,9 +135,12 @@ impl Lifetime {
     /// Ends when a stream must: its caller may call no longer, or the gateway shuts down. One that only follows what
     /// happens must then end at once; one that answers to something may come to its own end.
     async fn end(self, tokens: Arc<Tokens>, caller: Caller, method: Method) -> Error {
-        let timeout = if method == Method::GET { Duration::ZERO } else { REPLY_SHUTDOWN_TIMEOUT };
         let stopped = async {
             self.shutdown.cancelled().await;
+            let timeout = match method {
+                Method::GET => Duration::ZERO,
+                _ => reply_shutdown_timeout(&self.config.current()),
+            };
             self.clock.sleep(timeout).await;
             Error::new(Code::Unavailable, "The gateway is stopping")
         };

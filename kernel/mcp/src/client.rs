@@ -23,6 +23,9 @@ use prx_base::error::{Error, Result};
 use prx_egress::Egress;
 use prx_store::{BlobLimits, Store};
 
+/// How long a server may take to end once it is to be disconnected: 6 seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// A server and its connection, for `GET /mcp`.
 #[derive(Debug, Clone)]
 pub struct ServerStatus {
@@ -197,10 +200,11 @@ impl Mcp {
         })
     }
 
-    /// Disconnects every server, and returns when their processes are gone.
-    pub async fn stop(&self) {
+    /// Disconnects every server, and returns when their processes are gone; those that do not end within `limit` by
+    /// themselves are killed.
+    pub async fn stop(&self, limit: Duration) {
         let all = std::mem::take(&mut *self.running());
-        self.stop_all(all).await;
+        self.stop_all(all, limit.min(STOP_TIMEOUT)).await;
     }
 
     fn find(&self, server: &str, tool: &str) -> Option<(Arc<Server>, Peer<RoleClient>)> {
@@ -216,7 +220,7 @@ impl Mcp {
             .running()
             .extract_if(.., |name, running| wanted.get(name) != Some(&running.server.settings))
             .collect();
-        self.stop_all(changed).await;
+        self.stop_all(changed, STOP_TIMEOUT).await;
     }
 
     fn start_missing(&self) {
@@ -234,10 +238,10 @@ impl Mcp {
     }
 
     /// Disconnects servers that were taken out.
-    async fn stop_all(&self, servers: BTreeMap<String, Running>) {
+    async fn stop_all(&self, servers: BTreeMap<String, Running>, limit: Duration) {
         self.revision.fetch_add(1, Ordering::Release);
         for running in servers.values() {
-            running.server.stop.cancel();
+            running.server.stop(limit);
         }
         // A task that ended by a defect has let go of its process, too.
         join_all(servers.into_values().map(|running| running.task)).await;

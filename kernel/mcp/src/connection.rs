@@ -21,8 +21,6 @@ use prx_egress::Egress;
 
 /// How long a server may take to answer a ping or to list its tools.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long closing a connection may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that has been initialized.
 pub(super) struct Connection {
@@ -62,7 +60,7 @@ impl Connection {
         let listener = Listener(tools_changed);
         let (service, process) = match target {
             Target::Program(program) => {
-                let (mut process, stdout, stdin) = Process::start(&program)?;
+                let (mut process, stdout, stdin) = Process::start(&program).await?;
                 match listener.serve((stdout, stdin)).await {
                     Ok(service) => (service, Some(process)),
                     Err(error) => {
@@ -122,12 +120,12 @@ impl Connection {
         report.unwrap_or_else(|| "the server closed the connection".into())
     }
 
-    /// Closes the connection and ends the process behind it.
-    pub(super) async fn close(self) {
+    /// Closes the connection and ends the process behind it, each of three steps within a third of `limit`.
+    pub(super) async fn close(self, limit: Duration) {
         self.cancel.cancel();
-        let _ = timeout(CLOSE_TIMEOUT, self.closed).await;
+        let _ = timeout(limit / 3, self.closed).await;
         if let Some(process) = self.process {
-            process.terminate().await;
+            process.terminate(limit / 3).await;
         }
     }
 }

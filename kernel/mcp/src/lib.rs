@@ -10,9 +10,11 @@ mod process;
 mod redact;
 mod server;
 mod settings;
+mod spawn;
 mod stdout;
 
 pub use self::client::{KeptFiles, Mcp, ServerStatus, Tool};
 pub use self::content::Outcome;
 pub use self::server::State;
 pub use self::settings::check;
+pub use self::spawn::{become_program, is_ours};

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -26,6 +26,8 @@ use prx_egress::Egress;
 
 /// How long a server may take to start and to answer for the first time; some fetch themselves first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection that was lost may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often a connected server is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Backoff before the second attempt; it doubles with each failure, up to [`MAX_BACKOFF`].
@@ -110,7 +112,9 @@ pub(super) struct Server {
     ping_requested: Notify,
     /// The server says that its tools have changed.
     tools_changed: Arc<Notify>,
-    pub(super) stop: CancellationToken,
+    stop: CancellationToken,
+    /// How long its process may take to end, once it is stopped.
+    stop_limit: OnceLock<Duration>,
 }
 
 /// Why a connection is over.
@@ -134,6 +138,7 @@ impl Server {
             ping_requested: Notify::new(),
             tools_changed: Arc::default(),
             stop: CancellationToken::new(),
+            stop_limit: OnceLock::new(),
         }
     }
 
@@ -161,6 +166,12 @@ impl Server {
     /// Has the server pinged without waiting for the next interval, because a call of it went wrong.
     pub(super) fn ping_now(&self) {
         self.ping_requested.notify_one();
+    }
+
+    /// Has it disconnected, and its process ended within a limit.
+    pub(super) fn stop(&self, limit: Duration) {
+        let _ = self.stop_limit.set(limit);
+        self.stop.cancel();
     }
 
     /// Keeps the server connected until it is stopped.
@@ -210,7 +221,7 @@ impl Server {
             Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason.clone())),
             Disconnect::Stopped | Disconnect::Requested => self.set_unconnected(State::Reconnecting, None),
         }
-        connection.close().await;
+        connection.close(self.stop_limit.get().copied().unwrap_or(CLOSE_TIMEOUT)).await;
         disconnect
     }
 

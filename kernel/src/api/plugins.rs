@@ -6,6 +6,7 @@ use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
@@ -124,6 +125,14 @@ async fn await_channels(gateway: &Gateway, placed: Placed) -> Result<(PluginStat
     Err(Error::conflict(message).with_details(details))
 }
 
+/// What comes of `work`, which ends when the client hangs up as long as it has changed nothing.
+async fn unless_hung_up<R>(hung_up: &CancellationToken, work: impl Future<Output = Result<R>>) -> Result<R> {
+    let done = hung_up.run_until_cancelled(work).await;
+    done.unwrap_or_else(|| {
+        Err(Error::new(Code::Unavailable, "The client hung up before the plugin was compiled"))
+    })
+}
+
 async fn reload_reply(gateway: &Gateway, placed: Placed) -> Result<Reply> {
     let (plugin, report) = await_channels(gateway, placed).await?;
     Reply::ok(&Reloaded { generation: plugin.generation, plugin: plugin.into(), report })
@@ -160,7 +169,7 @@ pub(super) const INSTALL: Doc =
 /// Under the name in the component's manifest.
 pub(super) async fn install(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
-    let placed = gateway.plugins.install(None, component).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(None, component)).await?;
     let plugin = gateway.plugins.get(&placed.name)?;
     let version = json!({ "version": plugin.version });
     Ok(Reply::created(&plugin)?.noting(placed.name, version))
@@ -177,7 +186,7 @@ pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Rep
     let name = call.param("name");
     let is_new = gateway.plugins.get(name).is_err();
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let placed = gateway.plugins.install(Some(name), component).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(Some(name), component)).await?;
     let (plugin, report) = await_channels(&gateway, placed).await?;
     let version = json!({ "version": plugin.version });
     Ok(Reply::json(status, &Replaced { plugin, report })?.noting(name, version))
@@ -193,7 +202,7 @@ pub(super) async fn remove(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
 pub(super) const RELOAD: Doc = Doc::new("Reload a plugin").answers::<Reloaded>(&[200]);
 
 pub(super) async fn reload(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    let placed = gateway.plugins.reload(call.param("name")).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.reload(call.param("name"))).await?;
     reload_reply(&gateway, placed).await
 }
 
@@ -207,13 +216,14 @@ pub(super) async fn disable(gateway: Arc<Gateway>, call: Call) -> Result<Reply> 
 pub(super) const ENABLE: Doc = Doc::new("Switch a plugin on again").answers::<Changed>(&[200]);
 
 pub(super) async fn enable(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    Reply::ok(&Changed::from(gateway.plugins.enable(call.param("name")).await?))
+    let enabled = unless_hung_up(&call.hung_up, gateway.plugins.enable(call.param("name"))).await?;
+    Reply::ok(&Changed::from(enabled))
 }
 
 pub(super) const ROLLBACK: Doc =
     Doc::new("Go back to the previous version of a plugin").answers::<Reloaded>(&[200]);
 
 pub(super) async fn rollback(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    let placed = gateway.plugins.rollback(call.param("name")).await?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.rollback(call.param("name"))).await?;
     reload_reply(&gateway, placed).await
 }

@@ -18,7 +18,7 @@ use prx_store::{HookProblem, Usage};
 struct StatusView {
     status: &'static str,
     version: &'static str,
-    uptime_secs: i64,
+    uptime_secs: u64,
     active_sessions: usize,
     channels: Channels,
     plugins: Plugins,
@@ -74,6 +74,9 @@ struct Health {
 #[derive(Serialize, JsonSchema)]
 struct Live {
     live: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -95,7 +98,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
             false => "degraded",
         },
         version: env!("CARGO_PKG_VERSION"),
-        uptime_secs: gateway.base.clock.now().duration_since(gateway.process.started).as_secs(),
+        uptime_secs: gateway.process.uptime().as_secs(),
         active_sessions: gateway.store.active_sessions(None),
         channels: Channels {
             connected: channels.iter().filter(|channel| channel.state == State::Connected).count(),
@@ -121,9 +124,14 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
 /// What is down and should not be, a line each.
 fn issues(gateway: &Gateway) -> Vec<String> {
     let mut issues = Vec::new();
-    if !gateway.store.is_healthy() {
-        issues.push("the store has failed; the log says why".to_owned());
+    if let Some(problem) = gateway.store.problem() {
+        issues.push(format!(
+            "the store takes nothing: {problem}; make room on its disk, or mend it: the store is opened anew every few \
+             seconds, and everything goes on by itself then"
+        ));
     }
+    let certificate = gateway.process.certificate.as_ref();
+    issues.extend(certificate.and_then(|certificate| certificate.problem(gateway.base.clock.now())));
     if let Some(problem) = gateway.settings.problem() {
         issues.push(format!("the configuration file is not in force: {problem}"));
     }
@@ -178,10 +186,12 @@ pub(super) async fn health(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     Reply::json(code(healthy), &Health { healthy })
 }
 
-pub(super) const LIVE: Doc = Doc::new("Say that the gateway runs").answers::<Live>(&[200]);
+pub(super) const LIVE: Doc = Doc::new("Say whether the gateway works").answers::<Live>(&[200, 503]);
 
-pub(super) async fn live(_: Arc<Gateway>, _: Call) -> Result<Reply> {
-    Reply::ok(&Live { live: true })
+pub(super) async fn live(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let reason = gateway.store.problem().map(|problem| format!("the store takes nothing: {problem}"));
+    let live = reason.is_none();
+    Reply::json(code(live), &Live { live, reason })
 }
 
 pub(super) const READY: Doc = Doc::new("Say whether the gateway can serve").answers::<Ready>(&[200, 503]);

@@ -36,10 +36,10 @@ pub fn table() -> Vec<Route<Gateway>> {
         post("/api/v1/channels/{name}/dead-letters/{id}/replay", S::CHANNELS_WRITE, channels::replay).doc(channels::REPLAY).audited("dead_letter.replayed"),
         delete("/api/v1/channels/{name}/dead-letters/{id}", S::CHANNELS_WRITE, channels::discard).doc(channels::DISCARD).audited("dead_letter.discarded"),
 
-        get_public("/in/{channel}", inbound::receive).doc(inbound::ASK),
-        get_public("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK),
-        post_public("/in/{channel}", inbound::receive).doc(inbound::RECEIVE),
-        post_public("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE),
+        get_signed("/in/{channel}", inbound::receive).doc(inbound::ASK),
+        get_signed("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK),
+        post_signed("/in/{channel}", inbound::receive).doc(inbound::RECEIVE),
+        post_signed("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE),
 
         get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
         post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT).audited("mcp_server.reconnected"),
@@ -76,9 +76,9 @@ pub fn table() -> Vec<Route<Gateway>> {
         delete("/api/v1/memory/{id}", S::MEMORY_WRITE, memory::remove).doc(memory::REMOVE),
 
         get("/api/v1/status", S::STATUS_READ, status::show).doc(status::SHOW),
-        get_public("/api/v1/status/health", status::health).doc(status::HEALTH).quiet(),
-        get_public("/livez", status::live).doc(status::LIVE).quiet(),
-        get_public("/readyz", status::ready).doc(status::READY).quiet(),
+        get_health("/api/v1/status/health", status::health).doc(status::HEALTH).quiet(),
+        get_health("/livez", status::live).doc(status::LIVE).quiet(),
+        get_health("/readyz", status::ready).doc(status::READY).quiet(),
 
         get("/api/v1/config", S::CONFIG_READ, config::show).doc(config::SHOW),
         patch("/api/v1/config", S::CONFIG_WRITE, config::update).doc(config::UPDATE).audited("config.updated"),
@@ -120,23 +120,20 @@ macro_rules! methods {
 
 methods! { get = GET, post = POST, put = PUT, patch = PATCH, delete = DELETE, }
 
-/// A `GET` that needs no token.
-fn get_public<F, A>(path: &'static str, handler: F) -> Route<Gateway>
-where
-    F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
-    A: Future<Output = Result<Reply>> + Send + 'static,
-{
-    Route::new(Method::GET, path, Access::Public, handler)
+macro_rules! open_methods {
+    ($($name:ident = $method:ident $access:ident,)*) => {$(
+        /// A route that needs no token.
+        fn $name<F, A>(path: &'static str, handler: F) -> Route<Gateway>
+        where
+            F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
+            A: Future<Output = Result<Reply>> + Send + 'static,
+        {
+            Route::new(Method::$method, path, Access::$access, handler)
+        }
+    )*};
 }
 
-/// A `POST` that needs no token.
-fn post_public<F, A>(path: &'static str, handler: F) -> Route<Gateway>
-where
-    F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
-    A: Future<Output = Result<Reply>> + Send + 'static,
-{
-    Route::new(Method::POST, path, Access::Public, handler)
-}
+open_methods! { get_health = GET Health, get_signed = GET Signed, post_signed = POST Signed, }
 
 #[cfg(test)]
 mod tests {

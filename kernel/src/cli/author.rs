@@ -14,7 +14,7 @@ use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
 use prx_host::inspect::{SECTION, inspect};
 use prx_host::manifest::{Manifest, valid_name};
-use prx_host::{DryRun, Makes, Scope};
+use prx_host::{Compiler, DryRun, Makes, Scope};
 use prx_store::{Attachment, BlobLimits};
 
 /// Where plugins get the SDK from, unless they are told of a copy.
@@ -127,8 +127,9 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let settings: Settings = object("--settings", &arguments.settings)?;
     let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
+    let compiler = Compiler::own_program()?;
     let scratch_folder = scratch_folder()?;
-    let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder).await;
+    let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder, compiler).await;
     let outcome = match dry_run {
         Ok(dry_run) => {
             let outcome = call_tool(console, &dry_run, arguments.call.as_deref(), &called).await;

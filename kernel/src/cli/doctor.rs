@@ -99,7 +99,8 @@ fn exposed(paths: &Paths) -> Vec<Finding> {
 async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     let status = console.gateway.get("/api/v1/status").await?;
     let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
-    let fix = "see `prx logs --level warn`; what waits for the platform comes back by itself";
+    let fix = "see `prx logs --level warn`; channels, providers, MCP servers and the store come back by themselves once \
+               their cause is gone";
     let finding = |issue: &str| match issue.starts_with("hook ") {
         true => Finding::plain(issue),
         false => Finding::new(issue, fix),
@@ -110,8 +111,12 @@ async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
 /// What would keep a gateway from starting.
 async fn startable(paths: &Paths, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(error) = Network::bind(&config.gateway).await {
-        findings.push(Finding::plain(error));
+    match Network::bind(&config.gateway).await {
+        Ok(network) => {
+            let problem = network.certificate().and_then(|shown| shown.problem(Clock::system().now()));
+            findings.extend(problem.map(Finding::plain));
+        }
+        Err(error) => findings.push(Finding::plain(error)),
     }
     if Store::exists(&paths.data_dir) {
         match Store::open(&paths.data_dir, Clock::system()) {

@@ -9,6 +9,7 @@ use tokio::runtime::Builder;
 
 use self::failure::Failure;
 use self::paths::Paths;
+use prx_host::COMPILE;
 
 mod audit;
 mod auth;
@@ -28,6 +29,7 @@ mod paths;
 mod plugin;
 mod serve;
 mod session;
+mod signals;
 mod skill;
 mod status;
 mod store;
@@ -103,6 +105,11 @@ enum Command {
 
 /// Does what the command line says. Whatever goes wrong is told on standard error.
 pub fn main() -> ExitCode {
+    let mut words = std::env::args_os();
+    // The gateway compiles in processes of its own program. Nobody else starts one, so it is no command.
+    if words.nth(1).is_some_and(|word| word == COMPILE) {
+        return prx_host::run_compiler(words);
+    }
     match run(std::env::args_os()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
@@ -113,7 +120,11 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let CommandLine { paths, json, command } = CommandLine::try_parse_from(words)?;
     let paths = Paths::find(paths)?;
     if let Command::Serve(arguments) = command {
-        return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(paths, arguments));
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let done = runtime.block_on(serve::run(paths, arguments));
+        // What still computes, such as a plugin that is compiled, keeps nobody waiting.
+        runtime.shutdown_background();
+        return done;
     }
     let console = output::Console::new(&paths, json);
     let runtime = Builder::new_current_thread().enable_all().build()?;

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use serde_json::json;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
@@ -24,25 +25,35 @@ impl Settings {
         base: Base,
         loaded: Loaded,
         dependents: Dependents,
-        stopping: CancellationToken,
+        (stopping, reload): (CancellationToken, watch::Receiver<()>),
     ) -> Self {
         let settings = Self::new(base, loaded, dependents);
-        match watch(settings.0.file.path(), settings.0.base.clock.clone()) {
-            Ok(watcher) => {
-                tokio::spawn(settings.clone().follow(watcher, stopping));
-            }
+        let watcher = match watch(settings.0.file.path(), settings.0.base.clock.clone()) {
+            Ok(watcher) => Some(watcher),
             Err(error) => {
                 let file = settings.0.file.path().display();
-                warn!("edits of {file} are only felt after a restart: it can't be watched: {error}");
+                warn!(
+                    "edits of {file} are only felt after SIGHUP or a restart: it can't be watched: {error}"
+                );
+                None
             }
-        }
+        };
+        let following = settings.clone();
+        tokio::spawn(async move { stopping.run_until_cancelled(following.follow(watcher, reload)).await });
         settings
     }
 
-    async fn follow(self, watcher: FolderWatcher, stopping: CancellationToken) {
+    async fn follow(self, watcher: Option<FolderWatcher>, mut reload: watch::Receiver<()>) {
         // Whatever changes in its folder may be the file: it may be a link.
-        let edited = || watcher.changed(|_| BTreeSet::from([self.0.file.path().to_owned()]));
-        while stopping.run_until_cancelled(edited()).await.is_some() {
+        let edited = async || match &watcher {
+            Some(watcher) => drop(watcher.changed(|_| BTreeSet::from([self.0.file.path().to_owned()])).await),
+            None => std::future::pending().await,
+        };
+        loop {
+            tokio::select! {
+                () = edited() => {}
+                asked = reload.changed() => if asked.is_err() { return },
+            }
             self.reload().await;
         }
     }

@@ -24,6 +24,9 @@ pub(super) fn redacted(config: &Config, plugins: &BTreeMap<String, Known>) -> Va
             }
         }
     }
+    if let Some(proxy) = shown.pointer_mut("/egress/proxy") {
+        hide_credentials(proxy);
+    }
     for (_, server) in tables(&mut shown, "mcp_servers") {
         for (key, value) in server {
             match (key.as_str(), value) {

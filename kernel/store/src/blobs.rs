@@ -202,9 +202,14 @@ impl NewBlob {
     }
 }
 
+/// The folder for the files.
+pub(super) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("blobs")
+}
+
 /// Makes the folder for the files.
 pub(super) fn prepare(data_dir: &Path) -> io::Result<PathBuf> {
-    let folder = data_dir.join("blobs");
+    let folder = folder(data_dir);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     Ok(folder)
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 
 use redb::{CompactionError, Database, ReadableTableMetadata, TableDefinition};
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use super::handle::Store;
 use super::model::Compacted;
 use super::rows::{Cause, Result};
-use super::tx::{FILE, Order, Shared, failed};
+use super::tx::{Order, Shared, failed};
 use prx_base::error::{Error, Result as Answer};
 
 /// Filled and emptied again, so that what the free pages of the file held is written over.
@@ -82,12 +82,8 @@ impl Store {
 }
 
 impl Shared {
-    fn file(&self) -> PathBuf {
-        self.blobs.with_file_name(FILE)
-    }
-
     fn file_bytes(&self) -> io::Result<u64> {
-        Ok(fs::metadata(self.file())?.len())
+        Ok(fs::metadata(&self.file)?.len())
     }
 
     /// Compacts the file. A disk that fails meanwhile fails the store.
@@ -95,7 +91,9 @@ impl Shared {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_mut().filter(|_| self.is_healthy()).ok_or_else(failed)?;
         let before = self.file_bytes().map_err(Error::internal)?;
-        match compact(database, || self.file_bytes()) {
+        // Whatever a panic leaves behind is not used again: the store is unhealthy from here on.
+        let done = catch_unwind(AssertUnwindSafe(|| compact(database, || self.file_bytes())));
+        match done.unwrap_or_else(|_| Err(Problem::Broken("the database contradicts itself".into()))) {
             Ok(()) => Ok(Compacted { before, after: self.file_bytes().map_err(Error::internal)? }),
             Err(Problem::Busy) => {
                 Err(Error::conflict("The store is being read, which takes a while; compact it again later"))

@@ -96,6 +96,12 @@ impl Index {
         self.loaded.notify_all();
     }
 
+    /// Puts in place what was loaded of a file that was opened anew; nothing changes meanwhile.
+    pub(super) fn replace(&self, index: SessionIndex) {
+        *lock(&self.state) = State::Loaded(Box::new(index));
+        self.loaded.notify_all();
+    }
+
     /// Looks into the complete index.
     pub(super) fn with<T>(&self, look: impl FnOnce(&mut SessionIndex) -> T) -> T {
         let mut state: MutexGuard<'_, State> = lock(&self.state);

@@ -70,6 +70,7 @@ mod outbox;
 mod plugins;
 mod queue;
 mod ready;
+mod reopen;
 mod retention;
 mod rows;
 mod sessions;

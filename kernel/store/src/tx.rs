@@ -13,7 +13,7 @@ use redb::{Database, Key, ReadableDatabase, ReadableTable, Table, TableDefinitio
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::block_in_place;
 
 use super::ids::{Ids, lock};
@@ -40,7 +40,15 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) healthy: AtomicBool,
     pub(super) commits: AtomicU64,
-    /// None: closed. Closing and compacting take it for writing.
+    /// Why it is not healthy.
+    pub(super) problem: Mutex<Option<String>>,
+    /// Counts how often it was opened anew after a failure.
+    pub(super) reopened: watch::Sender<u64>,
+    /// Wakes the writer.
+    pub(super) orders: mpsc::WeakSender<Order>,
+    /// Where the database is.
+    pub(super) file: PathBuf,
+    /// None: closed, or failed. Closing, opening anew and compacting take it for writing.
     pub(super) database: RwLock<Option<Database>>,
     pub(super) ids: Ids,
     /// Where the bytes of blobs are.
@@ -83,10 +91,25 @@ impl Shared {
         self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Nothing more is read or written until the writer has opened the file anew, for what is in memory may not be what
+    /// is on disk.
     pub(super) fn fail(&self, cause: impl Display) {
         if self.healthy.swap(false, Ordering::AcqRel) {
-            tracing::error!(%cause, "the store failed and takes nothing more; check the disk and restart");
+            tracing::error!(
+                %cause,
+                "the store failed and takes nothing until its disk does; it is opened anew every few seconds"
+            );
+            *lock(&self.problem) = Some(cause.to_string());
+            // A full queue wakes the writer, too.
+            if let Some(orders) = self.orders.upgrade() {
+                let _ = orders.try_send(Order::Announced);
+            }
         }
+    }
+
+    /// Why it takes nothing, while it doesn't.
+    pub(super) fn problem(&self) -> Option<String> {
+        (!self.is_healthy()).then(|| lock(&self.problem).clone().unwrap_or_default())
     }
 
     /// Tells everyone concerned what has just been committed.
@@ -122,7 +145,7 @@ impl Shared {
             let count = announced.len();
             tracing::error!(
                 count,
-                "events could not be recorded, for the store takes nothing more; no hook gets them"
+                "events could not be recorded, for the store takes nothing; no hook gets them"
             );
         }
         for NewEvent { kind, data } in announced {
@@ -342,5 +365,6 @@ impl<T: Send, V: FnOnce(&Tx<'_>) -> Result<T, Failure> + Send> Ask for Asked<T, 
 }
 
 pub(super) fn failed() -> Error {
-    Error::new(Code::Unavailable, "The gateway's store has failed or is closed; its log says why")
+    let message = "The gateway's store takes nothing now: its disk is full or has failed, or it is closed; its log says why";
+    Error::new(Code::Unavailable, message)
 }

@@ -8,10 +8,12 @@ use std::time::Duration;
 use std::{iter, mem, thread};
 
 use redb::Durability;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::events;
 use super::ids::lock;
+use super::reopen;
 use super::rows::{Cause, Failure};
 use super::tx::{Effect, Job, META, NEWEST_ID, Order, Shared, Tx};
 use prx_base::events::NewEvent;
@@ -25,6 +27,10 @@ const GATHER: Duration = Duration::from_micros(100);
 const MANY: usize = 8;
 /// Commits in a row that may leave the disk alone, when no verb in them asks for more.
 const MAX_LAZY: u32 = 64;
+/// How long after a failure, and after each attempt in vain, the file is opened anew.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a verb that came in meanwhile waits for its refusal.
+const REFUSE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The writer's life: until it is told to close, or until nobody is left who could ask.
 pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
@@ -32,7 +38,19 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let mut received = Vec::with_capacity(MAX_BATCH);
     let (mut closers, mut compactions) = (Vec::new(), Vec::new());
     let mut many = false;
-    while orders.blocking_recv_many(&mut received, MAX_BATCH) > 0 {
+    loop {
+        if !shared.is_healthy() {
+            match writer.recover(&mut orders) {
+                Recovered::Open => continue,
+                Recovered::Closed(closer) => {
+                    closers.extend(closer);
+                    break;
+                }
+            }
+        }
+        if orders.blocking_recv_many(&mut received, MAX_BATCH) == 0 {
+            break;
+        }
         if many && received.len() < MAX_BATCH {
             thread::sleep(GATHER);
             received.extend(iter::from_fn(|| orders.try_recv().ok()).take(MAX_BATCH - received.len()));
@@ -65,8 +83,16 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     }
 }
 
+/// How waiting for the disk has ended.
+enum Recovered {
+    /// It takes verbs again.
+    Open,
+    /// The store is to be closed, and so many wait for that.
+    Closed(Vec<oneshot::Sender<()>>),
+}
+
 struct Writer<'s> {
-    shared: &'s Shared,
+    shared: &'s Arc<Shared>,
     /// Commits since the last one that reached the disk.
     lazy: u32,
     /// The newest id that this run has told the file about.
@@ -74,7 +100,34 @@ struct Writer<'s> {
 }
 
 impl Writer<'_> {
-    /// Commits the verbs as one and answers their callers. After a failure no verb is taken any more.
+    /// Opens the file anew every [`REOPEN_INTERVAL`] until that succeeds. Verbs are refused meanwhile.
+    fn recover(&mut self, orders: &mut mpsc::Receiver<Order>) -> Recovered {
+        let mut closers = Vec::new();
+        loop {
+            for _ in 0..REOPEN_INTERVAL.as_millis() / REFUSE_INTERVAL.as_millis() {
+                thread::sleep(REFUSE_INTERVAL);
+                self.shared.drop_announced();
+                loop {
+                    match orders.try_recv() {
+                        // Dropped without an answer, its caller learns that the store has failed.
+                        Ok(Order::Verb(_) | Order::Announced | Order::Compact(_)) => {}
+                        Ok(Order::Close(closer)) => {
+                            orders.close();
+                            closers.push(closer);
+                        }
+                        Err(TryRecvError::Empty) => break,
+                        Err(TryRecvError::Disconnected) => return Recovered::Closed(closers),
+                    }
+                }
+            }
+            if reopen::reopen(self.shared) {
+                (self.lazy, self.newest_id) = (0, 0);
+                return Recovered::Open;
+            }
+        }
+    }
+
+    /// Commits the verbs as one and answers their callers. After a failure no verb is taken until the file is opened anew.
     fn serve(&mut self, mut jobs: Vec<Job>) {
         if !self.shared.is_healthy() {
             return self.shared.drop_announced();

@@ -2,17 +2,26 @@
 
 use prx_sdk::config;
 use prx_sdk::http;
+use prx_sdk::json;
 use prx_sdk::provider::{Fault, ProviderError, Request};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// Most headers that can be set.
+const MAX_HEADERS: usize = 32;
 
 /// The configuration for one request.
 pub(crate) struct Settings {
-    /// Without a slash at its end.
+    /// Without a slash and without the API's version at its end.
     pub(crate) base_url: String,
     pub(crate) model: String,
     pub(crate) timeout: Duration,
     pub(crate) tuning: Tuning,
+    /// Headers beyond the usual ones, or instead of them.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Fields of the body beyond the usual ones, or instead of them.
+    pub(crate) extra: Map<String, Value>,
 }
 
 /// What can be set for every request and for one.
@@ -28,6 +37,9 @@ struct Configured {
     base_url: String,
     model: Option<String>,
     timeout_secs: u64,
+    #[serde(default)]
+    headers: Vec<String>,
+    extra: Option<String>,
     #[serde(flatten)]
     tuning: Tuning,
 }
@@ -35,7 +47,7 @@ struct Configured {
 impl Settings {
     /// The configuration, with the request's own options before it.
     pub(crate) fn of(request: &Request) -> Result<Self, Fault> {
-        let Configured { base_url, model, timeout_secs, tuning } = config::get()?;
+        let Configured { base_url, model, timeout_secs, headers, extra, tuning } = config::get()?;
         let own: Tuning = serde_json::from_str(&request.options)
             .map_err(|error| Fault::bad_input(format!("the request's options make no sense: {error}")))?;
         let model = model.filter(|model| !model.is_empty()).unwrap_or_else(|| request.model.clone());
@@ -43,7 +55,7 @@ impl Settings {
             return Err(Fault::bad_config("no model is named: set provider.model, such as claude-opus-5-5"));
         }
         Ok(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            base_url: without_version(&base_url).to_owned(),
             model,
             timeout: Duration::from_secs(timeout_secs.max(1)),
             tuning: Tuning {
@@ -51,6 +63,8 @@ impl Settings {
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
+            headers: self::headers(&headers)?,
+            extra: extra.as_deref().map(self::extra).transpose()?.unwrap_or_default(),
         })
     }
 
@@ -78,5 +92,43 @@ impl Settings {
         let mut failure = ProviderError::from(error);
         failure.fault.message = format!("{what} from {}: {}{hint}", self.base_url, failure.fault.message);
         failure
+    }
+}
+
+/// A server's address, which may be given with what comes after it.
+fn without_version(base_url: &str) -> &str {
+    let base_url = base_url.trim_end_matches('/');
+    let base_url = base_url.strip_suffix("/messages").unwrap_or(base_url);
+    base_url.strip_suffix("/v1").unwrap_or(base_url).trim_end_matches('/')
+}
+
+/// Headers from lines of a name and a value.
+fn headers(lines: &[String]) -> Result<Vec<(String, String)>, Fault> {
+    if lines.len() > MAX_HEADERS {
+        let found = lines.len();
+        return Err(Fault::bad_config(format!(
+            "providers_config.anthropic.headers has {found} headers; {MAX_HEADERS} can be set"
+        )));
+    }
+    let header = |line: &String| {
+        let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty()).ok_or_else(|| {
+            let line = json::excerpt(line.as_bytes());
+            Fault::bad_config(format!(
+                "providers_config.anthropic.headers has `{line}`: each is \"Name: value\", such as \"X-Title: PRX\""
+            ))
+        })?;
+        Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+    };
+    lines.iter().map(header).collect()
+}
+
+fn extra(text: &str) -> Result<Map<String, Value>, Fault> {
+    match text.trim() {
+        "" => Ok(Map::new()),
+        text => serde_json::from_str(text).map_err(|error| {
+            Fault::bad_config(format!(
+                "providers_config.anthropic.extra has to be a JSON object, such as '{{\"top_k\": 40}}': {error}"
+            ))
+        }),
     }
 }

@@ -14,13 +14,13 @@ use crate::update::{Message, Press, User};
 pub(crate) const MAX_DATA: usize = 64;
 
 /// Takes in that a button was pressed.
-pub(crate) fn pressed<'a>(
+pub(crate) fn pressed(
     cx: &Context<Config>,
     state: &mut State,
     number: i64,
-    press: &'a Press,
+    press: &Press,
     out: &mut Commands,
-) -> Result<(), Ignored<'a>> {
+) -> Result<(), Ignored> {
     acknowledge(cx, state, &press.id, out);
     let (Some(message), Some(data)) = (&press.message, &press.data) else { return Err(Ignored::NoText) };
     admit(&cx.config, &press.from)?;
@@ -61,6 +61,9 @@ fn close(cx: &Context<Config>, state: &mut State, message: &Message, out: &mut C
 }
 
 fn tell(cx: &Context<Config>, state: &mut State, method: &str, body: &Value, out: &mut Commands) {
+    if !state.cooldown.is_over() {
+        return;
+    }
     let token = state.token();
     out.http(call::post(&cx.config, method, body).token(token).timeout(CALL_TIMEOUT));
 }

@@ -1,7 +1,7 @@
 //! Connector for the Telegram Bot API: one bot, its users' messages in and the agent's replies out.
 //!
 //! `poll` keeps one long poll open, or a `webhook` set. `receive` turns updates into messages, `classify` decides which of
-//! them are for the agent, `pending` and `media` fetch their files, `ask` takes pressed buttons. `send` carries out the
+//! them are for the agent, `shown` what they show, `pending` and `media` fetch their files, `ask` takes pressed buttons. `send` carries out the
 //! agent's operations (`op`, `speech`, with Markdown as `html`). `state` is all that outlives a restart.
 
 mod api;
@@ -18,6 +18,7 @@ mod pending;
 mod poll;
 mod receive;
 mod send;
+mod shown;
 mod speech;
 mod stage;
 mod state;

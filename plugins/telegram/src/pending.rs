@@ -111,17 +111,37 @@ impl PendingMessage {
 }
 
 impl MessageMedia {
+    /// The line that says that it was spoken, and for how long.
+    pub(crate) fn spoken(&self) -> Option<String> {
+        let (words, media) = match (&self.voice, &self.video_note) {
+            (Some(voice), _) => ("a voice message", voice),
+            (None, Some(video)) => ("a video message", video),
+            (None, None) => return None,
+        };
+        Some(match media.duration {
+            Some(seconds) => format!("[{words} of {seconds} s]"),
+            None => format!("[{words}]"),
+        })
+    }
+
     /// The files to fetch: of a picture the largest of its sizes.
     pub(crate) fn files(mut self) -> Vec<File> {
         let known = [
             (self.photo.pop(), Some(MediaKind::Image), "image/jpeg"),
             (self.document, None, ""),
             (self.audio, Some(MediaKind::Audio), ""),
-            (self.voice, Some(MediaKind::Audio), "audio/ogg"),
+            (self.voice.map(|voice| voice.named("voice.ogg")), Some(MediaKind::Audio), "audio/ogg"),
             (self.video, Some(MediaKind::Video), ""),
-            (self.video_note, Some(MediaKind::Video), "video/mp4"),
+            (self.video_note.map(|video| video.named("video.mp4")), Some(MediaKind::Video), "video/mp4"),
         ];
         known.into_iter().filter_map(|(media, kind, mime)| Some(file(media?, kind, mime))).collect()
+    }
+}
+
+impl Media {
+    /// The same file, by this name if it has none.
+    fn named(self, name: &str) -> Media {
+        Media { file_name: self.file_name.or_else(|| Some(name.to_owned())), ..self }
     }
 }
 

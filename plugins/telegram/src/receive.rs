@@ -7,6 +7,7 @@ use crate::ask;
 use crate::classify::{Ignored, classify};
 use crate::config::Config;
 use crate::pending::PendingMessage;
+use crate::shown;
 use crate::state::State;
 use crate::update::{Message, MessageMedia, Numbered, Update, WithMedia, WithPress};
 
@@ -77,6 +78,7 @@ pub(crate) fn update(
     };
     let result = match &update {
         Update { message: Some(said), .. } => message(cx, state, (number, raw), said, out),
+        Update { edited_message: Some(edited), .. } => self::edited(cx, state, (number, raw), edited, out),
         Update { callback_query: Some(press), .. } => ask::pressed(cx, state, number, press, out),
         _ => Ok(()),
     };
@@ -85,20 +87,35 @@ pub(crate) fn update(
     }
 }
 
-fn message<'a>(
+/// A message was edited. It is heard if it speaks to the bot only now: where it is alone with a person, all was heard.
+fn edited(
+    cx: &Context<Config>,
+    state: &mut State,
+    update: (i64, &RawValue),
+    edited: &Message,
+    out: &mut Commands,
+) -> Result<(), Ignored> {
+    let is_new = edited.chat.is_group() && state.heard.is_new(&edited.key(), edited.sent_at());
+    if is_new && classify(&cx.config, &state.bot, edited, false).is_ok_and(|accepted| accepted.addressed) {
+        return message(cx, state, update, edited, out);
+    }
+    Ok(())
+}
+
+fn message(
     cx: &Context<Config>,
     state: &mut State,
     (number, raw): (i64, &RawValue),
-    message: &'a Message,
+    message: &Message,
     out: &mut Commands,
-) -> Result<(), Ignored<'a>> {
+) -> Result<(), Ignored> {
     if let Some(new) = message.migrate_to_chat_id {
         state.chat_moved(message.chat.id, new);
     }
     let media = media(number, raw, out);
-    let (album, files) = (media.media_group_id.clone(), media.files());
+    let (album, spoken, files) = (media.media_group_id.clone(), media.spoken(), media.files());
     let place = state.place_of(message);
-    let sender = message.from.as_ref().map(|sender| sender.id);
+    let sender = message.sender().map(|sender| sender.id);
     let is_of_album = |pending: &PendingMessage| {
         album.is_some()
             && pending.album == album
@@ -114,20 +131,28 @@ fn message<'a>(
         }
         return Ok(());
     }
-    let words = classify(&cx.config, &state.bot, message, files.is_empty())?;
-    let message = PendingMessage {
+    let is_silent = message.words().is_none_or(|words| words.trim().is_empty());
+    let shown = spoken.or_else(|| shown::line(raw).filter(|_| is_silent && files.is_empty()));
+    let accepted = classify(&cx.config, &state.bot, message, files.is_empty() && shown.is_none())?;
+    let mut pending = PendingMessage {
         // Another bot on the same channel counts for itself.
         dedupe: format!("{}:{number}", state.bot.id),
         place,
         reply_to: message.chat.is_group().then_some(message.message_id),
-        sender: (words.sender.id, words.sender.name()),
-        text: words.text,
-        sent_at: message.date.saturating_mul(1000),
-        addressed: words.addressed,
+        sender: accepted.sender,
+        text: accepted.text,
+        sent_at: message.sent_at(),
+        addressed: accepted.addressed,
         choice: None,
         album,
     };
-    state.pending_queue(cx, out).push(message, files);
+    if let Some(shown) = shown {
+        pending.add_line(&shown);
+    }
+    if message.chat.is_group() {
+        state.heard.note(message.key(), message.sent_at());
+    }
+    state.pending_queue(cx, out).push(pending, files);
     Ok(())
 }
 

@@ -12,6 +12,9 @@ use crate::config::Config;
 use crate::op::{Op, Work};
 use crate::state::State;
 
+/// The pause of an operation after a refusal of the token, which worked before.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
 const LOST: &str = "the platform's answer was lost";
 
 /// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
@@ -56,6 +59,10 @@ pub(crate) fn resume(state: &mut State, in_flight: &[u64], out: &mut Commands) {
 }
 
 fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
+    if let Some(left) = state.cooldown.wait(cx.now) {
+        let after = left + Duration::from_millis(cx.random_between(0, 1000));
+        return later(state, op, after, call::COOLING, out);
+    }
     op.token = state.token();
     let chat = state.chat_of(op.chat.id);
     out.http(op.call(cx, chat).token(op.token).lane(format!("chat:{chat}")));
@@ -64,8 +71,10 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
 
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
 fn typing(cx: &Context<Config>, state: &mut State, op: &Op, out: &mut Commands) {
-    let token = state.token();
-    out.http(op.call(cx, state.chat_of(op.chat.id)).token(token).timeout(call::CALL_TIMEOUT));
+    if state.cooldown.is_over() {
+        let token = state.token();
+        out.http(op.call(cx, state.chat_of(op.chat.id)).token(token).timeout(call::CALL_TIMEOUT));
+    }
     out.done(&op.id, Outcome::Ok(None));
 }
 
@@ -89,6 +98,9 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             op.plain = true;
             request(cx, state, op, out);
         }
+        Failure::Refused(reason) if is_about_thread(&reason) && op.leave_thread() => {
+            request(cx, state, op, out);
+        }
         Failure::Refused(reason) if is_about_pictures(&reason) && op.degrade() => {
             request(cx, state, op, out);
         }
@@ -106,10 +118,16 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             state.chat_moved(op.chat.id, new);
             request(cx, state, op, out);
         }
-        Failure::RateLimited(seconds) => {
+        Failure::RateLimited(Some(seconds)) => {
             let after = Duration::from_secs(seconds.into());
             later(state, op, after, "the platform asks to slow down", out);
         }
+        Failure::RateLimited(None) => {
+            let left = state.cooldown.left(cx.now).unwrap_or_default();
+            let after = left + Duration::from_millis(cx.random_between(0, 1000));
+            later(state, op, after, call::COOLING, out);
+        }
+        Failure::Token(reason) if state.token_worked => later(state, op, REFUSED_PAUSE, &reason, out),
         Failure::Server(reason) | Failure::Conflict(reason) => {
             let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, &reason, out);
@@ -137,6 +155,13 @@ fn later(state: &mut State, op: Op, after: Duration, reason: &str, out: &mut Com
 
 fn is_about_marks(reason: &str) -> bool {
     ["can't parse entities", "text must be non-empty", "message text is empty"]
+        .iter()
+        .any(|sign| reason.to_ascii_lowercase().contains(sign))
+}
+
+/// A topic that was deleted, or closed to all but administrators.
+fn is_about_thread(reason: &str) -> bool {
+    ["message thread not found", "topic_deleted", "topic_closed", "topic_id_invalid"]
         .iter()
         .any(|sign| reason.to_ascii_lowercase().contains(sign))
 }

@@ -186,12 +186,26 @@ fn a_file_is_tried_three_times_and_costs_only_itself() {
     assert!((500..=1000).contains(&first.as_millis()), "{first:?}");
     talk.0.advance(first);
     talk.answer("1", 429, None);
-    talk.0.advance(Duration::from_secs(2));
+    assert_eq!(talk.0.timers()[0].1, Duration::from_secs(60), "for how long is not said");
+    talk.0.advance(Duration::from_secs(60));
     talk.answer("1", 503, None);
     assert_eq!(talk.0.timers(), []);
     talk.answer("2", 200, Some("blob_2"));
     assert_eq!(talk.heard(), heard(&[("look\n[1 could not be fetched: HTTP 503]", 1)]));
     assert!(talk.0.logs().concat().contains("1 could not be fetched"));
+}
+
+#[test]
+fn a_file_is_waited_for_as_long_as_is_asked_for_if_that_is_not_too_long() {
+    let answer = |status, asked: &str| {
+        let headers = vec![("Retry-After".to_owned(), asked.to_owned())];
+        let response = HttpResponse { status, headers, body: Vec::new(), blob: None, elapsed_ms: 1 };
+        Fetch::of(&HttpOutcome::Response(response))
+    };
+    assert_eq!(answer(429, "7"), Fetch::Later("HTTP 429".into(), Some(Duration::from_secs(7))));
+    assert_eq!(answer(503, "7"), Fetch::Later("HTTP 503".into(), Some(Duration::from_secs(7))));
+    assert_eq!(answer(429, "soon"), Fetch::Later("HTTP 429".into(), Some(Duration::from_secs(60))));
+    assert_eq!(answer(429, "86400"), Fetch::Lost("HTTP 429".into()));
 }
 
 #[test]

@@ -72,6 +72,7 @@ impl Bot {
             None => self.outcome(method, call).await.into(),
             Some(Fault::Refuse(status, description)) => refusal(status, description),
             Some(Fault::TooMany(seconds)) => too_many(seconds),
+            Some(Fault::Page(status)) => Reply::Json(status, "<html>error code: 1015</html>".to_owned()),
             Some(Fault::DropBefore) => Reply::Drop,
             Some(Fault::DropAfter) => {
                 let _ = self.outcome(method, call).await;

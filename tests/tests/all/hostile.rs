@@ -1,6 +1,10 @@
 //! Components that misbehave get a typed error; everything else goes on.
 
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
 use hyper::Method;
+use prx_tests::attacks::Attacks;
 use prx_tests::client::Answer;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
@@ -58,11 +62,99 @@ async fn each_offence_costs_the_one_call() {
     }
 }
 
+/// Uploads a component as a new plugin, which must be refused. What it got: the status, and the reason after the name.
+async fn refused(gateway: &Gateway, component: &Component, status: u16, reason: &str) -> String {
+    let answer = gateway.client().upload(Method::POST, "/plugins", WASM, component.bytes()).await;
+    let code = if status == 400 { "bad_request" } else { "conflict" };
+    let message = answer.error(status, code);
+    assert!(message.contains(reason), "{message}");
+    format!("{status}: {message}")
+}
+
+/// Calls a tool so many times at once. What they got: how many of each status, and what the last of each said.
+async fn at_once(gateway: &Gateway, tool: &str, count: usize) -> Vec<Answer> {
+    join_all((0..count).map(|_| gateway.call_tool(tool, json!({})))).await
+}
+
+fn statuses(answers: &[Answer]) -> String {
+    let mut kinds = BTreeMap::<u16, (usize, String)>::new();
+    for answer in answers {
+        let kind = kinds.entry(answer.status).or_default();
+        *kind = (kind.0 + 1, answer.json()["error"]["message"].as_str().unwrap_or_default().to_owned());
+    }
+    let told = |(status, (count, message))| format!("{count} times {status}: {message}");
+    kinds.into_iter().map(told).collect::<Vec<_>>().join("; ")
+}
+
+#[tokio::test]
+async fn attacks_leave_everyone_else_alone() {
+    let gateway = with_hostile().await;
+    let client = gateway.client();
+    let greedy = Component::hostile("greedy", "[limits]\ndeadline = \"2s\"\n").with_memories(3, 1);
+    client.delete("/plugins/hostile").await.expect(204);
+    let mut attacks = Attacks::on(&gateway).await;
+
+    let hostile = || Component::hostile("other", LIMITS);
+    let work = "units of work in one function; the most is 16777216";
+    for (done, component, status, reason) in [
+        (
+            "1,000 blocks that take and give 1,000 values",
+            hostile().with_crowded_blocks(1_000, 1_000),
+            400,
+            work,
+        ),
+        ("a function of 4 MB", hostile().with_long_functions(1, 4_000_000 / 3), 400, work),
+        ("five memories an instance", hostile().with_memories(4, 1), 409, "needs 5 memories; the most is 4"),
+        (
+            "a trap at its start",
+            hostile().replace("at-start:nothing", "at-start:trap..."),
+            409,
+            "unreachable",
+        ),
+        (
+            "spinning at its start",
+            hostile().replace("at-start:nothing", "at-start:spin..."),
+            409,
+            "computing",
+        ),
+    ] {
+        attacks.run(done, refused(&gateway, &component, status, reason)).await;
+        assert!(gateway.plugin("other").await.is_none(), "nothing is half done");
+    }
+
+    client.upload(Method::POST, "/plugins", WASM, greedy.bytes()).await.expect(201);
+    let sleeping = async {
+        let answers = at_once(&gateway, "sleep", 280).await;
+        let busy: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+        assert!(!busy.is_empty(), "{}", statuses(&answers));
+        let message = busy[0].error(503, "unavailable");
+        assert!(message.contains("greedy") && message.contains("62 at a time"), "{message}");
+        statuses(&answers)
+    };
+    attacks.run("280 sleeping calls with four memories each", sleeping).await;
+    gateway.call_tool("answer", json!({})).await.expect(200);
+    client.delete("/plugins/greedy").await.expect(204);
+
+    let spinning = Component::hostile("spinning", LIMITS);
+    client.upload(Method::POST, "/plugins", WASM, spinning.bytes()).await.expect(201);
+    let spun = async {
+        let answers = at_once(&gateway, "spin", 256).await;
+        assert!(answers.iter().all(|answer| matches!(answer.status, 503 | 504)), "{}", statuses(&answers));
+        let plugin = client.get("/plugins/spinning").await.expect(200);
+        assert_eq!(plugin["status"], "failed", "it is quarantined when its last call ends: {plugin}");
+        statuses(&answers)
+    };
+    attacks.run("256 spinning calls", spun).await;
+
+    println!("{attacks}");
+    attacks.expect_harmless();
+}
+
 #[tokio::test]
 async fn many_offences_at_once_leave_room_for_others() {
     let gateway = with_hostile().await;
     let offences = (0..20).map(|_| gateway.call_tool("spin", json!({})));
-    let offences = futures_util::future::join_all(offences);
+    let offences = join_all(offences);
     let others = async {
         for _ in 0..10 {
             let hello = gateway.call_tool("hello", json!({"name": "Ada"})).await.expect(200);

@@ -1,7 +1,5 @@
-//! What those who run the gateway rely on: probes, metrics, request ids, deadlines, and that it says when its disk
-//! has failed.
+//! What those who run the gateway rely on: probes, metrics, request ids and deadlines.
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -247,30 +245,4 @@ async fn as_many_connections_are_taken_as_the_system_allows() {
         assert_eq!(&answer, b"HTTP/1.1 200 OK");
         open.push(stream);
     }
-}
-
-#[tokio::test]
-async fn a_disk_that_fails_is_told_and_not_worked_around() {
-    let home = Gateway::start("").await.stop().await;
-    let size = fs::metadata(home.data().join("prx.redb")).unwrap().len();
-    let token = home.run(&["auth", "token"]).await.stdout;
-    let command = limited(&home, &format!("-f {}", size / 512 + 2_000));
-    let mut gateway = Gateway::launch(home, command).await;
-    gateway.sign_in(token.trim());
-    let path = format!("/sessions/{}/messages", gateway.open_session("ada").await);
-    let large = json!({"content": "x".repeat(200_000)});
-    let refused = until("the disk to be full", async || {
-        Some(gateway.client().post(&path, large.clone()).await).filter(|answer| answer.status != 200)
-    })
-    .await;
-    assert!(refused.status >= 500, "{refused}");
-    for path in ["/api/v1/status/health", "/readyz"] {
-        assert_eq!(get(&gateway, path).await.status, 503, "{path}");
-    }
-    get(&gateway, "/livez").await.expect(200);
-    let status = gateway.home().run(&["status", "--json"]).await;
-    let status: Value = serde_json::from_str(&status.stdout).unwrap();
-    assert_eq!(status["status"], "unhealthy", "{status}");
-    assert!(status["issues"][0].as_str().unwrap().contains("store"), "{status}");
-    gateway.client().post("/sessions", json!({})).await.error(503, "unavailable");
 }

@@ -1,6 +1,9 @@
 //! The table of every key: its type, its bounds, and whether a change needs a restart. Validation, the list of
 //! nearest names and `reload_required` all read this and nothing else; defaults are [`super::Config::default`].
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde_json::Value;
 
 /// What a key takes.
@@ -16,6 +19,8 @@ pub enum Type {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     TextList,
+    /// A list of IP addresses and networks.
+    Networks,
     /// A list of texts such as `provider/model`.
     Models,
     /// A table of any names, each with one of these words.
@@ -64,7 +69,18 @@ pub const KEYS: &[Key] = &[
     hot("gateway.max_body_bytes", Type::Integer(1024, 1 << 30), "largest request body"),
     restart("gateway.tls_cert", Type::Text, "PEM file with the certificate chain"),
     restart("gateway.tls_key", Type::Text, "PEM file with the private key"),
-    hot("gateway.behind_proxy", Type::Bool, "a proxy terminates TLS in front of the gateway"),
+    hot(
+        "gateway.behind_proxy",
+        Type::Bool,
+        "a proxy at a private address terminates TLS in front of the gateway",
+    ),
+    hot(
+        "gateway.trusted_proxies",
+        Type::Networks,
+        "addresses and networks of proxies whose X-Forwarded-For is believed",
+    ),
+    hot("gateway.idle_secs", Type::Integer(1, 3600), "seconds that a connection may be idle"),
+    hot("gateway.stop_secs", Type::Integer(1, 3600), "seconds that a stop of the gateway may take in all"),
     hot("agent.max_turns", Type::Integer(1, LONG), "turns after which a session ends"),
     hot("agent.max_tool_calls_per_turn", Type::Integer(0, 1000), "tool calls that one turn may make"),
     hot("agent.session_timeout_secs", Type::Integer(1, LONG), "seconds an idle session lives on"),
@@ -124,6 +140,12 @@ pub const KEYS: &[Key] = &[
     ),
     hot("store.messages_days", Type::Integer(0, 36_500), "days that messages are kept; 0: for ever"),
     hot("store.audit_days", Type::Integer(1, 36_500), "days that entries of the audit log are kept"),
+    hot("egress.ca_file", Type::Text, "PEM file with authorities that are trusted beside the machine's"),
+    hot(
+        "egress.proxy",
+        Type::Text,
+        "HTTP proxy; empty: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say; direct: none",
+    ),
     hot("rate_limits.enabled", Type::Bool, "whether requests are limited at all"),
     hot("rate_limits.sessions_write", Type::Integer(1, 1_000_000), "session writes per token and second"),
     hot("rate_limits.sessions_read", Type::Integer(1, 1_000_000), "session reads per token and second"),
@@ -161,6 +183,9 @@ impl Type {
             Self::Text => value.is_string(),
             Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+            Self::Networks => value.as_array().is_some_and(|list| {
+                list.iter().all(|text| text.as_str().is_some_and(|text| network(text).is_some()))
+            }),
             Self::Models => value.as_array().is_some_and(|list| {
                 let model = |text: &str| provider_and_model(text).is_some();
                 list.iter().all(|text| text.as_str().is_some_and(model))
@@ -181,12 +206,18 @@ impl Type {
             Self::OneOf([only]) => format!("only \"{only}\" for now"),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::TextList => "a list of texts".into(),
+            Self::Networks => "a list of addresses and networks such as \"10.0.0.0/8\"".into(),
             Self::Models => "a list of texts such as \"provider/model\"".into(),
             Self::Words(words) => {
                 format!("a table in which every name has one of {}", words.join(", "))
             }
         }
     }
+}
+
+/// The network that a text names: an address, or one with the length of its prefix.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// The two parts of a text such as `provider/model`; the model's name may have slashes of its own.

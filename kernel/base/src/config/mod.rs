@@ -7,8 +7,8 @@ pub use self::load::{Invalid, Parsed};
 pub use self::patch::Patched;
 pub use self::secret::{REDACTED, Secret};
 pub use self::sections::{
-    Agent, Components, Config, Gateway, Grant, Hooks, Logs, Memory, Plugins, Policy, Provider, RateLimits,
-    Settings, Store, Tools,
+    Agent, Components, Config, Egress, Gateway, Grant, Hooks, Logs, Memory, Plugins, Policy, Provider,
+    RateLimits, Settings, Store, Tools,
 };
 
 mod changes;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,8 @@ pub struct Config {
     pub memory: Memory,
     /// Where the gateway keeps its data.
     pub store: Store,
+    /// The way out to the network.
+    pub egress: Egress,
     /// Requests per second for each token.
     pub rate_limits: RateLimits,
     /// What is logged.
@@ -89,8 +93,14 @@ pub struct Gateway {
     pub tls_cert: String,
     /// PEM file with the private key.
     pub tls_key: String,
-    /// A proxy terminates TLS in front of the gateway.
+    /// A proxy at a loopback or private address terminates TLS in front of the gateway.
     pub behind_proxy: bool,
+    /// Addresses and networks of the proxies in front of the gateway: what they say in `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Seconds that a connection may be idle between two requests.
+    pub idle_secs: u64,
+    /// Seconds that a stop of the gateway may take in all.
+    pub stop_secs: u64,
 }
 
 impl Default for Gateway {
@@ -104,7 +114,37 @@ impl Default for Gateway {
             tls_cert: String::new(),
             tls_key: String::new(),
             behind_proxy: false,
+            trusted_proxies: Vec::new(),
+            idle_secs: 75,
+            stop_secs: 8,
         }
+    }
+}
+
+impl Gateway {
+    /// Whether a proxy stands in front of the gateway.
+    pub fn has_proxy(&self) -> bool {
+        self.behind_proxy || !self.trusted_proxies.is_empty()
+    }
+
+    /// Whether what the other end of a connection says of others is believed, as that of a proxy.
+    pub fn trusts(&self, remote: IpAddr) -> bool {
+        let private = match remote.to_canonical() {
+            IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+            IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+        };
+        (self.behind_proxy && private) || self.is_named_proxy(remote)
+    }
+
+    /// Whether an address is one of `trusted_proxies`.
+    pub fn is_named_proxy(&self, address: IpAddr) -> bool {
+        let mut named = self.trusted_proxies.iter().filter_map(|text| keys::network(text));
+        named.any(|network| network.contains(&address.to_canonical()))
+    }
+
+    /// The time that a stop of the gateway may take until a share of it is over.
+    pub fn stop_share(&self, share: f64) -> Duration {
+        Duration::from_secs(self.stop_secs).mul_f64(share)
     }
 }
 
@@ -276,6 +316,24 @@ impl Default for Store {
             messages_days: 0,
             audit_days: 365,
         }
+    }
+}
+
+/// `[egress]`
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Egress {
+    /// PEM file with certificate authorities that are trusted beside the machine's.
+    pub ca_file: String,
+    /// An HTTP proxy; empty: as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say; `direct`: none. May be `env:NAME` or
+    /// `file:PATH`.
+    pub proxy: String,
+}
+
+/// Without the proxy: its URL may hold a password.
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Egress").field("ca_file", &self.ca_file).finish_non_exhaustive()
     }
 }
 

@@ -15,7 +15,8 @@ use super::shared::Shared;
 use super::stdio::LogStream;
 use crate::bindings::sink::Delta;
 use crate::journal::Level;
-use crate::limits::{Limiter, Meter};
+use crate::limits::Limiter;
+use crate::meter::Meter;
 use crate::scope::Scope;
 
 /// Most handles that one instance may hold at a time.

@@ -149,6 +149,54 @@ fn bounds_hold_before_anything_is_compiled() {
     assert!(told(&huge).contains("bytes; the most is 67108864"));
 }
 
+/// A function that does `body` so many times with so many values on the stack. Type 1 takes and gives as many, as does
+/// function 1.
+fn crowded(values: usize, times: usize, body: &[u8]) -> Vec<u8> {
+    let typed = || vec![ValType::I32; values];
+    let mut module = Module::new();
+    let mut types = TypeSection::new();
+    types.ty().function([], []);
+    types.ty().function(typed(), typed());
+    let (mut declared, mut code) = (FunctionSection::new(), CodeSection::new());
+    declared.function(0).function(1);
+    let one = [0x41, 1];
+    let body = [one.repeat(values), body.repeat(times), [0x1a].repeat(values)].concat();
+    for body in [body, vec![0]] {
+        let mut function = Function::new([]);
+        function.raw(body).instructions().end();
+        code.function(&function);
+    }
+    module.section(&types).section(&declared).section(&code);
+    holding(&module)
+}
+
+#[test]
+fn values_that_are_passed_count() {
+    for (what, body) in [
+        ("blocks", &[0x02, 1, 0x0b][..]),
+        ("loops", &[0x03, 1, 0x0b]),
+        ("ifs", &[0x41, 1, 0x04, 1, 0x05, 0x0b]),
+        ("calls", &[0x10, 1]),
+        ("indirect calls", &[0x41, 0, 0x11, 1, 0]),
+        ("branches", &[0x02, 1, 0x0c, 0, 0x0b]),
+        ("tables of branches", &[0x02, 1, 0x41, 0, 0x0e, 1, 0, 0, 0x0b]),
+    ] {
+        let refused = told(&crowded(1_000, 1_000, body));
+        assert!(refused.contains("units of work in one function; the most is 16777216"), "{what}: {refused}");
+        let few = told(&crowded(1_000, 10, body));
+        assert!(few.contains("exports none of"), "{what}: {few}");
+    }
+    assert!(told(&crowded(4, 20_000, &[0x02, 1, 0x0b])).contains("units of work in one function"));
+    assert!(told(&crowded(1, 5_000, &[0x02, 1, 0x0b])).contains("exports none of"), "as in people's code");
+}
+
+#[test]
+fn one_long_function_is_more_work_than_many_short_ones() {
+    let refused = told(&holding(&module(1, 4 << 20)));
+    assert!(refused.contains("units of work in one function; the most is 16777216"), "{refused}");
+    assert!(told(&holding(&module(40, 100 << 10))).contains("exports none of"));
+}
+
 #[test]
 fn nesting_has_an_end() {
     let mut nested = Component::new();

@@ -35,7 +35,7 @@ impl Host {
 
     async fn link(&self, component: &Bytes, links: Links) -> Result<Code, LinkError> {
         let artifact = self.engine.compile(component.clone()).await.unwrap();
-        self.engine.link(&artifact, links)
+        self.engine.link(&artifact, 1, links)
     }
 
     async fn code(&self, component: &Bytes) -> Code {

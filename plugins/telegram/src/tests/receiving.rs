@@ -55,11 +55,40 @@ fn a_username_opens_as_well_as_an_id() {
 }
 
 #[test]
-fn bots_and_those_who_write_in_the_name_of_a_chat_are_not_heard() {
+fn bots_are_not_heard() {
     let bot = json!({"from": {"id": 7, "is_bot": true, "first_name": "b"}});
     assert_eq!(heard(message_with(1, "hi", bot)), None);
-    assert_eq!(heard(message_with(1, "hi", json!({"sender_chat": {"id": -5}}))), None);
     assert_eq!(heard(message_with(1, "hi", json!({"from": null}))), None);
+}
+
+#[test]
+fn who_writes_in_the_name_of_a_chat_is_that_chat() {
+    let anonymous = |fields: Value| {
+        let mut all = json!({"from": {"id": 1_087_968_824, "is_bot": true, "first_name": "Group",
+            "username": "GroupAnonymousBot"}, "sender_chat": {"id": GROUP, "type": "supergroup", "title": "Room"}});
+        for (key, value) in fields.as_object().expect("fields") {
+            all[key] = value.clone();
+        }
+        in_group("@prxbot hi", all)
+    };
+    let under = |allowed: Value, update: Value| {
+        let mut config = config();
+        config["allowed_users"] = allowed;
+        let mut talk = Talk::with(config);
+        talk.script.start();
+        talk.open();
+        let heard = talk.updates(json!([update])).pop().map(|heard| (heard.sender.id, heard.sender.name));
+        (heard, talk.script.logs().join("\n"))
+    };
+    let room = Some((GROUP.to_string(), "Room".to_owned()));
+    assert_eq!(under(json!(["*"]), anonymous(json!({}))).0, room);
+    assert_eq!(under(json!(["-100"]), anonymous(json!({}))).0, room);
+    let (heard, logs) = under(json!(["7"]), anonymous(json!({})));
+    assert_eq!(heard, None);
+    assert!(logs.contains("chat -100 is not in allowed_users"), "{logs}");
+    let channel = json!({"sender_chat": {"id": -9, "type": "channel", "title": "News", "username": "news"}});
+    assert_eq!(under(json!(["@News"]), anonymous(channel)).0, Some(("-9".into(), "News".into())));
+    assert_eq!(under(json!(["*"]), anonymous(json!({"is_automatic_forward": true}))).0, None);
 }
 
 #[test]
@@ -119,10 +148,92 @@ fn a_group_message_is_replied_to_and_a_topic_is_a_thread() {
 }
 
 #[test]
-fn a_caption_counts_as_text_and_a_sticker_alone_does_not() {
+fn a_caption_counts_as_text_and_the_platforms_own_news_do_not() {
     let shown = json!({"text": null, "caption": "look", "hologram": {}});
     assert_eq!(heard(message_with(1, "", shown)).as_deref(), Some("look"));
-    assert_eq!(heard(message_with(1, "", json!({"text": null, "sticker": {"file_id": "x"}}))), None);
+    for news in ["hologram", "pinned_message", "new_chat_members", "video_chat_started"] {
+        assert_eq!(heard(message_with(1, "", json!({"text": null, news: {}}))), None);
+    }
+}
+
+#[test]
+fn what_is_neither_text_nor_file_is_said_in_words() {
+    let place = json!({"latitude": 52.5, "longitude": 13.4});
+    for (kind, what, line) in [
+        ("location", place.clone(), "[location 52.5, 13.4]"),
+        (
+            "location",
+            json!({"latitude": -1, "longitude": 2.25, "live_period": 60}),
+            "[live location -1, 2.25]",
+        ),
+        (
+            "venue",
+            json!({"title": "Café", "address": "Hof 1", "location": place}),
+            "[venue Café, Hof 1, 52.5, 13.4]",
+        ),
+        (
+            "contact",
+            json!({"first_name": "Bo", "last_name": "Li", "phone_number": "+491"}),
+            "[contact Bo Li, +491]",
+        ),
+        ("sticker", json!({"file_id": "x", "emoji": "👍"}), "[sticker 👍]"),
+        ("sticker", json!({"file_id": "x"}), "[sticker]"),
+        ("dice", json!({"emoji": "🎲", "value": 4}), "[dice 🎲 4]"),
+        (
+            "poll",
+            json!({"question": "Lunch?", "options": [{"text": "Soup"}, {"text": "Salad"}]}),
+            "[poll \"Lunch?\": Soup / Salad]",
+        ),
+        (
+            "checklist",
+            json!({"title": "Trip", "tasks": [{"text": "pack"}, {"text": "book", "completion_date": 5}]}),
+            "[checklist \"Trip\": ☐ pack / ☑ book]",
+        ),
+        ("game", json!({"title": "Chess"}), "[game Chess]"),
+        ("invoice", json!({"title": "Tea"}), "[invoice Tea]"),
+        ("story", json!({"id": 3}), "[story]"),
+        ("paid_media", json!({"star_count": 5}), "[paid media for 5 stars]"),
+        ("giveaway", json!(7), "[giveaway]"),
+    ] {
+        let mut talk = Talk::listening();
+        let heard = talk.updates(json!([message_with(1, "", json!({"text": null, kind: what}))]));
+        assert_eq!(heard.iter().map(|heard| heard.text.as_str()).collect::<Vec<_>>(), [line]);
+    }
+    let reply = json!({"reply_to_message": {"from": {"id": 99}}, "text": null, "sticker": {"emoji": "👎"}});
+    assert_eq!(heard(in_group("", reply)).as_deref(), Some("[sticker 👎]"));
+    assert_eq!(heard(in_group("", json!({"text": null, "sticker": {"emoji": "👎"}}))), None);
+}
+
+#[test]
+fn an_edit_that_mentions_the_bot_is_heard_once_and_other_edits_repeat_nothing() {
+    let mut talk = Talk::listening();
+    let mut number = 0;
+    let mut at = |talk: &mut Talk, kind: &str, message: i64, text: &str, fields: Value| {
+        number += 1;
+        let mut update = in_group(text, fields);
+        update["message"]["message_id"] = json!(message);
+        update["message"]["date"] = json!(1_700_000_060);
+        let heard = talk.updates(json!([{"update_id": number, kind: update["message"]}]));
+        heard.into_iter().next().map(|heard| heard.text)
+    };
+    assert_eq!(at(&mut talk, "message", 1, "what is new?", json!({})), None);
+    let edit = "edited_message";
+    assert_eq!(at(&mut talk, edit, 1, "what is new, today?", json!({})), None);
+    assert_eq!(at(&mut talk, edit, 1, "@prxbot what is new?", json!({})).as_deref(), Some("what is new?"));
+    assert_eq!(at(&mut talk, edit, 1, "@prxbot what is really new?", json!({})), None, "it is heard by now");
+    assert_eq!(at(&mut talk, "message", 2, "/new@prxbot", json!({})).as_deref(), Some("/new"));
+    assert_eq!(at(&mut talk, edit, 2, "/new@prxbot ", json!({})), None, "no command is repeated");
+    assert_eq!(
+        at(&mut talk, edit, 3, "@prxbot hi", json!({"date": 1})).as_deref(),
+        Some("hi"),
+        "kept away before"
+    );
+
+    talk.updates(json!([{"update_id": 50, "edited_message": in_group("@prxbot old", json!({}))["message"]}]));
+    talk.updates(
+        json!([{"update_id": 51, "edited_message": message(1, "alone all is heard at once")["message"]}]),
+    );
+    assert_eq!(talk.script.deliveries(), []);
 }
 
 #[test]

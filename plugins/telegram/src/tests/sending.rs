@@ -128,11 +128,32 @@ fn a_refusal_is_final_and_says_why() {
 }
 
 #[test]
-fn a_token_that_is_no_longer_valid_refuses_and_says_what_to_check() {
+fn a_reply_waits_until_a_token_that_worked_does_so_again() {
     let mut talk = Talk::listening();
     let id = talk.script.send("7", "hi");
     talk.error("sendMessage", 401, "Unauthorized", json!(null));
-    assert!(matches!(talk.outcome(&id), Outcome::Refused(why) if why.contains("bot_token")));
+    assert_eq!(talk.outcome(&id), &Outcome::RetryAfter(60_000));
+    talk.retry(&id, 2, "hi");
+    talk.answer("sendMessage", 404, json!("<html>"));
+    assert!(matches!(talk.outcome(&id), Outcome::RetryAfter(500..=2_000)), "{:?}", talk.outcome(&id));
+    talk.retry(&id, 3, "hi");
+    talk.ok("sendMessage", json!({"message_id": 31}));
+    assert_eq!(talk.outcome(&id), &Outcome::Ok(Some("31".into())));
+}
+
+#[test]
+fn a_topic_that_is_gone_is_answered_in_the_chat_itself() {
+    for why in ["Bad Request: message thread not found", "Bad Request: TOPIC_CLOSED"] {
+        let mut talk = Talk::listening();
+        let target = Target { thread: Some("4".into()), ..Target::conversation("-5") };
+        let id = talk.script.operate(target, Operation::Send(prx_sdk::connector::Content::text("hi")));
+        assert_eq!(talk.body("sendMessage")["message_thread_id"], 4);
+        talk.error("sendMessage", 400, why, json!(null));
+        assert_eq!(talk.body("sendMessage")["message_thread_id"], json!(null));
+        assert_eq!(talk.body("sendMessage")["text"], "hi");
+        talk.error("sendMessage", 400, why, json!(null));
+        assert_eq!(talk.outcome(&id), &Outcome::Refused(why.into()), "once is enough");
+    }
 }
 
 #[test]
