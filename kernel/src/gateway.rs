@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
 
 use crate::bundled::BUNDLED;
 use crate::retention;
-use crate::settings::{self, Settings};
+use crate::settings::{self, AtStart, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
 use prx_base::Base;
@@ -186,10 +187,6 @@ impl Startup {
         let Self { options, base, store, egress, hooks, process } = self;
         let plugins = self.load_plugins(progress).await?;
         let loaded = options.loaded.clone();
-        let problems = settings::problems_at_start(&loaded.config, &plugins.known());
-        if !problems.is_empty() {
-            return Err(StartError::Config(config::Invalid::of(loaded.file.path(), problems)));
-        }
         let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
         let tools = Tools::new(base.clone(), store.clone(), plugins.clone(), mcp.clone());
         let memory = Memory::new(store.clone());
@@ -203,6 +200,7 @@ impl Startup {
             logs: process.logs.clone(),
             plugins: plugins.clone(),
             channels: channels.clone(),
+            mcp: mcp.clone(),
         };
         let reload = options.reload.subscribe();
         let settings = Settings::start(base.clone(), loaded, dependents, (process.stopping.clone(), reload));
@@ -224,6 +222,15 @@ impl Startup {
         let which = prx_host::Options { bundled: BUNDLED, data_dir, safe_mode };
         let plugins =
             Plugins::new(base.clone(), store.clone(), engine, which).await.map_err(StartError::Other)?;
+        // Compiling takes long; what can be said without it is said first.
+        let known = plugins.inspect_all().await.map_err(StartError::Other)?;
+        let AtStart { fatal, down } = settings::at_start(&options.loaded.config, &known);
+        if !fatal.is_empty() {
+            return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), fatal)));
+        }
+        for (key, problem) in down {
+            warn!("{key}: {problem}");
+        }
         let mut loaded = plugins.progress();
         let mut loading = pin!(plugins.load_all());
         loop {

@@ -8,7 +8,7 @@
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`], [`operations`], [`cooldown`] and [`heard`] help it with long texts, with files, with retries and with edits |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
-//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
+//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`server`], [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
 //!
 //! Everything compiles away from WebAssembly too, where [`testing`] stands in for the gateway.
 
@@ -38,6 +38,8 @@ pub mod pending;
 pub mod provider;
 #[cfg(feature = "http")]
 pub mod refusal;
+#[cfg(feature = "http")]
+pub mod server;
 pub mod sink;
 pub mod skill;
 #[cfg(feature = "http")]

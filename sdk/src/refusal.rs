@@ -120,7 +120,7 @@ impl Refusal {
 
     /// Whether it is the length of the conversation that is refused.
     pub fn is_too_long(&self) -> bool {
-        window::is_too_long(self, &self.message.to_lowercase())
+        window::is_too_long(self.status, &self.codes, &self.message.to_lowercase())
     }
 
     /// The fault for a conversation that is too long. `provider` is whose settings are meant.

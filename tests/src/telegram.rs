@@ -115,6 +115,8 @@ struct State {
     calls: Vec<Call>,
     sent: Vec<Sent>,
     drafts: Vec<Draft>,
+    /// The commands of the bot's menu.
+    menu: Value,
     /// Presses that wait to be acknowledged.
     presses: Vec<String>,
     /// What each file holds, by its id, which is its path too.
@@ -140,6 +142,7 @@ impl FakeTelegram {
         let mut state = State::default();
         state.numbers.update = 100_000;
         state.numbers.message = 500;
+        state.menu = Value::Array(Vec::new());
         let bot = Arc::new(Bot { state: Mutex::new(state), changed: watch::Sender::new(0) });
         Self { server: Server::start(Arc::clone(&bot)).await, bot }
     }

@@ -125,7 +125,7 @@ async fn converse(
     progress: &mut Progress,
     instructions: Option<skill::Instructions>,
 ) -> Result<String, TurnFailure> {
-    let context = Context::of(work, instructions)?;
+    let context = Context::of(work, instructions).await?;
     let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
     loop {
         calls::make(work, &context, progress).await?;

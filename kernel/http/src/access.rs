@@ -14,6 +14,8 @@ pub enum Access {
     Signed,
     /// Whoever has this scope.
     Scope(Scope),
+    /// Whoever has one of these two scopes; the handler says what each is enough for.
+    Either(Scope, Scope),
 }
 
 impl Access {
@@ -30,7 +32,7 @@ impl Access {
             Self::Scope(Scope::CONFIG_WRITE) => Group::ConfigWrite,
             Self::Health => Group::Health,
             Self::Signed => Group::Webhooks,
-            Self::Public | Self::Scope(_) => Group::Other,
+            Self::Public | Self::Scope(_) | Self::Either(..) => Group::Other,
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::Body as _;
-use hyper::header::{CONTENT_TYPE, EXPECT};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -36,6 +36,8 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Body {
     incoming: Rest,
     content_type: Option<String>,
+    /// How it is encoded, where it is.
+    encoding: Option<String>,
     expects_continue: bool,
     limit: u64,
     clock: Clock,
@@ -67,6 +69,7 @@ impl Body {
         Self {
             incoming,
             content_type,
+            encoding: encoding(headers),
             expects_continue: headers.contains_key(EXPECT),
             limit,
             clock,
@@ -91,6 +94,7 @@ impl Body {
         if !self.content_type.as_deref().is_none_or(is_json) {
             return Err(self.wrong_type("application/json"));
         }
+        self.check_encoding()?;
         let bytes = self.read(self.limit).await?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(fields)) => Ok(Fields(fields)),
@@ -114,6 +118,7 @@ impl Body {
         if !self.content_type.as_deref().is_none_or(fits) {
             return Err(self.wrong_type(content_type));
         }
+        self.check_encoding()?;
         self.read(limit).await
     }
 
@@ -147,6 +152,13 @@ impl Body {
     fn wrong_type(&self, wanted: &str) -> Error {
         let given = self.content_type.as_deref().unwrap_or_default();
         Error::new(Code::UnsupportedMediaType, format!("The body must be {wanted}, not {given}"))
+    }
+
+    fn check_encoding(&self) -> Result<()> {
+        let Some(encoding) = &self.encoding else { return Ok(()) };
+        let message =
+            format!("The body must not be encoded, and it is: {encoding}; send it without Content-Encoding");
+        Err(Error::new(Code::UnsupportedMediaType, message))
     }
 
     async fn read(&mut self, limit: u64) -> Result<Bytes> {
@@ -218,6 +230,13 @@ impl Drop for HeldBytes {
     }
 }
 
+/// How a body is encoded; none where it is as it is.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?").trim());
+    let all: Vec<_> = all.filter(|one| !one.is_empty() && !one.eq_ignore_ascii_case("identity")).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
 async fn within_timeout<T>(clock: &Clock, read: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         read = read => read,
@@ -255,12 +274,18 @@ impl Fields {
     /// A name or an id, where it is given: a text of at most [`MAX_NAME_CHARS`].
     ///
     /// # Errors
-    /// As for [`Fields::text`], and for a longer one.
+    /// As for [`Fields::text`], and for a longer one, and one that no terminal and no page would show as it is.
     pub(super) fn name(&mut self, name: &str) -> Result<Option<String>> {
         let text = self.text(name)?;
         if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NAME_CHARS) {
             return Err(Error::bad_request(format!(
                 "`{name}` must have at most {MAX_NAME_CHARS} characters"
+            )));
+        }
+        if let Some(wrong) = text.as_deref().and_then(|text| text.chars().find(|c| misleads(*c))) {
+            let wrong = wrong.escape_unicode();
+            return Err(Error::bad_request(format!(
+                "`{name}` must have no control characters, and none that change the direction of others; it has {wrong}"
             )));
         }
         Ok(text)
@@ -342,6 +367,11 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// Whether a character makes a name look like another, or like something else than a name.
+fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

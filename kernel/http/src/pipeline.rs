@@ -215,7 +215,9 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         entry.quiet = route.quiet;
         let caller = match route.access {
             Access::Public | Access::Health | Access::Signed => Caller::Anyone,
-            Access::Scope(_) => self.authenticate(service, entry, peer, request.headers())?,
+            Access::Scope(_) | Access::Either(..) => {
+                self.authenticate(service, entry, peer, request.headers())?
+            }
         };
         let channel = match route.access {
             Access::Signed => {
@@ -228,15 +230,17 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             Some(channel) => self.check_channel(entry, channel)?,
             None => self.count(entry, &caller, route.access.group())?,
         }
-        if let Access::Scope(scope) = route.access {
-            caller.require(scope)?;
+        match route.access {
+            Access::Public | Access::Health | Access::Signed => {}
+            Access::Scope(scope) => caller.require(scope)?,
+            Access::Either(one, other) => caller.require_either(one, other)?,
         }
         let query = Query::parse(request.uri().query())?;
         let (head, body) = request.into_parts();
         let claim = service.idempotency.claim(&caller, &head)?;
         let limit = self.config.current().gateway.max_body_bytes;
         let mut body = Body::new(body, &head.headers, limit, self.clock.clone());
-        if !matches!(route.access, Access::Scope(_)) {
+        if matches!(caller, Caller::Anyone) {
             body = body.counted_among(self.anonymous.clone());
         }
         let (method, headers, hung_up) = (head.method, head.headers, CancellationToken::new());

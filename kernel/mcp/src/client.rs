@@ -41,6 +41,8 @@ pub struct ServerStatus {
     pub connected_at: Option<Timestamp>,
     /// Why it is not connected, as far as that is known.
     pub error: Option<String>,
+    /// Why it has more tools than these.
+    pub problem: Option<String>,
 }
 
 /// A tool of a connected server.
@@ -121,7 +123,7 @@ impl Mcp {
         let status = |(name, running): (&String, &Running)| {
             let status = running.server.status();
             let session = status.session.as_ref();
-            let tools = session.map(|session| session.tools.iter().map(|tool| tool.name.to_string()));
+            let tools = session.map(|session| session.tools.tools.iter().map(|tool| tool.name.to_string()));
             ServerStatus {
                 name: name.clone(),
                 transport: running.server.transport(),
@@ -129,6 +131,7 @@ impl Mcp {
                 tools: tools.into_iter().flatten().collect(),
                 connected_at: session.map(|session| session.since),
                 error: status.error.clone(),
+                problem: session.and_then(|session| session.tools.problem.clone()),
             }
         };
         self.running().iter().map(status).collect()
@@ -156,7 +159,7 @@ impl Mcp {
         let mut all = Vec::new();
         for (server, running) in self.running().iter() {
             let Some(tools) = running.server.tools() else { continue };
-            all.extend(tools.iter().map(|tool| Tool {
+            all.extend(tools.tools.iter().map(|tool| Tool {
                 server: server.clone(),
                 name: tool.name.to_string(),
                 description: tool.description.as_deref().unwrap_or_default().to_owned(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use rmcp::model::{ClientCapabilities, ClientConfig, ClientRequest, Implementation, PingRequest, Tool};
+use rmcp::model::{ClientCapabilities, ClientConfig, ClientRequest, Implementation, PingRequest};
 use rmcp::service::{NotificationContext, Peer, RunningServiceCancellationToken, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::failure;
 use super::http::Client;
+use super::listing::Listing;
 use super::process::Process;
 use super::settings::Target;
 use prx_egress::Egress;
@@ -87,11 +88,11 @@ impl Connection {
     ///
     /// # Errors
     /// It did not say.
-    pub(super) async fn tools(&self) -> Result<Vec<Tool>, String> {
+    pub(super) async fn tools(&self) -> Result<Listing, String> {
         if self.peer.peer_info().is_some_and(|info| info.capabilities.tools.is_none()) {
-            return Ok(Vec::new());
+            return Ok(Listing::default());
         }
-        let tools = timeout(REQUEST_TIMEOUT, self.peer.list_all_tools()).await;
+        let tools = timeout(REQUEST_TIMEOUT, Listing::read(&self.peer)).await;
         let tools = tools.map_err(|_| "it did not list its tools in time".to_owned())?;
         tools.map_err(|error| format!("it did not list its tools: {}", failure::request(&error)))
     }

@@ -20,7 +20,7 @@ pub(super) const SHOW: Doc =
 pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let tag = tag(&gateway, gateway.settings.revision());
     let tag = HeaderValue::try_from(tag).map_err(Error::internal)?;
-    Ok(Reply::ok(&gateway.settings.redacted())?.with(ETAG, tag))
+    Ok(Reply::ok(&gateway.settings.redacted()?)?.with(ETAG, tag))
 }
 
 /// The keys that were set, and whether one of them waits for a restart.
@@ -40,10 +40,11 @@ pub(super) const UPDATE: Doc = Doc::new("Set dotted keys of the configuration, a
     .answers::<Updated>(&[200])
     .fails(&[Code::Conflict]);
 
+/// Some changes take the scope `admin`: see `settings/rights.rs`.
 pub(super) async fn update(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let changes = call.body.object().await?.all();
     let unchanged_since = unchanged_since(&gateway, &call.headers);
-    let done = gateway.settings.patch(&changes, unchanged_since).await?;
+    let done = gateway.settings.patch(&changes, unchanged_since, &call.caller).await?;
     let keys = json!({ "keys": done.updated });
     let reply = Reply::ok(&Updated { updated: done.updated, reload_required: done.reload_required })?;
     let reply = reply.noting("", keys);

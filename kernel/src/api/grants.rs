@@ -53,7 +53,7 @@ pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Rep
     if !valid_name(name) {
         return Err(Error::not_found("Plugin", name));
     }
-    gateway.settings.patch(&changes(name, fields)?, None).await?;
+    gateway.settings.patch(&changes(name, fields)?, None, &call.caller).await?;
     let view = GrantsView::of(name, gateway.plugins.review(name)?);
     let granted = json!({ "granted": view.granted });
     Ok(Reply::ok(&view)?.noting(name, granted))

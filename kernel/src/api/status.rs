@@ -13,6 +13,9 @@ use prx_host::Status as PluginState;
 use prx_http::{Call, Doc, Reply};
 use prx_store::{HookProblem, Usage};
 
+/// Most tools that are left out of which the status says why.
+const MAX_TOOL_ISSUES: usize = 5;
+
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Status")]
 struct StatusView {
@@ -90,7 +93,8 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let config = gateway.base.config.current();
     let channels = gateway.channels.list();
     let plugins = gateway.plugins.list();
-    let issues = issues(&gateway);
+    let mut issues = issues(&gateway);
+    issues.extend(tool_issues(&gateway).await);
     Reply::ok(&StatusView {
         status: match issues.is_empty() {
             _ if !gateway.store.is_healthy() => "unhealthy",
@@ -154,6 +158,10 @@ fn issues(gateway: &Gateway) -> Vec<String> {
         if plugin.status == PluginState::Failed {
             let reason = plugin.error.unwrap_or_default();
             issues.push(format!("plugin {} failed: {reason}", plugin.name));
+        } else if let Some(reason) =
+            plugin.error.filter(|_| plugin.bundled && gateway.plugins.has_file(&plugin.name))
+        {
+            issues.push(format!("plugin {}: {reason}", plugin.name));
         }
     }
     for channel in gateway.channels.list() {
@@ -174,7 +182,23 @@ fn issues(gateway: &Gateway) -> Vec<String> {
         if server.state != prx_mcp::State::Connected {
             let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("MCP server {} is not connected{reason}", server.name));
+        } else if let Some(problem) = server.problem {
+            issues.push(format!("MCP server {}: {problem}", server.name));
         }
+    }
+    issues
+}
+
+/// The tools that are left out, and why: the first few.
+async fn tool_issues(gateway: &Gateway) -> Vec<String> {
+    let left_out = gateway.tools.list().await.into_iter().filter_map(|tool| {
+        Some(format!("tool {} of {} is left out: {}", tool.name, tool.source, tool.problem?))
+    });
+    let mut issues: Vec<String> = left_out.collect();
+    let more = issues.len().saturating_sub(MAX_TOOL_ISSUES);
+    issues.truncate(MAX_TOOL_ISSUES);
+    if more > 0 {
+        issues.push(format!("and {more} more tools are left out; see GET /tools"));
     }
     issues
 }

@@ -43,7 +43,7 @@ pub fn table() -> Vec<Route<Gateway>> {
 
         get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
         post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT).audited("mcp_server.reconnected"),
-        post("/mcp", S::MCP_WRITE, mcp::serve).doc(mcp::SERVE),
+        post_either("/mcp", (S::TOOLS_READ, S::TOOLS_WRITE), mcp::serve).doc(mcp::SERVE),
 
         get("/api/v1/hooks", S::HOOKS_READ, hooks::list).doc(hooks::LIST),
         post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create).doc(hooks::CREATE).audited("hook.created"),
@@ -134,6 +134,14 @@ macro_rules! open_methods {
 }
 
 open_methods! { get_health = GET Health, get_signed = GET Signed, post_signed = POST Signed, }
+
+fn post_either<F, A>(path: &'static str, (one, other): (Scope, Scope), handler: F) -> Route<Gateway>
+where
+    F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
+    A: Future<Output = Result<Reply>> + Send + 'static,
+{
+    Route::new(Method::POST, path, Access::Either(one, other), handler)
+}
 
 #[cfg(test)]
 mod tests {

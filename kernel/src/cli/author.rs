@@ -105,7 +105,7 @@ pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
     let found = inspect(&bytes).map_err(|error| unusable(file, &error))?;
     DryRun::check(&found).map_err(|error| unusable(file, &error))?;
     let plugin = &found.manifest.plugin;
-    let missing = grants::missing(&found.manifest.permissions, &Allowance::default());
+    let missing = grants::missing(&found.manifest, &Allowance::default());
     let answer = json!({
         "file": file.display().to_string(),
         "name": plugin.name,

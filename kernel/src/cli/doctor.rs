@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::output::{Console, say};
 use super::paths::Paths;
 use crate::bundled::BUNDLED;
+use crate::settings::AtStart;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, Overrides};
 use prx_host::on_disk;
@@ -51,14 +52,21 @@ impl Finding {
 /// Looks at everything that `serve` would look at, and at the gateway if it runs.
 pub(super) async fn run(console: &Console, paths: &Paths, arguments: Arguments) -> Result<(), Failure> {
     let mut findings = exposed(paths);
+    let is_running = console.gateway.is_running().await;
     let loaded = paths.file(Overrides::default()).load();
     match &loaded {
         Err(invalid) => findings.push(Finding::new(invalid, "fix the file; then `prx config check`")),
         Ok(loaded) => {
             let file = loaded.file.path().display();
-            let fix = format!("fix it in {file}, or with `prx config set`");
-            let problems = problems(paths, &loaded.config).into_iter();
-            findings.extend(problems.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
+            let fix = match is_running {
+                true => format!("fix it in {file}, or with `prx config set`"),
+                false => format!("fix it in {file}"),
+            };
+            let AtStart { fatal, down } = problems(paths, &loaded.config);
+            // What is down while the gateway runs it says itself, and its environment is not this shell's.
+            let down = down.into_iter().filter(|_| !is_running);
+            let all = fatal.into_iter().chain(down);
+            findings.extend(all.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
         }
     }
     for (name, known) in on_disk(BUNDLED, &paths.data_dir) {
@@ -67,7 +75,7 @@ pub(super) async fn run(console: &Console, paths: &Paths, arguments: Arguments) 
             findings.push(Finding::new(format!("plugin {name} can't be loaded: {error}"), fix));
         }
     }
-    if console.gateway.is_running().await {
+    if is_running {
         findings.extend(running(console).await?);
     } else if let Ok(loaded) = &loaded {
         findings.extend(startable(paths, &loaded.config).await);

@@ -35,6 +35,12 @@ pub(super) fn say(text: &str) -> Result<(), Failure> {
     print(&format!("{}\n", text.trim_end_matches('\n')))
 }
 
+/// Says something on standard error that is no failure.
+pub(super) fn warn(text: &str) {
+    // There is nowhere else to say that standard error is gone.
+    let _ = writeln!(io::stderr(), "prx: {}", text.trim_end_matches('\n'));
+}
+
 /// Prints a text at once, as it is. A reader who has gone away has seen enough.
 pub(super) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

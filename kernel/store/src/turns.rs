@@ -118,7 +118,7 @@ impl Store {
         let session = session.to_owned();
         self.write(move |tx| {
             SessionRow::load(tx, &session)?.check_open()?;
-            stop(tx, &session, Stop::Asked)
+            stop(tx, &session, Stop::Asked, None)
         })
         .await
     }

@@ -39,7 +39,6 @@ pub(super) const NEWEST_ID: &str = "newest_id_ms";
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) healthy: AtomicBool,
-    pub(super) commits: AtomicU64,
     /// Why it is not healthy.
     pub(super) problem: Mutex<Option<String>>,
     /// Counts how often it was opened anew after a failure.
@@ -48,7 +47,8 @@ pub(super) struct Shared {
     pub(super) orders: mpsc::WeakSender<Order>,
     /// Where the database is.
     pub(super) file: PathBuf,
-    /// None: closed, or failed. Closing, opening anew and compacting take it for writing.
+    pub(super) commits: AtomicU64,
+    /// None: closed, or failed. Closing, compacting and opening anew take it for writing, so nobody waits here else.
     pub(super) database: RwLock<Option<Database>>,
     pub(super) ids: Ids,
     /// Where the bytes of blobs are.

@@ -1,7 +1,6 @@
 //! Why there is no answer, and what to do about it.
 
 use crate::settings::Settings;
-use prx_sdk::json::{self, Unreadable};
 use prx_sdk::log;
 use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
 use prx_sdk::refusal::Refusal;
@@ -23,7 +22,7 @@ const KINDS: [(u16, &str); 10] = [
 
 /// An answer that says no. `id` is what the API calls the request.
 pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: &Settings) -> ProviderError {
-    let (status, said, base_url) = (refusal.status, refusal.message(), &settings.base_url);
+    let (status, said, base_url) = (refusal.status, refusal.message(), settings.server.base_url());
     log::warn(&format!("status {status}, {}: {said} (request {id})", refusal.codes.join(" ")));
     if refusal.is_too_long() {
         return refusal.too_long(request, "anthropic").into();
@@ -42,19 +41,7 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
             settings.model
         ))
         .into(),
-        "" | "not_found_error" => match &refusal.location {
-            Some(location) => Fault::bad_config(format!(
-                "{base_url} has moved: it answered with status {status} and wants to be asked at {}; set \
-                 providers_config.anthropic.base_url so",
-                json::excerpt(location.as_bytes())
-            ))
-            .into(),
-            None => Fault::bad_config(format!(
-                "{base_url} answered with status {status}, and not as the Messages API does; check \
-                 providers_config.anthropic.base_url ({said})"
-            ))
-            .into(),
-        },
+        "" | "not_found_error" => settings.server.not_here(refusal, "the Messages API does").into(),
         // The file is left out of the conversation then.
         "invalid_request_error" if refusal.is_about_files(request) => {
             Fault::bad_input(format!("the API refused the request: {said}")).into()
@@ -81,45 +68,9 @@ pub(crate) fn mid_stream(error: &Value) -> ProviderError {
     explain(kind_of(&refusal).unwrap_or("api_error"), &refusal)
 }
 
-/// An event that makes no sense, which asking again would not mend.
-pub(crate) fn nonsense(settings: &Settings, why: Unreadable, event: &str) -> ProviderError {
-    let shown = json::excerpt(event.as_bytes());
-    log::warn(&format!("an event that makes no sense ({why}): {shown}"));
-    Fault::unavailable(format!(
-        "an answer that makes no sense came from {} ({why}): {shown}",
-        settings.base_url
-    ))
-    .into()
-}
-
 /// JSON that is no answer.
-pub(crate) fn no_answer_in(settings: &Settings, said: &Value, bytes: &[u8]) -> ProviderError {
-    if !Refusal::of(said).message().is_empty() {
-        return mid_stream(said);
-    }
-    let shown = json::excerpt(bytes);
-    log::warn(&format!("an answer without content: {shown}"));
-    Fault::bad_config(format!(
-        "{} answered, but with no answer in it; check providers_config.anthropic.base_url ({shown})",
-        settings.base_url
-    ))
-    .into()
-}
-
-/// An answer that is neither events nor JSON.
-pub(crate) fn neither(settings: &Settings, encoding: Option<&str>, bytes: &[u8]) -> ProviderError {
-    let base_url = &settings.base_url;
-    let message = match encoding.filter(|encoding| *encoding != "identity") {
-        Some(encoding) => format!(
-            "{base_url} encoded its answer ({}) though it was asked not to; switch compression off there",
-            json::excerpt(encoding.as_bytes())
-        ),
-        None => format!(
-            "{base_url} answered neither with events nor with JSON; check providers_config.anthropic.base_url ({})",
-            json::excerpt(bytes)
-        ),
-    };
-    Fault::bad_config(message).into()
+pub(crate) fn no_answer_in(settings: &Settings, said: &Value) -> ProviderError {
+    if Refusal::of(said).message().is_empty() { settings.server.no_answer_in(said) } else { mid_stream(said) }
 }
 
 fn explain(kind: &str, refusal: &Refusal) -> ProviderError {

@@ -85,5 +85,5 @@ impl Form {
 }
 
 fn key(settings: &Settings) -> String {
-    format!("{} {}", settings.base_url, settings.model)
+    format!("{} {}", settings.server.base_url(), settings.model)
 }

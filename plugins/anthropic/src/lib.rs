@@ -5,7 +5,7 @@
 //! | `settings` | what the operator configured |
 //! | `request` | a conversation as the API takes it |
 //! | `form` | how a request is put, learned from what a server refuses |
-//! | `reader` | an answer as it comes: events, or JSON |
+//! | `reader` | an answer as it comes |
 //! | `answer` | what of an answer has come |
 //! | `failure` | why there is none, and what to do about it |
 
@@ -60,7 +60,8 @@ fn ask(request: &Request, settings: &Settings) -> Result<Response, ProviderError
     let mut form = Form::known(settings);
     let mut changes = 0;
     loop {
-        let response = post(request, settings, &form).send().map_err(|error| settings.no_answer(error))?;
+        let response =
+            post(request, settings, &form).send().map_err(|error| settings.server.no_answer(error))?;
         if response.is_success() {
             form.remember(settings);
             return Ok(response);
@@ -75,11 +76,11 @@ fn ask(request: &Request, settings: &Settings) -> Result<Response, ProviderError
 }
 
 fn post(request: &Request, settings: &Settings, form: &Form) -> http::Request {
-    let mut post = http::post(format!("{}/v1/messages", settings.base_url))
+    let mut post = http::post(format!("{}/v1/messages", settings.server.base_url()))
         .header("anthropic-version", VERSION)
         .header("accept", "text/event-stream")
         .json(&request::body(request, settings, form))
-        .timeout(settings.timeout)
+        .timeout(settings.server.timeout())
         .max_body(MAX_RESPONSE_BYTES)
         .header("x-api-key", "{secret:api_key}");
     let is_set = |(name, _): &(String, String)| settings.headers.iter().any(|(set, _)| set == name);

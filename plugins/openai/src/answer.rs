@@ -71,6 +71,10 @@ impl<'a> Answer<'a> {
         self.is_over = true;
     }
 
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// What came that is no part of an answer.
     pub(crate) fn set_aside(&mut self, words: Value) {
         self.aside = Some(words);

@@ -1,7 +1,6 @@
 //! Why there is no answer, and what to do about it.
 
 use crate::settings::Settings;
-use prx_sdk::json::{self, Unreadable};
 use prx_sdk::log;
 use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
 use prx_sdk::refusal::Refusal;
@@ -23,7 +22,7 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
         // The words about a wrong key show part of it.
         log::warn(&format!("status {status}, {}: {said}", refusal.codes.join(" ")));
     }
-    let base_url = &settings.base_url;
+    let base_url = settings.server.base_url();
     if refusal.is_too_long() {
         return refusal.too_long(request, "openai").into();
     }
@@ -43,17 +42,7 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
             settings.model
         ))
         .into(),
-        300..400 if let Some(location) = &refusal.location => Fault::bad_config(format!(
-            "{base_url} has moved: it answered with status {status} and wants to be asked at {}; set \
-             providers_config.openai.base_url so",
-            json::excerpt(location.as_bytes())
-        ))
-        .into(),
-        ..400 | 404 | 405 => Fault::bad_config(format!(
-            "{base_url} answered with status {status}, and not as chat completions do; check \
-             providers_config.openai.base_url ({said})"
-        ))
-        .into(),
+        ..400 | 404 | 405 => settings.server.not_here(refusal, "chat completions do").into(),
         status => explain(status, refusal),
     }
 }
@@ -89,46 +78,9 @@ fn meant(refusal: &Refusal) -> u16 {
     kind.map_or(500, |(status, _)| *status)
 }
 
-/// A chunk that makes no sense, which asking again would not mend.
-pub(crate) fn nonsense(settings: &Settings, why: Unreadable, chunk: &str) -> ProviderError {
-    let shown = json::excerpt(chunk.as_bytes());
-    log::warn(&format!("a chunk that makes no sense ({why}): {shown}"));
-    Fault::unavailable(format!(
-        "an answer that makes no sense came from {} ({why}): {shown}",
-        settings.base_url
-    ))
-    .into()
-}
-
 /// JSON that is no answer.
-pub(crate) fn no_answer_in(settings: &Settings, said: &Value, bytes: &[u8]) -> ProviderError {
-    let refusal = Refusal::of(json::items(said).first().unwrap_or(said));
-    if !refusal.message().is_empty() {
-        return mid_stream(said);
-    }
-    let shown = json::excerpt(bytes);
-    log::warn(&format!("an answer without choices: {shown}"));
-    Fault::bad_config(format!(
-        "{} answered, but with no answer in it; check providers_config.openai.base_url and .api ({shown})",
-        settings.base_url
-    ))
-    .into()
-}
-
-/// An answer that is neither events nor JSON.
-pub(crate) fn neither(settings: &Settings, encoding: Option<&str>, bytes: &[u8]) -> ProviderError {
-    let base_url = &settings.base_url;
-    let message = match encoding.filter(|encoding| *encoding != "identity") {
-        Some(encoding) => format!(
-            "{base_url} encoded its answer ({}) though it was asked not to; switch compression off there",
-            json::excerpt(encoding.as_bytes())
-        ),
-        None => format!(
-            "{base_url} answered neither with events nor with JSON; check providers_config.openai.base_url ({})",
-            json::excerpt(bytes)
-        ),
-    };
-    Fault::bad_config(message).into()
+pub(crate) fn no_answer_in(settings: &Settings, said: &Value) -> ProviderError {
+    if Refusal::of(said).message().is_empty() { settings.server.no_answer_in(said) } else { mid_stream(said) }
 }
 
 fn explain(status: u16, refusal: &Refusal) -> ProviderError {

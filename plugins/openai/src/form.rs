@@ -132,7 +132,7 @@ impl Form {
 }
 
 fn key(settings: &Settings) -> String {
-    format!("{} {}", settings.base_url, settings.model)
+    format!("{} {}", settings.server.base_url(), settings.model)
 }
 
 /// Whether a refusal is about what stands at the top of a schema.

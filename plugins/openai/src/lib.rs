@@ -7,7 +7,7 @@
 //! | `form` | how a request is put, learned from what a server refuses |
 //! | `request` | a conversation as chat completions take it |
 //! | `responses` | the Responses API, both ways |
-//! | `reader` | an answer as it comes: events, or JSON |
+//! | `reader` | an answer as it comes, of either API |
 //! | `chat` | chunks of a chat completion |
 //! | `answer` | what of an answer has come |
 //! | `calls` | tool calls from their pieces |
@@ -64,7 +64,8 @@ fn ask(request: &Request, settings: &Settings) -> Result<(Response, Api), Provid
     let mut changes = 0;
     loop {
         let api = form.api(settings);
-        let response = post(request, settings, &form).send().map_err(|error| settings.no_answer(error))?;
+        let response =
+            post(request, settings, &form).send().map_err(|error| settings.server.no_answer(error))?;
         if response.is_success() {
             form.remember(settings);
             return Ok((response, api));
@@ -85,10 +86,12 @@ fn post(request: &Request, settings: &Settings, form: &Form) -> http::Request {
     };
     let mut post = http::post(settings.url(api, form.other_base))
         .json(&body)
-        .timeout(settings.timeout)
+        .timeout(settings.server.timeout())
         .max_body(MAX_RESPONSE_BYTES);
-    let sets = |name: &str| settings.headers.iter().any(|(set, _)| set == name);
-    if config::has_secret("api_key") && !sets("authorization") {
+    // A header of the operator's own may carry the key.
+    let carries_key =
+        |(name, value): &(String, String)| name == "authorization" || value.contains("{secret:api_key}");
+    if config::has_secret("api_key") && !settings.headers.iter().any(carries_key) {
         post = post.bearer("api_key");
     }
     post.headers.extend(settings.headers.iter().cloned());

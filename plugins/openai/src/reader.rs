@@ -1,18 +1,13 @@
-//! Reads an answer as it comes: events, or JSON in one piece, whatever its content type says.
+//! Reads an answer as it comes, of either API.
 
 use crate::answer::Answer;
 use crate::failure;
 use crate::settings::{Api, Settings};
 use crate::{chat, responses};
-use prx_sdk::http::{self, Response};
-use prx_sdk::json::{self, Unreadable};
-use prx_sdk::log;
+use prx_sdk::http::Response;
 use prx_sdk::provider::ProviderError;
-use prx_sdk::sse::{self, Content, Events};
-use serde_json::{Value, json};
-
-/// What the last event of a stream says.
-const DONE: &str = "[DONE]";
+use prx_sdk::server::Chunk;
+use serde_json::Value;
 
 /// Reads an answer to its end, or until nobody listens any more.
 ///
@@ -24,14 +19,34 @@ pub(crate) fn read(
     answer: &mut Answer<'_>,
     settings: &Settings,
 ) -> Result<(), ProviderError> {
-    let encoding = response.header("content-encoding").map(str::to_owned);
-    match sse::read_or_json(response.body).map_err(|error| settings.broken_off(error))? {
-        Content::Events(events) => stream(events, api, answer, settings),
-        Content::Json(bytes) => whole(&bytes, api, answer, settings),
-        Content::Other(bytes) if bytes.is_empty() => {
-            Err(settings.broken_off(http::Error::new(http::ErrorKind::Unexpected, "it was empty")))
+    let mut chunks = settings.server.read(response)?;
+    let mut whole = None;
+    for chunk in chunks.by_ref() {
+        match chunk? {
+            Chunk::Json { value, is_whole, .. } => {
+                take(answer, api, &value)?;
+                whole = is_whole.then_some(value);
+            }
+            Chunk::Error(error) => return Err(failure::mid_stream(&error)),
+            Chunk::Stray(words) => answer.set_aside(Value::String(words)),
+            Chunk::Done => answer.end(),
         }
-        Content::Other(bytes) => Err(failure::neither(settings, encoding.as_deref(), &bytes)),
+        if !answer.is_wanted() {
+            return Ok(());
+        }
+        // Chat completions tell what they cost after their end.
+        if answer.is_over() || (api == Api::Responses && answer.stop.is_some()) {
+            break;
+        }
+    }
+    chunks.finish();
+    match whole {
+        Some(said) if !answer.has_begun() => Err(failure::no_answer_in(settings, &said)),
+        Some(_) => {
+            answer.end();
+            Ok(())
+        }
+        None => Ok(()),
     }
 }
 
@@ -40,75 +55,4 @@ fn take(answer: &mut Answer<'_>, api: Api, chunk: &Value) -> Result<(), Provider
         Api::Chat => chat::take(answer, chunk),
         Api::Responses => responses::take(answer, chunk),
     }
-}
-
-fn stream(
-    mut events: Events,
-    api: Api,
-    answer: &mut Answer<'_>,
-    settings: &Settings,
-) -> Result<(), ProviderError> {
-    // An event that is cut off: an accident at the end, a defect before it.
-    let mut cut: Option<String> = None;
-    for event in events.by_ref() {
-        let event = event.map_err(|error| settings.broken_off(error))?;
-        let data = event.data.trim();
-        if data == DONE {
-            answer.end();
-            events.finish();
-            break;
-        }
-        if data.is_empty() {
-            continue;
-        }
-        if let Some(cut) = cut {
-            return Err(failure::nonsense(settings, Unreadable::Cut, &cut));
-        }
-        match json::read(data.as_bytes()) {
-            Ok(error) if event.name == "error" => return Err(failure::mid_stream(&error)),
-            Ok(chunk @ Value::Object(_)) => take(answer, api, &chunk)?,
-            Ok(_) => {}
-            Err(_) if event.name == "error" => return Err(failure::mid_stream(&json!(data))),
-            Err(_) if !data.starts_with('{') => {
-                log::warn(&format!(
-                    "an event that is no JSON is left out: {}",
-                    json::excerpt(data.as_bytes())
-                ));
-                answer.set_aside(json!(data));
-            }
-            Err(Unreadable::Cut) => cut = Some(data.to_owned()),
-            Err(why) => return Err(failure::nonsense(settings, why, data)),
-        }
-        if !answer.is_wanted() {
-            break;
-        }
-        if api == Api::Responses && answer.stop.is_some() {
-            events.finish();
-            break;
-        }
-    }
-    cut.map_or(Ok(()), |cut| Err(cut_off(settings, cut.as_bytes())))
-}
-
-/// The server has hung up in the middle of something.
-fn cut_off(settings: &Settings, chunk: &[u8]) -> ProviderError {
-    let message = format!("its end makes no sense, for it is cut off: {}", json::excerpt(chunk));
-    log::warn(&message);
-    settings.broken_off(http::Error::new(http::ErrorKind::Unexpected, message))
-}
-
-/// The answer of a server that doesn't stream, and any other JSON.
-fn whole(bytes: &[u8], api: Api, answer: &mut Answer<'_>, settings: &Settings) -> Result<(), ProviderError> {
-    let said = json::read(bytes).map_err(|why| match why {
-        Unreadable::Cut => cut_off(settings, bytes),
-        why => failure::nonsense(settings, why, &String::from_utf8_lossy(bytes)),
-    })?;
-    for chunk in json::items(&said) {
-        take(answer, api, chunk)?;
-    }
-    if !answer.has_begun() {
-        return Err(failure::no_answer_in(settings, &said, bytes));
-    }
-    answer.end();
-    Ok(())
 }

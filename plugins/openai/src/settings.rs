@@ -1,23 +1,22 @@
 //! What the operator configured.
 
 use prx_sdk::config;
-use prx_sdk::http;
-use prx_sdk::json;
-use prx_sdk::provider::{Fault, ProviderError, Request};
+use prx_sdk::provider::{Fault, Request};
+use prx_sdk::server::{self, Server};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// Most headers that can be set.
-const MAX_HEADERS: usize = 32;
+/// Whose settings they are.
+const PROVIDER: &str = "openai";
 
 /// What may stand at the end of an address that was copied whole.
 const PATHS: [&str; 2] = ["/chat/completions", "/responses"];
 
 /// The configuration for one request.
 pub(crate) struct Settings {
-    /// Without a slash at its end, and without a query.
-    pub(crate) base_url: String,
+    /// Its address is without a slash at its end, and without a query.
+    pub(crate) server: Server,
     /// What follows a question mark in it.
     query: Option<String>,
     pub(crate) model: String,
@@ -26,7 +25,6 @@ pub(crate) struct Settings {
     pub(crate) stream: bool,
     /// The model takes pictures and PDFs.
     pub(crate) files: bool,
-    pub(crate) timeout: Duration,
     pub(crate) tuning: Tuning,
     /// Headers beyond the usual ones.
     pub(crate) headers: Vec<(String, String)>,
@@ -83,20 +81,20 @@ impl Settings {
         let base_url = base_url.trim_end_matches('/');
         let base_url = PATHS.iter().find_map(|path| base_url.strip_suffix(path)).unwrap_or(base_url);
         Ok(Self {
-            base_url: base_url.to_owned(),
+            server: Server::new(PROVIDER, base_url)
+                .with_timeout(Duration::from_secs(configured.timeout_secs.max(1))),
             query,
             model,
             api: configured.api.as_deref().map(api).transpose()?.flatten(),
             stream: configured.stream,
             files: configured.files,
-            timeout: Duration::from_secs(configured.timeout_secs.max(1)),
             tuning: Tuning {
                 max_tokens: own.max_tokens.or(tuning.max_tokens),
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
-            headers: headers(&configured.headers)?,
-            extra: configured.extra.as_deref().map(extra).transpose()?.unwrap_or_default(),
+            headers: server::headers(PROVIDER, &configured.headers)?,
+            extra: server::extra(PROVIDER, configured.extra.as_deref().unwrap_or_default())?,
         })
     }
 
@@ -105,7 +103,7 @@ impl Settings {
     pub(crate) fn url(&self, api: Api, other: bool) -> String {
         let base = match self.other_base().filter(|_| other != self.has_no_path()) {
             Some(base) => base,
-            None => self.base_url.clone(),
+            None => self.server.base_url().to_owned(),
         };
         let path = match api {
             Api::Chat => "chat/completions",
@@ -117,49 +115,23 @@ impl Settings {
 
     /// The address with the version if it was given without, and the reverse; none where another version is named.
     fn other_base(&self) -> Option<String> {
-        let last = self.base_url.rsplit('/').next().unwrap_or_default();
+        let last = self.server.base_url().rsplit('/').next().unwrap_or_default();
         let is_version =
             last.len() > 1 && last.starts_with('v') && last[1..].starts_with(|c: char| c.is_ascii_digit());
         match last {
-            "v1" => self.base_url.strip_suffix("/v1").map(str::to_owned),
+            "v1" => self.server.base_url().strip_suffix("/v1").map(str::to_owned),
             _ if is_version => None,
-            _ => Some(format!("{}/v1", self.base_url)),
+            _ => Some(format!("{}/v1", self.server.base_url())),
         }
     }
 
     fn has_no_path(&self) -> bool {
-        self.base_url.split_once("://").is_none_or(|(_, rest)| !rest.contains('/'))
+        self.server.base_url().split_once("://").is_none_or(|(_, rest)| !rest.contains('/'))
     }
 
     /// Whether there is another address to ask.
     pub(crate) fn has_other_base(&self) -> bool {
         self.other_base().is_some()
-    }
-
-    /// Why no answer began.
-    pub(crate) fn no_answer(&self, error: http::Error) -> ProviderError {
-        self.failed("no answer came", error)
-    }
-
-    /// Why an answer that had begun did not end.
-    pub(crate) fn broken_off(&self, error: http::Error) -> ProviderError {
-        self.failed("the answer broke off", error)
-    }
-
-    fn failed(&self, what: &str, error: http::Error) -> ProviderError {
-        let hint = match error.kind {
-            http::ErrorKind::Timeout => format!(
-                " ({} s of silence are allowed by providers_config.openai.timeout_secs)",
-                self.timeout.as_secs()
-            ),
-            http::ErrorKind::Denied | http::ErrorKind::Invalid | http::ErrorKind::Unreachable => {
-                "; check providers_config.openai.base_url, and whether the server runs".to_owned()
-            }
-            http::ErrorKind::TooLarge | http::ErrorKind::Unexpected => String::new(),
-        };
-        let mut failure = ProviderError::from(error);
-        failure.fault.message = format!("{what} from {}: {}{hint}", self.base_url, failure.fault.message);
-        failure
     }
 }
 
@@ -171,36 +143,5 @@ fn api(name: &str) -> Result<Option<Api>, Fault> {
         other => Err(Fault::bad_config(format!(
             "providers_config.openai.api is `{other}`: set it to \"chat\" or \"responses\", or leave it out"
         ))),
-    }
-}
-
-/// Headers from lines of a name and a value.
-fn headers(lines: &[String]) -> Result<Vec<(String, String)>, Fault> {
-    if lines.len() > MAX_HEADERS {
-        let found = lines.len();
-        return Err(Fault::bad_config(format!(
-            "providers_config.openai.headers has {found} headers; {MAX_HEADERS} can be set"
-        )));
-    }
-    let header = |line: &String| {
-        let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty()).ok_or_else(|| {
-            let line = json::excerpt(line.as_bytes());
-            Fault::bad_config(format!(
-                "providers_config.openai.headers has `{line}`: each is \"Name: value\", such as \"X-Title: PRX\""
-            ))
-        })?;
-        Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
-    };
-    lines.iter().map(header).collect()
-}
-
-fn extra(text: &str) -> Result<Map<String, Value>, Fault> {
-    match text.trim() {
-        "" => Ok(Map::new()),
-        text => serde_json::from_str(text).map_err(|error| {
-            Fault::bad_config(format!(
-                "providers_config.openai.extra has to be a JSON object, such as '{{\"top_k\": 40}}': {error}"
-            ))
-        }),
     }
 }

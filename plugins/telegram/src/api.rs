@@ -102,6 +102,9 @@ pub struct Me {
     pub id: i64,
     #[serde(default)]
     pub username: String,
+    /// False: in groups, the platform keeps from it what is not said to it.
+    #[serde(default)]
+    pub can_read_all_group_messages: Option<bool>,
 }
 
 /// What a method that sends made.

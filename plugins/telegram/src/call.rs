@@ -26,6 +26,15 @@ pub(crate) fn url(config: &Config, method: &str) -> Segments {
     Segments::text(format!("{}/bot", config.api_base())).secret("bot_token").then(format!("/{method}"))
 }
 
+/// A call of whose answer nothing is made, which is not worth a wait.
+pub(crate) fn tell(cx: &Context<Config>, state: &mut State, method: &str, body: &Value, out: &mut Commands) {
+    if !state.cooldown.is_over() {
+        return;
+    }
+    let token = state.token();
+    out.http(post(&cx.config, method, body).token(token).timeout(CALL_TIMEOUT));
+}
+
 /// What came of a call.
 pub(crate) fn answer(outcome: &HttpOutcome) -> Answer<'_> {
     match outcome {

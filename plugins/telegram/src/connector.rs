@@ -4,7 +4,7 @@ use prx_sdk::connector::{Commands, Connector, Context, Event, Fault, HttpDone};
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{call, migrate, poll, send, webhook};
+use crate::{call, menu, migrate, poll, send, webhook};
 
 /// The connector: one bot, long-polled or called by the platform.
 pub struct Telegram;
@@ -64,6 +64,8 @@ fn answered(cx: &Context<Config>, state: &mut State, done: &HttpDone, out: &mut 
     call::learn(cx, state, &done.outcome, out);
     if state.poll.awaits_answer(done.token) {
         poll::answered(cx, state, &done.outcome, out);
+    } else if state.menu == done.token {
+        menu::answered(cx, state, &done.outcome, out);
     } else if let Some(op) = state.ops.take_answered(done.token) {
         send::answered(cx, state, op, &done.outcome, out);
     } else {

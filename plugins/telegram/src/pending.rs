@@ -27,6 +27,21 @@ pub struct PendingMessage {
     /// Further messages of this group are part of this one.
     #[serde(default)]
     pub album: Option<String>,
+    /// What may follow belongs to it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<Awaits>,
+}
+
+/// What belongs to a message and comes as another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Awaits {
+    /// The rest of a text that the sender's app has cut; in the midst of a line.
+    Rest,
+    /// The same, from the next line on.
+    NextLine,
+    /// What the sender says of a message that was forwarded.
+    Comment,
 }
 
 /// What a session belongs to.
@@ -101,6 +116,15 @@ impl pending::PendingMessage for PendingMessage {
 }
 
 impl PendingMessage {
+    /// Goes on with a text that belongs to it, which may go on in its turn.
+    pub(crate) fn go_on(&mut self, text: &str, awaits: Option<Awaits>) {
+        match self.awaits {
+            Some(Awaits::Rest) => self.text.push_str(text),
+            _ => self.add_line(text),
+        }
+        self.awaits = awaits;
+    }
+
     /// Adds a line of text.
     pub(crate) fn add_line(&mut self, line: &str) {
         if !self.text.is_empty() {

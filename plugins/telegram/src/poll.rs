@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 use crate::api::{Failure, Me};
 use crate::call::{self, CALL_TIMEOUT};
 use crate::config::Config;
+use crate::menu;
 use crate::receive::{self, Batch};
 use crate::stage::{Poll, Stage, WEBHOOK_CHECK_INTERVAL, good_for, good_for_wait};
 use crate::state::State;
@@ -23,6 +24,8 @@ const MIN_REFUSED_WAIT_MS: u64 = 30_000;
 /// The longest wait after any of them, in milliseconds.
 const MAX_REFUSED_WAIT_MS: u64 = 900_000;
 
+const PRIVACY_MODE: &str = "mention_only is off, but the bot's privacy mode keeps from it what is not said to it in groups: \
+    turn that off at @BotFather with /setprivacy, then take the bot out of its groups and add it again";
 const REFUSED_NOW: &str = "the Bot API does not accept the token any more";
 const WAY_THERE: &str = "the way to the Bot API: api_base if it is set, or a proxy in between";
 
@@ -106,7 +109,11 @@ fn identified(
 ) {
     match serde_json::from_str::<Me>(result.get()) {
         Ok(me) => {
+            if !cx.config.mention_only && me.can_read_all_group_messages == Some(false) {
+                out.log(LogLevel::Warn, PRIVACY_MODE);
+            }
             state.meet(me);
+            menu::look(cx, state, out);
             out.proof(good_for(&cx.config), latency);
             request(cx, state, if cx.config.webhook { Stage::SetWebhook } else { Stage::Probe }, out);
         }

@@ -10,6 +10,7 @@ use crate::api::{Failure, Sent};
 use crate::call;
 use crate::config::Config;
 use crate::op::{Op, Work};
+use crate::speech::EDIT;
 use crate::state::State;
 
 /// The pause of an operation after a refusal of the token, which worked before.
@@ -63,17 +64,21 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
         let after = left + Duration::from_millis(cx.random_between(0, 1000));
         return later(state, op, after, call::COOLING, out);
     }
-    op.token = state.token();
     let chat = state.chat_of(op.chat.id);
+    if let Some(left) = state.pace.wait(cx.now, chat, op.method() == EDIT) {
+        return wait(state, op, left, out);
+    }
+    op.token = state.token();
     out.http(op.call(cx, chat).token(op.token).lane(format!("chat:{chat}")));
     state.ops.push(op);
 }
 
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
 fn typing(cx: &Context<Config>, state: &mut State, op: &Op, out: &mut Commands) {
-    if state.cooldown.is_over() {
+    let chat = state.chat_of(op.chat.id);
+    if state.cooldown.is_over() && !state.pace.is_held(cx.now, chat) {
         let token = state.token();
-        out.http(op.call(cx, state.chat_of(op.chat.id)).token(token).timeout(call::CALL_TIMEOUT));
+        out.http(op.call(cx, chat).token(token).timeout(call::CALL_TIMEOUT));
     }
     out.done(&op.id, Outcome::Ok(None));
 }
@@ -120,6 +125,7 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
         }
         Failure::RateLimited(Some(seconds)) => {
             let after = Duration::from_secs(seconds.into());
+            state.pace.hold(cx.now, state.chat_of(op.chat.id), after);
             later(state, op, after, "the platform asks to slow down", out);
         }
         Failure::RateLimited(None) => {
@@ -147,8 +153,12 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
 }
 
 fn later(state: &mut State, op: Op, after: Duration, reason: &str, out: &mut Commands) {
-    let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     out.log(LogLevel::Warn, format!("{}: {} in attempt {}: {reason}", op.id, op.method(), op.attempt));
+    wait(state, op, after, out);
+}
+
+fn wait(state: &mut State, op: Op, after: Duration, out: &mut Commands) {
+    let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     out.done(&op.id, Outcome::RetryAfter(millis));
     state.ops.pause(op);
 }

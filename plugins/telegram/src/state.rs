@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Me;
 use crate::config::Config;
 use crate::op::Op;
+use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage, Place};
 use crate::stage::Poll;
 use crate::update::Message;
@@ -32,6 +33,11 @@ pub struct State {
     moved: Vec<(i64, i64)>,
     #[serde(skip_serializing_if = "Heard::is_empty")]
     pub heard: Heard,
+    /// The request that looks for the bot's menu; 0: none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub menu: u64,
+    #[serde(skip_serializing_if = "Pace::is_free")]
+    pub pace: Pace,
     /// The pause after a 429 that does not say how long it stands.
     #[serde(skip_serializing_if = "Cooldown::is_over")]
     pub cooldown: Cooldown,
@@ -105,4 +111,9 @@ impl State {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(crate) fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(token: &u64) -> bool {
+    *token == 0
 }

@@ -44,6 +44,8 @@ pub(crate) struct Message {
     pub date: u64,
     pub chat: Chat,
     pub reply_to_message: Option<Box<Replied>>,
+    /// Set when someone else said it, elsewhere.
+    pub forward_origin: Option<IgnoredAny>,
     pub text: Option<String>,
     pub entities: Vec<Entity>,
     pub caption: Option<String>,

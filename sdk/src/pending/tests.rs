@@ -103,9 +103,17 @@ impl Connector for Posted {
                 let said: Message = serde_json::from_value(posted.clone()).expect("a message");
                 match posted["joins"].as_str() {
                     Some(text) => {
-                        queue.join(|message| message.text == text, &files).expect("it waits").text.push('!')
+                        let pause = posted["pause"].as_u64().map(Duration::from_secs);
+                        let joins = |message: &Message| message.text == text;
+                        assert!(
+                            queue.join(joins, files, pause, |message| message.text.push('!')),
+                            "it waits"
+                        );
                     }
-                    None => queue.push(said, files),
+                    None => match posted["pause"].as_u64() {
+                        Some(pause) => queue.push_open(said, files, Duration::from_secs(pause)),
+                        None => queue.push(said, files),
+                    },
                 }
                 out.webhook_reply(
                     call.token,
@@ -243,4 +251,33 @@ fn files_join_a_message_that_still_waits() {
     talk.answer("1", 200, Some("blob_1"));
     talk.answer("2", 200, Some("blob_2"));
     assert_eq!(talk.heard(), heard(&[("one!", 2)]));
+}
+
+#[test]
+fn a_message_to_which_more_belongs_waits_a_moment_for_it() {
+    let mut talk = Talk::started();
+    talk.post(json!({"room": "a", "text": "one", "files": [], "pause": 1}));
+    talk.post(json!({"room": "a", "text": "behind", "files": []}));
+    talk.post(json!({"room": "b", "text": "elsewhere", "files": []}));
+    assert_eq!(talk.heard(), heard(&[("elsewhere", 0)]));
+    talk.0.advance(Duration::from_millis(900));
+    talk.post(json!({"room": "a", "text": "", "joins": "one", "files": [here("1")], "pause": 1}));
+    talk.answer("1", 200, Some("blob_1"));
+    talk.0.advance(Duration::from_millis(900));
+    assert_eq!(talk.heard(), heard(&[]), "there may be more");
+    talk.0.swap();
+    talk.0.advance(Duration::from_millis(100));
+    assert_eq!(talk.heard(), heard(&[("one!", 1), ("behind", 0)]));
+
+    talk.post(json!({"room": "a", "text": "two", "files": [], "pause": 1}));
+    talk.post(json!({"room": "a", "text": "", "joins": "two", "files": []}));
+    assert_eq!(
+        (talk.heard(), talk.0.timers()),
+        (heard(&[("two!", 0)]), Vec::new()),
+        "that was the last of it"
+    );
+
+    talk.post(json!({"room": "a", "text": "three", "files": [], "pause": 1}));
+    talk.0.restart();
+    assert_eq!(talk.heard(), heard(&[("three", 0)]), "no timer outlives a restart");
 }

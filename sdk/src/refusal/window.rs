@@ -1,7 +1,5 @@
 //! The window of a model, as servers speak of it.
 
-use super::Refusal;
-
 /// Codes that say it alone.
 const CODES: [&str; 5] = [
     "context_length_exceeded",
@@ -54,8 +52,8 @@ const BEFORE_NUMBER: [&str; 8] = [
 ];
 
 /// Whether it is the length that a server refuses; its words in small letters.
-pub(super) fn is_too_long(refusal: &Refusal, words: &str) -> bool {
-    match refusal.status {
+pub(super) fn is_too_long(status: u16, codes: &[String], words: &str) -> bool {
+    match status {
         401..=404 => return false,
         // More in one request than the account may send in a minute: it will never go through.
         429 => return words.contains("request too large"),
@@ -63,7 +61,7 @@ pub(super) fn is_too_long(refusal: &Refusal, words: &str) -> bool {
         _ => {}
     }
     let has = |list: &[&str]| list.iter().any(|known| words.contains(known));
-    CODES.iter().any(|code| refusal.is(code)) || has(&WORDS) || (has(&WINDOW) && has(&BEYOND))
+    codes.iter().any(|code| CODES.contains(&code.as_str())) || has(&WORDS) || (has(&WINDOW) && has(&BEYOND))
 }
 
 /// The tokens of the window, where the words name them.

@@ -176,6 +176,11 @@ impl State {
                 "id": 7_000_001, "is_bot": true, "first_name": "Prx", "username": "prx_test_bot",
                 "can_join_groups": true, "can_read_all_group_messages": false, "supports_inline_queries": false,
             })),
+            "getMyCommands" => Ok(self.menu.clone()),
+            "setMyCommands" => {
+                self.menu = parameters["commands"].clone();
+                Ok(json!(true))
+            }
             "setWebhook" => self.set_webhook(parameters),
             "getWebhookInfo" => Ok(self.webhook_info()),
             "deleteWebhook" => {

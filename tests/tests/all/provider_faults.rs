@@ -158,7 +158,7 @@ async fn silence_after_the_first_word() {
 async fn a_connection_that_breaks() {
     for dialect in Dialect::ALL {
         interrupted(dialect, "", "no answer came", async |model| model.hang_up()).await;
-        interrupted(dialect, "", "broke off", async |model| {
+        interrupted(dialect, "", "the connection broke off", async |model| {
             let live = model.live();
             begin(&dialect, &live).await;
             model.until_asked(1).await;
@@ -295,10 +295,33 @@ async fn an_error_that_looks_like_an_answer_is_none() {
             assert_eq!(model.asked().len(), asked + 2, "{body}");
             assert!(gateway.output().says(&[dialect.provider, "It broke"]), "{body}: it is in the log");
         }
-        model.refuse(200, &[("content-type", "application/json")], "{\"status\": \"ok\"}");
+        model.refuse(200, &[("content-type", "application/json")], "{\"status\":\"ok\"}");
         let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
         let message = refused.error(502, "bad_gateway");
-        assert!(message.contains("{\"status\": \"ok\"}") && message.contains("base_url"), "{message}");
+        assert!(message.contains("{\"status\":\"ok\"}") && message.contains("base_url"), "{message}");
         goes_on(&gateway, &path).await;
+    }
+}
+
+#[tokio::test]
+async fn what_one_refuses_another_is_asked() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        for words in ["You said no", "prompt is too long: 214676 tokens > 200000 maximum"] {
+            gateway.client().patch("/config", json!({"provider.fallbacks": []})).await.expect(200);
+            model.refuse(400, &[], (dialect.refusal)(words));
+            let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
+            let message = refused.error(502, "bad_gateway");
+            assert!(message.contains(words), "{message}");
+            assert!(!words.contains("too long") || message.contains("window, which is 200000"), "{message}");
+            let fallbacks = json!({"provider.fallbacks": ["local/local-1"]});
+            gateway.client().patch("/config", fallbacks).await.expect(200);
+            model.refuse(400, &[], (dialect.refusal)(words));
+            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
+            assert!(answer["content"].as_str().unwrap().contains("stand-in"), "{words}: {answer}");
+        }
+        goes_on(&gateway, &path).await;
+        assert_eq!(model.asked().len(), 5, "each is asked once");
     }
 }

@@ -411,6 +411,9 @@ pub struct Grant {
     /// A private directory. Has no effect: this version serves none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<bool>,
+    /// Configuration keys that were secret once, and whose values it may read from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reveal: Option<Vec<String>>,
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn what_is_no_answer_is_an_error() {
     assert!(page.fault.message.contains("base_url") && !page.retryable, "{page:?}");
     let packed = refused(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08".as_slice());
     assert!(packed.fault.message.contains("(gzip)") && !packed.retryable, "{packed:?}");
-    for body in ["{\"choices\": 7}", "{\"status\": \"ok\"}", "[]", "{\"choices\": []}"] {
+    for body in ["{\"choices\":7}", "{\"status\":\"ok\"}", "[]", "{\"choices\":[]}"] {
         let nonsense = refused(200, &[("content-type", "application/json")], body);
         assert!(nonsense.fault.message.contains("no answer in it"), "{body}: {nonsense:?}");
         assert!(nonsense.fault.message.contains(body) && !nonsense.retryable, "{nonsense:?}");

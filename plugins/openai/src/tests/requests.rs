@@ -174,6 +174,12 @@ fn headers_and_fields_of_the_operators_own_go_along() {
     assert_eq!((of("x-title"), of("api-key")), (vec!["PRX"], vec!["{secret:api_key}"]));
     assert_eq!(of("authorization"), ["Basic x"], "instead of the usual one");
     assert_eq!((&body(&sent)["top_k"], &body(&sent)["stream_options"]), (&json!(40), &json!({})));
+    configure(json!({"headers": ["api-key: {secret:api_key}"]}));
+    assert_eq!(
+        authorization(&self::sent(request(vec![user("Hello")]))),
+        None,
+        "the key is in another header"
+    );
     for (key, value, says) in [
         ("headers", json!(["no colon"]), "`no colon`"),
         ("extra", json!("[1]"), "JSON object"),

@@ -53,6 +53,40 @@ fn it_takes_the_webhook_down_asks_who_it_is_and_listens() {
 }
 
 #[test]
+fn a_bot_without_a_menu_is_given_one() {
+    let mut talk = Talk::with(config());
+    talk.script.start();
+    talk.ok("deleteWebhook", json!(true));
+    talk.ok("getMe", json!({"id": 99, "username": "PrxBot"}));
+    talk.ok("getMyCommands", json!([]));
+    let body = talk.body("setMyCommands");
+    let names: Vec<_> =
+        body["commands"].as_array().expect("commands").iter().map(|c| &c["command"]).collect();
+    assert_eq!(names, ["new", "stop", "help"]);
+    talk.error("setMyCommands", 404, "Not Found: method not found", json!(null));
+    talk.ok("getUpdates", json!([]));
+    assert_eq!(status(&talk), &Status::Connected);
+}
+
+#[test]
+fn a_privacy_mode_that_keeps_a_group_from_it_is_named() {
+    for (mention_only, can_read, named) in [
+        (false, json!(false), true),
+        (true, json!(false), false),
+        (false, json!(true), false),
+        (false, json!(null), false),
+    ] {
+        let mut config = config();
+        config["mention_only"] = json!(mention_only);
+        let mut talk = Talk::with(config);
+        talk.script.start();
+        talk.ok("deleteWebhook", json!(true));
+        talk.ok("getMe", json!({"id": 99, "username": "PrxBot", "can_read_all_group_messages": can_read}));
+        assert_eq!(talk.script.logs().join("").contains("/setprivacy"), named);
+    }
+}
+
+#[test]
 fn every_completed_poll_is_a_proof() {
     let mut talk = Talk::listening();
     for _ in 0..3 {

@@ -120,7 +120,7 @@ fn a_command_for_another_bot_is_ignored_one_for_this_bot_loses_its_name() {
     assert_eq!(heard(in_group("/help@OtherBot", json!({}))), None);
     assert_eq!(heard(in_group("/help@OtherBot @prxbot", json!({}))), None);
     assert_eq!(heard(in_group("/help@PRXBOT me now", json!({}))).as_deref(), Some("/help me now"));
-    assert_eq!(heard(message(1, "/start")).as_deref(), Some("/start"));
+    assert_eq!(heard(message(1, "/starts")).as_deref(), Some("/starts"));
 }
 
 #[test]
@@ -247,4 +247,67 @@ fn a_group_that_moves_stays_the_same_conversation() {
     assert_eq!(talk.updates(json!([after]))[0].target.conversation, GROUP.to_string());
     talk.script.send(&GROUP.to_string(), "hello");
     assert_eq!(talk.body("sendMessage")["chat_id"], -200);
+}
+
+#[test]
+fn a_text_that_the_app_has_cut_is_one_message() {
+    let mut talk = Talk::listening();
+    let (first, second) = ("a".repeat(4_096), "b".repeat(4_000));
+    assert_eq!(talk.updates(json!([message(1, &first)])), []);
+    talk.script.advance(Duration::from_millis(60));
+    assert_eq!(talk.updates(json!([message(2, &second)])), [], "there may be still more");
+    let stranger = json!({"chat": {"id": 12, "type": "private"}, "from": {"id": 12, "username": "ann"}});
+    assert_eq!(talk.updates(json!([message_with(3, "elsewhere", stranger)]))[0].text, "elsewhere");
+    let heard = talk.updates(json!([message(4, "the end")]));
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].text, format!("{first}{second}\nthe end"));
+
+    assert_eq!(talk.updates(json!([message(5, &first), message(6, "/stop")])), []);
+    talk.script.advance(Duration::from_secs(1));
+    let heard: Vec<_> = talk.script.deliveries().into_iter().map(|heard| heard.text.len()).collect();
+    assert_eq!(heard, [4_096, 5], "a command belongs to nothing, and waits for its turn");
+    assert_eq!(talk.updates(json!([message(7, "short")])).len(), 1, "nothing else waits");
+}
+
+#[test]
+fn the_rest_of_a_text_needs_no_mention_and_is_the_same_persons() {
+    let mut talk = Talk::listening();
+    let mut config = config();
+    config["allowed_users"] = json!(["*"]);
+    talk.script.start();
+    talk.open();
+    let first = format!("@prxbot {}", "word ".repeat(800).trim_end());
+    let mut rest = in_group("and so on", json!({}));
+    rest["update_id"] = json!(2);
+    let mut other = in_group("just talking", json!({"from": {"id": 8, "first_name": "Bob"}}));
+    other["update_id"] = json!(3);
+    let heard = talk.updates(json!([in_group(&first, json!({})), other, rest]));
+    assert_eq!(heard.len(), 1);
+    assert!(heard[0].text.starts_with("word ") && heard[0].text.ends_with("word\nand so on"));
+}
+
+#[test]
+fn what_is_forwarded_waits_for_its_comment() {
+    let forwarded = json!({"forward_origin": {"type": "hidden_user", "sender_user_name": "Carl", "date": 1}});
+    let mut talk = Talk::listening();
+    assert_eq!(talk.updates(json!([message_with(1, "We owe 3000 euros.", forwarded.clone())])), []);
+    let heard = talk.updates(json!([message(2, "is that so?")]));
+    assert_eq!(heard.len(), 1);
+    assert_eq!(heard[0].text, "We owe 3000 euros.\nis that so?");
+    assert_eq!(talk.updates(json!([message_with(3, "Alone.", forwarded)])), []);
+    talk.script.advance(Duration::from_secs(1));
+    assert_eq!(talk.script.deliveries()[0].text, "Alone.");
+}
+
+#[test]
+fn who_presses_start_is_greeted_and_a_stranger_is_not() {
+    for text in ["/start", "/start ref_5"] {
+        let mut talk = Talk::listening();
+        assert_eq!(talk.updates(json!([message(1, text)])), []);
+        assert!(talk.body("sendMessage")["text"].as_str().is_some_and(|text| text.contains("/new")));
+    }
+    let stranger = json!({"from": {"id": 8, "first_name": "Eve"}});
+    let mut talk = Talk::listening();
+    talk.updates(json!([message_with(1, "/start", stranger)]));
+    assert!(talk.calls("sendMessage").is_empty());
 }

@@ -139,6 +139,7 @@ fn a_webhook_that_can_not_be_set_up_says_what_to_check() {
     let mut talk = Talk::with(hooked_config());
     talk.script.start();
     talk.ok("getMe", json!({"id": 99, "username": "PrxBot"}));
+    talk.ok("getMyCommands", json!([{"command": "mine"}]));
     talk.error("setWebhook", 400, "Bad Request: bad webhook: HTTPS url must be provided", json!(null));
     let failed = |talk: &Talk, word: &str| match talk.script.status() {
         Some(Status::Failed(why)) => why.contains(word) && talk.script.requests().is_empty(),
@@ -149,6 +150,7 @@ fn a_webhook_that_can_not_be_set_up_says_what_to_check() {
     let mut talk = Talk::with(hooked_config());
     talk.script.start();
     talk.ok("getMe", json!({"id": 99, "username": "PrxBot"}));
+    talk.ok("getMyCommands", json!([{"command": "mine"}]));
     let token = talk.call("setWebhook").token;
     talk.script.fail(token, false, "the secret \"webhook_secret\" is not granted");
     assert!(failed(&talk, "webhook_secret"));
