@@ -170,7 +170,7 @@ impl Startup {
             events: store.events().clone(),
             clock: clock.clone(),
         };
-        let egress = Egress::new(clock);
+        let egress = Egress::following(clock, base.config.clone());
         // Before plugins: hooks hear of those that fail.
         let hooks = Hooks::start(base.clone(), store.clone(), egress.clone());
         let hooks = hooks.map_err(StartError::Other)?;

@@ -1,24 +1,30 @@
 //! Sends requests.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::http;
+use hyper::header::PROXY_AUTHORIZATION;
+use hyper::{StatusCode, http};
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
 
 use super::connect::{Connector, Resolver};
 use super::failure::{Failure, Kind};
+use super::origin::Origin;
+use super::outside::{self, Follow, Outside};
 use super::policy::Policy;
 use super::pool::{Key, Lease, Pool};
+use super::proxy::Proxy;
 use super::redirect;
 use super::render::Outgoing;
-use super::request::{Request, Timeouts};
+use super::request::{Request, Stream, Timeouts};
 use super::response::{Bounds, Response};
 use super::scrub::Patterns;
+use super::trust;
 use super::websocket::{Upgrade, WebSocket};
 use prx_base::clock::Clock;
+use prx_base::config::{self, Live};
 
 /// The longest total timeout of a request, whatever it asks for: 24 hours.
 const MAX_TOTAL_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
@@ -30,6 +36,8 @@ pub struct Egress(Arc<Shared>);
 struct Shared {
     connector: Connector,
     pool: Arc<Pool>,
+    /// By which way out the connections in the pool were opened. Held to look, never across a wait.
+    outside: Mutex<Arc<Outside>>,
 }
 
 /// When a request is given up.
@@ -40,16 +48,31 @@ struct Deadlines {
 }
 
 impl Egress {
-    /// Resolves names as the machine does and trusts the certificate authorities that browsers trust.
+    /// Resolves names as the machine does and trusts the certificate authorities that browsers trust. It knows no proxy.
     pub fn new(clock: Clock) -> Self {
-        let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
-        Self::with_roots(clock, Resolver::System, roots)
+        Self::with_roots(clock, Resolver::System, trust::of_browsers())
+    }
+
+    /// Resolves names as the machine does, trusts the machine's certificate authorities, and does what `[egress]` says, or
+    /// where that is silent, the environment: `SSL_CERT_FILE`, `HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`.
+    pub fn following(clock: Clock, config: Live) -> Self {
+        Self::of(Connector::new(Resolver::System, Follow::config(clock, config)))
+    }
+
+    /// What is wrong with settings that are to be put in force, if anything is: a file without certificates, a proxy that
+    /// is none.
+    pub fn problem(settings: &config::Egress) -> Option<String> {
+        outside::problem(settings)
     }
 
     /// Resolves names and trusts certificate authorities as given.
     pub fn with_roots(clock: Clock, resolver: Resolver, roots: RootCertStore) -> Self {
-        let connector = Connector::new(clock, resolver, roots);
-        Self(Arc::new(Shared { connector, pool: Arc::default() }))
+        Self::of(Connector::new(resolver, Follow::fixed(clock, roots)))
+    }
+
+    fn of(connector: Connector) -> Self {
+        let outside = Mutex::new(connector.outside());
+        Self(Arc::new(Shared { connector, pool: Arc::default(), outside }))
     }
 
     /// Sends `request` as far as `policy` lets it go and answers when the answer's head is there. The body
@@ -89,6 +112,18 @@ impl Egress {
         WebSocket::open(&self.0.connector, policy, upgrade).await
     }
 
+    /// The way out as it is now. Where it has changed, connections that were opened before are dropped.
+    fn outside(&self) -> Arc<Outside> {
+        let Shared { connector, pool, outside } = &*self.0;
+        let now = connector.outside();
+        let mut known = outside.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&known, &now) {
+            pool.clear();
+            known.clone_from(&now);
+        }
+        now
+    }
+
     /// One request, one answer's head. A pooled connection that turns out to be closed before it took the
     /// request is replaced.
     async fn exchange(
@@ -97,16 +132,25 @@ impl Egress {
         hop: &mut Outgoing,
         deadlines: &Deadlines,
     ) -> Result<(http::Response<Incoming>, Lease), Failure> {
-        let Shared { connector, pool } = &*self.0;
+        let Shared { connector, pool, .. } = &*self.0;
+        let outside = self.outside();
         let key = Key { private: policy.admit(&hop.origin)?, origin: hop.origin.clone() };
         let mut message = hop.message()?;
         loop {
             let (mut connection, fresh) = match pool.take(&key) {
                 Some(connection) => (connection, false),
-                None => (connector.open(&key, deadlines.until(deadlines.connect)).await?, true),
+                None => (connector.open(&key, &outside, deadlines.until(deadlines.connect)).await?, true),
             };
+            relay(&mut message, &key.origin, connection.relayed.as_deref())?;
             let answer = connection.sender.try_send_request(message);
             match timeout_at(deadlines.until(deadlines.first_byte), answer).await {
+                Ok(Ok(response))
+                    if response.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                        && let Some(proxy) = &connection.relayed =>
+                {
+                    let reason = proxy.refusal(response.status().as_u16());
+                    return Err(Failure::unsent(Kind::Connect, &key.origin, reason));
+                }
                 Ok(Ok(response)) => return Ok((response, Lease { connection, key, pool: pool.clone() })),
                 Ok(Err(mut error)) => match error.take_message() {
                     Some(unsent) if !fresh => message = unsent,
@@ -117,6 +161,20 @@ impl Egress {
             }
         }
     }
+}
+
+/// Addresses a request to the proxy that is to pass it on, or to the origin itself.
+fn relay(message: &mut http::Request<Stream>, origin: &Origin, proxy: Option<&Proxy>) -> Result<(), Failure> {
+    message.headers_mut().remove(PROXY_AUTHORIZATION);
+    let Some(proxy) = proxy else { return Ok(()) };
+    let path = message.uri().path_and_query().map_or("/", |path| path.as_str());
+    let whole = format!("http://{}{path}", origin.authority());
+    *message.uri_mut() =
+        whole.parse().map_err(|_| Failure::unsent(Kind::Denied, origin, "the URL is malformed"))?;
+    if let Some(authorization) = proxy.authorization() {
+        message.headers_mut().insert(PROXY_AUTHORIZATION, authorization.clone());
+    }
+    Ok(())
 }
 
 impl Deadlines {
@@ -138,7 +196,6 @@ mod tests {
     use tokio::net::TcpListener;
     use tokio::sync::oneshot;
 
-    use super::super::origin::Origin;
     use super::super::policy::{Allowed, Secrets};
     use super::super::pool::Connection;
     use super::super::request::{Body, Segment};
@@ -164,7 +221,7 @@ mod tests {
         });
         is_idle.await.unwrap();
         let key = Key { origin: origin.clone(), private: true };
-        egress.0.pool.put(key, Connection { sender, task: task.abort_handle() });
+        egress.0.pool.put(key, Connection { sender, task: task.abort_handle(), relayed: None });
         drop(theirs);
 
         let policy = Policy::new(vec![Allowed { origin: origin.into(), private: true }], Secrets::default());

@@ -8,13 +8,10 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::{ServerName, UnixTime};
-use rustls::time_provider::TimeProvider;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 use url::Host;
@@ -22,14 +19,21 @@ use url::Host;
 use super::address::is_public;
 use super::failure::{Failure, Kind};
 use super::origin::Origin;
+use super::outside::{Follow, Outside};
 use super::pool::{Connection, Key};
-use prx_base::clock::Clock;
+use super::proxy::Proxy;
+use super::trust;
 
 /// The largest head of an answer, in bytes.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
 
 /// Names that may be looked up at the same time.
 const MAX_LOOKUPS: usize = 16;
+
+/// How long a name that a proxy is to connect to is looked up here: 2 seconds. Where nobody knows it, the proxy may.
+const NAME_TIMEOUT: Duration = Duration::from_secs(2);
+/// Why a place inside is not reached.
+const INSIDE: &str = "it resolves to an address that is not public, and the operator didn't name it himself";
 
 /// A connection before anything is said on it: plain, or with TLS.
 pub(super) type Wire = Either<TcpStream, TlsStream<TcpStream>>;
@@ -50,37 +54,104 @@ pub enum Resolver {
 pub(super) struct Connector {
     resolver: Resolver,
     lookups: Arc<Semaphore>,
-    tls: TlsConnector,
+    outside: Follow,
 }
 
 impl Connector {
-    pub(super) fn new(clock: Clock, resolver: Resolver, roots: RootCertStore) -> Self {
-        let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        config.time_provider = Arc::new(CertificateTime(clock));
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self {
-            resolver,
-            lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
-            tls: TlsConnector::from(Arc::new(config)),
-        }
+    pub(super) fn new(resolver: Resolver, outside: Follow) -> Self {
+        Self { resolver, lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)), outside }
+    }
+
+    /// The way out as it is now. Connections that were opened by another are of no use.
+    pub(super) fn outside(&self) -> Arc<Outside> {
+        self.outside.now()
     }
 
     /// A fresh connection for requests, or why there is none. No byte of one has been written in either case.
-    pub(super) async fn open(&self, key: &Key, deadline: Instant) -> Result<Connection, Failure> {
-        handshake(&key.origin, self.connect(key, deadline).await?).await
+    pub(super) async fn open(
+        &self,
+        key: &Key,
+        outside: &Outside,
+        deadline: Instant,
+    ) -> Result<Connection, Failure> {
+        let proxy = proxy(outside, &key.origin)?.cloned();
+        // A proxy is told the whole URL of a plain request, and answers it itself.
+        let relayed = proxy.filter(|_| !key.origin.is_https());
+        let wire = self.dial(key, outside, relayed.is_none(), deadline).await?;
+        handshake(&key.origin, wire, relayed).await
     }
 
-    /// A fresh connection, or why there is none.
+    /// A fresh connection to an origin, or why there is none.
     pub(super) async fn connect(&self, key: &Key, deadline: Instant) -> Result<Wire, Failure> {
+        self.dial(key, &self.outside(), true, deadline).await
+    }
+
+    /// With `tunnel`, what comes of it leads to the origin; else, where there is a proxy, to that.
+    async fn dial(
+        &self,
+        key: &Key,
+        outside: &Outside,
+        tunnel: bool,
+        deadline: Instant,
+    ) -> Result<Wire, Failure> {
         let connected = timeout_at(deadline, async {
-            let addresses = self.addresses(key).await?;
-            let stream = dial(&key.origin, &addresses, deadline).await?;
-            self.secure(&key.origin, stream).await
+            let stream = match proxy(outside, &key.origin)? {
+                None => dial(&key.origin, &self.addresses(key).await?, deadline).await?,
+                Some(proxy) => {
+                    self.check_name(key).await?;
+                    self.to_proxy(key, proxy, tunnel, deadline).await?
+                }
+            };
+            secure(&key.origin, outside, stream).await
         });
         match connected.await {
             Ok(connected) => connected,
             Err(_) => Err(Failure::unsent(Kind::Timeout, &key.origin, "no connection in time")),
         }
+    }
+
+    /// The addresses of a proxy are the operator's choice, and not checked.
+    async fn to_proxy(
+        &self,
+        key: &Key,
+        proxy: &Proxy,
+        tunnel: bool,
+        deadline: Instant,
+    ) -> Result<TcpStream, Failure> {
+        let failed = |reason: String| Failure::unsent(Kind::Connect, &key.origin, reason);
+        let addresses = match proxy.host() {
+            Host::Ipv4(address) => Ok(vec![IpAddr::V4(*address)]),
+            Host::Ipv6(address) => Ok(vec![IpAddr::V6(*address)]),
+            Host::Domain(name) => self.resolve(name).await,
+        };
+        let addresses = addresses.map_err(|error| failed(format!("{proxy}: {error}")))?;
+        let addresses: Vec<_> =
+            addresses.into_iter().map(|address| SocketAddr::new(address, proxy.port())).collect();
+        let mut stream = dial(&key.origin, &addresses, deadline)
+            .await
+            .map_err(|failure| failed(format!("{proxy} can't be reached ({})", failure.reason)))?;
+        if tunnel {
+            proxy.tunnel(&mut stream, &key.origin).await.map_err(failed)?;
+        }
+        Ok(stream)
+    }
+
+    /// Checks a place that a proxy is to connect to, as far as that can be done from here: an address always, a name where it
+    /// is known here, too. Behind many proxies no name is.
+    async fn check_name(&self, key: &Key) -> Result<(), Failure> {
+        if key.private {
+            return Ok(());
+        }
+        let inside = match key.origin.host() {
+            Host::Domain(name) if !key.origin.is_inside() => {
+                let found = timeout(NAME_TIMEOUT, self.resolve(name)).await;
+                found.is_ok_and(|found| {
+                    found.is_ok_and(|addresses| !addresses.iter().all(|address| is_public(*address)))
+                })
+            }
+            _ => key.origin.is_inside(),
+        };
+        if inside { Err(Failure::unsent(Kind::Denied, &key.origin, INSIDE)) } else { Ok(()) }
     }
 
     async fn addresses(&self, key: &Key) -> Result<Vec<SocketAddr>, Failure> {
@@ -97,9 +168,7 @@ impl Connector {
             return Err(Failure::unsent(Kind::Dns, origin, "the name has no address"));
         }
         if !key.private && !addresses.iter().all(|address| is_public(*address)) {
-            let reason =
-                "it resolves to an address that is not public, and the operator didn't name it himself";
-            return Err(Failure::unsent(Kind::Denied, origin, reason));
+            return Err(Failure::unsent(Kind::Denied, origin, INSIDE));
         }
         Ok(addresses.into_iter().map(|address| SocketAddr::new(address, origin.port())).collect())
     }
@@ -118,21 +187,30 @@ impl Connector {
         });
         lookup.await?
     }
+}
 
-    async fn secure(&self, origin: &Origin, stream: TcpStream) -> Result<Wire, Failure> {
-        if !origin.is_https() {
-            return Ok(Either::Left(stream));
-        }
-        let name = match origin.host() {
-            Host::Domain(name) => ServerName::try_from(name.clone()),
-            Host::Ipv4(address) => Ok(ServerName::from(IpAddr::V4(*address))),
-            Host::Ipv6(address) => Ok(ServerName::from(IpAddr::V6(*address))),
-        };
-        let name = name.map_err(|error| Failure::unsent(Kind::Tls, origin, error))?;
-        match self.tls.connect(name, stream).await {
-            Ok(stream) => Ok(Either::Right(stream)),
-            Err(error) => Err(Failure::unsent(Kind::Tls, origin, error)),
-        }
+/// The proxy for an origin, if it goes through one.
+fn proxy<'o>(outside: &'o Outside, origin: &Origin) -> Result<Option<&'o Arc<Proxy>>, Failure> {
+    match &outside.proxies {
+        Ok(proxies) => Ok(proxies.of(origin)),
+        Err(problem) => Err(Failure::unsent(Kind::Connect, origin, problem)),
+    }
+}
+
+async fn secure(origin: &Origin, outside: &Outside, stream: TcpStream) -> Result<Wire, Failure> {
+    if !origin.is_https() {
+        return Ok(Either::Left(stream));
+    }
+    let tls = outside.tls.as_ref().map_err(|problem| Failure::unsent(Kind::Tls, origin, problem))?;
+    let name = match origin.host() {
+        Host::Domain(name) => ServerName::try_from(name.clone()),
+        Host::Ipv4(address) => Ok(ServerName::from(IpAddr::V4(*address))),
+        Host::Ipv6(address) => Ok(ServerName::from(IpAddr::V6(*address))),
+    };
+    let name = name.map_err(|error| Failure::unsent(Kind::Tls, origin, error))?;
+    match tls.connect(name, stream).await {
+        Ok(stream) => Ok(Either::Right(stream)),
+        Err(error) => Err(Failure::unsent(Kind::Tls, origin, trust::told(&error))),
     }
 }
 
@@ -154,26 +232,20 @@ async fn dial(origin: &Origin, addresses: &[SocketAddr], deadline: Instant) -> R
     Err(Failure::unsent(Kind::Connect, origin, problem))
 }
 
-async fn handshake(origin: &Origin, stream: Wire) -> Result<Connection, Failure> {
+async fn handshake(
+    origin: &Origin,
+    stream: Wire,
+    relayed: Option<Arc<Proxy>>,
+) -> Result<Connection, Failure> {
     let mut builder = http1::Builder::new();
     builder.max_header_size(MAX_HEAD_BYTES).max_buf_size(2 * MAX_HEAD_BYTES);
     match builder.handshake(TokioIo::new(stream)).await {
         Ok((sender, connection)) => {
             // Its errors reach whoever waits for an answer on it.
             let task = tokio::spawn(async { drop(connection.await) }).abort_handle();
-            Ok(Connection { sender, task })
+            Ok(Connection { sender, task, relayed })
         }
         Err(error) => Err(Failure::unsent(Kind::Connect, origin, error)),
-    }
-}
-
-/// Certificates are judged by the gateway's own clock.
-#[derive(Debug)]
-struct CertificateTime(Clock);
-
-impl TimeProvider for CertificateTime {
-    fn current_time(&self) -> Option<UnixTime> {
-        Some(UnixTime::since_unix_epoch(Duration::from_millis(self.0.now_ms())))
     }
 }
 
@@ -190,13 +262,16 @@ impl fmt::Debug for Resolver {
 mod tests {
     use std::sync::Mutex;
 
+    use rustls::RootCertStore;
+
     use super::*;
+    use prx_base::clock::Clock;
 
     fn connector(answers: &[&[&str]]) -> Connector {
         let parse = |answer: &&[&str]| answer.iter().map(|address| address.parse().unwrap()).collect();
         let answers: Mutex<Vec<Vec<IpAddr>>> = Mutex::new(answers.iter().rev().map(parse).collect());
         let resolver = Resolver::Fixed(Arc::new(move |_| answers.lock().unwrap().pop().unwrap()));
-        Connector::new(Clock::system(), resolver, RootCertStore::empty())
+        Connector::new(resolver, Follow::fixed(Clock::system(), RootCertStore::empty()))
     }
 
     fn key(private: bool) -> Key {
@@ -214,7 +289,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_machine_resolves_its_own_name() {
-        let connector = Connector::new(Clock::system(), Resolver::System, RootCertStore::empty());
+        let connector =
+            Connector::new(Resolver::System, Follow::fixed(Clock::system(), RootCertStore::empty()));
         assert!(connector.resolve("localhost").await.unwrap().iter().all(IpAddr::is_loopback));
     }
 

@@ -5,6 +5,8 @@
 //! - nothing is sent to an origin that the [`Policy`] does not name, nor to an address inside the operator's network
 //!   unless he named that origin himself; a name is resolved once, and the address that was checked is the one that is
 //!   used; every redirect passes the same checks;
+//! - where the operator has a proxy, requests go through it, to the same origins: a name is checked as far as it can be
+//!   resolved here, an address as ever; what is on this machine is reached without it;
 //! - a secret is put in here and nowhere else, goes only where it is granted for, and is scrubbed from whatever comes
 //!   back;
 //! - every wait has a timeout, every answer a size limit, every plugin a limit of requests in flight;
@@ -19,9 +21,11 @@ mod client;
 mod connect;
 mod failure;
 mod origin;
+mod outside;
 mod pattern;
 mod policy;
 mod pool;
+mod proxy;
 mod redirect;
 mod render;
 mod request;
@@ -30,6 +34,7 @@ mod retry_after;
 mod scrub;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod websocket;
 
 pub use client::Egress;

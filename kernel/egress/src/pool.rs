@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::origin::Origin;
+use super::proxy::Proxy;
 use super::request::Stream;
 
 /// How long a connection is kept for its next request: 30 seconds. Shorter than any common server's idle timeout, so
@@ -29,6 +30,8 @@ pub(super) struct Key {
 pub(super) struct Connection {
     pub(super) sender: SendRequest<Stream>,
     pub(super) task: AbortHandle,
+    /// The proxy at its other end, where that is one that is told the whole URL.
+    pub(super) relayed: Option<Arc<Proxy>>,
 }
 
 impl Drop for Connection {
@@ -63,6 +66,11 @@ impl Pool {
             idle.remove(0);
         }
         idle.push(Idle { connection, since: Instant::now() });
+    }
+
+    /// Drops all of them: they lead where nothing is to go any more.
+    pub(super) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     fn swept(&self) -> MutexGuard<'_, HashMap<Key, Vec<Idle>>> {

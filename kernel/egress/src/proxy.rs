@@ -67,7 +67,10 @@ impl Proxies {
         };
         let (http, https) = match setting.trim() {
             DIRECT => return Ok(Self::default()),
-            "" => (from_environment(["HTTP_PROXY", "ALL_PROXY"])?, from_environment(["HTTPS_PROXY", "ALL_PROXY"])?),
+            "" => (
+                from_environment(["HTTP_PROXY", "ALL_PROXY"])?,
+                from_environment(["HTTPS_PROXY", "ALL_PROXY"])?,
+            ),
             url => {
                 let proxy = Arc::new(Proxy::parse("egress.proxy", url)?);
                 (Some(proxy.clone()), Some(proxy))
@@ -88,7 +91,9 @@ impl Proxies {
 impl Proxy {
     /// Reads a URL; `name` is where it stands. Nothing of it is repeated, for it may hold a password.
     fn parse(name: &str, text: &str) -> Result<Self, String> {
-        let wanted = |what: &str| format!("{name} {what}; it must be http://host:port or http://user:password@host:port");
+        let wanted = |what: &str| {
+            format!("{name} {what}; it must be http://host:port or http://user:password@host:port")
+        };
         let text = text.trim();
         let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         let url = Url::parse(&whole).map_err(|_| wanted("is no URL"))?;
@@ -97,7 +102,8 @@ impl Proxy {
             return Err(wanted(&format!("has the scheme {scheme}, which is not served")));
         }
         let host = url.host().ok_or_else(|| wanted("names no host"))?.to_owned();
-        let port = url.port_or_known_default().filter(|port| *port > 0).ok_or_else(|| wanted("names no port"))?;
+        let port =
+            url.port_or_known_default().filter(|port| *port > 0).ok_or_else(|| wanted("names no port"))?;
         let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
         let authorization = (!url.username().is_empty() || url.password().is_some()).then(|| {
             let pair = [decoded(url.username()), decoded(url.password().unwrap_or_default())].join(&b':');
@@ -140,7 +146,8 @@ impl Proxy {
             head.push(stream.read_u8().await.map_err(|error| format!("{self} hung up: {error}"))?);
         }
         let line = String::from_utf8_lossy(&head);
-        let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.get(..3)?.parse().ok());
+        let status =
+            line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)?.get(..3)?.parse().ok());
         match status {
             Some(200..=299) => Ok(()),
             Some(status) => Err(self.refusal(status)),
@@ -151,7 +158,9 @@ impl Proxy {
     /// What there is to say of a proxy's answer that is not the origin's.
     pub(super) fn refusal(&self, status: u16) -> String {
         match status {
-            407 => format!("{self} wants a user and a password: egress.proxy = \"http://user:password@host:port\""),
+            407 => format!(
+                "{self} wants a user and a password: egress.proxy = \"http://user:password@host:port\""
+            ),
             status => format!("{self} lets nobody through there: it answered {status}"),
         }
     }
@@ -254,7 +263,8 @@ mod tests {
 
     #[test]
     fn exceptions_are_names_addresses_and_nets() {
-        let no_proxy = "corp.test, .dot.test,*.star.test,10.0.0.0/8,192.0.2.7,[2001:db8::1],port.test:8443, ,bad:port";
+        let no_proxy =
+            "corp.test, .dot.test,*.star.test,10.0.0.0/8,192.0.2.7,[2001:db8::1],port.test:8443, ,bad:port";
         let proxies = read("http://p:1", &[("no_proxy", no_proxy)]).unwrap();
         for direct in [
             "https://corp.test",

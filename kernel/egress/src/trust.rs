@@ -29,7 +29,8 @@ pub(super) fn roots(ca_file: &str) -> Result<RootCertStore, String> {
     if ca_file.is_empty() {
         return Ok(roots);
     }
-    let unreadable = |error: &dyn std::fmt::Display| format!("egress.ca_file: {ca_file} can't be read: {error}");
+    let unreadable =
+        |error: &dyn std::fmt::Display| format!("egress.ca_file: {ca_file} can't be read: {error}");
     let certificates = CertificateDer::pem_file_iter(ca_file).map_err(|error| unreadable(&error))?;
     let mut count = 0;
     for certificate in certificates {

@@ -15,7 +15,7 @@ use super::access::{Access, Group};
 use super::access_log::Entry;
 use super::auth::{self, Caller};
 use super::body::{AnonymousBodies, Body};
-use super::call::Call;
+use super::call::{Call, Params};
 use super::payload::Payload;
 use super::query::Query;
 use super::rate_limit::{RateLimitKey, RateLimitStatus, RateLimits};
@@ -219,13 +219,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 self.authenticate(service, entry, peer, request.headers())?
             }
         };
-        let channel = match route.access {
-            Access::Signed => {
-                let named = params.iter().find(|(name, _)| name == CHANNEL);
-                named.map(|(_, channel)| RateLimitKey::Channel(channel.clone()))
-            }
-            _ => None,
-        };
+        let channel = signed_channel(route.access, &params);
         match &channel {
             Some(channel) => self.check_channel(entry, channel)?,
             None => self.count(entry, &caller, route.access.group())?,
@@ -348,6 +342,12 @@ fn no_route<S>(service: &Service<S>, method: &Method, path: &str) -> Error {
         None => "There is no such route".to_owned(),
     };
     Error::new(Code::NotFound, message)
+}
+
+/// The channel that a request is for, where its signature is to prove that.
+fn signed_channel(access: Access, params: &Params) -> Option<RateLimitKey> {
+    let named = params.iter().find(|(name, _)| name == CHANNEL).filter(|_| access == Access::Signed);
+    named.map(|(_, channel)| RateLimitKey::Channel(channel.clone()))
 }
 
 fn wrong_method(entry: &Entry, allow: &str) -> Reply {

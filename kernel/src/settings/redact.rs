@@ -26,6 +26,9 @@ pub(super) fn redacted(config: &Config, secrecy: &Secrecy<'_>) -> Result<Value> 
             }
         }
     }
+    if let Some(proxy) = shown.pointer_mut("/egress/proxy") {
+        hide_credentials(proxy);
+    }
     for (_, server) in tables(&mut shown, "mcp_servers") {
         for (key, value) in server {
             match (key.as_str(), value) {

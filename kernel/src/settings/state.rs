@@ -16,6 +16,7 @@ use prx_base::error::{Code, Error, Result};
 use prx_base::events::{Kind, NewEvent};
 use prx_base::logs::Logs;
 use prx_channels::Channels;
+use prx_egress::Egress;
 use prx_host::{Plugins, Watch};
 use prx_http::{Caller, Network, Scope};
 use prx_mcp::Mcp;
@@ -219,6 +220,9 @@ impl Settings {
             && let Err(error) = Network::check(&config.gateway).await
         {
             problems.push(format!("gateway: {error}"));
+        }
+        if config.egress != before.egress {
+            problems.extend(Egress::problem(&config.egress));
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }

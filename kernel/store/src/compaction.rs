@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::PoisonError;
 
 use redb::{CompactionError, Database, ReadableTableMetadata, TableDefinition};
@@ -90,7 +91,9 @@ impl Shared {
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_mut().filter(|_| self.is_healthy()).ok_or_else(failed)?;
         let before = self.file_bytes().map_err(Error::internal)?;
-        match compact(database, || self.file_bytes()) {
+        // Whatever a panic leaves behind is not used again: the store is unhealthy from here on.
+        let done = catch_unwind(AssertUnwindSafe(|| compact(database, || self.file_bytes())));
+        match done.unwrap_or_else(|_| Err(Problem::Broken("the database contradicts itself".into()))) {
             Ok(()) => Ok(Compacted { before, after: self.file_bytes().map_err(Error::internal)? }),
             Err(Problem::Busy) => {
                 Err(Error::conflict("The store is being read, which takes a while; compact it again later"))

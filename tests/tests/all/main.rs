@@ -20,6 +20,7 @@ mod config_api;
 mod config_file;
 mod crash;
 mod discord;
+mod egress;
 mod first_run;
 mod grants;
 mod hooks;

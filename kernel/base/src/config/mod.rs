@@ -7,8 +7,8 @@ pub use self::load::{Invalid, Parsed};
 pub use self::patch::Patched;
 pub use self::secret::{REDACTED, Secret, in_this_shell, is_reference, secret_file};
 pub use self::sections::{
-    Agent, Components, Config, Gateway, Grant, Hooks, Logs, Memory, Plugins, Policy, Provider, RateLimits,
-    Settings, Store, Tools,
+    Agent, Components, Config, Egress, Gateway, Grant, Hooks, Logs, Memory, Plugins, Policy, Provider,
+    RateLimits, Settings, Store, Tools,
 };
 
 mod changes;

@@ -31,6 +31,8 @@ pub struct Config {
     pub memory: Memory,
     /// Where the gateway keeps its data.
     pub store: Store,
+    /// The way out to the network.
+    pub egress: Egress,
     /// Requests per second for each token.
     pub rate_limits: RateLimits,
     /// What is logged.
@@ -314,6 +316,24 @@ impl Default for Store {
             messages_days: 0,
             audit_days: 365,
         }
+    }
+}
+
+/// `[egress]`
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Egress {
+    /// PEM file with certificate authorities that are trusted beside the machine's.
+    pub ca_file: String,
+    /// An HTTP proxy; empty: as `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say; `direct`: none. May be `env:NAME` or
+    /// `file:PATH`.
+    pub proxy: String,
+}
+
+/// Without the proxy: its URL may hold a password.
+impl fmt::Debug for Egress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Egress").field("ca_file", &self.ca_file).finish_non_exhaustive()
     }
 }
 
