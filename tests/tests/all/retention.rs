@@ -33,8 +33,8 @@ async fn a_person_is_erased_with_everything_that_was_said_also_from_the_file() {
     let sessions = [gateway.open_session("ann/1 ü").await, gateway.open_session("ann/1 ü").await];
     let bo = gateway.open_session("bo").await;
     for n in 0..30 {
-        say(&gateway, &sessions[0], &format!("{CANARY} {n}"), &format!("ann {n}")).await;
-        say(&gateway, &bo, &format!("bo says {n}"), &format!("bo {n}")).await;
+        say(&gateway, &sessions[0], &format!("{CANARY} {n}"), &format!("ann-{n}")).await;
+        say(&gateway, &bo, &format!("bo says {n}"), &format!("bo-{n}")).await;
     }
     remember(&gateway, "ann/1 ü", CANARY).await;
     remember(&gateway, "bo", "bo's own").await;
