@@ -47,8 +47,9 @@ impl Settings {
 
     async fn follow(self, mut watcher: FileWatcher) {
         loop {
-            watcher.changed().await;
+            // Also what was edited while plugins were compiled.
             self.reload().await;
+            watcher.changed().await;
         }
     }
 
