@@ -24,6 +24,9 @@ pub(super) struct Arguments {
     /// What it may do with what the agent remembers
     #[arg(long, value_parser = ["read", "write"])]
     memory: Option<String>,
+    /// A key that was secret once, and whose value it may read from now on
+    #[arg(long, value_name = "KEY")]
+    reveal: Vec<String>,
     /// Everything that it asks for
     #[arg(long)]
     as_asked: bool,
@@ -50,8 +53,9 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
 
 impl Arguments {
     fn changes_anything(&self) -> bool {
-        let Self { http, secret, kv, memory, as_asked, reset, .. } = self;
-        !http.is_empty() || !secret.is_empty() || kv.is_some() || memory.is_some() || *as_asked || *reset
+        let Self { http, secret, kv, memory, reveal, as_asked, reset, .. } = self;
+        let lists = [http, secret, reveal];
+        lists.iter().any(|list| !list.is_empty()) || kv.is_some() || memory.is_some() || *as_asked || *reset
     }
 
     fn merged(self, current: &Value) -> Map<String, Value> {
@@ -65,6 +69,7 @@ impl Arguments {
         }
         add(&mut merged, "http", self.http);
         add(&mut merged, "secrets", self.secret);
+        add(&mut merged, "reveal", self.reveal);
         let single = [("kv", self.kv), ("memory", self.memory)];
         merged.extend(single.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
         merged
@@ -113,5 +118,6 @@ mod tests {
         );
         assert_eq!(merged("x --reset"), json!({}));
         assert_eq!(merged("x --reset --secret key"), json!({"secrets": ["key"]}));
+        assert_eq!(merged("x --reset --reveal key"), json!({"reveal": ["key"]}));
     }
 }

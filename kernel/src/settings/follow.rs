@@ -52,13 +52,14 @@ impl Settings {
 
     async fn follow(self, mut watcher: FileWatcher, mut reload: watch::Receiver<()>) {
         loop {
+            // Also what was edited while plugins were compiled.
+            self.reload().await;
             tokio::select! {
                 () = watcher.changed() => {}
                 asked = reload.changed() => if asked.is_err() { return },
                 // What keeps it from being read may pass, as a lack of file handles does.
                 () = self.0.base.clock.sleep(RETRY), if self.problem().is_some() => {}
             }
-            self.reload().await;
         }
     }
 

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
+/// Code that is put in the place of a bundled connector has what the operator grants by name.
+const GRANTS: &str = "[grants.telegram]\nhttp = [\"https://api.telegram.org\"]\nsecrets = [\"bot_token\", \"webhook_secret\"]\n[grants.discord]\nhttp = [\"https://discord.com\", \"https://*.discord.gg\", \"https://cdn.discordapp.com\", \"https://media.discordapp.net\"]\nsecrets = [\"bot_token\"]\n";
+
 const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Twenty messages a second on each connector.
 const PACE: Duration = Duration::from_millis(50);
@@ -32,8 +35,11 @@ impl Crowd {
     async fn new() -> (Self, String) {
         let telegram = Arc::new(FakeTelegram::start().await);
         let discord = Arc::new(FakeDiscord::with_heartbeat(HEARTBEAT).await);
-        let config =
-            format!("{}{}[agent]\nmax_turns = 1000000\n", telegram.config(&["*"]), discord.config(&["*"]));
+        let config = format!(
+            "{}{}{GRANTS}[agent]\nmax_turns = 1000000\n",
+            telegram.config(&["*"]),
+            discord.config(&["*"])
+        );
         (Self { telegram, discord, written: Arc::default(), writing: tokio::spawn(async {}) }, config)
     }
 

@@ -91,7 +91,7 @@ fn files_go_along_as_what_they_are() {
         named("a.png", testing::give("image/png", *b"\x89PNG")),
         named("b.pdf", testing::give("application/pdf", *b"%PDF")),
         named("c.txt", testing::give("text/plain", *b"Hi")),
-        named("d.mp4", testing::give("video/mp4", *b"....")),
+        named("d.mp4", testing::give("video/mp4", *b"\0\x01\x02\x03")),
     ];
     let message = UserMessage { text: "What is this?".to_owned(), attachments };
     let body = body(&sent(request(vec![Message::User(message)])));
