@@ -3,18 +3,20 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::warn;
 
 use crate::bundled::BUNDLED;
-use crate::settings::{self, Settings};
+use crate::retention;
+use crate::settings::{self, AtStart, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
 use prx_base::Base;
-use prx_base::clock::Clock;
+use prx_base::clock::{self, Clock};
 use prx_base::config::{self, Live, Loaded};
 use prx_base::error::{Code, Error};
 use prx_base::logs::Logs;
@@ -23,17 +25,16 @@ use prx_egress::Egress;
 use prx_hooks::Hooks;
 use prx_host::memory::Memory;
 use prx_host::{Compiler, Engine, Plugins, Progress, Services};
-use prx_http::Traffic;
+use prx_http::{Certificate, Traffic};
 use prx_mcp::Mcp;
 use prx_store::{OpenError, Store};
 
-/// How long running turns may take to end when the gateway stops: 10 seconds.
-const TURN_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long deliveries to hooks may take to end then: 5 seconds.
-const HOOK_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often expired blobs are removed: every 10 minutes.
-const BLOB_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The share of `gateway.stop_secs` that is over at most when channels are closed. Those that are not are cut off.
+const CHANNELS_CLOSED: f64 = 0.3;
+/// The same for running turns, of which each side effect is on disk.
+const TURNS_ENDED: f64 = 0.7;
+/// The same for what they call, and for deliveries to hooks. The rest is for the disk.
+const CALLS_ENDED: f64 = 0.9;
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -46,6 +47,12 @@ pub struct Options {
     pub data_dir: PathBuf,
     /// Load bundled plugins only.
     pub safe_mode: bool,
+    /// Cancelled when the gateway is to stop.
+    pub stopping: CancellationToken,
+    /// Changes when the files that the gateway works by are to be read again.
+    pub reload: watch::Sender<()>,
+    /// What is shown to those who connect by TLS.
+    pub certificate: Option<Certificate>,
 }
 
 /// A gateway that is open, and whose plugins are not loaded yet.
@@ -92,12 +99,23 @@ pub struct Gateway {
 pub struct Process {
     /// When it was started.
     pub started: Timestamp,
+    /// Runs since then, whatever becomes of the clock.
+    pub running: Instant,
     /// The running log.
     pub logs: Logs,
     /// Counts of requests and connections.
     pub traffic: Traffic,
     /// Cancelled when the gateway begins to stop.
     pub stopping: CancellationToken,
+    /// What is shown to those who connect by TLS.
+    pub certificate: Option<Certificate>,
+}
+
+impl Process {
+    /// How long the process has run.
+    pub fn uptime(&self) -> Duration {
+        self.running.elapsed()
+    }
 }
 
 /// Why the gateway can't start.
@@ -132,12 +150,20 @@ impl Startup {
         let clock = Clock::system();
         let process = Process {
             started: clock.now(),
+            running: clock::stopwatch(),
             logs: options.logs.clone(),
             traffic: Traffic::default(),
-            stopping: CancellationToken::new(),
+            stopping: options.stopping.clone(),
+            certificate: options.certificate.clone(),
         };
+        if let Some(certificate) = process.certificate.clone() {
+            let following = certificate.follow(clock.clone(), options.reload.subscribe());
+            tokio::spawn(process.stopping.clone().run_until_cancelled_owned(following));
+        }
         let announcing = process.logs.recent.clone().announce();
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(announcing));
+        let repeats = process.logs.repeats.clone().tell();
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(repeats));
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
         let base = Base {
             config: Live::new(options.loaded.config.clone()),
@@ -161,10 +187,6 @@ impl Startup {
         let Self { options, base, store, egress, hooks, process } = self;
         let plugins = self.load_plugins(progress).await?;
         let loaded = options.loaded.clone();
-        let problems = settings::problems_at_start(&loaded.config, &plugins.known());
-        if !problems.is_empty() {
-            return Err(StartError::Config(config::Invalid::of(loaded.file.path(), problems)));
-        }
         let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
         let tools = Tools::new(base.clone(), store.clone(), plugins.clone(), mcp.clone());
         let memory = Memory::new(store.clone());
@@ -178,9 +200,13 @@ impl Startup {
             logs: process.logs.clone(),
             plugins: plugins.clone(),
             channels: channels.clone(),
+            mcp: mcp.clone(),
         };
-        let settings = Settings::start(base.clone(), loaded, dependents, process.stopping.clone());
-        let sweeping = sweep_blobs(base.clone(), store.clone());
+        let reload = options.reload.subscribe();
+        let settings = Settings::start(base.clone(), loaded, dependents, (process.stopping.clone(), reload));
+        #[cfg(target_os = "linux")]
+        tokio::spawn(crate::reaper::run(base.clock.clone(), process.stopping.clone()));
+        let sweeping = retention::run(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
         Ok(Gateway { base, store, process, settings, plugins, mcp, tools, memory, turns, channels, hooks })
@@ -196,6 +222,15 @@ impl Startup {
         let which = prx_host::Options { bundled: BUNDLED, data_dir, safe_mode };
         let plugins =
             Plugins::new(base.clone(), store.clone(), engine, which).await.map_err(StartError::Other)?;
+        // Compiling takes long; what can be said without it is said first.
+        let known = plugins.inspect_all().await.map_err(StartError::Other)?;
+        let AtStart { fatal, down } = settings::at_start(&options.loaded.config, &known);
+        if !fatal.is_empty() {
+            return Err(StartError::Config(config::Invalid::of(options.loaded.file.path(), fatal)));
+        }
+        for (key, problem) in down {
+            warn!("{key}: {problem}");
+        }
         let mut loaded = plugins.progress();
         let mut loading = pin!(plugins.load_all());
         loop {
@@ -214,33 +249,25 @@ impl Startup {
 
     /// Shuts down what is open, where it did not come to a [`Gateway`].
     pub async fn close(self) {
-        self.hooks.stop(HOOK_SHUTDOWN_TIMEOUT).await;
+        let limit = self.base.config.current().gateway.stop_share(CALLS_ENDED);
+        self.hooks.stop(limit).await;
         self.store.close().await;
     }
 }
 
 impl Gateway {
-    /// Shuts down in order: no new messages, then running turns, then what they call and the deliveries to hooks,
-    /// then the disk.
-    pub async fn stop(&self) {
-        self.channels.stop().await;
-        self.turns.stop(TURN_SHUTDOWN_TIMEOUT).await;
-        self.mcp.stop().await;
-        self.hooks.stop(HOOK_SHUTDOWN_TIMEOUT).await;
+    /// Shuts down in order, within `gateway.stop_secs`: no new messages, then running turns, then what they call and the
+    /// deliveries to hooks, then the disk, once `served` says that no request is being answered any more. What does not
+    /// end in time is cut off, and taken up again by the next start.
+    pub async fn stop(&self, served: impl Future<Output = ()>) {
+        let gateway = self.base.config.current().gateway.clone();
+        let began = clock::stopwatch();
+        let left = |share| gateway.stop_share(share).saturating_sub(began.elapsed());
+        self.channels.stop(left(CHANNELS_CLOSED)).await;
+        self.turns.stop(left(TURNS_ENDED)).await;
+        let limit = left(CALLS_ENDED);
+        tokio::join!(self.mcp.stop(limit), self.hooks.stop(limit), served);
         self.store.clone().close().await;
-    }
-}
-
-/// Removes images and files of old messages once they have expired.
-async fn sweep_blobs(base: Base, store: Store) {
-    loop {
-        let days = base.config.current().store.blobs_days;
-        match store.sweep_blobs(DAY * days).await {
-            Ok(0) => {}
-            Ok(count) => info!(count, "images and files of old messages were let go"),
-            Err(error) => error!(%error, "images and files can't be swept"),
-        }
-        base.clock.sleep(BLOB_SWEEP_INTERVAL).await;
     }
 }
 

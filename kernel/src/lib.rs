@@ -4,4 +4,7 @@ pub mod api;
 mod bundled;
 pub mod cli;
 pub mod gateway;
+#[cfg(target_os = "linux")]
+mod reaper;
+mod retention;
 pub mod settings;

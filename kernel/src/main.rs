@@ -1,5 +1,5 @@
 //! The gateway's one binary; everything is in the library.
 
 fn main() -> std::process::ExitCode {
-    prx::cli::main()
+    prx_mcp::become_program(std::env::args_os()).unwrap_or_else(prx::cli::main)
 }

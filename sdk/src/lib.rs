@@ -5,21 +5,27 @@
 //!
 //! | to write | implement | it may use |
 //! |---|---|---|
-//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`] and [`operations`] help it with long texts, with files and with retries |
+//! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`], [`operations`], [`cooldown`] and [`heard`] help it with long texts, with files, with retries and with edits |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
-//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`] |
+//! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`server`], [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
 //!
 //! Everything compiles away from WebAssembly too, where [`testing`] stands in for the gateway.
 
 #[macro_use]
 mod plugin;
 pub mod blobs;
+#[cfg(feature = "http")]
+pub mod calls;
 mod commands;
 pub mod config;
 pub mod connector;
+pub mod cooldown;
+pub mod heard;
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "http")]
+pub mod json;
 pub mod kv;
 pub mod log;
 #[cfg(feature = "markdown")]
@@ -30,6 +36,10 @@ pub mod memory;
 pub mod operations;
 pub mod pending;
 pub mod provider;
+#[cfg(feature = "http")]
+pub mod refusal;
+#[cfg(feature = "http")]
+pub mod server;
 pub mod sink;
 pub mod skill;
 #[cfg(feature = "http")]
@@ -38,6 +48,8 @@ pub mod sse;
 pub mod testing;
 #[cfg(feature = "markdown")]
 pub mod text;
+#[cfg(feature = "http")]
+pub mod thinking;
 pub mod tool;
 pub mod types;
 pub mod upload;

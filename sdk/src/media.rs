@@ -13,6 +13,9 @@ use std::collections::BTreeMap;
 /// Most bytes of all files in one request: they have to fit into an instance's memory several times over.
 const MAX_REQUEST_BYTES: u64 = 8 << 20;
 
+/// Most bytes of a file that is shown for what is in it, whatever its kind is said to be.
+const MAX_UNNAMED_TEXT_BYTES: u64 = 256 << 10;
+
 /// Kinds of images that models commonly take.
 const IMAGES: [&str; 4] = ["image/jpeg", "image/png", "image/gif", "image/webp"];
 /// Kinds of texts, beside `text/…`.
@@ -75,7 +78,7 @@ fn shown(file: &Attachment, pictures: bool, room: &mut u64) -> FilePart {
     let is_text = mime.starts_with("text/") || TEXTS.contains(&mime);
     let about = |why: &str| FilePart::Text(format!("[a file, {name}, {} bytes, {mime}: {why}]", file.size));
     if !is_text && mime != "application/pdf" && !IMAGES.contains(&mime) {
-        return about("of a kind that cannot be shown");
+        return text_by_content(file, room).unwrap_or_else(|| about("of a kind that cannot be shown"));
     }
     if !is_text && !pictures {
         return about("this model reads text only");
@@ -94,4 +97,17 @@ fn shown(file: &Attachment, pictures: bool, room: &mut u64) -> FilePart {
         "application/pdf" => FilePart::Pdf { name: name.to_owned(), data },
         mime => FilePart::Image { mime: mime.to_owned(), data },
     }
+}
+
+/// A small file that is text, though its kind is called otherwise: those who send files guess it by the name, and know
+/// few names.
+fn text_by_content(file: &Attachment, room: &mut u64) -> Option<FilePart> {
+    let left = room.checked_sub(file.size).filter(|_| file.size <= MAX_UNNAMED_TEXT_BYTES)?;
+    let text = String::from_utf8(blobs::whole(&file.blob).ok()?).ok()?;
+    if text.contains('\0') {
+        return None;
+    }
+    *room = left;
+    let name = file.name.as_deref().unwrap_or("without a name");
+    Some(FilePart::Text(format!("[a file, {name}]\n{text}")))
 }

@@ -7,6 +7,7 @@
 //!   behind it, those of other conversations don't;
 //! - a download that fails for now is retried after a backoff, three attempts in all;
 //! - a download that fails for good costs only that file: the agent is told its name and why;
+//! - a message to which more belongs, a further picture or the rest of a text, can wait a moment for that;
 //! - after a restart or a swap of the code, open downloads go on where they were.
 //!
 //! ```
@@ -100,6 +101,7 @@ mod tests;
 use crate::connector::{
     Attachment, Commands, Context, Http, HttpFailure, HttpOutcome, Inbound, LogLevel, Token,
 };
+use crate::cooldown::Cooldown;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -109,8 +111,16 @@ pub const MAX_PENDING: usize = 64;
 /// Timeout of one download.
 pub const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Most files of one message that others join.
+const MAX_JOINED_FILES: usize = 16;
+
 /// Most attempts at one request of a file.
 const MAX_ATTEMPTS: u32 = 3;
+
+/// The pause after a 429 that does not say how long it stands.
+const DEFAULT_PAUSE: Duration = Duration::from_secs(60);
+/// The longest that a file is waited for; it keeps its message from being delivered.
+const MAX_PAUSE: Duration = Duration::from_secs(300);
 
 /// A message for the agent without its files.
 pub trait PendingMessage {
@@ -172,8 +182,14 @@ impl Fetch {
             },
             HttpOutcome::Response(response) => {
                 let reason = format!("HTTP {}", response.status);
-                let passes = response.status == 429 || response.status >= 500;
-                if passes { Self::Later(reason, None) } else { Self::Lost(reason) }
+                let asked = response.header("retry-after").and_then(|seconds| seconds.trim().parse().ok());
+                let asked = asked.map(Duration::from_secs);
+                match response.status {
+                    429 | 500.. if asked.is_some_and(|asked| asked > MAX_PAUSE) => Self::Lost(reason),
+                    429 => Self::Later(reason, asked.or(Some(DEFAULT_PAUSE))),
+                    500.. => Self::Later(reason, asked),
+                    _ => Self::Lost(reason),
+                }
             }
             HttpOutcome::Failed(failure) if failure.is_too_large() => Self::Lost(failure.reason.clone()),
             HttpOutcome::Failed(failure) => Self::Later(failure.reason.clone(), None),
@@ -205,6 +221,14 @@ pub struct Pending<M, F> {
     waiting: bool,
     #[serde(default)]
     failures: u32,
+    /// The timer until which more may join it; 0: none may.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    open: Token,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(token: &Token) -> bool {
+    *token == 0
 }
 
 /// Fetches the files of pending messages, and delivers each message once it is complete.
@@ -213,6 +237,7 @@ pub struct PendingQueue<'a, M: PendingMessage> {
     list: &'a mut Vec<Pending<M, M::Media>>,
     last_token: &'a mut Token,
     out: &'a mut Commands,
+    cooldown: Option<&'a mut Cooldown>,
 }
 
 impl<'a, M: PendingMessage> PendingQueue<'a, M> {
@@ -222,27 +247,84 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         (list, last_token): (&'a mut Vec<Pending<M, M::Media>>, &'a mut Token),
         out: &'a mut Commands,
     ) -> Self {
-        Self { cx, list, last_token, out }
+        Self { cx, list, last_token, out, cooldown: None }
+    }
+
+    /// The same queue whose files come from an origin that may be in a pause: they are requested after it.
+    pub fn behind(self, cooldown: &'a mut Cooldown) -> Self {
+        Self { cooldown: Some(cooldown), ..self }
+    }
+
+    /// Whether it waits for the answer to the request of this token.
+    pub fn awaits_answer(&self, token: Token) -> bool {
+        token != 0 && self.list.iter().any(|pending| !pending.waiting && pending.token == token)
     }
 
     /// Adds a message, and delivers it at once if it waits for nothing.
     pub fn push(&mut self, message: M, files: Vec<M::Media>) {
+        self.add(message, files, 0);
+    }
+
+    /// Adds a message to which more belongs that may come within this long. Until then it waits.
+    pub fn push_open(&mut self, message: M, files: Vec<M::Media>, pause: Duration) {
+        let open = self.set_pause(0, pause);
+        self.add(message, files, open);
+    }
+
+    fn add(&mut self, message: M, files: Vec<M::Media>, open: Token) {
         let (wanted, fetched) = (files, Vec::new());
-        self.list.push(Pending { message, wanted, fetched, token: 0, waiting: false, failures: 0 });
+        self.list.push(Pending { message, wanted, fetched, token: 0, waiting: false, failures: 0, open });
         self.request(self.list.len() - 1);
         self.deliver_complete();
     }
 
-    /// Adds files to the first message that still waits for its own and that `is_it` accepts, and returns that message.
-    pub fn join(&mut self, is_it: impl Fn(&M) -> bool, files: &[M::Media]) -> Option<&mut M>
-    where
-        M::Media: Clone,
-    {
-        let waits =
-            |pending: &&mut Pending<M, M::Media>| !pending.wanted.is_empty() && is_it(&pending.message);
-        let pending = self.list.iter_mut().find(waits)?;
-        pending.wanted.extend_from_slice(files);
-        Some(&mut pending.message)
+    /// Adds to the first message that still waits, for its files or for more, and that `is_it` accepts: these files, and
+    /// whatever `change` does. It then waits for more this long; None: nothing more belongs to it. Returns whether there
+    /// is such a message.
+    pub fn join(
+        &mut self,
+        is_it: impl Fn(&M) -> bool,
+        files: Vec<M::Media>,
+        pause: Option<Duration>,
+        change: impl FnOnce(&mut M),
+    ) -> bool {
+        let waits = |pending: &Pending<M, M::Media>| {
+            let room = MAX_JOINED_FILES.saturating_sub(pending.wanted.len() + pending.fetched.len());
+            (!pending.wanted.is_empty() || pending.open != 0)
+                && files.len() <= room
+                && is_it(&pending.message)
+        };
+        let Some(index) = self.list.iter().position(waits) else { return false };
+        let open = self.list[index].open;
+        let open = match pause {
+            Some(pause) => self.set_pause(open, pause),
+            None => {
+                if open != 0 {
+                    self.out.cancel(open);
+                }
+                0
+            }
+        };
+        let pending = &mut self.list[index];
+        pending.open = open;
+        change(&mut pending.message);
+        let idle = pending.wanted.is_empty();
+        pending.wanted.extend(files);
+        if idle {
+            self.request(index);
+        }
+        self.deliver_complete();
+        true
+    }
+
+    /// Sets the timer of a message that waits for more.
+    fn set_pause(&mut self, before: Token, pause: Duration) -> Token {
+        if before == 0 {
+            *self.last_token += 1;
+        }
+        let token = if before == 0 { *self.last_token } else { before };
+        self.out.timer(token, pause);
+        token
     }
 
     /// Requests again what was being fetched, but for the requests and timers that are still open: those of a
@@ -254,11 +336,21 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
             if !open.contains(&pending.token) {
                 self.request(index);
             }
+            let pending = &mut self.list[index];
+            if !timers.contains(&pending.open) {
+                pending.open = 0;
+            }
         }
+        self.deliver_complete();
     }
 
-    /// Retries after a timer; one that is not about a file is ignored.
+    /// Retries after a timer, or waits no longer for more; one that is about neither is ignored.
     pub fn timer(&mut self, token: Token) {
+        let whole = self.list.iter_mut().find(|pending| pending.open == token && token != 0);
+        if let Some(pending) = whole {
+            pending.open = 0;
+            return self.deliver_complete();
+        }
         if let Some(index) = self.list.iter().position(|pending| pending.waiting && pending.token == token) {
             self.request(index);
         }
@@ -300,6 +392,11 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         let Some(file) = pending.wanted.first() else { return };
         *self.last_token += 1;
         (pending.token, pending.waiting) = (*self.last_token, false);
+        let pause = self.cooldown.as_mut().and_then(|cooldown| cooldown.wait(self.cx.now));
+        if let Some(pause) = pause {
+            pending.waiting = true;
+            return self.out.timer(pending.token, pause);
+        }
         let lane = format!("files:{}", pending.message.conversation());
         self.out.http(file.request(self.cx).token(pending.token).lane(lane));
     }
@@ -317,7 +414,7 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         let mut held: Vec<String> = Vec::new();
         for pending in std::mem::take(self.list) {
             let conversation = pending.message.conversation();
-            if pending.wanted.is_empty() && !held.contains(&conversation) {
+            if pending.wanted.is_empty() && pending.open == 0 && !held.contains(&conversation) {
                 let files = pending.fetched.into_iter().map(|(file, blob)| file.attachment(blob)).collect();
                 self.out.deliver(pending.message.inbound(files));
             } else {

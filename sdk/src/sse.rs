@@ -32,15 +32,74 @@ pub struct Event {
     pub data: String,
 }
 
+/// Most bytes of white space before the first of something else, as servers send it to keep a connection alive.
+const MAX_BLANK_BYTES: usize = 1 << 20;
+
+/// Most bytes of a body that is no events.
+const MAX_WHOLE_BYTES: usize = 16 << 20;
+
+/// What a body holds, whatever its content type says.
+#[derive(Debug)]
+pub enum Content {
+    /// Events.
+    Events(Events),
+    /// JSON, whole.
+    Json(Vec<u8>),
+    /// Neither: a page, something compressed, or nothing at all. Its beginning.
+    Other(Vec<u8>),
+}
+
 /// Reads the events of a body.
 pub fn read(body: Body) -> Events {
     Events { body, chunk: Vec::new(), at: 0, line: Line::default(), event: Event::default(), has_data: false }
 }
 
-/// The events of a body, each as soon as it is there. Comments and the fields `id` and `retry` are left out, and so
-/// is what comes after the last blank line.
+/// Reads the events of a body, or the JSON that a server gives instead of them. Its first byte that is no white space
+/// says which it is: content types are often wrong.
 ///
-/// An error is the last item: the body broke off, took too long, is too large or not UTF-8.
+/// # Errors
+/// The body broke off, took too long or is too large.
+pub fn read_or_json(mut body: Body) -> Result<Content, Error> {
+    let (mut begin, mut blanks) = (Vec::new(), 0);
+    let first = loop {
+        let shows = |byte: &&u8| !byte.is_ascii_whitespace() && !BYTE_ORDER_MARK.contains(byte);
+        if let Some(first) = begin.iter().find(shows) {
+            break *first;
+        }
+        // Only white space so far, of which nothing is needed again.
+        blanks += begin.len();
+        if blanks > MAX_BLANK_BYTES {
+            return Err(Error::new(ErrorKind::TooLarge, "an answer of nothing but white space"));
+        }
+        match body.chunk()? {
+            Some(chunk) => begin = chunk,
+            None => return Ok(Content::Other(Vec::new())),
+        }
+    };
+    match first {
+        b'{' | b'[' => {
+            while let Some(chunk) = body.chunk()? {
+                if begin.len() + chunk.len() > MAX_WHOLE_BYTES {
+                    return Err(Error::new(ErrorKind::TooLarge, "too large an answer"));
+                }
+                begin.extend_from_slice(&chunk);
+            }
+            Ok(Content::Json(begin))
+        }
+        b'<' | GZIP => Ok(Content::Other(begin)),
+        _ => Ok(Content::Events(Events { chunk: begin, ..read(body) })),
+    }
+}
+
+/// What a text in UTF-8 may begin with.
+const BYTE_ORDER_MARK: [u8; 3] = *b"\xef\xbb\xbf";
+/// What a body compressed with gzip begins with.
+const GZIP: u8 = 0x1f;
+
+/// The events of a body, each as soon as it is there. Comments and the fields `id` and `retry` are left out. An event at
+/// the end is given without its blank line, too: servers forget it. What is no UTF-8 is replaced, as the format says.
+///
+/// An error is the last item: the body broke off, took too long or is too large.
 #[derive(Debug)]
 pub struct Events {
     body: Body,
@@ -60,6 +119,18 @@ struct Line {
     after_return: bool,
     /// It is not the first one, before which a byte order mark may stand.
     later: bool,
+}
+
+impl Line {
+    fn take(&mut self) -> String {
+        let bytes = std::mem::take(&mut self.bytes);
+        let mut line =
+            String::from_utf8(bytes).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+        if !std::mem::replace(&mut self.later, true) && line.starts_with('\u{feff}') {
+            line.remove(0);
+        }
+        line
+    }
 }
 
 impl Events {
@@ -87,13 +158,7 @@ impl Events {
         };
         self.line.after_return = rest[end] == b'\r';
         self.at += end + 1;
-        let bytes = std::mem::take(&mut self.line.bytes);
-        let mut line = String::from_utf8(bytes)
-            .map_err(|_| Error::new(ErrorKind::Unexpected, "what came is not UTF-8"))?;
-        if !std::mem::replace(&mut self.line.later, true) && line.starts_with('\u{feff}') {
-            line.remove(0);
-        }
-        Ok(Some(line))
+        Ok(Some(self.line.take()))
     }
 
     /// Takes a line in; an event if it ends one.
@@ -129,9 +194,18 @@ impl Events {
             }
             match self.body.chunk()? {
                 Some(chunk) => (self.chunk, self.at) = (chunk, 0),
-                None => return Ok(None),
+                None => return self.last_event(),
             }
         }
+    }
+
+    /// The event that the body ends with, if its blank line is missing.
+    fn last_event(&mut self) -> Result<Option<Event>, Error> {
+        let line = self.line.take();
+        if !line.is_empty() {
+            self.take_in(&line)?;
+        }
+        self.take_in("")
     }
 }
 

@@ -28,8 +28,8 @@ const PACKAGES: [&str; 7] = [
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 8] =
-    ["carrying", "making", "marked", "prying", "pulse", "reaching", "stumbling", "talking"];
+const FURTHER: [&str; 9] =
+    ["carrying", "listing", "making", "marked", "prying", "pulse", "reaching", "stumbling", "talking"];
 
 /// A plugin file in the making.
 #[derive(Debug, Clone)]

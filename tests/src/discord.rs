@@ -42,6 +42,8 @@ pub enum Fault {
     Refuse(u16, u64, &'static str),
     /// The call is refused with 429 and these seconds to wait; in all, or in its bucket.
     TooMany(f64, bool),
+    /// Something in between answers with this status and a page of its own.
+    Page(u16),
     /// The connection closes before anything was done.
     DropBefore,
     /// The call takes effect, then the connection closes without an answer.

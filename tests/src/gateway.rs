@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::Method;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -212,16 +214,32 @@ impl Gateway {
         self.home.take().unwrap()
     }
 
+    /// Ends it with a signal, waits for it, and says with which code it ended.
+    pub async fn end(mut self, signal: Signal) -> (Option<i32>, Home) {
+        self.signal(signal);
+        let status = self.ended().await;
+        (status.code(), self.home.take().unwrap())
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.process), signal).expect("our own child can be signalled");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        let process = &mut self.process;
+        until("the gateway to stop", async || process.try_wait().unwrap()).await
+    }
+
     /// Stops it and starts it again in the same home.
     pub async fn restart(self) -> Self {
         Self::start_in(self.stop().await).await
     }
 
     async fn terminate(&mut self) -> ExitStatus {
-        let pid = Pid::from_child(&self.process);
-        kill_process(pid, Signal::TERM).expect("our own child can be signalled");
-        let process = &mut self.process;
-        until("the gateway to stop", async || process.try_wait().unwrap()).await
+        self.signal(Signal::TERM);
+        self.ended().await
     }
 
     /// Its files.
@@ -293,6 +311,13 @@ impl Gateway {
             heard.extend(messages.into_iter().filter(|(role, _)| role == "user").map(|(_, content)| content));
         }
         heard
+    }
+
+    /// What `GET /metrics` shows.
+    pub async fn metrics(&self) -> String {
+        let answer = self.client.send(self.client.bare(Method::GET, "/metrics"), Bytes::new()).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        String::from_utf8_lossy(&answer.body).into_owned()
     }
 
     /// What `GET /plugins` says of one plugin.

@@ -1,6 +1,7 @@
 //! Somewhere webhooks are delivered to: takes everything and remembers it.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
@@ -14,15 +15,24 @@ use sha2::Sha256;
 use crate::server::{Reply, Server, Service};
 use crate::wait::until;
 
-/// A receiver on loopback that answers 200. Before it is opened nobody listens at its URL.
+/// A receiver on loopback that answers 200, unless it is told otherwise. Before it is opened nobody listens at its URL.
 pub struct Receiver {
     port: u16,
     server: Option<Server>,
     state: Arc<State>,
 }
 
-#[derive(Default)]
-struct State(Mutex<Vec<Request<Bytes>>>);
+struct State {
+    received: Mutex<Vec<Request<Bytes>>>,
+    /// The status that it answers with.
+    status: AtomicU16,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { received: Mutex::default(), status: AtomicU16::new(200) }
+    }
+}
 
 /// What a receiver was sent.
 #[derive(Debug, Clone)]
@@ -61,9 +71,14 @@ impl Receiver {
         format!("http://127.0.0.1:{}/webhook", self.port)
     }
 
+    /// Has it answer with this status from now on.
+    pub fn answer(&self, status: u16) {
+        self.state.status.store(status, Ordering::Relaxed);
+    }
+
     /// Everything it was sent, in order.
     pub fn received(&self) -> Vec<Webhook> {
-        self.state.0.lock().unwrap().iter().map(Webhook::of).collect()
+        self.state.received.lock().unwrap().iter().map(Webhook::of).collect()
     }
 
     /// Everything it was sent, once that is so much.
@@ -74,8 +89,8 @@ impl Receiver {
 
 impl Service for State {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
-        self.0.lock().unwrap().push(request);
-        Reply::Json(200, "{}".into())
+        self.received.lock().unwrap().push(request);
+        Reply::Json(self.status.load(Ordering::Relaxed), "{}".into())
     }
 }
 

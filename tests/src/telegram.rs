@@ -44,6 +44,8 @@ pub enum Fault {
     Refuse(u16, &'static str),
     /// The call is refused with 429 and these seconds to wait.
     TooMany(u64),
+    /// Something in between answers with this status and a page of its own.
+    Page(u16),
     /// The connection closes before anything was done.
     DropBefore,
     /// The call takes effect, then the connection closes without an answer.
@@ -113,6 +115,8 @@ struct State {
     calls: Vec<Call>,
     sent: Vec<Sent>,
     drafts: Vec<Draft>,
+    /// The commands of the bot's menu.
+    menu: Value,
     /// Presses that wait to be acknowledged.
     presses: Vec<String>,
     /// What each file holds, by its id, which is its path too.
@@ -138,6 +142,7 @@ impl FakeTelegram {
         let mut state = State::default();
         state.numbers.update = 100_000;
         state.numbers.message = 500;
+        state.menu = Value::Array(Vec::new());
         let bot = Arc::new(Bot { state: Mutex::new(state), changed: watch::Sender::new(0) });
         Self { server: Server::start(Arc::clone(&bot)).await, bot }
     }

@@ -57,7 +57,7 @@ impl Home {
             tools.settled(Duration::from_secs(60)).await;
             tools
         });
-        assert_eq!(tools.list().len(), count);
+        assert_eq!(runtime.block_on(tools.list()).len(), count);
         let (name, arguments) = (format!("near.{}", tool_name(count - 1)), json!({ "city": "Lisbon" }));
         Self { runtime, tools, name, arguments, _data_dir: data_dir }
     }
@@ -84,7 +84,7 @@ async fn tools(data_dir: &std::path::Path, count: usize) -> Tools {
 #[divan::bench(args = COUNTS)]
 fn find_and_check(bencher: Bencher<'_, '_>, count: usize) {
     let home = Home::new(count);
-    bencher.bench_local(|| home.tools.check(&home.name, &home.arguments).unwrap());
+    bencher.bench_local(|| home.runtime.block_on(home.tools.check(&home.name, &home.arguments)).unwrap());
 }
 
 #[divan::bench(args = COUNTS)]

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tracing::info;
 
-use super::reply;
 use super::stream::TurnEvent;
 use super::work::Work;
+use super::{arguments, reply};
 use prx_base::error::Result;
 use prx_store::{Approval, Decision, NewApproval};
 use serde_json::Value;
@@ -26,6 +26,12 @@ pub(super) enum Verdict {
 /// The store has failed.
 pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Value) -> Result<Verdict> {
     let (store, turn) = (&work.services.store, work.turn);
+    let shown = match arguments::shown(arguments) {
+        Ok(shown) => shown,
+        Err(why) => {
+            return Ok(Verdict::Refused(format!("the user has to allow it and can't be asked: {why}")));
+        }
+    };
     let timeout = Duration::from_secs(work.services.base.config.current().tools.ask_timeout_secs);
     let question = NewApproval {
         turn: turn.id(),
@@ -36,7 +42,7 @@ pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Val
         timeout,
     };
     let id = store.new_approval_id();
-    let sent = reply::question(turn, &id, tool, arguments);
+    let sent = reply::question(turn, &id, tool, &shown);
     let approval = store.ask_approval(id, question, sent).await?;
     info!(tool, approval = approval.id, "the user is asked");
     work.reply.event(TurnEvent::Approval(approval.clone()));

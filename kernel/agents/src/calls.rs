@@ -95,7 +95,7 @@ async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> Result<Exe
         let shown = context.names.shown(name);
         return Err(format!("There is no tool {shown} to be called in this turn"));
     };
-    tools.check(name, arguments).map_err(|error| error.to_string())?;
+    tools.check(name, arguments).await.map_err(|error| error.to_string())?;
     if policy == Policy::Ask {
         match approval::ask(work, id, name, arguments).await {
             Ok(Verdict::Allowed) => {}

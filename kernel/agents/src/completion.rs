@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tracing::warn;
 
 use super::context::Context;
-use super::context_window::request_cost;
+use super::context_window::{request_bytes, request_cost};
 use super::failure::TurnFailure;
 use super::progress::{Progress, Unfinished};
 use super::retry::{Fallback, ProviderFailure};
@@ -17,6 +17,11 @@ use prx_store::Usage;
 
 /// Size in bytes of the longest answer. A model that does not come to an end is cut off before it fills the memory.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
+
+/// Tokens that a provider may add to what it is asked: its own words to the model, for one.
+const MAX_UNSEEN_INPUT: u64 = 4 << 10;
+/// Tokens that a model may think, and that nobody is shown.
+const MAX_UNSEEN_OUTPUT: u64 = 16 << 10;
 
 /// One of the providers that may be asked.
 #[derive(Clone, Copy)]
@@ -123,10 +128,28 @@ async fn attempt(
     let completion = completed
         .map_err(|failure| ProviderFailure::broken(provider, &failure))?
         .map_err(|refused| ProviderFailure::refused(provider, &refused))?;
+    let seen = progress.unfinished.heard_bytes;
     progress.unfinished = Unfinished::default();
-    let wire::Usage { input, output, .. } = completion.usage;
-    progress.usage = progress.usage.plus(Usage { input, output });
+    progress.usage = progress.usage.plus(usage(provider, request, &completion, seen));
     Ok(completion)
+}
+
+/// What an answer has cost, as its provider says, as far as that can be: a token has a byte at least, of what was asked,
+/// or of what came back. `thought`: bytes of what it was heard to think.
+fn usage(provider: &str, request: &wire::Request, completion: &wire::Completion, thought: u64) -> Usage {
+    let wire::Usage { input, output, .. } = completion.usage;
+    let calls =
+        completion.tool_calls.iter().map(|call| call.id.len() + call.name.len() + call.arguments.len());
+    let said = completion.text.len() as u64 + calls.sum::<usize>() as u64;
+    let most_input = request_bytes(request).saturating_add(MAX_UNSEEN_INPUT);
+    let most_output = said.saturating_add(thought).saturating_add(MAX_UNSEEN_OUTPUT);
+    if input > most_input || output > most_output {
+        warn!(
+            provider,
+            input, output, most_input, most_output, "says that it took more tokens than there can be"
+        );
+    }
+    Usage { input: input.min(most_input), output: output.min(most_output) }
 }
 
 /// The answer is longer than the longest.
@@ -148,6 +171,7 @@ async fn pass_on(
             }
             Delta::Thinking(text) => {
                 thought += text.len();
+                unfinished.heard_bytes += text.len() as u64;
                 work.reply.event(TurnEvent::Thinking(text));
             }
             Delta::ToolCallStarted((id, name)) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::context_window::{self, estimate};
 use super::recall;
-use super::tool::{Names, Tool};
+use super::tool::{Names, Room, Tool};
 use super::work::{Services, Work};
 use prx_base::config::{Policy, Provider};
 use prx_base::error::{Error, Result};
@@ -47,24 +47,26 @@ impl Context {
     ///
     /// # Errors
     /// The store has failed.
-    pub(super) fn of(work: &Work<'_>, instructions: Option<skill::Instructions>) -> Result<Self> {
+    pub(super) async fn of(work: &Work<'_>, instructions: Option<skill::Instructions>) -> Result<Self> {
         let Services { base, store, tools, .. } = work.services;
         let config = base.config.current();
         let (text, only) = instructions.map(|given| (given.text, given.tools)).unwrap_or_default();
         let history = history(store, work.turn, config.agent.history_messages)?;
         let history: Vec<NewMessage> = history.into_iter().map(Message::said).collect();
         let called = history.iter().flat_map(|message| &message.tool_calls).map(|call| call.name.as_str());
-        let catalog = tools.catalog();
+        let catalog = tools.catalog().await;
         let names = catalog.names().with(called);
-        let (mut offered, mut specs) = (BTreeMap::new(), Vec::new());
-        for tool in catalog.tools().filter(|_| config.agent.max_tool_calls_per_turn > 0) {
-            let policy = config.tools.policy_of(tool.name());
-            let is_wanted = only.is_empty() || only.iter().any(|name| name == tool.name());
-            if is_wanted && policy != Policy::Deny && tool.problem().is_none() {
-                offered.insert(tool.name().to_owned(), policy);
-                specs.push(spec(tool, &names));
-            }
-        }
+        let policy = |tool: &Tool| config.tools.policy_of(tool.name());
+        let told: Vec<&Arc<Tool>> = catalog
+            .tools()
+            .filter(|_| config.agent.max_tool_calls_per_turn > 0)
+            .filter(|tool| only.is_empty() || only.iter().any(|name| name == tool.name()))
+            .filter(|tool| policy(tool) != Policy::Deny && tool.problem().is_none())
+            .collect();
+        let left_out = Room::of(config.agent.max_context_tokens).left_out(told.iter().copied());
+        let told: Vec<_> = told.into_iter().filter(|tool| !left_out.has(tool.name())).collect();
+        let offered = told.iter().map(|tool| (tool.name().to_owned(), policy(tool))).collect();
+        let specs = told.iter().map(|tool| spec(tool, &names)).collect();
         let scope = scope(store, work.turn)?;
         let channel = match &scope.owner {
             Some(owner) => owner.channel.clone(),
@@ -266,6 +268,6 @@ fn spec(tool: &Tool, names: &Names) -> wire::ToolSpec {
     wire::ToolSpec {
         name: names.shown(tool.name()).to_owned(),
         description: tool.definition().description.clone(),
-        parameters: tool.definition().parameters.to_string(),
+        parameters: tool.parameters().to_owned(),
     }
 }

@@ -43,17 +43,30 @@ fn file_cost(file: &types::Attachment) -> u64 {
     if is_text { MIN_FILE_COST.max(file.size.div_ceil(4)) } else { MIN_FILE_COST }
 }
 
+/// What a tool costs in tokens.
+pub(super) fn tool_cost(name: &str, description: &str, parameters: &str) -> u64 {
+    MESSAGE_COST + estimate(name) + estimate(description) + estimate(parameters)
+}
+
 /// What tools cost in tokens.
 pub(super) fn tools_cost(tools: &[wire::ToolSpec]) -> u64 {
-    let each = |tool: &wire::ToolSpec| {
-        MESSAGE_COST + estimate(&tool.name) + estimate(&tool.description) + estimate(&tool.parameters)
-    };
-    tools.iter().map(each).sum()
+    tools.iter().map(|tool| tool_cost(&tool.name, &tool.description, &tool.parameters)).sum()
 }
 
 /// What a request costs in tokens.
 pub(super) fn request_cost(request: &wire::Request) -> u64 {
     estimate(&request.system) + tools_cost(&request.tools) + request.messages.iter().map(cost).sum::<u64>()
+}
+
+/// Bytes of a request, its files included, and of what goes with each part of it: no model reads more tokens in it.
+pub(super) fn request_bytes(request: &wire::Request) -> u64 {
+    let file = |file: &types::Attachment| file.size.max(4 * MIN_FILE_COST);
+    let message = |message: &wire::Message| match message {
+        wire::Message::User(user) => user.attachments.iter().map(file).sum::<u64>() + 4 * cost(message),
+        _ => 4 * cost(message),
+    };
+    let tools = 4 * tools_cost(&request.tools);
+    request.system.len() as u64 + tools + request.messages.iter().map(message).sum::<u64>()
 }
 
 /// Leaves out what there is no room for: first the results of tools in earlier turns, from the oldest on, then whole

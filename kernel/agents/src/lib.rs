@@ -7,6 +7,7 @@ pub use self::stream::{TurnEvent, TurnStream};
 pub use self::turns::Turns;
 
 mod approval;
+mod arguments;
 mod budget;
 mod calls;
 mod command;

@@ -30,6 +30,8 @@ pub(super) struct Progress {
 pub(super) struct Unfinished {
     /// What was said of it.
     pub(super) text: String,
+    /// Bytes of what the model was heard to think.
+    pub(super) heard_bytes: u64,
     /// What was asked, in tokens, by estimate.
     pub(super) asked: u64,
     /// Why it begins anew.

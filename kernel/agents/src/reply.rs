@@ -1,15 +1,10 @@
 //! Where a turn's reply goes.
 
-use serde_json::Value;
-
 use super::command::{NEW, choices};
 use super::failure::TurnFailure;
 use super::stream::ReplyStream;
 use prx_base::events::Activity;
 use prx_store::{Attachment, Content, NewMessage, NewOutbound, Operation, Stop, Turn};
-
-/// How many bytes of a call's arguments a person is shown.
-const MAX_SHOWN_BYTES: usize = 1500;
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
@@ -35,13 +30,9 @@ pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option
     }
 }
 
-/// Asks the person whether a tool may be called.
-pub(super) fn question(turn: &Turn, approval: &str, tool: &str, arguments: &Value) -> Option<NewOutbound> {
-    // Inside a string of JSON this is the same letter, and none that could end the block it is shown in.
-    let shown = format!("{arguments:#}").replace('`', "\\u0060");
-    let more = if shown.len() > MAX_SHOWN_BYTES { "\n…" } else { "" };
-    let shown = &shown[..shown.floor_char_boundary(MAX_SHOWN_BYTES)];
-    let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}{more}\n```");
+/// Asks the person whether a tool may be called. `shown`: its arguments, as JSON that no part of a message ends.
+pub(super) fn question(turn: &Turn, approval: &str, tool: &str, shown: &str) -> Option<NewOutbound> {
+    let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}\n```");
     let content = Content { markdown, attachments: Vec::new() };
     operation(turn, Operation::Ask(content, choices(approval).into()))
 }

@@ -6,7 +6,7 @@ use super::context;
 use super::failure::TurnFailure;
 use super::work::Work;
 use prx_host::bindings::skill;
-use prx_host::{CallError, SkillEntry};
+use prx_host::{CallError, SkillEntry, after_trigger};
 use prx_store::Role;
 
 /// What a skill has to say about a turn.
@@ -62,20 +62,11 @@ struct Triggered<'a> {
 fn triggered<'a>(skills: &'a [SkillEntry], message: &str) -> Option<Triggered<'a>> {
     let found = skills.iter().flat_map(|skill| {
         skill.info.triggers.iter().filter_map(|trigger| {
-            let text = without(message, trigger)?;
+            let text = after_trigger(message, trigger)?.to_owned();
             Some((trigger.len(), Triggered { name: &skill.info.name, text }))
         })
     });
     found.max_by_key(|(length, _)| *length).map(|(_, triggered)| triggered)
-}
-
-fn without(message: &str, trigger: &str) -> Option<String> {
-    let message = message.trim_start();
-    let (begin, rest) = message.split_at_checked(trigger.len())?;
-    let whole = rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && !matches!(next, '-' | '_'));
-    let fits = !trigger.is_empty() && whole && begin.eq_ignore_ascii_case(trigger);
-    let glue = |c: char| c.is_whitespace() || matches!(c, ':' | ',');
-    fits.then(|| rest.trim_start_matches(glue).trim_end().to_owned())
 }
 
 #[cfg(test)]
@@ -84,12 +75,12 @@ mod tests {
 
     #[test]
     fn a_message_begins_with_the_whole_trigger() {
-        assert_eq!(without("/review fn main() {}", "/review").as_deref(), Some("fn main() {}"));
-        assert_eq!(without("  /Review", "/review").as_deref(), Some(""));
-        assert_eq!(without("TLDR: a long text", "tldr").as_deref(), Some("a long text"));
-        assert_eq!(without("Review this, please", "review this").as_deref(), Some("please"));
+        assert_eq!(after_trigger("/review fn main() {}", "/review"), Some("fn main() {}"));
+        assert_eq!(after_trigger("  /Review", "/review"), Some(""));
+        assert_eq!(after_trigger("TLDR: a long text", "tldr"), Some("a long text"));
+        assert_eq!(after_trigger("Review this, please", "review this"), Some("please"));
         for other in ["please /review", "/reviewer", "/review-all", "/revieẅ", "", "/r"] {
-            assert_eq!(without(other, "/review"), None, "{other}");
+            assert_eq!(after_trigger(other, "/review"), None, "{other}");
         }
     }
 }

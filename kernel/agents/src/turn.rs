@@ -79,8 +79,10 @@ async fn cancelled(work: &Work<'_>) -> Option<Stop> {
             Ok(TurnState::Stopped(why)) => return Some(why),
             Ok(TurnState::Over) => return None,
             Ok(TurnState::GoesOn) if wakeup.changed().await.is_ok() => {}
-            // A store that has failed ends the turn elsewhere.
-            Ok(TurnState::GoesOn) | Err(_) => std::future::pending().await,
+            Ok(TurnState::GoesOn) => std::future::pending().await,
+            // A failure of the store ends the turn only if it gets to write something before that is over.
+            Err(_) if !work.services.store.is_healthy() => work.services.store.recovered().await,
+            Err(_) => std::future::pending().await,
         }
     }
 }
@@ -123,7 +125,7 @@ async fn converse(
     progress: &mut Progress,
     instructions: Option<skill::Instructions>,
 ) -> Result<String, TurnFailure> {
-    let context = Context::of(work, instructions)?;
+    let context = Context::of(work, instructions).await?;
     let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
     loop {
         calls::make(work, &context, progress).await?;

@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
 
@@ -19,7 +20,7 @@ use super::work::{Services, Work};
 use super::work_timer::WorkTimer;
 use super::workers::{Wakeup, Workers};
 use prx_base::Base;
-use prx_base::error::Result;
+use prx_base::error::{Error, Result};
 use prx_host::Plugins;
 use prx_host::memory::Memory;
 use prx_store::{Parked, Store, Turn, TurnState};
@@ -29,6 +30,9 @@ const MAX_CONCURRENT_TURNS: usize = 256;
 
 /// How long turns wait after the start for MCP servers that were never tried: 5 seconds.
 const MCP_STARTUP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often it is looked whether turns have ended: every 20 milliseconds.
+const END_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The backoff before the second attempt at a turn, 0.5 seconds. It doubles with each further attempt.
 const FIRST_BACKOFF: Duration = Duration::from_millis(500);
@@ -44,7 +48,7 @@ pub struct Turns {
     permits: Arc<Semaphore>,
     /// What a shutdown waits for.
     at_work: TaskTracker,
-    shutdown: Arc<Notify>,
+    shutdown: CancellationToken,
 }
 
 impl Turns {
@@ -57,7 +61,7 @@ impl Turns {
             workers: Workers::default(),
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT_TURNS)),
             at_work: TaskTracker::new(),
-            shutdown: Arc::default(),
+            shutdown: CancellationToken::new(),
         };
         tokio::spawn(turns.clone().dispatch());
         tokio::spawn(turns.clone().wake_workers());
@@ -95,6 +99,20 @@ impl Turns {
         Ok(())
     }
 
+    /// Waits until no turn of these sessions is at work any more, or so long. They are to be ended before.
+    pub async fn wait_for_end(&self, sessions: &[String], timeout: Duration) {
+        let clock = &self.services.base.clock;
+        let ended = async {
+            while self.workers.sessions().iter().any(|session| sessions.contains(session)) {
+                clock.sleep(END_POLL_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = clock.sleep(timeout) => info!("turns of sessions that were ended are still at work"),
+        }
+    }
+
     /// Why a provider gave no answer the last time; none if it did, or was not asked yet.
     pub fn provider_problem(&self, provider: &str) -> Option<String> {
         self.services.provider_health.problem(provider)
@@ -103,7 +121,7 @@ impl Turns {
     /// Shuts down: begins no further turn, waits up to `timeout` for those at work, and leaves the rest to the next
     /// process, with those that only wait for a person.
     pub async fn stop(&self, timeout: Duration) {
-        self.shutdown.notify_waiters();
+        self.shutdown.cancel();
         self.permits.close();
         self.at_work.close();
         tokio::select! {
@@ -159,13 +177,25 @@ impl Turns {
                         return;
                     }
                 }
+                Err(error) if !self.services.store.is_healthy() => self.wait_for_store(&error).await,
                 Err(error) => {
                     error!(%error, "turns can't be read from the store");
                     self.workers.release(session);
-                    // It doesn't come back before a restart: nobody who waits now is ever answered.
                     return self.listeners.fail(&error);
                 }
             }
+        }
+    }
+
+    /// Waits until the store takes something again, or the gateway stops. Nobody else has to wait for that: what was said
+    /// is on disk, and its answer will be there.
+    async fn wait_for_store(&self, error: &Error) {
+        if !self.services.store.is_healthy() {
+            self.listeners.fail(error);
+        }
+        tokio::select! {
+            () = self.services.store.recovered() => {}
+            () = self.shutdown.cancelled() => {}
         }
     }
 
@@ -175,11 +205,21 @@ impl Turns {
         if let Some(activity) = reply::activity(&turn, &reply) {
             self.services.base.events.report_activity(activity);
         }
+        let reopened = self.services.store.reopened();
         let work = Work { services: &self.services, turn: &turn, reply: &reply, timer, wakeup };
         let replied = turn::run(&work).await;
         drop(reply);
+        let store_failed = !self.services.store.is_healthy() || reopened.has_changed().unwrap_or_default();
         match replied {
             Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
+            Err(failure) if store_failed => {
+                info!(error = %failure.error, "the turn is taken up again when the store takes something");
+                self.wait_for_store(&failure.error).await;
+                // That attempt was no failure of it.
+                if let Err(error) = self.services.store.excuse_turns(vec![turn.session.clone()]).await {
+                    info!(%error, "the attempt counts");
+                }
+            }
             // Whoever waited was told when its session was ended.
             Err(_)
                 if self.services.store.turn_state(&turn.id()).is_ok_and(|state| state == TurnState::Over) =>
@@ -217,9 +257,11 @@ impl Turns {
             let pause = (idle.min(timeout) / 4).clamp(Duration::from_millis(250), Duration::from_secs(15));
             tokio::select! {
                 () = self.services.base.clock.sleep(pause) => {}
-                () = self.shutdown.notified() => return,
+                () = self.shutdown.cancelled() => return,
             }
-            if let Err(error) = self.services.store.sweep_sessions(idle, timeout).await {
+            if let Err(error) = self.services.store.sweep_sessions(idle, timeout).await
+                && self.services.store.is_healthy()
+            {
                 error!(%error, "sessions can't be swept");
             }
         }

@@ -16,6 +16,7 @@ pub mod error;
 pub mod events;
 pub mod logs;
 pub mod signature;
+pub mod text;
 pub mod watcher;
 
 use self::clock::Clock;

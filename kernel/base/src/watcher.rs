@@ -24,6 +24,18 @@ pub struct FolderWatcher {
     _watcher: RecommendedWatcher,
 }
 
+/// How often a file is looked at whose changes the system may not report: one that is mounted, or on a network.
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Watches one file, wherever links lead, and also where the system reports nothing.
+pub struct FileWatcher {
+    path: PathBuf,
+    clock: Clock,
+    folders: Vec<FolderWatcher>,
+    /// What the file was when it was last reported.
+    known: Version,
+}
+
 /// What changed in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed {
@@ -80,6 +92,61 @@ impl FolderWatcher {
     }
 }
 
+impl FileWatcher {
+    /// Starts to watch a file, which need not be there.
+    pub fn new(path: PathBuf, clock: Clock) -> Self {
+        let mut watcher = Self { folders: Vec::new(), known: version(&path), path, clock };
+        watcher.watch_folders();
+        watcher
+    }
+
+    /// Waits until the file has changed and is left alone again.
+    pub async fn changed(&mut self) {
+        while version(&self.path) == self.known {
+            tokio::select! {
+                () = self.folder_changed() => {}
+                () = self.clock.sleep(POLL_INTERVAL) => {}
+            }
+        }
+        loop {
+            self.known = version(&self.path);
+            self.clock.sleep(SETTLE_TIME).await;
+            if version(&self.path) == self.known {
+                break;
+            }
+        }
+        self.watch_folders();
+    }
+
+    async fn folder_changed(&self) {
+        let anything = |_| BTreeSet::from([self.path.clone()]);
+        match &self.folders[..] {
+            [] => std::future::pending().await,
+            [one] => _ = one.changed(anything).await,
+            [one, other, ..] => tokio::select! {
+                _ = one.changed(anything) => {}
+                _ = other.changed(anything) => {}
+            },
+        }
+    }
+
+    /// Watches the folder that the path is in, for editors put a new file in the place of the old one, and the one that
+    /// links lead to. What can't be watched is polled alone.
+    fn watch_folders(&mut self) {
+        let target = fs::canonicalize(&self.path).ok();
+        let folders: BTreeSet<PathBuf> = [Some(self.path.clone()), target]
+            .into_iter()
+            .flatten()
+            .filter_map(|file| match file.parent() {
+                Some(folder) if folder.as_os_str().is_empty() => Some(PathBuf::from(".")),
+                folder => folder.map(Path::to_owned),
+            })
+            .collect();
+        let watch = |folder: &PathBuf| FolderWatcher::new(folder, self.clock.clone()).ok();
+        self.folders = folders.iter().filter_map(watch).collect();
+    }
+}
+
 impl Pending {
     fn add(&self, event: Event) {
         // Reading a file is an event too, and what follows a change is that it is read.
@@ -104,13 +171,17 @@ impl Pending {
     }
 }
 
-/// What tells each file from what it was before it was written or replaced; also where it is a link to another.
-fn versions(files: &BTreeSet<PathBuf>) -> Vec<Option<(u64, u64, i64, i64)>> {
-    let version = |file: &PathBuf| {
-        let found = fs::metadata(file).ok()?;
-        Some((found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
-    };
-    files.iter().map(version).collect()
+/// What tells a file from what it was before it was written or replaced; none if there is none.
+pub type Version = Option<(u64, u64, u64, i64, i64)>;
+
+/// The version of a file; where it is a link, of what it leads to.
+pub fn version(file: &Path) -> Version {
+    let found = fs::metadata(file).ok()?;
+    Some((found.dev(), found.ino(), found.size(), found.mtime(), found.mtime_nsec()))
+}
+
+fn versions(files: &BTreeSet<PathBuf>) -> Vec<Version> {
+    files.iter().map(|file| version(file)).collect()
 }
 
 #[cfg(test)]
@@ -135,6 +206,29 @@ mod tests {
         assert_eq!(watcher.changed(concerned).await, expected, "another in its place");
         fs::remove_file(&ours).unwrap();
         assert_eq!(watcher.changed(concerned).await, expected, "none any more");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_watched_where_links_lead() {
+        let folder = tempfile::tempdir().unwrap();
+        let [real, other] = ["one", "two"].map(|name| folder.path().join(name).join("prx.toml"));
+        for file in [&real, &other] {
+            fs::create_dir(file.parent().unwrap()).unwrap();
+            fs::write(file, "1").unwrap();
+        }
+        let link = folder.path().join("prx.toml");
+        std::os::unix::fs::symlink(&real, &link).unwrap();
+        let mut watcher = FileWatcher::new(link.clone(), Clock::system());
+        fs::write(&real, "22").unwrap();
+        watcher.changed().await;
+        let another = folder.path().join("link");
+        std::os::unix::fs::symlink(&other, &another).unwrap();
+        fs::rename(&another, &link).unwrap();
+        watcher.changed().await;
+        fs::write(&other, "333").unwrap();
+        watcher.changed().await;
+        fs::remove_file(&other).unwrap();
+        watcher.changed().await;
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::mpsc::error::TrySendError;
@@ -10,7 +11,7 @@ use tracing::Instrument;
 use super::control::Control;
 use super::health::State;
 use super::log::span;
-use super::running::{Running, Stopping, stop_all};
+use super::running::{Running, SHUTDOWN_TIMEOUT, Stopping, stop_all};
 use super::services::Services;
 use super::setup::plugin;
 use super::status::ChannelStatus;
@@ -141,10 +142,10 @@ impl Channels {
         webhooks.receive(&self.services.base.clock, webhook).instrument(span(name)).await
     }
 
-    /// Closes every channel politely, and returns when all are closed.
-    pub async fn stop(&self) {
+    /// Closes every channel politely, and returns when all are closed. One that is not within `limit` is cut off.
+    pub async fn stop(&self, limit: Duration) {
         let all = std::mem::take(&mut *self.running());
-        stop_all(all.into_iter().filter_map(|(name, mut channel)| channel.begin_shutdown(name))).await;
+        stop_all(all.into_iter().filter_map(|(name, mut channel)| channel.begin_shutdown(name)), limit).await;
     }
 
     /// Stops the channels that are configured otherwise than they run. They are listed, and their addresses known,
@@ -158,7 +159,7 @@ impl Channels {
                 running.iter_mut().filter(|(name, channel)| wanted.get(*name) != Some(&channel.settings));
             changed.filter_map(|(name, channel)| channel.begin_shutdown(name.clone())).collect()
         };
-        stop_all(changed).await;
+        stop_all(changed, SHUTDOWN_TIMEOUT).await;
     }
 
     fn start_missing(&self) {

@@ -26,8 +26,9 @@ const MAX_BATCH: usize = 64;
 const MAX_ATTEMPTS: u32 = 2;
 /// Backoff after the connector failed on an event for good, in seconds.
 const FAILURE_BACKOFF: Duration = Duration::from_secs(5);
-/// How long a channel in shutdown waits for operations that are in flight, in seconds.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The share of `gateway.stop_secs` that a channel in shutdown waits for operations in flight. It is less than all that
+/// closing channels may take.
+const DRAIN_SHARE: f64 = 0.2;
 /// Close code for the sockets that a disabled channel leaves open: normal closure.
 const NORMAL: u16 = 1000;
 
@@ -88,7 +89,8 @@ impl Pump<'_> {
     /// Waits until the operations in flight have their outcomes, or for a timeout, and begins nothing new.
     pub(super) async fn drain(&mut self, inputs: &mut mpsc::Receiver<Input>) {
         let clock = self.services.base.clock.clone();
-        let mut deadline = pin!(clock.sleep(DRAIN_TIMEOUT));
+        let timeout = self.services.base.config.current().gateway.stop_share(DRAIN_SHARE);
+        let mut deadline = pin!(clock.sleep(timeout));
         while self.work.outbound.is_at_work() || self.work.live_replies.is_any_pending() {
             if self.queue.is_empty() {
                 let input = tokio::select! {
@@ -111,8 +113,17 @@ impl Pump<'_> {
         if let Ok(step) = self.call(&[stopping]).await {
             let _ = step::commit(self, &[], step).await;
         }
+        self.end(if last { NORMAL } else { INTERRUPTED }).await;
+    }
+
+    /// Ends everything that is pending as a crash would: nothing more can be committed.
+    pub(super) async fn cut_off(&mut self) {
+        self.end(INTERRUPTED).await;
+    }
+
+    async fn end(&mut self, close_code: u16) {
         self.work.timers.clear();
-        self.work.sockets.close_all(if last { NORMAL } else { INTERRUPTED }).await;
+        self.work.sockets.close_all(close_code).await;
         self.work.requests.abort_all().await;
     }
 

@@ -151,8 +151,9 @@ impl<'a> Pump<'a> {
 
     /// Ends the run, for the store failed.
     pub(super) fn store_failed<C>(&self, error: &Error) -> ControlFlow<(), C> {
-        error!(%error, "the store failed; the channel stops");
-        self.set_state(State::Disconnected, Some("the gateway's store failed; see its log".into()));
+        error!(%error, "the store failed; the channel waits for it");
+        let reason = "the gateway's store takes nothing now; the channel goes on by itself when it does";
+        self.set_state(State::Disconnected, Some(reason.into()));
         ControlFlow::Break(())
     }
 }

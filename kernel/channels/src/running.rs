@@ -20,9 +20,9 @@ use super::swap_progress::SwapProgress;
 use super::webhooks::Webhooks;
 use prx_base::config::Settings;
 
-/// How long the shutdown of a channel may take, in seconds, before its task is aborted. One whose connector answers
-/// has ended long before.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long the shutdown of a channel that is configured anew may take, in seconds, before its task is aborted. One whose
+/// connector answers has ended long before.
+pub(super) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
 /// Control requests that may be pending.
 const CONTROL_QUEUE: usize = 4;
 
@@ -72,8 +72,8 @@ impl Running {
 }
 
 /// Stops channels side by side, and returns when all have ended.
-pub(super) async fn stop_all(channels: impl IntoIterator<Item = Stopping>) {
-    join_all(channels.into_iter().map(|channel| channel.stop(SHUTDOWN_TIMEOUT))).await;
+pub(super) async fn stop_all(channels: impl IntoIterator<Item = Stopping>, limit: Duration) {
+    join_all(channels.into_iter().map(|channel| channel.stop(limit))).await;
 }
 
 impl Stopping {

@@ -1,6 +1,7 @@
 //! One channel from start to shutdown: runs of its connector, one after the other, each with the code there is at its
 //! time.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ struct Changes {
 }
 
 impl Supervisor {
-    /// Runs the connector until the channel is stopped, or the store fails.
+    /// Runs the connector until the channel is stopped. After a failure of the store it goes on from what is on disk.
     pub(super) async fn run(self, control: mpsc::Receiver<Control>) {
         let code = self.services.plugins.connector(plugin(&self.name, &self.settings));
         let mut changes = Changes { control, code };
@@ -52,7 +53,26 @@ impl Supervisor {
             };
             match exit {
                 Exit::Requested(Control::Restart) | Exit::CodeGone | Exit::Silent => {}
-                Exit::Requested(Control::Stop) | Exit::StoreFailed => return,
+                Exit::Requested(Control::Stop) => return,
+                Exit::StoreFailed => {
+                    if self.wait_for_store(&mut changes.control).await.is_break() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until the store takes something again, or the channel is stopped.
+    async fn wait_for_store(&self, control: &mut mpsc::Receiver<Control>) -> ControlFlow<()> {
+        loop {
+            tokio::select! {
+                () = self.services.store.recovered() => return ControlFlow::Continue(()),
+                asked = control.recv() => match asked {
+                    // It is about to.
+                    Some(Control::Restart) => {}
+                    Some(Control::Stop) | None => return ControlFlow::Break(()),
+                },
             }
         }
     }
@@ -82,10 +102,12 @@ impl Supervisor {
         if matches!(exit, Exit::Requested(Control::Restart)) {
             self.status.set_state(State::Reconnecting, None);
         }
-        if !matches!(exit, Exit::StoreFailed) {
+        if matches!(exit, Exit::StoreFailed) {
+            pump.cut_off().await;
+        } else {
             pump.drain(&mut inputs).await;
+            pump.shut_down(!matches!(exit, Exit::Requested(_) | Exit::Silent)).await;
         }
-        pump.shut_down(!matches!(exit, Exit::Requested(_) | Exit::Silent)).await;
         exit
     }
 
@@ -93,12 +115,15 @@ impl Supervisor {
     async fn wait_for_retry(&self, problem: String, changes: &mut Changes) -> Exit {
         warn!(problem, "the channel can't start");
         self.status.set_state(State::Disconnected, Some(problem));
+        let mut reopened = self.services.store.reopened();
         let clock = &self.services.base.clock;
         let retry_at = clock.now() + START_RETRY_DELAY;
         self.status.health.send_modify(|health| health.next_retry_at = Some(retry_at));
         tokio::select! {
             asked = changes.control.recv() => Exit::Requested(asked.unwrap_or(Control::Stop)),
             _ = changes.code.changed() => Exit::CodeGone,
+            // The store may have been what it could not start for.
+            _ = reopened.changed() => Exit::Requested(Control::Restart),
             () = clock.sleep(START_RETRY_DELAY) => Exit::Requested(Control::Restart),
         }
     }

@@ -7,21 +7,23 @@
 //! shows as an issue in the gateway's status. What is given up stays in the hook's record for a while, from which it can be
 //! replayed; it is what the **dead letter** is to a channel's outbox.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::worker::{DeliveryWorker, TEST};
+use self::worker::DeliveryWorker;
 use prx_base::Base;
 use prx_base::config::Secret;
 use prx_base::error::{Error, Result};
 use prx_base::events::Kind;
 use prx_base::signature;
 use prx_egress::{Egress, Origin};
-use prx_store::{Delivery, Hook, NewHook, Notice, Store};
+use prx_store::{Delivery, Hook, HookChange, HookState, NewHook, Notice, Store, TEST_EVENT};
 
 mod schedule;
 #[cfg(test)]
@@ -33,6 +35,11 @@ const ALL: &str = "*";
 /// The longest URL and the longest secret, in bytes.
 const MAX_TEXT: usize = 2048;
 
+/// How long the secret before the present one signs, too, if nobody says: a day.
+const OVERLAP: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long it may at most, in seconds: a week.
+pub const MAX_OVERLAP_SECS: u64 = 7 * 24 * 60 * 60;
+
 /// A cheap-clone handle to the hooks at work.
 #[derive(Clone)]
 pub struct Hooks(Arc<Work>);
@@ -43,6 +50,8 @@ struct Work {
     egress: Egress,
     stop: CancellationToken,
     tasks: TaskTracker,
+    /// The hooks that have a worker. The lock is never held across an await.
+    workers: Mutex<HashSet<String>>,
 }
 
 /// A hook that was just registered.
@@ -54,6 +63,30 @@ pub struct Registered {
     pub made: Option<Secret>,
 }
 
+/// What is to change about a hook; what is none stays.
+#[derive(Debug, Default)]
+pub struct HookEdit {
+    /// Where to.
+    pub url: Option<String>,
+    /// Names of the events it takes.
+    pub events: Option<Vec<String>>,
+    /// Whether it is turned on.
+    pub active: Option<bool>,
+    /// Another secret: this one, or one that is made.
+    pub secret: Option<Option<String>>,
+    /// How long deliveries are signed by the secret before, too; a day if not said.
+    pub overlap: Option<Duration>,
+}
+
+/// A hook that was just changed.
+#[derive(Debug, Clone)]
+pub struct Changed {
+    /// The hook as it is now.
+    pub state: HookState,
+    /// Its secret, if one had to be made. Nobody gets to see it again.
+    pub made: Option<Secret>,
+}
+
 impl Hooks {
     /// Sets a worker to each hook's deliveries; those that an earlier process left come first.
     ///
@@ -62,11 +95,24 @@ impl Hooks {
     pub fn start(base: Base, store: Store, egress: Egress) -> Result<Self> {
         let known = store.hooks()?;
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let hooks = Self(Arc::new(Work { base, store, egress, stop, tasks }));
+        let workers = Mutex::default();
+        let hooks = Self(Arc::new(Work { base, store, egress, stop, tasks, workers }));
         for hook in known {
             hooks.spawn(hook.id);
         }
+        hooks.0.tasks.spawn(hooks.clone().follow_store());
         Ok(hooks)
+    }
+
+    /// Sets workers to the hooks that were registered when the store failed, and are there all the same.
+    async fn follow_store(self) {
+        let Work { store, stop, .. } = &*self.0;
+        let mut reopened = store.reopened();
+        while let Some(Ok(())) = stop.run_until_cancelled(reopened.changed()).await {
+            for hook in store.hooks().unwrap_or_default() {
+                self.spawn(hook.id);
+            }
+        }
     }
 
     /// Registers a hook. Without a secret one is made.
@@ -83,9 +129,8 @@ impl Hooks {
         let Work { base, store, .. } = &*self.0;
         check_url(&url, base.config.current().hooks.allow_private)?;
         check_events(&events)?;
-        check_length("secret", secret.as_deref().unwrap_or_default())?;
         let (secret, made) = match secret {
-            Some(given) => (Secret::new(given), None),
+            Some(given) => (checked_secret(given)?, None),
             None => {
                 let made = Secret::new(signature::make_secret()?);
                 (made.clone(), Some(made))
@@ -94,6 +139,31 @@ impl Hooks {
         let hook = store.add_hook(NewHook { url, events, secret }).await?;
         self.spawn(hook.id.clone());
         Ok(Registered { hook, made })
+    }
+
+    /// Changes a hook. One that is turned on is delivered what waits for it.
+    ///
+    /// # Errors
+    /// As for [`Hooks::register`]; 404.
+    pub async fn change(&self, id: &str, edit: HookEdit) -> Result<Changed> {
+        let Work { base, store, .. } = &*self.0;
+        if let Some(url) = &edit.url {
+            check_url(url, base.config.current().hooks.allow_private)?;
+        }
+        edit.events.as_deref().map_or(Ok(()), check_events)?;
+        let (secret, made) = match edit.secret {
+            None => (None, None),
+            Some(Some(given)) => (Some(checked_secret(given)?), None),
+            Some(None) => {
+                let made = Secret::new(signature::make_secret()?);
+                (Some(made.clone()), Some(made))
+            }
+        };
+        let overlap = SignedDuration::try_from(edit.overlap.unwrap_or(OVERLAP)).unwrap_or_default();
+        let HookEdit { url, events, active, .. } = edit;
+        let secret = secret.map(|secret| (secret, overlap));
+        let state = store.change_hook(id, HookChange { url, events, active, secret }).await?;
+        Ok(Changed { state, made })
     }
 
     /// Removes a hook; what waits for it is dropped.
@@ -109,7 +179,7 @@ impl Hooks {
     /// # Errors
     /// 404; 409 when the hook is turned off or too much waits for it.
     pub async fn test(&self, id: &str) -> Result<Delivery> {
-        let notice = Notice::new(TEST, self.0.base.clock.now(), &json!({ "hook_id": id }));
+        let notice = Notice::new(TEST_EVENT, self.0.base.clock.now(), &json!({ "hook_id": id }));
         self.0.store.notify_hook(id, notice).await
     }
 
@@ -134,12 +204,22 @@ impl Hooks {
         }
     }
 
-    /// Gives a hook its worker.
+    /// Gives a hook its worker, unless it has one.
     fn spawn(&self, hook: String) {
-        let Work { base, store, egress, stop, tasks } = &*self.0;
+        let Work { base, store, egress, stop, tasks, .. } = &*self.0;
+        if !self.workers().insert(hook.clone()) {
+            return;
+        }
         let (base, store, egress) = (base.clone(), store.clone(), egress.clone());
-        let queued = store.deliveries_queued();
-        tasks.spawn(DeliveryWorker { hook, base, store, egress, queued, stop: stop.clone() }.run());
+        let (queued, stop, hooks) = (store.deliveries_queued(), stop.clone(), self.clone());
+        tasks.spawn(async move {
+            DeliveryWorker { hook: hook.clone(), base, store, egress, queued, stop }.run().await;
+            hooks.workers().remove(&hook);
+        });
+    }
+
+    fn workers(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.workers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -152,6 +232,11 @@ fn check_url(url: &str, allow_private: bool) -> Result<()> {
         return Err(Error::bad_request(message));
     }
     Ok(())
+}
+
+fn checked_secret(secret: String) -> Result<Secret> {
+    check_length("secret", &secret)?;
+    Ok(Secret::new(secret))
 }
 
 fn check_events(events: &[String]) -> Result<()> {

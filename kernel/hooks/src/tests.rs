@@ -283,16 +283,84 @@ async fn gone_turns_the_hook_off() {
     gateway.happens("sess_2").await;
     until(|| gateway.store.hooks().unwrap().pop().filter(|hook| !hook.active)).await;
     let left = gateway.deliveries(&hook);
-    assert!(left.iter().all(|delivery| delivery.id != failed.id), "what waited is dropped");
-    assert_eq!((left.len(), left[0].status), (1, DeliveryStatus::Failed));
+    let status = |id: &str| left.iter().find(|delivery| delivery.id == id).map(|delivery| delivery.status);
+    assert_eq!((left.len(), status(&failed.id)), (2, Some(DeliveryStatus::Pending)), "what waits is kept");
+    let refused = left.iter().find(|delivery| delivery.status == DeliveryStatus::Failed).unwrap();
     gateway.happens("sess_3").await;
-    for refused in [gateway.hooks.test(&hook).await, gateway.hooks.replay(&hook, &left[0].id).await] {
+    for refused in [gateway.hooks.test(&hook).await, gateway.hooks.replay(&hook, &refused.id).await] {
         assert_eq!(refused.unwrap_err().code(), Code::Conflict);
     }
     gateway.clock.advance(Duration::from_secs(3600));
     let gateway = gateway.restart().await;
     assert_eq!(gateway.deliveries(&hook), left);
-    assert_eq!(receiver.seen().len(), 2);
+    let problems = gateway.store.hook_state(&hook).unwrap().problems(gateway.clock.now());
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    assert!(problems[0].problem.contains("410 Gone (1 deliveries wait"), "{problems:?}");
+    assert!(problems[0].fix.contains(&format!("prx hook set {hook} --active true")), "{problems:?}");
+
+    // Somebody mends the receiver and turns the hook on: what waited arrives, and what was given up when it is replayed.
+    receiver.answer.send_replace(answers(200));
+    let on = HookEdit { active: Some(true), ..HookEdit::default() };
+    assert!(gateway.hooks.change(&hook, on).await.unwrap().state.hook.active);
+    receiver.until(3).await;
+    gateway.hooks.replay(&hook, &refused.id).await.unwrap();
+    receiver.until(4).await;
+    until(|| {
+        let state = gateway.store.hook_state(&hook).unwrap();
+        Some(()).filter(|()| state.waiting == 0 && state.problems(gateway.clock.now()).is_empty())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_was_replaced_signs_for_a_while() {
+    let receiver = Receiver::start(answers(200)).await;
+    let gateway = Gateway::start();
+    let hook = gateway.hook(receiver.url()).await;
+    let edit = |secret: Option<&str>| HookEdit {
+        secret: Some(secret.map(str::to_owned)),
+        overlap: Some(Duration::from_secs(60)),
+        ..HookEdit::default()
+    };
+    let changed = gateway.hooks.change(&hook, edit(Some("new"))).await.unwrap();
+    assert!(changed.made.is_none() && changed.state.replaced_until > Some(gateway.clock.now()));
+    let made = gateway.hooks.change(&hook, edit(None)).await.unwrap().made.unwrap();
+    gateway.happens("sess_1").await;
+    let first = receiver.until(1).await.remove(0);
+    let signed = |seen: &Seen, secret: &Secret| {
+        let at = seen.headers["webhook-timestamp"].parse().unwrap();
+        signature::sign(secret, &seen.headers["webhook-id"], Timestamp::from_second(at).unwrap(), &seen.body)
+            .unwrap()
+    };
+    let [new, old] = ["new", SECRET].map(Secret::new);
+    let all = [&made, &new, &old].map(|secret| signed(&first, secret)).join(" ");
+    assert_eq!(first.headers["webhook-signature"], all);
+    gateway.clock.advance(Duration::from_secs(60));
+    gateway.happens("sess_2").await;
+    let second = receiver.until(2).await.remove(1);
+    assert_eq!(second.headers["webhook-signature"], signed(&second, &made));
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_told_to_other_hooks_and_to_them_alone() {
+    let (deaf, quick) = (Receiver::start(answers(500)).await, Receiver::start(answers(200)).await);
+    let gateway = Gateway::start();
+    let hook = gateway.hook(deaf.url()).await;
+    gateway.hook(quick.url()).await;
+    gateway.happens("sess_1").await;
+    for attempts in 1..10 {
+        let delivery = gateway.after(attempts, &hook).await;
+        gateway.pass_to(&delivery);
+    }
+    gateway.after(10, &hook).await;
+    let told = until(|| quick.seen().into_iter().find(|seen| seen.body.contains("error.occurred"))).await;
+    assert!(told.body.contains(&hook) && told.body.contains("was given up"), "{}", told.body);
+    assert_eq!(gateway.deliveries(&hook).len(), 1, "a hook is not told of itself");
+    let state = gateway.store.hook_state(&hook).unwrap();
+    assert_eq!((state.record.given_up, state.record.abandoned), (1, 1));
+    let problems = |after: u64| state.problems(gateway.clock.now() + Duration::from_secs(after));
+    assert!(problems(0)[0].problem.contains("has missed 1 events"), "{:?}", problems(0));
+    assert_eq!(problems(24 * 3600), []);
 }
 
 #[tokio::test]

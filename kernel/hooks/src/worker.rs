@@ -13,10 +13,8 @@ use super::schedule;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
 use prx_egress::{Allowed, Body, Egress, Origin, Policy, Request, Response, Secrets, Segment, Timeouts};
-use prx_store::{Attempt, Delivery, Outcome, Round, Settled, Store};
+use prx_store::{Attempt, Delivery, Outcome, Round, Settled, Store, TEST_EVENT};
 
-/// The event of a delivery that was asked for to see whether it arrives.
-pub(super) const TEST: &str = "hook.test";
 /// Deliveries that one hook gets at the same time.
 const MAX_CONCURRENT: usize = 4;
 /// How long a receiver may take to answer, 15 seconds.
@@ -24,7 +22,7 @@ const RECEIVER_TIMEOUT: Duration = Duration::from_secs(15);
 /// The time is looked at again after a minute, in case it was set.
 const MAX_SLEEP: Duration = Duration::from_secs(60);
 
-/// Works until its hook is turned off or removed, or the gateway stops.
+/// Works until its hook is removed, or the gateway stops. While the hook is turned off it rests.
 pub(super) struct DeliveryWorker {
     pub(super) hook: String,
     pub(super) base: Base,
@@ -37,8 +35,16 @@ pub(super) struct DeliveryWorker {
 
 impl DeliveryWorker {
     pub(super) async fn run(mut self) {
-        if let Err(error) = self.work().await {
-            tracing::error!(hook = self.hook, %error, "deliveries to this hook stop until a restart");
+        while let Err(error) = self.work().await {
+            if self.store.is_healthy() {
+                tracing::error!(hook = self.hook, %error, "deliveries to this hook stop until a restart");
+                return;
+            }
+            // What was delivered and could not be noted is delivered again, under the same id.
+            tokio::select! {
+                () = self.store.recovered() => {}
+                () = self.stop.cancelled() => return,
+            }
         }
     }
 
@@ -71,13 +77,15 @@ impl DeliveryWorker {
         let policy = Policy::new(vec![Allowed { origin: origin.into(), private }], Secrets::default());
         let attempts = round.deliveries.iter().map(|delivery| self.attempt(&policy, round, delivery));
         let settled = join_all(attempts).await.into_iter().collect::<Result<_>>()?;
-        self.store.settle_deliveries(&self.hook, settled).await
+        self.store.settle_deliveries(&self.hook, &round.hook.url, settled).await
     }
 
     async fn attempt(&self, policy: &Policy, round: &Round, delivery: &Delivery) -> Result<Settled> {
         let clock = &self.base.clock;
         let at = clock.now();
-        let signature = signature::sign(&round.secret, &delivery.id, at, &delivery.body)?;
+        let sign = |secret| signature::sign(secret, &delivery.id, at, &delivery.body);
+        // Standard Webhooks has several signatures in one header, with spaces between them.
+        let signature = round.secrets.iter().map(sign).collect::<Result<Vec<_>>>()?.join(" ");
         let text = |text: &str| vec![Segment::Text(text.to_owned())];
         let header = |name: &str, value: &str| (name.to_owned(), text(value));
         let request = Request {
@@ -126,11 +134,11 @@ impl DeliveryWorker {
         if attempt.status == Some(StatusCode::GONE.as_u16()) {
             tracing::warn!(
                 hook,
-                "the receiver answered 410: this hook is turned off, what waits for it dropped"
+                "the receiver answered 410: this hook is turned off, and keeps what waits for it"
             );
             return Outcome::Gone;
         }
-        let wait = schedule::wait(delivery.attempts, asked).filter(|_| delivery.event != TEST);
+        let wait = schedule::wait(delivery.attempts, asked).filter(|_| delivery.event != TEST_EVENT);
         match wait.map(|wait| self.base.clock.now().checked_add(wait)) {
             Some(Ok(at)) => {
                 tracing::debug!(hook, delivery = id, error, "a delivery failed and is tried again");

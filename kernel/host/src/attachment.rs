@@ -1,6 +1,7 @@
 //! Files of messages, between the shape in which the store keeps them and the one components speak.
 
 use super::bindings::types as wire;
+use prx_base::text::file_name;
 use prx_store::{Attachment, AttachmentKind};
 
 impl From<Attachment> for wire::Attachment {
@@ -11,6 +12,7 @@ impl From<Attachment> for wire::Attachment {
 
 impl From<wire::Attachment> for Attachment {
     fn from(wire::Attachment { blob, kind, name, mime, size }: wire::Attachment) -> Self {
+        let name = name.as_deref().and_then(file_name);
         Self { blob, kind: kind.into(), name, mime, size }
     }
 }

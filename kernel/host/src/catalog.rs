@@ -201,6 +201,16 @@ impl Entry {
     }
 }
 
+/// The rest of a message that begins with a skill's trigger, in any case and by whole words; none if it does not.
+pub fn after_trigger<'a>(message: &'a str, trigger: &str) -> Option<&'a str> {
+    let message = message.trim_start();
+    let (begin, rest) = message.split_at_checked(trigger.len())?;
+    let whole = rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && !matches!(next, '-' | '_'));
+    let fits = !trigger.is_empty() && whole && begin.eq_ignore_ascii_case(trigger);
+    let glue = |c: char| c.is_whitespace() || matches!(c, ':' | ',');
+    fits.then(|| rest.trim_start_matches(glue).trim_end())
+}
+
 /// An immutable snapshot. Readers keep theirs while a new one takes its place.
 #[derive(Clone, Default)]
 pub(super) struct Catalog {
@@ -269,7 +279,20 @@ impl Catalog {
             let holder = self.skill(&skill.name).filter(other)?;
             Some(format!("skill {} is already given by plugin {}", skill.name, holder.name()))
         });
-        tools.chain(skills).next()
+        let serving = || self.entries.values().filter_map(Entry::serving).filter(other);
+        let triggers =
+            candidate.description.skills.iter().flat_map(|skill| &skill.triggers).filter_map(|trigger| {
+                let holds = |holder: &&Arc<Generation>| {
+                    let mut held = holder.description.skills.iter().flat_map(|skill| &skill.triggers);
+                    held.any(|held| after_trigger(trigger, held).is_some())
+                };
+                let holder = serving().find(holds)?;
+                Some(format!(
+                    "what begins with {trigger:?} already triggers a skill of plugin {}",
+                    holder.name()
+                ))
+            });
+        tools.chain(skills).chain(triggers).next()
     }
 
     pub(super) fn show(&self, name: &str) -> Option<PluginStatus> {

@@ -16,7 +16,7 @@ use super::load::{Candidate, Terms, examine, load};
 use super::manifest::PluginConfig;
 use super::services::Services;
 use prx_base::clock::Clock;
-use prx_base::config::{Components, Grant, Settings};
+use prx_base::config::{Components, Settings};
 use prx_base::error::{Error, Result};
 use prx_egress::Egress;
 use prx_store::Store;
@@ -49,7 +49,7 @@ impl DryRun {
         let engine = engine.with_compiler(compiler, CancellationToken::new());
         let mut components = Components::default();
         components.plugins_config.insert(name.clone(), settings);
-        let allowance = Allowance { operator: Grant::default(), verified: manifest.permissions.clone() };
+        let allowance = Allowance { verified: manifest.permissions.clone(), ..Allowance::default() };
         let candidate = Candidate { bytes: component, bundled: false };
         let terms = Terms { name, allowance, components: &components, number: 1 };
         let loaded = load(&engine, &candidate, terms).await.map_err(|refusal| refusal.error)?;
@@ -62,7 +62,7 @@ impl DryRun {
     /// The first import that it doesn't ask for or that isn't served.
     pub fn check(component: &Inspected) -> Result<(), LinkError> {
         let manifest = &component.manifest;
-        let allowance = Allowance { operator: Grant::default(), verified: manifest.permissions.clone() };
+        let allowance = Allowance { verified: manifest.permissions.clone(), ..Allowance::default() };
         links::check(component, &grants::links(manifest, &allowance, PluginConfig::default()))
     }
 

@@ -60,6 +60,11 @@ impl Folder {
         Ok(names)
     }
 
+    /// Whether a plugin has a component here.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.component(name).exists()
+    }
+
     /// A plugin's component.
     pub(super) async fn read(&self, name: &str) -> Result<Option<Bytes>> {
         let name = name.to_owned();

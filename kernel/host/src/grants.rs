@@ -1,5 +1,6 @@
 //! What a plugin may do: what its manifest asks for, as far as the operator grants it. Here and nowhere else.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::limits::Limits;
@@ -16,8 +17,13 @@ const MAX_DEADLINE: Duration = Duration::from_secs(600);
 pub struct Allowance {
     /// What the operator granted. A field that is left out falls back on `verified`.
     pub operator: Grant,
-    /// What the bundled plugin of this name asks for; nothing for other plugins.
+    /// What the bundled plugin asks for, where its own code is to be loaded; nothing for any other code.
     pub verified: Permissions,
+    /// Other code in the place of a bundled plugin. What was set for that one was not meant for it, so it has no
+    /// secret either that the operator doesn't list.
+    pub stands_in: bool,
+    /// Configuration keys that were secret in code of this name that was in service.
+    pub once_secret: BTreeSet<String>,
 }
 
 impl Allowance {
@@ -40,7 +46,17 @@ impl Allowance {
 
     /// Setting a secret for a plugin grants it to that plugin, unless the operator lists the ones he means.
     fn secret(&self, name: &str) -> bool {
-        self.operator.secrets.as_ref().is_none_or(|listed| listed.iter().any(|known| known == name))
+        match &self.operator.secrets {
+            Some(listed) => listed.iter().any(|known| known == name),
+            None => !self.stands_in,
+        }
+    }
+
+    /// The keys that were secret and that this manifest would have as plain text, without the operator's leave.
+    pub(super) fn revealed(&self, manifest: &Manifest) -> Vec<String> {
+        let allowed = |name: &str| self.operator.reveal.iter().flatten().any(|known| known == name);
+        let plain = manifest.keys().filter(|(name, key)| !key.secret && self.once_secret.contains(*name));
+        plain.map(|(name, _)| name.to_owned()).filter(|name| !allowed(name)).collect()
     }
 }
 
@@ -53,6 +69,7 @@ pub fn operator(configured: Option<&Grant>, stored: Option<Grant>) -> Grant {
         kv: configured.kv.or(stored.kv),
         memory: configured.memory.or(stored.memory),
         files: configured.files.or(stored.files),
+        reveal: configured.reveal.or(stored.reveal),
     }
 }
 
@@ -86,8 +103,10 @@ fn origins(asked: &[String], allowed: &[String]) -> Vec<String> {
 
 /// What is asked for and not allowed: the fields of `[grants.<plugin>]` that would have to change, as they would
 /// have to be. None when nothing is missing.
-pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
-    let granted = granted(asked, allowance);
+pub fn missing(manifest: &Manifest, allowance: &Allowance) -> Option<Grant> {
+    let asked = &manifest.permissions;
+    let (granted, revealed) = (granted(asked, allowance), allowance.revealed(manifest));
+    let allowed = || allowance.operator.reveal.iter().flatten().cloned();
     let wanting: Vec<String> =
         asked.http.iter().filter(|text| !granted.http.contains(text)).cloned().collect();
     let grant = Grant {
@@ -96,6 +115,7 @@ pub fn missing(asked: &Permissions, allowance: &Allowance) -> Option<Grant> {
         kv: asked.kv.filter(|_| asked.kv != granted.kv).map(format_size),
         memory: asked.memory.filter(|_| asked.memory != granted.memory).map(|access| access.as_str().into()),
         files: None,
+        reveal: (!revealed.is_empty()).then(|| allowed().chain(revealed).collect()),
     };
     (grant != Grant::default()).then_some(grant)
 }

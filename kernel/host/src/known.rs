@@ -9,9 +9,8 @@ use std::sync::Arc;
 use super::bundled::Bundled;
 use super::catalog::Entry;
 use super::folder::Folder;
-use super::inspect::{Capability, InspectError, inspect};
+use super::inspect::{Capability, InspectError, Inspected, inspect};
 use super::manifest::Manifest;
-use super::registry::Plugins;
 
 /// A plugin whose manifest could be read.
 #[derive(Debug, Clone)]
@@ -39,7 +38,7 @@ impl Known {
         self.gives.as_ref().is_none_or(|gives| gives.contains(&capability))
     }
 
-    fn of(entry: &Entry) -> Option<Self> {
+    pub(super) fn of(entry: &Entry) -> Option<Self> {
         let manifest = Arc::clone(entry.manifest.as_ref()?);
         let gives = entry.generation.as_ref().map(|generation| {
             let said = &generation.description;
@@ -55,17 +54,13 @@ impl Known {
     }
 
     fn inspected(bytes: &[u8]) -> Result<Self, Unknown> {
-        let found = inspect(bytes)?;
-        Ok(Self { manifest: Arc::new(found.manifest), gives: Some(found.capabilities) })
+        Ok(inspect(bytes)?.into())
     }
 }
 
-impl Plugins {
-    /// Every plugin whose manifest could be read, by name.
-    pub fn known(&self) -> BTreeMap<String, Known> {
-        let catalog = self.catalog();
-        let entries = catalog.entries();
-        entries.filter_map(|(name, entry)| Some((name.clone(), Known::of(entry)?))).collect()
+impl From<Inspected> for Known {
+    fn from(found: Inspected) -> Self {
+        Self { manifest: Arc::new(found.manifest), gives: Some(found.capabilities) }
     }
 }
 

@@ -136,7 +136,9 @@ impl Plugins {
                 return Ok(());
             }
             let outcome = plugins.reload_now(&name).await.map(drop);
-            if let Err(error) = &outcome {
+            if let Err(error) = &outcome
+                && !plugins.fall_back(&name, error).await
+            {
                 plugins.change(&name, |entry| {
                     let disabled = entry.status == Status::Disabled;
                     let status = if disabled { Status::Disabled } else { Status::Failed };
@@ -161,7 +163,10 @@ impl Plugins {
                     Ok(())
                 }
                 (Some(_), _) => plugins.reload_now(&name).await.map(drop),
-                (None, Some(generation)) if generation.bundled => Ok(()),
+                (None, Some(generation)) if generation.bundled => {
+                    plugins.change(&name, |entry| Some(Entry { error: None, ..entry }));
+                    Ok(())
+                }
                 (None, _) if catalog.entry(&name).is_none() => Ok(()),
                 (None, _) => plugins.remove_now(&name).await,
             }
@@ -196,6 +201,24 @@ impl Plugins {
         Err(refusal.error)
     }
 
+    /// Has a bundled plugin serve whose file can't. Returns whether it does.
+    pub(super) async fn fall_back(&self, name: &str, reason: &Error) -> bool {
+        let Some(bytes) = self.0.bundled.find(name) else { return false };
+        if !self.has_file(name) {
+            return false;
+        }
+        let candidate = Candidate { bytes: bytes.into(), bundled: true };
+        let Ok(prepared) = self.prepare(name, candidate).await else { return false };
+        let placed = self.commit(prepared, File::Stays).await;
+        let reason = format!("its file is not used, and what came with the gateway serves instead: {reason}");
+        placed.is_ok() && self.change(name, |entry| Some(Entry { error: Some(reason.clone()), ..entry }))
+    }
+
+    /// Whether the operator has put a file in place for this plugin.
+    pub fn has_file(&self, name: &str) -> bool {
+        self.0.folder.as_ref().is_some_and(|folder| folder.has(name))
+    }
+
     async fn enable_now(&self, name: &str) -> Result<()> {
         let catalog = self.catalog();
         let Some(entry) = catalog.entry(name) else { return Err(Error::not_found("Plugin", name)) };
@@ -219,7 +242,9 @@ impl Plugins {
             for file in files.into_iter().flatten() {
                 self.0.engine.forget(digest(file).await?).await;
             }
-            let record = PluginRecord { name: name.to_owned(), ..PluginRecord::default() };
+            // Its settings may still be there, and who takes its name next is not who they were for.
+            let secrets = self.0.store.plugin(name)?.map(|record| record.secrets).unwrap_or_default();
+            let record = PluginRecord { name: name.to_owned(), secrets, ..PluginRecord::default() };
             self.0.store.put_plugin(record).await?;
             self.0.catalog.rcu(|catalog| Arc::new(catalog.with(name, None)));
             self.notify_channels(name);
@@ -227,7 +252,7 @@ impl Plugins {
             return Ok(());
         };
         let bundled_serves = |entry: &Entry| entry.generation.as_ref().is_some_and(|serving| serving.bundled);
-        if self.catalog().entry(name).is_some_and(bundled_serves) {
+        if self.catalog().entry(name).is_some_and(bundled_serves) && !self.has_file(name) {
             return Err(Error::conflict(format!("Plugin {name} came with the gateway; disable it instead")));
         }
         let candidate = Candidate { bytes: bytes.into(), bundled: true };
@@ -260,7 +285,8 @@ impl Plugins {
     pub(super) async fn prepare(&self, name: &str, candidate: Candidate) -> Result<Prepared, Refusal> {
         let config = self.0.base.config.current();
         let store_failed = |error| Refusal { manifest: None, error };
-        let allowance = self.allowance(name).map_err(store_failed)?;
+        let is_verified = self.0.bundled.find(name).is_some_and(|bytes| candidate.bytes == bytes);
+        let allowance = self.allowance(name, is_verified).map_err(store_failed)?;
         let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
         let terms = Terms { name, allowance, components: &config.components, number };
         let generation = Box::pin(load(&self.0.engine, &candidate, terms)).await?;
@@ -275,6 +301,10 @@ impl Plugins {
         if before.status != Status::Disabled {
             self.check_conflicts(&generation)?;
         }
+        if file == File::Written {
+            self.check_servers(&generation)?;
+        }
+        self.remember_secrets(&generation.manifest).await?;
         if let Some(folder) = &self.0.folder {
             match file {
                 File::Written => folder.write(name, candidate.bytes.clone()).await?,
@@ -334,6 +364,25 @@ impl Plugins {
             Some(conflict) => Err(Error::conflict(format!("Plugin {}: {conflict}", generation.name()))),
             None => Ok(()),
         }
+    }
+
+    /// Whether a plugin that is being installed leaves the names of MCP servers' tools to them.
+    fn check_servers(&self, generation: &Generation) -> Result<()> {
+        let config = self.0.base.config.current();
+        let servers = &config.components.mcp_servers;
+        for tool in generation.description.tools.iter().map(|tool| &tool.name) {
+            let of = |server: &&String| {
+                tool.strip_prefix(server.as_str()).is_some_and(|rest| rest.starts_with('.'))
+            };
+            if let Some(server) = servers.keys().find(of) {
+                let plugin = generation.name();
+                return Err(Error::conflict(format!(
+                    "Plugin {plugin}: the name of its tool {tool} is one of MCP server {server}, whose tools begin with \
+                     {server}. ; rename the tool, or the server in mcp_servers"
+                )));
+            }
+        }
+        Ok(())
     }
 
     async fn set_disabled(&self, name: &str, disabled: bool) -> Result<()> {

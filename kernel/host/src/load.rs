@@ -113,10 +113,19 @@ fn admit(inspected: &Inspected, terms: &Terms<'_>) -> Result<PluginConfig> {
             "its manifest says that it is `{said}`; its file must be {said}.wasm"
         )));
     }
-    if let Some(grant) = grants::missing(&manifest.permissions, &terms.allowance) {
+    if let Some(grant) = grants::missing(manifest, &terms.allowance) {
         let lines = grants::lines(name, &grant);
-        let message =
-            format!("asks for more than it is granted; to grant it, put this into prx.toml:\n{lines}");
+        let revealed = terms.allowance.revealed(manifest).join(", ");
+        let what = match (terms.allowance.stands_in, revealed.is_empty()) {
+            (_, false) => format!("would read in plain text what was a secret ({revealed})"),
+            (true, true) => {
+                "stands in for the plugin that came with the gateway, and is granted nothing of what \
+                             that one is"
+                    .to_owned()
+            }
+            (false, true) => "asks for more than it is granted".to_owned(),
+        };
+        let message = format!("{what}; to grant it, put this into prx.toml:\n{lines}");
         return Err(Error::conflict(message).with_details(json!({ "missing": grant })));
     }
     if terms.allowance.operator.files == Some(true) {

@@ -16,8 +16,8 @@ use super::call::CallError;
 use super::catalog::{Catalog, Entry, Generation, PluginStatus, SkillEntry, Status, ToolEntry};
 use super::engine::Engine;
 use super::folder::Folder;
+use super::known::Known;
 use super::load::examine;
-use super::manifest::Permissions;
 use super::scope::Scope;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
@@ -58,8 +58,8 @@ pub(super) struct Registry {
     pub(super) bundled: Bundled,
     /// None in safe mode.
     pub(super) folder: Option<Folder>,
-    /// What each bundled plugin asks for: it is granted that, and so is what the operator puts in its place.
-    pub(super) verified: BTreeMap<&'static str, Permissions>,
+    /// Each bundled plugin, which is granted what it asks for.
+    pub(super) verified: BTreeMap<&'static str, Known>,
     /// How far [`Plugins::load_all`] is.
     pub(super) progress: watch::Sender<Progress>,
     /// Read without a lock; a change is a new snapshot.
@@ -108,6 +108,13 @@ impl Plugins {
     /// Every plugin, by name.
     pub fn list(&self) -> Vec<PluginStatus> {
         self.catalog().list()
+    }
+
+    /// Every plugin whose manifest could be read, by name.
+    pub fn known(&self) -> BTreeMap<String, Known> {
+        let catalog = self.catalog();
+        let entries = catalog.entries();
+        entries.filter_map(|(name, entry)| Some((name.clone(), Known::of(entry)?))).collect()
     }
 
     /// One plugin.
@@ -291,11 +298,11 @@ impl Plugins {
     }
 }
 
-/// What each bundled plugin asks for, by name.
-async fn verified(bundled: Bundled) -> BTreeMap<&'static str, Permissions> {
+/// Each bundled plugin, by name.
+async fn verified(bundled: Bundled) -> BTreeMap<&'static str, Known> {
     let asked = bundled.all().map(async |(name, bytes)| {
         let (inspected, _) = examine(bytes.into()).await.ok()?;
-        Some((name, inspected.manifest.permissions))
+        Some((name, Known::from(inspected)))
     });
     join_all(asked).await.into_iter().flatten().collect()
 }

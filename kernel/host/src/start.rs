@@ -1,11 +1,14 @@
 //! The first load of everything there is.
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt, stream};
 
 use super::catalog::Entry;
 use super::engine::{Engine, MAX_COMPILATIONS};
+use super::known::Known;
 use super::lifecycle::Prepared;
-use super::load::Refusal;
+use super::load::{Refusal, examine};
 use super::registry::{Options, Plugins, Progress};
 use prx_base::Base;
 use prx_base::error::Result;
@@ -44,9 +47,30 @@ impl Plugins {
         while let Some((name, prepared)) = all.next().await {
             if let Err(error) = self.place(&name, prepared).await {
                 tracing::error!(plugin = name, "not loaded: {error}");
+                self.fall_back(&name, &error).await;
             }
         }
         Ok(())
+    }
+
+    /// Every plugin that will be loaded and whose manifest can be read, by name: to check a configuration against before
+    /// anything is compiled.
+    ///
+    /// # Errors
+    /// The folder for plugins cannot be read.
+    pub async fn inspect_all(&self) -> Result<BTreeMap<String, Known>> {
+        let bundled = self.0.verified.iter();
+        let mut known: BTreeMap<_, _> =
+            bundled.map(|(name, known)| ((*name).to_owned(), known.clone())).collect();
+        let Some(folder) = &self.0.folder else { return Ok(known) };
+        for name in folder.names().await? {
+            let Some(bytes) = folder.read(&name).await? else { continue };
+            // Why one can't be read is said when it is loaded.
+            if let Ok((inspected, _)) = examine(bytes).await {
+                known.insert(name, inspected.into());
+            }
+        }
+        Ok(known)
     }
 
     /// Every plugin there is, in the order in which they are put in service.

@@ -39,6 +39,7 @@ impl Plugins {
         }
         self.check_conflicts(before)?;
         self.put_file_back(name, withdrawn, before).await?;
+        self.forget_secrets(&withdrawn.manifest, &before.manifest).await?;
         self.change(name, |entry| {
             let (generation, manifest) = (Some(Arc::clone(before)), Some(Arc::clone(&before.manifest)));
             holds(&entry).then(|| Entry { generation, manifest, error: Some(reason.to_owned()), ..entry })

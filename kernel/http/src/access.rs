@@ -7,18 +7,32 @@ use super::scope::Scope;
 pub enum Access {
     /// Anyone, without a token.
     Public,
+    /// Anyone, without a token and however often: those who ask whether the gateway is well.
+    Health,
+    /// Platforms: their handlers look at what proves where a message comes from. What is proven counts for the channel in the
+    /// path, and the rest for the address it comes from.
+    Signed,
     /// Whoever has this scope.
     Scope(Scope),
+    /// Whoever has one of these two scopes; the handler says what each is enough for.
+    Either(Scope, Scope),
 }
 
 impl Access {
+    /// Whether it can be called without a token.
+    pub fn is_open(self) -> bool {
+        !matches!(self, Self::Scope(_))
+    }
+
     /// The group whose rate limit the route shares.
     pub fn group(self) -> Group {
         match self {
             Self::Scope(Scope::SESSIONS_WRITE) => Group::SessionsWrite,
             Self::Scope(Scope::SESSIONS_READ) => Group::SessionsRead,
             Self::Scope(Scope::CONFIG_WRITE) => Group::ConfigWrite,
-            Self::Public | Self::Scope(_) => Group::Other,
+            Self::Health => Group::Health,
+            Self::Signed => Group::Webhooks,
+            Self::Public | Self::Scope(_) | Self::Either(..) => Group::Other,
         }
     }
 }
@@ -32,6 +46,10 @@ pub enum Group {
     SessionsRead,
     /// Changing the configuration.
     ConfigWrite,
+    /// Asking whether the gateway is well; counted, and never refused.
+    Health,
+    /// What platforms say to their channels.
+    Webhooks,
     /// Everything else.
     Other,
 }

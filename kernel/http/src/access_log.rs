@@ -3,9 +3,11 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use hyper::header::{HeaderName, HeaderValue};
-use hyper::{Method, Response};
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::{Method, Response, StatusCode};
+use tracing::Level;
 
+use super::origin;
 use super::payload::Payload;
 use super::rate_limit::RateLimitStatus;
 use super::reply::Reply;
@@ -13,7 +15,6 @@ use super::traffic::Outcome;
 use prx_base::clock;
 use prx_base::error::Error;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Stands in place of a route where there is none.
 const NO_ROUTE: &str = "-";
 
@@ -25,15 +26,32 @@ pub(super) struct Entry {
     started: Instant,
     /// The address the request was sent from; none for the owner's socket.
     pub(super) sender: Option<IpAddr>,
+    /// Who is calling, once that is known: the id of a token, or `owner`.
+    pub(super) caller: Option<String>,
+    /// The trace that the caller's request belongs to.
+    pub(super) trace: Option<String>,
+    user_agent: Option<String>,
     /// What the rate limit leaves the caller after this request.
     pub(super) rate_limit: Option<RateLimitStatus>,
+    /// Such requests are so many that the line is one for debugging.
+    pub(super) quiet: bool,
 }
 
 impl Entry {
-    /// Starts to measure how long a request takes.
-    pub(super) fn new(id: String, method: Method) -> Self {
-        let started = clock::stopwatch();
-        Self { id, method, route: NO_ROUTE, started, sender: None, rate_limit: None }
+    /// Starts to measure how long a request takes. It keeps the id that it came with, if that is a sane one.
+    pub(super) fn new(method: Method, headers: &HeaderMap, fresh: impl FnOnce() -> String) -> Self {
+        Self {
+            id: origin::request_id(headers).unwrap_or_else(fresh),
+            method,
+            route: NO_ROUTE,
+            started: clock::stopwatch(),
+            sender: None,
+            caller: None,
+            trace: origin::trace_id(headers),
+            user_agent: origin::user_agent(headers),
+            rate_limit: None,
+            quiet: false,
+        }
     }
 
     /// The answer to a request that failed. The cause goes to the log, here and only here.
@@ -58,12 +76,36 @@ impl Entry {
 
     /// Writes the line, and adds the headers that every answer has.
     pub(super) fn finish(self, reply: Reply) -> Response<Payload> {
-        let status = reply.0.status().as_u16();
+        let status = reply.0.status();
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(method = %self.method, route = self.route, status, ms, request_id = self.id, "request");
-        // An id is made of letters and digits.
+        // Strangers are summed up elsewhere, and whoever asks too often asks very often.
+        let often = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED);
+        let Self { method, route, sender, caller, trace, user_agent, .. } = &self;
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    %method,
+                    route,
+                    status = status.as_u16(),
+                    ms,
+                    request_id = self.id,
+                    address = sender.map(tracing::field::display),
+                    caller,
+                    user_agent,
+                    trace_id = trace,
+                    "request"
+                )
+            };
+        }
+        if often || (self.quiet && !status.is_server_error()) {
+            line!(Level::DEBUG);
+        } else {
+            line!(Level::INFO);
+        }
+        // An id is made of letters, digits and what needs no quoting.
         let id = HeaderValue::try_from(self.id).unwrap_or(HeaderValue::from_static("-"));
-        let reply = reply.with(X_REQUEST_ID, id);
+        let reply = reply.with(origin::X_REQUEST_ID, id);
         match self.rate_limit {
             Some(status) => status.write_headers(reply).0,
             None => reply.0,

@@ -52,10 +52,19 @@ impl Caller {
     /// # Errors
     /// 403 that names the scope, if the caller doesn't have it.
     pub fn require(&self, scope: Scope) -> Result<()> {
-        if self.may(scope) {
+        self.require_either(scope, scope)
+    }
+
+    /// Makes sure that the caller has one of two scopes.
+    ///
+    /// # Errors
+    /// 403 that names them, if the caller has neither.
+    pub fn require_either(&self, scope: Scope, other: Scope) -> Result<()> {
+        if self.may(scope) || self.may(other) {
             return Ok(());
         }
-        Err(Error::new(Code::Forbidden, format!("The token lacks the scope {scope}")))
+        let or = if scope == other { String::new() } else { format!(" or {other}") };
+        Err(Error::new(Code::Forbidden, format!("The token lacks the scope {scope}{or}")))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The request body, with a size limit and a timeout, read field by field with a type.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,12 +8,13 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONTENT_TYPE, EXPECT};
+use hyper::body::Body as _;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, EXPECT};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::reply::OCTETS;
+use super::rest::Rest;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 
@@ -32,8 +34,10 @@ const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// A request body that has not been read yet.
 #[derive(Debug)]
 pub struct Body {
-    incoming: Incoming,
+    incoming: Rest,
     content_type: Option<String>,
+    /// How it is encoded, where it is.
+    encoding: Option<String>,
     expects_continue: bool,
     limit: u64,
     clock: Clock,
@@ -57,7 +61,7 @@ pub(super) type AnonymousBodies = Arc<AtomicU64>;
 pub(super) type BodyDigest = Arc<OnceLock<[u8; 32]>>;
 
 impl Body {
-    pub(super) fn new(incoming: Incoming, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
+    pub(super) fn new(incoming: Rest, headers: &HeaderMap, limit: u64, clock: Clock) -> Self {
         let content_type = headers.get(CONTENT_TYPE).map(|value| {
             let value = value.to_str().unwrap_or("?");
             value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
@@ -65,6 +69,7 @@ impl Body {
         Self {
             incoming,
             content_type,
+            encoding: encoding(headers),
             expects_continue: headers.contains_key(EXPECT),
             limit,
             clock,
@@ -89,6 +94,7 @@ impl Body {
         if !self.content_type.as_deref().is_none_or(is_json) {
             return Err(self.wrong_type("application/json"));
         }
+        self.check_encoding()?;
         let bytes = self.read(self.limit).await?;
         match serde_json::from_slice(&bytes) {
             Ok(Value::Object(fields)) => Ok(Fields(fields)),
@@ -112,6 +118,7 @@ impl Body {
         if !self.content_type.as_deref().is_none_or(fits) {
             return Err(self.wrong_type(content_type));
         }
+        self.check_encoding()?;
         self.read(limit).await
     }
 
@@ -145,6 +152,13 @@ impl Body {
     fn wrong_type(&self, wanted: &str) -> Error {
         let given = self.content_type.as_deref().unwrap_or_default();
         Error::new(Code::UnsupportedMediaType, format!("The body must be {wanted}, not {given}"))
+    }
+
+    fn check_encoding(&self) -> Result<()> {
+        let Some(encoding) = &self.encoding else { return Ok(()) };
+        let message =
+            format!("The body must not be encoded, and it is: {encoding}; send it without Content-Encoding");
+        Err(Error::new(Code::UnsupportedMediaType, message))
     }
 
     async fn read(&mut self, limit: u64) -> Result<Bytes> {
@@ -216,6 +230,13 @@ impl Drop for HeldBytes {
     }
 }
 
+/// How a body is encoded; none where it is as it is.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let all = headers.get_all(CONTENT_ENCODING).iter().map(|value| value.to_str().unwrap_or("?").trim());
+    let all: Vec<_> = all.filter(|one| !one.is_empty() && !one.eq_ignore_ascii_case("identity")).collect();
+    (!all.is_empty()).then(|| all.join(", "))
+}
+
 async fn within_timeout<T>(clock: &Clock, read: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         read = read => read,
@@ -253,12 +274,18 @@ impl Fields {
     /// A name or an id, where it is given: a text of at most [`MAX_NAME_CHARS`].
     ///
     /// # Errors
-    /// As for [`Fields::text`], and for a longer one.
+    /// As for [`Fields::text`], and for a longer one, and one that no terminal and no page would show as it is.
     pub(super) fn name(&mut self, name: &str) -> Result<Option<String>> {
         let text = self.text(name)?;
         if text.as_ref().is_some_and(|text| text.chars().count() > MAX_NAME_CHARS) {
             return Err(Error::bad_request(format!(
                 "`{name}` must have at most {MAX_NAME_CHARS} characters"
+            )));
+        }
+        if let Some(wrong) = text.as_deref().and_then(|text| text.chars().find(|c| misleads(*c))) {
+            let wrong = wrong.escape_unicode();
+            return Err(Error::bad_request(format!(
+                "`{name}` must have no control characters, and none that change the direction of others; it has {wrong}"
             )));
         }
         Ok(text)
@@ -273,6 +300,33 @@ impl Fields {
             None => Ok(None),
             Some(Value::Object(object)) => Ok(Some(object)),
             Some(other) => Err(wrong(name, "an object", &other)),
+        }
+    }
+
+    /// `true` or `false`, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field, if it is something else.
+    pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(other) => Err(wrong(name, "true or false", &other)),
+        }
+    }
+
+    /// A whole number in a range, where it is given.
+    ///
+    /// # Errors
+    /// 400 that names the field and the range, if it is something else.
+    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> Result<Option<u64>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match value.as_u64().filter(|number| range.contains(number)) {
+            Some(number) => Ok(Some(number)),
+            None => {
+                let accepted = format!("a whole number from {} to {}", range.start(), range.end());
+                Err(Error::bad_request(format!("`{name}` must be {accepted}, not {value}")))
+            }
         }
     }
 
@@ -313,6 +367,11 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
+}
+
+/// Whether a character makes a name look like another, or like something else than a name.
+fn misleads(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ pub(super) fn is_preflight<B>(request: &Request<B>) -> bool {
 
 /// The answer to a preflight at a path that has these methods.
 pub(super) fn preflight(allow: &str) -> Reply {
-    let headers = "authorization, content-type, idempotency-key, if-match, last-event-id";
+    let headers = "authorization, content-type, idempotency-key, if-match, last-event-id, \
+                   mcp-protocol-version, mcp-session-id, x-request-id";
     let reply = Reply::no_content()
         .with(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(headers))
         .with(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
@@ -27,8 +28,7 @@ pub(super) fn preflight(allow: &str) -> Reply {
 
 /// Lets a web page of that origin read the answer.
 pub(super) fn allow_origin(reply: Reply, origin: HeaderValue) -> Reply {
-    let exposed =
-        "x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, retry-after, etag";
+    let exposed = "x-request-id, x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-reset, retry-after, etag, mcp-session-id";
     reply
         .with(ACCESS_CONTROL_ALLOW_ORIGIN, origin)
         .with(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed))

@@ -10,12 +10,24 @@ use prx_base::error::{Code, Error, Result};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The address a request comes from: the other end's, or the one that the proxy there saw.
+/// How many proxies a request may have come through, one behind the other.
+const MAX_PROXIES: usize = 8;
+
+/// The address a request comes from: the other end's, or the one that a trusted proxy there saw. Where that is one of
+/// `trusted_proxies`, the one that it saw, and so on; what stands before that was sent by whoever spoke to the first.
 pub(super) fn sender(remote: IpAddr, headers: &HeaderMap, gateway: &Gateway) -> IpAddr {
-    let forwarded = headers.get_all(X_FORWARDED_FOR).iter().next_back();
-    // What stands before the last one was sent by whoever spoke to the proxy.
-    let seen = forwarded.and_then(|value| address(value.to_str().ok()?.rsplit(',').next()?.trim()));
-    seen.filter(|_| gateway.behind_proxy).unwrap_or(remote)
+    let values = headers.get_all(X_FORWARDED_FOR).iter().rev();
+    let forwarded = values.flat_map(|value| value.to_str().unwrap_or_default().rsplit(',').map(str::trim));
+    let mut sender = remote;
+    let mut trusted = gateway.trusts(remote);
+    for seen in forwarded.take(MAX_PROXIES) {
+        match address(seen) {
+            Some(seen) if trusted => sender = seen,
+            _ => break,
+        }
+        trusted = gateway.is_named_proxy(sender);
+    }
+    sender
 }
 
 /// An address as proxies write it: some add the port.
@@ -47,7 +59,11 @@ pub(super) fn check<B>(
         return Ok(Some(origin.clone()));
     }
     match text.split_once("://") {
-        Some((_, own)) if authority.is_some_and(|authority| authority.eq_ignore_ascii_case(own)) => Ok(None),
+        Some(("http" | "https", own))
+            if authority.is_some_and(|authority| authority.eq_ignore_ascii_case(own)) =>
+        {
+            Ok(None)
+        }
         _ => Err(refused(format!("Origin \"{text}\" is not allowed; add it to gateway.cors_origins"))),
     }
 }
@@ -69,12 +85,16 @@ fn authority<B>(request: &Request<B>) -> Result<Option<&str>> {
     authority.map(Some).ok_or_else(|| Error::bad_request("The request must have exactly one Host header"))
 }
 
-/// The name without its port, brackets and final dot.
+/// The name without its port, brackets and final dot. What is no name with a port is left whole, and is nobody's.
 fn name(authority: &str) -> &str {
-    let name = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((address, _)) => address,
-        None => authority.split(':').next().unwrap_or_default(),
+    let (name, port) = match authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => (address, port),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
+    let is_port = |text: &str| text.len() <= 5 && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !port.is_empty() && !port.strip_prefix(':').is_some_and(is_port) {
+        return authority;
+    }
     name.strip_suffix('.').unwrap_or(name)
 }
 
@@ -113,6 +133,19 @@ mod tests {
         let behind = Gateway { behind_proxy: true, ..Gateway::default() };
         assert_eq!(sender(remote, &headers, &behind), IpAddr::from([192, 0, 2, 7]));
         assert_eq!(sender(remote, &HeaderMap::new(), &behind), remote);
+        let stranger = IpAddr::from([203, 0, 113, 9]);
+        assert_eq!(sender(stranger, &headers, &behind), stranger, "only a private address is the proxy's");
+        let proxies = vec!["203.0.113.0/24".into(), "192.0.2.7".into(), "2001:db8::/32".into()];
+        let named = Gateway { trusted_proxies: proxies, ..Gateway::default() };
+        assert_eq!(sender(remote, &headers, &named), remote);
+        assert_eq!(sender(stranger, &headers, &named), IpAddr::from([10, 0, 0, 1]), "through two proxies");
+        let mapped = "::ffff:203.0.113.9".parse().expect("an address");
+        assert_eq!(sender(mapped, &headers, &named), IpAddr::from([10, 0, 0, 1]));
+        headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("10.0.0.1, nonsense"));
+        assert_eq!(sender(stranger, &headers, &named), stranger);
+        headers.insert(X_FORWARDED_FOR, HeaderValue::from_static("192.0.2.7, 10.0.0.1"));
+        let inside = IpAddr::from([10, 0, 0, 1]);
+        assert_eq!(sender(remote, &headers, &behind), inside, "who is inside is no proxy for that");
         for (said, meant) in
             [("192.0.2.7:5678", "192.0.2.7"), ("[2001:db8::1]:80", "2001:db8::1"), ("[::1]", "::1")]
         {
@@ -137,7 +170,20 @@ mod tests {
 
     #[test]
     fn another_name_is_refused_and_the_setting_is_named() {
-        for host in ["evil.example", "localhost.evil.example", "10.0.0.1", "evil.prx.example.com", "[::2]"] {
+        for host in [
+            "evil.example",
+            "localhost.evil.example",
+            "10.0.0.1",
+            "evil.prx.example.com",
+            "[::2]",
+            "localhost:1@evil.example",
+            "localhost@evil.example",
+            "[::1]evil.example",
+            "[::1]:80evil.example",
+            "127.0.0.1:80:evil.example",
+            "localhost:3120/",
+            "localhost#evil.example",
+        ] {
             let error = checked(&[("host", host)]).expect_err(host);
             assert_eq!(error.code(), Code::Forbidden, "{host}");
             assert!(error.message().contains("gateway.allowed_hosts"), "{error}");
@@ -159,7 +205,16 @@ mod tests {
             from("https://app.example.com").expect("named").expect("foreign"),
             "https://app.example.com"
         );
-        for origin in ["null", "http://localhost:5173", "https://app.example.com.evil.example", ""] {
+        for origin in [
+            "file://localhost:3120",
+            "ftp://localhost:3120",
+            "localhost:3120",
+            "http://localhost:3120/",
+            "null",
+            "http://localhost:5173",
+            "https://app.example.com.evil.example",
+            "",
+        ] {
             assert_eq!(from(origin).expect_err(origin).code(), Code::Forbidden);
         }
     }

@@ -131,7 +131,8 @@ impl Claim {
 
     async fn write(&self, status: StatusCode, digest: Option<&[u8; 32]>, body: Option<String>) -> Result<()> {
         let fingerprint = self.fingerprint(digest);
-        let answer = KeptAnswer { fingerprint, status: status.as_u16(), body, at: self.clock.now() };
+        let (target, status) = (self.target.clone(), status.as_u16());
+        let answer = KeptAnswer { fingerprint, target, status, body, at: self.clock.now() };
         self.store.keep_answer(&self.key.caller, &self.key.text, answer).await
     }
 

@@ -4,13 +4,16 @@ use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener, lookup_host};
+use futures_util::future::{FutureExt, select_all};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream, lookup_host};
+use tokio::time::{Interval, interval};
 use tokio_rustls::TlsAcceptor;
 
-use super::tls::{self, TlsError};
+use super::tls::{Certificate, TlsError};
 use prx_base::config::Gateway;
 
 /// The name of the owner's socket in the data directory.
@@ -32,8 +35,8 @@ pub enum BindError {
     /// Plain HTTP would go over a network.
     #[error(
         "{0} is not a loopback address: tokens would cross the network unencrypted; listen on 127.0.0.1, set \
-         gateway.tls_cert and gateway.tls_key, or put a proxy that speaks TLS in front and set \
-         gateway.behind_proxy = true"
+         gateway.tls_cert and gateway.tls_key, or put a proxy that speaks TLS in front and name its address in \
+         gateway.trusted_proxies"
     )]
     Exposed(IpAddr),
     /// TLS is asked for and can't be spoken.
@@ -64,8 +67,9 @@ pub enum BindError {
 
 /// The listener for the network: an address, and whether TLS is spoken there.
 pub struct Network {
-    pub(super) listener: TcpListener,
+    pub(super) listeners: Vec<TcpListener>,
     pub(super) tls: Option<TlsAcceptor>,
+    certificate: Option<Certificate>,
 }
 
 impl Network {
@@ -75,9 +79,21 @@ impl Network {
     /// Someone else is there, the address is open to a network without TLS, a file of the certificate can't be
     /// used, or the system refuses.
     pub async fn bind(gateway: &Gateway) -> Result<Self, BindError> {
-        let (addresses, tls) = prepare(gateway).await?;
-        let listener = TcpListener::bind(&*addresses).await;
-        Ok(Self { listener: listener.map_err(|source| address_error(gateway, source))?, tls })
+        let (addresses, certificate) = prepare(gateway).await?;
+        let listeners = listen(&addresses).await.map_err(|source| address_error(gateway, source))?;
+        let tls = certificate.as_ref().map(Certificate::acceptor);
+        Ok(Self { listeners, tls, certificate })
+    }
+
+    /// The certificate that is shown, where TLS is spoken.
+    pub fn certificate(&self) -> Option<Certificate> {
+        self.certificate.clone()
+    }
+
+    /// The next connection, at whichever address.
+    pub(super) async fn accept(&self) -> io::Result<TcpStream> {
+        let accepting = self.listeners.iter().map(|listener| listener.accept().boxed());
+        Ok(select_all(accepting).await.0?.0)
     }
 
     /// Whether that could be bound, as far as it shows without taking the address.
@@ -94,15 +110,20 @@ impl Network {
     /// The system doesn't say.
     pub fn url(&self) -> io::Result<String> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        Ok(format!("{scheme}://{}", self.listener.local_addr()?))
+        let listener = self.listeners.first().ok_or(ErrorKind::NotConnected)?;
+        Ok(format!("{scheme}://{}", listener.local_addr()?))
     }
 }
+
+/// How often the owner's socket is looked for: who cleans up may have deleted it.
+const SOCKET_CHECK_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The socket that only the owner of the data directory can open. Gone when dropped.
 #[derive(Debug)]
 pub struct OwnerSocket {
-    pub(super) listener: UnixListener,
+    listener: UnixListener,
     path: PathBuf,
+    check: Interval,
 }
 
 impl OwnerSocket {
@@ -113,17 +134,41 @@ impl OwnerSocket {
     pub fn bind(data_dir: &Path) -> Result<Self, BindError> {
         let path = data_dir.join(SOCKET);
         let failed = |source| BindError::Socket { path: path.clone(), source };
-        match UnixStream::connect(&path) {
+        match net::UnixStream::connect(&path) {
             Ok(_) => return Err(BindError::SocketInUse(path)),
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => {
                 fs::remove_file(&path).map_err(failed)?;
             }
             Err(_) => {}
         }
-        let listener = UnixListener::bind(&path).map_err(failed)?;
-        fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
-        Ok(Self { listener, path })
+        let listener = bind_socket(&path).map_err(failed)?;
+        Ok(Self { listener, path, check: interval(SOCKET_CHECK_INTERVAL) })
     }
+
+    /// Accepts the next connection. A socket that was deleted meanwhile is made anew.
+    pub(super) async fn accept(&mut self) -> io::Result<(UnixStream, tokio::net::unix::SocketAddr)> {
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => return accepted,
+                _ = self.check.tick() => {}
+            }
+            if fs::symlink_metadata(&self.path).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+                match bind_socket(&self.path) {
+                    Ok(listener) => {
+                        self.listener = listener;
+                        tracing::warn!("{} was deleted, and is back", self.path.display());
+                    }
+                    Err(error) => tracing::debug!("{} can't be made anew: {error}", self.path.display()),
+                }
+            }
+        }
+    }
+}
+
+fn bind_socket(path: &Path) -> io::Result<UnixListener> {
+    let listener = UnixListener::bind(path)?;
+    fs::set_permissions(path, Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 impl Drop for OwnerSocket {
@@ -134,15 +179,35 @@ impl Drop for OwnerSocket {
 }
 
 /// The addresses that `[gateway]` names, and how TLS is spoken there.
-async fn prepare(gateway: &Gateway) -> Result<(Vec<SocketAddr>, Option<TlsAcceptor>), BindError> {
-    let tls = tls::acceptor(gateway)?;
+async fn prepare(gateway: &Gateway) -> Result<(Vec<SocketAddr>, Option<Certificate>), BindError> {
+    let tls = Certificate::load(gateway)?;
     let host = gateway.host.trim_start_matches('[').trim_end_matches(']');
     let found = lookup_host((host, gateway.port)).await;
     let found: Vec<_> = found.map_err(|source| address_error(gateway, source))?.collect();
     match found.iter().find(|address| !address.ip().is_loopback()) {
-        Some(open) if tls.is_none() && !gateway.behind_proxy => Err(BindError::Exposed(open.ip())),
+        Some(open) if tls.is_none() && !gateway.has_proxy() => Err(BindError::Exposed(open.ip())),
         _ => Ok((found, tls)),
     }
+}
+
+/// Listens at each of the addresses that a name has, on one port. Where the machine lacks one of them, as one without IPv6
+/// does, the others do.
+async fn listen(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
+    let mut listeners: Vec<TcpListener> = Vec::new();
+    let mut failure = io::Error::from(ErrorKind::AddrNotAvailable);
+    for mut address in addresses.iter().copied() {
+        if let Some(first) = listeners.first()
+            && address.port() == 0
+        {
+            address.set_port(first.local_addr()?.port());
+        }
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            Err(error) if error.kind() == ErrorKind::AddrInUse => return Err(error),
+            Err(error) => failure = error,
+        }
+    }
+    if listeners.is_empty() { Err(failure) } else { Ok(listeners) }
 }
 
 fn address_error(gateway: &Gateway, source: io::Error) -> BindError {
@@ -160,7 +225,7 @@ mod tests {
     #[tokio::test]
     async fn a_port_in_use_is_named_with_what_to_do() {
         let first = Network::bind(&Gateway { port: 0, ..Gateway::default() }).await.expect("bound");
-        let port = first.listener.local_addr().expect("bound").port();
+        let port = first.listeners[0].local_addr().expect("bound").port();
         let second = Network::bind(&Gateway { port, ..Gateway::default() }).await;
         let error = second.err().expect("in use").to_string();
         assert!(error.contains(&format!("127.0.0.1:{port} is in use")), "{error}");

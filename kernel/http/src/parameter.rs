@@ -123,7 +123,7 @@ impl Declared for Key {
             Type::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
             Type::Text => Text.schema(),
             Type::OneOf(words) => json!({"type": "string", "pattern": format!("^({})$", words.join("|"))}),
-            Type::TextList | Type::Models => Texts.schema(),
+            Type::TextList | Type::Networks | Type::Models => Texts.schema(),
             Type::Words(words) => {
                 json!({"type": "object", "additionalProperties": {"type": "string", "enum": words}})
             }
@@ -367,6 +367,42 @@ impl InQuery for Flag {
     }
 }
 
+/// `true` or `false` in a body, where it is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Switch;
+
+impl Kind for Switch {
+    fn schema(&self) -> Value {
+        json!({"type": "boolean"})
+    }
+}
+
+impl InBody for Switch {
+    type Value = Option<bool>;
+
+    fn read(&self, name: &str, fields: &mut Fields) -> Result<Self::Value> {
+        fields.flag(name)
+    }
+}
+
+/// A whole number from the first to the second in a body, where it is given.
+#[derive(Debug, Clone, Copy)]
+pub struct Whole(pub u64, pub u64);
+
+impl Kind for Whole {
+    fn schema(&self) -> Value {
+        json!({"type": "integer", "minimum": self.0, "maximum": self.1})
+    }
+}
+
+impl InBody for Whole {
+    type Value = Option<u64>;
+
+    fn read(&self, name: &str, fields: &mut Fields) -> Result<Self::Value> {
+        fields.number(name, self.0..=self.1)
+    }
+}
+
 /// An object.
 #[derive(Debug, Clone, Copy)]
 pub struct Object;
@@ -422,48 +458,4 @@ impl InBody for Words {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Parameter<Number> =
-        Parameter::new("limit", Number { min: 1, max: 500, default: 50 }, "most entries to return");
-    const STATE: Parameter<OneOf<u8>> =
-        Parameter::new("state", OneOf { words: &[("on", 1), ("off", 0)], default: 0 }, "only those in it");
-    const ANSWER: Parameter<Required<Either<bool>>> =
-        Parameter::new("answer", Either(&[("yes", true), ("no", false)]), "`yes` or `no`").required();
-
-    fn fields(value: Value) -> Fields {
-        Fields(value.as_object().expect("an object").clone())
-    }
-
-    fn refusal<T: Debug>(result: Result<T>) -> String {
-        result.expect_err("refused").message().to_owned()
-    }
-
-    #[test]
-    fn what_is_described_is_what_is_read() {
-        let schema = json!({"type": "integer", "minimum": 1, "maximum": 500, "default": 50});
-        assert_eq!((LIMIT.schema(), LIMIT.is_required()), (schema, false));
-        let query = Query::parse(Some("limit=500&state=on")).expect("a sound query");
-        assert_eq!((query.get(&LIMIT).unwrap(), query.get(&STATE).unwrap()), (500, 1));
-        assert_eq!((query.has(&LIMIT), Query::default().has(&LIMIT)), (true, false));
-        assert_eq!(Query::default().get(&LIMIT).unwrap(), 50);
-        assert_eq!(Query::default().get(&STATE).unwrap(), 0);
-        assert_eq!(STATE.schema(), json!({"type": "string", "enum": ["on", "off"], "default": "off"}));
-        let beyond = Query::parse(Some("limit=501")).expect("a sound query");
-        let told = refusal(beyond.get(&LIMIT));
-        assert_eq!(told, "`limit` must be a whole number from 1 to 500, not \"501\"");
-    }
-
-    #[test]
-    fn what_must_be_given_is_missed() {
-        assert!(ANSWER.is_required());
-        assert_eq!(ANSWER.schema()["pattern"], "^(yes|no)$");
-        assert!(fields(json!({"answer": "yes"})).get(&ANSWER).unwrap());
-        assert_eq!(refusal(fields(json!({})).get(&ANSWER)), "`answer` is missing; it must be a string");
-        let maybe = refusal(fields(json!({"answer": "maybe"})).get(&ANSWER));
-        assert_eq!(maybe, "`answer` must be \"yes\" or \"no\"");
-        let whose = Parameter::new("user_id", Text, "whose").required_or("must say whose it is");
-        assert_eq!(refusal(Query::default().get(&whose)), "`user_id` must say whose it is");
-    }
-}
+mod tests;

@@ -4,9 +4,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use hyper::body::Incoming;
-use hyper::header::{ALLOW, CONNECTION, HeaderValue, TRANSFER_ENCODING};
-use hyper::{HeaderMap, Request, Response};
+use hyper::header::{ALLOW, AUTHORIZATION, CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio_util::sync::CancellationToken;
 use ulid::Ulid;
 
@@ -19,23 +20,32 @@ use super::payload::Payload;
 use super::query::Query;
 use super::rate_limit::{RateLimitKey, RateLimitStatus, RateLimits};
 use super::reply::Reply;
+use super::rest::Rest;
 use super::router::{Found, Router};
 use super::service::{Lifetime, Service};
 use super::starting::Starting;
+use super::strangers::Strangers;
 use super::traffic::Traffic;
-use super::{cors, hosts};
+use super::wire::Exchange;
+use super::{cors, framing, hosts};
 use prx_base::clock::Clock;
 use prx_base::config;
 use prx_base::error::{Code, Error, Result};
 use prx_store::Store;
+
+/// The parameter of a path that names a channel.
+const CHANNEL: &str = "channel";
+/// What the log calls whoever came by the socket in the data directory.
+const OWNER: &str = "owner";
 
 /// Where a connection comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Peer {
     /// The socket in the data directory, which only its owner can open.
     Owner,
-    /// The network; with the address the connection came in on, and that of the other end.
-    Network { local: SocketAddr, remote: IpAddr },
+    /// The network; with the address the connection came in on, that of the other end, and whether it has only a place in
+    /// the reserve for health probes.
+    Network { local: SocketAddr, remote: IpAddr, reserved: bool },
 }
 
 /// Everything between a connection and the handlers, which are given the state `S`. It answers from the beginning:
@@ -43,6 +53,7 @@ pub(super) enum Peer {
 pub struct Pipeline<S> {
     rate_limits: RateLimits,
     anonymous: AnonymousBodies,
+    strangers: Strangers,
     config: config::Live,
     clock: Clock,
     pub(super) traffic: Traffic,
@@ -56,13 +67,15 @@ pub struct Pipeline<S> {
 impl<S: Send + Sync + 'static> Pipeline<S> {
     /// A pipeline of a gateway that is starting: it answers 503 `unavailable` to everything but `/livez`.
     pub fn new(config: config::Live, clock: Clock, traffic: Traffic) -> Self {
+        let shutdown = CancellationToken::new();
         Self {
+            strangers: Strangers::new(clock.clone(), shutdown.clone()),
             rate_limits: RateLimits::new(config.clone(), clock.clone()),
             anonymous: AnonymousBodies::default(),
             config,
             clock,
             traffic,
-            shutdown: CancellationToken::new(),
+            shutdown,
             starting: Starting::default(),
             service: OnceLock::new(),
         }
@@ -81,7 +94,11 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 state,
                 router,
                 store,
-                Lifetime { clock: self.clock.clone(), shutdown: self.shutdown.clone() },
+                Lifetime {
+                    clock: self.clock.clone(),
+                    config: self.config.clone(),
+                    shutdown: self.shutdown.clone(),
+                },
             )
         });
     }
@@ -102,15 +119,24 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     }
 
     /// Answers one request, whatever happens on the way.
-    pub(super) async fn answer(&self, peer: Peer, request: Request<Incoming>) -> Response<Payload> {
-        let mut entry = Entry::new(self.request_id(), request.method().clone());
-        let ambiguous_length = request.headers().contains_key(TRANSFER_ENCODING);
+    pub(super) async fn answer(
+        &self,
+        peer: Peer,
+        exchange: &Exchange,
+        request: Request<Incoming>,
+    ) -> Response<Payload> {
+        let framing = exchange.begin();
+        let request = request.map(Rest::from);
+        let mut entry = Entry::new(request.method().clone(), request.headers(), || self.request_id());
+        let (rest, asked_for) = (request.body().clone(), !request.headers().contains_key(EXPECT));
+        let in_pieces = request.headers().contains_key(TRANSFER_ENCODING);
+        let framed = framing::check(framing, request.headers());
         let admitted = match peer {
-            Peer::Owner => Ok(None),
-            Peer::Network { local, remote } => {
+            Peer::Owner => framed.map(|()| None),
+            Peer::Network { local, remote, .. } => {
                 let gateway = &self.config.current().gateway;
                 entry.sender = Some(hosts::sender(remote, request.headers(), gateway));
-                hosts::check(local, &request, gateway)
+                framed.and_then(|()| hosts::check(local, &request, gateway))
             }
         };
         let mut reply = match admitted {
@@ -127,20 +153,39 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 }
             }
         };
-        // A request may carry both lengths, and a proxy may have believed the other one: what follows on this
-        // connection is not to be trusted.
-        if ambiguous_length {
+        let unread = !rest.is_over(asked_for);
+        if unread {
+            exchange.leave_unread();
+        }
+        // A proxy may have understood the pieces otherwise: what follows on this connection is not to be trusted.
+        if unread || in_pieces || peer.is_reserved() {
             reply = reply.with(CONNECTION, HeaderValue::from_static("close"));
         }
         self.traffic.count(entry.outcome(&reply));
         entry.finish(reply)
     }
 
+    /// The answer to a head that is no HTTP, in bytes. The connection ends with it.
+    pub(super) fn refuse_head(&self, peer: Peer, status: u16) -> Bytes {
+        let mut entry =
+            Entry::new(Method::from_bytes(b"-").unwrap_or_default(), &HeaderMap::new(), || self.request_id());
+        if let Peer::Network { remote, .. } = peer {
+            entry.sender = Some(remote);
+        }
+        let refused = self.refuse_anonymous(&mut entry, framing::unreadable(status));
+        let mut reply = entry.failed(&refused).with(CONNECTION, HeaderValue::from_static("close"));
+        if refused.code() == Code::BadRequest {
+            *reply.0.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+        }
+        self.traffic.count(entry.outcome(&reply));
+        framing::bytes(entry.finish(reply))
+    }
+
     async fn dispatch(
         &self,
         entry: &mut Entry,
         peer: Peer,
-        request: Request<Incoming>,
+        request: Request<Rest>,
         foreign: bool,
     ) -> Result<Reply> {
         let Some(service) = self.service.get() else { return self.starting.answer(entry, &request) };
@@ -159,31 +204,81 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             Found::Nothing => {
                 let caller = self.authenticate(service, entry, peer, request.headers())?;
                 self.count(entry, &caller, Group::Other)?;
-                return Err(Error::new(Code::NotFound, "There is no such route"));
+                return Err(no_route(service, request.method(), request.uri().path()));
             }
         };
         entry.route = route.path;
+        if peer.is_reserved() && route.access != Access::Health {
+            let message = "Too many connections are open from this address; close some, or try again later";
+            return Err(Error::new(Code::Unavailable, message));
+        }
+        entry.quiet = route.quiet;
         let caller = match route.access {
-            Access::Public => Caller::Anyone,
-            Access::Scope(_) => self.authenticate(service, entry, peer, request.headers())?,
+            Access::Public | Access::Health | Access::Signed => Caller::Anyone,
+            Access::Scope(_) | Access::Either(..) => {
+                self.authenticate(service, entry, peer, request.headers())?
+            }
         };
-        self.count(entry, &caller, route.access.group())?;
-        if let Access::Scope(scope) = route.access {
-            caller.require(scope)?;
+        let channel = match route.access {
+            Access::Signed => {
+                let named = params.iter().find(|(name, _)| name == CHANNEL);
+                named.map(|(_, channel)| RateLimitKey::Channel(channel.clone()))
+            }
+            _ => None,
+        };
+        match &channel {
+            Some(channel) => self.check_channel(entry, channel)?,
+            None => self.count(entry, &caller, route.access.group())?,
+        }
+        match route.access {
+            Access::Public | Access::Health | Access::Signed => {}
+            Access::Scope(scope) => caller.require(scope)?,
+            Access::Either(one, other) => caller.require_either(one, other)?,
         }
         let query = Query::parse(request.uri().query())?;
         let (head, body) = request.into_parts();
         let claim = service.idempotency.claim(&caller, &head)?;
         let limit = self.config.current().gateway.max_body_bytes;
         let mut body = Body::new(body, &head.headers, limit, self.clock.clone());
-        if matches!(route.access, Access::Public) {
+        if matches!(caller, Caller::Anyone) {
             body = body.counted_among(self.anonymous.clone());
         }
         let (method, headers, hung_up) = (head.method, head.headers, CancellationToken::new());
         // Dropped with this future, which is what becomes of it when the client hangs up.
         let _client = hung_up.clone().drop_guard();
         let call = Call { caller, method, query, headers, body, hung_up, params };
-        service.run(entry, route, claim, call).await
+        let answered = service.run(entry, route, claim, call).await;
+        match channel {
+            Some(channel) => self.count_signed(entry, channel, answered),
+            None => answered,
+        }
+    }
+
+    /// Refuses what comes to a channel that has been told too much already by those who have proven who they are.
+    fn check_channel(&self, entry: &mut Entry, channel: &RateLimitKey) -> Result<()> {
+        entry.rate_limit = self.rate_limits.refuses(channel.clone(), Group::Webhooks);
+        entry.rate_limit.and_then(RateLimitStatus::refusal).map_or(Ok(()), Err)
+    }
+
+    /// Counts what came to a channel: for the channel where it was proven to come from its platform, and else for the
+    /// address it came from.
+    fn count_signed(
+        &self,
+        entry: &mut Entry,
+        channel: RateLimitKey,
+        answered: Result<Reply>,
+    ) -> Result<Reply> {
+        let unproven = [Code::Unauthorized, Code::Forbidden, Code::NotFound];
+        match answered {
+            Err(error) if unproven.contains(&error.code()) => Err(self.refuse_anonymous(entry, error)),
+            Ok(reply) if matches!(reply.0.status().as_u16(), 401 | 403) => {
+                self.count(entry, &Caller::Anyone, Group::Other).map(|()| reply)
+            }
+            other => {
+                entry.rate_limit = self.rate_limits.count(channel, Group::Webhooks);
+                other
+            }
+        }
     }
 
     fn authenticate(
@@ -194,10 +289,23 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         headers: &HeaderMap,
     ) -> Result<Caller> {
         match peer {
-            Peer::Owner => Ok(Caller::Owner),
-            Peer::Network { .. } => {
-                service.tokens.caller(headers).map_err(|error| self.refuse_anonymous(entry, error))
+            Peer::Owner => {
+                entry.caller = Some(OWNER.to_owned());
+                Ok(Caller::Owner)
             }
+            Peer::Network { .. } => match service.tokens.caller(headers) {
+                Ok(caller) => {
+                    if let Caller::Token { id, .. } = &caller {
+                        entry.caller = Some(id.clone());
+                    }
+                    Ok(caller)
+                }
+                Err(error) => {
+                    let with_token = headers.contains_key(AUTHORIZATION);
+                    self.strangers.count(entry.sender, with_token, service.store());
+                    Err(self.refuse_anonymous(entry, error))
+                }
+            },
         }
     }
 
@@ -225,6 +333,21 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let random = auth::random().map_or(0, u128::from_ne_bytes);
         format!("req_{}", Ulid::from_parts(self.clock.now_ms(), random).to_string().to_lowercase())
     }
+}
+
+impl Peer {
+    fn is_reserved(self) -> bool {
+        matches!(self, Self::Network { reserved: true, .. })
+    }
+}
+
+/// 404, with the path that was meant where that can be told.
+fn no_route<S>(service: &Service<S>, method: &Method, path: &str) -> Error {
+    let message = match service.router.nearest(method, path) {
+        Some(near) => format!("There is no such route; did you mean {near}?"),
+        None => "There is no such route".to_owned(),
+    };
+    Error::new(Code::NotFound, message)
 }
 
 fn wrong_method(entry: &Entry, allow: &str) -> Reply {

@@ -20,6 +20,8 @@ const LIMIT: HeaderName = HeaderName::from_static("x-ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("x-ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("x-ratelimit-reset");
 
+/// Webhooks of one channel per second: more than a platform sends to one bot.
+const WEBHOOKS: u32 = 500;
 /// How long a bucket is kept that no request counts against: 2 seconds. It is full again by then, as a new one is.
 const BUCKET_IDLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Seconds after which a refused client may retry: the longest interval at which a bucket is refilled.
@@ -32,6 +34,8 @@ pub(super) enum RateLimitKey {
     Token(String),
     /// Everyone at this address who has no token.
     Address(IpAddr),
+    /// Whoever has proven to speak for the platform of the channel of this name.
+    Channel(String),
 }
 
 impl RateLimitKey {
@@ -91,11 +95,24 @@ impl RateLimits {
         }
         let bucket = buckets.of((key, group), rate);
         // In this order: the balance is only brought up to date by asking for a drop.
-        let allowed = bucket.try_acquire(1);
+        let allowed = bucket.try_acquire(1) || group == Group::Health;
         let remaining = bucket.balance();
         let drops = (rate - remaining).div_ceil(bucket.refill());
         let full_in = bucket.interval() * u32::try_from(drops).unwrap_or(u32::MAX);
         Some(RateLimitStatus { allowed, limit: rate, remaining, reset: self.clock.now() + full_in })
+    }
+}
+
+impl RateLimits {
+    /// Whether one more request would be refused, as it stands without counting it.
+    pub(super) fn refuses(&self, key: RateLimitKey, group: Group) -> Option<RateLimitStatus> {
+        let rate = rate(&self.config.current().rate_limits, group)?;
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.of((key, group), rate);
+        // Asking for nothing brings the balance up to date.
+        let allowed = bucket.try_acquire(0) && bucket.balance() > 0;
+        let reset = self.clock.now() + Duration::from_secs(1);
+        (!allowed).then_some(RateLimitStatus { allowed, limit: rate, remaining: 0, reset })
     }
 }
 
@@ -129,7 +146,8 @@ fn rate(limits: &config::RateLimits, group: Group) -> Option<usize> {
         Group::SessionsWrite => limits.sessions_write,
         Group::SessionsRead => limits.sessions_read,
         Group::ConfigWrite => limits.config_write,
-        Group::Other => limits.other,
+        Group::Health | Group::Other => limits.other,
+        Group::Webhooks => WEBHOOKS,
     };
     limits.enabled.then_some(rate as usize)
 }

@@ -12,12 +12,15 @@ use hyper::header::{
 };
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::payload::{Envelope, Payload};
 use super::sse;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 
+/// What nginx is told by.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 const JSON: &str = "application/json";
 /// The media type of a file of which no more is known.
 pub const OCTETS: &str = "application/octet-stream";
@@ -29,6 +32,13 @@ const MAX_KEPT_BYTES: usize = 1 << 20;
 /// Marks an answer that must not be kept.
 #[derive(Debug, Clone)]
 struct HoldsSecret;
+
+/// What the audit log is told of what was done.
+#[derive(Debug, Clone)]
+pub(super) struct Note {
+    pub(super) target: String,
+    pub(super) details: Value,
+}
 
 /// What may be kept of an answer to give it again.
 pub(super) enum Keepable {
@@ -75,9 +85,25 @@ impl Reply {
     where
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
-        Self(response.map(BodyExt::boxed_unsync))
+        let reply = Self(response.map(BodyExt::boxed_unsync))
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
-            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
+            .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if reply.is_stream() { reply.streamed() } else { reply }
+    }
+
+    /// A failure that another protocol's server has put in words, in the one envelope and with its status. What is JSON
+    /// already stays as it is.
+    pub async fn in_envelope(self) -> Self {
+        let status = self.0.status();
+        let is_json = self.0.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == JSON);
+        if is_json || !(status.is_client_error() || status.is_server_error()) {
+            return self;
+        }
+        let Ok(said) = self.0.into_body().collect().await.map(Collected::to_bytes);
+        let code = if status.is_client_error() { Code::BadRequest } else { Code::Internal };
+        let mut reply = Self::error(&Error::new(code, String::from_utf8_lossy(&said).trim().to_owned()));
+        *reply.0.status_mut() = status;
+        reply
     }
 
     /// 204.
@@ -91,13 +117,23 @@ impl Reply {
     /// comment goes out whenever there has been none for a while.
     pub fn events(events: impl Stream<Item = sse::Event> + Send + 'static, clock: Clock) -> Self {
         let body = sse::body(events, clock).boxed_unsync();
-        Self::new(StatusCode::OK, EVENT_STREAM, body)
+        Self::new(StatusCode::OK, EVENT_STREAM, body).streamed()
+    }
+
+    fn is_stream(&self) -> bool {
+        let kind = self.0.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        kind.and_then(|kind| kind.split(';').next()).is_some_and(|kind| kind.trim() == EVENT_STREAM)
+    }
+
+    /// Says to proxies that every piece is to go on at once, and to nobody else but the client.
+    fn streamed(self) -> Self {
+        self.with(CACHE_CONTROL, HeaderValue::from_static("no-cache"))
+            .with(X_ACCEL_BUFFERING, HeaderValue::from_static("no"))
     }
 
     /// Ends a stream of events once there is a reason to. Any other answer is as long as it is.
     pub(super) fn until(self, end: impl Future<Output = Error> + Send + 'static) -> Self {
-        let streams = self.0.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == EVENT_STREAM);
-        if streams { Self(self.0.map(|body| sse::until(body, end))) } else { self }
+        if self.is_stream() { Self(self.0.map(|body| sse::until(body, end))) } else { self }
     }
 
     /// The error envelope with the error's status.
@@ -116,6 +152,17 @@ impl Reply {
     pub fn holding_secret(mut self) -> Self {
         self.0.extensions_mut().insert(HoldsSecret);
         self
+    }
+
+    /// Says what the audit log is to hold of it: an id or a name, and what else there is to say, without secrets.
+    #[must_use]
+    pub fn noting(mut self, target: impl Into<String>, details: Value) -> Self {
+        self.0.extensions_mut().insert(Note { target: target.into(), details });
+        self
+    }
+
+    pub(super) fn note(&self) -> Option<&Note> {
+        self.0.extensions().get()
     }
 
     /// What may be kept of it: success told in JSON or in no words at all, that isn't large or secret.

@@ -13,6 +13,13 @@ use super::describe::Doc;
 use super::reply::Reply;
 use prx_base::error::Result;
 
+/// What most paths begin with.
+const PREFIX: &str = "/api/v1";
+/// The health probe of load balancers.
+const HEALTH: &str = "/api/v1/status/health";
+/// The longest path that is named as what was meant.
+const MAX_HINT: usize = 256;
+
 /// One line of the route table.
 pub struct Route<S> {
     /// The method; a `GET` also answers `HEAD`.
@@ -23,6 +30,10 @@ pub struct Route<S> {
     pub access: Access,
     /// What there is to say of it.
     pub doc: Option<Doc>,
+    /// What the audit log calls it; none where it writes nothing there.
+    pub audited: Option<&'static str>,
+    /// It is asked so often that its line in the access log is one for debugging.
+    pub(super) quiet: bool,
     pub(super) handler: Handler<S>,
 }
 
@@ -34,7 +45,22 @@ impl<S> Route<S> {
         A: Future<Output = Result<Reply>> + Send + 'static,
     {
         let handler = Arc::new(move |state, call| handler(state, call).boxed());
-        Self { method, path, access, doc: None, handler }
+        Self { method, path, access, doc: None, audited: None, quiet: false, handler }
+    }
+
+    /// Has every call of it that succeeds written into the audit log under this name. What it is about is what the reply
+    /// says ([`Reply::noting`]), or the parameters of the path.
+    #[must_use]
+    pub const fn audited(mut self, action: &'static str) -> Self {
+        self.audited = Some(action);
+        self
+    }
+
+    /// Keeps calls of it that succeed out of the access log, but for debugging.
+    #[must_use]
+    pub const fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
     }
 
     /// Says what it takes and answers.
@@ -90,6 +116,28 @@ impl<S> Router<S> {
             router.insert(path, routes).map_err(|error| BadTable(format!("{path}: {error}")))?;
         }
         Ok(Self(router))
+    }
+
+    /// A path that serves this method and is what was probably meant: without a slash at its end, under the prefix of
+    /// the API, or by the usual other name of a probe.
+    pub(super) fn nearest(&self, method: &Method, path: &str) -> Option<String> {
+        let bare = path.trim_end_matches('/');
+        let renamed = match bare.trim_start_matches(PREFIX) {
+            "/healthz" | "/health" | "/ping" | "/_health" => HEALTH.to_owned(),
+            "/live" | "/alive" | "/liveness" => "/livez".to_owned(),
+            "/ready" | "/readiness" => "/readyz".to_owned(),
+            _ => bare.to_owned(),
+        };
+        let candidates = [
+            format!("{PREFIX}{renamed}"),
+            renamed.strip_prefix(PREFIX).unwrap_or_default().to_owned(),
+            renamed.to_ascii_lowercase(),
+            renamed,
+        ];
+        let serves = |near: &String| near != path && matches!(self.find(method, near), Found::Route(..));
+        let near = candidates.into_iter().rev().find(serves);
+        // Nothing of what was sent comes back in words, beyond what a path may be made of.
+        near.filter(|near| near.len() <= MAX_HINT && near.bytes().all(|byte| byte.is_ascii_graphic()))
     }
 
     pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_, S> {

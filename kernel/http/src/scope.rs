@@ -42,6 +42,7 @@ scopes! {
     CONFIG_WRITE = "config:write",
     LOGS_READ = "logs:read",
     EVENTS_READ = "events:read",
+    AUDIT_READ = "audit:read",
     ADMIN = "admin",
 }
 

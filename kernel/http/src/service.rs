@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Method;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -14,12 +15,18 @@ use super::idempotency::{Claim, Idempotency};
 use super::reply::Reply;
 use super::router::{Route, Router};
 use prx_base::clock::Clock;
+use prx_base::config::{self, Config};
 use prx_base::error::{Code, Error, Result};
-use prx_store::Store;
+use prx_store::{Actor, Deed, Store};
 
-/// How long a reply that is under way may take once the gateway shuts down: 6 seconds. Less than its connection may,
-/// so that the client reads how the reply ended.
-pub const REPLY_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(6);
+/// The share of `gateway.stop_secs` in [`reply_shutdown_timeout`].
+const REPLY_SHARE: f64 = 0.75;
+
+/// How long a reply that is under way may take once the gateway shuts down. Less than its connection may, so that the
+/// client reads how the reply ended.
+pub fn reply_shutdown_timeout(config: &Config) -> Duration {
+    config.gateway.stop_share(REPLY_SHARE)
+}
 
 /// The route table with what its handlers are given.
 pub(super) struct Service<S> {
@@ -27,6 +34,7 @@ pub(super) struct Service<S> {
     pub(super) router: Router<S>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) idempotency: Idempotency,
+    store: Store,
     lifetime: Lifetime,
 }
 
@@ -34,14 +42,19 @@ pub(super) struct Service<S> {
 #[derive(Debug, Clone)]
 pub(super) struct Lifetime {
     pub(super) clock: Clock,
+    pub(super) config: config::Live,
     pub(super) shutdown: CancellationToken,
 }
 
 impl<S: Send + Sync + 'static> Service<S> {
     pub(super) fn new(state: Arc<S>, router: Router<S>, store: Store, lifetime: Lifetime) -> Self {
         let tokens = Arc::new(Tokens::new(store.clone(), lifetime.clock.clone()));
-        let idempotency = Idempotency::new(store, lifetime.clock.clone());
-        Self { state, router, tokens, idempotency, lifetime }
+        let idempotency = Idempotency::new(store.clone(), lifetime.clock.clone());
+        Self { state, router, tokens, idempotency, store, lifetime }
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// Runs a handler to its end, also when the client hangs up meanwhile, so that nothing is left half done.
@@ -52,10 +65,19 @@ impl<S: Send + Sync + 'static> Service<S> {
         claim: Option<Claim>,
         mut call: Call,
     ) -> Result<Reply> {
-        let span = tracing::info_span!("request", request_id = entry.id);
+        let span = tracing::info_span!("request", request_id = entry.id, trace_id = entry.trace);
         let tokens = self.tokens.clone();
         let end = self.lifetime.clone().end(tokens, call.caller.clone(), route.method.clone());
         let (handler, state) = (route.handler.clone(), self.state.clone());
+        let deed = route.audited.map(|action| deed(action, entry, &call));
+        let store = self.store.clone();
+        let handler = async move |state, call| {
+            let reply = handler(state, call).await?;
+            if let Some(deed) = deed.and_then(|deed| done(deed, &reply)) {
+                write_down(&store, deed).await;
+            }
+            Ok(reply)
+        };
         let shutdown = self.lifetime.shutdown.clone();
         let answering = async move {
             let Some(claim) = claim else { return handler(state, call).await };
@@ -76,13 +98,49 @@ impl<S: Send + Sync + 'static> Service<S> {
     }
 }
 
+/// What the audit log is to hold of a call, as far as that is known before it is answered.
+fn deed(action: &str, entry: &Entry, call: &Call) -> Deed {
+    let (actor, token) = match &call.caller {
+        Caller::Owner => (Actor::Owner, None),
+        Caller::Token { id, .. } => (Actor::Token, Some(id.clone())),
+        Caller::Anyone => (Actor::Anyone, None),
+    };
+    let target = call.params.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("/");
+    Deed {
+        actor,
+        token,
+        address: entry.sender.map(|address| address.to_string()),
+        request: Some(entry.id.clone()),
+        ..Deed::of_owner(action, target, Value::Null)
+    }
+}
+
+/// The same with what the reply says; none where nothing was done.
+fn done(mut deed: Deed, reply: &Reply) -> Option<Deed> {
+    if let Some(note) = reply.note() {
+        deed.target.clone_from(&note.target);
+        deed.details.clone_from(&note.details);
+    }
+    reply.0.status().is_success().then_some(deed)
+}
+
+/// Writes into the audit log what was done, directly behind it. It is done, so that a failure here is only told.
+async fn write_down(store: &Store, deed: Deed) {
+    if let Err(error) = store.record_audit(deed).await {
+        tracing::error!(%error, "what was done is not in the audit log");
+    }
+}
+
 impl Lifetime {
     /// Ends when a stream must: its caller may call no longer, or the gateway shuts down. One that only follows what
     /// happens must then end at once; one that answers to something may come to its own end.
     async fn end(self, tokens: Arc<Tokens>, caller: Caller, method: Method) -> Error {
-        let timeout = if method == Method::GET { Duration::ZERO } else { REPLY_SHUTDOWN_TIMEOUT };
         let stopped = async {
             self.shutdown.cancelled().await;
+            let timeout = match method {
+                Method::GET => Duration::ZERO,
+                _ => reply_shutdown_timeout(&self.config.current()),
+            };
             self.clock.sleep(timeout).await;
             Error::new(Code::Unavailable, "The gateway is stopping")
         };

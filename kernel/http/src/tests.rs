@@ -112,7 +112,7 @@ impl Gateway {
         change(&mut config);
         let network = Network::bind(&config.gateway).await.expect("bound");
         let owner = OwnerSocket::bind(home.path()).expect("bound");
-        let address = network.listener.local_addr().expect("bound").to_string();
+        let address = network.listeners[0].local_addr().expect("bound").to_string();
         let pipeline = Arc::new(Pipeline::new(config::Live::new(config), clock, Traffic::default()));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(serve(network, owner, pipeline.clone(), async { drop(stopped.await) }));

@@ -23,6 +23,9 @@ use prx_base::error::{Error, Result};
 use prx_egress::Egress;
 use prx_store::{BlobLimits, Store};
 
+/// How long a server may take to end once it is to be disconnected: 6 seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// A server and its connection, for `GET /mcp`.
 #[derive(Debug, Clone)]
 pub struct ServerStatus {
@@ -38,6 +41,8 @@ pub struct ServerStatus {
     pub connected_at: Option<Timestamp>,
     /// Why it is not connected, as far as that is known.
     pub error: Option<String>,
+    /// Why it has more tools than these.
+    pub problem: Option<String>,
 }
 
 /// A tool of a connected server.
@@ -118,7 +123,7 @@ impl Mcp {
         let status = |(name, running): (&String, &Running)| {
             let status = running.server.status();
             let session = status.session.as_ref();
-            let tools = session.map(|session| session.tools.iter().map(|tool| tool.name.to_string()));
+            let tools = session.map(|session| session.tools.tools.iter().map(|tool| tool.name.to_string()));
             ServerStatus {
                 name: name.clone(),
                 transport: running.server.transport(),
@@ -126,6 +131,7 @@ impl Mcp {
                 tools: tools.into_iter().flatten().collect(),
                 connected_at: session.map(|session| session.since),
                 error: status.error.clone(),
+                problem: session.and_then(|session| session.tools.problem.clone()),
             }
         };
         self.running().iter().map(status).collect()
@@ -153,7 +159,7 @@ impl Mcp {
         let mut all = Vec::new();
         for (server, running) in self.running().iter() {
             let Some(tools) = running.server.tools() else { continue };
-            all.extend(tools.iter().map(|tool| Tool {
+            all.extend(tools.tools.iter().map(|tool| Tool {
                 server: server.clone(),
                 name: tool.name.to_string(),
                 description: tool.description.as_deref().unwrap_or_default().to_owned(),
@@ -197,10 +203,11 @@ impl Mcp {
         })
     }
 
-    /// Disconnects every server, and returns when their processes are gone.
-    pub async fn stop(&self) {
+    /// Disconnects every server, and returns when their processes are gone; those that do not end within `limit` by
+    /// themselves are killed.
+    pub async fn stop(&self, limit: Duration) {
         let all = std::mem::take(&mut *self.running());
-        self.stop_all(all).await;
+        self.stop_all(all, limit.min(STOP_TIMEOUT)).await;
     }
 
     fn find(&self, server: &str, tool: &str) -> Option<(Arc<Server>, Peer<RoleClient>)> {
@@ -216,7 +223,7 @@ impl Mcp {
             .running()
             .extract_if(.., |name, running| wanted.get(name) != Some(&running.server.settings))
             .collect();
-        self.stop_all(changed).await;
+        self.stop_all(changed, STOP_TIMEOUT).await;
     }
 
     fn start_missing(&self) {
@@ -234,10 +241,10 @@ impl Mcp {
     }
 
     /// Disconnects servers that were taken out.
-    async fn stop_all(&self, servers: BTreeMap<String, Running>) {
+    async fn stop_all(&self, servers: BTreeMap<String, Running>, limit: Duration) {
         self.revision.fetch_add(1, Ordering::Release);
         for running in servers.values() {
-            running.server.stop.cancel();
+            running.server.stop(limit);
         }
         // A task that ended by a defect has let go of its process, too.
         join_all(servers.into_values().map(|running| running.task)).await;

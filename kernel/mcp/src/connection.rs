@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use rmcp::model::{ClientCapabilities, ClientConfig, ClientRequest, Implementation, PingRequest, Tool};
+use rmcp::model::{ClientCapabilities, ClientConfig, ClientRequest, Implementation, PingRequest};
 use rmcp::service::{NotificationContext, Peer, RunningServiceCancellationToken, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
@@ -15,14 +15,13 @@ use tokio::time::timeout;
 
 use super::failure;
 use super::http::Client;
+use super::listing::Listing;
 use super::process::Process;
 use super::settings::Target;
 use prx_egress::Egress;
 
 /// How long a server may take to answer a ping or to list its tools.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long closing a connection may take.
-const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that has been initialized.
 pub(super) struct Connection {
@@ -62,7 +61,7 @@ impl Connection {
         let listener = Listener(tools_changed);
         let (service, process) = match target {
             Target::Program(program) => {
-                let (mut process, stdout, stdin) = Process::start(&program)?;
+                let (mut process, stdout, stdin) = Process::start(&program).await?;
                 match listener.serve((stdout, stdin)).await {
                     Ok(service) => (service, Some(process)),
                     Err(error) => {
@@ -89,11 +88,11 @@ impl Connection {
     ///
     /// # Errors
     /// It did not say.
-    pub(super) async fn tools(&self) -> Result<Vec<Tool>, String> {
+    pub(super) async fn tools(&self) -> Result<Listing, String> {
         if self.peer.peer_info().is_some_and(|info| info.capabilities.tools.is_none()) {
-            return Ok(Vec::new());
+            return Ok(Listing::default());
         }
-        let tools = timeout(REQUEST_TIMEOUT, self.peer.list_all_tools()).await;
+        let tools = timeout(REQUEST_TIMEOUT, Listing::read(&self.peer)).await;
         let tools = tools.map_err(|_| "it did not list its tools in time".to_owned())?;
         tools.map_err(|error| format!("it did not list its tools: {}", failure::request(&error)))
     }
@@ -122,12 +121,12 @@ impl Connection {
         report.unwrap_or_else(|| "the server closed the connection".into())
     }
 
-    /// Closes the connection and ends the process behind it.
-    pub(super) async fn close(self) {
+    /// Closes the connection and ends the process behind it, each of three steps within a third of `limit`.
+    pub(super) async fn close(self, limit: Duration) {
         self.cancel.cancel();
-        let _ = timeout(CLOSE_TIMEOUT, self.closed).await;
+        let _ = timeout(limit / 3, self.closed).await;
         if let Some(process) = self.process {
-            process.terminate().await;
+            process.terminate(limit / 3).await;
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::Value;
 use tracing::warn;
 
 use prx_base::error::Error;
+use prx_base::text::file_name;
 use prx_store::{Attachment, AttachmentKind, BlobLimits, FILES_OF_A_CALL, Store};
 
 /// The answer of a tool, or why there is none.
@@ -127,10 +128,8 @@ fn media(block: &ContentBlock) -> Option<Media<'_>> {
 fn name_in(uri: &str, mime: &str) -> String {
     let path = uri.split(['?', '#']).next().unwrap_or_default();
     let path = percent_decode_str(path).decode_utf8_lossy();
-    match path.rsplit(['/', ':']).next() {
-        Some(name) if !name.trim().is_empty() => name.to_owned(),
-        _ => format!("file.{}", extension(mime)),
-    }
+    let last = path.rsplit(['/', ':']).next().and_then(file_name);
+    last.unwrap_or_else(|| format!("file.{}", extension(mime)))
 }
 
 /// The file extension for a media type: platforms go by it.

@@ -6,13 +6,16 @@ mod connection;
 mod content;
 mod failure;
 mod http;
+mod listing;
 mod process;
 mod redact;
 mod server;
 mod settings;
+mod spawn;
 mod stdout;
 
 pub use self::client::{KeptFiles, Mcp, ServerStatus, Tool};
 pub use self::content::Outcome;
 pub use self::server::State;
-pub use self::settings::check;
+pub use self::settings::{check, unresolved};
+pub use self::spawn::{become_program, is_ours};

@@ -5,20 +5,21 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, DuplexStream};
-use tokio::process::{Child, ChildStderr, ChildStdin, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{Instrument, info};
 
 use super::redact::redact;
 use super::settings::Program;
+use super::spawn::{self, Ours};
 use super::stdout;
 use prx_base::config::Secret;
 
 /// The variables of the gateway's own environment that a process gets; others may hold secrets.
 const INHERITED: [&str; 10] =
     ["HOME", "LANG", "LC_ALL", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "TZ", "USER"];
-/// How long a process may take to exit after each more urgent request.
+/// How long a process may take to exit that has closed its output.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest line of its standard error in bytes; a longer one is logged in pieces.
 const MAX_LINE_BYTES: u64 = 8 << 10;
@@ -28,6 +29,7 @@ pub(super) struct Process {
     child: Child,
     group: Option<Pid>,
     stderr: JoinHandle<String>,
+    _ours: Option<Ours>,
 }
 
 impl Process {
@@ -35,10 +37,10 @@ impl Process {
     ///
     /// # Errors
     /// It can't be started; says why.
-    pub(super) fn start(program: &Program) -> Result<(Self, DuplexStream, ChildStdin), String> {
+    pub(super) async fn start(program: &Program) -> Result<(Self, DuplexStream, ChildStdin), String> {
         let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
-        let mut child = Command::new(&program.command)
-            .args(&program.args)
+        let mut command = spawn::command(&program.command, &program.args);
+        command
             .env_clear()
             .envs(inherited)
             .envs(program.env.iter().map(|(name, value)| (name, value.expose())))
@@ -46,9 +48,10 @@ impl Process {
             .kill_on_drop(true)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|error| format!("can't start {}: {error}", program.command))?;
+            .stderr(Stdio::piped());
+        let started = spawn::spawn(command).await;
+        let (mut child, ours) =
+            started.map_err(|error| format!("can't start {}: {error}", program.command))?;
         let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
@@ -56,7 +59,7 @@ impl Process {
             return Err(format!("can't start {}: it has no pipes", program.command));
         };
         let stderr = tokio::spawn(log(stderr, program.secrets()).in_current_span());
-        Ok((Self { child, group, stderr }, stdout::messages(stdout, program.secrets()), stdin))
+        Ok((Self { child, group, stderr, _ours: ours }, stdout::messages(stdout, program.secrets()), stdin))
     }
 
     /// Its exit status and the last line of its standard error, if it exits about now.
@@ -68,11 +71,11 @@ impl Process {
         Some(format!("the process ended ({status}){said}"))
     }
 
-    /// Waits for it to exit now that its input is closed, then asks it to, then kills it.
-    pub(super) async fn terminate(mut self) {
-        if timeout(EXIT_TIMEOUT, self.child.wait()).await.is_err() {
+    /// Waits up to `limit` for it to exit now that its input is closed, then asks it to and waits again, then kills it.
+    pub(super) async fn terminate(mut self, limit: Duration) {
+        if timeout(limit, self.child.wait()).await.is_err() {
             self.signal(Signal::TERM);
-            let _ = timeout(EXIT_TIMEOUT, self.child.wait()).await;
+            let _ = timeout(limit, self.child.wait()).await;
         }
         self.signal(Signal::KILL);
         let _ = self.child.wait().await;

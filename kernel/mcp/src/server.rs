@@ -1,15 +1,12 @@
 //! One configured server: connected, pinged, and reconnected with backoff when the connection is lost.
 
-use std::collections::HashSet;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use rmcp::RoleClient;
-use rmcp::model::Tool;
 use rmcp::service::Peer;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -19,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::connection::Connection;
+use super::listing::Listing;
 use super::settings::{self, is_program};
 use prx_base::clock::{Clock, stopwatch, vary};
 use prx_base::config::Settings;
@@ -26,6 +24,8 @@ use prx_egress::Egress;
 
 /// How long a server may take to start and to answer for the first time; some fetch themselves first.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a connection that was lost may take to close.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
 /// How often a connected server is pinged.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// Backoff before the second attempt; it doubles with each failure, up to [`MAX_BACKOFF`].
@@ -58,37 +58,8 @@ pub(super) struct Status {
 /// What calls need while a server is connected.
 pub(super) struct Session {
     pub(super) peer: Peer<RoleClient>,
-    pub(super) tools: Tools,
+    pub(super) tools: Listing,
     pub(super) since: Timestamp,
-}
-
-/// A server's tools, in its own order. Cheap to clone.
-#[derive(Clone)]
-pub(super) struct Tools {
-    list: Arc<[Tool]>,
-    names: Arc<HashSet<String>>,
-}
-
-impl From<Vec<Tool>> for Tools {
-    fn from(list: Vec<Tool>) -> Self {
-        let names = list.iter().map(|tool| tool.name.to_string()).collect();
-        Self { list: list.into(), names: Arc::new(names) }
-    }
-}
-
-impl Deref for Tools {
-    type Target = [Tool];
-
-    fn deref(&self) -> &[Tool] {
-        &self.list
-    }
-}
-
-impl Tools {
-    /// Whether there is a tool of that name, however many there are.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.names.contains(name)
-    }
 }
 
 /// What servers are connected with.
@@ -110,7 +81,9 @@ pub(super) struct Server {
     ping_requested: Notify,
     /// The server says that its tools have changed.
     tools_changed: Arc<Notify>,
-    pub(super) stop: CancellationToken,
+    stop: CancellationToken,
+    /// How long its process may take to end, once it is stopped.
+    stop_limit: OnceLock<Duration>,
 }
 
 /// Why a connection is over.
@@ -134,6 +107,7 @@ impl Server {
             ping_requested: Notify::new(),
             tools_changed: Arc::default(),
             stop: CancellationToken::new(),
+            stop_limit: OnceLock::new(),
         }
     }
 
@@ -147,7 +121,7 @@ impl Server {
     }
 
     /// Its tools, while it is connected.
-    pub(super) fn tools(&self) -> Option<Tools> {
+    pub(super) fn tools(&self) -> Option<Listing> {
         self.status().session.as_ref().map(|session| session.tools.clone())
     }
 
@@ -161,6 +135,12 @@ impl Server {
     /// Has the server pinged without waiting for the next interval, because a call of it went wrong.
     pub(super) fn ping_now(&self) {
         self.ping_requested.notify_one();
+    }
+
+    /// Has it disconnected, and its process ended within a limit.
+    pub(super) fn stop(&self, limit: Duration) {
+        let _ = self.stop_limit.set(limit);
+        self.stop.cancel();
     }
 
     /// Keeps the server connected until it is stopped.
@@ -210,7 +190,7 @@ impl Server {
             Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason.clone())),
             Disconnect::Stopped | Disconnect::Requested => self.set_unconnected(State::Reconnecting, None),
         }
-        connection.close().await;
+        connection.close(self.stop_limit.get().copied().unwrap_or(CLOSE_TIMEOUT)).await;
         disconnect
     }
 
@@ -218,9 +198,10 @@ impl Server {
         let target = settings::read(&self.settings)?;
         let connection = Connection::open(target, &connector.egress, self.tools_changed.clone()).await?;
         let tools = connection.tools().await?;
-        info!(tools = tools.len(), "connected");
+        info!(tools = tools.tools.len(), "connected");
+        tell(&tools);
         let since = connector.clock.now();
-        let session = Session { peer: connection.peer.clone(), tools: tools.into(), since };
+        let session = Session { peer: connection.peer.clone(), tools, since };
         let mut status = self.status();
         // Requests made meanwhile are answered by this connection; later ones find it connected.
         let _ = self.reconnect_requested.notified().now_or_never();
@@ -246,9 +227,10 @@ impl Server {
 
     async fn refresh_tools(&self, connection: &Connection) -> Result<(), String> {
         let tools = connection.tools().await?;
-        info!(tools = tools.len(), "the tools have changed");
+        info!(tools = tools.tools.len(), "the tools have changed");
+        tell(&tools);
         if let Some(session) = &mut self.status().session {
-            session.tools = tools.into();
+            session.tools = tools;
             self.revision.fetch_add(1, Ordering::Release);
         }
         Ok(())
@@ -271,6 +253,13 @@ impl Server {
         if tools_change {
             self.revision.fetch_add(1, Ordering::Release);
         }
+    }
+}
+
+/// Tells the operator what is wrong with a server's tools.
+fn tell(tools: &Listing) {
+    if let Some(problem) = &tools.problem {
+        warn!("{problem}");
     }
 }
 

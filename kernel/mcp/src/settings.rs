@@ -55,6 +55,20 @@ pub fn check(settings: &Settings) -> Result<(), String> {
     read(settings).map(drop)
 }
 
+/// The values that a table names as `env:NAME` or `file:PATH` and that are not there: their keys below the table's own,
+/// and why.
+pub fn unresolved(settings: &Settings) -> Vec<(String, String)> {
+    let mut missing = Vec::new();
+    for key in ["env", "headers"] {
+        for (name, value) in settings.get(key).and_then(Value::as_object).into_iter().flatten() {
+            let text = value.as_str().unwrap_or_default();
+            let text = if key == "headers" { without_scheme(text).1 } else { text };
+            missing.extend(Secret::unresolved(text).map(|why| (format!("{key}.{name}"), why)));
+        }
+    }
+    missing
+}
+
 /// Reads a table.
 ///
 /// # Errors
@@ -96,14 +110,9 @@ fn site(url: String, given: Vec<(String, String)>) -> Result<Site, String> {
     let mut secrets = Vec::new();
     let mut headers = Vec::new();
     for (name, value) in given {
-        // A scheme such as `Bearer` is no part of the secret that follows it.
-        let (scheme, value) = match value.split_once(' ') {
-            Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
-                (format!("{scheme} "), rest.to_owned())
-            }
-            _ => (String::new(), value),
-        };
-        let secret = Secret::resolve(&value).map_err(|problem| format!("headers.{name}: {problem}"))?;
+        let (scheme, value) = without_scheme(&value);
+        let scheme = if scheme.is_empty() { String::new() } else { format!("{scheme} ") };
+        let secret = Secret::resolve(value).map_err(|problem| format!("headers.{name}: {problem}"))?;
         let segment = if secret.expose().len() < MIN_SECRET_BYTES {
             Segment::Text(secret.expose().to_owned())
         } else {
@@ -115,6 +124,14 @@ fn site(url: String, given: Vec<(String, String)>) -> Result<Site, String> {
     let policy =
         Policy::new(vec![Allowed { origin: origin.into(), private: true }], secrets.into_iter().collect());
     Ok(Site { url, headers, policy })
+}
+
+/// A header's scheme, such as `Bearer`, which is no part of the secret that follows it; empty if there is none.
+fn without_scheme(value: &str) -> (&str, &str) {
+    match value.split_once(' ') {
+        Some((scheme, rest)) if scheme.bytes().all(|byte| byte.is_ascii_alphabetic()) => (scheme, rest),
+        _ => ("", value),
+    }
 }
 
 fn text(key: &str, value: &Value) -> Result<String, String> {
@@ -161,7 +178,7 @@ mod tests {
         insta::assert_snapshot!(problem(json!({"url": "ftp://a"})), @"url: the URL's scheme is neither http nor https");
         insta::assert_snapshot!(
             problem(json!({"command": "a", "env": {"A": "env:PRX_NOT_SET"}})),
-            @"env.A: the environment variable PRX_NOT_SET is not set"
+            @"env.A: the environment variable PRX_NOT_SET is not set; set it for `prx serve` and start that again, or use file:PATH"
         );
     }
 

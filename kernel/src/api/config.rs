@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use hyper::HeaderMap;
-use hyper::header::{ETAG, HeaderValue};
+use hyper::header::{ETAG, HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
@@ -17,10 +17,17 @@ use prx_http::{Call, Doc, Reply};
 pub(super) const SHOW: Doc =
     Doc::new("Show the configuration, without its secrets").answers::<Map<String, Value>>(&[200]);
 
+/// The keys that are shown as they will be after a restart, and not as they are in force.
+const RESTART_DUE: HeaderName = HeaderName::from_static("x-restart-due");
+
 pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let tag = tag(&gateway, gateway.settings.revision());
     let tag = HeaderValue::try_from(tag).map_err(Error::internal)?;
-    Ok(Reply::ok(&gateway.settings.redacted())?.with(ETAG, tag))
+    let reply = Reply::ok(&gateway.settings.redacted()?)?.with(ETAG, tag);
+    match gateway.settings.restart_due().join(", ") {
+        keys if keys.is_empty() => Ok(reply),
+        keys => Ok(reply.with(RESTART_DUE, HeaderValue::try_from(keys).map_err(Error::internal)?)),
+    }
 }
 
 /// The keys that were set, and whether one of them waits for a restart.
@@ -40,11 +47,14 @@ pub(super) const UPDATE: Doc = Doc::new("Set dotted keys of the configuration, a
     .answers::<Updated>(&[200])
     .fails(&[Code::Conflict]);
 
+/// Some changes take the scope `admin`: see `settings/rights.rs`.
 pub(super) async fn update(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let changes = call.body.object().await?.all();
     let unchanged_since = unchanged_since(&gateway, &call.headers);
-    let done = gateway.settings.patch(&changes, unchanged_since).await?;
+    let done = gateway.settings.patch(&changes, unchanged_since, &call.caller).await?;
+    let keys = json!({ "keys": done.updated });
     let reply = Reply::ok(&Updated { updated: done.updated, reload_required: done.reload_required })?;
+    let reply = reply.noting("", keys);
     let tag = HeaderValue::try_from(tag(&gateway, done.revision)).map_err(Error::internal)?;
     Ok(reply.with(ETAG, tag))
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::gateway::Gateway;
 use prx_base::config::Grant;
@@ -53,8 +53,10 @@ pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Rep
     if !valid_name(name) {
         return Err(Error::not_found("Plugin", name));
     }
-    gateway.settings.patch(&changes(name, fields)?, None).await?;
-    Reply::ok(&GrantsView::of(name, gateway.plugins.review(name)?))
+    gateway.settings.patch(&changes(name, fields)?, None, &call.caller).await?;
+    let view = GrantsView::of(name, gateway.plugins.review(name)?);
+    let granted = json!({ "granted": view.granted });
+    Ok(Reply::ok(&view)?.noting(name, granted))
 }
 
 /// Every key that a grant can have: what isn't given is taken out.

@@ -26,7 +26,7 @@ use prx_base::clock::rfc3339;
 use prx_base::config::Policy;
 use prx_base::error::{Code, Result};
 use prx_http::describe::Takes;
-use prx_http::{Call, Doc, OCTETS, Reply};
+use prx_http::{Call, Caller, Doc, OCTETS, Reply, Scope};
 use prx_mcp::{ServerStatus, State};
 use prx_store::{Attachment, AttachmentKind, Store};
 
@@ -42,12 +42,16 @@ struct ServerView {
     connected_at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
+    /// Why it has more tools than these.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
 }
 
 impl From<ServerStatus> for ServerView {
     fn from(server: ServerStatus) -> Self {
-        let ServerStatus { name, transport, state, tools, connected_at, error } = server;
-        Self { name, transport, status: state, tools, connected_at: connected_at.map(rfc3339), error }
+        let ServerStatus { name, transport, state, tools, connected_at, error, problem } = server;
+        let connected_at = connected_at.map(rfc3339);
+        Self { name, transport, status: state, tools, connected_at, error, problem }
     }
 }
 
@@ -79,7 +83,10 @@ pub(super) async fn reconnect(gateway: Arc<Gateway>, call: Call) -> Result<Reply
     Reply::ok(&Reconnected { name, status: State::Reconnecting })
 }
 
-pub(super) const SERVE: Doc = Doc::new("Speak MCP with the gateway: JSON-RPC over streamable HTTP")
+pub(super) const SERVE: Doc = Doc::new(
+    "Speak MCP with the gateway: JSON-RPC over streamable HTTP. `tools/list` needs tools:read or tools:write, `tools/call` \
+     tools:write. A tool with the policy `ask` is called at once: outside of a turn, whoever calls has decided",
+)
     .takes(Takes::AnyObject)
     .answers::<Value>(&[200, 202, 406, 422])
     .or_as("text/event-stream");
@@ -95,18 +102,19 @@ pub(super) async fn serve(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .disable_allowed_hosts();
-    let server = Server { tools: gateway.tools.clone(), store: gateway.store.clone() };
+    let server = Server { caller: call.caller, tools: gateway.tools.clone(), store: gateway.store.clone() };
     let service = StreamableHttpService::new(
         move || Ok(server.clone()),
         Arc::new(NeverSessionManager::default()),
         config,
     );
-    Ok(Reply::foreign(service.handle(request).await))
+    Ok(Reply::foreign(service.handle(request).await).in_envelope().await)
 }
 
 /// The gateway, as MCP clients see it.
 #[derive(Clone)]
 struct Server {
+    caller: Caller,
     tools: Tools,
     store: Store,
 }
@@ -123,7 +131,7 @@ impl ServerHandler for Server {
         _: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         let callable = |tool: &ToolSummary| tool.policy != Policy::Deny && tool.problem.is_none();
-        let tools = self.tools.list().into_iter().filter(callable).map(tool);
+        let tools = self.tools.list().await.into_iter().filter(callable).map(tool);
         Ok(ListToolsResult::with_all_items(tools.collect()))
     }
 
@@ -132,6 +140,8 @@ impl ServerHandler for Server {
         request: CallToolRequestParams,
         _: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
+        let forbidden = |error: prx_base::error::Error| ErrorData::invalid_request(error.to_string(), None);
+        self.caller.require(Scope::TOOLS_WRITE).map_err(forbidden)?;
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let called = self.tools.call(&request.name, &arguments, CallContext::default()).await;
         let result = called.map_err(|error| match error.code() {

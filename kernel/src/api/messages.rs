@@ -16,7 +16,7 @@ use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Result};
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Number, Parameter, Required, Text};
-use prx_http::{Call, Doc, Envelope, REPLY_SHUTDOWN_TIMEOUT, Reply, sse};
+use prx_http::{Call, Doc, Envelope, Reply, reply_shutdown_timeout, sse};
 use prx_store::{Attachment, Message, Role};
 
 #[derive(Serialize, JsonSchema)]
@@ -69,7 +69,7 @@ pub(super) async fn send(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply>
     let (stopping, clock) = (&gateway.process.stopping, &gateway.base.clock);
     let stopped = async {
         stopping.cancelled().await;
-        clock.sleep(REPLY_SHUTDOWN_TIMEOUT).await;
+        clock.sleep(reply_shutdown_timeout(&gateway.base.config.current())).await;
     };
     let reply = tokio::select! {
         reply = turn.reply() => reply?,

@@ -8,6 +8,7 @@ use crate::gateway::Gateway;
 use prx_base::error::Result;
 use prx_base::events::Kind;
 use prx_http::{Call, Doc, Reply};
+use prx_store::HookState;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -18,6 +19,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     requests(&gateway, &mut page);
     events(&gateway, &mut page);
     gauges(&gateway, &mut page);
+    hooks(&gateway, &mut page);
     Ok(Reply::text(TEXT, page.0))
 }
 
@@ -60,6 +62,31 @@ fn gauges(gateway: &Gateway, page: &mut Page) {
     page.single("process_start_time_seconds", "gauge", "When the gateway was started.", started);
     let healthy = u8::from(gateway.store.is_healthy());
     page.single("prx_store_healthy", "gauge", "1 while the disk takes what it is given.", healthy);
+}
+
+/// The counts of hooks are kept in the store: a restart does not begin them anew.
+fn hooks(gateway: &Gateway, page: &mut Page) {
+    let hooks = gateway.store.hook_states().unwrap_or_default();
+    let about = "Deliveries to hooks that are over, and events that found a hook's queue full, by outcome.";
+    page.family("prx_hook_deliveries_total", "counter", about);
+    for HookState { hook, record, .. } in &hooks {
+        let counts = [("delivered", record.delivered), ("given_up", record.given_up), ("lost", record.lost)];
+        for (outcome, count) in counts {
+            page.sample("prx_hook_deliveries_total", &[("hook", &hook.id), ("outcome", outcome)], count);
+        }
+    }
+    page.family("prx_hook_deliveries_waiting", "gauge", "Deliveries that wait for a hook.");
+    for HookState { hook, waiting, .. } in &hooks {
+        page.sample("prx_hook_deliveries_waiting", &[("hook", &hook.id)], waiting);
+    }
+    page.family("prx_hook_active", "gauge", "1 for a hook that is turned on.");
+    for HookState { hook, .. } in &hooks {
+        page.sample("prx_hook_active", &[("hook", &hook.id)], u8::from(hook.active));
+    }
+    page.family("prx_hook_failing", "gauge", "1 for a hook whose last attempt failed.");
+    for HookState { hook, record, .. } in &hooks {
+        page.sample("prx_hook_failing", &[("hook", &hook.id)], u8::from(record.failing_since.is_some()));
+    }
 }
 
 /// What the system says the process has in memory; none where it doesn't say.

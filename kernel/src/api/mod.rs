@@ -6,6 +6,7 @@ use prx_http::{BadTable, Router};
 pub use self::table::table;
 
 mod approvals;
+mod audit;
 mod blobs;
 mod channels;
 mod config;
@@ -24,9 +25,11 @@ mod plugins;
 mod sessions;
 mod skills;
 mod status;
+pub(crate) mod store;
 mod table;
 pub(crate) mod tokens;
 mod tools;
+mod users;
 
 /// Serves the API: from the beginning with 503, and through the handlers once they are given a [`Gateway`].
 pub type Pipeline = prx_http::Pipeline<Gateway>;

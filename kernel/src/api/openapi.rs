@@ -111,8 +111,9 @@ fn operation(route: &Route<Gateway>, doc: &Doc, generator: &mut SchemaGenerator)
         "responses": responses(route, doc, generator),
     });
     operation["security"] = match route.access {
-        Access::Public => json!([]),
+        Access::Public | Access::Health | Access::Signed => json!([]),
         Access::Scope(scope) => json!([{"bearer": [scope.as_str()]}]),
+        Access::Either(one, other) => json!([{"bearer": [one.as_str()]}, {"bearer": [other.as_str()]}]),
     };
     if let Some((kind, schema)) = doc.takes.schema() {
         operation["requestBody"] = json!({"required": true, "content": {kind: {"schema": schema}}});
@@ -142,7 +143,7 @@ fn parameters(route: &Route<Gateway>, doc: &Doc) -> Vec<Value> {
 
 /// Whether `Idempotency-Key` is looked at: it is its caller's, so there has to be one.
 fn takes_idempotency_key(route: &Route<Gateway>) -> bool {
-    route.method == Method::POST && route.access != Access::Public
+    route.method == Method::POST && !route.access.is_open()
 }
 
 fn parameter(declared: &dyn Declared, place: &str) -> Value {
@@ -180,7 +181,7 @@ fn responses(route: &Route<Gateway>, doc: &Doc, generator: &mut SchemaGenerator)
 fn failures(route: &Route<Gateway>, doc: &Doc) -> Vec<Code> {
     let mut codes =
         vec![Code::BadRequest, Code::Forbidden, Code::RateLimited, Code::Internal, Code::Unavailable];
-    if route.access != Access::Public {
+    if !route.access.is_open() {
         codes.push(Code::Unauthorized);
     }
     if route.path.contains('{') {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
@@ -169,7 +170,9 @@ pub(super) const INSTALL: Doc =
 pub(super) async fn install(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
     let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(None, component)).await?;
-    Reply::created(&gateway.plugins.get(&placed.name)?)
+    let plugin = gateway.plugins.get(&placed.name)?;
+    let version = json!({ "version": plugin.version });
+    Ok(Reply::created(&plugin)?.noting(placed.name, version))
 }
 
 pub(super) const REPLACE: Doc = Doc::new("Install or replace the plugin of this name")
@@ -185,7 +188,8 @@ pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Rep
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(Some(name), component)).await?;
     let (plugin, report) = await_channels(&gateway, placed).await?;
-    Reply::json(status, &Replaced { plugin, report })
+    let version = json!({ "version": plugin.version });
+    Ok(Reply::json(status, &Replaced { plugin, report })?.noting(name, version))
 }
 
 pub(super) const REMOVE: Doc = Doc::new("Remove a plugin").fails(&[Code::Conflict]);

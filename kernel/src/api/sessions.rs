@@ -12,7 +12,7 @@ use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Error, Result};
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Name, Number, Object, OneOf, Parameter};
-use prx_http::{Call, Doc, Reply};
+use prx_http::{Call, Caller, Doc, Reply, Scope};
 use prx_store::{ANONYMOUS, NewSession, Session, SessionFilter, SessionStatus, Usage};
 
 /// Largest metadata of a session, as JSON.
@@ -75,7 +75,11 @@ impl<'a> From<&'a Session> for SessionSummary<'a> {
     }
 }
 
-const CHANNEL: Parameter<Name> = Parameter::new("channel", Name, "what it came by; `api` if not said");
+const CHANNEL: Parameter<Name> = Parameter::new(
+    "channel",
+    Name,
+    "what it came by; `api` if not said; a configured channel needs the scope admin",
+);
 const USER_ID: Parameter<Name> = Parameter::new("user_id", Name, "whose it is; `anonymous` if not said");
 const METADATA: Parameter<Object> = Parameter::new("metadata", Object, "kept as it is; at most 16 KiB");
 
@@ -85,8 +89,10 @@ pub(super) const CREATE: Doc = Doc::new("Open a session")
 
 pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let mut fields = call.body.object().await?;
+    let channel = fields.get(&CHANNEL)?.unwrap_or_else(|| "api".into());
+    may_claim(&gateway, &call.caller, &channel)?;
     let new = NewSession {
-        channel: fields.get(&CHANNEL)?.unwrap_or_else(|| "api".into()),
+        channel,
         user_id: fields.get(&USER_ID)?.unwrap_or_else(|| ANONYMOUS.into()),
         metadata: metadata(fields.get(&METADATA)?)?,
         conversation: None,
@@ -100,6 +106,22 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         created_at: rfc3339(session.created_at),
         metadata: &session.metadata,
     })
+}
+
+/// Whoever opens a session of a channel speaks for its users, and is told what the agent remembers of them. That is for
+/// those who may do everything, also while the channel is not configured.
+fn may_claim(gateway: &Gateway, caller: &Caller, channel: &str) -> Result<()> {
+    let configured = gateway.base.config.current().components.channels_config.contains_key(channel);
+    if caller.may(Scope::ADMIN) || !(configured || gateway.store.channel_state(channel)?.is_some()) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::Forbidden,
+        format!(
+            "`channel` is {channel:?}, a channel whose users are its own: only a token with the scope admin opens sessions \
+             for them; leave `channel` out, or name it after your own program"
+        ),
+    ))
 }
 
 fn metadata(given: Option<Map<String, Value>>) -> Result<Value> {

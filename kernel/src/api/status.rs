@@ -11,14 +11,17 @@ use prx_base::error::Result;
 use prx_channels::State;
 use prx_host::Status as PluginState;
 use prx_http::{Call, Doc, Reply};
-use prx_store::{Backlog, Usage};
+use prx_store::{HookProblem, Usage};
+
+/// Most tools that are left out of which the status says why.
+const MAX_TOOL_ISSUES: usize = 5;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Status")]
 struct StatusView {
     status: &'static str,
     version: &'static str,
-    uptime_secs: i64,
+    uptime_secs: u64,
     active_sessions: usize,
     channels: Channels,
     plugins: Plugins,
@@ -27,6 +30,9 @@ struct StatusView {
     usage: UsageStatus,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<String>,
+    /// Keys of the configuration whose change is only felt after a restart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    restart_due: Vec<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -74,6 +80,9 @@ struct Health {
 #[derive(Serialize, JsonSchema)]
 struct Live {
     live: bool,
+    /// Why not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -87,7 +96,8 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let config = gateway.base.config.current();
     let channels = gateway.channels.list();
     let plugins = gateway.plugins.list();
-    let issues = issues(&gateway);
+    let mut issues = issues(&gateway);
+    issues.extend(tool_issues(&gateway).await);
     Reply::ok(&StatusView {
         status: match issues.is_empty() {
             _ if !gateway.store.is_healthy() => "unhealthy",
@@ -95,7 +105,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
             false => "degraded",
         },
         version: env!("CARGO_PKG_VERSION"),
-        uptime_secs: gateway.base.clock.now().duration_since(gateway.process.started).as_secs(),
+        uptime_secs: gateway.process.uptime().as_secs(),
         active_sessions: gateway.store.active_sessions(None),
         channels: Channels {
             connected: channels.iter().filter(|channel| channel.state == State::Connected).count(),
@@ -115,15 +125,21 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
             max_tokens_per_day: Some(config.agent.max_tokens_per_day).filter(|most| *most > 0),
         },
         issues,
+        restart_due: gateway.settings.restart_due(),
     })
 }
 
 /// What is down and should not be, a line each.
 fn issues(gateway: &Gateway) -> Vec<String> {
     let mut issues = Vec::new();
-    if !gateway.store.is_healthy() {
-        issues.push("the store has failed; the log says why".to_owned());
+    if let Some(problem) = gateway.store.problem() {
+        issues.push(format!(
+            "the store takes nothing: {problem}; make room on its disk, or mend it: the store is opened anew every few \
+             seconds, and everything goes on by itself then"
+        ));
     }
+    let certificate = gateway.process.certificate.as_ref();
+    issues.extend(certificate.and_then(|certificate| certificate.problem(gateway.base.clock.now())));
     if let Some(problem) = gateway.settings.problem() {
         issues.push(format!("the configuration file is not in force: {problem}"));
     }
@@ -146,6 +162,10 @@ fn issues(gateway: &Gateway) -> Vec<String> {
         if plugin.status == PluginState::Failed {
             let reason = plugin.error.unwrap_or_default();
             issues.push(format!("plugin {} failed: {reason}", plugin.name));
+        } else if let Some(reason) =
+            plugin.error.filter(|_| plugin.bundled && gateway.plugins.has_file(&plugin.name))
+        {
+            issues.push(format!("plugin {}: {reason}", plugin.name));
         }
     }
     for channel in gateway.channels.list() {
@@ -154,18 +174,35 @@ fn issues(gateway: &Gateway) -> Vec<String> {
             issues.push(format!("channel {} is not connected{reason}", channel.name));
         }
     }
-    for Backlog { hook, waiting, dropped } in gateway.store.hook_backlogs().unwrap_or_default() {
-        let id = &hook.id;
-        issues.push(format!(
-            "hook {id}: {dropped} events were lost to it, for its queue was full ({waiting} deliveries wait); see at \
-             GET /hooks/{id}/deliveries why its receiver takes none, or remove it"
-        ));
+    let now = gateway.base.clock.now();
+    for hook in gateway.store.hook_states().unwrap_or_default() {
+        issues.extend(
+            hook.problems(now)
+                .into_iter()
+                .map(|HookProblem { problem, fix, .. }| format!("{problem}; {fix}")),
+        );
     }
     for server in gateway.mcp.list() {
         if server.state != prx_mcp::State::Connected {
             let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("MCP server {} is not connected{reason}", server.name));
+        } else if let Some(problem) = server.problem {
+            issues.push(format!("MCP server {}: {problem}", server.name));
         }
+    }
+    issues
+}
+
+/// The tools that are left out, and why: the first few.
+async fn tool_issues(gateway: &Gateway) -> Vec<String> {
+    let left_out = gateway.tools.list().await.into_iter().filter_map(|tool| {
+        Some(format!("tool {} of {} is left out: {}", tool.name, tool.source, tool.problem?))
+    });
+    let mut issues: Vec<String> = left_out.collect();
+    let more = issues.len().saturating_sub(MAX_TOOL_ISSUES);
+    issues.truncate(MAX_TOOL_ISSUES);
+    if more > 0 {
+        issues.push(format!("and {more} more tools are left out; see GET /tools"));
     }
     issues
 }
@@ -177,10 +214,12 @@ pub(super) async fn health(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     Reply::json(code(healthy), &Health { healthy })
 }
 
-pub(super) const LIVE: Doc = Doc::new("Say that the gateway runs").answers::<Live>(&[200]);
+pub(super) const LIVE: Doc = Doc::new("Say whether the gateway works").answers::<Live>(&[200, 503]);
 
-pub(super) async fn live(_: Arc<Gateway>, _: Call) -> Result<Reply> {
-    Reply::ok(&Live { live: true })
+pub(super) async fn live(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let reason = gateway.store.problem().map(|problem| format!("the store takes nothing: {problem}"));
+    let live = reason.is_none();
+    Reply::json(code(live), &Live { live, reason })
 }
 
 pub(super) const READY: Doc = Doc::new("Say whether the gateway can serve").answers::<Ready>(&[200, 503]);

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use hyper::Method;
 
 use super::{
-    approvals, blobs, channels, config, events, grants, hooks, inbound, logs, mcp, memory, messages, metrics,
-    openapi, plugins, sessions, skills, status, tokens, tools,
+    approvals, audit, blobs, channels, config, events, grants, hooks, inbound, logs, mcp, memory, messages,
+    metrics, openapi, plugins, sessions, skills, status, store, tokens, tools, users,
 };
 use crate::gateway::Gateway;
 use prx_base::error::Result;
@@ -30,39 +30,41 @@ pub fn table() -> Vec<Route<Gateway>> {
         get("/api/v1/blobs/{id}", S::SESSIONS_READ, blobs::show).doc(blobs::SHOW),
 
         get("/api/v1/channels", S::CHANNELS_READ, channels::list).doc(channels::LIST),
-        post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART),
+        post("/api/v1/channels/{name}/restart", S::CHANNELS_WRITE, channels::restart).doc(channels::RESTART).audited("channel.restarted"),
         get("/api/v1/channels/{name}/health", S::CHANNELS_READ, channels::health).doc(channels::HEALTH),
         get("/api/v1/channels/{name}/dead-letters", S::CHANNELS_READ, channels::dead_letters).doc(channels::DEAD_LETTERS),
-        post("/api/v1/channels/{name}/dead-letters/{id}/replay", S::CHANNELS_WRITE, channels::replay).doc(channels::REPLAY),
-        delete("/api/v1/channels/{name}/dead-letters/{id}", S::CHANNELS_WRITE, channels::discard).doc(channels::DISCARD),
+        post("/api/v1/channels/{name}/dead-letters/{id}/replay", S::CHANNELS_WRITE, channels::replay).doc(channels::REPLAY).audited("dead_letter.replayed"),
+        delete("/api/v1/channels/{name}/dead-letters/{id}", S::CHANNELS_WRITE, channels::discard).doc(channels::DISCARD).audited("dead_letter.discarded"),
 
-        get_public("/in/{channel}", inbound::receive).doc(inbound::ASK),
-        get_public("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK),
-        post_public("/in/{channel}", inbound::receive).doc(inbound::RECEIVE),
-        post_public("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE),
+        get_signed("/in/{channel}", inbound::receive).doc(inbound::ASK),
+        get_signed("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK),
+        post_signed("/in/{channel}", inbound::receive).doc(inbound::RECEIVE),
+        post_signed("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE),
 
         get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
-        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT),
-        post("/mcp", S::MCP_WRITE, mcp::serve).doc(mcp::SERVE),
+        post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT).audited("mcp_server.reconnected"),
+        post_either("/mcp", (S::TOOLS_READ, S::TOOLS_WRITE), mcp::serve).doc(mcp::SERVE),
 
         get("/api/v1/hooks", S::HOOKS_READ, hooks::list).doc(hooks::LIST),
-        post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create).doc(hooks::CREATE),
-        delete("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::remove).doc(hooks::REMOVE),
+        post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create).doc(hooks::CREATE).audited("hook.created"),
+        get("/api/v1/hooks/{id}", S::HOOKS_READ, hooks::show).doc(hooks::SHOW),
+        patch("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::change).doc(hooks::CHANGE).audited("hook.changed"),
+        delete("/api/v1/hooks/{id}", S::HOOKS_WRITE, hooks::remove).doc(hooks::REMOVE).audited("hook.removed"),
         get("/api/v1/hooks/{id}/deliveries", S::HOOKS_READ, hooks::deliveries).doc(hooks::DELIVERIES),
         post("/api/v1/hooks/{id}/test", S::HOOKS_WRITE, hooks::test).doc(hooks::TEST),
-        post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay).doc(hooks::REPLAY),
+        post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay).doc(hooks::REPLAY).audited("hook.replayed"),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list).doc(plugins::LIST),
-        post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install).doc(plugins::INSTALL),
+        post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install).doc(plugins::INSTALL).audited("plugin.installed"),
         get("/api/v1/plugins/{name}", S::PLUGINS_READ, plugins::show).doc(plugins::SHOW),
-        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::replace).doc(plugins::REPLACE),
-        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::remove).doc(plugins::REMOVE),
-        post("/api/v1/plugins/{name}/reload", S::PLUGINS_WRITE, plugins::reload).doc(plugins::RELOAD),
-        post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable).doc(plugins::DISABLE),
-        post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable).doc(plugins::ENABLE),
-        post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback).doc(plugins::ROLLBACK),
+        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::replace).doc(plugins::REPLACE).audited("plugin.replaced"),
+        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::remove).doc(plugins::REMOVE).audited("plugin.removed"),
+        post("/api/v1/plugins/{name}/reload", S::PLUGINS_WRITE, plugins::reload).doc(plugins::RELOAD).audited("plugin.reloaded"),
+        post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable).doc(plugins::DISABLE).audited("plugin.disabled"),
+        post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable).doc(plugins::ENABLE).audited("plugin.enabled"),
+        post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback).doc(plugins::ROLLBACK).audited("plugin.rolled_back"),
         get("/api/v1/plugins/{name}/grants", S::PLUGINS_READ, grants::show).doc(grants::SHOW),
-        put("/api/v1/plugins/{name}/grants", S::CONFIG_WRITE, grants::replace).doc(grants::REPLACE),
+        put("/api/v1/plugins/{name}/grants", S::CONFIG_WRITE, grants::replace).doc(grants::REPLACE).audited("grants.replaced"),
 
         get("/api/v1/skills", S::SKILLS_READ, skills::list).doc(skills::LIST),
 
@@ -74,23 +76,27 @@ pub fn table() -> Vec<Route<Gateway>> {
         delete("/api/v1/memory/{id}", S::MEMORY_WRITE, memory::remove).doc(memory::REMOVE),
 
         get("/api/v1/status", S::STATUS_READ, status::show).doc(status::SHOW),
-        get_public("/api/v1/status/health", status::health).doc(status::HEALTH),
-        get_public("/livez", status::live).doc(status::LIVE),
-        get_public("/readyz", status::ready).doc(status::READY),
+        get_health("/api/v1/status/health", status::health).doc(status::HEALTH).quiet(),
+        get_health("/livez", status::live).doc(status::LIVE).quiet(),
+        get_health("/readyz", status::ready).doc(status::READY).quiet(),
 
         get("/api/v1/config", S::CONFIG_READ, config::show).doc(config::SHOW),
-        patch("/api/v1/config", S::CONFIG_WRITE, config::update).doc(config::UPDATE),
+        patch("/api/v1/config", S::CONFIG_WRITE, config::update).doc(config::UPDATE).audited("config.updated"),
 
         get("/api/v1/logs", S::LOGS_READ, logs::list).doc(logs::LIST),
         get("/api/v1/logs/stream", S::LOGS_READ, logs::stream).doc(logs::STREAM),
         get("/api/v1/events", S::EVENTS_READ, events::stream).doc(events::STREAM),
 
-        get("/metrics", S::STATUS_READ, metrics::show).doc(metrics::SHOW),
+        delete("/api/v1/users/{channel}/{user_id}", S::ADMIN, users::erase).doc(users::ERASE).audited("user.erased"),
+        post("/api/v1/store/compact", S::ADMIN, store::compact).doc(store::COMPACT).audited("store.compacted"),
+        get("/api/v1/audit", S::AUDIT_READ, audit::list).doc(audit::LIST),
+
+        get("/metrics", S::STATUS_READ, metrics::show).doc(metrics::SHOW).quiet(),
         get("/api/v1/openapi.json", S::STATUS_READ, describe).doc(openapi::SHOW),
 
-        post("/api/v1/auth/tokens", S::ADMIN, tokens::create).doc(tokens::CREATE),
+        post("/api/v1/auth/tokens", S::ADMIN, tokens::create).doc(tokens::CREATE).audited("token.created"),
         get("/api/v1/auth/tokens", S::ADMIN, tokens::list).doc(tokens::LIST),
-        delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke).doc(tokens::REVOKE),
+        delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke).doc(tokens::REVOKE).audited("token.revoked"),
     ]
 }
 
@@ -114,22 +120,27 @@ macro_rules! methods {
 
 methods! { get = GET, post = POST, put = PUT, patch = PATCH, delete = DELETE, }
 
-/// A `GET` that needs no token.
-fn get_public<F, A>(path: &'static str, handler: F) -> Route<Gateway>
-where
-    F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
-    A: Future<Output = Result<Reply>> + Send + 'static,
-{
-    Route::new(Method::GET, path, Access::Public, handler)
+macro_rules! open_methods {
+    ($($name:ident = $method:ident $access:ident,)*) => {$(
+        /// A route that needs no token.
+        fn $name<F, A>(path: &'static str, handler: F) -> Route<Gateway>
+        where
+            F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
+            A: Future<Output = Result<Reply>> + Send + 'static,
+        {
+            Route::new(Method::$method, path, Access::$access, handler)
+        }
+    )*};
 }
 
-/// A `POST` that needs no token.
-fn post_public<F, A>(path: &'static str, handler: F) -> Route<Gateway>
+open_methods! { get_health = GET Health, get_signed = GET Signed, post_signed = POST Signed, }
+
+fn post_either<F, A>(path: &'static str, (one, other): (Scope, Scope), handler: F) -> Route<Gateway>
 where
     F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
     A: Future<Output = Result<Reply>> + Send + 'static,
 {
-    Route::new(Method::POST, path, Access::Public, handler)
+    Route::new(Method::POST, path, Access::Either(one, other), handler)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::page;
 use crate::gateway::Gateway;
@@ -56,7 +57,16 @@ impl From<Minted> for CreatedToken {
     }
 }
 
-/// What a request for a token means; where nothing is said of scopes, it may do everything.
+/// What the audit log holds of a token that was made.
+pub(crate) fn about(TokenRecord { name, scopes, expires_at, .. }: &TokenRecord) -> Value {
+    json!({ "name": name, "scopes": scopes, "expires_at": expires_at.map(rfc3339) })
+}
+
+/// How long a token is good for that may do everything because nobody said what it may do: a day.
+const UNSAID: &str = "24h";
+
+/// What a request for a token means. Where nothing is said of scopes, it may do everything, for a day unless more is
+/// asked for.
 ///
 /// # Errors
 /// 400 for a scope there is none of, for none at all, or for an expiry that is no duration.
@@ -65,6 +75,7 @@ pub(crate) fn new_token(
     scopes: Option<&[String]>,
     expires_in: Option<&str>,
 ) -> Result<NewToken> {
+    let expires_in = expires_in.or_else(|| scopes.is_none().then_some(UNSAID));
     let scopes = match scopes {
         None => vec![Scope::ADMIN],
         // Whoever worked out that nothing is to be allowed does not mean everything.
@@ -93,8 +104,11 @@ impl From<Page<TokenRecord>> for TokenPage {
 }
 
 const NAME: Parameter<Name> = Parameter::new("name", Name, "what it is for");
-const SCOPES: Parameter<Words> =
-    Parameter::new("scopes", Words(scopes), "what it may do; everything if not said");
+const SCOPES: Parameter<Words> = Parameter::new(
+    "scopes",
+    Words(scopes),
+    "what it may do; everything if not said, and then for a day if `expires_in` is not said either",
+);
 const EXPIRES_IN: Parameter<Matching> =
     Parameter::new("expires_in", Matching(duration::PATTERN), "how long it is good for, such as 30d");
 
@@ -113,8 +127,9 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
     for scope in &new.scopes {
         call.caller.require(*scope)?;
     }
-    Ok(Reply::created(&CreatedToken::from(mint(&gateway.store, &gateway.base.clock, new).await?))?
-        .holding_secret())
+    let minted = mint(&gateway.store, &gateway.base.clock, new).await?;
+    let (id, details) = (minted.record.id.clone(), about(&minted.record));
+    Ok(Reply::created(&CreatedToken::from(minted))?.holding_secret().noting(id, details))
 }
 
 const LIMIT: Parameter<Number> = Parameter::new("limit", page::LIMIT, "most tokens to return");

@@ -21,15 +21,17 @@ struct Tools {
 pub(super) const LIST: Doc = Doc::new("List tools, wherever they come from").answers::<Tools>(&[200]);
 
 pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
-    Reply::ok(&Tools { tools: gateway.tools.list() })
+    Reply::ok(&Tools { tools: gateway.tools.list().await })
 }
 
 const ARGUMENTS: Parameter<Object> = Parameter::new("arguments", Object, "what the tool takes");
 
-pub(super) const CALL: Doc = Doc::new("Call a tool")
-    .takes(Takes::Object(&[&ARGUMENTS]))
-    .answers::<ToolResult>(&[200])
-    .fails(&[Code::BadGateway, Code::GatewayTimeout]);
+pub(super) const CALL: Doc = Doc::new(
+    "Call a tool. One with the policy `ask` is called at once: outside of a turn, whoever calls has decided",
+)
+.takes(Takes::Object(&[&ARGUMENTS]))
+.answers::<ToolResult>(&[200])
+.fails(&[Code::BadGateway, Code::GatewayTimeout]);
 
 pub(super) async fn call(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let arguments = call.body.object().await?.get(&ARGUMENTS)?.unwrap_or_default();

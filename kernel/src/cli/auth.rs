@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 
 use super::client::{Payload, path};
 use super::failure::Failure;
-use super::output::{Console, say, table};
+use super::output::{Console, table, warn};
 use super::paths::Paths;
 use crate::api::tokens;
 use prx_base::clock::Clock;
-use prx_http::mint;
-use prx_store::Store;
+use prx_http::{Scope, mint};
+use prx_store::{Deed, Store};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -36,14 +36,22 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(console: &Console, paths: &Paths, command: Command) -> Result<(), Failure> {
-    let answer = if console.gateway.is_running().await {
+    let answer = if console.gateway.is_running().await? {
         through_gateway(console, &command).await?
     } else {
+        if !Store::exists(&paths.data_dir) && !matches!(command, Command::Token { .. }) {
+            return Err(Failure::new(format!("{}, so there are no tokens", never_ran(paths))));
+        }
         // Nobody else has the store open.
         let store = Store::open(&paths.data_dir, Clock::system())?;
         let answer = in_store(&store, &command).await;
         store.close().await;
-        answer?
+        let answer = answer?;
+        // Only a gateway compiles.
+        if !paths.data_dir.join("cache").exists() {
+            warn(&format!("{}; this token is for one that will", never_ran(paths)));
+        }
+        answer
     };
     match command {
         Command::Token { .. } => {
@@ -55,15 +63,21 @@ pub(super) async fn run(console: &Console, paths: &Paths, command: Command) -> R
                 &["id", "name", "scopes", "created_at", "expires_at", "last_used_at", "revoked_at"],
             )
         }),
-        Command::Revoke { id } => say(&format!("revoked {id}")),
+        Command::Revoke { id } => console.done(&json!({"id": id, "revoked": true}), &format!("revoked {id}")),
     }
+}
+
+/// Nothing has run on this data directory yet: what is made there is known to nobody else.
+fn never_ran(paths: &Paths) -> String {
+    let folder = paths.data_dir.display();
+    format!("no gateway has ever run on {folder} (one elsewhere is named with --data-dir or PRX_DATA_DIR)")
 }
 
 /// Has the running gateway do it.
 async fn through_gateway(console: &Console, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Token { name, scopes, expires } => {
-            let wanted = json!({"name": name, "scopes": non_empty(scopes), "expires_in": expires});
+            let wanted = json!({"name": name, "scopes": scopes_or_all(scopes), "expires_in": expires});
             console.gateway.post("/api/v1/auth/tokens", wanted).await
         }
         Command::List => {
@@ -82,22 +96,27 @@ async fn through_gateway(console: &Console, command: &Command) -> Result<Value, 
 async fn in_store(store: &Store, command: &Command) -> Result<Value, Failure> {
     match command {
         Command::Token { name, scopes, expires } => {
-            let new = tokens::new_token(Some(name.clone()), non_empty(scopes), expires.as_deref())?;
-            Ok(json!(tokens::CreatedToken::from(mint(store, &Clock::system(), new).await?)))
+            let new =
+                tokens::new_token(Some(name.clone()), Some(&scopes_or_all(scopes)), expires.as_deref())?;
+            let minted = mint(store, &Clock::system(), new).await?;
+            let (id, about) = (minted.record.id.clone(), tokens::about(&minted.record));
+            store.record_audit(Deed::of_owner("token.created", id, about)).await?;
+            Ok(json!(tokens::CreatedToken::from(minted)))
         }
         Command::List => {
             all(async |limit, offset| Ok(json!(tokens::TokenPage::from(store.tokens(limit, offset)?)))).await
         }
         Command::Revoke { id } => {
             store.revoke_token(id).await?;
+            store.record_audit(Deed::of_owner("token.revoked", id, Value::Null)).await?;
             Ok(Value::Null)
         }
     }
 }
 
-/// On a command line, none non_empty is none said.
-fn non_empty(scopes: &[String]) -> Option<&[String]> {
-    Some(scopes).filter(|scopes| !scopes.is_empty())
+/// On a command line, none said are all.
+fn scopes_or_all(scopes: &[String]) -> Vec<String> {
+    if scopes.is_empty() { vec![Scope::ADMIN.as_str().to_owned()] } else { scopes.to_vec() }
 }
 
 /// All pages of the list of tokens as one.

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::output::{Console, fields, say};
+use super::output::{Console, fields};
 use prx_base::config::{self, Settings};
 use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
@@ -63,7 +63,7 @@ pub(super) struct Test {
     settings: String,
 }
 
-pub(super) fn new(arguments: &New) -> Result<(), Failure> {
+pub(super) fn new(console: &Console, arguments: &New) -> Result<(), Failure> {
     let name = &arguments.name;
     if !valid_name(name) {
         return Err(Failure::new(format!("{name:?} can't be a plugin's name: use a-z, 0-9, _ and -")));
@@ -88,7 +88,8 @@ pub(super) fn new(arguments: &New) -> Result<(), Failure> {
     for (file, text) in files {
         fs::write(folder.join(file), text)?;
     }
-    say(&format!("{name}/ is a plugin with one tool; build it with: prx plugin build {name}"))
+    let text = format!("{name}/ is a plugin with one tool; build it with: prx plugin build {name}");
+    console.done(&json!({"name": name, "folder": name}), &text)
 }
 
 pub(super) fn build(console: &Console, arguments: &Build) -> Result<(), Failure> {
@@ -105,7 +106,7 @@ pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
     let found = inspect(&bytes).map_err(|error| unusable(file, &error))?;
     DryRun::check(&found).map_err(|error| unusable(file, &error))?;
     let plugin = &found.manifest.plugin;
-    let missing = grants::missing(&found.manifest.permissions, &Allowance::default());
+    let missing = grants::missing(&found.manifest, &Allowance::default());
     let answer = json!({
         "file": file.display().to_string(),
         "name": plugin.name,

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::client::{Payload, path};
 use super::failure::Failure;
-use super::output::{Console, fields, say, table};
+use super::output::{Console, fields, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -80,7 +80,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Discard { name, id } => {
             let path = path(&["channels", &name, "dead-letters", &id]);
             console.gateway.send(Method::DELETE, &path, Payload::None).await?;
-            say(&format!("forgot {id}"))
+            console.done(&json!({"id": id, "discarded": true}), &format!("forgot {id}"))
         }
     }
 }

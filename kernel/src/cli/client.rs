@@ -1,5 +1,6 @@
 //! HTTP over the socket in the data directory.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -39,8 +40,30 @@ impl Client {
     }
 
     /// Whether a gateway listens on the socket.
-    pub(super) async fn is_running(&self) -> bool {
-        UnixStream::connect(&self.socket).await.is_ok()
+    ///
+    /// # Errors
+    /// One may, but it is another user's.
+    pub(super) async fn is_running(&self) -> Result<bool, Failure> {
+        match UnixStream::connect(&self.socket).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(self.unreachable(&error)),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// Why there is no connection, and what to do about it.
+    fn unreachable(&self, error: &io::Error) -> Failure {
+        let socket = self.socket.display();
+        Failure::new(match error.kind() {
+            ErrorKind::PermissionDenied => format!(
+                "{socket} is another user's ({error}); run this as the user that the gateway runs as, such as \
+                 `sudo -u USER prx …`, or ask its API with a token"
+            ),
+            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+                format!("no gateway runs here ({socket}: {error}); start one with `prx serve`")
+            }
+            _ => format!("the gateway can't be reached ({socket}: {error})"),
+        })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -86,10 +109,7 @@ impl Client {
                 request.header(CONTENT_TYPE, "application/wasm").body(Full::new(bytes))
             }
         };
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
-            let socket = self.socket.display();
-            Failure::new(format!("no gateway runs here ({socket}: {error}); start one with `prx serve`"))
-        })?;
+        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken_answer)?;
         tokio::spawn(connection);
         let answer = sender.send_request(request.map_err(broken_answer)?).await.map_err(broken_answer)?;
@@ -103,7 +123,7 @@ async fn rejection(answer: Response<Incoming>) -> Failure {
     let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
     let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
     match envelope["error"]["message"].as_str() {
-        Some(message) => Failure::new(message),
+        Some(message) => Failure::answered(message, &envelope["error"]),
         None => Failure::new(format!("the gateway answered {status}")),
     }
 }

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::output::{Console, say};
 use super::paths::Paths;
 use crate::bundled::BUNDLED;
+use crate::settings::AtStart;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, Overrides};
 use prx_host::on_disk;
@@ -51,14 +52,21 @@ impl Finding {
 /// Looks at everything that `serve` would look at, and at the gateway if it runs.
 pub(super) async fn run(console: &Console, paths: &Paths, arguments: Arguments) -> Result<(), Failure> {
     let mut findings = exposed(paths);
+    let is_running = console.gateway.is_running().await?;
     let loaded = paths.file(Overrides::default()).load();
     match &loaded {
         Err(invalid) => findings.push(Finding::new(invalid, "fix the file; then `prx config check`")),
         Ok(loaded) => {
             let file = loaded.file.path().display();
-            let fix = format!("fix it in {file}, or with `prx config set`");
-            let problems = problems(paths, &loaded.config).into_iter();
-            findings.extend(problems.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
+            let fix = match is_running {
+                true => format!("fix it in {file}, or with `prx config set`"),
+                false => format!("fix it in {file}"),
+            };
+            let AtStart { fatal, down } = problems(paths, &loaded.config);
+            // What is down while the gateway runs it says itself, and its environment is not this shell's.
+            let down = down.into_iter().filter(|_| !is_running);
+            let all = fatal.into_iter().chain(down);
+            findings.extend(all.map(|(key, what)| Finding::new(format!("{key}: {what}"), &fix)));
         }
     }
     for (name, known) in on_disk(BUNDLED, &paths.data_dir) {
@@ -67,7 +75,7 @@ pub(super) async fn run(console: &Console, paths: &Paths, arguments: Arguments) 
             findings.push(Finding::new(format!("plugin {name} can't be loaded: {error}"), fix));
         }
     }
-    if console.gateway.is_running().await {
+    if is_running {
         findings.extend(running(console).await?);
     } else if let Ok(loaded) = &loaded {
         findings.extend(startable(paths, &loaded.config).await);
@@ -99,15 +107,51 @@ fn exposed(paths: &Paths) -> Vec<Finding> {
 async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     let status = console.gateway.get("/api/v1/status").await?;
     let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
-    let fix = "see `prx logs --level warn`; what waits for the platform comes back by itself";
-    Ok(issues.map(|issue| Finding::new(issue, fix)).collect())
+    let finding = |issue: &str| match issue.starts_with("hook ") {
+        // It says itself what to do.
+        true => Finding::plain(issue),
+        false => Finding::new(issue, fix_of(issue)),
+    };
+    let mut findings: Vec<_> = issues.map(finding).collect();
+    let due: Vec<&str> =
+        status["restart_due"].as_array().into_iter().flatten().filter_map(|key| key.as_str()).collect();
+    if !due.is_empty() {
+        let problem = format!("a change of {} is not in force yet", due.join(", "));
+        findings.push(Finding::new(problem, "restart the gateway"));
+    }
+    Ok(findings)
+}
+
+/// What mends an issue of the status, by its kind.
+fn fix_of(issue: &str) -> &'static str {
+    const FIXES: [(&str, &str); 7] = [
+        (
+            "the store ",
+            "see to the disk of the data directory: its room, its permissions; the store is opened again by itself",
+        ),
+        ("the configuration file ", "mend the file; it is taken up at once"),
+        ("provider ", "see `prx logs --level warn`; the next message asks it again"),
+        ("today's tokens ", "raise agent.max_tokens_per_day with `prx config set`, or wait"),
+        ("plugin ", "mend what it says; `prx plugin reload NAME` tries it again"),
+        ("channel ", "mend what it says; where it waits for its platform, it comes back by itself"),
+        (
+            "MCP server ",
+            "mend what it says; it is tried again by itself, or at once by `prx mcp reconnect NAME`",
+        ),
+    ];
+    let found = FIXES.iter().find(|(kind, _)| issue.starts_with(kind));
+    found.map_or("see `prx logs --level warn`", |(_, fix)| fix)
 }
 
 /// What would keep a gateway from starting.
 async fn startable(paths: &Paths, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if let Err(error) = Network::bind(&config.gateway).await {
-        findings.push(Finding::plain(error));
+    match Network::bind(&config.gateway).await {
+        Ok(network) => {
+            let problem = network.certificate().and_then(|shown| shown.problem(Clock::system().now()));
+            findings.extend(problem.map(Finding::plain));
+        }
+        Err(error) => findings.push(Finding::plain(error)),
     }
     if Store::exists(&paths.data_dir) {
         match Store::open(&paths.data_dir, Clock::system()) {

@@ -4,6 +4,8 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use serde_json::{Value, json};
+
 use crate::gateway::StartError;
 use prx_base::config::Invalid;
 use prx_base::error::Error;
@@ -18,13 +20,38 @@ const CONFIG: u8 = 78;
 pub(super) enum Failure {
     /// The command line is wrong, or help was asked for.
     Usage(clap::Error),
-    /// Anything else, told on standard error.
-    Message { message: String, code: u8 },
+    /// Anything else, told on standard error; with what the API says of it, where it does.
+    Message { message: String, code: u8, answer: Option<Value> },
 }
 
 impl Failure {
     pub(super) fn new(message: impl Display) -> Self {
-        Self::Message { message: message.to_string(), code: 1 }
+        Self::Message { message: message.to_string(), code: 1, answer: None }
+    }
+
+    /// What the API answered: its words, and the whole of its error.
+    pub(super) fn answered(message: &str, error: &Value) -> Self {
+        Self::Message { message: message.to_owned(), code: 1, answer: Some(error.clone()) }
+    }
+
+    /// Tells a program, in the API's form, and gives the exit code.
+    pub(super) fn report_json(self) -> ExitCode {
+        let (error, code) = match self {
+            Self::Usage(error) if error.use_stderr() => {
+                let message = error.to_string();
+                let message = message.trim_start_matches("error: ").trim_end();
+                (json!({"code": "usage", "message": message, "details": null}), error.exit_code())
+            }
+            // Help was asked for.
+            Self::Usage(_) => return self.report(),
+            Self::Message { answer: Some(error), code, .. } => (error, code.into()),
+            Self::Message { message, code, answer: None } => {
+                let kind = if code == CONFIG { "config" } else { "failed" };
+                (json!({"code": kind, "message": message, "details": null}), code.into())
+            }
+        };
+        let _ = writeln!(io::stderr(), "{}", json!({ "error": error }));
+        ExitCode::from(u8::try_from(code).unwrap_or(1))
     }
 
     /// Tells the user and gives the exit code.
@@ -35,7 +62,7 @@ impl Failure {
                 let _ = error.print();
                 ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
             }
-            Self::Message { message, code } => {
+            Self::Message { message, code, .. } => {
                 let _ = writeln!(io::stderr(), "prx: {message}");
                 ExitCode::from(code)
             }
@@ -51,7 +78,7 @@ impl From<clap::Error> for Failure {
 
 impl From<Invalid> for Failure {
     fn from(invalid: Invalid) -> Self {
-        Self::Message { message: invalid.to_string(), code: CONFIG }
+        Self::Message { message: invalid.to_string(), code: CONFIG, answer: None }
     }
 }
 

@@ -11,6 +11,7 @@ use self::failure::Failure;
 use self::paths::Paths;
 use prx_host::COMPILE;
 
+mod audit;
 mod auth;
 mod author;
 mod channel;
@@ -20,6 +21,7 @@ mod config;
 mod doctor;
 mod failure;
 mod grant;
+mod hook;
 mod logs;
 mod mcp;
 mod output;
@@ -27,9 +29,12 @@ mod paths;
 mod plugin;
 mod serve;
 mod session;
+mod signals;
 mod skill;
 mod status;
+mod store;
 mod tool;
+mod user;
 
 /// A self-hosted gateway for AI agents whose channels, skills, tools and model providers are WebAssembly components.
 #[derive(Debug, Parser)]
@@ -37,7 +42,7 @@ mod tool;
 struct CommandLine {
     #[command(flatten)]
     paths: paths::PathArguments,
-    /// Print the API's answer as it is
+    /// Print the API's answer as it is, and errors in its form
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
@@ -51,7 +56,7 @@ enum Command {
     /// Make, list and revoke tokens; works whether or not the gateway runs
     #[command(subcommand)]
     Auth(auth::Command),
-    /// Show the status of the gateway
+    /// Show the status of the gateway; fails where it is unhealthy
     Status,
     /// Talk to the agent
     Chat(chat::Arguments),
@@ -64,6 +69,9 @@ enum Command {
     /// List and restart channels, and handle their dead letters
     #[command(subcommand)]
     Channel(channel::Command),
+    /// Register webhooks, and see what became of their deliveries
+    #[command(subcommand)]
+    Hook(hook::Command),
     /// List MCP servers and reconnect to them
     #[command(subcommand)]
     Mcp(mcp::Command),
@@ -76,8 +84,16 @@ enum Command {
     /// Show, change and check the configuration
     #[command(subcommand)]
     Config(config::Command),
+    /// List who changed what of the gateway, newest first
+    Audit(audit::Arguments),
     /// Show the recent log
     Logs(logs::Arguments),
+    /// Look after the store
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Erase what is kept of people
+    #[command(subcommand)]
+    User(user::Command),
     /// Find problems and say how to fix them
     Doctor(doctor::Arguments),
     /// Print a shell completion script
@@ -94,8 +110,12 @@ pub fn main() -> ExitCode {
     if words.nth(1).is_some_and(|word| word == COMPILE) {
         return prx_host::run_compiler(words);
     }
-    match run(std::env::args_os()) {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    // Also where the rest of the line is wrong.
+    let json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
+    match run(words.into_iter()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(failure) if json => failure.report_json(),
         Err(failure) => failure.report(),
     }
 }
@@ -104,7 +124,11 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
     let CommandLine { paths, json, command } = CommandLine::try_parse_from(words)?;
     let paths = Paths::find(paths)?;
     if let Command::Serve(arguments) = command {
-        return Builder::new_multi_thread().enable_all().build()?.block_on(serve::run(paths, arguments));
+        let runtime = Builder::new_multi_thread().enable_all().build()?;
+        let done = runtime.block_on(serve::run(paths, arguments));
+        // What still computes, such as a plugin that is compiled, keeps nobody waiting.
+        runtime.shutdown_background();
+        return done;
     }
     let console = output::Console::new(&paths, json);
     let runtime = Builder::new_current_thread().enable_all().build()?;
@@ -118,11 +142,15 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Plugin(command) => plugin::run(&console, command).await,
             Command::Session(command) => session::run(&console, command).await,
             Command::Channel(command) => channel::run(&console, command).await,
+            Command::Hook(command) => hook::run(&console, command).await,
             Command::Mcp(command) => mcp::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,
             Command::Skill(command) => skill::run(&console, command).await,
             Command::Config(command) => config::run(&console, &paths, command).await,
+            Command::Audit(arguments) => audit::run(&console, arguments).await,
             Command::Logs(arguments) => logs::run(&console, arguments).await,
+            Command::Store(command) => store::run(&console, &paths, command).await,
+            Command::User(command) => user::run(&console, command).await,
             Command::Doctor(arguments) => doctor::run(&console, &paths, arguments).await,
         }
     });

@@ -43,7 +43,7 @@ impl Paths {
 
     /// The configuration file.
     pub(super) fn file(&self, overrides: Overrides) -> File {
-        File::new(self.config.clone(), self.config_named, overrides)
+        File::new(self.config.clone(), self.config_named, overrides).remembered_in(self.data_dir.clone())
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Payload, path};
 use super::failure::Failure;
-use super::output::{Console, fields, say, table};
+use super::output::{Console, fields, table};
 use super::{author, grant};
 
 #[derive(Debug, clap::Subcommand)]
@@ -70,7 +70,7 @@ pub(super) enum Command {
 
 pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failure> {
     match command {
-        Command::New(arguments) => author::new(&arguments),
+        Command::New(arguments) => author::new(console, &arguments),
         Command::Build(arguments) => author::build(console, &arguments),
         Command::Check { file } => author::check(console, &file),
         Command::Test(arguments) => author::test(console, arguments).await,
@@ -105,7 +105,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Rollback { name } => act(console, &name, "rollback").await,
         Command::Remove { name } => {
             console.gateway.send(Method::DELETE, &path(&["plugins", &name]), Payload::None).await?;
-            say(&format!("removed {name}"))
+            console.done(&json!({"name": name, "removed": true}), &format!("removed {name}"))
         }
     }
 }

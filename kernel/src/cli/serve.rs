@@ -1,16 +1,16 @@
 //! `prx serve`
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
 use super::output::say;
 use super::paths::Paths;
+use super::signals::Signals;
 use crate::api::{self, Pipeline};
 use crate::gateway::{Gateway, Options, Startup};
 use prx_base::Base;
@@ -22,6 +22,8 @@ use prx_http::{Network, OwnerSocket};
 
 /// How often the log says at most how far loading the plugins is: every half a second.
 const LOG_INTERVAL: SignedDuration = SignedDuration::from_millis(500);
+/// How long the last lines of the log may take: half a second.
+const FLUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -65,10 +67,19 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
     let loaded = paths.file(Overrides { host, port, watch }).load()?;
     let logs = Logs::start(log_format.into(), &loaded.config.logs).map_err(Failure::new)?;
     raise_file_limit();
-    let signals = Signals::listen()?;
+    let signals = Signals::new(logs.clone());
+    signals.clone().obey()?;
     let network = Network::bind(&loaded.config.gateway).await?;
     let url = network.url()?;
-    let startup = Startup::open(Options { loaded, logs, data_dir: paths.data_dir.clone(), safe_mode })?;
+    let startup = Startup::open(Options {
+        loaded,
+        logs,
+        data_dir: paths.data_dir.clone(),
+        safe_mode,
+        stopping: signals.stopping.clone(),
+        reload: signals.reload.clone(),
+        certificate: network.certificate(),
+    })?;
     let owner = match OwnerSocket::bind(&paths.data_dir) {
         Ok(owner) => owner,
         Err(error) => {
@@ -76,12 +87,17 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
             return Err(error.into());
         }
     };
-    let stopping = startup.process.stopping.clone();
-    tokio::spawn(signals.cancel(stopping.clone()));
+    let (stopping, logs) = (startup.process.stopping.clone(), startup.process.logs.clone());
     let Base { clock, config, .. } = startup.base.clone();
+    signals.set_config(config.clone());
     let pipeline = Arc::new(Pipeline::new(config, clock, startup.process.traffic.clone()));
     let serving = prx_http::serve(network, owner, pipeline.clone(), stopping.clone().cancelled_owned());
-    let serving = tokio::spawn(serving);
+    // However serving ends, the rest does not outlive it.
+    let ended = stopping.clone().drop_guard();
+    let serving = tokio::spawn(async move {
+        let _ended = ended;
+        serving.await;
+    });
     let (gateway, started) = match start(&startup, &pipeline).await {
         Ok(Some(gateway)) => (Some(gateway), say(&format!("listening on {url}"))),
         Ok(None) => (None, Ok(())),
@@ -90,12 +106,26 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
     if started.is_err() {
         stopping.cancel();
     }
-    let served = serving.await.map_err(Failure::new);
+    stopping.cancelled().await;
+    let store = startup.store.clone();
+    let mut served = Ok(());
+    let serving = async { served = serving.await.map_err(Failure::new) };
     match gateway {
-        Some(gateway) => gateway.stop().await,
-        None => startup.close().await,
+        Some(gateway) => gateway.stop(serving).await,
+        None => {
+            serving.await;
+            startup.close().await;
+        }
     }
-    started.and(served)
+    logs.flush(FLUSH_TIMEOUT);
+    started.and(served).and(store.problem().map_or(Ok(()), |problem| Err(unflushed(&problem))))
+}
+
+/// The disk does not have all that it was given.
+fn unflushed(problem: &str) -> Failure {
+    let message =
+        "the store could not be brought to disk at the end; what was acknowledged before it failed is there";
+    Failure::new(format!("{message}: {problem}"))
 }
 
 /// Starts the gateway and lets it answer; none if it is told to stop before its plugins are loaded.
@@ -134,27 +164,5 @@ fn raise_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, "there can't be more than {:?} connections and files", limit.current);
-    }
-}
-
-/// The signals by which a gateway is told to stop.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn listen() -> Result<Self, Failure> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    /// Cancels `stopping` at the first signal.
-    async fn cancel(mut self, stopping: CancellationToken) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        tracing::info!("stopping");
-        stopping.cancel();
     }
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::client::{Payload, encoded, path};
 use super::failure::Failure;
-use super::output::{Console, fields, say, table};
+use super::output::{Console, fields, table};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -66,7 +66,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         }
         Command::End { id } => {
             console.gateway.send(Method::DELETE, &path(&["sessions", &id]), Payload::None).await?;
-            say(&format!("ended {id}"))
+            console.done(&json!({"id": id, "status": "terminated"}), &format!("ended {id}"))
         }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) type Problem = (String, String);
 
 /// Everything wrong with the tables of components that are new or differ. What was there before is no reason to
 /// refuse what changes now.
-pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
+pub(super) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
     let channels = changes.tables(|config| &config.components.channels_config).flat_map(|(name, table)| {
         let problems = check_channel(name, table, plugins);
         problems.into_iter().map(move |problem| format!("channels_config.{name}.{problem}"))
@@ -35,13 +35,47 @@ pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
     all.filter_map(|problem| problem.split_once(": ").map(|(key, what)| (key.into(), what.into()))).collect()
 }
 
-/// The problems that keep a gateway from starting. A plugin that is missing, or gives something else, does not: its
-/// channel says so, and so does the status for a provider.
-pub(crate) fn problems_at_start(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
-    let mut problems = check(Changes { before: &Config::default(), after: config }, plugins);
+/// What is wrong with a configuration when a gateway starts.
+pub(crate) struct AtStart {
+    /// It does not start.
+    pub(crate) fatal: Vec<Problem>,
+    /// It starts, and a component is down that says so itself: its plugin is missing or gives something else, or a
+    /// secret of it is not there.
+    pub(crate) down: Vec<Problem>,
+}
+
+/// Holds a whole configuration against the plugins there are. Nothing needs to be compiled for that.
+pub(crate) fn at_start(config: &Config, plugins: &BTreeMap<String, Known>) -> AtStart {
+    let problems = check(Changes { before: &Config::default(), after: config }, plugins);
+    let unresolved = unresolved(config, plugins);
+    let missing = |key: &str| unresolved.iter().any(|(known, _)| known == key);
     // No manifest has a key named `plugin`.
-    problems.retain(|(key, _)| !key.starts_with("provider.") && !key.ends_with(".plugin"));
-    problems
+    let is_down = |key: &str| key.starts_with("provider.") || key.ends_with(".plugin") || missing(key);
+    let (down, fatal) = problems.into_iter().partition(|(key, _)| is_down(key));
+    AtStart { fatal, down }
+}
+
+/// The secrets that are named in tables of components and are not there.
+fn unresolved(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
+    let components = &config.components;
+    let channels = components.channels_config.iter();
+    let channels =
+        channels.map(|(name, table)| ("channels_config", name, prx_channels::plugin(name, table), table));
+    let providers = components.providers_config.iter();
+    let providers = providers.map(|(name, table)| ("providers_config", name, name.as_str(), table));
+    let others = components.plugins_config.iter();
+    let others = others.map(|(name, table)| ("plugins_config", name, name.as_str(), table));
+    let mut missing = Vec::new();
+    for (section, name, plugin, table) in channels.chain(providers).chain(others) {
+        let Some(known) = plugins.get(plugin) else { continue };
+        let keys = known.manifest.unresolved(table).into_iter();
+        missing.extend(keys.map(|(key, why)| (format!("{section}.{name}.{key}"), why)));
+    }
+    for (name, table) in &components.mcp_servers {
+        let keys = prx_mcp::unresolved(table).into_iter();
+        missing.extend(keys.map(|(key, why)| (format!("mcp_servers.{name}.{key}"), why)));
+    }
+    missing
 }
 
 fn check_providers(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<String> {

@@ -1,10 +1,12 @@
 //! The configuration while the gateway runs: shown, changed over the API or by an edit of its file, and applied.
 
-pub(crate) use self::check::{Problem, check, problems_at_start};
+pub(crate) use self::check::{AtStart, at_start};
 pub(crate) use self::state::Dependents;
 pub use self::state::{Settings, Updated};
 
 mod check;
 mod follow;
 mod redact;
+mod rights;
+mod secrecy;
 mod state;

@@ -1,25 +1,27 @@
 //! The configuration as it may be shown.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Map, Value};
 
+use super::secrecy::Secrecy;
 use prx_base::config::{Config, REDACTED};
-use prx_host::Known;
+use prx_base::error::Result;
 
-/// Every key with its value, but for secrets: what a plugin's manifest calls one, what a server's process or
-/// requests are given, and where nobody says, what sounds like one.
-pub(super) fn redacted(config: &Config, plugins: &BTreeMap<String, Known>) -> Value {
+/// Every key with its value, but for secrets: what a plugin's manifest calls one or ever called one, what a server's
+/// process or requests are given, and where nobody says, what sounds like one.
+///
+/// # Errors
+/// What was secret can't be read from the store.
+pub(super) fn redacted(config: &Config, secrecy: &Secrecy<'_>) -> Result<Value> {
     let mut shown = serde_json::to_value(config).unwrap_or_default();
     for section in ["channels_config", "providers_config", "plugins_config"] {
         for (name, table) in tables(&mut shown, section) {
-            let plugin = if section == "channels_config" { prx_channels::plugin(name, table) } else { name };
-            let manifest = plugins.get(plugin).map(|known| &known.manifest);
+            let written = table.clone();
+            let known = secrecy.table(section, name, &written)?;
             for (key, value) in table {
-                match manifest.and_then(|manifest| manifest.config.get(key)) {
-                    Some(declared) if declared.get_ref().secret => hide(value),
-                    Some(_) => hide_credentials(value),
-                    None => hide_suspect(key, value),
+                match known.is_declared(key) {
+                    _ if known.is_secret(key) => hide(value),
+                    true => hide_credentials(value),
+                    false => hide_suspect(key, value),
                 }
             }
         }
@@ -33,7 +35,7 @@ pub(super) fn redacted(config: &Config, plugins: &BTreeMap<String, Known>) -> Va
             }
         }
     }
-    shown
+    Ok(shown)
 }
 
 fn tables<'a>(
@@ -95,6 +97,8 @@ fn hide_credentials(value: &mut Value) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
     use serde_json::json;
 
     use super::*;
@@ -103,7 +107,7 @@ mod tests {
     fn what_nobody_knows_is_judged_by_its_name() {
         let config: Config = serde_json::from_value(json!({
             "channels_config": {"work": {"plugin": "gone", "bot_token": "canary", "allowed_users": ["7"]}},
-            "plugins_config": {"x": {"API_KEY": ["canary"], "port": 7, "nested": {"password": "canary"},
+            "plugins_config": {"x": {"API_KEY": ["canary"], "port": 7, "pin": "canary", "nested": {"password": "canary"},
                 "accounts": [{"name": "a", "token": "canary"}], "mirrors": ["https://u:canary@example.com/"]}},
             "providers_config": {"y": {"base_url": "https://u:canary@example.com/"}},
             "mcp_servers": {"z": {
@@ -116,7 +120,9 @@ mod tests {
             }},
         }))
         .unwrap();
-        let shown = redacted(&config, &BTreeMap::new());
+        let once_secret =
+            |name: &str| Ok(BTreeSet::from([if name == "x" { "pin" } else { "none" }.to_owned()]));
+        let shown = redacted(&config, &Secrecy::new(BTreeMap::new(), once_secret)).unwrap();
         assert!(!shown.to_string().contains("canary"), "{shown}");
         assert_eq!(shown["channels_config"]["work"]["bot_token"], REDACTED);
         assert_eq!(shown["channels_config"]["work"]["allowed_users"], json!(["7"]));

@@ -168,6 +168,15 @@ pub(super) fn forget(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
     tx.clear(&APPROVALS, (session, "")..(session, LAST_ID))
 }
 
+/// Forgets the questions of a session that is erased, and tells how many those were.
+pub(super) fn erase(tx: &Tx<'_>, session: &str) -> Result<usize, Failure> {
+    let asked = all(tx, session)?.len();
+    if asked > 0 {
+        forget(tx, session)?;
+    }
+    Ok(asked)
+}
+
 fn all(tx: &Tx<'_>, session: &str) -> Result<Vec<Approval>, Failure> {
     tx.page(&APPROVALS, (session, "")..(session, LAST_ID), MAX_PAGE)
 }

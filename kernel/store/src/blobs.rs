@@ -153,7 +153,7 @@ impl Store {
         }
     }
 
-    async fn delete_files(&self, ids: &[String]) {
+    pub(super) async fn delete_files(&self, ids: &[String]) {
         for id in ids {
             if let Err(error) = tokio::fs::remove_file(self.shared.blobs.join(id)).await {
                 tracing::debug!(id, %error, "a blob's file is left for the next start");
@@ -202,9 +202,14 @@ impl NewBlob {
     }
 }
 
+/// The folder for the files.
+pub(super) fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("blobs")
+}
+
 /// Makes the folder for the files.
 pub(super) fn prepare(data_dir: &Path) -> io::Result<PathBuf> {
-    let folder = data_dir.join("blobs");
+    let folder = folder(data_dir);
     DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
     Ok(folder)
 }
@@ -252,6 +257,22 @@ fn drop_older(tx: &Tx<'_>, age: Duration) -> Result<Vec<String>, Failure> {
         gone.push(blob.id);
     }
     if !gone.is_empty() {
+        tx.change(META)?.insert(TAKEN, left)?;
+    }
+    Ok(gone)
+}
+
+/// Lets go of these blobs; tells those that there were, whose files are to be deleted.
+pub(super) fn remove(tx: &Tx<'_>, ids: &[String]) -> Result<Vec<String>, Failure> {
+    let (mut left, mut gone) = (None, Vec::new());
+    for id in ids {
+        let Some(blob) = tx.get(&BLOBS, id.as_str())? else { continue };
+        let before = left.map_or_else(|| taken(tx), Ok)?;
+        left = Some(before.saturating_sub(cost(&blob)));
+        tx.remove(&BLOBS, id.as_str())?;
+        gone.push(blob.id);
+    }
+    if let Some(left) = left {
         tx.change(META)?.insert(TAKEN, left)?;
     }
     Ok(gone)

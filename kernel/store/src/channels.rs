@@ -107,7 +107,7 @@ impl Store {
     ///
     /// A message goes to the session of its conversation, or to a fresh one when that has ended or has no turn left;
     /// the fresh one's turns wait until the other's are done. [`Command::NewSession`] stops those and opens a fresh one in
-    /// any case. [`Command::StopTurn`], and the answer to a question that a turn has asked, go to the turn at work instead
+    /// any case. Nobody stops what is done for someone else, with whom they share the conversation. [`Command::StopTurn`], and the answer to a question that a turn has asked, go to the turn at work instead
     /// and wait for nothing.
     pub async fn commit_step(&self, step: StepCommit) -> Result<StepReceipt> {
         if step.replayable {
@@ -136,7 +136,7 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
             continue;
         }
         if let Some(session) = at_work.filter(|_| step.interrupts || inbound.begins_anew()) {
-            queue::stop(tx, &session, Stop::Interrupted)?;
+            queue::stop(tx, &session, Stop::Interrupted, Some(&inbound.user_id))?;
         }
         receive(tx, inbound, newest, step.max_turns, &mut receipt)?;
     }
@@ -202,7 +202,7 @@ fn for_turn_at_work(tx: &Tx<'_>, at_work: Option<&str>, inbound: &NewInbound) ->
         return Ok(true);
     }
     match inbound.command {
-        Some(Command::StopTurn) => queue::stop(tx, session, Stop::Asked),
+        Some(Command::StopTurn) => queue::stop(tx, session, Stop::Asked, Some(&inbound.user_id)),
         _ => Ok(false),
     }
 }

@@ -17,20 +17,20 @@ use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Page, Result, Rows};
 use super::tx::{Effect, Tx};
 use prx_base::clock::rfc3339;
 use prx_base::config::Secret;
-use prx_base::error::Error;
+use prx_base::error::{Code, Error};
 use prx_base::events::Event;
 
 /// Those that wait, by hook and id.
-const WAITING: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_waiting");
+pub(super) const WAITING: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_waiting");
 /// Their ids, by hook, the millisecond at which they are due, and id.
 const DUE: Rows<(&str, u64, &str), String> = Rows::new("hook_deliveries_due");
 /// Those that are over, by hook and id.
-const OVER: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_over");
+pub(super) const OVER: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_over");
 
+/// The event of a delivery that was asked for to see whether it arrives.
+pub const TEST_EVENT: &str = "hook.test";
 /// The most that wait for one hook.
-const MAX_WAITING: u64 = 10_000;
-/// How many of one hook are remembered when they are over.
-const MAX_OVER: u64 = 500;
+pub(super) const MAX_WAITING: u64 = 10_000;
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     WAITING.create(transaction)?;
@@ -65,17 +65,6 @@ impl Notice {
     pub(super) fn of(event: &Event) -> Self {
         Self::new(event.kind.name(), event.timestamp, &event.data)
     }
-}
-
-/// A hook that was not queued everything that it takes, for too many deliveries wait for it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Backlog {
-    /// The hook.
-    pub hook: Hook,
-    /// How many deliveries wait.
-    pub waiting: u64,
-    /// How many found no room since the queue was last empty.
-    pub dropped: u64,
 }
 
 /// A notice on its way to one hook.
@@ -131,7 +120,7 @@ pub enum Outcome {
     Retry(Timestamp),
     /// It is over: given up.
     Failed,
-    /// It is over, and the hook is turned off: the receiver has said that it is gone.
+    /// It is over, and the hook is turned off: the receiver has said that it is gone. What waits for it is kept.
     Gone,
 }
 
@@ -151,8 +140,8 @@ pub struct Settled {
 pub struct Round {
     /// The hook.
     pub hook: Hook,
-    /// What they are signed with.
-    pub secret: Secret,
+    /// What they are signed with, each: the present secret, then those it has replaced a short while ago.
+    pub secrets: Vec<Secret>,
     /// The deliveries, soonest first, whether due yet or not.
     pub deliveries: Vec<Delivery>,
 }
@@ -173,13 +162,6 @@ impl Store {
             Ok(delivery)
         })
         .await
-    }
-
-    /// The hooks that miss events because their queue is full, or was since it was last empty.
-    pub fn hook_backlogs(&self) -> Result<Vec<Backlog>> {
-        let rows = self.read(|snapshot| snapshot.page(&HOOKS, .., MAX_PAGE))?;
-        let full = rows.into_iter().filter(|row| row.dropped > 0 || row.waiting >= MAX_WAITING);
-        Ok(full.map(|HookRow { hook, waiting, dropped, .. }| Backlog { hook, waiting, dropped }).collect())
     }
 
     /// Removes a hook and everything about its deliveries.
@@ -224,6 +206,9 @@ impl Store {
                     with_room(&row)?;
                     tx.remove(&OVER, key)?;
                     row.over -= 1;
+                    if over.status == DeliveryStatus::Failed && over.event != TEST_EVENT {
+                        row.record.abandoned = row.record.abandoned.saturating_sub(1);
+                    }
                     over
                 }
             };
@@ -243,7 +228,7 @@ impl Store {
     /// `not_found`.
     pub fn deliveries(&self, id: &str, limit: usize, than: Option<&str>) -> Result<Page<Delivery>> {
         self.read(|snapshot| {
-            let row = snapshot.get(&HOOKS, id)?.ok_or_else(|| Error::not_found("Hook", id))?;
+            let row = HookRow::see(snapshot, id)?;
             let than = than.unwrap_or(LAST_ID);
             let mut items = snapshot.last_page(&WAITING, before(id, than), limit)?;
             items.extend(snapshot.last_page(&OVER, before(id, than), limit)?);
@@ -253,48 +238,68 @@ impl Store {
         })
     }
 
-    /// What is to be delivered to a hook next, up to `limit`. None when it is turned off or removed.
+    /// What is to be delivered to a hook next, up to `limit`: nothing while it is turned off. None when it is removed.
     pub fn next_deliveries(&self, id: &str, limit: usize) -> Result<Option<Round>> {
+        let now = self.shared.clock.now();
         self.read(|snapshot| {
-            let Some(HookRow { hook, secret, .. }) = snapshot.get(&HOOKS, id)? else { return Ok(None) };
-            if !hook.active {
-                return Ok(None);
-            }
+            let Some(row) = snapshot.get(&HOOKS, id)? else { return Ok(None) };
+            let row: HookRow = row;
+            let hook = row.hook.clone();
+            let limit = if hook.active { limit } else { 0 };
             let ids = snapshot.page(&DUE, due(id), limit)?;
             let deliveries = ids.iter().map(|delivery| snapshot.get(&WAITING, (id, delivery)));
             let deliveries: Vec<_> = deliveries.collect::<Result<_, _>>()?;
             let deliveries = deliveries.into_iter().flatten().collect();
-            Ok(Some(Round { hook, secret: Secret::new(secret), deliveries }))
+            Ok(Some(Round { hook, secrets: row.secrets(now), deliveries }))
         })
-    }
-
-    /// Notes what came of attempts. When one of them says that the receiver is gone the hook is turned off, and
-    /// what waits for it is dropped. A delivery or a hook that is gone itself is passed over.
-    pub async fn settle_deliveries(&self, id: &str, settled: Vec<Settled>) -> Result<()> {
-        let id = id.to_owned();
-        self.write(move |tx| {
-            let Some(mut row) = tx.get(&HOOKS, id.as_str())? else { return Ok(()) };
-            let gone = settled.iter().any(|settled| settled.outcome == Outcome::Gone);
-            for settled in settled {
-                settle(tx, &mut row, settled)?;
-            }
-            if gone {
-                row.hook.active = false;
-                row.waiting = 0;
-                empty(tx, &id)?;
-                tx.after_commit(Effect::Hook(row.hook.clone()));
-            }
-            if row.waiting == 0 {
-                row.dropped = 0;
-            }
-            row.put(tx)
-        })
-        .await
     }
 }
 
+impl Store {
+    /// The ids of a hook's deliveries whose body is as wanted, waiting or over.
+    pub(super) async fn deliveries_where(
+        &self,
+        hook: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>> {
+        let (mut found, mut than) = (Vec::new(), None::<String>);
+        loop {
+            let page = match self.deliveries(hook, MAX_PAGE, than.as_deref()) {
+                Ok(page) => page.items,
+                // It was removed meanwhile, with everything about it.
+                Err(error) if error.code() == Code::NotFound => return Ok(found),
+                Err(error) => return Err(error),
+            };
+            let Some(oldest) = page.first() else { return Ok(found) };
+            than = Some(oldest.id.clone());
+            found.extend(
+                page.into_iter().filter(|delivery| wanted(&delivery.body)).map(|delivery| delivery.id),
+            );
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Removes deliveries of a hook, and tells how many there were.
+pub(super) fn erase(tx: &Tx<'_>, hook: &str, ids: &[String]) -> Result<usize, Failure> {
+    let Some(mut row) = tx.get(&HOOKS, hook)? else { return Ok(0) };
+    let before = row.waiting + row.over;
+    for id in ids {
+        let key = (hook, id.as_str());
+        if let Some(waiting) = tx.get(&WAITING, key)? {
+            unqueue(tx, &mut row, &waiting)?;
+        } else if tx.get(&OVER, key)?.is_some() {
+            tx.remove(&OVER, key)?;
+            row.over -= 1;
+        }
+    }
+    let after = row.waiting + row.over;
+    row.put(tx)?;
+    Ok(usize::try_from(before - after).unwrap_or(usize::MAX))
+}
+
 /// The rows of a hook whose id comes before this one.
-fn before<'k>(hook: &'k str, id: &'k str) -> impl RangeBounds<(&'k str, &'k str)> + 'k {
+pub(super) fn before<'k>(hook: &'k str, id: &'k str) -> impl RangeBounds<(&'k str, &'k str)> + 'k {
     (Bound::Included((hook, "")), Bound::Excluded((hook, id)))
 }
 
@@ -305,8 +310,8 @@ fn due(hook: &str) -> impl RangeBounds<(&str, u64, &str)> {
 fn with_room(row: &HookRow) -> Result<(), Error> {
     let id = &row.hook.id;
     if !row.hook.active {
-        let message =
-            format!("Hook {id} is turned off: its receiver answered 410; remove it and register it anew");
+        let why = if row.record.paused { "" } else { ", for its receiver answered 410" };
+        let message = format!("Hook {id} is turned off{why}; turn it on first: PATCH {{\"active\": true}}");
         return Err(Error::conflict(message));
     }
     if row.waiting >= MAX_WAITING {
@@ -329,24 +334,20 @@ fn new_delivery(tx: &Tx<'_>, notice: &Notice) -> Delivery {
 }
 
 /// Queues a notice for a hook, unless that is turned off or removed by now. Where too many deliveries wait already it is
-/// dropped, and counted.
-pub(super) fn offer(tx: &Tx<'_>, hook: &str, notice: &Notice) -> Result<(), Failure> {
-    let Some(mut row) = tx.get(&HOOKS, hook)? else { return Ok(()) };
+/// dropped, and counted. True: it is the first one dropped since the queue was last empty.
+pub(super) fn offer(tx: &Tx<'_>, hook: &str, notice: &Notice) -> Result<bool, Failure> {
+    let Some(mut row) = tx.get(&HOOKS, hook)? else { return Ok(false) };
     if !row.hook.active {
-        return Ok(());
+        return Ok(false);
     }
     if row.waiting < MAX_WAITING {
         queue(tx, &mut row, &new_delivery(tx, notice))?;
     } else {
         row.dropped += 1;
-        if row.dropped == 1 {
-            tracing::error!(
-                hook,
-                "{MAX_WAITING} deliveries wait for this hook: it misses events from here on"
-            );
-        }
+        row.record.lost += 1;
     }
-    row.put(tx)
+    row.put(tx)?;
+    Ok(row.dropped == 1 && row.waiting >= MAX_WAITING)
 }
 
 /// When a delivery is due, in whole milliseconds as [`DUE`] has it.
@@ -355,7 +356,7 @@ fn due_ms(delivery: &Delivery) -> u64 {
     u64::try_from(at).unwrap_or(0)
 }
 
-fn queue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
+pub(super) fn queue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
     let (hook, id) = (row.hook.id.as_str(), delivery.id.as_str());
     tx.put(&WAITING, (hook, id), delivery)?;
     tx.put(&DUE, (hook, due_ms(delivery), id), &delivery.id)?;
@@ -364,7 +365,7 @@ fn queue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Fail
     Ok(())
 }
 
-fn unqueue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
+pub(super) fn unqueue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
     let (hook, id) = (row.hook.id.as_str(), delivery.id.as_str());
     tx.remove(&WAITING, (hook, id))?;
     tx.remove(&DUE, (hook, due_ms(delivery), id))?;
@@ -376,36 +377,4 @@ fn unqueue(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Fa
 fn empty(tx: &Tx<'_>, hook: &str) -> Result<(), Failure> {
     tx.clear(&WAITING, before(hook, LAST_ID))?;
     tx.clear(&DUE, due(hook))
-}
-
-fn settle(tx: &Tx<'_>, row: &mut HookRow, settled: Settled) -> Result<(), Failure> {
-    let Some(mut delivery) = tx.get(&WAITING, (row.hook.id.as_str(), settled.id.as_str()))? else {
-        return Ok(());
-    };
-    unqueue(tx, row, &delivery)?;
-    delivery.attempts += 1;
-    delivery.last_attempt = Some(settled.attempt);
-    (delivery.status, delivery.next_attempt_at) = match settled.outcome {
-        Outcome::Retry(at) => (DeliveryStatus::Pending, Some(at)),
-        Outcome::Delivered => (DeliveryStatus::Delivered, None),
-        Outcome::Failed | Outcome::Gone => (DeliveryStatus::Failed, None),
-    };
-    match delivery.status {
-        DeliveryStatus::Pending => queue(tx, row, &delivery),
-        DeliveryStatus::Delivered | DeliveryStatus::Failed => remember(tx, row, &delivery),
-    }
-}
-
-/// Keeps a delivery that is over, in place of the oldest one where there are enough.
-fn remember(tx: &Tx<'_>, row: &mut HookRow, delivery: &Delivery) -> Result<(), Failure> {
-    let hook = row.hook.id.as_str();
-    tx.put(&OVER, (hook, delivery.id.as_str()), delivery)?;
-    row.over += 1;
-    if row.over > MAX_OVER
-        && let Some(oldest) = tx.page(&OVER, before(hook, LAST_ID), 1)?.first()
-    {
-        tx.remove(&OVER, (hook, oldest.id.as_str()))?;
-        row.over -= 1;
-    }
-    Ok(())
 }

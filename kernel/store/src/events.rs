@@ -1,10 +1,10 @@
 //! Events: each is announced by the verb that makes it happen. It is queued for the hooks that take it in the verb's own
 //! commit, and published on the bus once that is durable: after a crash there is either both or none of it.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::mpsc::error::TrySendError;
 
-use super::deliveries::{self, Notice};
+use super::deliveries::{self, MAX_WAITING, Notice};
 use super::handle::Store;
 use super::ids::lock;
 use super::rows::{Failure, Result};
@@ -34,14 +34,35 @@ impl Store {
 
 /// Announces an event: in this commit it is queued for every active hook that takes it, and after it is published.
 pub(super) fn announce(tx: &Tx<'_>, kind: Kind, data: Value) -> Result<(), Failure> {
+    publish(tx, kind, data, None)
+}
+
+/// Announces what is wrong with a hook to all but that hook. It is not to be called about a delivery of such an event:
+/// hooks that fail would tell each other of it for ever.
+pub(super) fn announce_hook_failure(tx: &Tx<'_>, hook: &str, reason: &str) -> Result<(), Failure> {
+    publish(tx, Kind::ErrorOccurred, json!({ "hook_id": hook, "reason": reason }), Some(hook))
+}
+
+fn publish(tx: &Tx<'_>, kind: Kind, data: Value, but: Option<&str>) -> Result<(), Failure> {
     let event = Event { kind, timestamp: tx.now(), data };
-    let takers = tx.takers(kind);
+    let mut takers = tx.takers(kind);
+    takers.retain(|hook| Some(hook.as_str()) != but);
+    let mut full = Vec::new();
     if !takers.is_empty() {
         let notice = Notice::of(&event);
         for hook in takers {
-            deliveries::offer(tx, &hook, &notice)?;
+            if deliveries::offer(tx, &hook, &notice)? {
+                full.push(hook);
+            }
         }
     }
     tx.after_commit(Effect::Event(event));
+    for hook in full {
+        let reason = format!("{MAX_WAITING} deliveries wait for this hook: it misses events from here on");
+        tracing::error!(hook, "{reason}");
+        if kind != Kind::ErrorOccurred {
+            announce_hook_failure(tx, &hook, &reason)?;
+        }
+    }
     Ok(())
 }

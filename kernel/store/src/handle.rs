@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::rows::{Failure, Result, Snapshot};
 use super::tx::{Asked, Job, Order, Shared, Tx, failed};
 
 /// A cheap-clone handle to the store of one data directory.
 ///
-/// Every verb fails with `unavailable` once the disk has failed or the store is closed.
+/// Every verb fails with `unavailable` while the disk does not take what it is given, and once the store is closed. After
+/// a failure the file is opened anew every few seconds; what was acknowledged is in it then, as after a crash.
 #[derive(Clone)]
 pub struct Store {
     pub(super) shared: Arc<Shared>,
@@ -17,9 +18,26 @@ pub struct Store {
 }
 
 impl Store {
-    /// Whether the disk still takes what it is given. Once false it stays false until the store is opened anew.
+    /// Whether the disk takes what it is given. Once false it stays false until the file could be opened anew.
     pub fn is_healthy(&self) -> bool {
         self.shared.is_healthy()
+    }
+
+    /// Why the store takes nothing, while it doesn't; also after it was closed without all of it on disk.
+    pub fn problem(&self) -> Option<String> {
+        self.shared.problem()
+    }
+
+    /// Waits until the store takes verbs again; at once while it does. After a failure everything that follows from what
+    /// is on disk is to be taken up as after a crash. Never ends once the store is closed.
+    pub async fn recovered(&self) {
+        let mut reopened = self.reopened();
+        while !self.is_healthy() && reopened.changed().await.is_ok() {}
+    }
+
+    /// Changes when the file was opened anew after a failure.
+    pub fn reopened(&self) -> watch::Receiver<u64> {
+        self.shared.reopened.subscribe()
     }
 
     /// Finishes every verb that was asked for, brings it to disk and lets go of the file. Other handles fail from
@@ -58,6 +76,9 @@ impl Store {
         durable: bool,
         verb: impl FnOnce(&Tx<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T> {
+        if !self.is_healthy() {
+            return Err(failed());
+        }
         let (caller, answer) = oneshot::channel();
         let asked = Box::new(Asked { verb: Some(verb), answer: None, caller });
         self.orders.send(Order::Verb(Job { durable, asked })).await.map_err(|_| failed())?;

@@ -35,10 +35,10 @@ impl IndexEntry {
     }
 }
 
-/// A session is new (`before` is none) or has changed.
+/// A session is new (`before` is none), has changed, or is gone (`after` is none).
 pub(super) struct Change {
     pub(super) before: Option<IndexEntry>,
-    pub(super) after: IndexEntry,
+    pub(super) after: Option<IndexEntry>,
 }
 
 /// How a status is written in [`SESSION_INDEX`].
@@ -93,6 +93,12 @@ impl Index {
             changes.iter().for_each(|change| index.set(change));
             *state = State::Loaded(Box::new(index));
         }
+        self.loaded.notify_all();
+    }
+
+    /// Puts in place what was loaded of a file that was opened anew; nothing changes meanwhile.
+    pub(super) fn replace(&self, index: SessionIndex) {
+        *lock(&self.state) = State::Loaded(Box::new(index));
         self.loaded.notify_all();
     }
 
@@ -153,6 +159,9 @@ impl SessionIndex {
 
     /// Takes in that a session is new or has changed.
     fn set(&mut self, Change { before, after }: &Change) {
+        let Some(after) = after else {
+            return before.iter().for_each(|gone| self.forget(gone));
+        };
         if before.as_ref() == Some(after) {
             return;
         }
@@ -172,6 +181,14 @@ impl SessionIndex {
         if !stays {
             group.insert(after.ulid, &after.channel);
         }
+    }
+
+    /// Takes out a session that is gone.
+    fn forget(&mut self, gone: &IndexEntry) {
+        self.undated.remove(&gone.ulid);
+        let group = self.group_mut(gone.status);
+        group.quiet.remove(&(gone.last_activity, gone.ulid));
+        group.remove(gone);
     }
 
     /// The ids from `offset` on, and how many there are in all.

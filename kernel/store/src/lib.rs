@@ -11,23 +11,28 @@
 //!   answered. A crash puts back what was on its way. What is given up becomes a **dead letter** ([`DeadLetter`]), which can
 //!   be replayed.
 //! - **Deliveries** ([`Delivery`]): events on their way to a hook, each with the moment of its next attempt. The **retry
-//!   schedule** is that of whoever makes them; the store keeps their order and their record. A full queue is a [`Backlog`].
+//!   schedule** is that of whoever makes them; the store keeps their order and their record. What is wrong with a hook is a
+//!   [`HookProblem`].
 //! - **Pending turns** are queued by session; [`Ready`] hands out the sessions that have some.
 
 pub use self::approvals::{Approval, NewApproval};
+pub use self::audit::{Actor, AuditEntry, AuditFilter, AuditPage, Deed, RefusedCallers};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
 pub use self::channels::{ChannelState, StepCommit, StepReceipt};
-pub use self::deliveries::{Attempt, Backlog, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled};
+pub use self::compaction::SpaceUse;
+pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled, TEST_EVENT};
+pub use self::erasure::Erased;
 pub use self::handle::Store;
-pub use self::hooks::NewHook;
+pub use self::hook_problem::HookProblem;
+pub use self::hooks::{HookChange, HookRecord, HookState, NewHook};
 pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::memory::{MemoryEntry, MemoryLimits, NewMemory, Owner, WordHit, WordHits};
 pub use self::message::{Attachment, AttachmentKind, Message, NewMessage, Role, ToolCall};
 pub use self::model::{
-    ANONYMOUS, Command, Completed, Conversation, Decision, Hook, InboundInfo, NewInbound, NewOutbound,
-    NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone, TurnId,
-    TurnState, Usage,
+    ANONYMOUS, Command, Compacted, Completed, Conversation, Decision, Hook, InboundInfo, NewInbound,
+    NewOutbound, NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone,
+    TurnId, TurnState, Usage,
 };
 pub use self::open::OpenError;
 pub use self::operation::{Choice, Content, Operation};
@@ -40,11 +45,15 @@ pub use self::tokens::TokenRecord;
 pub use self::turns::MAX_ATTEMPTS;
 
 mod approvals;
+mod audit;
 mod blobs;
 mod channels;
+mod compaction;
 mod deliveries;
+mod erasure;
 mod events;
 mod handle;
+mod hook_problem;
 mod hooks;
 mod idempotency;
 mod ids;
@@ -61,8 +70,11 @@ mod outbox;
 mod plugins;
 mod queue;
 mod ready;
+mod reopen;
+mod retention;
 mod rows;
 mod sessions;
+mod settlement;
 mod spending;
 mod streams;
 mod subscriptions;

@@ -35,7 +35,8 @@ pub(super) fn run(shared: &Shared, committed: ReadTransaction) {
     }
 }
 
-fn index(committed: ReadTransaction) -> Result<SessionIndex, Cause> {
+/// The index, as far as the compact copy has it.
+pub(super) fn index(committed: ReadTransaction) -> Result<SessionIndex, Cause> {
     let mut index = SessionIndex::default();
     for entry in committed.open_table(SESSION_INDEX)?.iter()? {
         let (ulid, about) = entry?;
@@ -46,7 +47,8 @@ fn index(committed: ReadTransaction) -> Result<SessionIndex, Cause> {
     Ok(index)
 }
 
-fn date(shared: &Shared) {
+/// Reads when something was last said in the sessions of which the index doesn't know.
+pub(super) fn date(shared: &Shared) {
     loop {
         let undated = shared.index.with(|index| index.undated(DATED_BATCH));
         if undated.is_empty() {

@@ -227,6 +227,19 @@ fn remove(tx: &Tx<'_>, owner: &Owner, id: &str) -> Result<bool, Failure> {
     Ok(true)
 }
 
+/// Forgets up to `limit` of what is remembered of a user, and tells how many things that were.
+pub(super) fn erase(tx: &Tx<'_>, owner: &Owner, limit: usize) -> Result<usize, Failure> {
+    let (channel, user) = owner.key();
+    let rows: Vec<MemoryRow> = tx.page(&MEMORIES, (channel, user, "")..(channel, user, "~"), limit)?;
+    for row in &rows {
+        remove(tx, owner, &row.entry.id)?;
+    }
+    if rows.len() < limit && tx.open(TOTALS)?.get(owner.key())?.is_some() {
+        tx.change(TOTALS)?.remove(owner.key())?;
+    }
+    Ok(rows.len())
+}
+
 fn totals(tx: &Tx<'_>, owner: &Owner) -> Result<(u64, u64), Failure> {
     Ok(tx.open(TOTALS)?.get(owner.key())?.map_or((0, 0), |totals| totals.value()))
 }

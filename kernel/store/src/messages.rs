@@ -1,10 +1,10 @@
 //! What was said in a session.
 
-use redb::{TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::handle::Store;
 use super::message::{Message, NewMessage};
-use super::rows::{Cause, Failure, Page, Result, Rows};
+use super::rows::{Cause, Failure, Page, Result, Rows, decode};
 use super::sessions::SessionRow;
 use super::tx::Tx;
 use prx_base::error::Error;
@@ -63,6 +63,24 @@ impl Store {
             Ok(Page { items, total: usize::try_from(total).unwrap_or(usize::MAX) })
         })
     }
+}
+
+/// Up to `limit` messages of a session from its beginning, each with its turn and its place there.
+pub(super) fn first(tx: &Tx<'_>, session: &str, limit: usize) -> Result<Vec<(u64, u32, Message)>, Failure> {
+    let table = tx.open(MESSAGES.table())?;
+    let mut found = Vec::new();
+    for entry in table.range((session, 0, 0)..=(session, u64::MAX, u32::MAX))?.take(limit) {
+        let (key, row) = entry?;
+        let (_, turn, place) = key.value();
+        found.push((turn, place, decode(row.value())?));
+    }
+    Ok(found)
+}
+
+/// Removes a message; the caller counts it out of the session's row.
+pub(super) fn remove(tx: &Tx<'_>, place: (&str, u64, u32), id: &str) -> Result<(), Failure> {
+    tx.change(PLACES)?.remove(id)?;
+    tx.remove(&MESSAGES, place)
 }
 
 /// Puts a message at its place in a turn, and counts it in the session's row.

@@ -319,7 +319,7 @@ pub struct Hook {
     pub url: String,
     /// Names of the events it takes; `*` is all of them.
     pub events: Vec<String>,
-    /// False once the receiver has said that it is gone.
+    /// False once the receiver has said that it is gone, or the operator has turned it off: nothing is queued or sent.
     pub active: bool,
     /// When it was registered.
     pub created_at: Timestamp,
@@ -330,4 +330,13 @@ impl Hook {
     pub fn takes(&self, event: &str) -> bool {
         self.active && self.events.iter().any(|taken| taken == "*" || taken == event)
     }
+}
+
+/// What a compaction came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// The file before, in bytes.
+    pub before: u64,
+    /// The file after, in bytes.
+    pub after: u64,
 }

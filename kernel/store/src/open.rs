@@ -3,9 +3,9 @@
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, RwLock};
 use std::thread;
 
@@ -17,14 +17,15 @@ use tokio::sync::{mpsc, watch};
 use super::handle::Store;
 use super::ids::{self, Ids};
 use super::index::{Index, SESSION_INDEX, status_code};
+use super::model::Hook;
 use super::ready::Ready;
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::subscriptions::Subscriptions;
-use super::tx::{META, NEWEST_ID, Shared, VERSION};
+use super::tx::{FILE, META, NEWEST_ID, Shared, VERSION};
 use super::{
-    approvals, blobs, channels, deliveries, hooks, idempotency, kv, load, memory, messages, outbox, plugins,
-    queue, spending, streams, tokens, turns, writer,
+    approvals, audit, blobs, channels, deliveries, erasure, hooks, idempotency, kv, load, memory, messages,
+    outbox, plugins, queue, spending, streams, tokens, turns, writer,
 };
 use prx_base::clock::Clock;
 use prx_base::events::Events;
@@ -37,7 +38,6 @@ const WITH_SESSION_INDEX: u64 = 2;
 const BUS_CAPACITY: usize = 1024;
 /// Verbs that wait for the writer; more callers than that wait to be let in.
 const MAX_ORDERS: usize = 1024;
-const FILE: &str = "prx.redb";
 const CACHE_BYTES: usize = 16 << 20;
 
 /// Why a store cannot be opened. Each one reads as a line that says what to do.
@@ -67,6 +67,15 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file of a store is there, and has nothing in it.
+    #[error(
+        "{} is empty, though there was a store in it; restore it from a backup, or remove the file to begin a new store",
+        path.display()
+    )]
+    Emptied {
+        /// The file.
+        path: PathBuf,
+    },
     /// A later version of the gateway wrote the file.
     #[error(
         "the store was written by a newer prx (format {found}, this one serves {served}); use that version"
@@ -80,14 +89,14 @@ pub enum OpenError {
 }
 
 /// What is read of the file before the first verb.
-struct Opened {
-    database: Database,
+pub(super) struct Opened {
+    pub(super) database: Database,
     /// What was committed then.
-    committed: ReadTransaction,
-    ready: Ready,
-    subscriptions: Subscriptions,
+    pub(super) committed: ReadTransaction,
+    /// Sessions with turns waiting.
+    pub(super) waiting: Vec<String>,
+    pub(super) hooks: Vec<Hook>,
     newest_id: u64,
-    blobs: PathBuf,
 }
 
 impl Store {
@@ -103,29 +112,38 @@ impl Store {
     /// Says which of the things that can be wrong is, and what to do about it.
     pub fn open(data_dir: &Path, clock: Clock) -> Result<Self, OpenError> {
         let path = data_dir.join(FILE);
-        let blobs = prepare(data_dir, &path)?;
-        // The database trusts the file and may panic over one that something else has written to.
-        let opened = catch_unwind(|| {
+        prepare(data_dir, &path)?;
+        let unwritable = |source| OpenError::Unwritable { path: data_dir.to_owned(), source };
+        let opened = guarded(&path, || {
             let database = Database::builder().set_cache_size(CACHE_BYTES).create(&path);
-            read(database.map_err(|error| refusal(&path, error))?, &path, blobs)
-        });
-        let opened = opened.unwrap_or_else(|_| Err(corrupt(&path, "its pages contradict each other")))?;
-        Self::start(opened, clock)
-            .map_err(|source| OpenError::Unwritable { path: data_dir.to_owned(), source })
+            let database = database.map_err(|error| refusal(&path, error))?;
+            // After the file, so that the folder shows that there was a store.
+            let blobs = blobs::prepare(data_dir).map_err(unwritable)?;
+            read(database, &path, |transaction| blobs::recover(transaction, &blobs))
+        })?;
+        Self::start(opened, path, blobs::folder(data_dir), clock).map_err(unwritable)
     }
 
     /// Sets the writer to work, and has the index of sessions loaded.
-    fn start(opened: Opened, clock: Clock) -> io::Result<Self> {
-        let Opened { database, committed, ready, subscriptions, newest_id, blobs } = opened;
+    fn start(opened: Opened, file: PathBuf, blobs: PathBuf, clock: Clock) -> io::Result<Self> {
+        let Opened { database, committed, waiting, hooks, newest_id } = opened;
+        let ready = Ready::default();
+        waiting.into_iter().for_each(|session| ready.push(session));
+        let (orders, receiver) = mpsc::channel(MAX_ORDERS);
         let shared = Arc::new(Shared {
             events: Events::new(BUS_CAPACITY),
             clock,
             healthy: AtomicBool::new(true),
+            problem: Mutex::default(),
+            reopened: watch::Sender::new(0),
+            orders: orders.downgrade(),
+            file,
+            commits: AtomicU64::new(0),
             database: RwLock::new(Some(database)),
             ids: Ids::after(newest_id),
             blobs,
             index: Index::loading(),
-            subscriptions,
+            subscriptions: Subscriptions::of(hooks),
             announced: Mutex::default(),
             ready,
             notified: Ready::default(),
@@ -133,7 +151,6 @@ impl Store {
             revoked: watch::Sender::new(()),
             deliveries: watch::Sender::new(()),
         });
-        let (orders, receiver) = mpsc::channel(MAX_ORDERS);
         let (writing, loading) = (shared.clone(), shared.clone());
         thread::Builder::new().name("store-load".into()).spawn(move || load::run(&loading, committed))?;
         thread::Builder::new().name("store".into()).spawn(move || writer::run(&writing, receiver))?;
@@ -141,17 +158,46 @@ impl Store {
     }
 }
 
-/// Makes what is not there yet. Answers with the folder for blobs.
-fn prepare(data_dir: &Path, path: &Path) -> Result<PathBuf, OpenError> {
+/// Opens the file of a store that has failed. One that is gone is not made anew.
+///
+/// # Errors
+/// As for [`Store::open`].
+pub(super) fn again(path: &Path) -> Result<Opened, OpenError> {
+    guarded(path, || {
+        let database = Database::builder().set_cache_size(CACHE_BYTES).open(path);
+        read(database.map_err(|error| refusal(path, error))?, path, |_| Ok(()))
+    })
+}
+
+/// The database trusts the file and may panic over one that something else has written to.
+fn guarded(
+    path: &Path,
+    open: impl FnOnce() -> Result<Opened, OpenError> + UnwindSafe,
+) -> Result<Opened, OpenError> {
+    catch_unwind(open).unwrap_or_else(|_| Err(corrupt(path, "its pages contradict each other")))
+}
+
+/// Makes the directory and the file where they are not there yet.
+fn prepare(data_dir: &Path, path: &Path) -> Result<(), OpenError> {
     let unwritable = |path: &Path| {
         let path = path.to_owned();
         |source| OpenError::Unwritable { path, source }
     };
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(unwritable(data_dir))?;
+    let is_new = !path.exists();
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.open(path).map_err(unwritable(path))?;
-    blobs::prepare(data_dir).map_err(unwritable(data_dir))
+    let file = options.open(path).map_err(unwritable(path))?;
+    let is_empty = file.metadata().map_err(unwritable(path))?.len() == 0;
+    match blobs::folder(data_dir).exists() {
+        true if is_new => {
+            tracing::warn!(file = %path.display(), "the store of this data directory is gone; a new one is begun");
+        }
+        true if is_empty => return Err(OpenError::Emptied { path: path.to_owned() }),
+        // A first start can be cut off before anything is written.
+        _ => {}
+    }
+    Ok(())
 }
 
 fn corrupt(path: &Path, reason: impl ToString) -> OpenError {
@@ -172,7 +218,11 @@ fn refusal(path: &Path, error: DatabaseError) -> OpenError {
 }
 
 /// Checks the version, makes what tables are missing, and takes into memory what is kept there.
-fn read(database: Database, path: &Path, blobs: PathBuf) -> Result<Opened, OpenError> {
+fn read(
+    database: Database,
+    path: &Path,
+    recover: impl FnOnce(&WriteTransaction) -> Result<(), Cause>,
+) -> Result<Opened, OpenError> {
     let damaged = |cause: Cause| corrupt(path, cause);
     let transaction = database.begin_write().map_err(|error| corrupt(path, error))?;
     let found = version(&transaction).map_err(damaged)?;
@@ -183,19 +233,16 @@ fn read(database: Database, path: &Path, blobs: PathBuf) -> Result<Opened, OpenE
     if found < WITH_SESSION_INDEX {
         index_sessions(&transaction).map_err(damaged)?;
     }
-    let ready = Ready::default();
-    for session in queue::waiting(&transaction).map_err(damaged)? {
-        ready.push(session);
-    }
-    let subscriptions = Subscriptions::of(hooks::all(&transaction).map_err(damaged)?);
+    let waiting = queue::waiting(&transaction).map_err(damaged)?;
+    let hooks = hooks::all(&transaction).map_err(damaged)?;
     let newest_id = newest_id(&transaction).map_err(damaged)?;
-    blobs::recover(&transaction, &blobs).map_err(damaged)?;
+    recover(&transaction).map_err(damaged)?;
     transaction.commit().map_err(|error| match error.into() {
         redb::Error::Io(source) => OpenError::Unwritable { path: path.to_owned(), source },
         other => corrupt(path, other),
     })?;
     let committed = database.begin_read().map_err(|error| corrupt(path, error))?;
-    Ok(Opened { database, committed, ready, subscriptions, newest_id, blobs })
+    Ok(Opened { database, committed, waiting, hooks, newest_id })
 }
 
 fn version(transaction: &WriteTransaction) -> Result<u64, Cause> {
@@ -233,11 +280,13 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     blobs::create_tables(transaction)?;
     channels::create_tables(transaction)?;
     approvals::create_tables(transaction)?;
+    audit::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
     spending::create_tables(transaction)?;
     streams::create_tables(transaction)?;
     hooks::create_tables(transaction)?;
     deliveries::create_tables(transaction)?;
+    erasure::create_tables(transaction)?;
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;

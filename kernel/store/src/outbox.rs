@@ -1,11 +1,12 @@
 //! The outbox: what is to be done on a platform, in order, until the platform has answered.
 
+use std::collections::HashSet;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
+use redb::{ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -13,9 +14,9 @@ use tokio::sync::Notify;
 use super::handle::Store;
 use super::model::{Conversation, NewOutbound, TurnId};
 use super::operation::Operation;
-use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows};
+use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows, decode};
 use super::tx::{Effect, Tx};
-use super::{events, streams};
+use super::{blobs, events, streams};
 use prx_base::error::Error;
 use prx_base::events::Kind;
 
@@ -202,6 +203,104 @@ impl Store {
         let key = (channel.to_owned(), id.to_owned());
         self.write(move |tx| take_letter(tx, (&key.0, &key.1)).map(drop)).await
     }
+}
+
+/// What makes an entry one of a person who is erased.
+pub(super) struct OfPerson {
+    /// The ids of the person's sessions.
+    pub(super) sessions: HashSet<String>,
+    /// Where these take place.
+    pub(super) conversations: Vec<Conversation>,
+}
+
+impl OfPerson {
+    /// A reply belongs to whoever is replied to, and anything else to the conversation.
+    fn has(&self, entry: &OutboxEntry) -> bool {
+        match &entry.turn {
+            Some(turn) => self.sessions.contains(&turn.session),
+            None => self.conversations.contains(&entry.conversation),
+        }
+    }
+}
+
+impl Store {
+    /// The ids of a person's entries of a channel's outbox, and of its dead letters.
+    pub(super) fn outbox_of(&self, channel: &str, person: &OfPerson) -> Result<(Vec<String>, Vec<String>)> {
+        let (mut waiting, mut letters) = (Vec::new(), Vec::new());
+        let mut after = String::new();
+        loop {
+            let page = self.outbox(channel, MAX_PAGE, Some(&after))?;
+            let Some(last) = page.last() else { break };
+            after.clone_from(&last.id);
+            waiting.extend(page.into_iter().filter(|entry| person.has(entry)).map(|entry| entry.id));
+        }
+        after.clear();
+        loop {
+            let range = behind(channel, &after);
+            let page = self.read(|snapshot| snapshot.page(&DEAD_LETTERS, range, MAX_PAGE))?;
+            let Some(last) = page.last() else { return Ok((waiting, letters)) };
+            let last = last.entry.id.clone();
+            let of_person = page.into_iter().filter(|letter| person.has(&letter.entry));
+            letters.extend(of_person.map(|letter| letter.entry.id));
+            after = last;
+        }
+    }
+}
+
+/// Forgets up to `limit` of what was given up before a moment, on any channel. Tells how much that was, and the files that
+/// are to be deleted.
+pub(super) fn bury_older(
+    tx: &Tx<'_>,
+    moment: Timestamp,
+    limit: usize,
+) -> Result<(usize, Vec<String>), Failure> {
+    let mut found = Vec::new();
+    for entry in tx.open(DEAD_LETTERS.table())?.iter()? {
+        let letter: DeadLetter = decode(entry?.1.value())?;
+        if letter.failed_at < moment {
+            found.push((letter.entry.channel, letter.entry.id));
+        }
+        if found.len() == limit {
+            break;
+        }
+    }
+    let mut files = Vec::new();
+    for (channel, id) in &found {
+        files.extend(erase(tx, channel, true, std::slice::from_ref(id))?.1);
+    }
+    Ok((found.len(), files))
+}
+
+/// Removes entries of a channel's outbox, or of its dead letters. Tells how many there were, and the files that are to be
+/// deleted.
+pub(super) fn erase(
+    tx: &Tx<'_>,
+    channel: &str,
+    dead: bool,
+    ids: &[String],
+) -> Result<(usize, Vec<String>), Failure> {
+    let (mut count, mut files) = (0, Vec::new());
+    for id in ids {
+        let key = (channel, id.as_str());
+        let found = match dead {
+            true => tx.get(&DEAD_LETTERS, key)?.map(|letter| letter.entry),
+            false => tx.get(&OUTBOX, key)?,
+        };
+        let Some(entry) = found else { continue };
+        if let Operation::Send(said)
+        | Operation::Edit(_, said)
+        | Operation::Draft(_, said)
+        | Operation::Ask(said, _) = entry.operation
+        {
+            files.extend(said.attachments.into_iter().map(|file| file.blob));
+        }
+        match dead {
+            true => tx.remove(&DEAD_LETTERS, key)?,
+            false => tx.remove(&OUTBOX, key)?,
+        }
+        count += 1;
+    }
+    Ok((count, blobs::remove(tx, &files)?))
 }
 
 /// The rows of a channel behind an id.

@@ -1,5 +1,7 @@
 //! What the operator has decided about plugins, and the digests of what was compiled for them.
 
+use std::collections::BTreeSet;
+
 use redb::{TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,6 +29,8 @@ pub struct PluginRecord {
     pub grants: Option<Value>,
     /// Failures in a row.
     pub failures: u32,
+    /// Its configuration keys that were secret in any code of it that was ever in service, also before it was removed.
+    pub secrets: BTreeSet<String>,
 }
 
 impl Store {

@@ -74,10 +74,15 @@ pub(super) fn queue(
 }
 
 /// Marks turns of a session as to be ended: the one at the head of its queue if that was asked for, all of them if
-/// something else was said. False: there is none.
-pub(super) fn stop(tx: &Tx<'_>, session: &str, why: Stop) -> Result<bool, Failure> {
+/// something else was said. `by`: and of these only what this user has asked for on the channel, or nobody there. False:
+/// there is none.
+pub(super) fn stop(tx: &Tx<'_>, session: &str, why: Stop, by: Option<&str>) -> Result<bool, Failure> {
     let most = if why == Stop::Asked { 1 } else { MAX_PAGE };
-    let turns = tx.page(&TURNS, (session, 0)..=(session, u64::MAX), most)?;
+    let mut turns = tx.page(&TURNS, (session, 0)..=(session, u64::MAX), most)?;
+    turns.retain(|turn| match (&turn.inbound, by) {
+        (Some(asked), Some(user)) => asked.user_id == user,
+        _ => true,
+    });
     for mut turn in turns.iter().cloned() {
         turn.stop = turn.stop.or(Some(why));
         tx.put(&TURNS, (session, turn.seq), &turn)?;

@@ -110,7 +110,7 @@ impl From<redb::TransactionError> for Failure {
     }
 }
 
-fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, Failure> {
+pub(super) fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, Failure> {
     serde_json::from_slice(bytes).map_err(|error| {
         let row = std::any::type_name::<R>();
         Error::internal(format!("a stored {row} cannot be read: {error}")).into()

@@ -141,7 +141,7 @@ impl SessionRow {
             let about = (status_code(after.status), after.channel.as_str());
             tx.change(SESSION_INDEX)?.insert(after.ulid.0, about)?;
         }
-        tx.after_commit(Effect::Session(Change { before, after }));
+        tx.after_commit(Effect::Session(Change { before, after: Some(after) }));
         Ok(())
     }
 

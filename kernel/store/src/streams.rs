@@ -49,6 +49,15 @@ pub(super) fn set(
     }
 }
 
+/// Forgets the messages of a session that is erased.
+pub(super) fn erase(tx: &Tx<'_>, channel: &str, session: &str) -> Result<(), Failure> {
+    let of_session = (channel, session, 0)..=(channel, session, u64::MAX);
+    match tx.page(&STREAMS, of_session.clone(), 1)?.is_empty() {
+        true => Ok(()),
+        false => tx.clear(&STREAMS, of_session),
+    }
+}
+
 /// Whether a turn has one.
 pub(super) fn is_shown(tx: &Tx<'_>, channel: &str, turn: &TurnId) -> Result<bool, Failure> {
     Ok(tx.get(&STREAMS, (channel, turn.session.as_str(), turn.seq))?.is_some())

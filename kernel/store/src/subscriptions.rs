@@ -14,6 +14,11 @@ impl Subscriptions {
         Self(RwLock::new(hooks))
     }
 
+    /// Takes in what was read of a file that was opened anew.
+    pub(super) fn replace(&self, hooks: Vec<Hook>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = hooks;
+    }
+
     /// The ids of the active hooks that take events of this kind, in the order in which they were registered.
     pub(super) fn takers(&self, kind: Kind) -> Vec<String> {
         let hooks = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,12 +1,14 @@
 //! Bearer tokens. Only their digests are kept.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::handle::Store;
-use super::rows::{Cause, Page, Result, Rows};
+use super::rows::{Cause, MAX_PAGE, Page, Result, Rows};
 use super::tx::Effect;
 use prx_base::error::Error;
 
@@ -78,6 +80,33 @@ impl Store {
             tx.put(&TOKENS, id.as_str(), &token)
         })
         .await
+    }
+
+    /// Forgets tokens that were revoked, or expired, this long ago. Returns how many.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub async fn sweep_tokens(&self, age: Duration) -> Result<usize> {
+        let now = self.shared.clock.now();
+        let over = |token: &TokenRecord| {
+            let end = [token.revoked_at, token.expires_at].into_iter().flatten().min();
+            end.and_then(|end| end.checked_add(age).ok()).is_some_and(|forgotten| forgotten <= now)
+        };
+        let (mut ids, mut offset) = (Vec::new(), 0);
+        loop {
+            let page = self.tokens(MAX_PAGE, offset)?.items;
+            ids.extend(page.iter().filter(|token| over(token)).map(|token| token.id.clone()));
+            if page.len() < MAX_PAGE {
+                break;
+            }
+            offset += MAX_PAGE;
+        }
+        let count = ids.len();
+        for batch in ids.chunks(MAX_PAGE).map(<[String]>::to_vec) {
+            self.write(move |tx| batch.iter().try_for_each(|id| tx.remove(&TOKENS, id.as_str()).map(drop)))
+                .await?;
+        }
+        Ok(count)
     }
 
     /// Word whenever a token is revoked, from now on.

@@ -14,10 +14,10 @@ use super::model::{
 };
 use super::queue::{OPENING, TURNS, TurnRow, head, queue, stop};
 use super::ready::Ready;
-use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows};
-use super::sessions::SessionRow;
+use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows, Snapshot};
+use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{Effect, Tx};
-use super::{approvals, events, outbox, spending};
+use super::{approvals, blobs, events, outbox, spending};
 use prx_base::events::{Kind, NewEvent};
 
 const PARKED: Rows<(&str, u64), ParkedTurn> = Rows::new("parked");
@@ -55,13 +55,14 @@ impl Store {
     /// The turn at the head of a session's queue, with one more attempt counted.
     ///
     /// The same turn comes again until it is completed or parked, which is to be done with one that has had
-    /// [`MAX_ATTEMPTS`]: one session's turns are worked on by one task.
-    ///
-    /// # Errors
-    /// `not_found` for the session.
+    /// [`MAX_ATTEMPTS`]: one session's turns are worked on by one task. A session that is erased has none.
     pub async fn claim_turn(&self, session: &str) -> Result<Option<Turn>> {
         let session = session.to_owned();
-        self.write(move |tx| claim(tx, SessionRow::load(tx, &session)?)).await
+        self.write(move |tx| match tx.get(&SESSIONS, session.as_str())?.is_some() {
+            true => claim(tx, SessionRow::load(tx, &session)?),
+            false => Ok(None),
+        })
+        .await
     }
 
     /// Takes back the attempt at the turn at the head of each of these sessions' queues: an orderly stop has cut it off,
@@ -117,7 +118,7 @@ impl Store {
         let session = session.to_owned();
         self.write(move |tx| {
             SessionRow::load(tx, &session)?.check_open()?;
-            stop(tx, &session, Stop::Asked)
+            stop(tx, &session, Stop::Asked, None)
         })
         .await
     }
@@ -261,6 +262,38 @@ fn sweep(tx: &Tx<'_>, id: &str, quiet: Timestamp, over: Timestamp) -> Result<Opt
     }
     row.save(tx)?;
     Ok(Some(row.session))
+}
+
+/// Removes the parked turns of a session that is erased. Tells how many those were, and the files that are to be deleted.
+pub(super) fn erase_parked(tx: &Tx<'_>, session: &str) -> Result<(usize, Vec<String>), Failure> {
+    let all: Vec<ParkedTurn> = tx.page(&PARKED, (session, 0)..=(session, u64::MAX), MAX_PAGE)?;
+    remove_parked(tx, session, &all)
+}
+
+/// Removes the parked turns of a session that were parked before a moment; as [`erase_parked`].
+pub(super) fn erase_parked_before(
+    tx: &Tx<'_>,
+    session: &str,
+    moment: Timestamp,
+) -> Result<(usize, Vec<String>), Failure> {
+    let mut all: Vec<ParkedTurn> = tx.page(&PARKED, (session, 0)..=(session, u64::MAX), MAX_PAGE)?;
+    all.retain(|parked| parked.parked_at < moment);
+    remove_parked(tx, session, &all)
+}
+
+/// Since when the oldest parked turn of a session is; none where it has none.
+pub(super) fn oldest_parked(snapshot: &Snapshot, session: &str) -> Result<Option<Timestamp>, Failure> {
+    let first: Vec<ParkedTurn> = snapshot.page(&PARKED, (session, 0)..=(session, u64::MAX), 1)?;
+    Ok(first.first().map(|parked| parked.parked_at))
+}
+
+fn remove_parked(tx: &Tx<'_>, session: &str, all: &[ParkedTurn]) -> Result<(usize, Vec<String>), Failure> {
+    let mut files = Vec::new();
+    for parked in all {
+        files.extend(parked.turn.message.attachments.iter().map(|file| file.blob.clone()));
+        tx.remove(&PARKED, (session, parked.turn.seq))?;
+    }
+    Ok((all.len(), blobs::remove(tx, &files)?))
 }
 
 fn claim(tx: &Tx<'_>, mut session: SessionRow) -> Result<Option<Turn>, Failure> {

@@ -5,18 +5,20 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::ops::RangeBounds;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
 use redb::{Database, Key, ReadableDatabase, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::block_in_place;
 
 use super::ids::{Ids, lock};
 use super::index::{Change, Index};
-use super::model::Hook;
+use super::model::{Compacted, Hook};
 use super::ready::Ready;
 use super::rows::{Cause, Failure, Result, Rows, Snapshot, row, rows};
 use super::subscriptions::Subscriptions;
@@ -24,6 +26,8 @@ use prx_base::clock::Clock;
 use prx_base::error::{Code, Error};
 use prx_base::events::{Event, Events, Kind, NewEvent};
 
+/// The store's file in the data directory.
+pub(super) const FILE: &str = "prx.redb";
 /// Numbers about the file itself.
 pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
 /// The version of the tables, in [`META`].
@@ -35,7 +39,16 @@ pub(super) const NEWEST_ID: &str = "newest_id_ms";
 pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) healthy: AtomicBool,
-    /// None: closed. Only closing takes it for writing, so nobody waits here while it is open.
+    /// Why it is not healthy.
+    pub(super) problem: Mutex<Option<String>>,
+    /// Counts how often it was opened anew after a failure.
+    pub(super) reopened: watch::Sender<u64>,
+    /// Wakes the writer.
+    pub(super) orders: mpsc::WeakSender<Order>,
+    /// Where the database is.
+    pub(super) file: PathBuf,
+    pub(super) commits: AtomicU64,
+    /// None: closed, or failed. Closing, compacting and opening anew take it for writing, so nobody waits here else.
     pub(super) database: RwLock<Option<Database>>,
     pub(super) ids: Ids,
     /// Where the bytes of blobs are.
@@ -58,14 +71,45 @@ impl Shared {
         self.healthy.load(Ordering::Acquire)
     }
 
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    /// The database, to be read. Where that is being compacted, the tasks of this thread go on on another.
+    fn readable(&self) -> RwLockReadGuard<'_, Option<Database>> {
+        if let Ok(database) = self.database.try_read() {
+            return database;
+        }
+        let wait = || self.database.read().unwrap_or_else(PoisonError::into_inner);
+        match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => block_in_place(wait),
+            _ => wait(),
+        }
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.database.read().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
+    /// Nothing more is read or written until the writer has opened the file anew, for what is in memory may not be what
+    /// is on disk.
     pub(super) fn fail(&self, cause: impl Display) {
         if self.healthy.swap(false, Ordering::AcqRel) {
-            tracing::error!(%cause, "the store failed and takes nothing more; check the disk and restart");
+            tracing::error!(
+                %cause,
+                "the store failed and takes nothing until its disk does; it is opened anew every few seconds"
+            );
+            *lock(&self.problem) = Some(cause.to_string());
+            // A full queue wakes the writer, too.
+            if let Some(orders) = self.orders.upgrade() {
+                let _ = orders.try_send(Order::Announced);
+            }
         }
+    }
+
+    /// Why it takes nothing, while it doesn't.
+    pub(super) fn problem(&self) -> Option<String> {
+        (!self.is_healthy()).then(|| lock(&self.problem).clone().unwrap_or_default())
     }
 
     /// Tells everyone concerned what has just been committed.
@@ -101,7 +145,7 @@ impl Shared {
             let count = announced.len();
             tracing::error!(
                 count,
-                "events could not be recorded, for the store takes nothing more; no hook gets them"
+                "events could not be recorded, for the store takes nothing; no hook gets them"
             );
         }
         for NewEvent { kind, data } in announced {
@@ -119,7 +163,7 @@ impl Shared {
         if !self.is_healthy() {
             return Err(failed());
         }
-        let database = self.database.read().unwrap_or_else(PoisonError::into_inner);
+        let database = self.readable();
         let database = database.as_ref().ok_or_else(failed)?;
         let seen = match database.begin_read() {
             Ok(transaction) => look(&Snapshot(transaction)),
@@ -273,6 +317,8 @@ pub(super) enum Order {
     Verb(Job),
     /// Events that nobody waits for.
     Announced,
+    /// To be done between two commits.
+    Compact(oneshot::Sender<Result<Compacted>>),
     /// The last one.
     Close(oneshot::Sender<()>),
 }
@@ -319,5 +365,6 @@ impl<T: Send, V: FnOnce(&Tx<'_>) -> Result<T, Failure> + Send> Ask for Asked<T, 
 }
 
 pub(super) fn failed() -> Error {
-    Error::new(Code::Unavailable, "The gateway's store has failed or is closed; its log says why")
+    let message = "The gateway's store takes nothing now: its disk is full or has failed, or it is closed; its log says why";
+    Error::new(Code::Unavailable, message)
 }

@@ -2,15 +2,18 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use std::{iter, mem, thread};
 
 use redb::Durability;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+use tokio::sync::{mpsc, oneshot};
 
 use super::events;
 use super::ids::lock;
+use super::reopen;
 use super::rows::{Cause, Failure};
 use super::tx::{Effect, Job, META, NEWEST_ID, Order, Shared, Tx};
 use prx_base::events::NewEvent;
@@ -24,14 +27,30 @@ const GATHER: Duration = Duration::from_micros(100);
 const MANY: usize = 8;
 /// Commits in a row that may leave the disk alone, when no verb in them asks for more.
 const MAX_LAZY: u32 = 64;
+/// How long after a failure, and after each attempt in vain, the file is opened anew.
+const REOPEN_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a verb that came in meanwhile waits for its refusal.
+const REFUSE_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The writer's life: until it is told to close, or until nobody is left who could ask.
 pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     let mut writer = Writer { shared, lazy: 0, newest_id: 0 };
     let mut received = Vec::with_capacity(MAX_BATCH);
-    let mut closers = Vec::new();
+    let (mut closers, mut compactions) = (Vec::new(), Vec::new());
     let mut many = false;
-    while orders.blocking_recv_many(&mut received, MAX_BATCH) > 0 {
+    loop {
+        if !shared.is_healthy() {
+            match writer.recover(&mut orders) {
+                Recovered::Open => continue,
+                Recovered::Closed(closer) => {
+                    closers.extend(closer);
+                    break;
+                }
+            }
+        }
+        if orders.blocking_recv_many(&mut received, MAX_BATCH) == 0 {
+            break;
+        }
         if many && received.len() < MAX_BATCH {
             thread::sleep(GATHER);
             received.extend(iter::from_fn(|| orders.try_recv().ok()).take(MAX_BATCH - received.len()));
@@ -43,6 +62,7 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
                 Order::Verb(job) => jobs.push(job),
                 // Every commit takes them in.
                 Order::Announced => {}
+                Order::Compact(caller) => compactions.push(caller),
                 Order::Close(closer) => {
                     orders.close();
                     closers.push(closer);
@@ -50,6 +70,10 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
             }
         }
         writer.serve(jobs);
+        for caller in compactions.drain(..) {
+            // Whoever asked for it may have stopped waiting.
+            let _ = caller.send(shared.compact());
+        }
     }
     writer.serve(Vec::new());
     writer.finish();
@@ -59,8 +83,16 @@ pub(super) fn run(shared: &Arc<Shared>, mut orders: mpsc::Receiver<Order>) {
     }
 }
 
+/// How waiting for the disk has ended.
+enum Recovered {
+    /// It takes verbs again.
+    Open,
+    /// The store is to be closed, and so many wait for that.
+    Closed(Vec<oneshot::Sender<()>>),
+}
+
 struct Writer<'s> {
-    shared: &'s Shared,
+    shared: &'s Arc<Shared>,
     /// Commits since the last one that reached the disk.
     lazy: u32,
     /// The newest id that this run has told the file about.
@@ -68,7 +100,34 @@ struct Writer<'s> {
 }
 
 impl Writer<'_> {
-    /// Commits the verbs as one and answers their callers. After a failure no verb is taken any more.
+    /// Opens the file anew every [`REOPEN_INTERVAL`] until that succeeds. Verbs are refused meanwhile.
+    fn recover(&mut self, orders: &mut mpsc::Receiver<Order>) -> Recovered {
+        let mut closers = Vec::new();
+        loop {
+            for _ in 0..REOPEN_INTERVAL.as_millis() / REFUSE_INTERVAL.as_millis() {
+                thread::sleep(REFUSE_INTERVAL);
+                self.shared.drop_announced();
+                loop {
+                    match orders.try_recv() {
+                        // Dropped without an answer, the caller learns that the store has failed.
+                        Ok(Order::Verb(_) | Order::Announced | Order::Compact(_)) => {}
+                        Ok(Order::Close(closer)) => {
+                            orders.close();
+                            closers.push(closer);
+                        }
+                        Err(TryRecvError::Empty) => break,
+                        Err(TryRecvError::Disconnected) => return Recovered::Closed(closers),
+                    }
+                }
+            }
+            if reopen::reopen(self.shared) {
+                (self.lazy, self.newest_id) = (0, 0);
+                return Recovered::Open;
+            }
+        }
+    }
+
+    /// Commits the verbs as one and answers their callers. After a failure no verb is taken until the file is opened anew.
     fn serve(&mut self, mut jobs: Vec<Job>) {
         if !self.shared.is_healthy() {
             return self.shared.drop_announced();
@@ -122,6 +181,7 @@ impl Writer<'_> {
             transaction.set_durability(Durability::None)?;
         }
         transaction.commit()?;
+        self.shared.commits.fetch_add(1, Ordering::Relaxed);
         self.newest_id = newest_id;
         Ok(())
     }

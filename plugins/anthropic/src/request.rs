@@ -1,15 +1,17 @@
 //! A conversation as the API takes it.
 
+use crate::form::Form;
 use crate::settings::Settings;
+use prx_sdk::calls::{self, CallIds};
 use prx_sdk::media::{FilePart, Files};
 use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
 use serde_json::{Map, Value, json};
 
 /// The body of a request.
-pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
+pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value {
     let mut body = json!({
         "model": settings.model,
-        "max_tokens": settings.tuning.max_tokens,
+        "max_tokens": form.max_tokens(settings),
         "messages": messages(&request.messages),
         "stream": true,
     });
@@ -21,11 +23,14 @@ pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
     if !request.tools.is_empty() {
         body["tools"] = request.tools.iter().map(tool).collect();
     }
-    if let Some(temperature) = settings.tuning.temperature {
+    if let Some(temperature) = settings.tuning.temperature.filter(|_| form.has("temperature")) {
         body["temperature"] = temperature.into();
     }
-    if let Some(effort) = &settings.tuning.effort {
+    if let Some(effort) = settings.tuning.effort.as_ref().filter(|_| form.has("output_config")) {
         body["output_config"] = json!({ "effort": effort });
+    }
+    for (name, value) in &settings.extra {
+        body[name] = value.clone();
     }
     body
 }
@@ -34,12 +39,13 @@ pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
 /// one message. Up to here the API may keep what it has read for the request that follows.
 fn messages(said: &[Message]) -> Vec<Value> {
     let mut files = Files::read(said);
+    let mut ids = CallIds::default();
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     for message in said {
         let (role, blocks) = match message {
             Message::User(message) => ("user", user(message, &mut files)),
-            Message::Assistant(message) => ("assistant", assistant(message)),
-            Message::ToolResult(result) => ("user", vec![tool_result(result)]),
+            Message::Assistant(message) => ("assistant", assistant(message, &mut ids)),
+            Message::ToolResult(result) => ("user", vec![tool_result(result, &mut ids)]),
         };
         match turns.last_mut() {
             _ if blocks.is_empty() => {}
@@ -69,8 +75,9 @@ fn file(shown: FilePart) -> Value {
     }
 }
 
-fn assistant(message: &AssistantMessage) -> Vec<Value> {
-    said(&message.text).chain(message.tool_calls.iter().map(tool_use)).collect()
+fn assistant(message: &AssistantMessage, ids: &mut CallIds) -> Vec<Value> {
+    ids.begin();
+    said(&message.text).chain(message.tool_calls.iter().map(|call| tool_use(call, ids))).collect()
 }
 
 /// A text, unless there is nothing in it: the API refuses that.
@@ -82,19 +89,14 @@ fn text(words: &str) -> Value {
     json!({ "type": "text", "text": words })
 }
 
-fn tool_use(call: &ToolCall) -> Value {
+fn tool_use(call: &ToolCall, ids: &mut CallIds) -> Value {
     let input: Map<String, Value> = serde_json::from_str(&call.arguments).unwrap_or_default();
-    json!({ "type": "tool_use", "id": id(&call.id), "name": call.name, "input": input })
+    json!({ "type": "tool_use", "id": ids.call(&call.id), "name": calls::name(&call.name), "input": input })
 }
 
-fn tool_result(result: &ToolResult) -> Value {
-    let content: Vec<Value> = said(&result.text).collect();
-    json!({ "type": "tool_result", "tool_use_id": id(&result.id), "content": content, "is_error": result.is_error })
-}
-
-/// An id with the characters that the API takes: another provider may have made it.
-fn id(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
+fn tool_result(result: &ToolResult, ids: &mut CallIds) -> Value {
+    let (id, content) = (ids.result(&result.id), said(&result.text).collect::<Vec<Value>>());
+    json!({ "type": "tool_result", "tool_use_id": id, "content": content, "is_error": result.is_error })
 }
 
 fn tool(tool: &ToolSpec) -> Value {

@@ -1,18 +1,25 @@
 //! What the operator configured.
 
 use prx_sdk::config;
-use prx_sdk::http;
-use prx_sdk::provider::{Fault, ProviderError, Request};
+use prx_sdk::provider::{Fault, Request};
+use prx_sdk::server::{self, Server};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// Whose settings they are.
+const PROVIDER: &str = "anthropic";
 
 /// The configuration for one request.
 pub(crate) struct Settings {
-    /// Without a slash at its end.
-    pub(crate) base_url: String,
+    /// Its address is without a slash and without the API's version at its end.
+    pub(crate) server: Server,
     pub(crate) model: String,
-    pub(crate) timeout: Duration,
     pub(crate) tuning: Tuning,
+    /// Headers beyond the usual ones, or instead of them.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Fields of the body beyond the usual ones, or instead of them.
+    pub(crate) extra: Map<String, Value>,
 }
 
 /// What can be set for every request and for one.
@@ -28,6 +35,9 @@ struct Configured {
     base_url: String,
     model: Option<String>,
     timeout_secs: u64,
+    #[serde(default)]
+    headers: Vec<String>,
+    extra: Option<String>,
     #[serde(flatten)]
     tuning: Tuning,
 }
@@ -35,7 +45,7 @@ struct Configured {
 impl Settings {
     /// The configuration, with the request's own options before it.
     pub(crate) fn of(request: &Request) -> Result<Self, Fault> {
-        let Configured { base_url, model, timeout_secs, tuning } = config::get()?;
+        let Configured { base_url, model, timeout_secs, headers, extra, tuning } = config::get()?;
         let own: Tuning = serde_json::from_str(&request.options)
             .map_err(|error| Fault::bad_input(format!("the request's options make no sense: {error}")))?;
         let model = model.filter(|model| !model.is_empty()).unwrap_or_else(|| request.model.clone());
@@ -43,40 +53,23 @@ impl Settings {
             return Err(Fault::bad_config("no model is named: set provider.model, such as claude-opus-5-5"));
         }
         Ok(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            server: Server::new(PROVIDER, without_version(&base_url))
+                .with_timeout(Duration::from_secs(timeout_secs.max(1))),
             model,
-            timeout: Duration::from_secs(timeout_secs.max(1)),
             tuning: Tuning {
                 max_tokens: own.max_tokens.or(tuning.max_tokens),
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
+            headers: server::headers(PROVIDER, &headers)?,
+            extra: server::extra(PROVIDER, extra.as_deref().unwrap_or_default())?,
         })
     }
+}
 
-    /// Why no answer began.
-    pub(crate) fn no_answer(&self, error: http::Error) -> ProviderError {
-        self.failed("no answer came", error)
-    }
-
-    /// Why an answer that had begun did not end.
-    pub(crate) fn broken_off(&self, error: http::Error) -> ProviderError {
-        self.failed("the answer broke off", error)
-    }
-
-    fn failed(&self, what: &str, error: http::Error) -> ProviderError {
-        let hint = match error.kind {
-            http::ErrorKind::Timeout => format!(
-                " ({} s of silence are allowed by providers_config.anthropic.timeout_secs)",
-                self.timeout.as_secs()
-            ),
-            http::ErrorKind::Denied | http::ErrorKind::Invalid | http::ErrorKind::Unreachable => {
-                "; check providers_config.anthropic.base_url, and whether the server runs".to_owned()
-            }
-            http::ErrorKind::TooLarge | http::ErrorKind::Unexpected => String::new(),
-        };
-        let mut failure = ProviderError::from(error);
-        failure.fault.message = format!("{what} from {}: {}{hint}", self.base_url, failure.fault.message);
-        failure
-    }
+/// A server's address, which may be given with what comes after it.
+fn without_version(base_url: &str) -> &str {
+    let base_url = base_url.trim_end_matches('/');
+    let base_url = base_url.strip_suffix("/messages").unwrap_or(base_url);
+    base_url.strip_suffix("/v1").unwrap_or(base_url).trim_end_matches('/')
 }

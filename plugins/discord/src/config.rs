@@ -37,13 +37,13 @@ impl Config {
         self.allowed_users.iter().all(|entry| bare(entry).is_empty())
     }
 
-    /// Whether this user may talk to the bot, by id or by username in any case.
+    /// Whether this user may talk to the bot, by id or by username in any case. What is all digits is an id, whatever
+    /// names people give themselves.
     pub(crate) fn allows(&self, user: &User) -> bool {
-        self.allowed_users
-            .iter()
-            .map(|entry| bare(entry))
-            .filter(|entry| !entry.is_empty())
-            .any(|entry| entry == "*" || entry == user.id || user.username.eq_ignore_ascii_case(entry))
+        self.allowed_users.iter().map(|entry| bare(entry)).filter(|entry| !entry.is_empty()).any(|entry| {
+            let named = is_name(entry) && user.username.eq_ignore_ascii_case(entry);
+            entry == "*" || entry == user.id || named
+        })
     }
 
     /// Whether the bot listens in this server; outside of servers it always does.
@@ -68,6 +68,11 @@ fn bare(entry: &str) -> &str {
     entry.trim().trim_start_matches('@')
 }
 
+/// Whether an entry can be a username: an id of digits never is one.
+fn is_name(entry: &str) -> bool {
+    entry.chars().any(|character| !character.is_numeric())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +89,11 @@ mod tests {
         assert!(allows(&["@Ann"], "1", "ann"));
         assert!(allows(&["*"], "1", ""));
         assert!(!allows(&["42"], "4", "bob"));
+        for entry in ["123456789", "@123456789", " 123456789 "] {
+            assert!(!allows(&[entry], "666", "123456789"), "an id is nobody's name: {entry:?}");
+            assert!(allows(&[entry], "123456789", "ann"), "{entry:?}");
+        }
+        assert!(allows(&["agent007"], "1", "Agent007"));
         assert!(!allows(&["", "@"], "42", ""));
         assert!(Config { allowed_users: vec![" @ ".into()], ..Config::default() }.refuses_everyone());
     }

@@ -39,6 +39,11 @@ impl<'a> Frame<'a> {
         serde_json::from_str(self.d?.get()).ok()
     }
 
+    /// The frame's data as it came.
+    pub(crate) fn raw(&self) -> &'a str {
+        self.d.map_or("", RawValue::get)
+    }
+
     /// Its number in the session.
     pub(crate) fn sequence(&self) -> Option<u64> {
         serde_json::from_str(self.s?.get()).ok()
@@ -69,6 +74,8 @@ pub(crate) struct Ready {
 #[derive(Deserialize)]
 pub(crate) struct Bot {
     pub id: String,
+    #[serde(default)]
+    pub username: String,
 }
 
 #[derive(Default, Deserialize)]

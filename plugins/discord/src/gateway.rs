@@ -7,7 +7,7 @@ use prx_sdk::connector::{
     Token,
 };
 
-use crate::api::{Failure, GatewayBot};
+use crate::api::{Failure, GatewayBot, SHUT_OUT};
 use crate::call;
 use crate::close::{self, Next};
 use crate::config::Config;
@@ -25,6 +25,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Timeout for the platform's HELLO on an open socket.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The longest wait after the first refusal of a token that worked before, in milliseconds.
+const MIN_REFUSED_WAIT_MS: u64 = 30_000;
+/// The longest wait after any of them, in milliseconds.
+const MAX_REFUSED_WAIT_MS: u64 = 900_000;
+
+const REFUSED_NOW: &str = "the platform does not accept the token any more";
 const NOBODY_ALLOWED: &str = "allowed_users is empty, so everyone is refused: \
     list user ids or usernames there, or \"*\" for everyone";
 
@@ -64,15 +70,27 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, outcome: &HttpOu
     match call::answer(outcome) {
         Ok(response) => match response.json::<GatewayBot>() {
             Ok(said) if !said.url.is_empty() => {
+                state.token_worked = true;
                 state.starts.learn(cx.now, &said);
                 proceed(cx, state, out);
             }
             _ => failed(cx, state, "the API's answer names no gateway", out),
         },
+        Err(Failure::Token(reason)) if state.token_worked => {
+            let failures = state.link.attempts.failures;
+            state.link.attempts.failures = failures.saturating_add(1);
+            let longest = MIN_REFUSED_WAIT_MS.saturating_mul(1 << failures.min(8)).min(MAX_REFUSED_WAIT_MS);
+            let after = Duration::from_millis(cx.random_between(longest * 2 / 3, longest));
+            let why = format!("{REFUSED_NOW} ({reason}): if it was reset, set bot_token to the new one");
+            wait_as_told(state, after, &why, out);
+        }
         Err(Failure::Token(reason)) => {
             give_up(state, &format!("{} ({reason})", close::BAD_TOKEN), out);
         }
-        Err(Failure::RateLimited { after, .. }) => wait(state, after, "the platform asks to slow down", out),
+        Err(Failure::RateLimited { after, .. }) => {
+            wait_as_told(state, after, "the platform asks to slow down", out);
+        }
+        Err(Failure::ShutOut(_)) => ask(cx, state, out),
         Err(failure) => failed(cx, state, &failure.to_string(), out),
     }
 }
@@ -164,6 +182,9 @@ fn proceed(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
 }
 
 fn ask(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
+    if let Some(left) = state.cooldown.wait(cx.now) {
+        return wait_as_told(state, left, SHUT_OUT, out);
+    }
     let token = state.token();
     (state.link.stage, state.link.token) = (Stage::Ask, token);
     let request: Http = call::authorized(&cx.config, "GET", "/gateway/bot");
@@ -211,6 +232,12 @@ fn failed(cx: &Context<Config>, state: &mut State, reason: &str, out: &mut Comma
         return proceed(cx, state, out);
     }
     wait(state, cx.backoff(failures.saturating_sub(1)), reason, out);
+}
+
+/// Waits as the platform's own answer makes it: it has heard us, and nothing else makes the connection anew meanwhile.
+fn wait_as_told(state: &mut State, after: Duration, reason: &str, out: &mut Commands) {
+    out.proof(after + CONNECT_TIMEOUT, None);
+    wait(state, after, reason, out);
 }
 
 fn wait(state: &mut State, after: Duration, reason: &str, out: &mut Commands) {

@@ -96,6 +96,9 @@ pub(crate) fn from_gateway(
     let path = format!("/interactions/{}/{}/callback", interaction.id, call::encoded(&interaction.token));
     let lane = lane(&interaction.id);
     let answer = take(cx, state, interaction, out);
+    if state.cooldown.left(cx.now).is_some() {
+        return;
+    }
     let token = state.token();
     out.http(call::open(&cx.config, "POST", &path).json(&answer).token(token).timeout(TIMEOUT).lane(lane));
 }

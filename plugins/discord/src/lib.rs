@@ -1,8 +1,8 @@
 //! Connector for Discord: one bot, its messages in over the gateway's WebSocket, the agent's replies out over REST.
 //!
 //! `gateway` keeps one connection open and its session alive, with the heartbeats that `protocol` sets up. `receive` and
-//! `interact` turn events into messages, `pending` fetches their files. `send` carries out the agent's operations (`op`,
-//! `upload`) within the rate limits (`pace`, `budget`). `state` is all that outlives a restart.
+//! `interact` turn events into messages (`roles`, `shown`), `pending` fetches their files. `send` carries out the agent's operations (`op`,
+//! `upload`) within the rate limits (`pace`, `budget`, `shut_out`). `state` is all that outlives a restart.
 
 mod anomalies;
 mod api;
@@ -22,8 +22,11 @@ mod pace;
 mod pending;
 mod protocol;
 mod receive;
+mod roles;
 mod send;
 mod session;
+mod shown;
+mod shut_out;
 mod state;
 mod upload;
 mod webhook;

@@ -1,11 +1,13 @@
 //! The parts of the platform's messages that this connector reads.
 
-use serde::de::IgnoredAny;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// 2015-01-01: from here the platform's ids count their milliseconds.
 const EPOCH_MS: u64 = 1_420_070_400_000;
+/// The flag of a message that was spoken.
+const VOICE: u64 = 1 << 13;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -20,9 +22,20 @@ pub(crate) struct Message {
     #[serde(rename = "type")]
     pub kind: u64,
     pub mentions: Vec<User>,
+    #[serde(deserialize_with = "each")]
+    pub mention_roles: Vec<String>,
+    #[serde(deserialize_with = "each")]
+    pub mention_channels: Vec<Value>,
     pub referenced_message: Option<Box<Referenced>>,
     #[serde(deserialize_with = "each")]
     pub attachments: Vec<Media>,
+    #[serde(deserialize_with = "each")]
+    pub sticker_items: Vec<Value>,
+    #[serde(deserialize_with = "each")]
+    pub embeds: Vec<Value>,
+    pub poll: Option<Value>,
+    pub activity: Option<Value>,
+    flags: Value,
     /// Set when a program writes in a name of its choice.
     pub webhook_id: Option<IgnoredAny>,
 }
@@ -44,6 +57,8 @@ pub(crate) struct Media {
     pub content_type: Option<String>,
     /// In bytes.
     pub size: u64,
+    /// Of what was recorded.
+    pub duration_secs: Option<f64>,
 }
 
 #[derive(Debug, Default, Clone, Deserialize)]
@@ -55,11 +70,13 @@ pub(crate) struct User {
     pub bot: bool,
 }
 
-/// Files of which one that can't be read costs only itself: nobody knows where it is.
-fn each<'de, D: Deserializer<'de>>(files: D) -> Result<Vec<Media>, D::Error> {
-    let files = Value::deserialize(files)?;
-    let files = files.as_array().into_iter().flatten();
-    Ok(files.map(|file| Media::deserialize(file).unwrap_or_default()).collect())
+/// Files and the like, of which one that can't be read costs only itself: nobody knows where it is.
+fn each<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(items: D) -> Result<Vec<T>, D::Error> {
+    let items = match Value::deserialize(items)? {
+        Value::Array(items) => items,
+        _ => Vec::new(),
+    };
+    Ok(items.into_iter().map(|item| serde_json::from_value(item).unwrap_or_default()).collect())
 }
 
 impl Message {
@@ -70,6 +87,11 @@ impl Message {
     /// Whether someone wrote it, alone or as an answer; the rest is the platform's own: joins, pins, boosts.
     pub(crate) fn is_written(&self) -> bool {
         matches!(self.kind, 0 | 19)
+    }
+
+    /// Whether it was spoken into a microphone.
+    pub(crate) fn is_voice(&self) -> bool {
+        self.flags.as_u64().is_some_and(|flags| flags & VOICE != 0)
     }
 }
 

@@ -170,6 +170,12 @@ impl Op {
         }
     }
 
+    /// Has the message go out as an answer to none. False: it is none.
+    pub(crate) fn drop_reference(&mut self) -> bool {
+        let Work::Send(parts) = &mut self.work else { return false };
+        parts.reply_to.take_if(|message| is_id(message)).is_some()
+    }
+
     /// The platform's id of what it is about: of the first message, where it took several.
     pub(crate) fn message(&self) -> Option<String> {
         match &self.work {

@@ -89,7 +89,7 @@ impl pending::Media for File {
 }
 
 impl From<Media> for File {
-    fn from(Media { url, filename, content_type, size }: Media) -> Self {
+    fn from(Media { url, filename, content_type, size, .. }: Media) -> Self {
         let name = if filename.trim().is_empty() { "a file".to_owned() } else { filename };
         let mime = content_type.map(|mime| mime.split(';').next().unwrap_or_default().trim().to_owned());
         Self { url, name, mime: mime.filter(|mime| !mime.is_empty()), size }

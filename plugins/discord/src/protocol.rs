@@ -12,6 +12,7 @@ use crate::link::Stage;
 use crate::message::Message;
 use crate::receive;
 use crate::session::Session;
+use crate::shut_out;
 use crate::state::{Me, State};
 
 /// The heartbeat interval if the platform's HELLO names none, in milliseconds.
@@ -81,18 +82,24 @@ fn dispatched(cx: &Context<Config>, state: &mut State, frame: &Frame<'_>, out: &
     let event = frame.event().unwrap_or_default();
     if event == "READY" {
         return match frame.data::<Ready>() {
-            Some(ready) => ready_for(state, ready, frame.sequence(), out),
+            Some(ready) => ready_for(cx, state, (ready, frame.sequence()), out),
             None => gateway::drop_connection(cx, state, "the platform's session can't be read", out),
         };
     }
     note_sequence(state, frame.sequence(), out);
     state.link.attempts.fruitful |= event != "RESUMED";
     match event {
-        "RESUMED" => live(state, out),
+        "RESUMED" => live(cx, state, out),
         "MESSAGE_CREATE" => match frame.data::<Message>().filter(Message::is_whole) {
-            Some(message) => receive::message(cx, state, message, out),
+            Some(message) => receive::message(cx, state, (message, frame.raw()), out),
             None => state.anomalies.note("a message that can't be read", out),
         },
+        // Of an edit, only a part may come.
+        "MESSAGE_UPDATE" => {
+            if let Some(edited) = frame.data::<Message>().filter(Message::is_whole) {
+                receive::edited(cx, state, (edited, frame.raw()), out);
+            }
+        }
         "INTERACTION_CREATE" => match frame.data::<Interaction>().filter(Interaction::is_whole) {
             Some(interaction) => interact::from_gateway(cx, state, interaction, out),
             None => state.anomalies.note("an interaction that can't be read", out),
@@ -101,17 +108,22 @@ fn dispatched(cx: &Context<Config>, state: &mut State, frame: &Frame<'_>, out: &
     }
 }
 
-fn ready_for(state: &mut State, ready: Ready, sequence: Option<u64>, out: &mut Commands) {
+fn ready_for(
+    cx: &Context<Config>,
+    state: &mut State,
+    (ready, sequence): (Ready, Option<u64>),
+    out: &mut Commands,
+) {
     let Ready { session_id: id, resume_gateway_url: url, user, application } = ready;
     let application = if application.id.is_empty() { user.id.clone() } else { application.id };
-    state.me = Me { id: user.id, application };
+    state.me = Me { id: user.id, application, name: user.username };
     state.session = Some(Session { id, url, sequence: sequence.unwrap_or_default() });
     let interval = state.link.interval_ms;
     keep_alive(state, interval, out);
-    live(state, out);
+    live(cx, state, out);
 }
 
-fn live(state: &mut State, out: &mut Commands) {
+fn live(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
     let link = &mut state.link;
     if link.stage != Stage::Introduce {
         return;
@@ -121,6 +133,8 @@ fn live(state: &mut State, out: &mut Commands) {
     out.cancel(link.overdue);
     out.status(Status::Connected);
     out.proof(good_for(link.interval_ms), None);
+    state.token_worked = true;
+    shut_out::show(cx, state, out);
 }
 
 /// Moves on in the session. What the kernel sends as heartbeat moves along.

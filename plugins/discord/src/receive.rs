@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::message::{Media, Message, User, made_at};
 use crate::pending::{File, PendingMessage};
 use crate::state::State;
+use crate::{roles, shown};
 
 /// Most files of a message that are fetched: the platform lets a person send no more.
 const MAX_FILES: usize = 10;
@@ -24,7 +25,11 @@ pub(crate) enum Ignored {
 
 impl Ignored {
     pub(crate) fn level(&self) -> LogLevel {
-        if matches!(self, Ignored::NotAllowed(..)) { LogLevel::Warn } else { LogLevel::Debug }
+        match self {
+            Ignored::NotAllowed(..) => LogLevel::Warn,
+            Ignored::Empty => LogLevel::Info,
+            _ => LogLevel::Debug,
+        }
     }
 }
 
@@ -36,16 +41,31 @@ impl std::fmt::Display for Ignored {
             Ignored::NotAllowed(id, name) => write!(f, "user {id} (@{name}) is not in allowed_users"),
             Ignored::OtherServer(id) => write!(f, "server {id} is not in allowed_guilds"),
             Ignored::NotAddressed => f.write_str("it is not addressed to the bot, and mention_only is set"),
-            Ignored::Empty => f.write_str("it has neither text nor files"),
+            Ignored::Empty => f.write_str("it has nothing that is known how to show"),
         }
     }
 }
 
-/// Hands a message on, if it is one for the agent.
-pub(crate) fn message(cx: &Context<Config>, state: &mut State, message: Message, out: &mut Commands) {
-    let addressed = message.guild_id.is_none() || speaks_to(&message, &state.me.id);
+/// Hands a message on, if it is one for the agent; `raw` is the same as it came.
+pub(crate) fn message(
+    cx: &Context<Config>,
+    state: &mut State,
+    (message, raw): (Message, &str),
+    out: &mut Commands,
+) {
+    let addressed = match (is_addressed(cx, state, &message), &message.guild_id) {
+        (Some(addressed), _) => addressed,
+        (None, Some(server)) if classify(&cx.config, &state.me.id, &message, true).is_ok() => {
+            return roles::ask(cx, state, server, raw, out);
+        }
+        (None, _) => false,
+    };
     match classify(&cx.config, &state.me.id, &message, addressed) {
-        Ok(text) => {
+        Ok(said) => {
+            let text = text(state, cx.now, &message, said);
+            if message.guild_id.is_some() {
+                state.heard.note(message.id.as_str(), made_at(&message.id));
+            }
             let pending = PendingMessage {
                 channel: message.channel_id,
                 reply_to: message.guild_id.is_some().then(|| message.id.clone()),
@@ -59,6 +79,42 @@ pub(crate) fn message(cx: &Context<Config>, state: &mut State, message: Message,
         }
         Err(ignored) => out.log(ignored.level(), format!("message {} ignored: {ignored}", message.id)),
     }
+}
+
+/// A message was edited. It is heard if it speaks to the bot only now.
+pub(crate) fn edited(
+    cx: &Context<Config>,
+    state: &mut State,
+    (edited, raw): (Message, &str),
+    out: &mut Commands,
+) {
+    let is_new = edited.guild_id.is_some() && state.heard.is_new(&edited.id, made_at(&edited.id));
+    if is_new && is_addressed(cx, state, &edited) != Some(false) {
+        message(cx, state, (edited, raw), out);
+    }
+}
+
+/// Whether a message is said to the bot. None: it mentions a role that may be the bot's own.
+fn is_addressed(cx: &Context<Config>, state: &State, message: &Message) -> Option<bool> {
+    let Some(server) = &message.guild_id else { return Some(true) };
+    if speaks_to(message, &state.me.id) {
+        return Some(true);
+    }
+    let is_mine = state.roles.is_own(cx.now, server, &message.mention_roles);
+    // Where all is heard, nothing needs to be asked for.
+    if cx.config.mention_only { is_mine } else { Some(is_mine == Some(true)) }
+}
+
+/// What the agent reads: the text with names for ids, and what the message shows beside it.
+fn text(state: &State, now: u64, message: &Message, said: &str) -> String {
+    let own = message.guild_id.as_ref().and_then(|server| state.roles.own(now, server));
+    let said = without_greeting(said, &state.me.id, own);
+    let named = shown::named(message, own.map(|role| (role, state.me.name.as_str())), said);
+    let mut lines = shown::lines(message);
+    if !named.trim().is_empty() {
+        lines.insert(0, named);
+    }
+    lines.join("\n")
 }
 
 /// Delivers a message once its files are fetched.
@@ -99,7 +155,13 @@ pub(crate) fn sender(user: &User) -> Sender {
     Sender { id: user.id.clone(), name: user.name(), is_bot: user.bot }
 }
 
-fn classify(config: &Config, me: &str, message: &Message, addressed: bool) -> Result<String, Ignored> {
+/// What a message says, if it is for the agent.
+fn classify<'a>(
+    config: &Config,
+    me: &str,
+    message: &'a Message,
+    addressed: bool,
+) -> Result<&'a str, Ignored> {
     if message.author.bot || message.webhook_id.is_some() || message.author.id == me {
         return Err(Ignored::NotAPerson);
     }
@@ -111,11 +173,11 @@ fn classify(config: &Config, me: &str, message: &Message, addressed: bool) -> Re
         return Err(Ignored::NotAddressed);
     }
     admit(config, &message.author, message.guild_id.as_deref())?;
-    let text = without_greeting(&message.content, me);
-    match text.trim().is_empty() && message.attachments.is_empty() {
-        true => Err(Ignored::Empty),
-        false => Ok(text.to_owned()),
+    let says_nothing = message.content.trim().is_empty() && message.attachments.is_empty();
+    if says_nothing && shown::lines(message).is_empty() {
+        return Err(Ignored::Empty);
     }
+    Ok(&message.content)
 }
 
 fn speaks_to(message: &Message, me: &str) -> bool {
@@ -125,10 +187,13 @@ fn speaks_to(message: &Message, me: &str) -> bool {
             || replied.is_some_and(|replied| replied.author.id == me))
 }
 
-/// The text without the bot's name at its beginning, if more is said.
-fn without_greeting<'a>(text: &'a str, me: &str) -> &'a str {
-    let mention = text.trim_start().strip_prefix("<@").map(|rest| rest.strip_prefix('!').unwrap_or(rest));
-    let rest = mention.and_then(|rest| rest.strip_prefix(me)).and_then(|rest| rest.strip_prefix('>'));
+/// The text without the bot's name, or that of its role, at its beginning, if more is said.
+fn without_greeting<'a>(text: &'a str, me: &str, role: Option<&str>) -> &'a str {
+    let mention = text.trim_start().strip_prefix("<@");
+    let of_me = |mention: &'a str| mention.strip_prefix('!').unwrap_or(mention).strip_prefix(me);
+    let of_role = |mention: &'a str| mention.strip_prefix('&')?.strip_prefix(role?);
+    let rest = mention.and_then(|mention| of_me(mention).or_else(|| of_role(mention)));
+    let rest = rest.and_then(|rest| rest.strip_prefix('>'));
     let rest = rest.map(|rest| rest.trim_start_matches([',', ':']).trim_start());
     rest.filter(|rest| !rest.is_empty()).unwrap_or(text)
 }

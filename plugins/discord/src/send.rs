@@ -7,7 +7,7 @@ use prx_sdk::connector::{
 };
 use serde_json::Value;
 
-use crate::api::{Failure, Sent, TOO_LARGE};
+use crate::api::{Failure, SHUT_OUT, Sent, TOO_LARGE};
 use crate::call;
 use crate::command::PendingCommand;
 use crate::config::Config;
@@ -26,6 +26,9 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 const NONCE_WINDOW_MS: u64 = 120_000;
 /// The shortest time between two signs of typing in one channel, in milliseconds: the platform shows one for ten seconds.
 const TYPING_INTERVAL_MS: u64 = 7_500;
+
+/// The pause of an operation after a refusal of the token, which worked before.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 const LOST: &str = "the platform's answer was lost";
 
@@ -78,6 +81,9 @@ pub(crate) fn resume(cx: &Context<Config>, state: &mut State, in_flight: &[u64],
 }
 
 fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
+    if let Some(left) = state.cooldown.wait(cx.now) {
+        return shut_out(cx, state, op, left, out);
+    }
     let pending = pending_command(cx, state, &op).cloned();
     if pending.is_none()
         && let Some(after) = state.pace.wait(cx, Route { kind: op.kind(), place: &op.channel })
@@ -147,7 +153,7 @@ fn typing(cx: &Context<Config>, state: &mut State, id: &str, target: &Target, ou
         return out.done(id, Outcome::Refused(format!("{channel:?} is no id of this platform")));
     }
     let route = Route { kind: "typing", place: channel };
-    if state.pace.wait(cx, route).is_none() {
+    if state.cooldown.is_over() && state.pace.wait(cx, route).is_none() {
         // It still shows: to say so again before then is to no use.
         state.pace.hold(cx.now, route, Duration::from_millis(TYPING_INTERVAL_MS));
         let path = format!("/channels/{channel}/typing");
@@ -183,6 +189,14 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             log(&op, "the platform asks to slow down", out);
             later(state, op, after, out);
         }
+        Failure::ShutOut(_) => {
+            let left = state.cooldown.left(cx.now).unwrap_or_default();
+            shut_out(cx, state, op, left, out);
+        }
+        Failure::Token(reason) if state.token_worked => {
+            log(&op, &reason, out);
+            later(state, op, REFUSED_PAUSE, out);
+        }
         Failure::Unknown(reason) if !is_repeatable(cx, state, &op) => {
             out.done(&op.id, Outcome::Unknown(reason));
             state.ops.pause(op);
@@ -193,6 +207,10 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             // The platform has not yet seen that the command was taken.
             log(&op, &reason, out);
             later(state, op, Duration::from_secs(1), out);
+        }
+        Failure::Reference(reason) if op.drop_reference() => {
+            log(&op, &format!("{reason}; it goes out without the message that it answers"), out);
+            request(cx, state, op, out);
         }
         Failure::Refused { code: TOO_LARGE, .. } if op.lighten() => request(cx, state, op, out),
         Failure::Refused { code: UNKNOWN_MESSAGE, .. } if matches!(op.work, Work::Delete { .. }) => {
@@ -207,7 +225,9 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, out);
         }
-        Failure::Refused { reason, .. } => out.done(&op.id, Outcome::Refused(reason)),
+        Failure::Refused { reason, .. } | Failure::Reference(reason) => {
+            out.done(&op.id, Outcome::Refused(reason));
+        }
         Failure::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
     }
 }
@@ -222,6 +242,12 @@ fn is_repeatable(cx: &Context<Config>, state: &State, op: &Op) -> bool {
         return parts.sent == 0;
     }
     cx.now.saturating_sub(op.since) < NONCE_WINDOW_MS
+}
+
+/// Those who wait come back one after the other.
+fn shut_out(cx: &Context<Config>, state: &mut State, op: Op, left: Duration, out: &mut Commands) {
+    log(&op, SHUT_OUT, out);
+    later(state, op, left + Duration::from_millis(cx.random_between(0, 1_000)), out);
 }
 
 fn later(state: &mut State, op: Op, after: Duration, out: &mut Commands) {

@@ -12,6 +12,11 @@ use crate::config::Config;
 const MAX_AGE_MS: u64 = 3_600_000;
 /// The shortest time between two new sessions, in milliseconds.
 const START_INTERVAL_MS: u64 = 5_000;
+/// The longest time between two new sessions of which none lasts, in milliseconds: few enough of them fit into a day.
+const MAX_START_INTERVAL_MS: u64 = 600_000;
+/// A session that is followed by another one sooner than this, beyond the time that has to be between them, did not
+/// last; in milliseconds.
+const LASTING_MS: u64 = 60_000;
 const DAY_MS: u64 = 86_400_000;
 
 /// A session of the gateway that may be taken up again.
@@ -36,6 +41,14 @@ pub struct Starts {
     last: u64,
     /// Sessions begun since the count was last reset, for the operator to see.
     pub begun: u32,
+    /// Sessions in a row that did not last.
+    #[serde(skip_serializing_if = "is_zero")]
+    short: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 impl Starts {
@@ -70,12 +83,26 @@ impl Starts {
             );
             return Some((Duration::from_millis(self.resets_at - now), why));
         }
-        let apart = (self.last + START_INTERVAL_MS).saturating_sub(now).min(START_INTERVAL_MS);
-        (apart > 0).then(|| (Duration::from_millis(apart), "sessions begin 5 s apart at least".to_owned()))
+        let interval = self.interval();
+        let left = self.last.saturating_add(interval).saturating_sub(now).min(interval);
+        (left > 0).then(|| {
+            let why = match self.short {
+                0 => format!("sessions begin {} s apart at least", interval / 1000),
+                short => format!("{} sessions in a row were ended by the platform at once", short + 1),
+            };
+            (Duration::from_millis(left), why)
+        })
+    }
+
+    /// The shortest time between the last session and the next: it doubles while none lasts.
+    fn interval(&self) -> u64 {
+        START_INTERVAL_MS.saturating_mul(1 << self.short.min(16)).min(MAX_START_INTERVAL_MS)
     }
 
     /// Counts a session that begins now.
     pub(crate) fn begin(&mut self, cx: &Context<Config>) {
+        let lasted = cx.now.saturating_sub(self.last) >= self.interval() + LASTING_MS;
+        self.short = if lasted { 0 } else { self.short.saturating_add(1) };
         self.last = cx.now;
         self.begun = self.begun.saturating_add(1);
         self.remaining = self.remaining.saturating_sub(1);

@@ -1,6 +1,8 @@
 //! What outlives a restart.
 
-use prx_sdk::connector::{Commands, Context};
+use prx_sdk::connector::{Commands, Context, Token};
+use prx_sdk::cooldown::Cooldown;
+use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::PendingQueue;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,7 @@ use crate::link::Link;
 use crate::op::Op;
 use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage};
+use crate::roles::Roles;
 use crate::session::{Session, Starts};
 
 /// The state of one channel, committed with what it delivered and learned.
@@ -31,6 +34,19 @@ pub struct State {
     pub anomalies: Anomalies,
     #[serde(rename = "parcels")]
     pub pending: Vec<Pending>,
+    #[serde(skip_serializing_if = "Heard::is_empty")]
+    pub heard: Heard,
+    #[serde(skip_serializing_if = "Roles::is_empty")]
+    pub roles: Roles,
+    /// The pause of all REST calls.
+    #[serde(skip_serializing_if = "Cooldown::is_over")]
+    pub cooldown: Cooldown,
+    /// The timer that ends it.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cooldown_timer: Token,
+    /// The platform has accepted the token since it was last changed.
+    #[serde(skip_serializing_if = "is_false")]
+    pub token_worked: bool,
 }
 
 /// Whose token this is.
@@ -38,6 +54,8 @@ pub struct State {
 pub struct Me {
     pub id: String,
     pub application: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub name: String,
 }
 
 impl State {
@@ -55,4 +73,14 @@ impl State {
     ) -> PendingQueue<'a, PendingMessage> {
         PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(token: &Token) -> bool {
+    *token == 0
 }

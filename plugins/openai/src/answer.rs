@@ -1,154 +1,194 @@
-//! An answer from its chunks, or whole.
+//! What of an answer has come, whichever API it comes from.
 
 use crate::calls::{Calls, Piece};
 use crate::failure;
 use crate::tokens;
 use prx_sdk::http;
-use prx_sdk::provider::{Completion, Delta, ProviderError, Sink, StopReason, ToolCall, Usage};
-use serde::Deserialize;
-use serde::de::IgnoredAny;
+use prx_sdk::json;
+use prx_sdk::provider::{Completion, Delta, ProviderError, Request, Sink, StopReason, Usage};
+use prx_sdk::thinking::{self, Splitter};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Most bytes of an answer, its tool calls included.
 const MAX_ANSWER_BYTES: usize = 2 << 20;
 
-/// What of an answer has come.
-pub(crate) struct Answer {
+/// What ends an answer that a filter of the server's has cut.
+const FILTERED: &str = "[The answer was cut off here by the server's content filter.]";
+
+/// An answer in the making.
+pub(crate) struct Answer<'a> {
+    sink: &'a Sink<'a>,
+    splitter: Splitter,
     text: String,
-    calls: Calls,
-    stop: Option<StopReason>,
-    usage: Option<Tokens>,
+    pub(crate) calls: Calls,
+    /// Why the model stopped, once it has.
+    pub(crate) stop: Option<StopReason>,
+    usage: Option<Usage>,
     length: usize,
-    /// Calls of the conversation before this answer.
-    earlier: usize,
+    /// The server has said that this was all.
+    is_over: bool,
+    /// Something has come that belongs to an answer.
+    has_begun: bool,
+    listens: bool,
+    /// What came that is no part of an answer, and may tell why there is none.
+    aside: Option<Value>,
 }
 
-/// A chunk of an answer, or the whole. Servers leave out what they like.
-#[derive(Deserialize)]
-struct Chunk {
-    choices: Option<Vec<Choice>>,
-    usage: Option<Tokens>,
-    error: Option<Value>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    #[serde(alias = "message")]
-    delta: Option<Message>,
-    finish_reason: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Message {
-    content: Option<Content>,
-    refusal: Option<String>,
-    /// Servers have two names for the reasoning.
-    reasoning: Option<String>,
-    reasoning_content: Option<String>,
-    tool_calls: Option<Vec<Piece>>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Content {
-    Text(String),
-    Parts(Vec<Part>),
-}
-
-#[derive(Deserialize)]
-struct Part {
-    #[serde(default)]
-    text: String,
-}
-
-#[derive(Deserialize)]
-struct Tokens {
-    #[serde(default)]
-    prompt_tokens: u64,
-    #[serde(default)]
-    completion_tokens: u64,
-    prompt_tokens_details: Option<Details>,
-}
-
-#[derive(Deserialize)]
-struct Details {
-    cached_tokens: Option<u64>,
-}
-
-impl Answer {
-    /// An answer in a conversation that has had so many tool calls.
-    pub(crate) fn new(earlier: usize) -> Self {
-        Self { text: String::new(), calls: Calls::default(), stop: None, usage: None, length: 0, earlier }
+impl<'a> Answer<'a> {
+    /// An answer in this conversation. Its pieces go into the sink.
+    pub(crate) fn new(request: &Request, sink: &'a Sink<'a>) -> Self {
+        Self {
+            sink,
+            splitter: Splitter::default(),
+            text: String::new(),
+            calls: Calls::new(request),
+            stop: None,
+            usage: None,
+            length: 0,
+            is_over: false,
+            has_begun: false,
+            listens: true,
+            aside: None,
+        }
     }
 
-    /// Takes a chunk in, and passes on what it says. False: nobody listens any more.
-    pub(crate) fn take(&mut self, chunk: &[u8], sink: &Sink) -> Result<bool, ProviderError> {
-        let nonsense = |_| http::Error::new(http::ErrorKind::Unexpected, "an answer that makes no sense");
-        let chunk: Chunk = serde_json::from_slice(chunk).map_err(nonsense)?;
-        if let Some(error) = chunk.error.filter(|error| !error.is_null()) {
-            return Err(failure::mid_stream(error));
-        }
-        self.usage = chunk.usage.or(self.usage.take());
-        // One answer was asked for.
-        let Some(choice) = chunk.choices.into_iter().flatten().next() else { return Ok(true) };
-        let listens = choice.delta.map_or(Ok(true), |message| self.take_message(message, sink))?;
-        self.stop = choice.finish_reason.as_deref().map(stop).or(self.stop);
-        Ok(listens)
+    /// Whether anybody listens to it yet.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.listens
+    }
+
+    /// Something has come that belongs to an answer, if only its frame.
+    pub(crate) fn begin(&mut self) {
+        self.has_begun = true;
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_begun
     }
 
     /// The server has said that this was all.
     pub(crate) fn end(&mut self) {
-        self.stop = self.stop.or(Some(StopReason::End));
+        self.is_over = true;
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// What came that is no part of an answer.
+    pub(crate) fn set_aside(&mut self, words: Value) {
+        self.aside = Some(words);
+    }
+
+    /// The next words, in which there may be thoughts.
+    pub(crate) fn say(&mut self, text: &str) -> Result<(), ProviderError> {
+        self.grow(text.len())?;
+        for piece in self.splitter.push(text) {
+            self.pass_on(piece);
+        }
+        Ok(())
+    }
+
+    /// Words that may have come already, at the end of what was said or as the beginning of them.
+    pub(crate) fn say_whole(&mut self, text: &str) -> Result<(), ProviderError> {
+        let said = self.text.trim_start();
+        if said.is_empty() {
+            return self.say(text);
+        }
+        let mut splitter = Splitter::default();
+        let pieces = splitter.push(text).into_iter().chain(splitter.finish());
+        let bare: String = pieces.filter_map(|piece| piece.said()).collect();
+        if said.trim_end().ends_with(bare.trim()) {
+            return Ok(());
+        }
+        let rest = bare.trim_start().strip_prefix(said).map_or(bare.clone(), str::to_owned);
+        self.say(&rest)
+    }
+
+    /// Whether nothing was said and no call has begun.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.text.is_empty() && self.calls.is_empty()
+    }
+
+    /// The next thoughts.
+    pub(crate) fn think(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.listens &= self.sink.push(Delta::Thinking(text.to_owned()));
+        }
+    }
+
+    /// The next piece of a call.
+    pub(crate) fn call(&mut self, piece: Piece) -> Result<(), ProviderError> {
+        let (more, begun) = self.calls.take(piece);
+        if let Some(call) = begun {
+            self.listens &= self.sink.push(Delta::ToolCallStarted((call.id.clone(), call.name.clone())));
+        }
+        self.grow(more)
+    }
+
+    /// What it cost. A count of nothing, as some servers add at the end, changes nothing.
+    pub(crate) fn count(&mut self, input: &Value, output: &Value, cached: &Value) {
+        let [input, output, cached] = [input, output, cached].map(|count| json::number(count).unwrap_or(0));
+        if input > 0 || output > 0 {
+            self.usage = Some(Usage { input, output, cached: cached.min(input) });
+        }
     }
 
     /// The whole of it. `read` estimates what the server read, in case that it doesn't tell.
     ///
     /// # Errors
     /// It has not come to its end.
-    pub(crate) fn completed(self, read: impl FnOnce() -> u64) -> Result<Completion, ProviderError> {
-        let cut = http::Error::new(http::ErrorKind::Unexpected, "the answer ended before its end");
-        let stop = match self.stop.ok_or(cut)? {
+    pub(crate) fn completed(mut self, read: impl FnOnce() -> u64) -> Result<Completion, ProviderError> {
+        if let Some(rest) = self.splitter.finish() {
+            self.pass_on(rest);
+        }
+        let stop = match self.stop {
+            Some(stop) => stop,
+            None if self.is_over && self.has_begun => StopReason::End,
+            None => return Err(self.unfinished()),
+        };
+        let stop = match stop {
             StopReason::End | StopReason::Other if !self.calls.is_empty() => StopReason::ToolUse,
+            StopReason::ToolUse if self.calls.is_empty() => StopReason::End,
             stop => stop,
         };
-        // Of an answer that was cut at its greatest length, the last call may be half a call.
-        let whole = |call: &ToolCall| {
-            stop != StopReason::Length
-                || serde_json::from_str::<BTreeMap<String, IgnoredAny>>(&call.arguments).is_ok()
-        };
-        let tool_calls = self.calls.into_calls().into_iter().filter(whole).collect();
+        if stop == StopReason::Refused && !self.text.trim().is_empty() {
+            let note = format!("\n\n{FILTERED}");
+            self.sink.text(note.as_str());
+            self.text.push_str(&note);
+        }
+        let is_cut = matches!(stop, StopReason::Length | StopReason::Refused);
+        let (text, tool_calls) = (thinking::answer_of(self.text), self.calls.into_calls(is_cut));
         let usage = Usage { input: 0, output: 0, cached: 0 };
-        let mut completion = Completion { text: self.text, tool_calls, stop, usage };
+        let mut completion = Completion { text, tool_calls, stop, usage };
         completion.usage = match self.usage {
-            Some(tokens) => tokens.into(),
+            Some(usage) => usage,
             None => Usage { input: read(), output: tokens::of_answer(&completion), cached: 0 },
         };
         Ok(completion)
     }
 
-    fn take_message(&mut self, message: Message, sink: &Sink) -> Result<bool, ProviderError> {
-        let mut listens = true;
-        for thinking in [message.reasoning_content, message.reasoning].into_iter().flatten() {
-            listens &= thinking.is_empty() || sink.push(Delta::Thinking(thinking));
+    /// Why an answer that has no end has none.
+    fn unfinished(self) -> ProviderError {
+        match self.aside {
+            Some(words) => failure::mid_stream(&words),
+            None if self.is_over => http::Error::new(
+                http::ErrorKind::Unexpected,
+                "the server ended the answer without beginning it",
+            )
+            .into(),
+            None => http::Error::new(http::ErrorKind::Unexpected, "the answer ended before its end").into(),
         }
-        let content = message.content.map(|content| match content {
-            Content::Text(text) => text,
-            Content::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
-        });
-        for text in [content, message.refusal].into_iter().flatten().filter(|text| !text.is_empty()) {
-            self.grow(text.len())?;
-            self.text.push_str(&text);
-            listens &= sink.text(text);
-        }
-        for piece in message.tool_calls.into_iter().flatten() {
-            let (more, begun) = self.calls.take(piece, self.earlier);
-            if let Some(call) = begun {
-                listens &= sink.push(Delta::ToolCallStarted((call.id.clone(), call.name.clone())));
+    }
+
+    fn pass_on(&mut self, piece: thinking::Piece) {
+        match piece {
+            thinking::Piece::Thought(text) => self.think(&text),
+            thinking::Piece::Said(text) => {
+                self.text.push_str(&text);
+                self.listens &= self.sink.text(text);
             }
-            self.grow(more)?;
         }
-        Ok(listens)
     }
 
     fn grow(&mut self, more: usize) -> Result<(), ProviderError> {
@@ -160,22 +200,5 @@ impl Answer {
             "the answer is longer than {MAX_ANSWER_BYTES} bytes; set providers_config.openai.max_tokens lower"
         );
         Err(http::Error::new(http::ErrorKind::TooLarge, message).into())
-    }
-}
-
-impl From<Tokens> for Usage {
-    fn from(tokens: Tokens) -> Self {
-        let cached = tokens.prompt_tokens_details.and_then(|details| details.cached_tokens).unwrap_or(0);
-        Self { input: tokens.prompt_tokens, output: tokens.completion_tokens, cached }
-    }
-}
-
-fn stop(reason: &str) -> StopReason {
-    match reason {
-        "stop" | "eos" => StopReason::End,
-        "tool_calls" | "function_call" => StopReason::ToolUse,
-        "length" => StopReason::Length,
-        "content_filter" => StopReason::Refused,
-        _ => StopReason::Other,
     }
 }

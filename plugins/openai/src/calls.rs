@@ -1,90 +1,140 @@
 //! Tool calls from their pieces.
 
-use prx_sdk::provider::{Message, Request, ToolCall};
-use serde::Deserialize;
+use prx_sdk::calls::NewIds;
+use prx_sdk::json;
+use prx_sdk::provider::{Request, ToolCall};
 use serde_json::Value;
 
-/// A call or a piece of one. Any part may be missing.
-#[derive(Deserialize)]
-pub(crate) struct Piece {
-    index: Option<u64>,
-    id: Option<String>,
-    function: Option<Function>,
-}
+/// Most calls in one answer.
+const MAX_CALLS: usize = 256;
 
-#[derive(Deserialize)]
-struct Function {
-    name: Option<String>,
-    /// A text, of which this may be a piece; some servers give the object itself.
-    arguments: Option<Value>,
+/// A call or a piece of one. Any part may be missing.
+#[derive(Default)]
+pub(crate) struct Piece {
+    /// The server's place for the call.
+    pub(crate) index: Option<u64>,
+    pub(crate) id: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) arguments: String,
 }
 
 /// The calls so far, in the order in which they began.
-#[derive(Default)]
-pub(crate) struct Calls(Vec<Call>);
+pub(crate) struct Calls {
+    calls: Vec<Call>,
+    ids: NewIds,
+}
 
 struct Call {
     index: Option<u64>,
+    /// What the server calls it.
+    server_id: Option<String>,
     call: ToolCall,
 }
 
-/// How many calls there are in a conversation.
-pub(crate) fn count(request: &Request) -> usize {
-    let calls = request.messages.iter().map(|message| match message {
-        Message::Assistant(message) => message.tool_calls.len(),
-        _ => 0,
-    });
-    calls.sum()
+impl Piece {
+    /// From what a server sends of a call: `{index, id, function: {name, arguments}}`, or the function itself.
+    pub(crate) fn of(value: &Value) -> Self {
+        let function = if value["function"].is_object() { &value["function"] } else { value };
+        let own = |text: &Value| json::text(text).map(str::to_owned);
+        let arguments = match &function["arguments"] {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            whole => whole.to_string(),
+        };
+        Self {
+            index: json::number(&value["index"]),
+            id: own(&value["id"]),
+            name: own(&function["name"]),
+            arguments,
+        }
+    }
 }
 
 impl Calls {
-    /// Takes a piece in. Answers how much longer that makes it, in bytes, and with the call if it has just begun.
-    /// `earlier` is how many calls the conversation has had, for servers that give no ids.
-    pub(crate) fn take(&mut self, piece: Piece, earlier: usize) -> (usize, Option<&ToolCall>) {
-        let id = piece.id.filter(|id| !id.is_empty());
-        let Function { name, arguments } = piece.function.unwrap_or(Function { name: None, arguments: None });
-        let name = name.filter(|name| !name.is_empty());
-        let arguments = match arguments {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text,
-            Some(whole) => whole.to_string(),
-        };
-        let length = arguments.len() + name.as_ref().map_or(0, String::len);
-        let place = self.0.iter().rposition(|call| call.takes(piece.index, id.as_deref(), name.as_deref()));
-        if let Some(place) = place {
-            self.0[place].call.arguments.push_str(&arguments);
-            return (length, None);
-        }
-        let id = id.unwrap_or_else(|| format!("call_{}", earlier + self.0.len() + 1));
-        let call = ToolCall { id, name: name.unwrap_or_default(), arguments };
-        self.0.push(Call { index: piece.index, call });
-        (length, self.0.last().map(|begun| &begun.call))
+    /// The calls of an answer in this conversation.
+    pub(crate) fn new(request: &Request) -> Self {
+        Self { calls: Vec::new(), ids: NewIds::of(request) }
     }
 
-    /// The calls, whole.
-    pub(crate) fn into_calls(self) -> Vec<ToolCall> {
+    /// Takes a piece in. Answers how much longer that makes it, in bytes, and with the call if it has just begun.
+    pub(crate) fn take(&mut self, piece: Piece) -> (usize, Option<&ToolCall>) {
+        let Piece { index, id, name, arguments } = piece;
+        let length = arguments.len() + name.as_ref().map_or(0, String::len);
+        if let Some(call) = self.place(index, id.as_deref(), name.as_deref(), &arguments) {
+            let call = &mut self.calls[call].call;
+            call.arguments.push_str(&arguments);
+            if call.name.is_empty() {
+                call.name = name.unwrap_or_default();
+            }
+            return (length, None);
+        }
+        if self.calls.len() >= MAX_CALLS {
+            return (length, None);
+        }
+        let call = ToolCall { id: self.ids.next(id.as_deref()), name: name.unwrap_or_default(), arguments };
+        self.calls.push(Call { index, server_id: id, call });
+        (length, self.calls.last().map(|begun| &begun.call))
+    }
+
+    /// The call that a piece belongs to; none: it begins one. Servers that give several calls one index tell them apart
+    /// by id. A piece that nothing tells of goes to the call in progress.
+    fn place(&self, index: Option<u64>, id: Option<&str>, name: Option<&str>, more: &str) -> Option<usize> {
+        let has_id = |call: &Call| id.is_some() && call.server_id.as_deref() == id;
+        let known = self.calls.iter().rposition(|call| match index {
+            Some(_) if call.index.is_some() => call.index == index && (id.is_none() || has_id(call)),
+            _ => has_id(call),
+        });
+        if let Some(place) = known {
+            // One whole call after the other, under one index, and under one id or none.
+            let so_far = json::arguments(&self.calls[place].call.arguments);
+            let is_another = name.is_some()
+                && so_far.is_some()
+                && (id.is_none() || json::arguments(more).is_some_and(|more| Some(more) != so_far));
+            return (!is_another).then_some(place);
+        }
+        match name {
+            Some(_) => None,
+            None if id.is_some() => self.calls.iter().rposition(has_id),
+            None => self.calls.len().checked_sub(1),
+        }
+    }
+
+    /// The calls, whole. `is_cut`: the last may be half a call, and is left out then.
+    pub(crate) fn into_calls(self, is_cut: bool) -> Vec<ToolCall> {
         let whole = |Call { mut call, .. }: Call| {
             if call.arguments.trim().is_empty() {
                 "{}".clone_into(&mut call.arguments);
             }
-            call
+            match serde_json::from_str::<serde::de::IgnoredAny>(&call.arguments) {
+                Ok(_) if call.arguments.trim_start().starts_with('{') => {}
+                _ => match json::arguments(&call.arguments) {
+                    Some(object) => call.arguments = Value::Object(object).to_string(),
+                    None if is_cut => return None,
+                    None => {}
+                },
+            }
+            Some(call)
         };
-        self.0.into_iter().map(whole).collect()
+        self.calls.into_iter().filter_map(whole).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.calls.is_empty()
     }
-}
 
-impl Call {
-    /// Whether a piece belongs to this call. Servers that give several calls one index tell them apart by id; of a
-    /// piece without index and id, a name says that a call begins.
-    fn takes(&self, index: Option<u64>, id: Option<&str>, name: Option<&str>) -> bool {
-        let same_id = id.is_none_or(|id| id == self.call.id);
-        match index {
-            Some(_) => self.index == index && same_id,
-            None => same_id && (id.is_some() || name.is_none()),
+    /// Whether the server has called one so.
+    pub(crate) fn knows(&self, id: &str) -> bool {
+        self.calls.iter().any(|call| call.server_id.as_deref() == Some(id))
+    }
+
+    /// Sets the arguments of the call in this place, or of this id, where a server says at the end what they are.
+    pub(crate) fn settle(&mut self, index: Option<u64>, id: Option<&str>, arguments: &str) {
+        let is_it = |call: &&mut Call| match id {
+            Some(id) => call.server_id.as_deref() == Some(id),
+            None => index.is_some() && call.index == index,
+        };
+        if let Some(call) = self.calls.iter_mut().rev().find(is_it) {
+            arguments.clone_into(&mut call.call.arguments);
         }
     }
 }

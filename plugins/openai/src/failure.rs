@@ -1,46 +1,32 @@
 //! Why there is no answer, and what to do about it.
 
 use crate::settings::Settings;
-use prx_sdk::http::Response;
 use prx_sdk::log;
-use prx_sdk::provider::{Fault, FaultCode, Message, ProviderError, Request};
+use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
+use prx_sdk::refusal::Refusal;
 use serde_json::Value;
-use std::time::Duration;
 
-/// Most bytes that are read of an error response.
-const MAX_BODY_BYTES: usize = 64 << 10;
-/// Most bytes of its message that are passed on.
-const MAX_QUOTE_BYTES: usize = 400;
-
-/// The server's own words. Each server has its own shape for them.
-#[derive(Default)]
-struct Refusal {
-    message: String,
-    /// `code` and `type`, as far as they are there.
-    codes: [String; 2],
-}
+/// Fields of a request, and the settings that they come from.
+const SETTINGS: [(&str, &str); 5] = [
+    ("reasoning", "effort"),
+    ("temperature", "temperature"),
+    ("max_tokens", "max_tokens"),
+    ("max_completion_tokens", "max_tokens"),
+    ("max_output_tokens", "max_tokens"),
+];
 
 /// An answer that says no.
-pub(crate) fn refused(mut response: Response, request: &Request, settings: &Settings) -> ProviderError {
-    let status = response.status;
-    let wait = response.retry_after();
-    let mut bytes = Vec::new();
-    while bytes.len() < MAX_BODY_BYTES
-        && let Ok(Some(chunk)) = response.body.chunk()
-    {
-        bytes.extend_from_slice(&chunk);
-    }
-    let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-    let mut refusal = Refusal::of(body);
-    if refusal.message.is_empty() {
-        refusal.message = format!("status {status}");
-    }
+pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings) -> ProviderError {
+    let (status, said) = (refusal.status, refusal.message());
     if status != 401 {
         // The words about a wrong key show part of it.
-        log::warn(&format!("status {status}, {}: {}", refusal.codes.join(" "), quoted(&refusal.message)));
+        log::warn(&format!("status {status}, {}: {said}", refusal.codes.join(" ")));
     }
-    let said = quoted(&refusal.message);
-    if settings.files && refusal.is_about_files(status) && has_files(request) {
+    let base_url = settings.server.base_url();
+    if refusal.is_too_long() {
+        return refusal.too_long(request, "openai").into();
+    }
+    if settings.files && refusal.is_about_files(request) {
         return Fault::new(
             FaultCode::BadInput,
             format!(
@@ -51,57 +37,56 @@ pub(crate) fn refused(mut response: Response, request: &Request, settings: &Sett
         .into();
     }
     match status {
-        404 if refusal.is("model_not_found") || said.contains("model") => Fault::bad_config(format!(
-            "there is no model `{}` at {}: set provider.model to one there is ({said})",
-            settings.model, settings.base_url
+        404 if refusal.is("model_not_found") || refusal.mentions("model") => Fault::bad_config(format!(
+            "there is no model `{}` at {base_url}: set provider.model to one there is ({said})",
+            settings.model
         ))
         .into(),
-        ..400 | 404 | 405 => Fault::bad_config(format!(
-            "{} answered with status {status}, and not as chat completions do; check \
-             providers_config.openai.base_url",
-            settings.base_url
-        ))
-        .into(),
-        status => explain(status, &refusal, wait),
+        ..400 | 404 | 405 => settings.server.not_here(refusal, "chat completions do").into(),
+        status => explain(status, refusal),
     }
 }
 
-fn has_files(request: &Request) -> bool {
-    let has = |message: &Message| matches!(message, Message::User(said) if !said.attachments.is_empty());
-    request.messages.iter().any(has)
+/// An error that stands where an answer should, in the middle of one or instead.
+pub(crate) fn mid_stream(error: &Value) -> ProviderError {
+    let refusal = Refusal::of(error);
+    log::warn(&format!("an error instead of an answer, {}: {}", refusal.codes.join(" "), refusal.message()));
+    if refusal.is_too_long() {
+        return Fault::new(
+            FaultCode::Quota,
+            format!(
+                "the conversation is too long for this model: begin a new one (/new), or lower agent.history_messages ({})",
+                refusal.message()
+            ),
+        )
+        .into();
+    }
+    let status =
+        refusal.codes.iter().find_map(|code| code.parse().ok().filter(|code| (400..600).contains(code)));
+    explain(status.unwrap_or_else(|| meant(&refusal)), &refusal)
 }
 
-/// An error in the middle of an answer.
-pub(crate) fn mid_stream(error: Value) -> ProviderError {
-    let refusal = Refusal::of_error(error);
-    log::warn(&format!(
-        "in the middle of an answer, {}: {}",
-        refusal.codes.join(" "),
-        quoted(&refusal.message)
-    ));
-    let status = refusal.codes.iter().find_map(|code| code.parse().ok());
-    explain(status.unwrap_or(if refusal.is("invalid_request_error") { 400 } else { 500 }), &refusal, None)
+/// The status that an error would have had.
+fn meant(refusal: &Refusal) -> u16 {
+    let kinds = [
+        (400, ["invalid_request_error", "INVALID_ARGUMENT", "BadRequestError"].as_slice()),
+        (401, &["authentication_error", "invalid_api_key", "UNAUTHENTICATED"]),
+        (403, &["permission_error", "permission_denied", "PERMISSION_DENIED"]),
+        (429, &["insufficient_quota", "rate_limit_error", "rate_limit_exceeded", "RESOURCE_EXHAUSTED"]),
+    ];
+    let kind = kinds.iter().find(|(_, codes)| codes.iter().any(|code| refusal.is(code)));
+    kind.map_or(500, |(status, _)| *status)
 }
 
-/// An answer that is neither events nor JSON.
-pub(crate) fn neither(settings: &Settings) -> ProviderError {
-    Fault::bad_config(format!(
-        "{} answered neither with events nor with JSON; check providers_config.openai.base_url",
-        settings.base_url
-    ))
-    .into()
+/// JSON that is no answer.
+pub(crate) fn no_answer_in(settings: &Settings, said: &Value) -> ProviderError {
+    if Refusal::of(said).message().is_empty() { settings.server.no_answer_in(said) } else { mid_stream(said) }
 }
 
-fn explain(status: u16, refusal: &Refusal, wait: Option<Duration>) -> ProviderError {
-    let said = quoted(&refusal.message);
+fn explain(status: u16, refusal: &Refusal) -> ProviderError {
+    let said = refusal.message();
     let lasting = |code, message: String| Fault::new(code, message).into();
     match status {
-        _ if refusal.is("context_length_exceeded") => lasting(
-            FaultCode::BadInput,
-            format!(
-                "the conversation is too long for this model: begin a new session, or lower agent.history_messages ({said})"
-            ),
-        ),
         401 => lasting(
             FaultCode::Denied,
             "the API key was refused: set providers_config.openai.api_key to one that is valid".to_owned(),
@@ -113,51 +98,32 @@ fn explain(status: u16, refusal: &Refusal, wait: Option<Duration>) -> ProviderEr
         }
         429 => ProviderError::passing(
             Fault::new(FaultCode::Quota, format!("the account's rate limit is reached: {said}")),
-            wait,
+            refusal.retry_after,
         ),
-        408 | 409 | 425 | 500.. => {
-            ProviderError::passing(Fault::unavailable(format!("the server has a problem: {said}")), wait)
-        }
-        _ => lasting(FaultCode::BadInput, format!("the server refused the request: {said}")),
+        408 | 409 | 425 | 500.. => ProviderError::passing(
+            Fault::unavailable(format!("the server has a problem: {said}")),
+            refusal.retry_after,
+        ),
+        // What one server refuses another may take.
+        _ => lasting(
+            FaultCode::Unavailable,
+            format!("the server refused the request: {said}{}", advice(refusal)),
+        ),
     }
 }
 
-impl Refusal {
-    /// From the body of an answer: `{"error": …}`, or what would stand there.
-    fn of(mut body: Value) -> Self {
-        match body.get_mut("error").map(Value::take) {
-            Some(error) if !error.is_null() => Self::of_error(error),
-            _ => Self::of_error(body),
-        }
+/// What to do about a request that is refused.
+fn advice(refusal: &Refusal) -> String {
+    if refusal.mentions("v1/responses") {
+        return "; set providers_config.openai.api = \"responses\", or leave it out".to_owned();
     }
-
-    /// From a text, or an object with `message` or `detail`.
-    fn of_error(error: Value) -> Self {
-        let text = |key: &str| match error.get(key) {
-            Some(Value::String(text)) => text.clone(),
-            Some(Value::Number(number)) => number.to_string(),
-            _ => String::new(),
-        };
-        let message = match &error {
-            Value::String(text) => text.clone(),
-            _ => Some(text("message")).filter(|text| !text.is_empty()).unwrap_or_else(|| text("detail")),
-        };
-        Self { message, codes: [text("code"), text("type")] }
+    let is_about = |(field, _): &&(&str, &str)| {
+        refusal.param.as_deref().is_some_and(|param| param.starts_with(field))
+            || refusal.mentions(&format!("'{field}"))
+            || refusal.mentions(&format!("`{field}"))
+    };
+    match SETTINGS.iter().find(is_about) {
+        Some((_, setting)) => format!("; see providers_config.openai.{setting}"),
+        None => String::new(),
     }
-
-    /// Whether it is files that a server does not take. Each says so in its own words.
-    fn is_about_files(&self, status: u16) -> bool {
-        let message = self.message.to_lowercase();
-        let words = ["image", "multimodal", "multi-modal", "vision", "mmproj", "file"];
-        !matches!(status, 401..=403 | 429) && words.iter().any(|word| message.contains(word))
-    }
-
-    fn is(&self, code: &str) -> bool {
-        self.codes.iter().any(|known| known == code)
-    }
-}
-
-/// The beginning of the server's message.
-fn quoted(words: &str) -> &str {
-    &words[..words.floor_char_boundary(MAX_QUOTE_BYTES)]
 }

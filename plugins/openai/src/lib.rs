@@ -1,35 +1,42 @@
-//! Provider for every server that speaks OpenAI's chat completions, also those that leave parts of it out.
+//! Provider for every server that speaks OpenAI's chat completions, also those that leave parts of it out, and for its
+//! Responses API.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `settings` | what the operator configured |
-//! | `request` | a conversation as the API takes it |
-//! | `answer` | an answer from its chunks, or whole |
+//! | `form` | how a request is put, learned from what a server refuses |
+//! | `request` | a conversation as chat completions take it |
+//! | `responses` | the Responses API, both ways |
+//! | `reader` | an answer as it comes, of either API |
+//! | `chat` | chunks of a chat completion |
+//! | `answer` | what of an answer has come |
 //! | `calls` | tool calls from their pieces |
 //! | `tokens` | an estimate of usage, for servers that don't tell |
 //! | `failure` | why there is none, and what to do about it |
 
 mod answer;
 mod calls;
+mod chat;
 mod failure;
+mod form;
+mod reader;
 mod request;
+mod responses;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod tokens;
 
 use answer::Answer;
+use form::{Form, MAX_CHANGES};
 use prx_sdk::config;
 use prx_sdk::http::{self, Response};
 use prx_sdk::provider::{Completion, Provider, ProviderError, Request, Sink};
-use prx_sdk::sse;
-use settings::Settings;
+use prx_sdk::refusal::Refusal;
+use settings::{Api, Settings};
 
 /// Most bytes of a response on the wire.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
-
-/// What the last event of a stream says.
-const DONE: &str = "[DONE]";
 
 /// Asks a server.
 pub struct OpenAi;
@@ -42,59 +49,51 @@ impl Provider for OpenAi {
 
     fn complete(request: Request, sink: &Sink) -> Result<Completion, ProviderError> {
         let settings = Settings::of(&request)?;
-        let mut post = http::post(format!("{}/chat/completions", settings.base_url))
-            .json(&request::body(&request, &settings))
-            .timeout(settings.timeout)
-            .max_body(MAX_RESPONSE_BYTES);
-        if config::has_secret("api_key") {
-            post = post.bearer("api_key");
-        }
-        let response = post.send().map_err(|error| settings.no_answer(error))?;
-        if !response.is_success() {
-            return Err(failure::refused(response, &request, &settings));
-        }
-        let mut answer = Answer::new(calls::count(&request));
-        match response.header("content-type").unwrap_or_default() {
-            kind if kind.starts_with("text/event-stream") => stream(response, &mut answer, &settings, sink)?,
-            kind if kind.contains("json") => whole(response, &mut answer, &settings, sink)?,
-            _ => return Err(failure::neither(&settings)),
-        }
+        let (response, api) = ask(&request, &settings)?;
+        let mut answer = Answer::new(&request, sink);
+        reader::read(response, api, &mut answer, &settings)?;
         answer.completed(|| tokens::of_request(&request))
     }
 }
 
 prx_sdk::plugin! { provider: OpenAi, manifest: "plugin.toml" }
 
-fn stream(
-    response: Response,
-    answer: &mut Answer,
-    settings: &Settings,
-    sink: &Sink,
-) -> Result<(), ProviderError> {
-    let mut events = sse::read(response.body);
-    for event in events.by_ref() {
-        let event = event.map_err(|error| settings.broken_off(error))?;
-        if event.data.trim() == DONE {
-            answer.end();
-            events.finish();
-            break;
+/// Asks, and again in another form where the server says that it wants one.
+fn ask(request: &Request, settings: &Settings) -> Result<(Response, Api), ProviderError> {
+    let mut form = Form::known(settings);
+    let mut changes = 0;
+    loop {
+        let api = form.api(settings);
+        let response =
+            post(request, settings, &form).send().map_err(|error| settings.server.no_answer(error))?;
+        if response.is_success() {
+            form.remember(settings);
+            return Ok((response, api));
         }
-        if !event.data.is_empty() && !answer.take(event.data.as_bytes(), sink)? {
-            break;
+        let refusal = Refusal::read(response);
+        if changes == MAX_CHANGES || !form.change(&refusal, request, settings) {
+            return Err(failure::refused(&refusal, request, settings));
         }
+        changes += 1;
     }
-    Ok(())
 }
 
-/// The answer of a server that doesn't stream.
-fn whole(
-    response: Response,
-    answer: &mut Answer,
-    settings: &Settings,
-    sink: &Sink,
-) -> Result<(), ProviderError> {
-    let bytes = response.bytes().map_err(|error| settings.broken_off(error))?;
-    answer.take(&bytes, sink)?;
-    answer.end();
-    Ok(())
+fn post(request: &Request, settings: &Settings, form: &Form) -> http::Request {
+    let api = form.api(settings);
+    let body = match api {
+        Api::Chat => request::body(request, settings, form),
+        Api::Responses => responses::body(request, settings, form),
+    };
+    let mut post = http::post(settings.url(api, form.other_base))
+        .json(&body)
+        .timeout(settings.server.timeout())
+        .max_body(MAX_RESPONSE_BYTES);
+    // A header of the operator's own may carry the key.
+    let carries_key =
+        |(name, value): &(String, String)| name == "authorization" || value.contains("{secret:api_key}");
+    if config::has_secret("api_key") && !settings.headers.iter().any(carries_key) {
+        post = post.bearer("api_key");
+    }
+    post.headers.extend(settings.headers.iter().cloned());
+    post
 }

@@ -1,51 +1,63 @@
-//! A conversation as the API takes it.
+//! A conversation as chat completions take it.
 
+use crate::form::{self, Form};
 use crate::settings::Settings;
+use prx_sdk::calls::{self, CallIds};
 use prx_sdk::log;
 use prx_sdk::media::{FilePart, Files};
 use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
 use serde_json::{Map, Value, json};
 
-/// Most tools that OpenAI takes in a request.
-const MAX_TOOLS: usize = 128;
-/// Most characters of a tool's description that it takes.
-const MAX_DESCRIPTION_CHARS: usize = 1024;
-
-/// The body of a request.
-pub(crate) fn body(request: &Request, settings: &Settings) -> Value {
+/// The body of a request for a chat completion.
+pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value {
     let system = (!request.system.is_empty()).then(|| json!({"role": "system", "content": request.system}));
-    let read = if settings.files { Files::read } else { Files::read_texts };
-    let mut files = read(&request.messages);
-    let said = request.messages.iter().map(|said| message(said, &mut files));
+    let mut files = files(request, settings);
+    let mut ids = CallIds::default();
+    let said = request.messages.iter().map(|said| message(said, &mut files, &mut ids));
     let messages: Vec<Value> = system.into_iter().chain(said).collect();
     let mut body = json!({"model": settings.model, "messages": messages, "stream": settings.stream});
-    if settings.stream {
+    if settings.stream && form.has("stream_options") {
         body["stream_options"] = json!({"include_usage": true});
     }
-    if !request.tools.is_empty() {
-        let offered =
-            if settings.is_openai() { within_limits(&request.tools) } else { request.tools.clone() };
-        body["tools"] = offered.iter().map(tool).collect();
+    let tools = offered(&request.tools, form);
+    if !tools.is_empty() {
+        body["tools"] = tools.iter().map(tool).collect();
     }
     if let Some(most) = settings.tuning.max_tokens {
         // OpenAI's newer models refuse the older name, most other servers know no other.
-        let name = if settings.is_openai() { "max_completion_tokens" } else { "max_tokens" };
+        let name = if form.new_token_limit { "max_completion_tokens" } else { "max_tokens" };
         body[name] = most.into();
     }
-    if let Some(temperature) = settings.tuning.temperature {
+    if let Some(temperature) = settings.tuning.temperature.filter(|_| form.has("temperature")) {
         body["temperature"] = temperature.into();
     }
-    if let Some(effort) = &settings.tuning.effort {
-        body["reasoning_effort"] = effort.as_str().into();
+    if let Some(effort) = settings.tuning.effort.as_deref().filter(|_| form.has("reasoning_effort")) {
+        body["reasoning_effort"] = effort.into();
+    }
+    with_extra(body, settings)
+}
+
+/// What of a conversation's files the model is shown.
+pub(crate) fn files(request: &Request, settings: &Settings) -> Files {
+    let read = if settings.files { Files::read } else { Files::read_texts };
+    read(&request.messages)
+}
+
+/// A body with the operator's own fields.
+pub(crate) fn with_extra(mut body: Value, settings: &Settings) -> Value {
+    for (name, value) in &settings.extra {
+        body[name] = value.clone();
     }
     body
 }
 
-fn message(message: &Message, files: &mut Files) -> Value {
+fn message(message: &Message, files: &mut Files, ids: &mut CallIds) -> Value {
     match message {
         Message::User(message) => user(message, files),
-        Message::Assistant(message) => assistant(message),
-        Message::ToolResult(result) => tool_result(result),
+        Message::Assistant(message) => assistant(message, ids),
+        Message::ToolResult(result) => {
+            json!({"role": "tool", "tool_call_id": ids.result(&result.id), "content": result_text(result)})
+        }
     }
 }
 
@@ -72,49 +84,70 @@ fn file(shown: FilePart) -> Value {
     }
 }
 
-fn assistant(message: &AssistantMessage) -> Value {
+fn assistant(message: &AssistantMessage, ids: &mut CallIds) -> Value {
+    ids.begin();
     let mut said = json!({"role": "assistant", "content": message.text});
     if !message.tool_calls.is_empty() {
-        said["tool_calls"] = message.tool_calls.iter().map(tool_call).collect();
+        said["tool_calls"] = message.tool_calls.iter().map(|call| tool_call(call, ids)).collect();
+        // Strict servers refuse an empty text beside calls.
+        if message.text.is_empty() {
+            said["content"] = Value::Null;
+        }
     }
     said
 }
 
-fn tool_call(call: &ToolCall) -> Value {
-    // Servers read this text themselves, and fail where it is no object.
+fn tool_call(call: &ToolCall, ids: &mut CallIds) -> Value {
+    let function = json!({"name": calls::name(&call.name), "arguments": arguments(call)});
+    json!({"id": ids.call(&call.id), "type": "function", "function": function})
+}
+
+/// The arguments of a call. Servers read this text themselves, and fail where it is no object.
+pub(crate) fn arguments(call: &ToolCall) -> &str {
     let is_object = serde_json::from_str::<Map<String, Value>>(&call.arguments).is_ok();
-    let arguments = if is_object { call.arguments.as_str() } else { "{}" };
-    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments}})
+    if is_object { call.arguments.as_str() } else { "{}" }
 }
 
-fn tool_result(result: &ToolResult) -> Value {
-    let content = if result.is_error { format!("error: {}", result.text) } else { result.text.clone() };
-    json!({"role": "tool", "tool_call_id": result.id, "content": content})
+pub(crate) fn result_text(result: &ToolResult) -> String {
+    if result.is_error { format!("error: {}", result.text) } else { result.text.clone() }
 }
 
-/// The tools as OpenAI itself takes them: one that it refuses would cost the whole request. The kernel holds calls to the
+/// The tools as the server takes them: one that it refuses would cost the whole request. The kernel holds calls to the
 /// whole schema in any case.
-fn within_limits(tools: &[ToolSpec]) -> Vec<ToolSpec> {
-    if tools.len() > MAX_TOOLS {
-        let left_out: Vec<&str> = tools[MAX_TOOLS..].iter().map(|tool| tool.name.as_str()).collect();
-        log::warn(&format!("OpenAI takes {MAX_TOOLS} tools at most; left out: {}", left_out.join(", ")));
+pub(crate) fn offered(tools: &[ToolSpec], form: &Form) -> Vec<ToolSpec> {
+    if !form.has("tools") {
+        log::warn("the model takes no tools: it is asked without them");
+        return Vec::new();
+    }
+    let most = form.max_tools.unwrap_or(tools.len()).min(tools.len());
+    if most < tools.len() {
+        let left_out: Vec<&str> = tools[most..].iter().map(|tool| tool.name.as_str()).collect();
+        log::warn(&format!("the server takes {most} tools at most; left out: {}", left_out.join(", ")));
     }
     let fitting = |tool: &ToolSpec| {
-        let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
-        schema.retain(|key, _| !["oneOf", "anyOf", "allOf", "enum", "not"].contains(&key.as_str()));
-        let description = tool.description.chars().take(MAX_DESCRIPTION_CHARS).collect();
-        ToolSpec { name: tool.name.clone(), description, parameters: Value::Object(schema).to_string() }
+        let description = tool.description.chars().take(form.max_description.unwrap_or(usize::MAX)).collect();
+        ToolSpec { name: tool.name.clone(), description, parameters: schema(tool, form).to_string() }
     };
-    tools.iter().take(MAX_TOOLS).map(fitting).collect()
+    tools[..most].iter().map(fitting).collect()
 }
 
-fn tool(tool: &ToolSpec) -> Value {
+/// The schema of a tool's arguments.
+fn schema(tool: &ToolSpec, form: &Form) -> Value {
     let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
+    if form.plain_schemas {
+        schema.retain(|key, _| !form::TOP_KEYS.contains(&key.as_str()));
+        schema.insert("type".to_owned(), "object".into());
+    }
     schema.entry("type").or_insert("object".into());
     if schema["type"] == "object" {
         // Some servers refuse an object that says nothing of its properties.
         schema.entry("properties").or_insert_with(|| json!({}));
     }
-    let function = json!({"name": tool.name, "description": tool.description, "parameters": schema});
+    Value::Object(schema)
+}
+
+fn tool(tool: &ToolSpec) -> Value {
+    let parameters: Value = serde_json::from_str(&tool.parameters).unwrap_or_default();
+    let function = json!({"name": tool.name, "description": tool.description, "parameters": parameters});
     json!({"type": "function", "function": function})
 }

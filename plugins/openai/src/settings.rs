@@ -1,21 +1,43 @@
 //! What the operator configured.
 
 use prx_sdk::config;
-use prx_sdk::http;
-use prx_sdk::provider::{Fault, ProviderError, Request};
+use prx_sdk::provider::{Fault, Request};
+use prx_sdk::server::{self, Server};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::time::Duration;
+
+/// Whose settings they are.
+const PROVIDER: &str = "openai";
+
+/// What may stand at the end of an address that was copied whole.
+const PATHS: [&str; 2] = ["/chat/completions", "/responses"];
 
 /// The configuration for one request.
 pub(crate) struct Settings {
-    /// Without a slash at its end.
-    pub(crate) base_url: String,
+    /// Its address is without a slash at its end, and without a query.
+    pub(crate) server: Server,
+    /// What follows a question mark in it.
+    query: Option<String>,
     pub(crate) model: String,
+    /// Which API to ask; none: chat completions, until a server says that it wants the other.
+    pub(crate) api: Option<Api>,
     pub(crate) stream: bool,
     /// The model takes pictures and PDFs.
     pub(crate) files: bool,
-    pub(crate) timeout: Duration,
     pub(crate) tuning: Tuning,
+    /// Headers beyond the usual ones.
+    pub(crate) headers: Vec<(String, String)>,
+    /// Fields of the body beyond the usual ones, or instead of them.
+    pub(crate) extra: Map<String, Value>,
+}
+
+/// An API of this kind of server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Api {
+    Chat,
+    Responses,
 }
 
 /// What can be set for every request and for one.
@@ -30,9 +52,13 @@ pub(crate) struct Tuning {
 struct Configured {
     base_url: String,
     model: Option<String>,
+    api: Option<String>,
     stream: bool,
     files: bool,
     timeout_secs: u64,
+    #[serde(default)]
+    headers: Vec<String>,
+    extra: Option<String>,
     #[serde(flatten)]
     tuning: Tuning,
 }
@@ -40,55 +66,82 @@ struct Configured {
 impl Settings {
     /// The configuration, with the request's own options before it.
     pub(crate) fn of(request: &Request) -> Result<Self, Fault> {
-        let Configured { base_url, model, stream, files, timeout_secs, tuning } = config::get()?;
+        let configured: Configured = config::get()?;
+        let (model, tuning) = (configured.model, configured.tuning);
         let own: Tuning = serde_json::from_str(&request.options)
             .map_err(|error| Fault::bad_input(format!("the request's options make no sense: {error}")))?;
         let model = model.filter(|model| !model.is_empty()).unwrap_or_else(|| request.model.clone());
         if model.is_empty() {
             return Err(Fault::bad_config("no model is named: set provider.model"));
         }
+        let (base_url, query) = match configured.base_url.split_once('?') {
+            Some((base_url, query)) => (base_url, Some(query.to_owned())),
+            None => (configured.base_url.as_str(), None),
+        };
+        let base_url = base_url.trim_end_matches('/');
+        let base_url = PATHS.iter().find_map(|path| base_url.strip_suffix(path)).unwrap_or(base_url);
         Ok(Self {
-            base_url: base_url.trim_end_matches('/').to_owned(),
+            server: Server::new(PROVIDER, base_url)
+                .with_timeout(Duration::from_secs(configured.timeout_secs.max(1))),
+            query,
             model,
-            stream,
-            files,
-            timeout: Duration::from_secs(timeout_secs.max(1)),
+            api: configured.api.as_deref().map(api).transpose()?.flatten(),
+            stream: configured.stream,
+            files: configured.files,
             tuning: Tuning {
                 max_tokens: own.max_tokens.or(tuning.max_tokens),
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
+            headers: server::headers(PROVIDER, &configured.headers)?,
+            extra: server::extra(PROVIDER, configured.extra.as_deref().unwrap_or_default())?,
         })
     }
 
-    /// Whether it is OpenAI itself that is asked.
-    pub(crate) fn is_openai(&self) -> bool {
-        self.base_url.starts_with("https://api.openai.com/")
-    }
-
-    /// Why no answer began.
-    pub(crate) fn no_answer(&self, error: http::Error) -> ProviderError {
-        self.failed("no answer came", error)
-    }
-
-    /// Why an answer that had begun did not end.
-    pub(crate) fn broken_off(&self, error: http::Error) -> ProviderError {
-        self.failed("the answer broke off", error)
-    }
-
-    fn failed(&self, what: &str, error: http::Error) -> ProviderError {
-        let hint = match error.kind {
-            http::ErrorKind::Timeout => format!(
-                " ({} s of silence are allowed by providers_config.openai.timeout_secs)",
-                self.timeout.as_secs()
-            ),
-            http::ErrorKind::Denied | http::ErrorKind::Invalid | http::ErrorKind::Unreachable => {
-                "; check providers_config.openai.base_url, and whether the server runs".to_owned()
-            }
-            http::ErrorKind::TooLarge | http::ErrorKind::Unexpected => String::new(),
+    /// Where an API is. A server's address may be given with or without the version at its end: what has no path gets
+    /// it; `other` is the address that was not meant then.
+    pub(crate) fn url(&self, api: Api, other: bool) -> String {
+        let base = match self.other_base().filter(|_| other != self.has_no_path()) {
+            Some(base) => base,
+            None => self.server.base_url().to_owned(),
         };
-        let mut failure = ProviderError::from(error);
-        failure.fault.message = format!("{what} from {}: {}{hint}", self.base_url, failure.fault.message);
-        failure
+        let path = match api {
+            Api::Chat => "chat/completions",
+            Api::Responses => "responses",
+        };
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{base}/{path}{query}")
+    }
+
+    /// The address with the version if it was given without, and the reverse; none where another version is named.
+    fn other_base(&self) -> Option<String> {
+        let last = self.server.base_url().rsplit('/').next().unwrap_or_default();
+        let is_version =
+            last.len() > 1 && last.starts_with('v') && last[1..].starts_with(|c: char| c.is_ascii_digit());
+        match last {
+            "v1" => self.server.base_url().strip_suffix("/v1").map(str::to_owned),
+            _ if is_version => None,
+            _ => Some(format!("{}/v1", self.server.base_url())),
+        }
+    }
+
+    fn has_no_path(&self) -> bool {
+        self.server.base_url().split_once("://").is_none_or(|(_, rest)| !rest.contains('/'))
+    }
+
+    /// Whether there is another address to ask.
+    pub(crate) fn has_other_base(&self) -> bool {
+        self.other_base().is_some()
+    }
+}
+
+fn api(name: &str) -> Result<Option<Api>, Fault> {
+    match name.trim() {
+        "" => Ok(None),
+        "chat" => Ok(Some(Api::Chat)),
+        "responses" => Ok(Some(Api::Responses)),
+        other => Err(Fault::bad_config(format!(
+            "providers_config.openai.api is `{other}`: set it to \"chat\" or \"responses\", or leave it out"
+        ))),
     }
 }

@@ -9,12 +9,12 @@ pub(crate) type Answer<'a> = Result<&'a RawValue, Failure>;
 /// Why a Bot API call gave no result, by what has to be done about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The token isn't valid (or the API base points somewhere else): nothing will work.
+    /// The token isn't valid: nothing will work.
     Token(String),
     /// Someone else polls with the same token, or a webhook is set.
     Conflict(String),
-    /// Too many requests; the seconds to wait.
-    RateLimited(u32),
+    /// Too many requests; the seconds to wait, if it is said how long.
+    RateLimited(Option<u32>),
     /// The group became a supergroup with this id.
     Migrated(i64),
     /// The platform will not do this, however often it is asked.
@@ -50,6 +50,9 @@ struct Envelope<'a> {
     parameters: Option<Parameters>,
 }
 
+/// What stands in front of the platform has no say about the token, nor about what was asked.
+const FOREIGN: &str = "a body that is no Bot API answer";
+
 #[derive(Deserialize, Default)]
 struct Parameters {
     retry_after: Option<u32>,
@@ -60,19 +63,19 @@ struct Parameters {
 pub(crate) fn answer(status: u16, body: &[u8]) -> Answer<'_> {
     match serde_json::from_slice::<Envelope>(body) {
         Ok(Envelope { ok: true, result: Some(result), .. }) if status < 300 => Ok(result),
-        Ok(envelope) if !envelope.ok => Err(failure(status, envelope)),
+        Ok(Envelope { ok: false, error_code: Some(code), description, parameters, .. }) => {
+            Err(failure(code, description, parameters.unwrap_or_default()))
+        }
         _ => Err(foreign(status)),
     }
 }
 
-fn failure(status: u16, envelope: Envelope<'_>) -> Failure {
-    let code = envelope.error_code.unwrap_or(status);
-    let parameters = envelope.parameters.unwrap_or_default();
-    let description = envelope.description.unwrap_or_else(|| format!("HTTP {status} without a description"));
+fn failure(code: u16, description: Option<String>, parameters: Parameters) -> Failure {
+    let description = description.unwrap_or_else(|| format!("error {code} without a description"));
     match code {
         401 | 404 => Failure::Token(description),
         409 => Failure::Conflict(description),
-        429 => Failure::RateLimited(parameters.retry_after.unwrap_or(1)),
+        429 => Failure::RateLimited(parameters.retry_after.filter(|seconds| *seconds > 0)),
         504 => Failure::Unknown(description),
         500.. => Failure::Server(description),
         _ => match parameters.migrate_to_chat_id {
@@ -84,14 +87,11 @@ fn failure(status: u16, envelope: Envelope<'_>) -> Failure {
 
 /// What a status means when the body isn't the Bot API's.
 fn foreign(status: u16) -> Failure {
-    let reason = format!("HTTP {status} with a body that is no Bot API answer");
+    let reason = format!("HTTP {status} with {FOREIGN}");
     match status {
-        401 | 404 => Failure::Token(reason),
-        409 => Failure::Conflict(reason),
         413 => Failure::Refused(format!("Request Entity Too Large: {reason}")),
-        429 => Failure::RateLimited(1),
+        429 => Failure::RateLimited(None),
         200..=299 | 504 => Failure::Unknown(reason),
-        400 | 403 => Failure::Refused(reason),
         _ => Failure::Server(reason),
     }
 }
@@ -102,6 +102,9 @@ pub struct Me {
     pub id: i64,
     #[serde(default)]
     pub username: String,
+    /// False: in groups, the platform keeps from it what is not said to it.
+    #[serde(default)]
+    pub can_read_all_group_messages: Option<bool>,
 }
 
 /// What a method that sends made.
@@ -138,7 +141,9 @@ mod tests {
         assert_eq!(failure_of(401, &body(401, "{}")), Failure::Token("why".into()));
         assert_eq!(failure_of(404, &body(404, "null")), Failure::Token("why".into()));
         assert_eq!(failure_of(409, &body(409, "{}")), Failure::Conflict("why".into()));
-        assert_eq!(failure_of(429, &body(429, r#"{"retry_after":7}"#)), Failure::RateLimited(7));
+        assert_eq!(failure_of(429, &body(429, r#"{"retry_after":7}"#)), Failure::RateLimited(Some(7)));
+        assert_eq!(failure_of(429, &body(429, r#"{"retry_after":0}"#)), Failure::RateLimited(None));
+        assert_eq!(failure_of(429, &body(429, "{}")), Failure::RateLimited(None));
         assert_eq!(failure_of(400, &body(400, r#"{"migrate_to_chat_id":-100}"#)), Failure::Migrated(-100));
         assert_eq!(failure_of(403, &body(403, "{}")), Failure::Refused("why".into()));
         assert_eq!(failure_of(502, &body(502, "{}")), Failure::Server("why".into()));
@@ -149,6 +154,13 @@ mod tests {
     fn a_body_of_something_in_between_is_judged_by_its_status() {
         assert!(matches!(failure_of(502, "<html>"), Failure::Server(_)));
         assert!(matches!(failure_of(200, "<html>"), Failure::Unknown(_)));
+        for body in ["<html>404 Not Found</html>", "", r#"{"ok":false}"#, r#"{"error":"Not Found"}"#, "null"]
+        {
+            for status in [400, 401, 403, 404, 407, 409] {
+                assert!(matches!(failure_of(status, body), Failure::Server(_)), "{status} {body}");
+            }
+            assert_eq!(failure_of(429, body), Failure::RateLimited(None));
+        }
         assert!(matches!(failure_of(302, ""), Failure::Server(_)));
         assert!(matches!(failure_of(200, r#"{"ok":true}"#), Failure::Unknown(_)));
         assert!(matches!(answer(200, b"\xff\xfe"), Err(Failure::Unknown(_))));

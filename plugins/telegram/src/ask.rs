@@ -1,9 +1,9 @@
 //! Buttons: a press is acknowledged, whoever it comes from, and becomes the choice that the button stands for.
 
 use prx_sdk::connector::{Commands, Context};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::call::{self, CALL_TIMEOUT};
+use crate::call;
 use crate::classify::{Ignored, admit};
 use crate::config::Config;
 use crate::pending::PendingMessage;
@@ -14,13 +14,13 @@ use crate::update::{Message, Press, User};
 pub(crate) const MAX_DATA: usize = 64;
 
 /// Takes in that a button was pressed.
-pub(crate) fn pressed<'a>(
+pub(crate) fn pressed(
     cx: &Context<Config>,
     state: &mut State,
     number: i64,
-    press: &'a Press,
+    press: &Press,
     out: &mut Commands,
-) -> Result<(), Ignored<'a>> {
+) -> Result<(), Ignored> {
     acknowledge(cx, state, &press.id, out);
     let (Some(message), Some(data)) = (&press.message, &press.data) else { return Err(Ignored::NoText) };
     admit(&cx.config, &press.from)?;
@@ -37,6 +37,7 @@ pub(crate) fn pressed<'a>(
         addressed: true,
         choice: Some(data.clone()),
         album: None,
+        awaits: None,
     };
     state.pending_queue(cx, out).push(pending, Vec::new());
     Ok(())
@@ -44,7 +45,7 @@ pub(crate) fn pressed<'a>(
 
 /// Ends the sign of waiting at the button. Nothing is made of the answer: later is too late.
 pub(crate) fn acknowledge(cx: &Context<Config>, state: &mut State, id: &str, out: &mut Commands) {
-    tell(cx, state, "answerCallbackQuery", &json!({ "callback_query_id": id }), out);
+    call::tell(cx, state, "answerCallbackQuery", &json!({ "callback_query_id": id }), out);
 }
 
 /// Whether a question is this user's to answer. In a group it answers a message of whom it asks, and stays for them when
@@ -57,12 +58,7 @@ fn is_asked(user: &User, question: &Message) -> bool {
 /// Takes the buttons away: the question is answered.
 fn close(cx: &Context<Config>, state: &mut State, message: &Message, out: &mut Commands) {
     let body = json!({ "chat_id": message.chat.id, "message_id": message.message_id });
-    tell(cx, state, "editMessageReplyMarkup", &body, out);
-}
-
-fn tell(cx: &Context<Config>, state: &mut State, method: &str, body: &Value, out: &mut Commands) {
-    let token = state.token();
-    out.http(call::post(&cx.config, method, body).token(token).timeout(CALL_TIMEOUT));
+    call::tell(cx, state, "editMessageReplyMarkup", &body, out);
 }
 
 impl Message {

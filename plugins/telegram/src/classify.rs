@@ -8,36 +8,44 @@ use crate::update::{Message, User};
 
 /// Who says what to the agent.
 #[derive(Debug)]
-pub(crate) struct Accepted<'a> {
-    pub(crate) sender: &'a User,
+pub(crate) struct Accepted {
+    /// Id and name.
+    pub(crate) sender: (i64, String),
     pub(crate) text: String,
     pub(crate) addressed: bool,
 }
 
 /// Why a message is not for the agent.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Ignored<'a> {
+pub(crate) enum Ignored {
     NotAPerson,
-    NotAllowed(i64, &'a str),
+    NotAllowed(i64, String),
     NoText,
     OtherBot,
     NotAddressed,
 }
 
-impl Ignored<'_> {
+impl Ignored {
     /// How much an operator wants to know of it.
     pub(crate) fn level(&self) -> LogLevel {
-        if matches!(self, Ignored::NotAllowed(..)) { LogLevel::Warn } else { LogLevel::Debug }
+        match self {
+            Ignored::NotAllowed(..) => LogLevel::Warn,
+            Ignored::NoText => LogLevel::Info,
+            _ => LogLevel::Debug,
+        }
     }
 }
 
-impl std::fmt::Display for Ignored<'_> {
+impl std::fmt::Display for Ignored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Ignored::NotAPerson => f.write_str("it comes from a bot or in the name of a chat"),
-            Ignored::NotAllowed(id, "") => write!(f, "user {id} is not in allowed_users"),
-            Ignored::NotAllowed(id, name) => write!(f, "user {id} (@{name}) is not in allowed_users"),
-            Ignored::NoText => f.write_str("it has neither text nor a file"),
+            Ignored::NotAPerson => f.write_str("it comes from a bot, or from a channel by itself"),
+            Ignored::NotAllowed(id, name) => {
+                let who = if *id < 0 { "it is written in the name of a chat: chat" } else { "user" };
+                let name = if name.is_empty() { String::new() } else { format!(" (@{name})") };
+                write!(f, "{who} {id}{name} is not in allowed_users")
+            }
+            Ignored::NoText => f.write_str("it has nothing that is known how to show"),
             Ignored::OtherBot => f.write_str("the command is for another bot"),
             Ignored::NotAddressed => f.write_str("it is not addressed to the bot, and mention_only is set"),
         }
@@ -45,16 +53,13 @@ impl std::fmt::Display for Ignored<'_> {
 }
 
 /// What of a message is for the agent; `alone`: there is nothing to it but its text.
-pub(crate) fn classify<'a>(
+pub(crate) fn classify(
     config: &Config,
     bot: &Bot,
-    message: &'a Message,
+    message: &Message,
     alone: bool,
-) -> Result<Accepted<'a>, Ignored<'a>> {
-    let sender = message.from.as_ref().filter(|user| !user.is_bot).ok_or(Ignored::NotAPerson)?;
-    if message.sender_chat.is_some() {
-        return Err(Ignored::NotAPerson);
-    }
+) -> Result<Accepted, Ignored> {
+    let sender = message.sender().ok_or(Ignored::NotAPerson)?;
     let group = message.chat.is_group();
     let text = message.words().unwrap_or_default();
     let command = command(text);
@@ -69,7 +74,7 @@ pub(crate) fn classify<'a>(
     if !addressed && config.mention_only {
         return Err(Ignored::NotAddressed);
     }
-    admit(config, sender)?;
+    admit(config, &sender)?;
     let text = match command.filter(|command| command.bot.is_some_and(is_me)) {
         Some(command) => format!("{}{}", command.name, command.rest),
         None => without_greeting(text, mention).to_owned(),
@@ -77,15 +82,15 @@ pub(crate) fn classify<'a>(
     if alone && text.trim().is_empty() {
         return Err(Ignored::NoText);
     }
-    Ok(Accepted { sender, text, addressed })
+    Ok(Accepted { sender: (sender.id, sender.name()), text, addressed })
 }
 
 /// Whether this user may talk to the bot.
-pub(crate) fn admit<'a>(config: &Config, user: &'a User) -> Result<(), Ignored<'a>> {
+pub(crate) fn admit(config: &Config, user: &User) -> Result<(), Ignored> {
     if config.allows(user) {
         return Ok(());
     }
-    Err(Ignored::NotAllowed(user.id, user.username.as_deref().unwrap_or_default()))
+    Err(Ignored::NotAllowed(user.id, user.username.clone().unwrap_or_default()))
 }
 
 /// `/name@bot rest`
@@ -128,9 +133,36 @@ fn without_greeting(text: &str, mention: Option<(usize, usize)>) -> &str {
 }
 
 impl Message {
+    /// When it was sent, in Unix milliseconds.
+    pub(crate) fn sent_at(&self) -> u64 {
+        self.date.saturating_mul(1000)
+    }
+
+    /// What it is known by in all chats.
+    pub(crate) fn key(&self) -> String {
+        format!("{}:{}", self.chat.id, self.message_id)
+    }
+
     /// What was written, be it under a picture.
     pub(crate) fn words(&self) -> Option<&str> {
         self.text.as_deref().or(self.caption.as_deref())
+    }
+
+    /// Who says it: a person, or the chat in whose name one writes, of which the person is not told. None: nobody does.
+    pub(crate) fn sender(&self) -> Option<User> {
+        match &self.sender_chat {
+            Some(_) if self.is_automatic_forward => None,
+            Some(chat) => {
+                let name = chat.title.clone().or(chat.username.clone()).unwrap_or_default();
+                Some(User {
+                    id: chat.id,
+                    first_name: name,
+                    username: chat.username.clone(),
+                    ..User::default()
+                })
+            }
+            None => self.from.clone().filter(|user| !user.is_bot),
+        }
     }
 
     /// The forum topic. Outside of forums a thread is only a chain of replies, which nothing can be sent to.

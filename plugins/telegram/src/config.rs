@@ -50,14 +50,13 @@ impl Config {
         self.allowed_users.iter().all(|entry| bare(entry).is_empty())
     }
 
-    /// Whether this user may talk to the bot, by id or by username in any case.
+    /// Whether this user may talk to the bot, by id or by username in any case. What is all digits is an id, whatever
+    /// names people give themselves.
     pub fn allows(&self, user: &User) -> bool {
         let id = user.id.to_string();
         self.allowed_users.iter().map(|entry| bare(entry)).any(|entry| {
-            let named = user
-                .username
-                .as_ref()
-                .is_some_and(|name| !entry.is_empty() && name.eq_ignore_ascii_case(entry));
+            let named =
+                user.username.as_ref().is_some_and(|name| is_name(entry) && name.eq_ignore_ascii_case(entry));
             entry == "*" || entry == id || named
         })
     }
@@ -75,6 +74,11 @@ impl Config {
 
 fn bare(entry: &str) -> &str {
     entry.trim().trim_start_matches('@')
+}
+
+/// Whether an entry can be a username: an id of digits never is one.
+fn is_name(entry: &str) -> bool {
+    entry.trim_start_matches('-').chars().any(|character| !character.is_numeric())
 }
 
 #[cfg(test)]
@@ -95,6 +99,16 @@ mod tests {
         assert!(allows(&["*"], 1, None));
         assert!(!allows(&["42"], 4, Some("bob")));
         assert!(!allows(&["ann"], 1, None));
+    }
+
+    #[test]
+    fn an_id_is_nobodys_name() {
+        for entry in ["123456789", "@123456789", " 123456789 "] {
+            assert!(!allows(&[entry], 666, Some("123456789")), "{entry:?}");
+            assert!(allows(&[entry], 123_456_789, Some("ann")), "{entry:?}");
+        }
+        assert!(!allows(&["-5"], 666, Some("-5")), "nor is a negative one");
+        assert!(allows(&["agent007"], 1, Some("Agent007")));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use prx_sdk::markdown::{Table, parser, restored, shielded};
@@ -12,6 +13,8 @@ use pulldown_cmark::{CodeBlockKind, CowStr, Event, LinkType, Tag, TagEnd};
 
 /// Most marks that lie in each other; deeper ones are left out.
 const MAX_DEPTH: usize = 6;
+/// Begins and ends what is hidden until it is touched.
+const SPOILER: &str = "||";
 /// What a link may lead to.
 const SCHEMES: [&str; 4] = ["https://", "http://", "tg://", "mailto:"];
 
@@ -21,6 +24,7 @@ pub(crate) fn render(markdown: &str, limit: usize) -> String {
     let source = shielded(markdown);
     let mut html = Html {
         source: &source,
+        spoilers: if markdown.contains(SPOILER) { spoilers(&source) } else { BTreeMap::new() },
         out: String::with_capacity(markdown.len() + markdown.len() / 8),
         spare: limit.saturating_sub(units(markdown)),
         ..Html::default()
@@ -54,6 +58,8 @@ struct Html<'a> {
     quotes: usize,
     code: Option<&'static str>,
     table: Option<(usize, Table)>,
+    /// The tags that stand for the signs of spoilers, by place.
+    spoilers: BTreeMap<usize, &'static str>,
     /// By how much tables may grow in all, in UTF-16 units.
     spare: usize,
 }
@@ -80,7 +86,7 @@ impl<'a> Html<'a> {
             Event::Start(tag) => return self.begin(tag, range),
             Event::End(tag) => return self.end(tag, range),
             Event::Text(text) if self.code.is_some() => escape(&text, &mut self.out),
-            Event::Text(text) => escape_text(&text, &mut self.out),
+            Event::Text(text) => self.text(&text, range),
             Event::Code(text) if text.trim().is_empty() => escape(&self.source[range], &mut self.out),
             Event::Code(text) => {
                 self.out.push_str("<code>");
@@ -97,6 +103,19 @@ impl<'a> Html<'a> {
         }
         self.inline_at = end;
         self.at = end;
+    }
+
+    /// Text outside of code, with the spoilers that begin and end in it.
+    fn text(&mut self, text: &str, range: Range<usize>) {
+        let mut at = range.start;
+        if self.source.get(range.clone()) == Some(text) {
+            for (place, tag) in self.spoilers.range(range.clone()) {
+                escape_text(&self.source[at..*place], &mut self.out);
+                self.out.push_str(tag);
+                at = place + SPOILER.len();
+            }
+        }
+        escape_text(&text[at - range.start..], &mut self.out);
     }
 
     fn begin(&mut self, tag: Tag<'a>, range: Range<usize>) {
@@ -297,6 +316,45 @@ impl<'a> Html<'a> {
         }
         self.out.push_str("</pre>");
     }
+}
+
+/// The tags of the spoilers of a text, by the places of their signs. A spoiler ends in the same element that it begins in,
+/// so that tags never cross, and what stands between words is none.
+fn spoilers(source: &str) -> BTreeMap<usize, &'static str> {
+    let mut found = BTreeMap::new();
+    // Of each element that is open: where a spoiler begins in it.
+    let mut open: Vec<Option<usize>> = vec![None];
+    let mut verbatim = 0_usize;
+    for (event, range) in parser(source).into_offset_iter() {
+        match event {
+            Event::Start(tag) => {
+                verbatim += usize::from(matches!(tag, Tag::CodeBlock(_) | Tag::Table(_)));
+                open.push(None);
+            }
+            Event::End(tag) => {
+                verbatim -= usize::from(matches!(tag, TagEnd::CodeBlock | TagEnd::Table));
+                open.pop();
+            }
+            Event::Text(text) if verbatim == 0 && source.get(range.clone()) == Some(&*text) => {
+                for (index, _) in text.match_indices(SPOILER) {
+                    let at = range.start + index;
+                    let before = source[..at].chars().next_back().unwrap_or(' ');
+                    let after = source[at + SPOILER.len()..].chars().next().unwrap_or(' ');
+                    let Some(begun) = open.last_mut() else { continue };
+                    match *begun {
+                        Some(begin) if !before.is_whitespace() && at > begin + SPOILER.len() => {
+                            found.extend([(begin, "<tg-spoiler>"), (at, "</tg-spoiler>")]);
+                            *begun = None;
+                        }
+                        _ if !after.is_whitespace() && !before.is_alphanumeric() => *begun = Some(at),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
 }
 
 /// Text outside of code, where some models break lines with tags.

@@ -1,8 +1,8 @@
 //! Connector for the Telegram Bot API: one bot, its users' messages in and the agent's replies out.
 //!
 //! `poll` keeps one long poll open, or a `webhook` set. `receive` turns updates into messages, `classify` decides which of
-//! them are for the agent, `pending` and `media` fetch their files, `ask` takes pressed buttons. `send` carries out the
-//! agent's operations (`op`, `speech`, with Markdown as `html`). `state` is all that outlives a restart.
+//! them are for the agent, `shown` what they show, `pending` and `media` fetch their files, `ask` takes pressed buttons, `menu` offers commands. `send` carries out the
+//! agent's operations (`op`, `speech`, with Markdown as `html`) at the pace that chats take (`pace`). `state` is all that outlives a restart.
 
 mod api;
 mod ask;
@@ -12,12 +12,15 @@ mod config;
 mod connector;
 mod html;
 mod media;
+mod menu;
 mod migrate;
 mod op;
+mod pace;
 mod pending;
 mod poll;
 mod receive;
 mod send;
+mod shown;
 mod speech;
 mod stage;
 mod state;

@@ -31,11 +31,14 @@ impl prx_sdk::pending::Media for File {
             Ok(()) => Fetch::Next,
             Err(Failure::RateLimited(seconds)) => Fetch::Later(
                 Failure::RateLimited(seconds).reason().to_owned(),
-                Some(Duration::from_secs(seconds.into())),
+                seconds.map(|seconds| Duration::from_secs(seconds.into())),
             ),
-            Err(Failure::Server(reason) | Failure::Unknown(reason) | Failure::Conflict(reason)) => {
-                Fetch::Later(reason, None)
-            }
+            Err(
+                Failure::Server(reason)
+                | Failure::Unknown(reason)
+                | Failure::Conflict(reason)
+                | Failure::Token(reason),
+            ) => Fetch::Later(reason, None),
             Err(failure) => Fetch::Lost(failure.reason().to_owned()),
         }
     }

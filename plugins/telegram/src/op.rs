@@ -162,6 +162,11 @@ impl Op {
         if let Work::Say(speech) = &mut self.work { speech.advance(message) } else { false }
     }
 
+    /// Has it happen in the chat itself, for there is no such topic any more. False: it does already.
+    pub fn leave_thread(&mut self) -> bool {
+        self.chat.thread.take().is_some()
+    }
+
     /// Has a picture that the platform does not take for one go as a file. False: there is none.
     pub fn degrade(&mut self) -> bool {
         if let Work::Say(speech) = &mut self.work { speech.degrade() } else { false }

@@ -27,6 +27,21 @@ pub struct PendingMessage {
     /// Further messages of this group are part of this one.
     #[serde(default)]
     pub album: Option<String>,
+    /// What may follow belongs to it too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaits: Option<Awaits>,
+}
+
+/// What belongs to a message and comes as another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Awaits {
+    /// The rest of a text that the sender's app has cut; in the midst of a line.
+    Rest,
+    /// The same, from the next line on.
+    NextLine,
+    /// What the sender says of a message that was forwarded.
+    Comment,
 }
 
 /// What a session belongs to.
@@ -101,6 +116,15 @@ impl pending::PendingMessage for PendingMessage {
 }
 
 impl PendingMessage {
+    /// Goes on with a text that belongs to it, which may go on in its turn.
+    pub(crate) fn go_on(&mut self, text: &str, awaits: Option<Awaits>) {
+        match self.awaits {
+            Some(Awaits::Rest) => self.text.push_str(text),
+            _ => self.add_line(text),
+        }
+        self.awaits = awaits;
+    }
+
     /// Adds a line of text.
     pub(crate) fn add_line(&mut self, line: &str) {
         if !self.text.is_empty() {
@@ -111,17 +135,37 @@ impl PendingMessage {
 }
 
 impl MessageMedia {
+    /// The line that says that it was spoken, and for how long.
+    pub(crate) fn spoken(&self) -> Option<String> {
+        let (words, media) = match (&self.voice, &self.video_note) {
+            (Some(voice), _) => ("a voice message", voice),
+            (None, Some(video)) => ("a video message", video),
+            (None, None) => return None,
+        };
+        Some(match media.duration {
+            Some(seconds) => format!("[{words} of {seconds} s]"),
+            None => format!("[{words}]"),
+        })
+    }
+
     /// The files to fetch: of a picture the largest of its sizes.
     pub(crate) fn files(mut self) -> Vec<File> {
         let known = [
             (self.photo.pop(), Some(MediaKind::Image), "image/jpeg"),
             (self.document, None, ""),
             (self.audio, Some(MediaKind::Audio), ""),
-            (self.voice, Some(MediaKind::Audio), "audio/ogg"),
+            (self.voice.map(|voice| voice.named("voice.ogg")), Some(MediaKind::Audio), "audio/ogg"),
             (self.video, Some(MediaKind::Video), ""),
-            (self.video_note, Some(MediaKind::Video), "video/mp4"),
+            (self.video_note.map(|video| video.named("video.mp4")), Some(MediaKind::Video), "video/mp4"),
         ];
         known.into_iter().filter_map(|(media, kind, mime)| Some(file(media?, kind, mime))).collect()
+    }
+}
+
+impl Media {
+    /// The same file, by this name if it has none.
+    fn named(self, name: &str) -> Media {
+        Media { file_name: self.file_name.or_else(|| Some(name.to_owned())), ..self }
     }
 }
 

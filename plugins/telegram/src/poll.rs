@@ -10,18 +10,29 @@ use serde_json::value::RawValue;
 use crate::api::{Failure, Me};
 use crate::call::{self, CALL_TIMEOUT};
 use crate::config::Config;
+use crate::menu;
 use crate::receive::{self, Batch};
-use crate::stage::{Poll, Stage, WEBHOOK_CHECK_INTERVAL, good_for};
+use crate::stage::{Poll, Stage, WEBHOOK_CHECK_INTERVAL, good_for, good_for_wait};
 use crate::state::State;
 use crate::update::UPDATES;
 use crate::webhook;
 
 /// The pause before the next long poll while too many messages are pending.
 const FULL_QUEUE_PAUSE: Duration = Duration::from_secs(1);
+/// The longest wait after the first refusal of a token that worked before, in milliseconds.
+const MIN_REFUSED_WAIT_MS: u64 = 30_000;
+/// The longest wait after any of them, in milliseconds.
+const MAX_REFUSED_WAIT_MS: u64 = 900_000;
+
+const PRIVACY_MODE: &str = "mention_only is off, but the bot's privacy mode keeps from it what is not said to it in groups: \
+    turn that off at @BotFather with /setprivacy, then take the bot out of its groups and add it again";
+const REFUSED_NOW: &str = "the Bot API does not accept the token any more";
+const WAY_THERE: &str = "the way to the Bot API: api_base if it is set, or a proxy in between";
 
 /// Starts from the beginning, whatever was before.
 pub(crate) fn begin(cx: &Context<Config>, state: &mut State, out: &mut Commands) {
     let before = std::mem::take(&mut state.poll);
+    state.poll.conflicts = before.conflicts.clone();
     if before.is_on() {
         out.cancel(before.token);
     }
@@ -46,7 +57,9 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, outcome: &HttpOu
         }
         _ => None,
     };
-    match (state.poll.stage, call::answer(outcome)) {
+    let answer = call::answer(outcome);
+    state.token_worked |= answer.is_ok();
+    match (state.poll.stage, answer) {
         (Stage::DeleteWebhook, Ok(_)) => request(cx, state, Stage::Identify, out),
         (Stage::Identify, Ok(result)) => identified(cx, state, result, latency, out),
         (Stage::SetWebhook, Ok(_)) => request(cx, state, Stage::CheckWebhook, out),
@@ -61,6 +74,10 @@ pub(crate) fn answered(cx: &Context<Config>, state: &mut State, outcome: &HttpOu
 }
 
 fn request(cx: &Context<Config>, state: &mut State, stage: Stage, out: &mut Commands) {
+    if let Some(left) = state.cooldown.wait(cx.now) {
+        state.poll.stage = if stage == Stage::Listen { Stage::Probe } else { stage };
+        return wait(state, left, call::COOLING, out);
+    }
     let hold = if stage == Stage::Listen { cx.config.poll_timeout() } else { 0 };
     let call = match stage {
         Stage::SetWebhook => webhook::set_up(&cx.config),
@@ -77,7 +94,7 @@ fn request(cx: &Context<Config>, state: &mut State, stage: Stage, out: &mut Comm
         }
     };
     let token = state.token();
-    state.poll = Poll { stage, token, waiting: false, since: cx.now, failures: state.poll.failures };
+    state.poll = Poll { stage, token, waiting: false, since: cx.now, ..std::mem::take(&mut state.poll) };
     let timeout = Duration::from_secs(hold.into()) + CALL_TIMEOUT;
     // One lane: a poll that was given up is over before the next one goes out.
     out.http(call.token(token).timeout(timeout).lane("poll"));
@@ -92,7 +109,11 @@ fn identified(
 ) {
     match serde_json::from_str::<Me>(result.get()) {
         Ok(me) => {
+            if !cx.config.mention_only && me.can_read_all_group_messages == Some(false) {
+                out.log(LogLevel::Warn, PRIVACY_MODE);
+            }
             state.meet(me);
+            menu::look(cx, state, out);
             out.proof(good_for(&cx.config), latency);
             request(cx, state, if cx.config.webhook { Stage::SetWebhook } else { Stage::Probe }, out);
         }
@@ -134,7 +155,8 @@ fn webhook_checked(
     };
     if !info.leads_to(&cx.config) {
         state.poll.stage = Stage::SetWebhook;
-        return wait(state, conflict_wait(cx), webhook::ELSEWHERE, out);
+        let after = state.poll.conflicts.wait(cx);
+        return wait_as_told(state, after, webhook::ELSEWHERE, out);
     }
     out.proof(good_for(&cx.config), latency);
     match info.failure(cx.now.saturating_sub(2 * WEBHOOK_CHECK_INTERVAL.as_secs() * 1000)) {
@@ -147,12 +169,21 @@ fn webhook_checked(
 /// Nothing failed; this stage comes next, after this long.
 fn schedule(cx: &Context<Config>, state: &mut State, (stage, after): (Stage, Duration), out: &mut Commands) {
     let token = state.token();
-    state.poll = Poll { stage, token, waiting: true, since: cx.now, failures: 0 };
+    let conflicts = std::mem::take(&mut state.poll.conflicts);
+    state.poll = Poll { stage, token, waiting: true, since: cx.now, failures: 0, conflicts };
     out.timer(token, after);
 }
 
 fn poll_failed(cx: &Context<Config>, state: &mut State, failure: Failure, out: &mut Commands) {
     match failure {
+        Failure::Token(reason) if state.token_worked => {
+            if state.poll.stage == Stage::Listen {
+                state.poll.stage = Stage::Probe;
+            }
+            let after = refused_wait(cx, state.poll.failures);
+            let why = format!("{REFUSED_NOW} ({reason}): if it was revoked, set bot_token to the new one");
+            wait_as_told(state, after, &why, out);
+        }
         Failure::Token(reason) => fail(
             state,
             format!(
@@ -163,31 +194,38 @@ fn poll_failed(cx: &Context<Config>, state: &mut State, failure: Failure, out: &
         Failure::Conflict(reason) if reason.contains("webhook") => {
             state.poll.stage = Stage::DeleteWebhook;
             let why = format!("a webhook is set for this bot and takes its updates ({reason})");
-            wait(state, conflict_wait(cx), &why, out);
+            let after = state.poll.conflicts.wait(cx);
+            wait_as_told(state, after, &why, out);
         }
         Failure::Conflict(reason) => {
             state.poll.stage = Stage::Probe;
             let why = format!("another poller uses this bot token ({reason}): stop it, or use another bot");
-            wait(state, conflict_wait(cx), &why, out);
+            let after = state.poll.conflicts.wait(cx);
+            wait_as_told(state, after, &why, out);
         }
         Failure::RateLimited(seconds) => {
-            let after =
-                Duration::from_secs(seconds.into()) + Duration::from_millis(cx.random_between(0, 1000));
-            wait(state, after, "the platform asks to slow down", out);
+            let pause = seconds.map(|seconds| Duration::from_secs(seconds.into()));
+            let pause = pause.or_else(|| state.cooldown.left(cx.now)).unwrap_or_default();
+            let after = pause + Duration::from_millis(cx.random_between(0, 1000));
+            let why = if seconds.is_some() { "the platform asks to slow down" } else { call::COOLING };
+            wait_as_told(state, after, why, out);
         }
         Failure::Unknown(_) if timed_out(cx, &state.poll) => {
             state.poll.failures = 1;
             request(cx, state, Stage::Probe, out);
         }
         Failure::Unknown(reason) | Failure::Server(reason) | Failure::Refused(reason) => {
+            let reason = if state.token_worked { reason } else { format!("{reason}: check {WAY_THERE}") };
             retry(cx, state, &reason, out);
         }
         Failure::Migrated(_) => retry(cx, state, "an answer that fits no poll", out),
     }
 }
 
-fn conflict_wait(cx: &Context<Config>) -> Duration {
-    Duration::from_millis(cx.random_between(30_000, 45_000))
+/// The wait after so many refusals in a row of a token that worked before.
+fn refused_wait(cx: &Context<Config>, failures: u32) -> Duration {
+    let longest = MIN_REFUSED_WAIT_MS.saturating_mul(1 << failures.min(8)).min(MAX_REFUSED_WAIT_MS);
+    Duration::from_millis(cx.random_between(longest * 2 / 3, longest))
 }
 
 /// A long poll that was lost no sooner than it would have ended anyway, for the first time.
@@ -207,6 +245,12 @@ fn retry(cx: &Context<Config>, state: &mut State, reason: &str, out: &mut Comman
         state.poll.stage = Stage::Probe;
     }
     let after = cx.backoff(state.poll.failures);
+    wait(state, after, reason, out);
+}
+
+/// Waits as the platform's own answer makes it: it has heard us.
+fn wait_as_told(state: &mut State, after: Duration, reason: &str, out: &mut Commands) {
+    out.proof(good_for_wait(after), None);
     wait(state, after, reason, out);
 }
 

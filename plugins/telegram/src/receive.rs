@@ -1,17 +1,31 @@
 //! Updates become messages for the agent, or a line that says why not.
 
+use std::time::Duration;
+
 use prx_sdk::connector::{Commands, Context, LogLevel};
 use serde_json::value::RawValue;
 
 use crate::ask;
 use crate::classify::{Ignored, classify};
 use crate::config::Config;
-use crate::pending::PendingMessage;
+use crate::menu;
+use crate::pending::{Awaits, File, PendingMessage};
+use crate::shown;
 use crate::state::State;
+use crate::text::{MAX_TEXT, units};
 use crate::update::{Message, MessageMedia, Numbered, Update, WithMedia, WithPress};
 
 /// Updates this far below the offset are not old ones: after a quiet week the platform numbers anew.
 const RENUMBERED: i64 = 100_000;
+
+/// How long a message to which more may belong waits for it.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The longest time between its first part and any other, in milliseconds; the platform tells whole seconds.
+const MAX_APART_MS: u64 = 10_000;
+/// Most bytes of a text whose parts are put together.
+const MAX_JOINED_BYTES: usize = 128 << 10;
+/// A text of so many UTF-16 units may be the beginning of one that the sender's app has cut, at a space or a line's end.
+const CUT_TEXT: usize = 3_800;
 
 /// What came of a batch of updates.
 #[derive(Debug, PartialEq)]
@@ -77,6 +91,7 @@ pub(crate) fn update(
     };
     let result = match &update {
         Update { message: Some(said), .. } => message(cx, state, (number, raw), said, out),
+        Update { edited_message: Some(edited), .. } => self::edited(cx, state, (number, raw), edited, out),
         Update { callback_query: Some(press), .. } => ask::pressed(cx, state, number, press, out),
         _ => Ok(()),
     };
@@ -85,50 +100,109 @@ pub(crate) fn update(
     }
 }
 
-fn message<'a>(
+/// A message was edited. It is heard if it speaks to the bot only now: where it is alone with a person, all was heard.
+fn edited(
+    cx: &Context<Config>,
+    state: &mut State,
+    update: (i64, &RawValue),
+    edited: &Message,
+    out: &mut Commands,
+) -> Result<(), Ignored> {
+    let is_new = edited.chat.is_group() && state.heard.is_new(&edited.key(), edited.sent_at());
+    if is_new && classify(&cx.config, &state.bot, edited, false).is_ok_and(|accepted| accepted.addressed) {
+        return message(cx, state, update, edited, out);
+    }
+    Ok(())
+}
+
+fn message(
     cx: &Context<Config>,
     state: &mut State,
     (number, raw): (i64, &RawValue),
-    message: &'a Message,
+    message: &Message,
     out: &mut Commands,
-) -> Result<(), Ignored<'a>> {
+) -> Result<(), Ignored> {
     if let Some(new) = message.migrate_to_chat_id {
         state.chat_moved(message.chat.id, new);
     }
     let media = media(number, raw, out);
-    let (album, files) = (media.media_group_id.clone(), media.files());
-    let place = state.place_of(message);
-    let sender = message.from.as_ref().map(|sender| sender.id);
-    let is_of_album = |pending: &PendingMessage| {
-        album.is_some()
-            && pending.album == album
-            && pending.place == place
-            && Some(pending.sender.0) == sender
+    let (album, spoken, files) = (media.media_group_id.clone(), media.spoken(), media.files());
+    let files = match join(cx, state, message, (album.as_deref(), files), out) {
+        Joined::Yes => return Ok(()),
+        Joined::No(files) => files,
     };
-    let mut queue = state.pending_queue(cx, out);
-    if !files.is_empty()
-        && let Some(pending) = queue.join(is_of_album, &files)
-    {
-        if let Some(caption) = message.caption.as_ref().filter(|caption| !caption.is_empty()) {
-            pending.add_line(caption);
-        }
+    let is_silent = message.words().is_none_or(|words| words.trim().is_empty());
+    let shown = spoken.or_else(|| shown::line(raw).filter(|_| is_silent && files.is_empty()));
+    let accepted = classify(&cx.config, &state.bot, message, files.is_empty() && shown.is_none())?;
+    if menu::is_start(message, &accepted.text) {
+        menu::greet(cx, state, message.chat.id, out);
         return Ok(());
     }
-    let words = classify(&cx.config, &state.bot, message, files.is_empty())?;
-    let message = PendingMessage {
+    let mut pending = PendingMessage {
         // Another bot on the same channel counts for itself.
         dedupe: format!("{}:{number}", state.bot.id),
-        place,
+        place: state.place_of(message),
         reply_to: message.chat.is_group().then_some(message.message_id),
-        sender: (words.sender.id, words.sender.name()),
-        text: words.text,
-        sent_at: message.date.saturating_mul(1000),
-        addressed: words.addressed,
+        sender: accepted.sender,
+        text: accepted.text,
+        sent_at: message.sent_at(),
+        addressed: accepted.addressed,
         choice: None,
         album,
+        awaits: message.awaits(),
     };
-    state.pending_queue(cx, out).push(message, files);
+    if let Some(shown) = shown {
+        pending.add_line(&shown);
+    }
+    if message.chat.is_group() {
+        state.heard.note(message.key(), message.sent_at());
+    }
+    let mut queue = state.pending_queue(cx, out);
+    match pending.album.is_some() || pending.awaits.is_some() {
+        true => queue.push_open(pending, files, PAUSE),
+        false => queue.push(pending, files),
+    }
     Ok(())
+}
+
+/// Whether a message became part of one that still waits; if not, its files.
+enum Joined {
+    Yes,
+    No(Vec<File>),
+}
+
+/// Adds a message to the one that it belongs to: further pictures of an album, the rest of a text that the sender's app
+/// has cut, a comment on what was forwarded.
+fn join(
+    cx: &Context<Config>,
+    state: &mut State,
+    message: &Message,
+    (album, files): (Option<&str>, Vec<File>),
+    out: &mut Commands,
+) -> Joined {
+    let (place, sender) = (state.place_of(message), message.sender().map(|sender| sender.id));
+    let is_theirs = |pending: &PendingMessage| pending.place == place && Some(pending.sender.0) == sender;
+    let mut queue = state.pending_queue(cx, out);
+    if album.is_some() && !files.is_empty() {
+        let is_it = |pending: &PendingMessage| pending.album.as_deref() == album && is_theirs(pending);
+        let caption = message.caption.as_deref().filter(|caption| !caption.is_empty());
+        let joined = queue.join(is_it, files.clone(), Some(PAUSE), |pending| {
+            caption.into_iter().for_each(|caption| pending.add_line(caption));
+        });
+        return if joined { Joined::Yes } else { Joined::No(files) };
+    }
+    let Some(text) = message.text.as_deref().filter(|text| files.is_empty() && !text.starts_with('/')) else {
+        return Joined::No(files);
+    };
+    let is_it = |pending: &PendingMessage| {
+        pending.awaits.is_some()
+            && is_theirs(pending)
+            && pending.text.len() + text.len() <= MAX_JOINED_BYTES
+            && message.sent_at().saturating_sub(pending.sent_at) <= MAX_APART_MS
+    };
+    let awaits = message.awaits();
+    let joined = queue.join(is_it, files, awaits.map(|_| PAUSE), |pending| pending.go_on(text, awaits));
+    if joined { Joined::Yes } else { Joined::No(Vec::new()) }
 }
 
 /// The media of an update's message; of an unknown shape, it costs only itself.
@@ -140,4 +214,15 @@ fn media(number: i64, raw: &RawValue, out: &mut Commands) -> MessageMedia {
         out.log(LogLevel::Warn, format!("update {number} has media of a shape that is not understood"));
         MessageMedia::default()
     })
+}
+
+impl Message {
+    /// What may follow and belongs to it.
+    fn awaits(&self) -> Option<Awaits> {
+        match self.text.as_deref().map(units) {
+            Some(MAX_TEXT..) => Some(Awaits::Rest),
+            Some(CUT_TEXT..) => Some(Awaits::NextLine),
+            _ => self.forward_origin.as_ref().map(|_| Awaits::Comment),
+        }
+    }
 }

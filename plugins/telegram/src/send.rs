@@ -10,7 +10,11 @@ use crate::api::{Failure, Sent};
 use crate::call;
 use crate::config::Config;
 use crate::op::{Op, Work};
+use crate::speech::EDIT;
 use crate::state::State;
+
+/// The pause of an operation after a refusal of the token, which worked before.
+const REFUSED_PAUSE: Duration = Duration::from_secs(60);
 
 const LOST: &str = "the platform's answer was lost";
 
@@ -56,16 +60,26 @@ pub(crate) fn resume(state: &mut State, in_flight: &[u64], out: &mut Commands) {
 }
 
 fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Commands) {
-    op.token = state.token();
+    if let Some(left) = state.cooldown.wait(cx.now) {
+        let after = left + Duration::from_millis(cx.random_between(0, 1000));
+        return later(state, op, after, call::COOLING, out);
+    }
     let chat = state.chat_of(op.chat.id);
+    if let Some(left) = state.pace.wait(cx.now, chat, op.method() == EDIT) {
+        return wait(state, op, left, out);
+    }
+    op.token = state.token();
     out.http(op.call(cx, chat).token(op.token).lane(format!("chat:{chat}")));
     state.ops.push(op);
 }
 
 /// Nobody misses a sign of typing that was lost, and no message should wait for one.
 fn typing(cx: &Context<Config>, state: &mut State, op: &Op, out: &mut Commands) {
-    let token = state.token();
-    out.http(op.call(cx, state.chat_of(op.chat.id)).token(token).timeout(call::CALL_TIMEOUT));
+    let chat = state.chat_of(op.chat.id);
+    if state.cooldown.is_over() && !state.pace.is_held(cx.now, chat) {
+        let token = state.token();
+        out.http(op.call(cx, chat).token(token).timeout(call::CALL_TIMEOUT));
+    }
     out.done(&op.id, Outcome::Ok(None));
 }
 
@@ -89,6 +103,9 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             op.plain = true;
             request(cx, state, op, out);
         }
+        Failure::Refused(reason) if is_about_thread(&reason) && op.leave_thread() => {
+            request(cx, state, op, out);
+        }
         Failure::Refused(reason) if is_about_pictures(&reason) && op.degrade() => {
             request(cx, state, op, out);
         }
@@ -106,10 +123,17 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             state.chat_moved(op.chat.id, new);
             request(cx, state, op, out);
         }
-        Failure::RateLimited(seconds) => {
+        Failure::RateLimited(Some(seconds)) => {
             let after = Duration::from_secs(seconds.into());
+            state.pace.hold(cx.now, state.chat_of(op.chat.id), after);
             later(state, op, after, "the platform asks to slow down", out);
         }
+        Failure::RateLimited(None) => {
+            let left = state.cooldown.left(cx.now).unwrap_or_default();
+            let after = left + Duration::from_millis(cx.random_between(0, 1000));
+            later(state, op, after, call::COOLING, out);
+        }
+        Failure::Token(reason) if state.token_worked => later(state, op, REFUSED_PAUSE, &reason, out),
         Failure::Server(reason) | Failure::Conflict(reason) => {
             let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, &reason, out);
@@ -129,14 +153,25 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
 }
 
 fn later(state: &mut State, op: Op, after: Duration, reason: &str, out: &mut Commands) {
-    let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     out.log(LogLevel::Warn, format!("{}: {} in attempt {}: {reason}", op.id, op.method(), op.attempt));
+    wait(state, op, after, out);
+}
+
+fn wait(state: &mut State, op: Op, after: Duration, out: &mut Commands) {
+    let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     out.done(&op.id, Outcome::RetryAfter(millis));
     state.ops.pause(op);
 }
 
 fn is_about_marks(reason: &str) -> bool {
     ["can't parse entities", "text must be non-empty", "message text is empty"]
+        .iter()
+        .any(|sign| reason.to_ascii_lowercase().contains(sign))
+}
+
+/// A topic that was deleted, or closed to all but administrators.
+fn is_about_thread(reason: &str) -> bool {
+    ["message thread not found", "topic_deleted", "topic_closed", "topic_id_invalid"]
         .iter()
         .any(|sign| reason.to_ascii_lowercase().contains(sign))
 }

@@ -9,6 +9,9 @@ use crate::ask::MAX_DATA;
 use crate::html;
 use crate::text::{self, MAX_CAPTION, MAX_TEXT};
 
+/// The method that puts another text into a message.
+pub(crate) const EDIT: &str = "editMessageText";
+
 /// A larger picture goes as a file.
 const MAX_PHOTO: u64 = 10 << 20;
 
@@ -87,7 +90,7 @@ impl Speech {
     /// The method of the next call.
     pub fn method(&self) -> &'static str {
         match self.next() {
-            Next::Edit(_) => "editMessageText",
+            Next::Edit(_) => EDIT,
             Next::Text => "sendMessage",
             Next::File(file) if file.photo => "sendPhoto",
             Next::File(_) => "sendDocument",

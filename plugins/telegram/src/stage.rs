@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::Resumed;
+use prx_sdk::connector::{Context, Resumed};
 use serde::{Deserialize, Serialize};
 
 use crate::call::CALL_TIMEOUT;
@@ -10,6 +10,12 @@ use crate::config::Config;
 
 /// The time between two checks of the webhook.
 pub(crate) const WEBHOOK_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// The longest wait after the first conflict, in milliseconds.
+const MIN_CONFLICT_WAIT_MS: u64 = 1_500;
+/// The longest wait after a conflict, in milliseconds.
+const MAX_CONFLICT_WAIT_MS: u64 = 45_000;
+/// A conflict this long after the one before is a first one, in milliseconds.
+const CONFLICT_MEMORY_MS: u64 = 180_000;
 
 /// Where the poll stands.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +28,16 @@ pub struct Poll {
     pub(crate) since: u64,
     /// Tries in a row without success.
     pub(crate) failures: u32,
+    #[serde(default, skip_serializing_if = "Conflicts::is_none")]
+    pub(crate) conflicts: Conflicts,
+}
+
+/// How often something else has taken the updates, as long as that goes on.
+#[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Conflicts {
+    count: u32,
+    /// The last one, in Unix milliseconds.
+    at: u64,
 }
 
 /// What the channel is doing to get its updates.
@@ -46,6 +62,23 @@ pub(crate) enum Stage {
     /// Checking the webhook.
     #[serde(rename = "look")]
     CheckWebhook,
+}
+
+impl Conflicts {
+    fn is_none(&self) -> bool {
+        self.count == 0
+    }
+
+    /// How long to wait after one more: a second at first, for whatever ended a moment ago still held its poll, and
+    /// longer while it goes on.
+    pub(crate) fn wait(&mut self, cx: &Context<Config>) -> Duration {
+        if cx.now.saturating_sub(self.at) > CONFLICT_MEMORY_MS {
+            self.count = 0;
+        }
+        let longest = MIN_CONFLICT_WAIT_MS.saturating_mul(1 << self.count.min(16)).min(MAX_CONFLICT_WAIT_MS);
+        *self = Conflicts { count: self.count.saturating_add(1), at: cx.now };
+        Duration::from_millis(cx.random_between(longest * 2 / 3, longest))
+    }
 }
 
 impl Stage {
@@ -88,6 +121,12 @@ impl Poll {
         let open = if self.waiting { &resumed.timers } else { &resumed.requests };
         self.stage != Stage::Off && open.contains(&self.token)
     }
+}
+
+/// How long it stands as proof that the platform answered, though it told to wait for this long. The wait is the
+/// connector's alone: nothing else makes the connection anew before its next try is answered or lost.
+pub(crate) fn good_for_wait(after: Duration) -> Duration {
+    after + 3 * CALL_TIMEOUT
 }
 
 /// How long a proof stands: two long polls, or two checks of the webhook, may fail in a row before the channel counts as

@@ -1,6 +1,8 @@
 //! What outlives a restart.
 
 use prx_sdk::connector::{Commands, Context};
+use prx_sdk::cooldown::Cooldown;
+use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::{MAX_PENDING, PendingQueue};
 use serde::{Deserialize, Serialize};
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::api::Me;
 use crate::config::Config;
 use crate::op::Op;
+use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage, Place};
 use crate::stage::Poll;
 use crate::update::Message;
@@ -28,6 +31,19 @@ pub struct State {
     #[serde(rename = "parcels")]
     pub pending: Vec<Pending>,
     moved: Vec<(i64, i64)>,
+    #[serde(skip_serializing_if = "Heard::is_empty")]
+    pub heard: Heard,
+    /// The request that looks for the bot's menu; 0: none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub menu: u64,
+    #[serde(skip_serializing_if = "Pace::is_free")]
+    pub pace: Pace,
+    /// The pause after a 429 that does not say how long it stands.
+    #[serde(skip_serializing_if = "Cooldown::is_over")]
+    pub cooldown: Cooldown,
+    /// The platform has accepted the token since it was last changed.
+    #[serde(skip_serializing_if = "is_false")]
+    pub token_worked: bool,
 }
 
 /// Whose token this is.
@@ -83,11 +99,21 @@ impl State {
         cx: &'a Context<Config>,
         out: &'a mut Commands,
     ) -> PendingQueue<'a, PendingMessage> {
-        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out)
+        PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out).behind(&mut self.cooldown)
     }
 
     /// Whether so many messages are pending that no more should be asked for.
     pub fn is_full(&self) -> bool {
         self.pending.len() >= MAX_PENDING
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(token: &u64) -> bool {
+    *token == 0
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// The updates that are asked for. Said each time, for a list that is left out is the one from before.
-pub(crate) const UPDATES: [&str; 2] = ["message", "callback_query"];
+pub(crate) const UPDATES: [&str; 3] = ["message", "edited_message", "callback_query"];
 
 /// Only what every update has, so that one of an unknown shape still counts as seen.
 #[derive(Deserialize)]
@@ -16,6 +16,7 @@ pub(crate) struct Numbered {
 #[derive(Deserialize)]
 pub(crate) struct Update {
     pub message: Option<Message>,
+    pub edited_message: Option<Message>,
     pub callback_query: Option<Press>,
 }
 
@@ -35,11 +36,16 @@ pub(crate) struct Message {
     pub message_thread_id: Option<i64>,
     pub is_topic_message: bool,
     pub from: Option<User>,
-    /// Set when someone writes in the name of a chat: an anonymous administrator, a linked channel.
-    pub sender_chat: Option<IgnoredAny>,
+    /// Set when someone writes in the name of a chat: an anonymous administrator in that of the group, others in that of
+    /// a channel.
+    pub sender_chat: Option<Chat>,
+    /// A post of the channel that the group belongs to: nobody said it here.
+    pub is_automatic_forward: bool,
     pub date: u64,
     pub chat: Chat,
     pub reply_to_message: Option<Box<Replied>>,
+    /// Set when someone else said it, elsewhere.
+    pub forward_origin: Option<IgnoredAny>,
     pub text: Option<String>,
     pub entities: Vec<Entity>,
     pub caption: Option<String>,
@@ -51,6 +57,7 @@ pub(crate) struct Message {
 /// An update of which only the media of its message matters.
 #[derive(Deserialize)]
 pub(crate) struct WithMedia {
+    #[serde(alias = "edited_message")]
     pub message: MessageMedia,
 }
 
@@ -88,6 +95,8 @@ pub(crate) struct Media {
     pub file_name: Option<String>,
     pub mime_type: Option<String>,
     pub file_size: Option<u64>,
+    /// In seconds.
+    pub duration: Option<u64>,
 }
 
 /// The buttons under a message.
@@ -111,7 +120,7 @@ pub(crate) struct Replied {
     pub forum_topic_created: Option<IgnoredAny>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Clone, Deserialize)]
 #[serde(default)]
 pub struct User {
     pub id: i64,
@@ -137,6 +146,8 @@ pub(crate) struct Chat {
     pub id: i64,
     #[serde(rename = "type")]
     pub kind: String,
+    pub title: Option<String>,
+    pub username: Option<String>,
 }
 
 impl Chat {

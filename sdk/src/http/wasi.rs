@@ -31,8 +31,19 @@ pub(super) fn send(request: Request) -> Result<Response, Error> {
 
 fn prepare(request: &Request) -> Result<OutgoingRequest, Error> {
     let (scheme, authority, path) = split(&request.url).ok_or_else(|| invalid(&request.url))?;
-    let entries: Vec<_> =
+    let mut entries: Vec<_> =
         request.headers.iter().map(|(name, value)| (name.clone(), value.clone().into_bytes())).collect();
+    let mut usual = |name: &str, value: String| {
+        if !entries.iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            entries.push((name.to_owned(), value.into_bytes()));
+        }
+    };
+    // Without it the body goes in chunks, which strict servers refuse.
+    if !request.body.is_empty() {
+        usual("content-length", request.body.len().to_string());
+    }
+    // Nobody here reads anything else.
+    usual("accept-encoding", "identity".to_owned());
     let headers = Fields::from_list(&entries).map_err(|_| invalid("a header that may not be set"))?;
     let outgoing = OutgoingRequest::new(headers);
     outgoing

@@ -1,4 +1,4 @@
-use super::{FilePart, Files, MAX_REQUEST_BYTES};
+use super::{FilePart, Files, MAX_REQUEST_BYTES, MAX_UNNAMED_TEXT_BYTES};
 use crate::provider::{Message, UserMessage};
 use crate::testing::give;
 use crate::types::Attachment;
@@ -14,7 +14,7 @@ fn a_file_is_shown_as_what_it_is() {
     let pdf = named("application/pdf", b"%PDF");
     let text = named("text/plain; charset=utf-8", "Grüße".as_bytes());
     let broken = named("text/plain", b"\xff");
-    let film = named("video/mp4", b"....");
+    let film = named("video/mp4", b"\0ftyp");
     let gone = Attachment { blob: "blob_gone".to_owned(), ..named("image/png", b"") };
     let all = [image, pdf, text, broken, film, gone];
     let mut files = Files::read(&[said(all.to_vec())]);
@@ -25,11 +25,28 @@ fn a_file_is_shown_as_what_it_is() {
         FilePart::Pdf { name: "a.x".to_owned(), data: "JVBERg==".to_owned() },
         line("[a file, a.x]\nGrüße"),
         line("[a file, a.x, 1 bytes, text/plain: not in UTF-8]"),
-        line("[a file, a.x, 4 bytes, video/mp4: of a kind that cannot be shown]"),
+        line("[a file, a.x, 5 bytes, video/mp4: of a kind that cannot be shown]"),
         line("[a file, a.x, 0 bytes, image/png: no longer kept]"),
     ];
     assert_eq!(shown, expected);
     assert_eq!(files.take(&all[0]), None, "once is enough");
+}
+
+#[test]
+fn a_small_text_is_shown_whatever_its_kind_is_called() {
+    let shown = |mime: &str, bytes: &[u8]| {
+        let file = Attachment { name: Some("main.py".to_owned()), ..give(mime, bytes) };
+        match Files::read_texts(&[said(vec![file.clone()])]).take(&file) {
+            Some(FilePart::Text(line)) => line,
+            other => panic!("{other:?}"),
+        }
+    };
+    for mime in ["application/octet-stream", "application/x-sh", "video/mp2t", "model/x", ""] {
+        assert_eq!(shown(mime, "print('Grüße')".as_bytes()), "[a file, main.py]\nprint('Grüße')");
+        for bytes in [&b"a\0b"[..], b"\xff\xfea", &vec![b'x'; MAX_UNNAMED_TEXT_BYTES as usize + 1]] {
+            assert!(shown(mime, bytes).ends_with("of a kind that cannot be shown]"));
+        }
+    }
 }
 
 #[test]

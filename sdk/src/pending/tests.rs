@@ -103,9 +103,17 @@ impl Connector for Posted {
                 let said: Message = serde_json::from_value(posted.clone()).expect("a message");
                 match posted["joins"].as_str() {
                     Some(text) => {
-                        queue.join(|message| message.text == text, &files).expect("it waits").text.push('!')
+                        let pause = posted["pause"].as_u64().map(Duration::from_secs);
+                        let joins = |message: &Message| message.text == text;
+                        assert!(
+                            queue.join(joins, files, pause, |message| message.text.push('!')),
+                            "it waits"
+                        );
                     }
-                    None => queue.push(said, files),
+                    None => match posted["pause"].as_u64() {
+                        Some(pause) => queue.push_open(said, files, Duration::from_secs(pause)),
+                        None => queue.push(said, files),
+                    },
                 }
                 out.webhook_reply(
                     call.token,
@@ -186,12 +194,26 @@ fn a_file_is_tried_three_times_and_costs_only_itself() {
     assert!((500..=1000).contains(&first.as_millis()), "{first:?}");
     talk.0.advance(first);
     talk.answer("1", 429, None);
-    talk.0.advance(Duration::from_secs(2));
+    assert_eq!(talk.0.timers()[0].1, Duration::from_secs(60), "for how long is not said");
+    talk.0.advance(Duration::from_secs(60));
     talk.answer("1", 503, None);
     assert_eq!(talk.0.timers(), []);
     talk.answer("2", 200, Some("blob_2"));
     assert_eq!(talk.heard(), heard(&[("look\n[1 could not be fetched: HTTP 503]", 1)]));
     assert!(talk.0.logs().concat().contains("1 could not be fetched"));
+}
+
+#[test]
+fn a_file_is_waited_for_as_long_as_is_asked_for_if_that_is_not_too_long() {
+    let answer = |status, asked: &str| {
+        let headers = vec![("Retry-After".to_owned(), asked.to_owned())];
+        let response = HttpResponse { status, headers, body: Vec::new(), blob: None, elapsed_ms: 1 };
+        Fetch::of(&HttpOutcome::Response(response))
+    };
+    assert_eq!(answer(429, "7"), Fetch::Later("HTTP 429".into(), Some(Duration::from_secs(7))));
+    assert_eq!(answer(503, "7"), Fetch::Later("HTTP 503".into(), Some(Duration::from_secs(7))));
+    assert_eq!(answer(429, "soon"), Fetch::Later("HTTP 429".into(), Some(Duration::from_secs(60))));
+    assert_eq!(answer(429, "86400"), Fetch::Lost("HTTP 429".into()));
 }
 
 #[test]
@@ -229,4 +251,33 @@ fn files_join_a_message_that_still_waits() {
     talk.answer("1", 200, Some("blob_1"));
     talk.answer("2", 200, Some("blob_2"));
     assert_eq!(talk.heard(), heard(&[("one!", 2)]));
+}
+
+#[test]
+fn a_message_to_which_more_belongs_waits_a_moment_for_it() {
+    let mut talk = Talk::started();
+    talk.post(json!({"room": "a", "text": "one", "files": [], "pause": 1}));
+    talk.post(json!({"room": "a", "text": "behind", "files": []}));
+    talk.post(json!({"room": "b", "text": "elsewhere", "files": []}));
+    assert_eq!(talk.heard(), heard(&[("elsewhere", 0)]));
+    talk.0.advance(Duration::from_millis(900));
+    talk.post(json!({"room": "a", "text": "", "joins": "one", "files": [here("1")], "pause": 1}));
+    talk.answer("1", 200, Some("blob_1"));
+    talk.0.advance(Duration::from_millis(900));
+    assert_eq!(talk.heard(), heard(&[]), "there may be more");
+    talk.0.swap();
+    talk.0.advance(Duration::from_millis(100));
+    assert_eq!(talk.heard(), heard(&[("one!", 1), ("behind", 0)]));
+
+    talk.post(json!({"room": "a", "text": "two", "files": [], "pause": 1}));
+    talk.post(json!({"room": "a", "text": "", "joins": "two", "files": []}));
+    assert_eq!(
+        (talk.heard(), talk.0.timers()),
+        (heard(&[("two!", 0)]), Vec::new()),
+        "that was the last of it"
+    );
+
+    talk.post(json!({"room": "a", "text": "three", "files": [], "pause": 1}));
+    talk.0.restart();
+    assert_eq!(talk.heard(), heard(&[("three", 0)]), "no timer outlives a restart");
 }

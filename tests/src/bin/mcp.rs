@@ -41,7 +41,7 @@ impl ServerHandler for Server {
         if self.grown.load(Ordering::SeqCst) {
             names.push("grown");
         }
-        Ok(ListToolsResult::with_all_items(names.into_iter().map(tool).collect()))
+        Ok(ListToolsResult::with_all_items(names.into_iter().map(tool).chain(further()).collect()))
     }
 
     async fn call_tool(
@@ -86,6 +86,7 @@ impl ServerHandler for Server {
                 context.peer.notify_tool_list_changed().await.expect("the gateway listens");
                 "grown".into()
             }
+            other if further().iter().any(|tool| tool.name == other) => format!("{other} was called"),
             other => return Err(ErrorData::invalid_params(format!("there is no {other}"), None)),
         };
         Ok(CallToolResponse::Complete(CallToolResult::success(vec![ContentBlock::text(text)])))
@@ -105,6 +106,13 @@ fn tool(name: &'static str) -> Tool {
     let schema: JsonObject = [("type".to_owned(), json!("object"))].into_iter().collect();
     let hints = ToolAnnotations::new().read_only(name == "echo");
     Tool::new(name, format!("Does {name}"), Arc::new(schema)).with_annotations(hints)
+}
+
+/// The tools in the file that is named in `TOOLS`, whatever they are.
+fn further() -> Vec<Tool> {
+    let Ok(file) = std::env::var("TOOLS") else { return Vec::new() };
+    let list = std::fs::read(file).expect("a file of tools");
+    serde_json::from_slice(&list).expect("a list of tools")
 }
 
 #[tokio::main(flavor = "current_thread")]

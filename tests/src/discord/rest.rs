@@ -42,6 +42,7 @@ impl Service for Bot {
             }
             Some(Fault::Refuse(status, code, message)) => refusal(status, code, message),
             Some(Fault::TooMany(seconds, global)) => too_many(seconds, global),
+            Some(Fault::Page(status)) => Reply::Json(status, "<html>error code: 1015</html>".to_owned()),
             Some(Fault::DropBefore) => Reply::Drop,
             Some(Fault::DropAfter) => {
                 let _ = self.outcome(&asked, call);

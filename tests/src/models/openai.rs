@@ -21,7 +21,10 @@ pub(super) const DIALECT: Dialect = Dialect {
     overloaded: || event(&error("server_error", "The server is overloaded")),
 };
 
-fn check(_: &HeaderMap, body: &Value) -> Result<(), String> {
+fn check(headers: &HeaderMap, body: &Value) -> Result<(), String> {
+    if headers.get("content-length").is_none() || headers.contains_key("transfer-encoding") {
+        return Err("content-length: required".into());
+    }
     if body["model"] != DIALECT.model || body["stream"] != true {
         return Err("model, stream: required".into());
     }
@@ -40,7 +43,12 @@ fn check(_: &HeaderMap, body: &Value) -> Result<(), String> {
         let is_part = |part: &Value| {
             ["text", "image_url", "file"].iter().any(|kind| part["type"] == *kind && !part[*kind].is_null())
         };
-        if !message["content"].is_string() && !parts.is_some_and(|parts| parts.iter().all(is_part)) {
+        // Beside tool calls there may be none, and strict servers refuse an empty one.
+        let is_call = message["content"].is_null() && message["tool_calls"].is_array();
+        if !is_call
+            && !message["content"].is_string()
+            && !parts.is_some_and(|parts| parts.iter().all(is_part))
+        {
             return Err("messages: content must be a text, or a user's parts".into());
         }
         let calls = message["tool_calls"].as_array();

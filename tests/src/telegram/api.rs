@@ -72,6 +72,7 @@ impl Bot {
             None => self.outcome(method, call).await.into(),
             Some(Fault::Refuse(status, description)) => refusal(status, description),
             Some(Fault::TooMany(seconds)) => too_many(seconds),
+            Some(Fault::Page(status)) => Reply::Json(status, "<html>error code: 1015</html>".to_owned()),
             Some(Fault::DropBefore) => Reply::Drop,
             Some(Fault::DropAfter) => {
                 let _ = self.outcome(method, call).await;
@@ -175,6 +176,11 @@ impl State {
                 "id": 7_000_001, "is_bot": true, "first_name": "Prx", "username": "prx_test_bot",
                 "can_join_groups": true, "can_read_all_group_messages": false, "supports_inline_queries": false,
             })),
+            "getMyCommands" => Ok(self.menu.clone()),
+            "setMyCommands" => {
+                self.menu = parameters["commands"].clone();
+                Ok(json!(true))
+            }
             "setWebhook" => self.set_webhook(parameters),
             "getWebhookInfo" => Ok(self.webhook_info()),
             "deleteWebhook" => {

@@ -125,7 +125,8 @@ async fn a_token_does_what_its_scopes_say() {
     let nothing = gateway.client().post("/auth/tokens", json!({"scopes": []})).await;
     assert!(nothing.error(400, "bad_request").contains("scopes"), "{nothing}");
     for _ in 0..3 {
-        gateway.client().post("/auth/tokens", json!({"name": "more"})).await.expect(201);
+        let made = gateway.client().post("/auth/tokens", json!({"name": "more"})).await.expect(201);
+        assert!(made["expires_at"].is_string(), "who does not say what for has it for a day: {made}");
     }
     let page = gateway.client().get("/auth/tokens?limit=2&offset=3").await.expect(200);
     assert_eq!((page["total"].as_u64(), page["tokens"].as_array().unwrap().len()), (Some(5), 2), "{page}");

@@ -37,7 +37,8 @@ async fn chats_survive_twenty_kills() {
     // again: to this platform nothing is sent more than twice unasked.
     let letters = "/channels/telegram/dead-letters?limit=500";
     let kept = until("every message to be answered, or its answer to be kept", async || {
-        let kept = gateway.client().get(letters).await.expect(200)["dead_letters"].as_array().unwrap().clone();
+        let kept =
+            gateway.client().get(letters).await.expect(200)["dead_letters"].as_array().unwrap().clone();
         let is_kept = |text: &str| kept.iter().any(|letter| letter["text"].as_str().unwrap().contains(text));
         let mut all = written.iter().flat_map(|(user, texts)| texts.iter().map(move |text| (*user, text)));
         all.all(|(user, text)| answered(&telegram, user, text) > 0 || is_kept(text)).then_some(kept)

@@ -255,6 +255,28 @@ async fn a_bucket_is_never_asked_for_more_than_it_has() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_shut_out_sends_nothing_more_and_hears_all_the_same() {
+    let discord = FakeDiscord::start().await;
+    let gateway = listening(&discord).await;
+    discord.script("send", Fault::Page(429));
+    discord.write(1, "first");
+    let error = until_status(&gateway, "reconnecting").await;
+    assert!(error.contains("429") && error.contains("nothing is sent"), "{error}");
+    let texts: Vec<_> = (2..7).map(|user| format!("from {user}")).collect();
+    for (user, text) in (2..7).zip(&texts) {
+        discord.write(user, text);
+    }
+    until("all to be heard", async || {
+        let heard = gateway.heard("discord").await;
+        texts.iter().all(|text| heard.contains(text)).then_some(())
+    })
+    .await;
+    gateway.stop().await;
+    assert_eq!(discord.calls("send").len(), 1);
+    no_rule_broken(&discord);
+}
+
+#[tokio::test]
 async fn a_reply_of_unknown_outcome_is_sent_again_and_recognized() {
     let discord = FakeDiscord::start().await;
     let gateway = listening(&discord).await;

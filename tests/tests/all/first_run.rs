@@ -114,8 +114,15 @@ async fn without_a_configuration_the_defaults_serve() {
 #[tokio::test]
 async fn a_token_is_made_whether_or_not_the_gateway_runs() {
     let home = Home::new("");
+    let early = home.run(&["auth", "list"]).await;
+    assert!(
+        early.code == Some(1) && early.stderr.contains("no gateway has ever run on <home>/data"),
+        "{early:?}"
+    );
+    assert!(!home.data().exists(), "and none is begun by asking");
     let before = home.run(&["auth", "token"]).await;
     assert_eq!(before.code, Some(0), "{}", before.stderr);
+    assert!(before.stderr.contains("no gateway has ever run on <home>/data"), "{}", before.stderr);
     let before = token_alone(&before.stdout).to_owned();
 
     let gateway = Gateway::start_in(home).await;

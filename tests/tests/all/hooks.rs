@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use base64::Engine as _;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use futures_util::stream;
@@ -18,6 +19,10 @@ const CANARY: &str = "whsec_Y2FuYXJ5LWNhbmFyeS1jYW5hcnk=";
 async fn register(gateway: &Gateway, url: &str, events: &[&str]) -> Value {
     let body = json!({"url": url, "events": events, "secret": CANARY});
     gateway.client().post("/hooks", body).await.expect(201)
+}
+
+fn base64(text: &str) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap()
 }
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -177,8 +182,12 @@ async fn events_that_a_full_queue_does_not_take_are_an_issue_of_the_gateway() {
     assert_eq!(opened.count().await, FULL + 5);
     let status = gateway.client().get("/status").await.expect(200);
     let issues = status["issues"].to_string();
-    assert!(issues.contains(&format!("hook {id}: 5 events were lost")), "{issues}");
+    assert!(issues.contains(&format!("hook {id} has lost 5 events")), "{issues}");
     assert!(issues.contains(&format!("GET /hooks/{id}/deliveries")), "{issues}");
+    let metrics = gateway.metrics().await;
+    let sample = |outcome: &str| format!("prx_hook_deliveries_total{{hook=\"{id}\",outcome=\"{outcome}\"}}");
+    assert!(metrics.contains(&format!("{} 5\n", sample("lost"))), "{metrics}");
+    assert!(metrics.contains(&format!("prx_hook_deliveries_waiting{{hook=\"{id}\"}} {FULL}\n")), "{metrics}");
     assert_eq!(status["status"], "degraded");
     gateway.client().delete(&format!("/hooks/{id}")).await.expect(204);
     assert_eq!(gateway.client().get("/status").await.expect(200)["status"], "healthy");
@@ -261,4 +270,89 @@ async fn a_hook_that_cannot_work_is_refused_and_changes_nothing() {
     reader.get("/hooks").await.expect(200);
     let body = json!({"url": "https://example.com/", "events": ["*"]});
     assert!(reader.post("/hooks", body).await.error(403, "forbidden").contains("hooks:write"));
+}
+
+/// The operator's day with a receiver that says that it is gone: what is seen where, and what brings it back.
+#[tokio::test]
+async fn a_hook_that_was_turned_off_is_seen_and_brought_back() {
+    let receiver = Receiver::start().await;
+    let gateway = Gateway::start(INSIDE).await;
+    let client = gateway.client();
+    let url = receiver.url();
+    let added = gateway.home().run(&["hook", "add", &url, "--event", "session.created", "--json"]).await;
+    let added: Value = serde_json::from_str(&added.stdout).unwrap();
+    let (id, secret) = (added["id"].as_str().unwrap(), added["secret"].as_str().unwrap());
+    let watcher = Receiver::start().await;
+    register(&gateway, &watcher.url(), &["error.occurred"]).await;
+    let path = format!("/hooks/{id}");
+
+    receiver.answer(410);
+    gateway.open_session("ada").await;
+    let told = watcher.until(1).await.remove(0).json();
+    assert_eq!((&told["type"], &told["data"]["hook_id"]), (&json!("error.occurred"), &json!(id)));
+    assert!(told["data"]["reason"].as_str().unwrap().contains("410 Gone"), "{told}");
+    let status = client.get("/status").await.expect(200);
+    let issues = status["issues"].to_string();
+    assert_eq!(status["status"], "degraded");
+    assert!(
+        issues.contains("410 Gone") && issues.contains(&format!("prx hook set {id} --active true")),
+        "{issues}"
+    );
+    let doctor = gateway.home().run(&["doctor"]).await;
+    assert!(
+        doctor.stdout.contains("410 Gone") && !doctor.stdout.contains("comes back by itself"),
+        "{}",
+        doctor.stdout
+    );
+    assert!(gateway.metrics().await.contains(&format!("prx_hook_active{{hook=\"{id}\"}} 0\n")));
+    gateway.open_session("while it is off").await;
+    let off = client.post(&format!("{path}/test"), json!({})).await.error(409, "conflict");
+    assert!(off.contains("turn it on first"), "{off}");
+
+    // The fix that was named is one.
+    receiver.answer(200);
+    let fixed = gateway.home().run(&["hook", "set", id, "--active", "true"]).await;
+    assert_eq!(fixed.code, Some(0), "{}", fixed.stderr);
+    let replayed = gateway.home().run(&["hook", "replay", id, "--failed"]).await;
+    assert_eq!(replayed.stdout.trim(), "1 on their way again", "{}", replayed.stderr);
+    let again = receiver.until(2).await.remove(1);
+    assert_eq!(again.signature, again.signed(&base64(secret.strip_prefix("whsec_").unwrap())));
+    until("the gateway to be well", async || {
+        (client.get("/status").await.expect(200)["status"] == "healthy").then_some(())
+    })
+    .await;
+
+    rotate_and_pause(&gateway, &receiver, id, secret).await;
+}
+
+async fn rotate_and_pause(gateway: &Gateway, receiver: &Receiver, id: &str, secret: &str) {
+    let (client, path) = (gateway.client(), format!("/hooks/{id}"));
+    // The secret is replaced without a receiver that refuses meanwhile.
+    let rotated = client.patch(&path, json!({"rotate_secret": true})).await.expect(200);
+    let new = rotated["secret"].as_str().unwrap().to_owned();
+    assert!(rotated["previous_secret_until"].is_string() && new != secret);
+    let changes = json!({"events": ["session.terminated"], "url": receiver.url()});
+    let changed = client.patch(&path, changes).await.expect(200);
+    assert!(changed.get("secret").is_none() && !client.get(&path).await.to_string().contains(&new));
+    gateway.open_session("not taken any more").await;
+    client.post(&format!("{path}/test"), json!({})).await.expect(202);
+    let signed = receiver.until(3).await.remove(2);
+    let signature = |secret: &str| signed.signed(&base64(secret.strip_prefix("whsec_").unwrap()));
+    assert_eq!(signed.signature, format!("{} {}", signature(&new), signature(secret)));
+
+    // What waits while the operator has turned it off is delivered when he turns it on, after a restart, too.
+    client.patch(&path, json!({"active": false, "events": ["*"]})).await.expect(200);
+    assert_eq!(client.get("/status").await.expect(200)["status"], "healthy");
+    for (body, word) in [
+        (json!({"url": "http://10.0.0.1:x/"}), "`url`"),
+        (json!({"events": []}), "`events`"),
+        (json!({"active": "yes"}), "`active` must be true or false"),
+        (json!({"overlap_secs": 604_801}), "from 0 to 604800"),
+        (json!({"secret": "a", "rotate_secret": true}), "`secret`"),
+    ] {
+        let refused = client.patch(&path, body.clone()).await.error(400, "bad_request");
+        assert!(refused.contains(word), "{body}: {refused}");
+    }
+    client.patch("/hooks/hook_none", json!({"active": true})).await.error(404, "not_found");
+    assert_eq!(client.get(&path).await.expect(200)["active"], false, "what is refused changes nothing");
 }

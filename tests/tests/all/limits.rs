@@ -6,6 +6,7 @@ use futures_util::future::join_all;
 use hyper::Method;
 use prx_tests::client::{Answer, Client};
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::system::{System, now, post, signed};
 use prx_tests::wait::until;
 use serde_json::json;
 
@@ -138,6 +139,46 @@ async fn strangers_are_limited_by_address_and_do_not_keep_others_out() {
     })
     .await;
     gateway.client().get("/status").await.expect(200);
+    let anyone = gateway.client().with_token(None);
+    for answer in join_all((0..100).map(|_| anyone.get("/status/health"))).await {
+        assert_eq!(answer.status, 200, "health is never refused: {answer}");
+        standing(&answer);
+    }
+}
+
+#[tokio::test]
+async fn what_a_channel_knows_to_be_its_platforms_counts_for_it_alone() {
+    let system = System::start().await;
+    let home = Home::empty();
+    home.configure(&system.config("ops"));
+    let gateway = Gateway::start_in(home).await;
+    let client = gateway.client();
+    let message = json!({"conversation": "c", "user": {"id": "u", "name": "Ada"}, "text": "Hello"});
+    until("the channel to run", async || {
+        (post(client, "ops", "first", &message).await.ok()?.status == 200).then_some(())
+    })
+    .await;
+    let stranger = client.with_token(None);
+    until("a stranger at the same address to be too many", async || {
+        let forged = (0..50).map(|n| {
+            let id = format!("forged-{n}");
+            let request = signed(&stranger, "ops", &id, ("wrong", now()), "{}");
+            stranger.send(request, "{}".into())
+        });
+        let answers = join_all(forged).await;
+        assert!(answers.iter().all(|answer| [401, 429].contains(&answer.status)));
+        answers.iter().any(|answer| answer.status == 429).then_some(())
+    })
+    .await;
+    let ids: Vec<String> = (0..50).map(|n| format!("msg-{n}")).collect();
+    for answers in [0, 1].map(|_| ids.iter().map(|id| post(client, "ops", id, &message))) {
+        for answer in join_all(answers).await {
+            let answer = answer.unwrap();
+            assert_eq!(answer.status, 200, "{answer}");
+            assert_eq!(standing(&answer).0, 500);
+        }
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]

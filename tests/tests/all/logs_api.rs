@@ -143,7 +143,8 @@ async fn a_log_line_stays_one_line() {
     let gateway = Gateway::start("").await;
     let forged = "x\nINFO forged: \u{1b}[31mred";
     let session = json!({"channel": "api", "user_id": forged});
-    gateway.client().post("/sessions", session).await.expect(201);
+    let refused = gateway.client().post("/sessions", session).await.error(400, "bad_request");
+    assert!(refused.contains("`user_id`") && refused.contains("\\u{a}"), "{refused}");
     gateway.client().get("/plugins/%1b%5b31m%0aforged").await.error(404, "not_found");
     let lines = gateway.output().lines();
     assert!(

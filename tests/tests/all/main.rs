@@ -7,6 +7,7 @@
     reason = "a test fails by panicking; not every module does it in each of these ways"
 )]
 
+mod audit;
 mod authors;
 mod bad_input;
 mod blobs;
@@ -16,6 +17,7 @@ mod chat;
 mod compiling;
 mod components;
 mod config_api;
+mod config_file;
 mod crash;
 mod discord;
 mod first_run;
@@ -32,9 +34,12 @@ mod memory;
 mod mishaps;
 mod parameters;
 mod plugins_api;
+mod process;
 mod provider_faults;
 mod providers;
 mod reference;
+mod retention;
+mod rights;
 mod scripted;
 mod service;
 mod sessions_api;
@@ -43,6 +48,7 @@ mod streaming;
 mod swap;
 mod telegram;
 mod tidy;
+mod tool_bounds;
 mod tool_files;
 mod tools;
 mod turns;

@@ -200,7 +200,7 @@ async fn a_servers_environment_is_its_own_and_its_secrets_stay_out_of_the_log() 
 async fn a_gateway_is_a_server_to_another_one_over_http() {
     let far = Gateway::start(&near("")).await;
     connected(&far, "near").await;
-    let token = far.home().run(&["auth", "token", "--scope", "mcp:write"]).await;
+    let token = far.home().run(&["auth", "token", "--scope", "tools:write"]).await;
     let home = Home::new("");
     let secret = home.path().join("token");
     fs::write(&secret, token.stdout).unwrap();
@@ -273,9 +273,19 @@ async fn the_gateways_own_server_speaks_plain_json_rpc() {
     assert_eq!(nothing["error"]["message"], "Tool nothing not found");
 
     rpc(&api.with_token(None), call(5, "ping", json!({}))).await.error(401, "unauthorized");
-    let reader = gateway.home().run(&["auth", "token", "--scope", "mcp:read"]).await;
-    let reader = api.with_token(Some(reader.stdout.trim()));
-    rpc(&reader, call(6, "ping", json!({}))).await.error(403, "forbidden");
+    let with_scope = async |scope: &str| {
+        let token = gateway.home().run(&["auth", "token", "--scope", scope]).await;
+        api.with_token(Some(token.stdout.trim()))
+    };
+    rpc(&with_scope("mcp:write").await, call(6, "ping", json!({}))).await.error(403, "forbidden");
+    let recall = || call(7, "tools/call", json!({"name": "recall", "arguments": {"query": "x"}}));
+    let reader = with_scope("tools:read").await;
+    let tools = rpc(&reader, call(8, "tools/list", json!({}))).await.expect(200);
+    assert_eq!(count(&tools["result"]), count(&listed), "reading is listing");
+    let refused = rpc(&reader, recall()).await.expect(200);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("tools:write"), "{refused}");
+    let called = rpc(&with_scope("tools:write").await, recall()).await.expect(200);
+    assert!(called["result"]["content"].is_array(), "{called}");
     let get = api.send(api.bare(Method::GET, "/mcp"), Bytes::new()).await;
     get.error(405, "method_not_allowed");
     assert_eq!(get.headers["allow"], "POST");

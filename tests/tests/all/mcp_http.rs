@@ -43,7 +43,10 @@ async fn lost(gateway: &Gateway) {
 async fn a_killed_server_over_http_comes_back_by_itself_and_when_asked() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let far_home = Home::new(&format!("[mcp_servers.near]\ncommand = {SERVER:?}\n"));
-    let token = far_home.run(&["auth", "token", "--scope", "mcp:write", "--scope", "mcp:read"]).await.stdout;
+    let token = far_home
+        .run(&["auth", "token", "--scope", "tools:write", "--scope", "tools:read", "--scope", "mcp:read"])
+        .await
+        .stdout;
     let home = Home::new("");
     let secret = home.path().join("token");
     fs::write(&secret, &token).unwrap();

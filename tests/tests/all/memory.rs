@@ -1,7 +1,9 @@
 //! What the agent remembers: kept by tools and over the API, recalled in turns, each person's own.
+use prx_tests::client::Client;
 use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
 use prx_tests::scripted;
+use prx_tests::telegram::FakeTelegram;
 use serde_json::{Value, json};
 
 /// A model that keeps what it is told to keep, drops what it is told to drop, and else shows what it was given.
@@ -94,6 +96,7 @@ async fn a_call_for_nobody_has_no_memories_and_reading_is_not_writing() {
 
     let reader = "[plugin]\nname = \"memory\"\nversion = \"9.0.0\"\n[permissions]\nmemory = \"read\"\n";
     let reader = Component::of("prx-memory").with_manifest(reader).bytes();
+    gateway.client().patch("/config", json!({"grants.memory.memory": "read"})).await.expect(200);
     gateway
         .client()
         .upload(hyper::Method::PUT, "/plugins/memory", "application/wasm", reader)
@@ -101,6 +104,37 @@ async fn a_call_for_nobody_has_no_memories_and_reading_is_not_writing() {
         .expect(200);
     say(&gateway, "ada", "keep that").await;
     assert_eq!(entries(&gateway).await, 0);
+}
+
+#[tokio::test]
+async fn who_only_opens_sessions_has_no_part_in_the_memories_of_a_channels_users() {
+    let telegram = FakeTelegram::start().await;
+    let script = json!([{"answers": [[{"show": "request"}]]}]);
+    let gateway = Gateway::start_in(scripted::home(&script, &telegram.config(&["*"]))).await;
+    telegram.write(42, "hello");
+    telegram.until("a reply", |t| (!t.sent_to(42).is_empty()).then_some(())).await;
+    let session = gateway.sessions("telegram").await[0].clone();
+    let (id, user) = (session["id"].as_str().unwrap(), session["user_id"].as_str().unwrap());
+    let memory = json!({"channel": "telegram", "user_id": user, "text": "The dog is called Rex."});
+    gateway.client().post("/memory", memory).await.expect(201);
+    let told = async |client: &Client, session: &str| {
+        let path = format!("/sessions/{session}/messages");
+        let reply = client.post(&path, json!({"content": "what is my dog's name?"})).await.expect(200);
+        reply.to_string().contains("Rex")
+    };
+    let writer = gateway.home().run(&["auth", "token", "--scope", "sessions:write"]).await;
+    let writer = gateway.client().with_token(Some(writer.stdout.trim()));
+    let claim = json!({"channel": "telegram", "user_id": user});
+    let refused = writer.post("/sessions", claim.clone()).await.error(403, "forbidden");
+    assert!(refused.contains("`channel`") && refused.contains("admin"), "{refused}");
+    let own = writer.post("/sessions", json!({"channel": "console", "user_id": user})).await.expect(201);
+    assert!(!told(&writer, own["id"].as_str().unwrap()).await, "another channel has its own users");
+    assert!(!told(&writer, id).await, "who speaks there is not the user");
+    let claimed = gateway.client().post("/sessions", claim).await.expect(201);
+    assert!(
+        told(gateway.client(), claimed["id"].as_str().unwrap()).await,
+        "whoever may do everything may do this"
+    );
 }
 
 #[tokio::test]

@@ -158,7 +158,7 @@ async fn silence_after_the_first_word() {
 async fn a_connection_that_breaks() {
     for dialect in Dialect::ALL {
         interrupted(dialect, "", "no answer came", async |model| model.hang_up()).await;
-        interrupted(dialect, "", "broke off", async |model| {
+        interrupted(dialect, "", "the connection broke off", async |model| {
             let live = model.live();
             begin(&dialect, &live).await;
             model.until_asked(1).await;
@@ -217,19 +217,111 @@ async fn an_answer_that_never_ends() {
 }
 
 #[tokio::test]
-async fn what_is_no_text_or_makes_no_sense() {
+async fn what_makes_no_sense_is_quoted_and_not_asked_for_again() {
     for dialect in Dialect::ALL {
         let model = FakeModel::start(dialect).await;
         let (gateway, path) = with(&model, "").await;
-        for nonsense in [&b"data: \xff\xfe\xfd\n\n"[..], b"data: {\"choices\": 7, \"type\"\n\n"] {
+        for (odd, tries) in [("{'type': 1}", 1), ("{\"type\": 7, \"choices\"", 2), ("no JSON \u{fffd}", 2)] {
+            let asked = model.asked().len();
             let live = model.live();
-            live.say(nonsense.to_vec()).await;
+            let bytes = odd.split('\u{fffd}').map(str::as_bytes).collect::<Vec<_>>().join(&0xff);
+            live.say([b"data: ", &bytes[..], b"\n\n"].concat()).await;
             drop(live);
-            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
-            assert_eq!(answer["content"], "You said: Hello", "the second try is answered");
+            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await;
+            match tries {
+                1 => assert!(answer.error(502, "bad_gateway").contains(odd), "it would only come again"),
+                _ => {
+                    assert_eq!(answer.expect(200)["content"], "You said: Hello", "the second try is answered")
+                }
+            }
+            assert_eq!(model.asked().len(), asked + tries, "{odd}");
+            let shown = odd.trim_end_matches('\u{fffd}');
+            assert!(gateway.output().says(&[dialect.provider, shown]), "{odd} is in the log");
         }
-        assert!(gateway.output().says(&[dialect.provider, "not UTF-8"]), "it is in the log");
-        assert!(gateway.output().says(&[dialect.provider, "makes no sense"]), "it is in the log");
         goes_on(&gateway, &path).await;
+    }
+}
+
+/// The events of an answer with something unusual before each.
+fn with_oddities(dialect: &Dialect, words: &[&str]) -> String {
+    let odd = [
+        "data: null\n\n",
+        "data: []\n\n",
+        "event: ping\ndata:\n\n",
+        "data: keep-alive\n\n",
+        "data: \r\n\r\n",
+    ];
+    let events = (dialect.words)(words);
+    let mixed = events.iter().zip(odd.iter().cycle()).map(|(event, odd)| format!("{odd}{event}"));
+    // A last event without its blank line.
+    mixed.collect::<String>().trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn what_is_unusual_and_not_needed_costs_nothing() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        for kind in ["Text/Event-Stream", "text/plain", "application/octet-stream"] {
+            let asked = model.asked().len();
+            model.refuse(200, &[("content-type", kind)], with_oddities(&dialect, &["Hello, ", "Ada"]));
+            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
+            assert_eq!(
+                (&answer["content"], model.asked().len()),
+                (&json!("Hello, Ada"), asked + 1),
+                "{kind}"
+            );
+        }
+        goes_on(&gateway, &path).await;
+        assert_eq!(model.broken_rules(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_looks_like_an_answer_is_none() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        for body in [
+            "{\"object\": \"error\", \"message\": \"It broke\", \"code\": 50001}",
+            "{\"error\": \"It broke\"}",
+            "event: error\ndata: {\"message\": \"It broke\"}\n\n",
+            "data: It broke\n\ndata: [DONE]\n\n",
+        ] {
+            let asked = model.asked().len();
+            model.refuse(200, &[("content-type", "text/event-stream")], body);
+            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
+            assert_eq!(answer["content"], "You said: Hello", "{body}: it is asked again");
+            assert_eq!(model.asked().len(), asked + 2, "{body}");
+            assert!(gateway.output().says(&[dialect.provider, "It broke"]), "{body}: it is in the log");
+        }
+        model.refuse(200, &[("content-type", "application/json")], "{\"status\":\"ok\"}");
+        let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
+        let message = refused.error(502, "bad_gateway");
+        assert!(message.contains("{\"status\":\"ok\"}") && message.contains("base_url"), "{message}");
+        goes_on(&gateway, &path).await;
+    }
+}
+
+#[tokio::test]
+async fn what_one_refuses_another_is_asked() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        for words in ["You said no", "prompt is too long: 214676 tokens > 200000 maximum"] {
+            gateway.client().patch("/config", json!({"provider.fallbacks": []})).await.expect(200);
+            model.refuse(400, &[], (dialect.refusal)(words));
+            let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
+            let message = refused.error(502, "bad_gateway");
+            assert!(message.contains(words), "{message}");
+            assert!(!words.contains("too long") || message.contains("window, which is 200000"), "{message}");
+            let fallbacks = json!({"provider.fallbacks": ["local/local-1"]});
+            gateway.client().patch("/config", fallbacks).await.expect(200);
+            model.refuse(400, &[], (dialect.refusal)(words));
+            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
+            assert!(answer["content"].as_str().unwrap().contains("stand-in"), "{words}: {answer}");
+        }
+        goes_on(&gateway, &path).await;
+        assert_eq!(model.asked().len(), 5, "each is asked once");
     }
 }

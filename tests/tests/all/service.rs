@@ -1,7 +1,5 @@
-//! What those who run the gateway rely on: probes, metrics, request ids, deadlines, and that it says when its disk
-//! has failed.
+//! What those who run the gateway rely on: probes, metrics, request ids and deadlines.
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
 use std::process::Command;
 use std::time::Duration;
 
@@ -214,7 +212,7 @@ async fn until_closed(mut stream: TcpStream) -> (Duration, String) {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_is_not_kept() {
-    let gateway = Gateway::start("").await;
+    let gateway = Gateway::start("[gateway]\nidle_secs = 12\n").await;
     let whole = "GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n";
     let opened = ["", "GET /livez HTTP/1.1\r\nhost: loc", whole].map(async |sent| {
         let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
@@ -230,6 +228,73 @@ async fn a_connection_that_says_nothing_is_not_kept() {
     let _ = stream.write_all(large.as_bytes()).await;
     let (_, said) = until_closed(stream).await;
     assert!(said.is_empty() || said.starts_with("HTTP/1.1 431 "), "{said}");
+    gateway.client().get("/status").await.expect(200);
+}
+
+/// Sends bytes to a gateway, and returns all that it says until it closes the connection.
+async fn said_to(gateway: &Gateway, sent: &str) -> String {
+    let mut stream = TcpStream::connect(gateway.address()).await.unwrap();
+    stream.write_all(sent.as_bytes()).await.unwrap();
+    until_closed(stream).await.1
+}
+
+#[tokio::test]
+async fn what_is_no_request_or_could_be_two_is_refused_in_the_envelope_and_counted() {
+    let gateway = Gateway::start("").await;
+    let line = "POST /api/v1/sessions HTTP/1.1\r\nhost: localhost\r\n";
+    let (chunked, length) = ("transfer-encoding: chunked\r\n", "content-length: 3\r\n");
+    let large = "x".repeat(40_000);
+    for (sent, status, why) in [
+        ("nonsense\r\n\r\n".to_owned(), 400, "is no HTTP/1.1"),
+        (format!("GET /livez HTTP/1.1\r\nhost: localhost\r\nx: {large}\r\n\r\n"), 431, "too large"),
+        (format!("{line}{length}{chunked}\r\n0\r\n\r\n"), 400, "both Content-Length and Transfer-Encoding"),
+        (format!("{line}{chunked}{length}\r\n0\r\n\r\n"), 400, "both Content-Length and Transfer-Encoding"),
+        (
+            format!("{line}transfer-encoding: chunked, chunked\r\n\r\n0\r\n\r\n"),
+            400,
+            "another Transfer-Encoding",
+        ),
+        (
+            format!("{line}transfer-encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+            400,
+            "another Transfer-Encoding",
+        ),
+        (format!("{line}{chunked}{chunked}\r\n0\r\n\r\n"), 400, "two headers Transfer-Encoding"),
+        // A body that is never read: the end of the connection is announced.
+        (format!("{line}content-length: 100000\r\n\r\n"), 401, "unauthorized"),
+    ] {
+        let said = said_to(&gateway, &sent).await;
+        let shown = &sent[..sent.len().min(200)];
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{shown}: {said}");
+        assert!(
+            said.contains("connection: close\r\n") && said.contains("x-request-id: req_"),
+            "{shown}: {said}"
+        );
+        let envelope: Value = serde_json::from_str(said.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert!(envelope["error"].to_string().contains(why), "{shown}: {said}");
+    }
+    let metrics = String::from_utf8(get(&gateway, "/metrics").await.body.to_vec()).unwrap();
+    assert!(metrics.contains("route=\"-\",status=\"431\"} 1"), "{metrics}");
+    for (head, body, status) in
+        [("content-encoding: gzip", "{}", 415), ("content-encoding: identity", "{}", 201)]
+    {
+        let (name, value) = head.split_once(": ").unwrap();
+        let request = gateway.client().request(Method::POST, "/sessions").header(name, value);
+        let answer =
+            gateway.client().send(request.header("content-type", "application/json"), body.into()).await;
+        assert_eq!(answer.status, status, "{answer}");
+    }
+    for (path, near) in [
+        ("/healthz", "/api/v1/status/health"),
+        ("/api/v1/status/", "/api/v1/status"),
+        ("/sessions", "/api/v1/sessions"),
+        ("/readyz/", "/readyz"),
+    ] {
+        let told = get(&gateway, path).await.error(404, "not_found");
+        assert!(told.ends_with(&format!("did you mean {near}?")), "{path}: {told}");
+    }
+    assert_eq!(get(&gateway, "/nowhere").await.error(404, "not_found"), "There is no such route");
+    gateway.stop().await;
 }
 
 #[tokio::test]
@@ -247,30 +312,4 @@ async fn as_many_connections_are_taken_as_the_system_allows() {
         assert_eq!(&answer, b"HTTP/1.1 200 OK");
         open.push(stream);
     }
-}
-
-#[tokio::test]
-async fn a_disk_that_fails_is_told_and_not_worked_around() {
-    let home = Gateway::start("").await.stop().await;
-    let size = fs::metadata(home.data().join("prx.redb")).unwrap().len();
-    let token = home.run(&["auth", "token"]).await.stdout;
-    let command = limited(&home, &format!("-f {}", size / 512 + 2_000));
-    let mut gateway = Gateway::launch(home, command).await;
-    gateway.sign_in(token.trim());
-    let path = format!("/sessions/{}/messages", gateway.open_session("ada").await);
-    let large = json!({"content": "x".repeat(200_000)});
-    let refused = until("the disk to be full", async || {
-        Some(gateway.client().post(&path, large.clone()).await).filter(|answer| answer.status != 200)
-    })
-    .await;
-    assert!(refused.status >= 500, "{refused}");
-    for path in ["/api/v1/status/health", "/readyz"] {
-        assert_eq!(get(&gateway, path).await.status, 503, "{path}");
-    }
-    get(&gateway, "/livez").await.expect(200);
-    let status = gateway.home().run(&["status", "--json"]).await;
-    let status: Value = serde_json::from_str(&status.stdout).unwrap();
-    assert_eq!(status["status"], "unhealthy", "{status}");
-    assert!(status["issues"][0].as_str().unwrap().contains("store"), "{status}");
-    gateway.client().post("/sessions", json!({})).await.error(503, "unavailable");
 }

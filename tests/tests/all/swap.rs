@@ -105,7 +105,8 @@ fn chatter(client: Client, session: String, over: Arc<AtomicBool>) -> JoinHandle
 #[tokio::test]
 async fn a_connector_that_fails_on_its_first_event_is_rolled_back() {
     let telegram = FakeTelegram::start().await;
-    let gateway = Gateway::start(&telegram.config(&["*"])).await;
+    let grants = "[grants.telegram]\nhttp = [\"https://api.telegram.org\"]\nsecrets = [\"bot_token\", \"webhook_secret\"]\n";
+    let gateway = Gateway::start(&format!("{}{grants}", telegram.config(&["*"]))).await;
     telegram.write(1, "before");
     telegram.until("the first answer", |t| (t.sent().len() == 1).then_some(())).await;
     let stumbling = Component::of("stumbling").bytes();

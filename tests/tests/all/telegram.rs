@@ -166,7 +166,8 @@ async fn another_poller_is_waited_for() {
     connected(&gateway).await;
     let polls = telegram.calls("getUpdates");
     let pause = polls[1].at - polls[0].at;
-    assert!(pause >= Duration::from_secs(29), "30 to 45 s, that the other may go: {pause:?}");
+    assert!(pause >= Duration::from_millis(950), "a second, that the other may go: {pause:?}");
+    assert_eq!(telegram.calls("deleteWebhook").len(), 1, "nobody else began anew meanwhile");
     gateway.stop().await;
     assert_eq!(telegram.sent_to(1).len(), 1);
 }
@@ -205,6 +206,29 @@ async fn a_slow_down_is_obeyed() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_shut_out_sends_nothing_more() {
+    let telegram = FakeTelegram::start().await;
+    let gateway = running(&telegram).await;
+    telegram.script("sendMessage", Fault::Page(429));
+    telegram.write(1, "first");
+    telegram.until("the refusal", |t| t.calls("sendMessage").first()?.status.map(|_| ())).await;
+    until("the channel to say so", async || {
+        let channel = gateway.channel("telegram").await?;
+        let error = channel["error"].as_str()?.to_owned();
+        (channel["status"] == "reconnecting" && error.contains("429")).then_some(())
+    })
+    .await;
+    let calls = telegram.call_count();
+    gateway.client().post("/channels/telegram/restart", json!({})).await.expect(200);
+    until("the wait to go on", async || {
+        gateway.channel("telegram").await?["error"].as_str().filter(|why| why.contains("429")).map(|_| ())
+    })
+    .await;
+    gateway.stop().await;
+    assert_eq!(telegram.call_count(), calls, "no call of any kind");
+}
+
+#[tokio::test]
 async fn one_chat_that_must_wait_holds_up_no_other() {
     let telegram = FakeTelegram::start().await;
     let gateway = running(&telegram).await;
@@ -223,10 +247,13 @@ async fn server_errors_are_tried_again() {
     let telegram = FakeTelegram::start().await;
     telegram.script("getUpdates", Fault::Refuse(500, "Internal Server Error"));
     telegram.script("getUpdates", Fault::Refuse(502, "Bad Gateway"));
+    telegram.script("getUpdates", Fault::Page(404));
     telegram.script("sendMessage", Fault::Refuse(500, "Internal Server Error"));
+    telegram.script("sendMessage", Fault::Page(401));
     let gateway = running(&telegram).await;
     telegram.write(1, "through the storm");
     answers(&telegram, 1, 1).await;
+    connected(&gateway).await;
     gateway.stop().await;
     assert_eq!(telegram.sent_to(1).len(), 1, "answered once all the same");
 }

@@ -63,6 +63,9 @@ async fn a_file_that_a_tool_makes_goes_with_the_reply_and_can_be_had() {
     let called = gateway.call_tool("make", json!({"count": 2})).await.expect(200);
     let [one, two] = &called["attachments"].as_array().unwrap()[..] else { panic!("{called}") };
     assert_ne!(one["blob"], two["blob"]);
+    let odd = json!({"name": "../../etc/pa\0ss\r\nX: \u{202e}y"});
+    let odd = gateway.call_tool("make", odd).await.expect(200);
+    assert_eq!(odd["attachments"][0]["name"], "passX: y", "one part of a path, without what is not seen");
     let text = gateway.client().get(&format!("/blobs/{}", two["blob"].as_str().unwrap())).await;
     assert_eq!(text.body, "some notes");
     gateway.stop().await;

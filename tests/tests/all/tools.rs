@@ -284,7 +284,8 @@ async fn a_question_survives_a_crash() {
 #[tokio::test]
 async fn a_person_is_asked_on_the_channel_and_presses_a_button() {
     let telegram = FakeTelegram::start().await;
-    let script = json!([{"answers": [[hello("Ada")], [{"text": "So be it."}]]}]);
+    let long = call("hello", json!({"aaa": format!("`{}\u{202e}", "x".repeat(5_000)), "name": "Ada"}));
+    let script = json!([{"answers": [[long], [{"text": "So be it."}]]}]);
     let config = telegram.config(&["*"]) + "[tools]\npolicy = { hello = \"ask\" }\n";
     let gateway = start(script, &config).await;
     for (label, result) in
@@ -295,7 +296,8 @@ async fn a_person_is_asked_on_the_channel_and_presses_a_button() {
         let question =
             |t: &FakeTelegram| t.sent()[before..].iter().find(|s| s.text.contains("hello")).cloned();
         let asked = telegram.until("the question", question).await;
-        assert!(asked.text.contains("\"name\": \"Ada\""), "{asked:?}");
+        assert!(asked.text.contains("\"name\": \"Ada\""), "every key is shown: {asked:?}");
+        assert!(asked.text.contains("bytes are not shown") && asked.text.contains("\\u202e"), "{asked:?}");
         telegram.press(1, &asked, label);
         let done =
             |t: &FakeTelegram| t.sent()[before..].iter().any(|sent| sent.text == "So be it.").then_some(());

@@ -1,17 +1,19 @@
 //! Every tool there is, of plugins and of MCP servers, and one way to call it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 pub(crate) use self::catalog::Tool;
 use self::catalog::{Catalog, Definition, Revision, Source};
 pub(crate) use self::names::Names;
+pub(crate) use self::offer::Room;
 use prx_base::Base;
 use prx_base::clock::stopwatch;
 use prx_base::config::Policy;
@@ -24,7 +26,13 @@ use prx_store::{Attachment, BlobLimits, Store};
 
 mod catalog;
 mod names;
+mod offer;
 mod schema;
+
+/// Most bytes of a call's arguments, as JSON.
+const MAX_ARGUMENT_BYTES: usize = 1 << 20;
+/// How soon what is compiled of tools that are gone is let go of, at the latest.
+const KEEP_UP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// A tool as models and people are shown it.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
@@ -42,7 +50,7 @@ pub struct ToolSummary {
     pub source: String,
     /// What a model may do with it.
     pub policy: Policy,
-    /// Why nobody can call it.
+    /// Why nobody can call it, or why no model is told of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -111,14 +119,26 @@ pub struct Tools {
     plugins: Plugins,
     mcp: Mcp,
     store: Store,
-    /// The newest catalog. Held to look or to build the next one, never across an await.
-    catalog: Arc<Mutex<Arc<Catalog>>>,
+    /// The newest catalog.
+    catalog: Arc<ArcSwap<Catalog>>,
+    /// Held while the next one is built.
+    building: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Tools {
-    /// The tools of these plugins and servers; that one was called is an event in the store.
+    /// The tools of these plugins and servers; that one was called is an event in the store. What is compiled of tools
+    /// that are gone is let go of soon, also where nobody asks.
     pub fn new(base: Base, store: Store, plugins: Plugins, mcp: Mcp) -> Self {
-        Self { base, plugins, mcp, store, catalog: Arc::default() }
+        let tools = Self { base, plugins, mcp, store, catalog: Arc::default(), building: Arc::default() };
+        tokio::spawn(tools.clone().keep_up());
+        tools
+    }
+
+    async fn keep_up(self) {
+        loop {
+            self.base.clock.sleep(KEEP_UP_INTERVAL).await;
+            self.catalog().await;
+        }
     }
 
     /// Ends when each MCP server was tried once, so that the tools are known that a start can find; at the latest after
@@ -127,20 +147,41 @@ impl Tools {
         self.mcp.settled(timeout).await;
     }
 
-    /// Every tool that can be called now, by name.
-    pub fn list(&self) -> Vec<ToolSummary> {
-        let config = self.base.config.current();
-        self.catalog().tools().map(|tool| summary(tool, config.tools.policy_of(tool.name()))).collect()
+    /// Every tool there is now, by name, and those without one after them.
+    pub async fn list(&self) -> Vec<ToolSummary> {
+        let (config, catalog) = (self.base.config.current(), self.catalog().await);
+        let policy = |tool: &Tool| config.tools.policy_of(tool.name());
+        let told = catalog.tools().filter(|tool| policy(tool) != Policy::Deny && tool.problem().is_none());
+        let left_out = Room::of(config.agent.max_context_tokens).left_out(told);
+        let named = catalog.tools().map(|tool| summary(tool, policy(tool), left_out.problem(tool.name())));
+        named.chain(catalog.nameless().map(|tool| summary(tool, policy(tool), None))).collect()
     }
 
     /// The tools there are now. Costs nothing unless they have changed since it was asked for.
-    pub(crate) fn catalog(&self) -> Arc<Catalog> {
-        let mut newest = self.catalog.lock().unwrap_or_else(PoisonError::into_inner);
-        let revision = Revision::of(&self.plugins, &self.mcp);
-        if newest.revision() != revision {
-            *newest = Arc::new(Catalog::build(revision, &newest, &self.plugins, &self.mcp));
+    pub(crate) async fn catalog(&self) -> Arc<Catalog> {
+        let is_new = |catalog: &Catalog| catalog.revision() == Revision::of(&self.plugins, &self.mcp);
+        let newest = self.catalog.load_full();
+        if is_new(&newest) {
+            return newest;
         }
-        newest.clone()
+        let _building = self.building.lock().await;
+        let newest = self.catalog.load_full();
+        if is_new(&newest) {
+            return newest;
+        }
+        let (plugins, mcp, before) = (self.plugins.clone(), self.mcp.clone(), newest.clone());
+        let build = move || Catalog::build(Revision::of(&plugins, &mcp), &before, &plugins, &mcp);
+        match schema::apart(build).await {
+            Ok(built) => {
+                let built = Arc::new(built);
+                self.catalog.store(built.clone());
+                built
+            }
+            Err(error) => {
+                error!(cause = ?std::error::Error::source(&error), "the tools there are now can't be read; those before go on");
+                newest
+            }
+        }
     }
 
     /// Checks a call against the policy for the tool and against its parameters.
@@ -148,11 +189,11 @@ impl Tools {
     /// # Errors
     /// There is no such tool, it can't be called, its policy is `deny`, or the arguments don't fit; says which, where,
     /// and what would do.
-    pub fn check(&self, name: &str, arguments: &Value) -> Result<()> {
-        self.checked(name, arguments).map(drop)
+    pub async fn check(&self, name: &str, arguments: &Value) -> Result<()> {
+        self.checked(name, arguments).await.map(drop)
     }
 
-    fn checked(&self, name: &str, arguments: &Value) -> Result<Arc<Tool>> {
+    async fn checked(&self, name: &str, arguments: &Value) -> Result<Arc<Tool>> {
         if self.base.config.current().tools.policy_of(name) == Policy::Deny {
             let message = format!("The operator does not allow the tool {name}; see tools.policy");
             return Err(Error::new(Code::Forbidden, message));
@@ -160,14 +201,20 @@ impl Tools {
         if !arguments.is_object() {
             return Err(Error::bad_request("arguments takes a JSON object that fits the tool's parameters"));
         }
-        let catalog = self.catalog();
+        let catalog = self.catalog().await;
         let tool = catalog.tool(name).ok_or_else(|| Error::not_found("Tool", name))?;
         if let Some(problem) = tool.problem() {
             let message =
                 format!("The tool {name} of {} can't be called: {problem}", tool.definition().source);
             return Err(Error::new(Code::BadGateway, message));
         }
-        match tool.schema().violations(arguments) {
+        let bytes = arguments.to_string().len();
+        if bytes > MAX_ARGUMENT_BYTES {
+            let message =
+                format!("The arguments have {bytes} bytes; a tool takes {MAX_ARGUMENT_BYTES} at most");
+            return Err(Error::bad_request(message));
+        }
+        match tool.schema().violations(arguments).await? {
             None => Ok(tool.clone()),
             Some(wrong) => {
                 Err(Error::bad_request(format!("The arguments don't fit the tool {name}: {wrong}")))
@@ -199,7 +246,7 @@ impl Tools {
         arguments: &Value,
         context: CallContext,
     ) -> Result<Executed> {
-        let tool = self.checked(name, arguments)?;
+        let tool = self.checked(name, arguments).await?;
         let config = self.base.config.current();
         let limit = Duration::from_secs(config.tools.timeout_secs);
         let started = stopwatch();
@@ -274,7 +321,7 @@ impl Tools {
 }
 
 /// A tool as it is listed, with what the operator says about it.
-fn summary(tool: &Tool, policy: Policy) -> ToolSummary {
+fn summary(tool: &Tool, policy: Policy, left_out: Option<String>) -> ToolSummary {
     let Definition { name, description, parameters, read_only, source } = tool.definition();
     ToolSummary {
         name: name.clone(),
@@ -283,7 +330,7 @@ fn summary(tool: &Tool, policy: Policy) -> ToolSummary {
         read_only: *read_only,
         source: source.to_string(),
         policy,
-        problem: tool.problem(),
+        problem: tool.problem().map(str::to_owned).or(left_out),
     }
 }
 

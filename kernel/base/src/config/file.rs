@@ -28,6 +28,7 @@ pub struct File {
     path: PathBuf,
     required: bool,
     overrides: Overrides,
+    data_dir: Option<PathBuf>,
 }
 
 /// A configuration and what it was read from.
@@ -44,7 +45,13 @@ pub struct Loaded {
 impl File {
     /// A file. One that is not there is an error only if `required`: without one, the defaults serve.
     pub fn new(path: PathBuf, required: bool, overrides: Overrides) -> Self {
-        Self { path, required, overrides }
+        Self { path, required, overrides, data_dir: None }
+    }
+
+    /// With what is remembered of it in this data directory.
+    #[must_use]
+    pub fn remembered_in(self, data_dir: PathBuf) -> Self {
+        Self { data_dir: Some(data_dir), ..self }
     }
 
     /// Where it is.
@@ -58,7 +65,15 @@ impl File {
     /// It can't be read or can't be served.
     pub fn load(self) -> Result<Loaded, Invalid> {
         let text = self.read()?;
-        let config = self.parse(text.clone().unwrap_or_default())?.config;
+        if text.as_deref().is_some_and(is_blank) && self.was_filled() {
+            let words = "is empty, and was not when it was last served; put it back, or write a comment into it if the \
+                         defaults are meant";
+            return Err(Invalid::whole(&self.path, words.to_owned()));
+        }
+        let config = match self.parse(text.clone().unwrap_or_default()) {
+            Ok(parsed) => parsed.config,
+            Err(invalid) => return Err(self.with_backup(invalid)),
+        };
         Ok(Loaded { file: self, text, config })
     }
 
@@ -95,26 +110,96 @@ impl File {
         Ok(patched)
     }
 
-    /// Puts a text in its place, whole or not at all. A new file is for its owner only.
+    /// Puts a text in its place, whole or not at all, if it still has the text that was read. A new file is for its
+    /// owner only. Where nothing can take the file's place, for it is mounted or its folder is closed, it is written
+    /// where it is, and what it said before is kept in the data directory meanwhile. Returns whether it was written.
     ///
     /// # Errors
-    /// The disk refuses.
-    pub fn write(&self, text: &str) -> io::Result<()> {
+    /// The disk refuses. The file says what it said before.
+    pub fn replace(&self, read: Option<&str>, text: &str) -> io::Result<bool> {
         // Where the path is a link, what it leads to is replaced, not the link.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let permissions =
-            fs::metadata(&path).map_or(Permissions::from_mode(0o600), |file| file.permissions());
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&partial)?;
-        file.set_permissions(permissions)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&partial, &path)?;
-        fs::File::open(folder)?.sync_all()
+        let partial = Path::new(&partial);
+        let prepared = write_beside(partial, &path, text);
+        if current(&path)?.as_deref() != read {
+            remove(partial);
+            return Ok(false);
+        }
+        let renamed = prepared.and_then(|()| fs::rename(partial, &path));
+        match renamed {
+            Ok(()) => fs::File::open(folder)?.sync_all()?,
+            Err(error) => {
+                remove(partial);
+                match read {
+                    Some(read) if stays_where_it_is(&error) => self.write_in_place(&path, read, text)?,
+                    _ => return Err(error),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn write_in_place(&self, path: &Path, read: &str, text: &str) -> io::Result<()> {
+        if let Some(backup) = self.backup() {
+            remove(&backup);
+            write_new(&backup, read, Permissions::from_mode(0o600))?;
+        }
+        overwrite(path, text).or_else(|error| {
+            overwrite(path, read)?;
+            Err(error)
+        })?;
+        if let Some(backup) = self.backup() {
+            remove(&backup);
+        }
+        Ok(())
+    }
+
+    /// Where its text is kept while it is written in place.
+    fn backup(&self) -> Option<PathBuf> {
+        Some(self.data_dir.as_ref()?.join("prx.toml.backup"))
+    }
+
+    /// Remembers that it was served with something in it, so that an empty file in its place is no configuration.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn remember(&self, text: &str) -> io::Result<()> {
+        let Some(mark) = self.mark() else { return Ok(()) };
+        let path = self.path.as_os_str().as_encoded_bytes();
+        match fs::read(&mark) {
+            _ if is_blank(text) => match fs::remove_file(mark) {
+                Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+            Ok(known) if known == path => Ok(()),
+            _ => fs::write(mark, path),
+        }
+    }
+
+    /// Whether it had something in it when it was last served.
+    fn was_filled(&self) -> bool {
+        let path = self.path.as_os_str().as_encoded_bytes();
+        self.mark().and_then(|mark| fs::read(mark).ok()).is_some_and(|known| known == path)
+    }
+
+    fn mark(&self) -> Option<PathBuf> {
+        Some(self.data_dir.as_ref()?.join("prx.toml.seen"))
+    }
+
+    /// A write in place that broke off has left a copy.
+    fn with_backup(&self, invalid: Invalid) -> Invalid {
+        match self.backup().filter(|backup| backup.exists()) {
+            Some(backup) => {
+                let words =
+                    format!("a change of it broke off; what it said before is in {}", backup.display());
+                invalid.and(&self.path, words)
+            }
+            None => invalid,
+        }
     }
 
     fn overrule(&self, config: &mut Config) {
@@ -127,6 +212,56 @@ impl File {
         }
         config.plugins.watch |= watch;
     }
+}
+
+/// Whether a text says nothing at all: a file without even a comment.
+pub fn is_blank(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim().is_empty()
+}
+
+/// The text of a file; none if there is none.
+fn current(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes what is to take a file's place, with that one's permissions.
+fn write_beside(partial: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let permissions = fs::metadata(path).map_or(Permissions::from_mode(0o600), |file| file.permissions());
+    remove(partial);
+    write_new(partial, text, permissions)
+}
+
+fn write_new(path: &Path, text: &str, permissions: Permissions) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.set_permissions(permissions)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn overwrite(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()
+}
+
+/// Takes away what may not be there.
+fn remove(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != ErrorKind::NotFound
+    {
+        tracing::warn!("{} is left behind: {error}", path.display());
+    }
+}
+
+/// Whether a file can't be replaced and may still be written: it is mounted, or its folder can't be changed.
+fn stays_where_it_is(error: &io::Error) -> bool {
+    use ErrorKind::{CrossesDevices, PermissionDenied, ReadOnlyFilesystem, ResourceBusy};
+    matches!(error.kind(), ResourceBusy | PermissionDenied | ReadOnlyFilesystem | CrossesDevices)
 }
 
 #[cfg(test)]
@@ -152,10 +287,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = File::new(folder.path().join("new/prx.toml"), false, Overrides::default());
         let mode = || fs::metadata(file.path()).unwrap().permissions().mode() & 0o777;
-        file.write("a = 1\n").unwrap();
+        assert!(file.replace(None, "a = 1\n").unwrap());
         assert_eq!(mode(), 0o600);
         fs::set_permissions(file.path(), Permissions::from_mode(0o640)).unwrap();
-        file.write("b = 2\n").unwrap();
+        assert!(!file.replace(None, "b = 2\n").unwrap(), "someone has written it meanwhile");
+        assert!(file.replace(Some("a = 1\n"), "b = 2\n").unwrap());
         assert_eq!((mode(), fs::read_to_string(file.path()).unwrap().as_str()), (0o640, "b = 2\n"));
         assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 1);
     }
@@ -166,8 +302,41 @@ mod tests {
         let (real, link) = (folder.path().join("real.toml"), folder.path().join("prx.toml"));
         fs::write(&real, "").unwrap();
         std::os::unix::fs::symlink(&real, &link).unwrap();
-        File::new(link.clone(), true, Overrides::default()).write("a = 1\n").unwrap();
+        File::new(link.clone(), true, Overrides::default()).replace(Some(""), "a = 1\n").unwrap();
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_to_string(&real).unwrap(), "a = 1\n");
+    }
+
+    #[test]
+    fn what_cannot_be_replaced_is_written_where_it_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, data) = (folder.path().join("prx.toml"), folder.path().join("data"));
+        fs::create_dir(&data).unwrap();
+        fs::write(&path, "long = \"old\"\n").unwrap();
+        let file = File::new(path.clone(), true, Overrides::default()).remembered_in(data.clone());
+        file.write_in_place(&path, "long = \"old\"\n", "a = 1\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "a = 1\n");
+        assert_eq!(fs::read_dir(&data).unwrap().count(), 0, "no copy of its secrets is left");
+    }
+
+    #[test]
+    fn an_empty_file_is_a_configuration_unless_it_had_something_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("prx.toml");
+        let file = File::new(path.clone(), true, Overrides::default()).remembered_in(folder.path().into());
+        let load = |text: &str| {
+            fs::write(&path, text).unwrap();
+            file.clone().load()
+        };
+        load("").unwrap();
+        file.remember("[agent]\nmax_turns = 3\n").unwrap();
+        for empty in ["", "\u{feff}", " \r\n\n"] {
+            let refused = load(empty).unwrap_err().to_string();
+            assert!(refused.contains("is empty, and was not"), "{refused}");
+        }
+        load("# the defaults are meant\n").unwrap();
+        fs::write(folder.path().join("prx.toml.backup"), "").unwrap();
+        let broken = load("[agent\n").unwrap_err().to_string();
+        assert!(broken.contains("what it said before is in"), "{broken}");
     }
 }

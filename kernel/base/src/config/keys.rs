@@ -1,6 +1,9 @@
-//! The table of every key: its type, its bounds, and whether a change needs a restart. Validation, the list of
-//! nearest names and `reload_required` all read this and nothing else; defaults are [`super::Config::default`].
+//! The table of every key: its type, its bounds, whether a change needs a restart and whether it takes the scope
+//! `admin`. Validation, the list of nearest names, `reload_required` and who may change what all read this and nothing else; defaults are [`super::Config::default`].
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
 use serde_json::Value;
 
 /// What a key takes.
@@ -16,6 +19,8 @@ pub enum Type {
     OneOf(&'static [&'static str]),
     /// A list of texts.
     TextList,
+    /// A list of IP addresses and networks.
+    Networks,
     /// A list of texts such as `provider/model`.
     Models,
     /// A table of any names, each with one of these words.
@@ -31,16 +36,25 @@ pub struct Key {
     pub ty: Type,
     /// A change is only felt after a restart.
     pub restart: bool,
+    /// It decides who gets in, or what may go out. A token needs the scope `admin` to change it; for all others,
+    /// `config:write` does.
+    pub guarded: bool,
     /// What it is for, for the reference in the docs.
     pub about: &'static str,
 }
 
 const fn hot(path: &'static str, ty: Type, about: &'static str) -> Key {
-    Key { path, ty, restart: false, about }
+    Key { path, ty, restart: false, guarded: false, about }
 }
 
 const fn restart(path: &'static str, ty: Type, about: &'static str) -> Key {
-    Key { path, ty, restart: true, about }
+    Key { path, ty, restart: true, guarded: false, about }
+}
+
+impl Key {
+    const fn guarded(self) -> Self {
+        Self { guarded: true, ..self }
+    }
 }
 
 /// About seventeen years: far enough for any interval, and no arithmetic overflows on it.
@@ -57,14 +71,27 @@ pub const POLICIES: &[&str] = &["allow", "ask", "deny"];
 
 /// Every key whose table belongs to the kernel.
 pub const KEYS: &[Key] = &[
-    restart("gateway.host", Type::Text, "address to bind"),
-    restart("gateway.port", Type::Integer(0, 65_535), "port to bind; 0 takes any free one"),
-    hot("gateway.allowed_hosts", Type::TextList, "further Host names that requests may carry"),
-    hot("gateway.cors_origins", Type::TextList, "foreign origins that browsers may call from"),
+    restart("gateway.host", Type::Text, "address to bind").guarded(),
+    restart("gateway.port", Type::Integer(0, 65_535), "port to bind; 0 takes any free one").guarded(),
+    hot("gateway.allowed_hosts", Type::TextList, "further Host names that requests may carry").guarded(),
+    hot("gateway.cors_origins", Type::TextList, "foreign origins that browsers may call from").guarded(),
     hot("gateway.max_body_bytes", Type::Integer(1024, 1 << 30), "largest request body"),
-    restart("gateway.tls_cert", Type::Text, "PEM file with the certificate chain"),
-    restart("gateway.tls_key", Type::Text, "PEM file with the private key"),
-    hot("gateway.behind_proxy", Type::Bool, "a proxy terminates TLS in front of the gateway"),
+    restart("gateway.tls_cert", Type::Text, "PEM file with the certificate chain").guarded(),
+    restart("gateway.tls_key", Type::Text, "PEM file with the private key").guarded(),
+    hot(
+        "gateway.behind_proxy",
+        Type::Bool,
+        "a proxy at a private address terminates TLS in front of the gateway",
+    )
+    .guarded(),
+    hot(
+        "gateway.trusted_proxies",
+        Type::Networks,
+        "addresses and networks of proxies whose X-Forwarded-For is believed",
+    )
+    .guarded(),
+    hot("gateway.idle_secs", Type::Integer(1, 3600), "seconds that a connection may be idle"),
+    hot("gateway.stop_secs", Type::Integer(1, 3600), "seconds that a stop of the gateway may take in all"),
     hot("agent.max_turns", Type::Integer(1, LONG), "turns after which a session ends"),
     hot("agent.max_tool_calls_per_turn", Type::Integer(0, 1000), "tool calls that one turn may make"),
     hot("agent.session_timeout_secs", Type::Integer(1, LONG), "seconds an idle session lives on"),
@@ -100,16 +127,20 @@ pub const KEYS: &[Key] = &[
         Type::Integer(256, 4 << 20),
         "bytes of a tool's result; the rest is cut off",
     ),
-    hot("tools.default_policy", Type::OneOf(POLICIES), "what a model may do with a tool that has no policy"),
+    hot(
+        "tools.default_policy",
+        Type::OneOf(POLICIES),
+        "what a model may do with a tool that has no policy; a looser one takes admin",
+    ),
     hot(
         "tools.policy",
         Type::Words(POLICIES),
-        "what a model may do with the tools of these names; a name may end with *",
+        "what a model may do with the tools of these names; a name may end with *; a looser one takes admin",
     ),
     hot("tools.ask_timeout_secs", Type::Integer(1, LONG), "seconds that a person has to allow a call"),
     hot("memory.backend", Type::OneOf(&["redb"]), "where memories are kept"),
     hot("memory.top_k", Type::Integer(0, 100), "memories that a turn recalls"),
-    restart("store.url", Type::OneOf(&[""]), "empty: redb in the data directory"),
+    restart("store.url", Type::OneOf(&[""]), "empty: redb in the data directory").guarded(),
     hot(
         "store.blob_max_bytes",
         Type::Integer(1024, 1 << 30),
@@ -117,6 +148,13 @@ pub const KEYS: &[Key] = &[
     ),
     hot("store.blobs_max_bytes", Type::Integer(1 << 20, 1 << 40), "all of them; the oldest make room"),
     hot("store.blobs_days", Type::Integer(1, 36_500), "days that each is kept"),
+    hot(
+        "store.sessions_days",
+        Type::Integer(0, 36_500),
+        "days after its last message that a session is kept which is over; 0: for ever",
+    ),
+    hot("store.messages_days", Type::Integer(0, 36_500), "days that messages are kept; 0: for ever"),
+    hot("store.audit_days", Type::Integer(1, 36_500), "days that entries of the audit log are kept"),
     hot("rate_limits.enabled", Type::Bool, "whether requests are limited at all"),
     hot("rate_limits.sessions_write", Type::Integer(1, 1_000_000), "session writes per token and second"),
     hot("rate_limits.sessions_read", Type::Integer(1, 1_000_000), "session reads per token and second"),
@@ -125,7 +163,7 @@ pub const KEYS: &[Key] = &[
     hot("logs.level", Type::OneOf(LEVELS), "least level that is kept"),
     hot("logs.retain_entries", Type::Integer(100, 1_000_000), "entries that GET /logs can look back on"),
     hot("plugins.watch", Type::Bool, "reload a plugin when its file changes"),
-    hot("hooks.allow_private", Type::Bool, "hook URLs may point to loopback and private addresses"),
+    hot("hooks.allow_private", Type::Bool, "hook URLs may point to loopback and private addresses").guarded(),
 ];
 
 /// Tables with one table a component in them; the component's manifest says which keys those take.
@@ -134,15 +172,19 @@ pub const COMPONENT_TABLES: &[&str] =
 
 /// What `[grants.<plugin>]` takes.
 pub const GRANT_KEYS: &[Key] = &[
-    hot("http", Type::TextList, "origins that it may call"),
-    hot("secrets", Type::TextList, "secrets that it may have put into its requests; all, if not said"),
-    hot("kv", Type::Text, "bytes that it may keep, such as 1MiB"),
+    hot("http", Type::TextList, "origins that it may call").guarded(),
+    hot("secrets", Type::TextList, "secrets that it may have put into its requests; all, if not said")
+        .guarded(),
+    hot("kv", Type::Text, "bytes that it may keep, such as 1MiB").guarded(),
     hot(
         "memory",
         Type::OneOf(&["read", "write"]),
         "`read` or `write`: what it may do with the agent's memory",
-    ),
-    hot("files", Type::Bool, "a private directory; no effect, this version serves none"),
+    )
+    .guarded(),
+    hot("files", Type::Bool, "a private directory; no effect, this version serves none").guarded(),
+    hot("reveal", Type::TextList, "keys that were secret once, and whose values it may read from now on")
+        .guarded(),
 ];
 
 impl Type {
@@ -154,6 +196,9 @@ impl Type {
             Self::Text => value.is_string(),
             Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
+            Self::Networks => value.as_array().is_some_and(|list| {
+                list.iter().all(|text| text.as_str().is_some_and(|text| network(text).is_some()))
+            }),
             Self::Models => value.as_array().is_some_and(|list| {
                 let model = |text: &str| provider_and_model(text).is_some();
                 list.iter().all(|text| text.as_str().is_some_and(model))
@@ -174,12 +219,18 @@ impl Type {
             Self::OneOf([only]) => format!("only \"{only}\" for now"),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::TextList => "a list of texts".into(),
+            Self::Networks => "a list of addresses and networks such as \"10.0.0.0/8\"".into(),
             Self::Models => "a list of texts such as \"provider/model\"".into(),
             Self::Words(words) => {
                 format!("a table in which every name has one of {}", words.join(", "))
             }
         }
     }
+}
+
+/// The network that a text names: an address, or one with the length of its prefix.
+pub(super) fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 /// The two parts of a text such as `provider/model`; the model's name may have slashes of its own.

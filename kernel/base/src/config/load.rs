@@ -11,6 +11,9 @@ use toml_edit::{Document, DocumentMut, Item, Table, TableLike};
 use super::check::{Problem, check};
 use super::sections::Config;
 
+/// What some editors put at the beginning of a file.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// A configuration file that can't be served, with each reason on a line of its own.
 #[derive(Debug)]
 pub struct Invalid {
@@ -31,14 +34,25 @@ impl Invalid {
         let document = Document::parse(text.as_str()).ok();
         let reason = |(key, message): (String, String)| {
             let start = document.as_ref().and_then(|document| span_start(document.as_item(), &key));
-            Reason { line: start.map(|start| line_at(&text, start)), text: format!("{key} {message}") }
+            Reason { line: start.map(|start| line_at(&text, start)), text: format!("{key}: {message}") }
         };
         Self { file: file.into(), reasons: problems.into_iter().map(reason).collect() }
     }
 
     /// There is no text to check.
     pub(super) fn unreadable(file: &Path, error: &io::Error) -> Self {
-        Self { file: file.into(), reasons: vec![Reason { line: None, text: error.to_string() }] }
+        Self::whole(file, error.to_string())
+    }
+
+    /// Something is wrong with the file as a whole.
+    pub(super) fn whole(file: &Path, text: String) -> Self {
+        Self { file: file.into(), reasons: vec![Reason { line: None, text }] }
+    }
+
+    /// The same, and something about the file as a whole.
+    pub(super) fn and(mut self, file: &Path, text: String) -> Self {
+        self.reasons.extend(Self::whole(file, text).reasons);
+        self
     }
 }
 
@@ -60,21 +74,54 @@ impl std::error::Error for Invalid {}
 /// The text of a configuration file, parsed and checked. Whoever changes it goes on from here instead of parsing it
 /// again.
 pub struct Parsed {
-    /// What the text says.
+    /// What the text says, as far as the command line does not overrule it.
     pub config: Config,
+    /// What the text says.
+    pub written: Config,
     document: Document<String>,
+    ends: LineEnds,
+}
+
+/// What a text has around its lines, which a document does not keep.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LineEnds {
+    mark: bool,
+    carriage_returns: bool,
+}
+
+impl LineEnds {
+    fn of(text: &str) -> Self {
+        let (all, with) = (text.matches('\n').count(), text.matches("\r\n").count());
+        Self { mark: text.starts_with(BYTE_ORDER_MARK), carriage_returns: with * 2 > all }
+    }
+
+    /// A text as a value. Where lines end otherwise than in it, it is written on one line: it would change.
+    pub(super) fn text(self, text: &str) -> toml_edit::Value {
+        let escaped = || serde_json::to_string(text).ok()?.replace('\u{7f}', "\\u007f").parse().ok();
+        let escaped = if self.carriage_returns && text.contains('\n') { escaped() } else { None };
+        escaped.unwrap_or_else(|| text.into())
+    }
+
+    /// A changed text, with what the text before had.
+    pub(super) fn restore(self, text: String) -> String {
+        let text =
+            if self.carriage_returns { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text };
+        if self.mark { format!("{BYTE_ORDER_MARK}{text}") } else { text }
+    }
 }
 
 impl Parsed {
-    /// The text as a document whose values can be changed while its comments stay.
-    pub(super) fn into_document(self) -> DocumentMut {
-        self.document.into_mut()
+    /// The text as a document whose values can be changed while its comments stay, and how its lines end.
+    pub(super) fn into_document(self) -> (DocumentMut, LineEnds) {
+        (self.document.into_mut(), self.ends)
     }
 }
 
 /// Parses and checks the text of a configuration file; `file` is only named in errors.
 pub(super) fn parse(file: &Path, text: String) -> Result<Parsed, Invalid> {
     let invalid = |reasons| Invalid { file: file.into(), reasons };
+    let ends = LineEnds::of(&text);
+    let text = text.strip_prefix(BYTE_ORDER_MARK).map(str::to_owned).unwrap_or(text);
     let document = match Document::parse(text.clone()) {
         Ok(document) => document,
         Err(error) => {
@@ -83,7 +130,7 @@ pub(super) fn parse(file: &Path, text: String) -> Result<Parsed, Invalid> {
         }
     };
     match read(document.as_table()) {
-        Ok(config) => Ok(Parsed { config, document }),
+        Ok(config) => Ok(Parsed { written: config.clone(), config, document, ends }),
         Err(problems) => {
             let reason = |problem: Problem| Reason {
                 line: span_start(document.as_item(), &problem.key).map(|start| line_at(&text, start)),

@@ -1,11 +1,11 @@
 //! The configuration: what `prx.toml` may say, how it is read, changed and put in force.
 
 pub use self::changes::Changes;
-pub use self::file::{File, Loaded, Overrides};
+pub use self::file::{File, Loaded, Overrides, is_blank};
 pub use self::live::Live;
 pub use self::load::{Invalid, Parsed};
 pub use self::patch::Patched;
-pub use self::secret::{REDACTED, Secret};
+pub use self::secret::{REDACTED, Secret, in_this_shell, is_reference, secret_file};
 pub use self::sections::{
     Agent, Components, Config, Gateway, Grant, Hooks, Logs, Memory, Plugins, Policy, Provider, RateLimits,
     Settings, Store, Tools,

@@ -6,7 +6,7 @@ use toml_edit::{Array, DocumentMut, InlineTable, Item, Table};
 use super::changes::Changes;
 use super::check::Problem;
 use super::keys::COMPONENT_TABLES;
-use super::load::{Parsed, read};
+use super::load::{LineEnds, Parsed, read};
 use super::secret::REDACTED;
 use super::sections::Config;
 
@@ -15,8 +15,10 @@ use super::sections::Config;
 pub struct Patched {
     /// The file's new text.
     pub text: String,
-    /// What it says.
+    /// What it says, as far as the command line does not overrule it.
     pub config: Config,
+    /// What it says.
+    pub written: Config,
     /// The dotted keys that were set or removed.
     pub updated: Vec<String>,
     /// Some of them are only felt after a restart.
@@ -29,14 +31,14 @@ pub struct Patched {
 /// # Errors
 /// One message for each key that is wrong. Nothing is changed then.
 pub(super) fn patch(parsed: Parsed, changes: &Map<String, Value>) -> Result<Patched, Vec<String>> {
-    let mut document = parsed.into_document();
+    let (mut document, ends) = parsed.into_document();
     let mut leaves = Vec::new();
     for (key, value) in changes {
         flatten(key, value, &mut leaves);
     }
     let mut problems = Vec::new();
     for (key, value) in &leaves {
-        if let Err(problem) = set(&mut document, key, value) {
+        if let Err(problem) = set(&mut document, key, value, ends) {
             problems.push(problem);
         }
     }
@@ -50,7 +52,13 @@ pub(super) fn patch(parsed: Parsed, changes: &Map<String, Value>) -> Result<Patc
     };
     let updated: Vec<String> = leaves.into_iter().map(|(key, _)| key).collect();
     let restart = Changes::need_restart(&updated);
-    Ok(Patched { text: document.to_string(), config, updated, restart })
+    Ok(Patched {
+        text: ends.restore(document.to_string()),
+        written: config.clone(),
+        config,
+        updated,
+        restart,
+    })
 }
 
 fn texts(problems: &[Problem]) -> Vec<String> {
@@ -69,7 +77,7 @@ fn flatten(key: &str, value: &Value, leaves: &mut Vec<(String, Value)>) {
     }
 }
 
-fn set(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Problem> {
+fn set(document: &mut DocumentMut, key: &str, value: &Value, ends: LineEnds) -> Result<(), Problem> {
     let problem = |message: &str| Problem::new(key, message);
     if contains_redaction(value) {
         return Err(problem(
@@ -99,7 +107,8 @@ fn set(document: &mut DocumentMut, key: &str, value: &Value) -> Result<(), Probl
         table.remove(last);
         return Ok(());
     }
-    let mut item = item(value, COMPONENT_TABLES.contains(&path[0]) && path.len() == 1, inline);
+    let component = COMPONENT_TABLES.contains(&path[0]) && path.len() == 1;
+    let mut item = item(value, component, inline, ends);
     match table.get_mut(last) {
         // In its old place, a value keeps the comments around it.
         Some(old) => {
@@ -123,18 +132,18 @@ fn implicit() -> Table {
 }
 
 /// A value as the file has it; `null` in a component's table is a key that is not there.
-fn item(value: &Value, component: bool, inline: bool) -> Item {
+fn item(value: &Value, component: bool, inline: bool, ends: LineEnds) -> Item {
     match value {
         Value::Object(fields) if component => {
             let fields = fields.iter().filter(|(_, value)| !value.is_null());
-            let table: Table = fields.map(|(key, value)| (key.as_str(), item_value(value))).collect();
+            let table: Table = fields.map(|(key, value)| (key.as_str(), item_value(value, ends))).collect();
             if inline { Item::Value(table.into_inline_table().into()) } else { Item::Table(table) }
         }
-        _ => Item::Value(item_value(value)),
+        _ => Item::Value(item_value(value, ends)),
     }
 }
 
-fn item_value(value: &Value) -> toml_edit::Value {
+fn item_value(value: &Value, ends: LineEnds) -> toml_edit::Value {
     match value {
         Value::Null => toml_edit::Value::from(""),
         Value::Bool(truth) => (*truth).into(),
@@ -142,10 +151,12 @@ fn item_value(value: &Value) -> toml_edit::Value {
             Some(whole) => whole.into(),
             None => number.as_f64().unwrap_or_default().into(),
         },
-        Value::String(text) => text.into(),
-        Value::Array(list) => toml_edit::Value::Array(list.iter().map(item_value).collect::<Array>()),
+        Value::String(text) => ends.text(text),
+        Value::Array(list) => {
+            toml_edit::Value::Array(list.iter().map(|item| item_value(item, ends)).collect::<Array>())
+        }
         Value::Object(fields) => {
-            let fields = fields.iter().map(|(key, value)| (key.as_str(), item_value(value)));
+            let fields = fields.iter().map(|(key, value)| (key.as_str(), item_value(value, ends)));
             toml_edit::Value::InlineTable(fields.collect::<InlineTable>())
         }
     }
@@ -227,6 +238,7 @@ mod tests {
             "channels_config = {}\nagent = { max_turns = 3 }",
             "channels_config.work.bot_token = 't'\nagent.max_turns = 3",
             "[channels_config]\nwork = { bot_token = 't' }\n\n[grants.x]\nkv = '1MiB'\n",
+            "\u{feff}# theirs\r\n[agent]\r\nsystem_prompt = \"\"\"a\r\nb\r\n\"\"\" # c\r\nmax_turns = 3\r\n",
         ];
         let changes = [
             json!({"agent.max_turns": 7, "provider.fallbacks": ["a/b"], "tools.policy": {"near.*": "ask"}}),
@@ -240,6 +252,15 @@ mod tests {
             for change in &changes {
                 let done = patch(parsed(file), change.as_object().expect("an object")).expect("valid");
                 assert_eq!(parsed(&done.text).config, done.config, "{file}\n{change}\n{}", done.text);
+                let marked = |text: &str| text.starts_with('\u{feff}');
+                assert_eq!(marked(&done.text), marked(file));
+                let bare = done.text.replace("\r\n", "").contains('\n');
+                assert_eq!(
+                    bare,
+                    !file.contains('\r') && !done.text.is_empty(),
+                    "lines end as they did: {:?}",
+                    done.text
+                );
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Secrets have a type of their own, so that showing one takes a deliberate call.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{env, fmt, fs};
 
@@ -8,6 +9,22 @@ pub const REDACTED: &str = "***REDACTED***";
 
 /// The largest file that may hold a secret, in bytes.
 const MAX_SECRET_BYTES: u64 = 64 << 10;
+
+/// What to do about a variable that is missing.
+const SET_IT: &str = "; set it for `prx serve` and start that again, or use file:PATH";
+
+/// What [`Secret::resolve`] says, where another process's environment is what counts.
+pub fn in_this_shell(problem: &str) -> String {
+    match problem.strip_suffix(SET_IT) {
+        Some(missing) => format!("{missing} in this shell; what counts is the environment of `prx serve`"),
+        None => problem.to_owned(),
+    }
+}
+
+/// Whether a setting stands for a value elsewhere: `env:NAME` or `file:PATH`.
+pub fn is_reference(text: &str) -> bool {
+    text.starts_with("env:") || text.starts_with("file:")
+}
 
 /// A value that is never printed, logged or answered.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,15 +36,16 @@ impl Secret {
         Self(value.into())
     }
 
-    /// The secret that a setting stands for: `env:NAME`, `file:PATH`, or the secret itself.
+    /// The secret that a setting stands for: `env:NAME`, `file:PATH`, or the secret itself. A path that does not begin
+    /// with a slash is looked for in `$CREDENTIALS_DIRECTORY` first, where systemd puts a service's credentials.
     ///
     /// # Errors
     /// There is none. Never repeats the setting but for the name it refers to.
     pub fn resolve(text: &str) -> Result<Self, String> {
         let secret = if let Some(name) = text.strip_prefix("env:") {
-            env::var(name).map_err(|_| format!("the environment variable {name} is not set"))?
-        } else if let Some(path) = text.strip_prefix("file:") {
-            read(path)?
+            env::var(name).map_err(|_| format!("the environment variable {name} is not set{SET_IT}"))?
+        } else if let Some(path) = secret_file(text) {
+            read(&path)?
         } else {
             text.to_owned()
         };
@@ -35,6 +53,11 @@ impl Secret {
             return Err("the secret is empty".into());
         }
         Ok(Self::new(secret))
+    }
+
+    /// Why what a setting refers to is not there; none where it is, or where the setting is the secret itself.
+    pub fn unresolved(text: &str) -> Option<String> {
+        if is_reference(text) { Self::resolve(text).err() } else { None }
     }
 
     /// The value itself, for the one place that puts it into a request.
@@ -49,12 +72,28 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret in a file, without the line break that editors put at the end.
-fn read(path: &str) -> Result<String, String> {
-    let about = fs::metadata(path).map_err(|error| format!("{path}: {error}"))?;
-    if !about.is_file() || about.len() > MAX_SECRET_BYTES {
-        return Err(format!("{path} is not a file of at most {MAX_SECRET_BYTES} bytes"));
+/// The file that `file:PATH` refers to.
+pub fn secret_file(text: &str) -> Option<PathBuf> {
+    let path = Path::new(text.strip_prefix("file:")?);
+    let variable = ["$CREDENTIALS_DIRECTORY", "${CREDENTIALS_DIRECTORY}"];
+    let within = variable.iter().find_map(|variable| path.strip_prefix(variable).ok());
+    let credentials = env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    match (within, credentials) {
+        (Some(within), Some(folder)) => Some(folder.join(within)),
+        (None, Some(folder)) if path.is_relative() && folder.join(path).exists() => Some(folder.join(path)),
+        _ => Some(path.to_owned()),
     }
-    let text = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+}
+
+/// A secret in a file, without the line break that editors put at the end.
+fn read(path: &Path) -> Result<String, String> {
+    let shown = path.display();
+    let about = fs::metadata(path).map_err(|error| {
+        format!("{shown}: {error}; it is taken up as soon as it is there and can be read")
+    })?;
+    if !about.is_file() || about.len() > MAX_SECRET_BYTES {
+        return Err(format!("{shown} is not a file of at most {MAX_SECRET_BYTES} bytes"));
+    }
+    let text = fs::read_to_string(path).map_err(|error| format!("{shown}: {error}"))?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }

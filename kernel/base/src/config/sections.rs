@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,8 +91,14 @@ pub struct Gateway {
     pub tls_cert: String,
     /// PEM file with the private key.
     pub tls_key: String,
-    /// A proxy terminates TLS in front of the gateway.
+    /// A proxy at a loopback or private address terminates TLS in front of the gateway.
     pub behind_proxy: bool,
+    /// Addresses and networks of the proxies in front of the gateway: what they say in `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Seconds that a connection may be idle between two requests.
+    pub idle_secs: u64,
+    /// Seconds that a stop of the gateway may take in all.
+    pub stop_secs: u64,
 }
 
 impl Default for Gateway {
@@ -104,7 +112,37 @@ impl Default for Gateway {
             tls_cert: String::new(),
             tls_key: String::new(),
             behind_proxy: false,
+            trusted_proxies: Vec::new(),
+            idle_secs: 75,
+            stop_secs: 8,
         }
+    }
+}
+
+impl Gateway {
+    /// Whether a proxy stands in front of the gateway.
+    pub fn has_proxy(&self) -> bool {
+        self.behind_proxy || !self.trusted_proxies.is_empty()
+    }
+
+    /// Whether what the other end of a connection says of others is believed, as that of a proxy.
+    pub fn trusts(&self, remote: IpAddr) -> bool {
+        let private = match remote.to_canonical() {
+            IpAddr::V4(address) => address.is_loopback() || address.is_private(),
+            IpAddr::V6(address) => address.is_loopback() || address.is_unique_local(),
+        };
+        (self.behind_proxy && private) || self.is_named_proxy(remote)
+    }
+
+    /// Whether an address is one of `trusted_proxies`.
+    pub fn is_named_proxy(&self, address: IpAddr) -> bool {
+        let mut named = self.trusted_proxies.iter().filter_map(|text| keys::network(text));
+        named.any(|network| network.contains(&address.to_canonical()))
+    }
+
+    /// The time that a stop of the gateway may take until a share of it is over.
+    pub fn stop_share(&self, share: f64) -> Duration {
+        Duration::from_secs(self.stop_secs).mul_f64(share)
     }
 }
 
@@ -257,11 +295,25 @@ pub struct Store {
     pub blobs_max_bytes: u64,
     /// Days that each is kept.
     pub blobs_days: u32,
+    /// Days after its last message that a session is kept which is over; 0: for ever.
+    pub sessions_days: u32,
+    /// Days that messages are kept; 0: for ever.
+    pub messages_days: u32,
+    /// Days that entries of the audit log are kept.
+    pub audit_days: u32,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: String::new(), blob_max_bytes: 20 << 20, blobs_max_bytes: 2 << 30, blobs_days: 30 }
+        Self {
+            url: String::new(),
+            blob_max_bytes: 20 << 20,
+            blobs_max_bytes: 2 << 30,
+            blobs_days: 30,
+            sessions_days: 0,
+            messages_days: 0,
+            audit_days: 365,
+        }
     }
 }
 
@@ -339,6 +391,9 @@ pub struct Grant {
     /// A private directory. Has no effect: this version serves none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<bool>,
+    /// Configuration keys that were secret once, and whose values it may read from now on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reveal: Option<Vec<String>>,
 }
 
 #[cfg(test)]

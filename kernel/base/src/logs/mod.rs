@@ -1,24 +1,30 @@
 //! Where log lines go. They carry `module`, `session_id` and the like as fields, not in their text.
 
 use std::io::{self, IsTerminal};
+use std::time::Duration;
 
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, Registry, reload};
 
 pub use self::layer::RingLayer;
+pub use self::repeats::Repeats;
 pub use self::ring::{Batch, Entry, Query, Ring};
+use self::writer::LineWriter;
 use crate::clock::Clock;
 use crate::config;
 
 mod human;
 mod layer;
 mod modules;
+mod repeats;
 mod ring;
+mod writer;
 
 /// How a log line looks on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -34,8 +40,11 @@ pub enum Format {
 #[derive(Debug, Clone)]
 pub struct Logs {
     filter: reload::Handle<EnvFilter, Registry>,
+    lines: Option<LineWriter>,
     /// The recent entries.
     pub recent: Ring,
+    /// Warnings that repeat.
+    pub repeats: Repeats,
 }
 
 impl Logs {
@@ -48,7 +57,13 @@ impl Logs {
         let recent = Ring::new(retained(config));
         let (filter, handle) = reload::Layer::new(filter(&config.level)?);
         let ring = RingLayer::new(recent.clone(), Clock::system());
-        let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+        let repeats = Repeats::new(Clock::system());
+        let queue = LineWriter::start().ok();
+        let writer = match &queue {
+            Some(queue) => BoxMakeWriter::new(queue.clone()),
+            None => BoxMakeWriter::new(io::stderr),
+        };
+        let lines = tracing_subscriber::fmt::layer().with_writer(writer);
         let lines = match format {
             Format::Human => {
                 let fields = debug_fn(human::write).delimited(" ");
@@ -57,8 +72,16 @@ impl Logs {
             Format::Json => lines.json().flatten_event(true).boxed(),
         };
         // Only a second start in one process can fail here, and then the first one goes on.
-        let _ = tracing_subscriber::registry().with(filter).with(lines).with(ring).try_init();
-        Ok(Self { filter: handle, recent })
+        let layers = tracing_subscriber::registry().with(filter).with(lines).with(ring);
+        let _ = layers.with(repeats.clone()).try_init();
+        Ok(Self { filter: handle, lines: queue, recent, repeats })
+    }
+
+    /// Waits until the lines so far are written, up to `limit`.
+    pub fn flush(&self, limit: Duration) {
+        if let Some(lines) = &self.lines {
+            lines.flush(limit);
+        }
     }
 
     /// Changes what is logged from now on, and how much of it is kept.

@@ -52,6 +52,14 @@ impl Manifest {
         Ok(PluginConfig { json: Value::Object(shown).to_string(), secrets, origins })
     }
 
+    /// The secrets that the settings name as `env:NAME` or `file:PATH` and that are not there: their keys, and why.
+    pub fn unresolved(&self, settings: &Settings) -> Vec<(String, String)> {
+        let secrets = self.keys().filter(|(_, key)| key.secret);
+        let named = secrets.filter_map(|(name, _)| Some((name, settings.get(name)?.as_str()?)));
+        let missing = |(name, text): (&str, &str)| Some((name.to_owned(), Secret::unresolved(text)?));
+        named.filter_map(missing).collect()
+    }
+
     fn unknown_key(&self, name: &str) -> String {
         let known: Vec<&str> = self.keys().map(|(known, _)| known).collect();
         match nearest(name, known.iter().copied()) {

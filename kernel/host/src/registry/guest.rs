@@ -7,7 +7,7 @@ use crate::components::bundled;
 
 const MANIFEST: &str = include_str!("../../../../plugins/skills/plugin.toml");
 
-/// A plugin with this manifest, whose skills are called `name` and something else.
+/// A plugin with this manifest, whose skills are called `name` and something else, and triggered by much the same.
 pub(super) fn skills(manifest: &str, name: &str) -> Bytes {
     assert!(manifest.len() <= MANIFEST.len(), "no place for {} bytes of manifest", manifest.len());
     let manifest = format!("{manifest}{}", "\n".repeat(MANIFEST.len() - manifest.len()));
@@ -15,6 +15,9 @@ pub(super) fn skills(manifest: &str, name: &str) -> Bytes {
     swap(&mut bytes, MANIFEST, &manifest);
     swap(&mut bytes, "summarize", &format!("{name:_<9}"));
     swap(&mut bytes, "code_review", &format!("{name:_<11}"));
+    swap(&mut bytes, "/review", &format!("/{name:_<6.6}"));
+    swap(&mut bytes, "review this", &format!("{name:.<11}"));
+    swap(&mut bytes, "tldr", &format!("{name:-<4.4}"));
     bytes.into()
 }
 

@@ -16,6 +16,7 @@ use prx_base::events::{Kind, NewEvent};
 
 mod blobs;
 mod channels;
+mod erasure;
 mod events;
 mod files;
 mod hooks;

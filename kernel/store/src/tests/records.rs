@@ -37,6 +37,13 @@ async fn tokens_are_added_used_and_revoked() {
     assert_eq!(kept.last_used_at, Some(later));
     assert_eq!(kept.revoked_at, Some(now + Duration::from_secs(9)));
     assert_eq!(store.tokens(10, 0).unwrap().items, [kept]);
+    let expired = TokenRecord { expires_at: Some(later), ..token("c", now) };
+    store.add_token(expired).await.unwrap();
+    store.add_token(token("d", now)).await.unwrap();
+    assert_eq!(store.sweep_tokens(Duration::from_secs(13)).await.unwrap(), 1, "the one that expired");
+    home.clock.advance(Duration::from_secs(9));
+    assert_eq!(store.sweep_tokens(Duration::from_secs(13)).await.unwrap(), 1, "the one that was revoked");
+    assert_eq!(store.tokens(10, 0).unwrap().items, [token("d", now)], "what is good is kept");
     assert_eq!(store.token("b").unwrap(), None);
     store.close().await;
 }

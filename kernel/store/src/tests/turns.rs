@@ -164,7 +164,7 @@ async fn unknown_sessions_are_told() {
         store.accept_message("sess_xyz", store.new_message_id(), "hi".into()).await.unwrap_err().code(),
         Code::NotFound
     );
-    assert_eq!(store.claim_turn("sess_xyz").await.unwrap_err().code(), Code::NotFound);
+    assert_eq!(store.claim_turn("sess_xyz").await.unwrap(), None, "it may have been erased");
     assert_eq!(store.complete_turn(outcome).await.unwrap_err().code(), Code::NotFound);
     assert_eq!(store.park_turn(&missing, parked("")).await.unwrap_err().code(), Code::NotFound);
     assert!(store.is_healthy());

@@ -17,7 +17,22 @@ fn error(kind: &str, message: &str) -> String {
 #[test]
 fn each_refusal_says_what_to_do() {
     for (status, body, code, retryable, says) in [
-        (400, error("invalid_request_error", "messages: too few"), FaultCode::BadInput, false, "too few"),
+        (400, error("invalid_request_error", "messages: too few"), FaultCode::Unavailable, false, "too few"),
+        (
+            400,
+            error("invalid_request_error", "prompt is too long: 214676 tokens > 200000 maximum"),
+            FaultCode::Quota,
+            false,
+            "200000",
+        ),
+        (
+            422,
+            "{\"detail\": [{\"loc\": [\"body\"], \"msg\": \"bad\"}]}".to_owned(),
+            FaultCode::Unavailable,
+            false,
+            "body: bad",
+        ),
+        (404, "{\"detail\": \"Not Found\"}".to_owned(), FaultCode::BadConfig, false, "base_url"),
         (
             401,
             error("authentication_error", "invalid x-api-key"),
@@ -30,7 +45,7 @@ fn each_refusal_says_what_to_do() {
         (404, error("not_found_error", "model: x"), FaultCode::BadConfig, false, "`claude-opus-5-5`"),
         (404, "<html>".to_owned(), FaultCode::BadConfig, false, "base_url"),
         (307, String::new(), FaultCode::BadConfig, false, "base_url"),
-        (413, error("request_too_large", "big"), FaultCode::BadInput, false, "history_messages"),
+        (413, error("request_too_large", "big"), FaultCode::Quota, false, "history_messages"),
         (429, error("rate_limit_error", "slow down"), FaultCode::Quota, true, "slow down"),
         (429, String::new(), FaultCode::Quota, true, "status 429"),
         (500, error("api_error", "oops"), FaultCode::Unavailable, true, "oops"),
@@ -114,7 +129,74 @@ fn a_server_that_cannot_be_asked_is_named() {
 }
 
 #[test]
-fn a_page_is_no_answer() {
-    let failure = refused(200, &[("content-type", "text/html")], "<html>Welcome</html>");
-    assert!(failure.fault.message.contains("base_url") && !failure.retryable, "{failure:?}");
+fn where_a_server_has_moved_to_is_told() {
+    let moved = refused(308, &[("location", "https://api.example.org/v1/messages")], "");
+    assert!(moved.fault.message.contains("https://api.example.org/v1/messages"), "{moved:?}");
+}
+
+#[test]
+fn what_is_no_answer_is_an_error() {
+    let page = refused(200, &[("content-type", "text/html")], "<html>Welcome</html>");
+    assert!(page.fault.message.contains("base_url") && !page.retryable, "{page:?}");
+    let packed = refused(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08".as_slice());
+    assert!(packed.fault.message.contains("(gzip)") && !packed.retryable, "{packed:?}");
+    let other = refused(200, &[], "{\"status\": \"ok\"}");
+    assert!(other.fault.message.contains("no answer in it") && !other.retryable, "{other:?}");
+    assert!(refused(200, &[], "").retryable, "an accident");
+}
+
+#[test]
+fn an_error_that_passes_as_an_answer_is_one() {
+    let end = "data: {\"type\":\"message_stop\"}\n\n";
+    for (body, says) in [
+        ("{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"Sorry\"}}".to_owned(), "Sorry"),
+        ("{\"error\":\"Sorry\"}".to_owned(), "Sorry"),
+        ("{\"object\":\"error\",\"message\":\"Sorry\"}".to_owned(), "Sorry"),
+        ("data: {\"type\":\"error\",\"error\":\"Sorry\"}\n\n".to_owned(), "Sorry"),
+        ("event: error\ndata: Sorry\n\n".to_owned(), "Sorry"),
+        ("event: error\ndata: {\"message\":\"Sorry\"}\n\n".to_owned(), "Sorry"),
+        (format!("data: {{\"message\":\"Sorry\"}}\n\n{end}"), "Sorry"),
+        (format!("data: upstream connect error\n\n{end}"), "upstream connect error"),
+        (end.to_owned(), "before its end"),
+        ("data: [DONE]\n\n".to_owned(), "before its end"),
+        (
+            "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"error\"}}\n\n".to_owned(),
+            "`error`",
+        ),
+    ] {
+        let failure = refused(200, &[("content-type", "text/event-stream")], body.clone());
+        assert!(failure.retryable && failure.fault.message.contains(says), "{body}: {failure:?}");
+    }
+}
+
+#[test]
+fn a_request_is_put_as_the_model_takes_it() {
+    for (field, says) in [
+        ("temperature", "`temperature` is deprecated for this model."),
+        ("output_config", "output_config: Extra inputs are not permitted"),
+        (
+            "max_tokens",
+            "max_tokens: 16000 > 8192, which is the maximum allowed number of output tokens for it",
+        ),
+    ] {
+        configure(json!({"temperature": 0.5, "effort": "low", "model": field}));
+        let bodies = Rc::new(RefCell::new(Vec::new()));
+        let keep = Rc::clone(&bodies);
+        testing::serve(move |request| {
+            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            let refuses = body[field] == 16_000 || (field != "max_tokens" && body.get(field).is_some());
+            keep.borrow_mut().push(body);
+            if refuses {
+                return Ok(Response::new(400, error("invalid_request_error", says)));
+            }
+            let answer = json!({"type": "message", "content": [{"type": "text", "text": "Hi"}], "stop_reason": "end_turn"});
+            Ok(Response::new(200, answer.to_string()))
+        });
+        for _ in 0..2 {
+            assert_eq!(complete(request(vec![user("Hello")])).0.unwrap().text, "Hi", "{field}");
+        }
+        let bodies = bodies.take();
+        assert_eq!(bodies.len(), 3, "{field}: it is known from then on");
+        assert_eq!(bodies[1]["max_tokens"], if field == "max_tokens" { 8192 } else { 16_000 });
+    }
 }

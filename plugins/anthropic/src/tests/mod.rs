@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 mod failures;
+mod odd;
 mod requests;
 mod streams;
 

@@ -65,6 +65,8 @@ fn a_conversation_with_tools() {
         parameters: "{\"properties\": {\"place\": {\"type\": \"string\"}}}".to_owned(),
     }];
     let kept = json!({"type": "ephemeral"});
+    let mut ids = prx_sdk::calls::CallIds::default();
+    let ids = ["a.1", "b"].map(|id| ids.call(id));
     let expected = json!({
         "model": "claude-opus-5-5",
         "max_tokens": 16_000,
@@ -75,12 +77,12 @@ fn a_conversation_with_tools() {
         "messages": [
             {"role": "user", "content": [{"type": "text", "text": "Weather?"}]},
             {"role": "assistant", "content": [
-                {"type": "tool_use", "id": "a_1", "name": "get_weather", "input": {"place": "Lisbon"}},
-                {"type": "tool_use", "id": "b", "name": "get_weather", "input": {}},
+                {"type": "tool_use", "id": ids[0], "name": "get_weather", "input": {"place": "Lisbon"}},
+                {"type": "tool_use", "id": ids[1], "name": "get_weather", "input": {}},
             ]},
             {"role": "user", "content": [
-                {"type": "tool_result", "tool_use_id": "a_1", "content": [{"type": "text", "text": "Sunny"}], "is_error": false},
-                {"type": "tool_result", "tool_use_id": "b", "content": [], "is_error": true},
+                {"type": "tool_result", "tool_use_id": ids[0], "content": [{"type": "text", "text": "Sunny"}], "is_error": false},
+                {"type": "tool_result", "tool_use_id": ids[1], "content": [], "is_error": true},
                 {"type": "text", "text": "And?"},
             ]},
             {"role": "assistant", "content": [{"type": "text", "text": "Sunny."}]},
@@ -135,4 +137,38 @@ fn a_schema_has_nothing_at_its_top_that_the_api_refuses() {
     wanted.tools = vec![ToolSpec { name, description, parameters: schema.to_string() }];
     let left = json!({"type": "object", "properties": inner, "required": ["a"]});
     assert_eq!(body(&sent(wanted))["tools"][0]["input_schema"], left);
+}
+
+#[test]
+fn ids_that_came_twice_are_told_apart() {
+    configure(json!({}));
+    let call = || ToolCall { id: "call_0".to_owned(), name: "a b".to_owned(), arguments: "{}".to_owned() };
+    let said = || Message::Assistant(AssistantMessage { text: String::new(), tool_calls: vec![call()] });
+    let result =
+        || Message::ToolResult(ToolResult { id: "call_0".to_owned(), text: "x".to_owned(), is_error: false });
+    let body = body(&sent(request(vec![user("Go"), said(), result(), said(), result()])));
+    let messages = &body["messages"];
+    let ids: Vec<&Value> = [1_usize, 3].iter().map(|at| &messages[*at]["content"][0]["id"]).collect();
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids, [&messages[2]["content"][0]["tool_use_id"], &messages[4]["content"][0]["tool_use_id"]]);
+    assert_eq!(messages[1]["content"][0]["name"], "a_b");
+}
+
+#[test]
+fn addresses_headers_and_fields_of_the_operators_own() {
+    for base_url in ["http://127.0.0.1:9", "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"] {
+        let headers = ["anthropic-beta: a, b", "X-Api-Key: none"];
+        configure(json!({"base_url": base_url, "headers": headers, "extra": "{\"top_k\": 4}"}));
+        let sent = sent(request(vec![user("Hello")]));
+        assert_eq!(sent.url, "http://127.0.0.1:9/v1/messages");
+        assert_eq!(body(&sent)["top_k"], 4);
+        let of = |name: &str| -> Vec<&str> {
+            sent.headers.iter().filter(|header| header.0 == name).map(|header| &*header.1).collect()
+        };
+        assert_eq!((of("anthropic-beta"), of("x-api-key")), (vec!["a, b"], vec!["none"]));
+    }
+    configure(json!({"extra": "top_k = 4"}));
+    testing::serve(|_| panic!("nothing is sent"));
+    let failure = complete(request(vec![user("Hello")])).0.unwrap_err();
+    assert!(failure.fault.message.contains("providers_config.anthropic.extra"), "{failure:?}");
 }

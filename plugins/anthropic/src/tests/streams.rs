@@ -193,7 +193,7 @@ fn an_error_in_the_middle_ends_it() {
         ("overloaded_error", FaultCode::Unavailable, true),
         ("api_error", FaultCode::Unavailable, true),
         ("rate_limit_error", FaultCode::Quota, true),
-        ("invalid_request_error", FaultCode::BadInput, false),
+        ("invalid_request_error", FaultCode::Unavailable, false),
     ] {
         let error =
             json!({"type": "error", "error": {"type": kind, "message": "Sorry"}, "request_id": "req_1"});
@@ -225,10 +225,19 @@ fn an_answer_that_breaks_off_is_none() {
 
 #[test]
 fn what_makes_no_sense_is_an_error() {
-    for stream in [&b"data: {\"type\":\n\n"[..], b"data: [1]\n\n", b"data: \xff\xff\n\n", b"data: [DONE]\n\n"]
-    {
-        let error = answered(vec![Ok(stream.to_vec())]).0.unwrap_err();
-        assert_eq!(error.fault.code, FaultCode::Unavailable, "{error:?}");
+    let rest = say("Well") + &end("end_turn");
+    for (stream, retryable) in [
+        (format!("data: {{'type': 1}}\n\n{rest}"), false),
+        (format!("data: {{\"type\":\n\n{rest}"), false),
+        ("data: {\"type\":\n\n".to_owned(), true),
+        ("data: [1]\n\n".to_owned(), true),
+    ] {
+        let error = answered(vec![Ok(stream.clone().into_bytes())]).0.unwrap_err();
+        assert_eq!(
+            (error.fault.code, error.retryable),
+            (FaultCode::Unavailable, retryable),
+            "{stream}: {error:?}"
+        );
     }
 }
 

@@ -183,7 +183,7 @@ fn sessions_begin_five_seconds_apart_and_are_counted() {
         while talk.script.connects().is_empty() {
             talk.script.advance(talk.only_timer());
         }
-        assert!((5_000..=10_000).contains(&(talk.script.now() - at)), "{}", talk.script.now() - at);
+        assert_eq!(talk.script.now() - at, 5_000 << (begun - 1), "and further while none of them lasts");
     }
 }
 
@@ -204,6 +204,39 @@ fn trouble_of_the_api_is_waited_out_longer_each_time() {
     }
     talk.answer("GET", "/gateway/bot", 429, json!({"message": "slow", "retry_after": 7.5, "global": false}));
     assert_eq!(talk.only_timer(), Duration::from_millis(7_500));
+    talk.script.advance(talk.only_timer());
+    talk.answer("GET", "/gateway/bot", 429, json!("error code: 1015"));
+    assert_eq!(talk.only_timer(), seconds(60));
+    assert!(talk.proofs().iter().any(|proof| proof.good_for_ms > 60_000), "nobody else asks meanwhile");
+    talk.script.restart();
+    assert_eq!(talk.script.requests(), [], "nor after a restart");
+}
+
+#[test]
+fn a_token_that_worked_is_tried_again_slowly_and_one_that_never_did_is_not() {
+    let refused = json!({"message": "401: Unauthorized", "code": 0});
+    let mut talk = Talk::with(config());
+    talk.script.start();
+    talk.answer("GET", "/gateway/bot", 403, json!("<html>"));
+    assert!(talk.reconnecting().contains("403"));
+    talk.script.advance(talk.only_timer());
+    talk.answer("GET", "/gateway/bot", 401, refused.clone());
+    assert!(talk.failed().contains("bot_token"));
+
+    talk.script.restart();
+    talk.say_where(1000);
+    talk.script.restart();
+    talk.script.advance(seconds(7_200));
+    talk.script.restart();
+    for longest in [30, 60, 120] {
+        talk.answer("GET", "/gateway/bot", 401, refused.clone());
+        assert!(talk.reconnecting().contains("bot_token"), "{}", talk.reconnecting());
+        let wait = talk.only_timer();
+        assert!(wait * 3 >= seconds(longest * 2) && wait <= seconds(longest), "{wait:?} of {longest} s");
+        talk.script.advance(wait);
+    }
+    talk.say_where(1000);
+    assert_eq!(talk.script.connects().len(), 1);
 }
 
 #[test]

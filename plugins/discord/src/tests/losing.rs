@@ -71,6 +71,33 @@ fn a_session_that_may_be_resumed_is_and_one_that_may_not_is_begun_anew() {
 }
 
 #[test]
+fn sessions_that_do_not_last_are_begun_ever_more_slowly() {
+    let mut talk = Talk::live();
+    let (mut begun, started) = (Vec::new(), talk.script.now());
+    // Some end it at the greeting, some after a first event.
+    for round in 0..12 {
+        if round % 2 == 0 {
+            talk.ready();
+            talk.dispatch("GUILD_CREATE", json!({"id": "6"}));
+        }
+        talk.op(9, json!(false));
+        while talk.script.connects().is_empty() {
+            talk.script.advance(talk.only_timer());
+            if !talk.script.requests().is_empty() {
+                talk.say_where(900);
+            }
+        }
+        assert_eq!(introduce(&mut talk)["op"], 2);
+        begun.push((talk.script.now() - started) / 1000);
+    }
+    assert_eq!(begun[..8], [5, 15, 35, 75, 155, 315, 635, 1235]);
+    talk.ready();
+    talk.script.advance(seconds(3600));
+    talk.op(9, json!(false));
+    assert!(talk.only_timer() <= seconds(5), "one that lasted is followed soon");
+}
+
+#[test]
 fn a_session_that_is_gone_is_begun_anew_after_a_while() {
     for code in [4003, 4007, 4009] {
         let mut talk = Talk::live();

@@ -166,10 +166,76 @@ fn a_refusal_is_final_and_says_why() {
         assert!(matches!(talk.outcome(&id), Outcome::Refused(reason) if reason.contains(why)));
         assert_eq!((talk.calls("POST", MESSAGES).len(), talk.script.state().ops.len()), (0, 0));
     }
+}
+
+#[test]
+fn a_reply_waits_until_a_token_that_worked_does_so_again() {
     let mut talk = Talk::live();
     let id = talk.script.send("50", "hi");
     talk.answer("POST", MESSAGES, 401, json!({"message": "401: Unauthorized", "code": 0}));
-    assert!(matches!(talk.outcome(&id), Outcome::Refused(why) if why.contains("bot_token")));
+    assert_eq!(talk.outcome(&id), &Outcome::RetryAfter(60_000));
+    talk.retry(&id, 2, "hi");
+    talk.answer("POST", MESSAGES, 403, json!("<html>"));
+    assert!(is_retry(talk.outcome(&id), 500, 2_000), "what stands in between says nothing of the message");
+    talk.retry(&id, 3, "hi");
+    talk.answer("POST", MESSAGES, 200, sent(70));
+    assert_eq!(talk.outcome(&id), &ok("70"));
+}
+
+#[test]
+fn where_it_may_not_quote_what_it_answers_a_reply_goes_out_without() {
+    let unknown = json!({"message_reference": {"_errors": [{"code": "X", "message": "Unknown message"}]}});
+    for (status, refusal) in [
+        (403, json!({"message": "Cannot reply without permission to read message history", "code": 160_002})),
+        (400, json!({"message": "Invalid Form Body", "code": 50_035, "errors": unknown})),
+    ] {
+        let mut talk = Talk::live();
+        let target = Target { reply_to: Some("31".into()), ..Target::conversation("50") };
+        let id = talk.script.operate(target, Operation::Send(Content::text("hi")));
+        assert_eq!(body(&talk)["message_reference"]["message_id"], "31");
+        talk.answer("POST", MESSAGES, status, refusal.clone());
+        assert_eq!(
+            (&body(&talk)["message_reference"], &body(&talk)["content"]),
+            (&json!(null), &json!("hi"))
+        );
+        talk.answer("POST", MESSAGES, status, refusal);
+        assert!(matches!(talk.outcome(&id), Outcome::Refused(_)), "once is enough");
+    }
+}
+
+#[test]
+fn what_shuts_the_address_out_is_not_asked_again_for_a_minute_and_then_for_two() {
+    let mut talk = Talk::live();
+    let first = talk.script.send("50", "one");
+    talk.answer("POST", MESSAGES, 429, json!("error code: 1015"));
+    assert!(
+        talk.reconnecting().contains("429") && talk.reconnecting().contains("60 s"),
+        "{}",
+        talk.reconnecting()
+    );
+    assert!(is_retry(talk.outcome(&first), 60_000, 61_000), "{:?}", talk.outcome(&first));
+    for channel in 100..140 {
+        let id = talk.script.send(&channel.to_string(), "hello");
+        assert!(is_retry(talk.outcome(&id), 60_000, 61_000));
+    }
+    talk.script.operate(Target::conversation("50"), Operation::Typing);
+    talk.acknowledge();
+    assert_eq!(talk.script.requests(), []);
+    assert!(matches!(talk.status(), Status::Reconnecting(_)));
+
+    talk.script.advance(seconds(60));
+    assert_eq!(talk.status(), &Status::Connected, "the connection was there all the time");
+    talk.retry(&first, 2, "one");
+    let second = talk.script.send("51", "two");
+    assert_eq!(talk.script.requests().len(), 1, "one goes ahead");
+    assert!(is_retry(talk.outcome(&second), 5_000, 6_000));
+    talk.answer("POST", MESSAGES, 429, json!({"message": "You are being blocked", "code": 0}));
+    assert!(is_retry(talk.outcome(&first), 120_000, 121_000), "{:?}", talk.outcome(&first));
+    talk.script.advance(seconds(120));
+    talk.retry(&first, 3, "one");
+    talk.answer("POST", MESSAGES, 200, sent(70));
+    talk.script.send("51", "two");
+    assert_eq!(talk.calls("POST", "/channels/51/messages").len(), 1);
 }
 
 #[test]

@@ -19,8 +19,15 @@ fn error(code: &str, message: &str) -> String {
 fn each_refusal_says_what_to_do() {
     let detail = |text: &str| json!({"detail": text}).to_string();
     for (status, body, code, retryable, says) in [
-        (400, error("unsupported_value", "no temperature"), FaultCode::BadInput, false, "no temperature"),
-        (400, error("context_length_exceeded", "long"), FaultCode::BadInput, false, "history_messages"),
+        (
+            400,
+            error("bad_value", "no 'temperature' of 3"),
+            FaultCode::Unavailable,
+            false,
+            "openai.temperature",
+        ),
+        (400, error("context_length_exceeded", "long"), FaultCode::Quota, false, "history_messages"),
+        (413, "<title>Too Large</title>".to_owned(), FaultCode::Quota, false, "status 413: Too Large"),
         (401, error("invalid_api_key", "wrong: sk-ab**yz"), FaultCode::Denied, false, "openai.api_key"),
         (403, error("", "not yours"), FaultCode::Denied, false, "not yours"),
         (404, error("model_not_found", "no such"), FaultCode::BadConfig, false, "`gpt-5.4`"),
@@ -33,7 +40,14 @@ fn each_refusal_says_what_to_do() {
         ),
         (404, "404 page not found".to_owned(), FaultCode::BadConfig, false, "base_url"),
         (301, String::new(), FaultCode::BadConfig, false, "base_url"),
-        (422, detail("bad field"), FaultCode::BadInput, false, "bad field"),
+        (422, detail("bad field"), FaultCode::Unavailable, false, "bad field"),
+        (
+            429,
+            error("rate_limit_exceeded", "Request too large for x: Limit 3, Requested 4"),
+            FaultCode::Quota,
+            false,
+            "/new",
+        ),
         (429, error("rate_limit_exceeded", "slow down"), FaultCode::Quota, true, "slow down"),
         (429, error("insufficient_quota", "pay"), FaultCode::Quota, false, "no credit"),
         (500, json!({"message": "oops"}).to_string(), FaultCode::Unavailable, true, "oops"),
@@ -97,11 +111,64 @@ fn a_server_that_cannot_be_asked_is_named() {
 fn what_is_no_answer_is_an_error() {
     let page = refused(200, &[("content-type", "text/html")], "<html>Welcome</html>");
     assert!(page.fault.message.contains("base_url") && !page.retryable, "{page:?}");
-    for body in [&b"{\"choices\": 7}"[..], b"\xff\xfe", b"{"] {
+    let packed = refused(200, &[("content-encoding", "gzip")], b"\x1f\x8b\x08".as_slice());
+    assert!(packed.fault.message.contains("(gzip)") && !packed.retryable, "{packed:?}");
+    for body in ["{\"choices\":7}", "{\"status\":\"ok\"}", "[]", "{\"choices\":[]}"] {
         let nonsense = refused(200, &[("content-type", "application/json")], body);
-        assert!(nonsense.fault.message.contains("makes no sense"), "{nonsense:?}");
+        assert!(nonsense.fault.message.contains("no answer in it"), "{body}: {nonsense:?}");
+        assert!(nonsense.fault.message.contains(body) && !nonsense.retryable, "{nonsense:?}");
     }
+    let nonsense = refused(200, &[], "{'choices': []}");
+    assert!(nonsense.fault.message.contains("{'choices': []}") && !nonsense.retryable, "{nonsense:?}");
+    let cut = refused(200, &[], "{\"choices\": [");
+    assert!(cut.fault.message.contains("cut off: {\"choices\": [") && cut.retryable, "{cut:?}");
     configure(json!({}));
     let nameless = Request { model: String::new(), ..request(vec![user("Hello")]) };
     assert!(complete(nameless).0.unwrap_err().fault.message.contains("provider.model"));
+}
+
+#[test]
+fn where_a_server_has_moved_to_is_told() {
+    for status in [301, 307, 308] {
+        let moved = refused(status, &[("location", "https://api.example.org/v1/chat/completions")], "");
+        assert!(moved.fault.message.contains("https://api.example.org/v1/chat"), "{moved:?}");
+        assert!(moved.fault.message.contains("providers_config.openai.base_url"), "{moved:?}");
+    }
+}
+
+#[test]
+fn an_error_that_passes_as_an_answer_is_one() {
+    for body in [
+        json!({"object": "error", "message": "Sorry", "code": 40303}),
+        json!({"error": {"message": "Sorry", "code": 502}, "choices": []}),
+        json!([{"error": {"code": 503, "message": "Sorry", "status": "UNAVAILABLE"}}]),
+        json!({"detail": "Sorry"}),
+        json!({"code": 1000, "msg": "Sorry", "success": false}),
+        json!({"base_resp": {"status_code": 1000, "status_msg": "Sorry"}, "choices": null}),
+        json!({"choices": [{"finish_reason": "error", "error": {"message": "Sorry", "code": 502}}]}),
+    ] {
+        let failure = refused(200, &[("content-type", "application/json")], body.to_string());
+        assert!(failure.retryable && failure.fault.message.contains("Sorry"), "{body}: {failure:?}");
+        let stream = format!("data: {body}\n\ndata: [DONE]\n\n");
+        let failure = refused(200, &[("content-type", "text/event-stream")], stream);
+        let is_list = body.is_array();
+        assert!(
+            failure.retryable && (is_list || failure.fault.message.contains("Sorry")),
+            "{body}: {failure:?}"
+        );
+    }
+    for stream in [
+        "data: [DONE]\n\n",
+        "",
+        "data: {\"usage\": {\"prompt_tokens\": 1}}\n\ndata: [DONE]\n\n",
+        "data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}, \"finish_reason\": \"\"}]}\n\n",
+        "data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}, \"finish_reason\": \"null\"}]}\n\n",
+        "data: {\"choices\": [{\"delta\": {\"content\": \"Hi\"}, \"finish_reason\": \"error\"}]}\n\ndata: [DONE]\n\n",
+        "event: error\ndata: it broke\n\n",
+        "event: error\ndata: {\"message\": \"it broke\"}\n\n",
+        "data: upstream connect error\n\n",
+    ] {
+        let failure = refused(200, &[("content-type", "text/event-stream")], stream);
+        assert!(failure.retryable && failure.fault.code == FaultCode::Unavailable, "{stream}: {failure:?}");
+    }
 }

@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::rc::Rc;
 
+mod calls;
 mod failures;
+mod forms;
+mod odd;
 mod partial;
 mod requests;
+mod responses;
 mod streams;
 
 /// What a call came to: its answer, and what went through the sink.
@@ -64,6 +68,22 @@ fn answered(chunks: Vec<Result<Vec<u8>, Error>>) -> Outcome {
     let mut once = Some(chunks);
     testing::serve(move |_| Ok(response("text/event-stream", once.take().unwrap_or_default())));
     complete(request(vec![user("Hello")]))
+}
+
+/// The request that leaves for a conversation.
+fn sent(request: Request) -> http::Request {
+    let seen = Rc::new(RefCell::new(None));
+    let keep = Rc::clone(&seen);
+    testing::serve(move |request| {
+        keep.replace(Some(request.clone()));
+        Err(Error::new(ErrorKind::Unreachable, "the connection was refused"))
+    });
+    complete(request).0.unwrap_err();
+    seen.take().expect("a request")
+}
+
+fn body(request: &http::Request) -> Value {
+    serde_json::from_slice(&request.body).unwrap()
 }
 
 /// The answer to a stream, which is the same however the stream is cut in two.

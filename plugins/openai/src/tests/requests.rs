@@ -1,21 +1,5 @@
 use super::*;
 
-/// The request that leaves for a conversation.
-fn sent(request: Request) -> http::Request {
-    let seen = Rc::new(RefCell::new(None));
-    let keep = Rc::clone(&seen);
-    testing::serve(move |request| {
-        keep.replace(Some(request.clone()));
-        Err(Error::new(ErrorKind::Unreachable, "the connection was refused"))
-    });
-    complete(request).0.unwrap_err();
-    seen.take().expect("a request")
-}
-
-fn body(request: &http::Request) -> Value {
-    serde_json::from_slice(&request.body).unwrap()
-}
-
 fn authorization(request: &http::Request) -> Option<&str> {
     request.headers.iter().find(|header| header.0 == "authorization").map(|header| &*header.1)
 }
@@ -60,6 +44,8 @@ fn a_conversation_with_tools() {
     };
     request.tools =
         vec![tool("get_weather", "{\"properties\": {\"place\": {\"type\": \"string\"}}}"), tool("list", "")];
+    let mut made = prx_sdk::calls::CallIds::default();
+    let ids = ["a", "b"].map(|id| made.call(id));
     let function = |name: &str, parameters: Value| json!({"type": "function", "function": {"name": name, "description": "Does things", "parameters": parameters}});
     let expected = json!({
         "model": "gpt-5.4",
@@ -71,13 +57,13 @@ fn a_conversation_with_tools() {
         "messages": [
             {"role": "system", "content": "Be brief."},
             {"role": "user", "content": "Weather?"},
-            {"role": "assistant", "content": "", "tool_calls": [
-                {"id": "a", "type": "function",
+            {"role": "assistant", "content": null, "tool_calls": [
+                {"id": ids[0], "type": "function",
                     "function": {"name": "get_weather", "arguments": "{\"place\": \"Lisbon\"}"}},
-                {"id": "b", "type": "function", "function": {"name": "list", "arguments": "{}"}},
+                {"id": ids[1], "type": "function", "function": {"name": "list", "arguments": "{}"}},
             ]},
-            {"role": "tool", "tool_call_id": "a", "content": "Sunny"},
-            {"role": "tool", "tool_call_id": "b", "content": "error: broken"},
+            {"role": "tool", "tool_call_id": ids[0], "content": "Sunny"},
+            {"role": "tool", "tool_call_id": ids[1], "content": "error: broken"},
             {"role": "assistant", "content": "Sunny."},
             {"role": "user", "content": "Thanks"},
         ],
@@ -90,14 +76,11 @@ fn what_the_operator_set_goes_along() {
     configure(json!({"model": "llama3.2", "max_tokens": 100, "temperature": 0.5, "timeout_secs": 7}));
     let mut wanted = request(vec![user("Hello")]);
     wanted.options = json!({"max_tokens": 50, "effort": "low"}).to_string();
-    let sent_to_other = sent(wanted.clone());
+    let sent_to_other = sent(wanted);
     let to_other = body(&sent_to_other);
     assert_eq!((&to_other["model"], &to_other["max_tokens"]), (&json!("llama3.2"), &json!(50)));
     assert_eq!((&to_other["temperature"], &to_other["reasoning_effort"]), (&json!(0.5), &json!("low")));
     assert_eq!(sent_to_other.timeout.as_secs(), 7);
-    configure(json!({"base_url": "https://api.openai.com/v1"}));
-    let to_openai = body(&sent(wanted));
-    assert_eq!((&to_openai["max_completion_tokens"], to_openai.get("max_tokens")), (&json!(50), None));
 }
 
 #[test]
@@ -136,26 +119,77 @@ fn a_model_without_eyes_is_told_the_names() {
 }
 
 #[test]
-fn openai_gets_tools_that_it_takes() {
-    let schema =
-        json!({"type": "object", "properties": {"a": {}}, "oneOf": [{}], "not": {}, "required": ["a"]});
-    let tool = |n: usize| ToolSpec {
-        name: format!("t{n}"),
-        description: "é".repeat(1_100),
-        parameters: schema.to_string(),
-    };
-    let mut wanted = request(vec![user("Hello")]);
-    wanted.tools = (0..130).map(tool).collect();
+fn ids_and_names_are_valid_everywhere() {
     configure(json!({}));
-    let to_other = body(&sent(wanted.clone()));
-    assert_eq!(to_other["tools"].as_array().unwrap().len(), 130);
-    assert_eq!(to_other["tools"][0]["function"]["parameters"], schema, "others take more");
-    configure(json!({"base_url": "https://api.openai.com/v1"}));
-    let to_openai = body(&sent(wanted));
-    let tools = to_openai["tools"].as_array().unwrap();
-    assert_eq!((tools.len(), &tools[127]["function"]["name"]), (128, &json!("t127")));
-    let function = &tools[0]["function"];
-    assert_eq!(function["description"].as_str().unwrap().chars().count(), 1_024);
-    let left = json!({"type": "object", "properties": {"a": {}}, "required": ["a"]});
-    assert_eq!(function["parameters"], left);
+    let calls = || {
+        Message::Assistant(AssistantMessage {
+            text: String::new(),
+            tool_calls: vec![call("call_0", "functions.list:0", "{}"), call("call_0", "", "{}")],
+        })
+    };
+    let result = || {
+        Message::ToolResult(ToolResult { id: "call_0".to_owned(), text: "done".to_owned(), is_error: false })
+    };
+    let messages = vec![user("Go"), calls(), result(), result(), user("Again"), calls(), result(), result()];
+    let body = body(&sent(request(messages)));
+    let mut ids = Vec::new();
+    for at in [1, 5] {
+        let asked: Vec<&Value> = (0..2).map(|n| &body["messages"][at]["tool_calls"][n]["id"]).collect();
+        let answered =
+            vec![&body["messages"][at + 1]["tool_call_id"], &body["messages"][at + 2]["tool_call_id"]];
+        assert_eq!(asked, answered, "{body}");
+        ids.extend(asked.iter().map(|id| id.as_str().unwrap()));
+        assert_eq!(body["messages"][at]["tool_calls"][0]["function"]["name"], "functions_list_0");
+        assert_eq!(body["messages"][at]["tool_calls"][1]["function"]["name"], "unnamed");
+    }
+    assert!(ids.iter().all(|id| id.len() == 9), "{ids:?}");
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 4, "no two the same");
+}
+
+#[test]
+fn an_address_is_understood_with_and_without_its_version() {
+    for (base_url, url) in [
+        ("http://127.0.0.1:9", "http://127.0.0.1:9/v1/chat/completions"),
+        ("http://127.0.0.1:9/", "http://127.0.0.1:9/v1/chat/completions"),
+        ("http://127.0.0.1:9/v1", "http://127.0.0.1:9/v1/chat/completions"),
+        ("http://127.0.0.1:9/v1/chat/completions", "http://127.0.0.1:9/v1/chat/completions"),
+        ("http://127.0.0.1:9/v1beta/openai/", "http://127.0.0.1:9/v1beta/openai/chat/completions"),
+        ("http://127.0.0.1:9/x?api-version=2", "http://127.0.0.1:9/x/chat/completions?api-version=2"),
+    ] {
+        configure(json!({ "base_url": base_url }));
+        assert_eq!(sent(request(vec![user("Hello")])).url, url);
+    }
+}
+
+#[test]
+fn headers_and_fields_of_the_operators_own_go_along() {
+    let headers = ["X-Title: PRX", "api-key: {secret:api_key}", "Authorization: Basic x"];
+    configure(json!({"headers": headers, "extra": "{\"top_k\": 40, \"stream_options\": {}}"}));
+    let sent = sent(request(vec![user("Hello")]));
+    let of = |name: &str| -> Vec<&str> {
+        sent.headers.iter().filter(|header| header.0 == name).map(|header| &*header.1).collect()
+    };
+    assert_eq!((of("x-title"), of("api-key")), (vec!["PRX"], vec!["{secret:api_key}"]));
+    assert_eq!(of("authorization"), ["Basic x"], "instead of the usual one");
+    assert_eq!((&body(&sent)["top_k"], &body(&sent)["stream_options"]), (&json!(40), &json!({})));
+    configure(json!({"headers": ["api-key: {secret:api_key}"]}));
+    assert_eq!(
+        authorization(&self::sent(request(vec![user("Hello")]))),
+        None,
+        "the key is in another header"
+    );
+    for (key, value, says) in [
+        ("headers", json!(["no colon"]), "`no colon`"),
+        ("extra", json!("[1]"), "JSON object"),
+        ("api", json!("completions"), "\"chat\" or \"responses\""),
+    ] {
+        configure(json!({ key: value }));
+        testing::serve(|_| panic!("nothing is sent"));
+        let failure = complete(request(vec![user("Hello")])).0.unwrap_err();
+        assert_eq!(failure.fault.code, FaultCode::BadConfig);
+        let message = failure.fault.message;
+        assert!(message.contains(says) && message.contains(&format!("openai.{key}")), "{message}");
+    }
 }

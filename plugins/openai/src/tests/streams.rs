@@ -90,7 +90,7 @@ fn an_error_in_the_middle_ends_it() {
     for (error, code, retryable) in [
         (json!({"message": "Sorry", "type": "server_error"}), FaultCode::Unavailable, true),
         (json!({"message": "Sorry", "code": 429}), FaultCode::Quota, true),
-        (json!({"message": "Sorry", "type": "invalid_request_error"}), FaultCode::BadInput, false),
+        (json!({"message": "Sorry", "type": "invalid_request_error"}), FaultCode::Unavailable, false),
         (json!("Sorry"), FaultCode::Unavailable, true),
     ] {
         let stream = stream_of(&[delta(json!({"content": "So far"})), json!({"error": error})]);

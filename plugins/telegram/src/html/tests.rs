@@ -275,3 +275,23 @@ fn any_text_gives_closed_tags_and_no_more_text_than_it_had() {
         assert!(units(&text_of(&render(&text))) <= units(&text), "{text:?}");
     }
 }
+
+#[test]
+fn a_spoiler_is_hidden_and_what_stands_between_words_is_none() {
+    for (markdown, html) in [
+        ("It is ||the butler||.", "It is <tg-spoiler>the butler</tg-spoiler>."),
+        ("||**bold** and `x`||", "<tg-spoiler><b>bold</b> and <code>x</code></tg-spoiler>"),
+        ("**||a||** ||b||", "<b><tg-spoiler>a</tg-spoiler></b> <tg-spoiler>b</tg-spoiler>"),
+        ("||two\nlines||", "<tg-spoiler>two\nlines</tg-spoiler>"),
+        ("||a < b||", "<tg-spoiler>a &lt; b</tg-spoiler>"),
+        ("a || b || c", "a || b || c"),
+        ("a||b||c", "a||b||c"),
+        ("`||x||` and ||", "<code>||x||</code> and ||"),
+        ("||a **b|| c**", "||a <b>b|| c</b>"),
+        ("||one\n\ntwo||", "||one\n\ntwo||"),
+        ("||||", "||||"),
+        ("```\n||x||\n```", "<pre>||x||</pre>"),
+    ] {
+        assert_eq!(render(markdown), html, "{markdown}");
+    }
+}

@@ -86,7 +86,12 @@ fn each_kind_of_file_is_called_what_it_is() {
         let heard = talk.script.deliveries();
         let attachment = &heard[0].attachments[0];
         assert_eq!((attachment.kind, attachment.mime.as_deref()), (kind, mime), "{field}");
-        assert_eq!((&attachment.name, heard[0].text.as_str()), (&name, ""));
+        let (name, text) = match field {
+            "voice" => (Some("voice.ogg".to_owned()), "[a voice message of 3 s]"),
+            "video_note" => (Some("video.mp4".to_owned()), "[a video message]"),
+            _ => (name, ""),
+        };
+        assert_eq!((&attachment.name, heard[0].text.as_str()), (&name, text));
     }
 }
 
@@ -116,9 +121,30 @@ fn an_album_is_one_message() {
         talk.ok("getFile", json!({"file_path": "f/1", "file_size": 4321}));
         download(&mut talk, "f/1", 200, Some(blob));
     }
+    assert_eq!(texts(&talk.script.deliveries()), Vec::<&str>::new(), "there may be more pictures");
+    talk.script.advance(Duration::from_secs(1));
     let heard = talk.script.deliveries();
     assert_eq!(texts(&heard), ["look at these", "well?"]);
     assert_eq!(heard[0].attachments, [picture("one"), picture("two")]);
+}
+
+#[test]
+fn pictures_of_an_album_that_come_one_by_one_are_one_message() {
+    let mut talk = Talk::listening();
+    let album = || json!({"media_group_id": "g", "chat": {"id": -100, "type": "group"}});
+    for (number, blob) in [(5, "one"), (6, "two"), (7, "three")] {
+        let caption = if number == 5 { "@prxbot look at these" } else { "" };
+        assert_eq!(talk.updates(json!([photo(number, caption, album())])), []);
+        talk.ok("getFile", json!({"file_path": "f/1", "file_size": 4321}));
+        download(&mut talk, "f/1", 200, Some(blob));
+        talk.script.advance(Duration::from_millis(500));
+    }
+    talk.script.advance(Duration::from_millis(500));
+    let heard = talk.script.deliveries();
+    assert_eq!(texts(&heard), ["look at these"]);
+    assert_eq!(heard[0].attachments, [picture("one"), picture("two"), picture("three")]);
+    talk.updates(json!([photo(8, "", album())]));
+    assert!(talk.calls("getFile").is_empty(), "what comes much later is not said to the bot");
 }
 
 #[test]

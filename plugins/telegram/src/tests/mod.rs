@@ -52,6 +52,7 @@ impl Talk {
     fn open(&mut self) {
         self.ok("deleteWebhook", json!(true));
         self.ok("getMe", json!({"id": 99, "is_bot": true, "username": "PrxBot"}));
+        self.ok("getMyCommands", json!([{"command": "mine", "description": "made by hand"}]));
         self.ok("getUpdates", json!([]));
     }
 

@@ -46,10 +46,44 @@ fn it_takes_the_webhook_down_asks_who_it_is_and_listens() {
     let poll = talk.call("getUpdates");
     assert_eq!(
         poll.body_json(),
-        json!({"offset": 0, "limit": 100, "timeout": 30, "allowed_updates": ["message", "callback_query"]})
+        json!({"offset": 0, "limit": 100, "timeout": 30, "allowed_updates": ["message", "edited_message", "callback_query"]})
     );
     assert!(poll.timeout_ms > 30_000);
     assert_eq!(poll.header_text("content-type").as_deref(), Some("application/json"));
+}
+
+#[test]
+fn a_bot_without_a_menu_is_given_one() {
+    let mut talk = Talk::with(config());
+    talk.script.start();
+    talk.ok("deleteWebhook", json!(true));
+    talk.ok("getMe", json!({"id": 99, "username": "PrxBot"}));
+    talk.ok("getMyCommands", json!([]));
+    let body = talk.body("setMyCommands");
+    let names: Vec<_> =
+        body["commands"].as_array().expect("commands").iter().map(|c| &c["command"]).collect();
+    assert_eq!(names, ["new", "stop", "help"]);
+    talk.error("setMyCommands", 404, "Not Found: method not found", json!(null));
+    talk.ok("getUpdates", json!([]));
+    assert_eq!(status(&talk), &Status::Connected);
+}
+
+#[test]
+fn a_privacy_mode_that_keeps_a_group_from_it_is_named() {
+    for (mention_only, can_read, named) in [
+        (false, json!(false), true),
+        (true, json!(false), false),
+        (false, json!(true), false),
+        (false, json!(null), false),
+    ] {
+        let mut config = config();
+        config["mention_only"] = json!(mention_only);
+        let mut talk = Talk::with(config);
+        talk.script.start();
+        talk.ok("deleteWebhook", json!(true));
+        talk.ok("getMe", json!({"id": 99, "username": "PrxBot", "can_read_all_group_messages": can_read}));
+        assert_eq!(talk.script.logs().join("").contains("/setprivacy"), named);
+    }
 }
 
 #[test]
@@ -118,16 +152,35 @@ fn after_a_quiet_week_the_platform_may_number_anew() {
     assert_eq!(talk.body("getUpdates")["offset"], 1001);
 }
 
-#[test]
-fn another_poller_is_shown_and_given_time() {
-    let mut talk = Talk::listening();
+/// The other one ends our poll; how long until the next.
+fn conflict(talk: &mut Talk) -> Duration {
     talk.error("getUpdates", 409, "Conflict: terminated by other getUpdates request", json!(null));
-    assert!(reconnecting(&talk).contains("another poller"), "{}", reconnecting(&talk));
-    assert!((seconds(30)..=seconds(45)).contains(&talk.only_timer()));
+    assert!(reconnecting(talk).contains("another poller"), "{}", reconnecting(talk));
     assert!(talk.script.requests().is_empty());
-    talk.script.advance(talk.only_timer());
+    let wait = talk.only_timer();
+    let proofs = proofs(talk);
+    assert!(u128::from(proofs[0].good_for_ms) > wait.as_millis(), "nobody else begins anew meanwhile");
+    wait
+}
+
+#[test]
+fn another_poller_is_looked_for_after_a_second_and_less_often_while_it_stays() {
+    let mut talk = Talk::listening();
+    for longest in [1_500, 3_000, 6_000, 12_000, 24_000, 45_000, 45_000] {
+        let wait = conflict(&mut talk);
+        let range = Duration::from_millis(longest * 2 / 3)..=Duration::from_millis(longest);
+        assert!(range.contains(&wait), "{wait:?} of {longest} ms");
+        talk.script.advance(wait);
+        assert_eq!(talk.body("getUpdates")["timeout"], 0, "a short poll shows whether it is gone");
+    }
     talk.ok("getUpdates", json!([]));
     assert_eq!(status(&talk), &Status::Connected);
+    assert!(conflict(&mut talk) >= seconds(30), "two that take the updates from each other in turn");
+
+    talk.script.advance(talk.only_timer());
+    talk.ok("getUpdates", json!([]));
+    talk.script.advance(seconds(600));
+    assert!(conflict(&mut talk) < seconds(2), "that is another one");
 }
 
 #[test]
@@ -145,16 +198,108 @@ fn a_webhook_set_meanwhile_is_taken_down_again() {
 }
 
 #[test]
-fn a_bad_token_ends_it_and_says_what_to_check() {
-    for (code, method) in [(401, "deleteWebhook"), (404, "deleteWebhook"), (401, "getUpdates")] {
-        let mut talk = if method == "getUpdates" { Talk::listening() } else { Talk::with(config()) };
-        if method != "getUpdates" {
-            talk.script.start();
-        }
-        talk.error(method, code, "Unauthorized", json!(null));
+fn a_token_that_never_worked_ends_it_and_says_what_to_check() {
+    for code in [401, 404] {
+        let mut talk = Talk::with(config());
+        talk.script.start();
+        talk.error("deleteWebhook", code, "Unauthorized", json!(null));
         assert!(matches!(status(&talk), Status::Failed(why) if why.contains("bot_token")));
         assert!(talk.script.requests().is_empty() && talk.script.timers().is_empty());
     }
+}
+
+#[test]
+fn a_token_that_worked_is_tried_again_slowly() {
+    let mut talk = Talk::listening();
+    for (code, longest) in [(401, 30), (404, 60), (401, 120), (401, 240), (401, 480), (401, 900), (401, 900)]
+    {
+        talk.error("getUpdates", code, "Unauthorized", json!(null));
+        let wait = talk.only_timer();
+        assert!(wait * 3 >= seconds(longest * 2) && wait <= seconds(longest), "{wait:?} of {longest} s");
+        assert!(reconnecting(&talk).contains("bot_token"), "{}", reconnecting(&talk));
+        talk.script.advance(wait);
+    }
+    talk.ok("getUpdates", json!([message(1, "back")]));
+    assert_eq!(status(&talk), &Status::Connected);
+
+    talk.script.restart();
+    talk.error("deleteWebhook", 401, "Unauthorized", json!(null));
+    assert!(reconnecting(&talk).contains("bot_token"), "it worked before the restart");
+    talk.script.feed(Event::ConfigChanged);
+    talk.error("deleteWebhook", 401, "Unauthorized", json!(null));
+    assert!(matches!(status(&talk), Status::Failed(_)), "it is another one now");
+}
+
+#[test]
+fn what_something_in_between_answers_says_nothing_of_the_token() {
+    for code in [400, 401, 403, 404, 407, 409] {
+        let mut talk = Talk::with(config());
+        talk.script.start();
+        talk.answer("deleteWebhook", code, json!("<html>"));
+        assert!(reconnecting(&talk).contains("api_base"), "{}", reconnecting(&talk));
+        talk.script.advance(talk.only_timer());
+        talk.open();
+        talk.answer("getUpdates", code, json!({"error": "Not Found"}));
+        assert!(talk.only_timer() <= seconds(1), "{code}");
+        talk.script.advance(seconds(1));
+        talk.ok("getUpdates", json!([]));
+        assert_eq!(status(&talk), &Status::Connected);
+    }
+}
+
+#[test]
+fn without_a_time_to_wait_nothing_goes_out_for_a_minute_and_then_for_two() {
+    let mut talk = Talk::listening();
+    let first = talk.script.send("7", "one");
+    talk.answer("sendMessage", 429, json!("error code: 1015"));
+    assert!(
+        reconnecting(&talk).contains("429") && reconnecting(&talk).contains("60 s"),
+        "{:?}",
+        status(&talk)
+    );
+    let Outcome::RetryAfter(after) = talk.outcome(&first) else { panic!("{:?}", talk.outcome(&first)) };
+    assert!((60_000..=61_000).contains(after), "{after}");
+    for n in 0..40 {
+        let id = talk.script.send(&format!("{}", 100 + n), "hello");
+        assert!(matches!(talk.outcome(&id), Outcome::RetryAfter(60_000..=61_000)));
+    }
+    talk.script.operate(Target::conversation("7"), Operation::Typing);
+    talk.ok(
+        "getUpdates",
+        json!([{"update_id": 1, "callback_query": {"id": "1", "data": "x",
+        "from": {"id": 7, "first_name": "Ann"}}}]),
+    );
+    assert_eq!(talk.script.requests(), [], "no call at all, not even the next poll");
+    assert!(matches!(status(&talk), Status::Reconnecting(_)));
+
+    talk.script.advance(talk.only_timer() + seconds(1));
+    talk.answer(
+        "getUpdates",
+        429,
+        json!({"ok": false, "error_code": 429, "description": "Too Many Requests"}),
+    );
+    assert!(reconnecting(&talk).contains("next try in 12"), "{}", reconnecting(&talk));
+    talk.script.restart();
+    assert_eq!(talk.script.requests(), [], "nor after a restart");
+    talk.script.advance(talk.only_timer());
+    talk.open();
+    assert_eq!(status(&talk), &Status::Connected);
+    talk.retry(&first, 2, "one");
+    talk.ok("sendMessage", json!({"message_id": 31}));
+}
+
+#[test]
+fn files_wait_too_when_nothing_goes_out() {
+    let mut talk = Talk::listening();
+    talk.script.send("7", "one");
+    talk.answer("sendMessage", 429, json!("error code: 1015"));
+    let photo = json!({"text": null, "photo": [{"file_id": "p"}]});
+    talk.ok("getUpdates", json!([message_with(1, "", photo)]));
+    assert_eq!(talk.script.requests(), []);
+    talk.script.advance(seconds(61));
+    assert_eq!(talk.script.requests().len(), 1, "one call goes ahead");
+    talk.script.advance(seconds(6));
+    assert_eq!(talk.calls("getFile").len(), 1);
 }
 
 #[test]

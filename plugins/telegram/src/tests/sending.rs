@@ -73,6 +73,7 @@ fn a_later_attempt_goes_on_with_the_part_whose_outcome_is_open() {
     let second = talk.body("sendMessage");
     talk.error("sendMessage", 429, "Too Many Requests", json!({"retry_after": 3}));
     assert_eq!(talk.outcome(&id), &Outcome::RetryAfter(3000));
+    talk.script.advance(Duration::from_secs(3));
     talk.retry(&id, 2, &long_text());
     assert_eq!(talk.body("sendMessage"), second);
     talk.script.restart();
@@ -128,11 +129,32 @@ fn a_refusal_is_final_and_says_why() {
 }
 
 #[test]
-fn a_token_that_is_no_longer_valid_refuses_and_says_what_to_check() {
+fn a_reply_waits_until_a_token_that_worked_does_so_again() {
     let mut talk = Talk::listening();
     let id = talk.script.send("7", "hi");
     talk.error("sendMessage", 401, "Unauthorized", json!(null));
-    assert!(matches!(talk.outcome(&id), Outcome::Refused(why) if why.contains("bot_token")));
+    assert_eq!(talk.outcome(&id), &Outcome::RetryAfter(60_000));
+    talk.retry(&id, 2, "hi");
+    talk.answer("sendMessage", 404, json!("<html>"));
+    assert!(matches!(talk.outcome(&id), Outcome::RetryAfter(500..=2_000)), "{:?}", talk.outcome(&id));
+    talk.retry(&id, 3, "hi");
+    talk.ok("sendMessage", json!({"message_id": 31}));
+    assert_eq!(talk.outcome(&id), &Outcome::Ok(Some("31".into())));
+}
+
+#[test]
+fn a_topic_that_is_gone_is_answered_in_the_chat_itself() {
+    for why in ["Bad Request: message thread not found", "Bad Request: TOPIC_CLOSED"] {
+        let mut talk = Talk::listening();
+        let target = Target { thread: Some("4".into()), ..Target::conversation("-5") };
+        let id = talk.script.operate(target, Operation::Send(prx_sdk::connector::Content::text("hi")));
+        assert_eq!(talk.body("sendMessage")["message_thread_id"], 4);
+        talk.error("sendMessage", 400, why, json!(null));
+        assert_eq!(talk.body("sendMessage")["message_thread_id"], json!(null));
+        assert_eq!(talk.body("sendMessage")["text"], "hi");
+        talk.error("sendMessage", 400, why, json!(null));
+        assert_eq!(talk.outcome(&id), &Outcome::Refused(why.into()), "once is enough");
+    }
 }
 
 #[test]
@@ -230,6 +252,7 @@ fn a_change_to_a_longer_text_goes_on_in_further_messages() {
     let second = talk.body("sendMessage");
     talk.error("sendMessage", 429, "Too Many Requests", json!({"retry_after": 3}));
     assert_eq!(talk.outcome(&id), &Outcome::RetryAfter(3000));
+    talk.script.advance(Duration::from_secs(3));
     talk.attempt(&id, 2, edit());
     assert_eq!(talk.body("sendMessage"), second, "the first part is not changed again");
     talk.ok("sendMessage", sent(32));
@@ -309,4 +332,45 @@ fn the_state_does_not_grow_with_what_never_comes_back() {
     talk.script.restart();
     assert!(talk.script.state().ops.len() <= 64);
     talk.script.feed(Event::Timer(12345));
+}
+
+#[test]
+fn a_wait_that_a_chat_asks_for_is_known_to_all_that_goes_there() {
+    let mut talk = Talk::listening();
+    talk.script.send("7", "one");
+    talk.error("sendMessage", 429, "Too Many Requests", json!({"retry_after": 30}));
+    talk.script.advance(Duration::from_secs(10));
+    let edit = Operation::Edit(("31".into(), prx_sdk::connector::Content::text("more")));
+    let edit = talk.script.operate(Target::conversation("7"), edit);
+    assert_eq!(talk.outcome(&edit), &Outcome::RetryAfter(20_000));
+    talk.script.operate(Target::conversation("7"), Operation::Typing);
+    assert_eq!((talk.calls("editMessageText").len(), talk.calls("sendChatAction").len()), (0, 0));
+    talk.script.send("8", "another chat");
+    assert_eq!(talk.calls("sendMessage").len(), 1);
+    talk.script.advance(Duration::from_secs(20));
+    talk.retry("out_1", 2, "one");
+    assert_eq!(talk.calls("sendMessage").len(), 2);
+}
+
+#[test]
+fn a_message_in_a_group_changes_no_more_often_than_the_platform_takes() {
+    let mut talk = Talk::listening();
+    let edit = |talk: &mut Talk, chat: &str, text: &str| {
+        let edit = Operation::Edit(("31".into(), prx_sdk::connector::Content::text(text)));
+        let id = talk.script.operate(Target::conversation(chat), edit);
+        if !talk.calls("editMessageText").is_empty() {
+            talk.ok("editMessageText", json!({"message_id": 31}));
+        }
+        talk.outcome(&id).clone()
+    };
+    assert!(matches!(edit(&mut talk, "-5", "a"), Outcome::Ok(_)));
+    talk.script.advance(Duration::from_secs(1));
+    assert_eq!(edit(&mut talk, "-5", "a b"), Outcome::RetryAfter(2_200));
+    talk.script.advance(Duration::from_millis(2_200));
+    assert!(matches!(edit(&mut talk, "-5", "a b c"), Outcome::Ok(_)));
+    assert!(matches!(edit(&mut talk, "7", "a"), Outcome::Ok(_)));
+    assert!(
+        matches!(edit(&mut talk, "7", "a b"), Outcome::Ok(_)),
+        "with a person alone there is no such limit"
+    );
 }

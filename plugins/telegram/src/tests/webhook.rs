@@ -58,7 +58,7 @@ fn the_platform_is_told_where_to_call_and_what_secret_to_show() {
     assert_eq!(
         set.body_json(),
         json!({
-            "url": URL, "allowed_updates": ["message", "callback_query"], "max_connections": 1,
+            "url": URL, "allowed_updates": ["message", "edited_message", "callback_query"], "max_connections": 1,
             "drop_pending_updates": false, "secret_token": "{secret:webhook_secret}",
         })
     );
@@ -127,7 +127,7 @@ fn a_webhook_that_leads_elsewhere_is_shown_and_set_up_again_later() {
     talk.ok("getWebhookInfo", info(json!({"url": "https://other.example.org/secret-path"})));
     let status = format!("{:?}", talk.script.status());
     assert!(status.contains("another program") && !status.contains("secret-path"), "{status}");
-    assert!(talk.only_timer() >= Duration::from_secs(30));
+    assert!(talk.only_timer() >= Duration::from_secs(1));
     talk.script.advance(talk.only_timer());
     talk.ok("setWebhook", json!(true));
     talk.ok("getWebhookInfo", info(json!({})));
@@ -139,6 +139,7 @@ fn a_webhook_that_can_not_be_set_up_says_what_to_check() {
     let mut talk = Talk::with(hooked_config());
     talk.script.start();
     talk.ok("getMe", json!({"id": 99, "username": "PrxBot"}));
+    talk.ok("getMyCommands", json!([{"command": "mine"}]));
     talk.error("setWebhook", 400, "Bad Request: bad webhook: HTTPS url must be provided", json!(null));
     let failed = |talk: &Talk, word: &str| match talk.script.status() {
         Some(Status::Failed(why)) => why.contains(word) && talk.script.requests().is_empty(),
@@ -149,6 +150,7 @@ fn a_webhook_that_can_not_be_set_up_says_what_to_check() {
     let mut talk = Talk::with(hooked_config());
     talk.script.start();
     talk.ok("getMe", json!({"id": 99, "username": "PrxBot"}));
+    talk.ok("getMyCommands", json!([{"command": "mine"}]));
     let token = talk.call("setWebhook").token;
     talk.script.fail(token, false, "the secret \"webhook_secret\" is not granted");
     assert!(failed(&talk, "webhook_secret"));

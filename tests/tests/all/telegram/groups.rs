@@ -1,6 +1,9 @@
 //! Groups: what is said to the bot is heard, each topic is a session of its own, and a group that moves goes on.
 
+use prx_tests::gateway::Gateway;
+use prx_tests::scripted;
 use prx_tests::telegram::{FakeTelegram, Sent};
+use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 use super::{answers, running};
@@ -40,6 +43,35 @@ async fn a_group_hears_what_is_said_to_the_bot_and_each_topic_is_a_session() {
     gateway.stop().await;
     assert_eq!(telegram.sent_to(GROUP).len(), 4, "what is not for the bot is not answered");
     assert_eq!(telegram.broken_rules(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn nobody_stops_what_is_done_for_another() {
+    let telegram = FakeTelegram::start().await;
+    let endless = json!([{"repeat": {"text": "on and ", "times": 100_000, "every_ms": 5}}]);
+    let script = json!([{"when": "go", "answers": [endless]}, {"answers": [[{"text": "At your service."}]]}]);
+    let config = telegram.config(&["*"]) + "interrupt_on_new_message = true\n";
+    let gateway = Gateway::start_in(scripted::home(&script, &config)).await;
+    let say = |user: i64, text: &str| {
+        telegram.say(user, &group(), json!({"text": format!("@prx_test_bot {text}")}))
+    };
+    say(1, "go");
+    let session = until("the turn to be at work", async || {
+        let sessions = gateway.sessions("telegram").await;
+        Some(sessions.first()?["id"].as_str()?.to_owned())
+    })
+    .await;
+    say(2, "/stop");
+    say(3, "hello");
+    until("both to be heard", async || (gateway.heard("telegram").await.len() == 3).then_some(())).await;
+    let said = gateway.messages(&session).await;
+    assert!(said.iter().all(|(role, _)| role == "user"), "the turn goes on: {said:?}");
+    say(1, "/stop");
+    answers(&telegram, GROUP, 3).await;
+    let page = gateway.client().get(&format!("/sessions/{session}/messages")).await.expect(200);
+    let stopped = page["messages"].as_array().unwrap().iter().filter(|message| message["stopped"] == true);
+    assert_eq!(stopped.count(), 1, "{page}");
+    gateway.stop().await;
 }
 
 #[tokio::test]

@@ -1,0 +1,95 @@
+//! How many connections may be open, in all and from one address, and what becomes of the others: they get a place in a
+//! reserve that answers the health probes, and nothing else.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+/// Connections from the network that may be open at a time.
+pub(super) const MAX_CONNECTIONS: usize = 4096;
+/// Those of one address. Behind a proxy everyone has the proxy's.
+pub(super) const MAX_CONNECTIONS_PER_ADDRESS: usize = 2048;
+/// Connections beyond that. The oldest of them makes room for a new one.
+const RESERVE: usize = 64;
+
+/// How many connections are open from each address. The locks are held to count, never across a wait.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    open: Mutex<HashMap<IpAddr, usize>>,
+    reserve: Mutex<VecDeque<CancellationToken>>,
+}
+
+/// Lets one connection be open, until it is dropped.
+#[derive(Debug)]
+pub(super) enum Permit {
+    /// For any request.
+    Any(#[expect(dead_code, reason = "held to be dropped")] Place),
+    /// For a health probe, until this is cancelled.
+    Health(CancellationToken),
+}
+
+/// A place among those of an address.
+#[derive(Debug)]
+pub(super) struct Place {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Permit {
+    /// A permit for one more connection from this address.
+    pub(super) fn acquire(connections: &Arc<Connections>, address: IpAddr, per_address: usize) -> Self {
+        let mut open = connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let total: usize = open.values().sum();
+        let here = open.get(&address).copied().unwrap_or_default();
+        if total < MAX_CONNECTIONS && here < per_address {
+            open.insert(address, here + 1);
+            return Self::Any(Place { connections: connections.clone(), address });
+        }
+        drop(open);
+        let (mine, mut reserve) =
+            (CancellationToken::new(), connections.reserve.lock().unwrap_or_else(PoisonError::into_inner));
+        if reserve.len() >= RESERVE
+            && let Some(oldest) = reserve.pop_front()
+        {
+            oldest.cancel();
+        }
+        reserve.push_back(mine.clone());
+        Self::Health(mine)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.connections.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = open.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn permits_are_given_back_and_the_reserve_goes_round() {
+        let connections = Arc::new(Connections::default());
+        let address = IpAddr::from([127, 0, 0, 1]);
+        let any = |permit: &Permit| matches!(permit, Permit::Any(_));
+        let first = Permit::acquire(&connections, address, 2);
+        let second = Permit::acquire(&connections, address, 2);
+        assert!(any(&first) && any(&second));
+        let reserved: Vec<_> = (0..=RESERVE).map(|_| Permit::acquire(&connections, address, 2)).collect();
+        let open = |permit: &&Permit| matches!(permit, Permit::Health(token) if !token.is_cancelled());
+        assert_eq!(reserved.iter().filter(open).count(), RESERVE);
+        assert!(!open(&&reserved[0]), "the oldest made room");
+        assert!(any(&Permit::acquire(&connections, IpAddr::from([127, 0, 0, 2]), 2)));
+        drop(first);
+        assert!(any(&Permit::acquire(&connections, address, 2)));
+    }
+}

@@ -1,0 +1,105 @@
+//! What is let go with time: files, sessions, messages and the audit log, each when it is as old as the operator says; and the
+//! room of what is gone, which is given back to the disk while the gateway rests.
+
+use std::time::Duration;
+
+use tracing::{error, info};
+
+use prx_base::Base;
+use prx_base::config;
+use prx_base::error::Result;
+use prx_store::Store;
+
+/// How often expired files and old tokens are removed: every 10 minutes.
+const INTERVAL: Duration = Duration::from_secs(600);
+/// How many of these it takes until everything else is looked at: an hour.
+const ROUNDS: u32 = 6;
+/// How long after the start the first look at everything comes: a minute.
+const FIRST: Duration = Duration::from_secs(60);
+/// How long nothing may be written before the file is compacted: 10 seconds.
+const REST: Duration = Duration::from_secs(10);
+/// How often that is waited for, before it is left for the next hour.
+const RESTS: u32 = 60;
+/// Free room in the file that is worth a compaction, in bytes.
+const WORTHWHILE: u64 = 8 << 20;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a token is listed that is good no more: 30 days.
+const TOKENS_KEPT: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// Lets go of what is old, for as long as the gateway runs.
+pub(crate) async fn run(base: Base, store: Store) {
+    sweep_often(&base, &store).await;
+    base.clock.sleep(FIRST).await;
+    // The file as it was when it was last looked at: one that has not changed need not be looked at again.
+    let mut looked_at = None;
+    loop {
+        sweep(&base.config.current().store, &store).await;
+        if looked_at != Some(store.commits()) {
+            give_back(&base, &store).await;
+            looked_at = Some(store.commits());
+        }
+        for _ in 0..ROUNDS {
+            base.clock.sleep(INTERVAL).await;
+            sweep_often(&base, &store).await;
+        }
+    }
+}
+
+async fn sweep_often(base: &Base, store: &Store) {
+    let days = base.config.current().store.blobs_days;
+    match store.sweep_blobs(DAY * days).await {
+        Ok(0) => {}
+        Ok(count) => info!(count, "images and files of old messages were let go"),
+        Err(error) => error!(%error, "images and files can't be swept"),
+    }
+    match store.sweep_tokens(TOKENS_KEPT).await {
+        Ok(0) => {}
+        Ok(count) => info!(count, "tokens that were revoked or have expired were forgotten"),
+        Err(error) => error!(%error, "old tokens can't be swept"),
+    }
+}
+
+async fn sweep(config: &config::Store, store: &Store) {
+    if let Err(error) = sweep_all(config, store).await {
+        error!(%error, "what is old can't be let go");
+    }
+}
+
+async fn sweep_all(config: &config::Store, store: &Store) -> Result<()> {
+    if config.messages_days > 0 {
+        let erased = store.sweep_messages(DAY * config.messages_days).await?;
+        if !erased.is_empty() {
+            info!(messages = erased.messages, files = erased.files, "old messages were let go");
+        }
+    }
+    if config.sessions_days > 0 {
+        let erased = store.sweep_old_sessions(DAY * config.sessions_days).await?;
+        if !erased.is_empty() {
+            info!(sessions = erased.sessions, messages = erased.messages, "old sessions were let go");
+        }
+    }
+    store.sweep_audit(DAY * config.audit_days).await.map(drop)
+}
+
+/// Compacts the file where half of it is free, once nothing is written for a while.
+async fn give_back(base: &Base, store: &Store) {
+    if store.file_bytes() < 2 * WORTHWHILE {
+        return;
+    }
+    match store.space_use().await {
+        Ok(space) if space.free() >= WORTHWHILE && space.free() * 2 >= space.file => {}
+        Ok(_) => return,
+        Err(error) => return error!(%error, "how much of the store is free can't be told"),
+    }
+    for _ in 0..RESTS {
+        let before = store.commits();
+        base.clock.sleep(REST).await;
+        if store.commits() == before {
+            match store.compact().await {
+                Ok(done) => info!(before = done.before, after = done.after, "the store was compacted"),
+                Err(error) => info!(%error, "the store is compacted later"),
+            }
+            return;
+        }
+    }
+}

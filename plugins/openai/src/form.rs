@@ -1,0 +1,157 @@
+//! The form of a request. It begins as most servers take it, and changes where one says that it takes another.
+
+use crate::settings::{Api, Settings};
+use prx_sdk::log;
+use prx_sdk::provider::Request;
+use prx_sdk::refusal::Refusal;
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+/// How often a request is sent in another form.
+pub(crate) const MAX_CHANGES: usize = 6;
+/// How many servers and models are remembered.
+const MAX_KNOWN: usize = 16;
+
+/// What some servers refuse at the top of a tool's schema.
+pub(crate) const TOP_KEYS: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
+/// Fields that a request does without, where a server does not know them.
+const OPTIONAL: [&str; 4] = ["stream_options", "temperature", "reasoning_effort", "reasoning"];
+/// How servers say that they don't know a field.
+const UNKNOWN: [&str; 9] = [
+    "unsupported",
+    "not support",
+    "unrecognized",
+    "unknown",
+    "extra inputs",
+    "extra fields",
+    "not permitted",
+    "unexpected",
+    "not allowed",
+];
+
+thread_local! {
+    /// What was learned from refusals, for as long as this instance lives: it only saves asking twice.
+    static KNOWN: RefCell<Vec<(String, Form)>> = RefCell::default();
+}
+
+/// How a request is put.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Form {
+    responses: bool,
+    /// It goes to the other of the two addresses that may be meant.
+    pub(crate) other_base: bool,
+    /// Both addresses were tried, for this request.
+    asked_both: bool,
+    /// The newer name for the most tokens of an answer.
+    pub(crate) new_token_limit: bool,
+    /// How many tools are offered.
+    pub(crate) max_tools: Option<usize>,
+    /// Letters of a tool's description.
+    pub(crate) max_description: Option<usize>,
+    /// Tools' schemas have nothing at their top but properties.
+    pub(crate) plain_schemas: bool,
+    /// Fields that are left out.
+    without: BTreeSet<&'static str>,
+}
+
+impl Form {
+    /// The form that this server and model took the last time.
+    pub(crate) fn known(settings: &Settings) -> Self {
+        let key = key(settings);
+        KNOWN.with_borrow(|known| {
+            known.iter().find(|(of, _)| *of == key).map(|(_, form)| form.clone()).unwrap_or_default()
+        })
+    }
+
+    /// Remembers that a server has taken this form.
+    pub(crate) fn remember(&self, settings: &Settings) {
+        let key = key(settings);
+        KNOWN.with_borrow_mut(|known| {
+            known.retain(|(of, _)| *of != key);
+            if known.len() >= MAX_KNOWN {
+                known.remove(0);
+            }
+            known.push((key, Self { asked_both: false, ..self.clone() }));
+        });
+    }
+
+    /// The API to ask.
+    pub(crate) fn api(&self, settings: &Settings) -> Api {
+        settings.api.unwrap_or(if self.responses { Api::Responses } else { Api::Chat })
+    }
+
+    pub(crate) fn has(&self, field: &str) -> bool {
+        !self.without.contains(field)
+    }
+
+    /// Changes it so that this refusal does not come again. False: it is about something else.
+    pub(crate) fn change(&mut self, refusal: &Refusal, request: &Request, settings: &Settings) -> bool {
+        if !matches!(refusal.status, 400 | 404 | 405 | 422 | 500) || refusal.is_too_long() {
+            return false;
+        }
+        let before = self.clone();
+        let is_no_address = matches!(refusal.status, 404 | 405);
+        if refusal.mentions("v1/responses") {
+            self.responses |= settings.api.is_none();
+        } else if is_no_address && !refusal.mentions("model") {
+            if settings.has_other_base() && !self.asked_both {
+                (self.other_base, self.asked_both) = (!self.other_base, true);
+            }
+        } else if !is_no_address {
+            self.learn(refusal, request);
+        }
+        if *self != before {
+            log::warn(&format!("asked again in another form, for the server said: {}", refusal.message()));
+        }
+        *self != before
+    }
+
+    fn learn(&mut self, refusal: &Refusal, request: &Request) {
+        let limit = |below: usize| limit(refusal.message(), below);
+        let is_limit = ["too long", "too many", "maximum", "at most", "more than", "exceed"];
+        let is_limit =
+            refusal.is("array_above_max_length") || is_limit.iter().any(|word| refusal.mentions(word));
+        if refusal.mentions("max_completion_tokens") {
+            self.new_token_limit = true;
+        } else if refusal.mentions("does not support tools") || refusal.mentions("tools are not supported") {
+            self.without.insert("tools");
+        } else if refusal.is("invalid_function_parameters") || names_top_key(refusal) {
+            self.plain_schemas |= request.tools.iter().any(|tool| has_top_key(&tool.parameters));
+        } else if is_limit && refusal.mentions("description") {
+            self.max_description = Some(limit(usize::MAX).unwrap_or(1024));
+        } else if is_limit && refusal.mentions("tools") && !refusal.mentions("name") {
+            self.max_tools = limit(request.tools.len()).or(self.max_tools);
+        } else if UNKNOWN.iter().any(|word| refusal.mentions(word)) {
+            // A degree of thinking that there isn't is the operator's to change.
+            let is_value = |field: &str| field.starts_with("reasoning") && refusal.is("unsupported_value");
+            let is_it = |field: &&&str| refusal.mentions(field) && !is_value(field);
+            self.without.extend(OPTIONAL.iter().find(is_it));
+        }
+    }
+}
+
+fn key(settings: &Settings) -> String {
+    format!("{} {}", settings.server.base_url(), settings.model)
+}
+
+/// Whether a refusal is about what stands at the top of a schema.
+fn names_top_key(refusal: &Refusal) -> bool {
+    refusal.mentions("schema") && ["oneof", "anyof", "allof"].iter().any(|key| refusal.mentions(key))
+}
+
+fn has_top_key(schema: &str) -> bool {
+    let schema: Map<String, Value> = serde_json::from_str(schema).unwrap_or_default();
+    TOP_KEYS.iter().any(|key| schema.contains_key(*key))
+}
+
+/// The limit that a text names, if it is below this: the number that follows, or the largest there is.
+fn limit(text: &str, below: usize) -> Option<usize> {
+    let numbers = |text: &str| -> Vec<usize> {
+        let all = text.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
+        all.filter(|number| (1..below).contains(number)).collect()
+    };
+    let after = ["maximum", "at most", "more than"].iter().find_map(|word| text.split_once(word));
+    let named = after.and_then(|(_, rest)| numbers(rest).first().copied());
+    named.or_else(|| numbers(text).into_iter().max())
+}

@@ -1,0 +1,146 @@
+//! Why a model's server refuses a request, in its own words; feature `http`.
+//!
+//! Each server has a shape of its own for an error, and each words of its own for a conversation that is too long.
+//!
+//! ```
+//! use prx_sdk::http::Response;
+//! use prx_sdk::refusal::Refusal;
+//!
+//! let body = r#"[{"error": {"code": 400, "message": "The input token count exceeds the maximum", "status": "INVALID_ARGUMENT"}}]"#;
+//! let refusal = Refusal::read(Response::new(400, body));
+//! assert_eq!(refusal.message(), "The input token count exceeds the maximum");
+//! assert!(refusal.is("INVALID_ARGUMENT") && refusal.is_too_long());
+//! ```
+
+#[cfg(test)]
+mod tests;
+mod window;
+mod words;
+
+use crate::http::Response;
+use crate::json;
+use crate::provider::{Fault, FaultCode, Message, Request};
+use serde_json::Value;
+use std::time::Duration;
+
+/// Most bytes that are read of an error response.
+const MAX_BODY_BYTES: usize = 64 << 10;
+/// Most bytes of a message that are passed on.
+const MAX_QUOTE_BYTES: usize = 400;
+
+/// A server's own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answer; 0 for an error in the middle of one.
+    pub status: u16,
+    /// The body is an error of an API, and not a page or nothing.
+    pub is_api: bool,
+    /// Every `code`, `type`, `status` and `reason` in it.
+    pub codes: Vec<String>,
+    /// Which field of the request it is about, where that is said.
+    pub param: Option<String>,
+    /// How long to wait before the next try, where that is said.
+    pub retry_after: Option<Duration>,
+    /// Where the server would have had the request, of a redirect.
+    pub location: Option<String>,
+    message: String,
+}
+
+impl Refusal {
+    /// Reads an answer that says no.
+    pub fn read(mut response: Response) -> Self {
+        let (status, retry_after) = (response.status, response.retry_after());
+        let location =
+            response.header("location").filter(|_| (300..400).contains(&status)).map(str::to_owned);
+        let is_page = response.header("content-type").is_some_and(|kind| kind.contains("html"));
+        let mut bytes = Vec::new();
+        while bytes.len() < MAX_BODY_BYTES
+            && let Ok(Some(chunk)) = response.body.chunk()
+        {
+            bytes.extend_from_slice(&chunk);
+        }
+        let said = json::read(&bytes).ok();
+        let mut refusal = said.as_ref().map(Self::of).unwrap_or_default();
+        refusal.is_api = said.is_some_and(|said| !matches!(said, Value::String(_) | Value::Number(_)));
+        if refusal.message.is_empty() {
+            refusal.message = match words::of_page(&bytes, is_page) {
+                Some(words) => format!("status {status}: {words}"),
+                None => format!("status {status}"),
+            };
+        }
+        Self { status, retry_after, location, ..refusal }
+    }
+
+    /// Reads an error that stands in an answer.
+    pub fn of(error: &Value) -> Self {
+        let mut found = words::Found::default();
+        found.search(error);
+        let words::Found { message, codes, param } = found;
+        Self { message: message.unwrap_or_default(), codes, param, is_api: true, ..Self::default() }
+    }
+
+    /// The beginning of the server's words; of an answer without any, its status.
+    pub fn message(&self) -> &str {
+        &self.message[..self.message.floor_char_boundary(MAX_QUOTE_BYTES)]
+    }
+
+    /// Whether there are any words, or a code.
+    pub fn says_something(&self) -> bool {
+        !self.message.is_empty() || !self.codes.is_empty()
+    }
+
+    /// Whether one of its codes is this.
+    pub fn is(&self, code: &str) -> bool {
+        self.codes.iter().any(|known| known == code)
+    }
+
+    /// Whether its words hold this, in small letters.
+    pub fn mentions(&self, words: &str) -> bool {
+        self.message.to_lowercase().contains(words)
+    }
+
+    /// Whether it is a file in this conversation that is refused. Each server says so in its own words.
+    pub fn is_about_files(&self, request: &Request) -> bool {
+        let words = [
+            "image",
+            "multimodal",
+            "multi-modal",
+            "vision",
+            "mmproj",
+            "file",
+            "pdf",
+            "document",
+            "media type",
+        ];
+        let has = |message: &Message| matches!(message, Message::User(said) if !said.attachments.is_empty());
+        !matches!(self.status, 401..=403 | 429)
+            && words.iter().any(|word| self.mentions(word))
+            && request.messages.iter().any(has)
+    }
+
+    /// Whether it is the length of the conversation that is refused.
+    pub fn is_too_long(&self) -> bool {
+        window::is_too_long(self.status, &self.codes, &self.message.to_lowercase())
+    }
+
+    /// The fault for a conversation that is too long. `provider` is whose settings are meant.
+    ///
+    /// It counts as a limit, so that a provider with a larger one may be asked. Where the person's own message has files,
+    /// it is that message which is refused: the kernel leaves them out of the conversation then.
+    pub fn too_long(&self, request: &Request, provider: &str) -> Fault {
+        let last = request.messages.iter().rev().find_map(|message| match message {
+            Message::User(message) => Some(message),
+            Message::Assistant(_) | Message::ToolResult(_) => None,
+        });
+        let has_files = last.is_some_and(|message| !message.attachments.is_empty());
+        let window = window::tokens(&self.message.to_lowercase()).map(|most| format!(", which is {most}"));
+        let message = format!(
+            "the conversation is too long for this model: begin a new one (/new), or lower agent.history_messages; set \
+             agent.max_context_tokens to the model's window{}, so that it is kept below from then on. Where \
+             providers_config.{provider}.max_tokens is set, that counts too ({})",
+            window.unwrap_or_default(),
+            self.message()
+        );
+        Fault::new(if has_files { FaultCode::BadInput } else { FaultCode::Quota }, message)
+    }
+}

@@ -1,0 +1,320 @@
+//! A model's server: what of its answers is read, and what is said when there is none; feature `http`.
+//!
+//! Servers that speak like a vendor's leave out what they like, put in what they like, and call it what they like. What
+//! nobody needs is passed over here; what makes no sense is quoted, in the log and in the fault.
+//!
+//! ```
+//! use prx_sdk::http::Response;
+//! use prx_sdk::server::{Chunk, Server};
+//!
+//! let server = Server::new("example", "https://api.example.org");
+//! let response = Response::new(200, "data: null\n\ndata: {\"text\": \"Hi\"}\n\ndata: [DONE]");
+//! let chunks: Vec<Chunk> = server.read(response)?.collect::<Result<_, _>>()?;
+//! assert!(matches!(&chunks[0], Chunk::Json { value, .. } if value["text"] == "Hi"));
+//! assert_eq!(chunks[1], Chunk::Done);
+//! # Ok::<(), prx_sdk::provider::ProviderError>(())
+//! ```
+
+use crate::http::{self, ErrorKind, Response};
+use crate::json::{self, Unreadable};
+use crate::log;
+use crate::provider::{Fault, ProviderError};
+use crate::refusal::Refusal;
+use crate::sse::{self, Content, Events};
+use serde_json::{Map, Value};
+use std::time::Duration;
+
+/// Most headers that can be set.
+const MAX_HEADERS: usize = 32;
+/// What some servers say last.
+const DONE: &str = "[DONE]";
+
+/// A server, as an operator knows it.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// The provider whose settings are meant: `providers_config.<provider>`.
+    provider: &'static str,
+    base_url: String,
+    timeout: Duration,
+}
+
+/// A piece of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Chunk {
+    /// An object, of an event or of a body that is JSON.
+    Json {
+        /// The object.
+        value: Value,
+        /// The event's name; empty where there is none.
+        name: String,
+        /// It came in one piece, and not as events.
+        is_whole: bool,
+    },
+    /// What an event named `error` says.
+    Error(Value),
+    /// Words where an object should be, as gateways in between say them.
+    Stray(String),
+    /// The server says that this was all.
+    Done,
+}
+
+/// The pieces of an answer as they come. An error is the last item.
+pub struct Chunks<'a> {
+    server: &'a Server,
+    source: Source,
+    /// An event that is cut off: an accident at the end, a defect before it.
+    cut: Option<String>,
+}
+
+enum Source {
+    Events(Events),
+    /// The objects of a body that is JSON, the last first.
+    Whole(Vec<Value>),
+    Over,
+}
+
+impl Server {
+    /// The server that this provider's settings name, with a timeout of 30 seconds.
+    pub fn new(provider: &'static str, base_url: impl Into<String>) -> Self {
+        Self { provider, base_url: base_url.into(), timeout: Duration::from_secs(30) }
+    }
+
+    /// Sets how long it may stay silent.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// Its address.
+    pub fn base_url(&self) -> &str {
+        &self.base_url
+    }
+
+    /// How long it may stay silent.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// Reads an answer, whatever its content type says.
+    ///
+    /// # Errors
+    /// It is neither events nor JSON.
+    pub fn read(&self, response: Response) -> Result<Chunks<'_>, ProviderError> {
+        let encoding = response.header("content-encoding").map(str::to_owned);
+        let source = match sse::read_or_json(response.body).map_err(|error| self.broken_off(error))? {
+            Content::Events(events) => Source::Events(events),
+            Content::Json(bytes) => Source::Whole(self.whole(&bytes)?),
+            Content::Other(bytes) if bytes.is_empty() => {
+                return Err(self.broken_off(http::Error::new(ErrorKind::Unexpected, "it was empty")));
+            }
+            Content::Other(bytes) => return Err(self.neither(encoding.as_deref(), &bytes)),
+        };
+        Ok(Chunks { server: self, source, cut: None })
+    }
+
+    fn whole(&self, bytes: &[u8]) -> Result<Vec<Value>, ProviderError> {
+        match json::read(bytes) {
+            Ok(Value::Array(mut chunks)) if !chunks.is_empty() => {
+                chunks.reverse();
+                Ok(chunks)
+            }
+            Ok(chunk) => Ok(vec![chunk]),
+            Err(Unreadable::Cut) => Err(self.cut_off(bytes)),
+            Err(why) => Err(self.nonsense(why, bytes)),
+        }
+    }
+
+    /// Why no answer began.
+    pub fn no_answer(&self, error: http::Error) -> ProviderError {
+        self.failed("no answer came", error)
+    }
+
+    /// Why an answer that had begun did not end.
+    pub fn broken_off(&self, error: http::Error) -> ProviderError {
+        self.failed("the answer broke off", error)
+    }
+
+    fn failed(&self, what: &str, error: http::Error) -> ProviderError {
+        let provider = self.provider;
+        let hint = match error.kind {
+            ErrorKind::Timeout => format!(
+                " ({} s of silence are allowed by providers_config.{provider}.timeout_secs)",
+                self.timeout.as_secs()
+            ),
+            ErrorKind::Denied | ErrorKind::Invalid | ErrorKind::Unreachable => {
+                format!("; check providers_config.{provider}.base_url, and whether the server runs")
+            }
+            ErrorKind::TooLarge | ErrorKind::Unexpected => String::new(),
+        };
+        let mut failure = ProviderError::from(error);
+        failure.fault.message = format!("{what} from {}: {}{hint}", self.base_url, failure.fault.message);
+        failure
+    }
+
+    /// The server has hung up in the middle of something.
+    fn cut_off(&self, chunk: &[u8]) -> ProviderError {
+        let message = format!("its end makes no sense, for it is cut off: {}", json::excerpt(chunk));
+        log::warn(&message);
+        self.broken_off(http::Error::new(ErrorKind::Unexpected, message))
+    }
+
+    /// Something that asking again would not mend.
+    fn nonsense(&self, why: Unreadable, chunk: &[u8]) -> ProviderError {
+        let shown = json::excerpt(chunk);
+        log::warn(&format!("a chunk that makes no sense ({why}): {shown}"));
+        let message = format!("an answer that makes no sense came from {} ({why}): {shown}", self.base_url);
+        Fault::unavailable(message).into()
+    }
+
+    fn neither(&self, encoding: Option<&str>, bytes: &[u8]) -> ProviderError {
+        let (base_url, provider) = (&self.base_url, self.provider);
+        let message = match encoding.filter(|encoding| *encoding != "identity") {
+            Some(encoding) => format!(
+                "{base_url} encoded its answer ({}) though it was asked not to; switch compression off there",
+                json::excerpt(encoding.as_bytes())
+            ),
+            None => format!(
+                "{base_url} answered neither with events nor with JSON; check providers_config.{provider}.base_url ({})",
+                json::excerpt(bytes)
+            ),
+        };
+        Fault::bad_config(message).into()
+    }
+
+    /// The fault for JSON that holds neither an answer nor an error.
+    pub fn no_answer_in(&self, said: &Value) -> ProviderError {
+        let shown = json::excerpt(said.to_string().as_bytes());
+        log::warn(&format!("JSON with no answer in it: {shown}"));
+        let (base_url, provider) = (&self.base_url, self.provider);
+        Fault::bad_config(format!(
+            "{base_url} answered, but with no answer in it; check providers_config.{provider}.base_url ({shown})"
+        ))
+        .into()
+    }
+
+    /// The fault for a server that is elsewhere, or another: it does not answer as `what` does.
+    pub fn not_here(&self, refusal: &Refusal, what: &str) -> Fault {
+        let (base_url, provider, status) = (&self.base_url, self.provider, refusal.status);
+        Fault::bad_config(match &refusal.location {
+            Some(location) => format!(
+                "{base_url} has moved: it answered with status {status} and wants to be asked at {}; set \
+                 providers_config.{provider}.base_url so",
+                json::excerpt(location.as_bytes())
+            ),
+            None => format!(
+                "{base_url} answered with status {status}, and not as {what}; check providers_config.{provider}.base_url ({})",
+                refusal.message()
+            ),
+        })
+    }
+}
+
+impl Chunks<'_> {
+    /// Reads no more, and lets the connection serve the next request if the answer ends here.
+    pub fn finish(self) {
+        if let Source::Events(events) = self.source {
+            events.finish();
+        }
+    }
+
+    fn next_chunk(&mut self) -> Result<Option<Chunk>, ProviderError> {
+        match &mut self.source {
+            Source::Over => Ok(None),
+            Source::Whole(values) => {
+                let value = values.pop();
+                Ok(value.map(|value| Chunk::Json { value, name: String::new(), is_whole: true }))
+            }
+            Source::Events(events) => {
+                for event in events.by_ref() {
+                    let event = event.map_err(|error| self.server.broken_off(error))?;
+                    if let Some(chunk) = chunk(self.server, &mut self.cut, event)? {
+                        return Ok(Some(chunk));
+                    }
+                }
+                self.cut.take().map_or(Ok(None), |cut| Err(self.server.cut_off(cut.as_bytes())))
+            }
+        }
+    }
+}
+
+impl Iterator for Chunks<'_> {
+    type Item = Result<Chunk, ProviderError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let chunk = self.next_chunk();
+        if chunk.is_err() {
+            (self.source, self.cut) = (Source::Over, None);
+        }
+        chunk.transpose()
+    }
+}
+
+/// What an event says; none: nothing that anybody needs.
+fn chunk(
+    server: &Server,
+    cut: &mut Option<String>,
+    event: sse::Event,
+) -> Result<Option<Chunk>, ProviderError> {
+    let (name, data) = (event.name, event.data.trim());
+    if data.is_empty() {
+        return Ok(None);
+    }
+    if let Some(cut) = cut.take() {
+        return Err(server.nonsense(Unreadable::Cut, cut.as_bytes()));
+    }
+    let is_error = name == "error";
+    Ok(match json::read(data.as_bytes()) {
+        _ if data == DONE => Some(Chunk::Done),
+        Ok(value) if is_error => Some(Chunk::Error(value)),
+        Ok(value @ Value::Object(_)) => Some(Chunk::Json { value, name, is_whole: false }),
+        Ok(_) => None,
+        Err(_) if is_error => Some(Chunk::Error(Value::String(data.to_owned()))),
+        Err(_) if !data.starts_with('{') => {
+            log::warn(&format!("an event that is no JSON is left out: {}", json::excerpt(data.as_bytes())));
+            Some(Chunk::Stray(data.to_owned()))
+        }
+        Err(Unreadable::Cut) => {
+            *cut = Some(data.to_owned());
+            None
+        }
+        Err(why) => return Err(server.nonsense(why, data.as_bytes())),
+    })
+}
+
+/// Headers from lines of a name and a value, as an operator sets them.
+///
+/// # Errors
+/// One that is none, or more than can be set.
+pub fn headers(provider: &str, lines: &[String]) -> Result<Vec<(String, String)>, Fault> {
+    if lines.len() > MAX_HEADERS {
+        let found = lines.len();
+        return Err(Fault::bad_config(format!(
+            "providers_config.{provider}.headers has {found} headers; {MAX_HEADERS} can be set"
+        )));
+    }
+    let header = |line: &String| {
+        let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty()).ok_or_else(|| {
+            let line = json::excerpt(line.as_bytes());
+            Fault::bad_config(format!(
+                "providers_config.{provider}.headers has `{line}`: each is \"Name: value\", such as \"X-Title: PRX\""
+            ))
+        })?;
+        Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+    };
+    lines.iter().map(header).collect()
+}
+
+/// Fields of a request's body from a JSON object, as an operator sets them.
+///
+/// # Errors
+/// It is no object.
+pub fn extra(provider: &str, text: &str) -> Result<Map<String, Value>, Fault> {
+    match text.trim() {
+        "" => Ok(Map::new()),
+        text => serde_json::from_str(text).map_err(|error| {
+            Fault::bad_config(format!(
+                "providers_config.{provider}.extra has to be a JSON object, such as '{{\"top_k\": 40}}': {error}"
+            ))
+        }),
+    }
+}

@@ -1,0 +1,236 @@
+//! The gateway as a process: what a full disk, signals, and a stop in the midst of everything do to it, and what is left of
+//! its children.
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::Method;
+use prx_tests::client::{Answer, Client};
+use prx_tests::component::Component;
+use prx_tests::gateway::{Gateway, Home};
+use prx_tests::receiver::Receiver;
+use prx_tests::scripted;
+use prx_tests::system::{System, post};
+use prx_tests::wait::until;
+use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
+use serde_json::{Value, json};
+
+async fn get(gateway: &Gateway, path: &str) -> Answer {
+    let client = gateway.client();
+    client.send(client.bare(Method::GET, path), Bytes::new()).await
+}
+
+/// How large a file of the gateway may be from here on. A write beyond that fails, as on a full disk.
+fn limit_files(gateway: &Gateway, bytes: Option<u64>) {
+    let process = Pid::from_raw(gateway.process_id().try_into().unwrap());
+    let limit = Rlimit { current: bytes, maximum: None };
+    prlimit(process, Resource::Fsize, limit).expect("a limit can be lowered and raised again");
+}
+
+async fn say(client: &Client, id: &str, conversation: &str, text: &str) -> u16 {
+    let message =
+        json!({"id": id, "conversation": conversation, "user": {"id": "u-1", "name": "Ada"}, "text": text});
+    post(client, "ops", id, &message).await.map_or(0, |answer| answer.status)
+}
+
+/// Fills the disk under load. What was acknowledged: the sessions, and the conversations with a message in them.
+async fn fill_disk(gateway: &Gateway) -> (Vec<String>, Vec<String>) {
+    let size = fs::metadata(gateway.home().data().join("prx.redb")).unwrap().len();
+    limit_files(gateway, Some(size + (256 << 10)));
+    let (mut sessions, mut conversations) = (Vec::new(), Vec::new());
+    let large = json!({"metadata": {"note": "x".repeat(15_000)}, "user_id": "ada"});
+    for n in 0.. {
+        let (conversation, client) = (format!("c-{n}"), gateway.client());
+        let (created, taken) = tokio::join!(
+            client.post("/sessions", large.clone()),
+            say(client, &conversation, &conversation, "Hello")
+        );
+        if created.status == 201 {
+            sessions.push(created.expect(201)["id"].as_str().unwrap().to_owned());
+        } else {
+            created.error(503, "unavailable");
+        }
+        match taken {
+            200 => conversations.push(conversation),
+            _ if get(gateway, "/livez").await.status == 503 => break,
+            _ => {}
+        }
+    }
+    // From here on not even the test whether it takes something again succeeds.
+    limit_files(gateway, Some(4096));
+    (sessions, conversations)
+}
+
+#[tokio::test]
+async fn a_disk_that_was_full_is_used_again_by_itself_and_nothing_acknowledged_is_lost() {
+    let (system, receiver) = (System::start().await, Receiver::start().await);
+    let script = json!([
+        {"when": "slow", "answers": [[{"wait_ms": 4_000}, {"text": "Slow but sure."}]]},
+        {"answers": [[{"text": "Hello yourself."}]]},
+    ]);
+    let config = system.config("ops") + "[hooks]\nallow_private = true\n";
+    let gateway = Gateway::start_in(scripted::home(&script, &config)).await;
+    let client = gateway.client();
+    let hook = json!({"url": receiver.url(), "events": ["session.created"]});
+    client.post("/hooks", hook).await.expect(201);
+    until("the channel to run", async || (say(client, "slow", "slow", "slow").await == 200).then_some(()))
+        .await;
+    let (sessions, conversations) = fill_disk(&gateway).await;
+
+    until("the store to stay as it is", async || (get(&gateway, "/livez").await.status == 503).then_some(()))
+        .await;
+    let told = get(&gateway, "/livez").await.expect(503);
+    assert_eq!(told["live"], false);
+    assert!(told["reason"].as_str().unwrap().contains("File too large"), "{told}");
+    for path in ["/api/v1/status/health", "/readyz"] {
+        assert_eq!(get(&gateway, path).await.status, 503, "{path}");
+    }
+    let doctor = gateway.home().run(&["doctor"]).await;
+    assert!(doctor.stdout.contains("the store is opened anew every few seconds"), "{}", doctor.stdout);
+    client.post("/sessions", json!({"user_id": "ada"})).await.error(503, "unavailable");
+    assert_eq!(say(client, "late", "late", "Hello").await, 503, "the platform is told to say it again");
+
+    limit_files(&gateway, None);
+    until("the store to be open again", async || (get(&gateway, "/livez").await.status == 200).then_some(()))
+        .await;
+    until("what was refused to be taken", async || {
+        (say(client, "late", "late", "Hello").await == 200).then_some(())
+    })
+    .await;
+    for id in &sessions {
+        client.get(&format!("/sessions/{id}")).await.expect(200);
+    }
+    let replies = system.until(conversations.len() + 2).await;
+    for conversation in conversations.iter().map(String::as_str).chain(["slow", "late"]) {
+        let its = replies.iter().filter(|reply| reply["conversation"] == conversation);
+        assert!(its.count() >= 1, "{conversation} is answered");
+    }
+    let heard = until("the hook to hear of every session", async || {
+        let heard: Vec<Value> =
+            receiver.received().iter().map(|sent| sent.json()["data"]["session_id"].clone()).collect();
+        sessions.iter().all(|id| heard.contains(&json!(id))).then_some(heard)
+    })
+    .await;
+    assert!(heard.len() >= sessions.len());
+    let status = until("everything to be well", async || {
+        Some(client.get("/status").await.expect(200)).filter(|status| status["status"] == "healthy")
+    });
+    tokio::time::timeout(Duration::from_secs(60), status).await.expect("nothing is left of it");
+
+    limit_files(&gateway, Some(4096));
+    client.post("/sessions", json!({"user_id": "ada"})).await.error(503, "unavailable");
+    let output = gateway.output().clone();
+    let (code, home) = gateway.end(Signal::TERM).await;
+    assert_eq!(code, Some(1), "not everything could be brought to disk");
+    assert!(output.says(&["prx: the store could not be brought to disk"]), "{}", output.tail());
+    let gateway = Gateway::start_in(home).await;
+    assert_eq!(
+        gateway.messages(&gateway.sessions("ops").await[0]["id"].as_str().unwrap().to_owned()).await.len(),
+        2
+    );
+    gateway.stop().await;
+}
+
+/// A server that neither ends with its input nor when it is asked to, and how to find its process.
+fn stubborn(gateway_home: &std::path::Path) -> (String, std::path::PathBuf) {
+    let noted = gateway_home.join("stubborn.pid");
+    let script = format!("trap '' TERM INT HUP; echo $$ > {}; exec sleep 1000", noted.display());
+    (format!("[mcp_servers.stubborn]\ncommand = \"sh\"\nargs = [\"-c\", {script:?}]\n"), noted)
+}
+
+/// The process that has noted its id in a file.
+async fn noted(file: &std::path::Path) -> Pid {
+    until("a process to note its id", async || {
+        Pid::from_raw(fs::read_to_string(file).ok()?.trim().parse().ok()?)
+    })
+    .await
+}
+
+async fn gone(process: Pid) {
+    until("a process to be gone", async || {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
+        (stat.is_empty() || stat.contains(") Z ")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stop_in_the_midst_of_everything_takes_no_longer_than_it_may_and_loses_nothing() {
+    let script = json!([{"answers": [[{"text": "So far"}, {"wait_ms": 20_000}, {"text": " so good."}]]}]);
+    let home = scripted::home(&script, "");
+    let (server, pid) = stubborn(home.path());
+    home.configure(&format!(
+        "{}\n{server}[hooks]\nallow_private = true\n[rate_limits]\nenabled = false\n",
+        scripted::settings(&script)
+    ));
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = Gateway::start_in(home).await;
+    let client = gateway.client().clone();
+    let hook = format!("http://{}/hook", silent.local_addr().unwrap());
+    client.post("/hooks", json!({"url": hook, "events": ["*"]})).await.expect(201);
+    let session = gateway.open_session("ada").await;
+    let (_hanging, _) = silent.accept().await.unwrap();
+    let stubborn = noted(&pid).await;
+    let (path, asking) = (format!("/sessions/{session}/messages"), client.clone());
+    let turn = tokio::spawn(async move { asking.post(&path, json!({"content": "Well?"})).await });
+    until("the turn to begin", async || (gateway.messages(&session).await.len() == 1).then_some(())).await;
+    let component = Component::of("prx-weather").bytes();
+    let installing = client.clone();
+    let install = tokio::spawn(async move {
+        let request = installing.request(Method::POST, "/plugins").header("content-type", "application/wasm");
+        installing.try_send(request, component.into()).await
+    });
+    for (signal, word) in
+        [(Signal::USR1, "means nothing"), (Signal::USR2, "means nothing"), (Signal::HUP, "read again")]
+    {
+        gateway.signal(signal);
+        until("the signal to be told of", async || gateway.output().says(&[word]).then_some(())).await;
+    }
+
+    let asked = tokio::time::Instant::now();
+    let output = gateway.output().clone();
+    let (code, home) = gateway.end(Signal::TERM).await;
+    let took = asked.elapsed();
+    assert_eq!(code, Some(0), "{}", output.tail());
+    assert!(took < Duration::from_secs(8), "a stop within gateway.stop_secs, not {took:?}");
+    gone(stubborn).await;
+    turn.await.unwrap().error(503, "unavailable");
+    let _ = install.await.unwrap();
+
+    fs::remove_file(&pid).unwrap();
+    let gateway = Gateway::start_in(home).await;
+    let second = noted(&pid).await;
+    assert_eq!(gateway.messages(&session).await.len(), 1, "the turn is begun anew");
+    // Nobody gets to say goodbye.
+    let home = gateway.kill();
+    gone(second).await;
+
+    let gateway = Gateway::start_in(home).await;
+    gateway.signal(Signal::QUIT);
+    let output = gateway.output().clone();
+    until("the first signal to be obeyed", async || output.says(&["stopping"]).then_some(())).await;
+    let (code, _) = gateway.end(Signal::INT).await;
+    assert_eq!(code, Some(128 + 2), "a second signal ends it at once");
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_stops_stops_nobody() {
+    let home = Home::new("");
+    home.warm().await;
+    let mut command = home.command(&["serve", "--port", "0"]);
+    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().rsplit_once("//").unwrap().1.parse().unwrap();
+    let client = Client::new(address, None);
+    // Nobody reads the pipe of its standard error, which holds 64 KiB.
+    for _ in 0..1_000 {
+        assert_eq!(client.send(client.bare(Method::GET, "/livez"), Bytes::new()).await.status, 200);
+    }
+    let pid = Pid::from_child(&process);
+    rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    let ended = until("the gateway to stop", async || process.try_wait().unwrap()).await;
+    assert_eq!(ended.code(), Some(0));
+}
