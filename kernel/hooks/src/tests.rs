@@ -346,7 +346,8 @@ async fn what_is_given_up_is_told_to_other_hooks_and_to_them_alone() {
     let (deaf, quick) = (Receiver::start(answers(500)).await, Receiver::start(answers(200)).await);
     let gateway = Gateway::start();
     let hook = gateway.hook(deaf.url()).await;
-    gateway.hook(quick.url()).await;
+    let all = vec![ALL.to_owned()];
+    gateway.hooks.register(quick.url(), all, Some(SECRET.to_owned())).await.unwrap();
     gateway.happens("sess_1").await;
     for attempts in 1..10 {
         let delivery = gateway.after(attempts, &hook).await;

@@ -5,6 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
+
+use tokio::time::{sleep, timeout};
+
+/// How long a line may take from the moment at which it is told to the log: a bound against hanging, not a measure.
+const SOON: Duration = Duration::from_secs(20);
 
 /// The lines a process has printed so far. Its home folder is written `<home>`.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +43,16 @@ impl Output {
     /// Whether a line says all of this.
     pub fn says(&self, words: &[&str]) -> bool {
         self.0.lock().unwrap().iter().any(|line| words.iter().all(|word| line.contains(word)))
+    }
+
+    /// Whether a line says all of this, now or soon: the log is written behind what it tells of.
+    pub async fn says_soon(&self, words: &[&str]) -> bool {
+        let told = async {
+            while !self.says(words) {
+                sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(SOON, told).await.is_ok()
     }
 
     /// The last lines, for a message about a failure; without requests that went well.

@@ -283,7 +283,7 @@ async fn an_edit_of_the_file_does_what_a_patch_does() {
         assert_eq!(turns().await, 9, "the last good one stays in force");
         patch(&gateway, json!({"agent.max_turns": 10})).await.error(409, "conflict");
     }
-    assert!(gateway.output().says(&["WARN", "the configuration stays as it was", "max_turn"]));
+    assert!(gateway.output().says_soon(&["WARN", "the configuration stays as it was", "max_turn"]).await);
     fs::remove_file(gateway.home().path().join("prx.toml")).unwrap();
     until("the file to be missed", async || {
         issues(&gateway).await.iter().any(|issue| issue.contains("No such file")).then_some(())

@@ -53,9 +53,9 @@ async fn while_plugins_are_compiled_probes_and_commands_are_told_how_far_it_is()
     let (gateway, told) = tokio::join!(Gateway::launch(home, serve), probing);
     let counted = |words: &String| words.starts_with("starting: plugins ") && words.contains(" of ");
     assert!(told.iter().any(counted), "{told:?}");
-    assert!(gateway.output().says(&["compiling plugins ("]), "the log says so too");
+    assert!(gateway.output().says_soon(&["compiling plugins ("]).await, "the log says so too");
     assert_eq!(refusal(&client, "/readyz").await, None, "who listens is ready");
-    assert!(gateway.output().says(&["plugin loaded"]));
+    assert!(gateway.output().says_soon(&["plugin loaded"]).await);
     gateway.stop().await;
 }
 

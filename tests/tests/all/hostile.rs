@@ -14,6 +14,8 @@ use prx_tests::telegram::FakeTelegram;
 use prx_tests::wait::until;
 use serde_json::{Value, json};
 
+use super::tool_bounds;
+
 const WASM: &str = "application/wasm";
 const LIMITS: &str = "[limits]\nmemory = \"16MiB\"\ncpu = \"800ms\"\ndeadline = \"2s\"\n";
 
@@ -88,10 +90,10 @@ fn statuses(answers: &[Answer]) -> String {
 
 #[tokio::test]
 async fn attacks_leave_everyone_else_alone() {
-    let gateway = with_hostile().await;
+    let gateway = Gateway::start_in(tool_bounds::home()).await;
     let client = gateway.client();
     let greedy = Component::hostile("greedy", "[limits]\ndeadline = \"2s\"\n").with_memories(3, 1);
-    client.delete("/plugins/hostile").await.expect(204);
+    tool_bounds::connected(&gateway).await;
     let mut attacks = Attacks::on(&gateway).await;
 
     let hostile = || Component::hostile("other", LIMITS);
@@ -145,6 +147,20 @@ async fn attacks_leave_everyone_else_alone() {
         statuses(&answers)
     };
     attacks.run("256 spinning calls", spun).await;
+
+    let tools = "a schema that doubles 40 times, one that does below its value, 14 × 2,000 patterns, 450 KB of description";
+    let got = "each tool is left out with its problem, or its description cut; calls of them 502, 400";
+    let of_a_plugin = async {
+        tool_bounds::install(&gateway).await;
+        tool_bounds::each_costs_itself(&gateway, "listed_").await;
+        got.to_owned()
+    };
+    attacks.run(&format!("a plugin: {tools}"), of_a_plugin).await;
+    let of_a_server = async {
+        tool_bounds::each_costs_itself(&gateway, "near.").await;
+        got.to_owned()
+    };
+    attacks.run(&format!("an MCP server: {tools}"), of_a_server).await;
 
     println!("{attacks}");
     attacks.expect_harmless();

@@ -120,7 +120,7 @@ async fn who_is_too_slow_is_told_what_is_missing() {
     let id = events.id().unwrap().to_owned();
     drop(events);
     for _ in 0..150 {
-        gateway.client().get("/status/health").await.expect(200);
+        gateway.client().get("/status").await.expect(200);
     }
     let mut events = gateway.client().follow("/logs/stream", Some(&id)).await;
     let (name, data) = events.next().await.unwrap();

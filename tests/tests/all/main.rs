@@ -12,6 +12,7 @@ mod authors;
 mod bad_input;
 mod blobs;
 mod canary;
+mod certificates;
 mod channels_api;
 mod chat;
 mod compiling;

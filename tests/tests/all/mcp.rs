@@ -78,9 +78,9 @@ async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
     assert!(reply["content"].as_str().unwrap().contains("you said\nin a turn"), "{reply}");
 
     assert_eq!(said(&gateway, "near.garble", json!({})).await, "caf\u{fffd}");
-    assert!(gateway.output().says(&["WARN", "mcp", "not UTF-8"]), "the operator is told");
+    assert!(gateway.output().says_soon(&["WARN", "mcp", "not UTF-8"]).await, "the operator is told");
     assert!(
-        gateway.output().says(&["INFO", "mcp", "Debug: garbling"]),
+        gateway.output().says_soon(&["INFO", "mcp", "Debug: garbling"]).await,
         "what is no message is a line of the log"
     );
 

@@ -141,7 +141,7 @@ async fn one_that_is_silent_is_not_waited_for_twice_where_another_may_answer() {
     let answer = say(&gateway, &session, "anyone?").await.expect(200);
     assert!(answer["content"].as_str().unwrap().contains("stand-in"), "{answer}");
     assert_eq!(model.asked().len(), 1);
-    assert!(gateway.output().says(&[provider, "timeout_secs", "no answer"]), "why is in the log");
+    assert!(gateway.output().says_soon(&[provider, "timeout_secs", "no answer"]).await, "why is in the log");
 }
 
 #[tokio::test]

@@ -236,7 +236,7 @@ async fn a_setting_that_makes_no_sense_is_named_with_what_it_takes() {
                 (vec![json!("many"), json!(-1), json!(1.5), json!(u64::MAX)], "a whole number from ")
             }
             Value::Bool(_) => (vec![json!("maybe"), json!(1)], "true or false"),
-            Value::Array(_) => (vec![json!("x"), json!([1])], "a list of texts"),
+            Value::Array(_) => (vec![json!("x"), json!([1])], "a list of "),
             _ => (vec![json!(7), json!(["x"])], "takes "),
         };
         for wrong in wrong {

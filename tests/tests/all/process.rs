@@ -133,7 +133,7 @@ async fn a_disk_that_was_full_is_used_again_by_itself_and_nothing_acknowledged_i
     let output = gateway.output().clone();
     let (code, home) = gateway.end(Signal::TERM).await;
     assert_eq!(code, Some(1), "not everything could be brought to disk");
-    assert!(output.says(&["prx: the store could not be brought to disk"]), "{}", output.tail());
+    assert!(output.says_soon(&["prx: the store could not be brought to disk"]).await, "{}", output.tail());
     let gateway = Gateway::start_in(home).await;
     let slow = gateway.sessions("ops").await[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(gateway.messages(&slow).await.len(), 2, "said once, and answered once");

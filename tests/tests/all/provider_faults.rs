@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use prx_tests::gateway::Gateway;
 use prx_tests::models::{Dialect, FakeModel, Live};
+use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 /// A gateway whose provider is this model, and a session.
@@ -59,8 +60,11 @@ async fn what_does_not_pass_is_told_at_once() {
             };
             assert!(path.contains(told["session_id"].as_str().expect("a session")), "{told}");
             assert_eq!(told["reason"], message, "{told}");
-            let logged = gateway.output().says(&["WARN", dialect.provider, &says]);
-            assert!(logged || gateway.output().says(&["ERROR", &says]), "{status}: it is in the log");
+            until("it to be in the log", async || {
+                let log = gateway.output();
+                (log.says(&["WARN", dialect.provider, &says]) || log.says(&["ERROR", &says])).then_some(())
+            })
+            .await;
         }
         goes_on(&gateway, &path).await;
     }
@@ -110,8 +114,8 @@ async fn what_passes_is_waited_for() {
         assert_eq!(asked.len(), 3);
         let waited = asked[1].at - asked[0].at;
         assert!(waited >= Duration::from_secs(1), "{waited:?} is less than it was told");
-        assert!(gateway.output().says(&[dialect.provider, "rate limit"]), "it is in the log");
-        assert!(gateway.output().says(&[dialect.provider, "verloaded"]), "it is in the log");
+        assert!(gateway.output().says_soon(&[dialect.provider, "rate limit"]).await, "it is in the log");
+        assert!(gateway.output().says_soon(&[dialect.provider, "verloaded"]).await, "it is in the log");
         assert_eq!(model.broken_rules(), Vec::<String>::new());
     }
 }
@@ -130,7 +134,7 @@ async fn interrupted(dialect: Dialect, more: &str, says: &str, interrupt: impl A
         restart,
         "what was said is taken back, if anything was: {events:?}"
     );
-    assert!(gateway.output().says(&[dialect.provider, says]), "it is in the log");
+    assert!(gateway.output().says_soon(&[dialect.provider, says]).await, "it is in the log");
     goes_on(&gateway, &path).await;
     assert_eq!(model.broken_rules(), Vec::<String>::new());
 }
@@ -190,7 +194,7 @@ async fn a_server_that_is_down() {
         let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
         let message = refused.error(503, "unavailable");
         assert!(message.contains(&url) && message.contains("base_url"), "{message}");
-        assert!(gateway.output().says(&[dialect.provider, &url]), "it is in the log");
+        assert!(gateway.output().says_soon(&[dialect.provider, &url]).await, "it is in the log");
     }
 }
 
@@ -236,7 +240,7 @@ async fn what_makes_no_sense_is_quoted_and_not_asked_for_again() {
             }
             assert_eq!(model.asked().len(), asked + tries, "{odd}");
             let shown = odd.trim_end_matches('\u{fffd}');
-            assert!(gateway.output().says(&[dialect.provider, shown]), "{odd} is in the log");
+            assert!(gateway.output().says_soon(&[dialect.provider, shown]).await, "{odd} is in the log");
         }
         goes_on(&gateway, &path).await;
     }
@@ -293,7 +297,10 @@ async fn an_error_that_looks_like_an_answer_is_none() {
             let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
             assert_eq!(answer["content"], "You said: Hello", "{body}: it is asked again");
             assert_eq!(model.asked().len(), asked + 2, "{body}");
-            assert!(gateway.output().says(&[dialect.provider, "It broke"]), "{body}: it is in the log");
+            assert!(
+                gateway.output().says_soon(&[dialect.provider, "It broke"]).await,
+                "{body}: it is in the log"
+            );
         }
         model.refuse(200, &[("content-type", "application/json")], "{\"status\":\"ok\"}");
         let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const WASM: &str = "application/wasm";
 
 /// The keys of the kernel's own tables that take `admin`.
-const ADMIN_KEYS: [&str; 9] = [
+const ADMIN_KEYS: [&str; 15] = [
     "gateway.host",
     "gateway.port",
     "gateway.allowed_hosts",
@@ -17,7 +17,13 @@ const ADMIN_KEYS: [&str; 9] = [
     "gateway.tls_cert",
     "gateway.tls_key",
     "gateway.behind_proxy",
+    "gateway.trusted_proxies",
     "store.url",
+    "store.sessions_days",
+    "store.messages_days",
+    "store.audit_days",
+    "egress.ca_file",
+    "egress.proxy",
     "hooks.allow_private",
 ];
 
@@ -35,7 +41,7 @@ fn another(value: &Value) -> Value {
     match value {
         Value::Bool(truth) => json!(!truth),
         Value::Number(number) => json!(number.as_u64().unwrap() + 1),
-        Value::Array(_) => json!(["a/b"]),
+        Value::Array(_) => json!(["10.1.0.0/16"]),
         Value::Object(_) => json!({"tool": "deny"}),
         Value::String(word) if word == "allow" => json!("ask"),
         Value::String(word) if word == "info" => json!("debug"),

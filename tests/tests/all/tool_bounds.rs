@@ -81,7 +81,7 @@ fn problem(tool: &Value, word: &str) {
 }
 
 /// What is beyond bounds is left out with a reason; the rest of its source and everything else goes on.
-async fn each_costs_itself(gateway: &Gateway, prefix: &str) {
+pub(super) async fn each_costs_itself(gateway: &Gateway, prefix: &str) {
     let tools = listed(gateway).await;
     let tool = |name: &str| one(&tools, &format!("{prefix}{name}"));
     problem(tool("endless"), "references followed; 4096 are the most");
@@ -117,7 +117,7 @@ async fn turns_go_on(gateway: &Gateway) {
 }
 
 /// A home with a plugin and a server whose tools are beyond all bounds.
-fn home() -> Home {
+pub(super) fn home() -> Home {
     let call = |name: &str, arguments: Value| json!({"call": {"name": name, "arguments": arguments}});
     let script = json!([{"answers": [
         [call("hello", json!({"name": "Ada"})), call("near.endless", json!({}))],
@@ -140,7 +140,7 @@ fn home() -> Home {
     let small = |n: usize| json!({"name": format!("small{n}"), "inputSchema": {"type": "object"}});
     let crowd: Value = (0..20_000).map(small).collect();
     let config = format!(
-        "{}\n[agent]\nmax_tokens_per_day = 1_000_000\n[plugins_config.listing]\ntools = {of_plugin}\nskills = {skills:?}\n\
+        "{}\n[rate_limits]\nenabled = false\n[agent]\nmax_tokens_per_day = 1_000_000\n[plugins_config.listing]\ntools = {of_plugin}\nskills = {skills:?}\n\
          [mcp_servers.near]\n{}[mcp_servers.crowd]\n{}",
         scripted::settings(&script),
         file("near.json", &of_server),
@@ -151,7 +151,7 @@ fn home() -> Home {
     home
 }
 
-async fn connected(gateway: &Gateway) {
+pub(super) async fn connected(gateway: &Gateway) {
     until("both servers to be connected", async || {
         let list = gateway.client().get("/mcp").await.expect(200);
         let servers = list["servers"].as_array().unwrap().clone();
@@ -160,12 +160,17 @@ async fn connected(gateway: &Gateway) {
     .await;
 }
 
-#[tokio::test]
-async fn a_tool_beyond_bounds_costs_itself_also_after_a_restart() {
-    let gateway = Gateway::start_in(home()).await;
+/// Installs the plugin.
+pub(super) async fn install(gateway: &Gateway) {
     let listing = Component::of("listing").bytes();
     let installed = gateway.client().upload(Method::POST, "/plugins", WASM, listing).await;
     assert_eq!(installed.status, 201, "{installed}");
+}
+
+#[tokio::test]
+async fn a_tool_beyond_bounds_costs_itself_also_after_a_restart() {
+    let gateway = Gateway::start_in(home()).await;
+    install(&gateway).await;
     connected(&gateway).await;
     each_costs_itself(&gateway, "listed_").await;
     each_costs_itself(&gateway, "near.").await;

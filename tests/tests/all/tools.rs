@@ -158,7 +158,7 @@ async fn a_long_result_is_cut_and_an_impossible_one_costs_the_call() {
     assert_eq!(told[0], format!("{}\n[cut off: the first 1000 of 100000 bytes]", "x".repeat(1000)));
     assert!(told[1].contains("memory"), "{}", told[1]);
     assert!(told[2].contains("not read") && told[2].contains("ask for less"), "{}", told[2]);
-    assert!(gateway.output().says(&["WARN", "mcp", "longer than 16 MiB"]));
+    assert!(gateway.output().says_soon(&["WARN", "mcp", "longer than 16 MiB"]).await);
     let again = gateway.call_tool("near.echo", json!({"text": "hi"})).await.expect(200);
     assert_eq!(again["content"], "you said\nhi", "the server is as good as before");
 }

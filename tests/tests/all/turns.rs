@@ -184,7 +184,7 @@ async fn a_provider_that_fails_is_tried_again_and_the_reader_is_told() {
     assert_eq!(anew.len(), 2, "{told:?}");
     assert!(told[anew[0]].1["reason"].as_str().unwrap().contains("overloaded"), "{told:?}");
     assert_eq!(tokens(&told[anew[1]..]), "Here it is.", "what follows is the whole reply: {told:?}");
-    assert!(gateway.output().says(&["overloaded", "no answer"]));
+    assert!(gateway.output().says_soon(&["overloaded", "no answer"]).await);
 }
 
 #[tokio::test]

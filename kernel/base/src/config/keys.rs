@@ -152,15 +152,20 @@ pub const KEYS: &[Key] = &[
         "store.sessions_days",
         Type::Integer(0, 36_500),
         "days after its last message that a session is kept which is over; 0: for ever",
-    ),
-    hot("store.messages_days", Type::Integer(0, 36_500), "days that messages are kept; 0: for ever"),
-    hot("store.audit_days", Type::Integer(1, 36_500), "days that entries of the audit log are kept"),
-    hot("egress.ca_file", Type::Text, "PEM file with authorities that are trusted beside the machine's"),
+    )
+    .guarded(),
+    hot("store.messages_days", Type::Integer(0, 36_500), "days that messages are kept; 0: for ever")
+        .guarded(),
+    hot("store.audit_days", Type::Integer(1, 36_500), "days that entries of the audit log are kept")
+        .guarded(),
+    hot("egress.ca_file", Type::Text, "PEM file with authorities that are trusted beside the machine's")
+        .guarded(),
     hot(
         "egress.proxy",
         Type::Text,
         "HTTP proxy; empty: as HTTPS_PROXY, HTTP_PROXY and NO_PROXY say; direct: none",
-    ),
+    )
+    .guarded(),
     hot("rate_limits.enabled", Type::Bool, "whether requests are limited at all"),
     hot("rate_limits.sessions_write", Type::Integer(1, 1_000_000), "session writes per token and second"),
     hot("rate_limits.sessions_read", Type::Integer(1, 1_000_000), "session reads per token and second"),

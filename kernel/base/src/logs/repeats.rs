@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
 
 use super::modules;
 use crate::clock::Clock;
@@ -23,8 +25,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_WARNINGS: usize = 1_000;
 /// Of a message, what tells it from another, in bytes.
 const MAX_MESSAGE_BYTES: usize = 500;
-/// Fields that name what a warning is about: one about something else is another.
-const ABOUT: [&str; 9] = ["channel", "hook", "key", "module", "name", "plugin", "provider", "server", "tool"];
+/// Fields that say in whose name something happens, not what: a warning in another's name is the same.
+const WHOSE: [&str; 3] = ["request_id", "session_id", "trace_id"];
 
 /// A cheap-clone handle to the warnings of the last minute.
 #[derive(Debug, Clone)]
@@ -102,20 +104,34 @@ impl Repeats {
     }
 }
 
-impl<S: Subscriber> Layer<S> for Repeats {
-    fn event_enabled(&self, event: &Event<'_>, _: Context<'_, S>) -> bool {
+impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Repeats {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut said = Said::default();
+        attributes.record(&mut said);
+        if let Some(span) = context.span(id).filter(|_| !said.about.is_empty()) {
+            span.extensions_mut().insert(said);
+        }
+    }
+
+    fn event_enabled(&self, event: &Event<'_>, context: Context<'_, S>) -> bool {
         let level = *event.metadata().level();
         if level > Level::WARN {
             return true;
         }
         let mut said = Said::default();
         event.record(&mut said);
-        let Said { message, about } = said;
+        let Said { message, mut about } = said;
+        for span in context.event_scope(event).into_iter().flatten() {
+            if let Some(Said { about: spans, .. }) = span.extensions().get() {
+                about.push_str(spans);
+            }
+        }
         self.is_new(Warning { level, target: event.metadata().target(), message, about })
     }
 }
 
-/// What an event says, as far as it tells it from others.
+/// What an event or its span says, as far as it tells it from others: not in whose name it happens, and no numbers, which
+/// count.
 #[derive(Default)]
 struct Said {
     message: String,
@@ -123,13 +139,20 @@ struct Said {
 }
 
 impl Visit for Said {
+    fn record_f64(&mut self, _: &Field, _: f64) {}
+
+    fn record_i64(&mut self, _: &Field, _: i64) {}
+
+    fn record_u64(&mut self, _: &Field, _: u64) {}
+
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         // Writing to a string fails only if the value's own Debug does: what there is up to then is kept.
         if field.name() == "message" {
             let _ = write!(self.message, "{value:?}");
             self.message.truncate(self.message.floor_char_boundary(MAX_MESSAGE_BYTES));
-        } else if ABOUT.contains(&field.name()) && self.about.len() < MAX_MESSAGE_BYTES {
+        } else if !WHOSE.contains(&field.name()) && self.about.len() < MAX_MESSAGE_BYTES {
             let _ = write!(self.about, " {}={value:?}", field.name());
+            self.about.truncate(self.about.floor_char_boundary(MAX_MESSAGE_BYTES));
         }
     }
 }
@@ -175,15 +198,17 @@ mod tests {
         let subscriber = tracing_subscriber::registry().with(repeats.clone()).with(layer);
         tracing::subscriber::with_default(subscriber, || {
             for n in 0..50 {
-                tracing::warn!(channel = "one", n, "it does not answer");
-                tracing::warn!(channel = "two", n, "it does not answer");
+                let request = tracing::info_span!("request", request_id = n.to_string());
+                request.in_scope(|| tracing::warn!(channel = "one", n, "it does not answer"));
+                let channel = tracing::info_span!("channel", module = "two");
+                channel.in_scope(|| tracing::warn!(n, "it does not answer"));
                 tracing::error!("broken");
                 tracing::info!("fine");
             }
         });
         let count = |word: &str| text().lines().filter(|line| line.contains(word)).count();
         assert_eq!(
-            (count("channel=\"one\""), count("channel=\"two\""), count("broken"), count("fine")),
+            (count("channel=\"one\""), count("module=\"two\""), count("broken"), count("fine")),
             (1, 1, 1, 50)
         );
         assert!(repeats.over().is_empty(), "the minute is not over");
@@ -194,7 +219,7 @@ mod tests {
             .map(|(warning, times)| (warning.message + &warning.about, times))
             .collect();
         over.sort();
-        let expected = ["broken", "it does not answer channel=\"one\"", "it does not answer channel=\"two\""];
+        let expected = ["broken", "it does not answer channel=\"one\"", "it does not answer module=\"two\""];
         assert_eq!(over, expected.map(|line| (line.to_owned(), 49)));
         assert!(repeats.over().is_empty() && repeats.lock().is_empty(), "and begin anew");
     }
