@@ -107,6 +107,18 @@ async fn what_was_queued_before_a_kill_arrives_after_it_under_the_same_id() {
     gateway.stop().await;
 }
 
+/// What was tried in vain for long enough waits for minutes: it is asked for now.
+async fn deliver_now(gateway: &Gateway, hook: &str) {
+    let deliveries = format!("/hooks/{hook}/deliveries");
+    let listed = gateway.client().get(&format!("{deliveries}?limit=500")).await.expect(200);
+    let waiting =
+        listed["deliveries"].as_array().unwrap().iter().filter(|delivery| delivery["status"] == "pending");
+    for delivery in waiting {
+        let replay = format!("{deliveries}/{}/replay", delivery["id"].as_str().unwrap());
+        gateway.client().post(&replay, json!({})).await.expect(202);
+    }
+}
+
 /// Behind the last answer of each round there is nothing but a `kill -9`.
 #[tokio::test]
 async fn what_was_answered_directly_before_a_kill_is_delivered_after_it() {
@@ -121,8 +133,7 @@ async fn what_was_answered_directly_before_a_kill_is_delivered_after_it() {
     for round in 0..4 {
         let gateway = Gateway::start_in(home).await;
         if round == 0 {
-            let registered = register(&gateway, &receiver.url(), &["*"]).await;
-            hook = registered["id"].as_str().unwrap().to_owned();
+            hook = register(&gateway, &receiver.url(), &["*"]).await["id"].as_str().unwrap().to_owned();
         }
         let client = gateway.client();
         let sessions = join_all((0..SESSIONS).map(|_| gateway.open_session("ada"))).await;
@@ -150,15 +161,7 @@ async fn what_was_answered_directly_before_a_kill_is_delivered_after_it() {
     }
     receiver.open().await;
     let gateway = Gateway::start_in(home).await;
-    // What was tried in vain for long enough waits for minutes: it is asked for now.
-    let deliveries = format!("/hooks/{hook}/deliveries");
-    let listed = gateway.client().get(&format!("{deliveries}?limit=500")).await.expect(200);
-    let waiting =
-        listed["deliveries"].as_array().unwrap().iter().filter(|delivery| delivery["status"] == "pending");
-    for delivery in waiting {
-        let replay = format!("{deliveries}/{}/replay", delivery["id"].as_str().unwrap());
-        gateway.client().post(&replay, json!({})).await.expect(202);
-    }
+    deliver_now(&gateway, &hook).await;
     // Deliveries arrive at least once, under one id: each event has exactly one.
     let arrived = || {
         let mut ids = BTreeSet::new();

@@ -88,6 +88,23 @@ fn statuses(answers: &[Answer]) -> String {
     kinds.into_iter().map(told).collect::<Vec<_>>().join("; ")
 }
 
+/// Tools that are beyond bounds, of a plugin and of an MCP server.
+async fn odd_tools(gateway: &Gateway, attacks: &mut Attacks<'_>) {
+    let tools = "a schema that doubles 40 times, one that does below its value, 14 × 2,000 patterns, 450 KB of description";
+    let got = "each tool is left out with its problem, or its description cut; calls of them 502, 400";
+    let of_a_plugin = async {
+        tool_bounds::install(gateway).await;
+        tool_bounds::each_costs_itself(gateway, "listed_").await;
+        got.to_owned()
+    };
+    attacks.run(&format!("a plugin: {tools}"), of_a_plugin).await;
+    let of_a_server = async {
+        tool_bounds::each_costs_itself(gateway, "near.").await;
+        got.to_owned()
+    };
+    attacks.run(&format!("an MCP server: {tools}"), of_a_server).await;
+}
+
 #[tokio::test]
 async fn attacks_leave_everyone_else_alone() {
     let gateway = Gateway::start_in(tool_bounds::home()).await;
@@ -148,20 +165,7 @@ async fn attacks_leave_everyone_else_alone() {
     };
     attacks.run("256 spinning calls", spun).await;
 
-    let tools = "a schema that doubles 40 times, one that does below its value, 14 × 2,000 patterns, 450 KB of description";
-    let got = "each tool is left out with its problem, or its description cut; calls of them 502, 400";
-    let of_a_plugin = async {
-        tool_bounds::install(&gateway).await;
-        tool_bounds::each_costs_itself(&gateway, "listed_").await;
-        got.to_owned()
-    };
-    attacks.run(&format!("a plugin: {tools}"), of_a_plugin).await;
-    let of_a_server = async {
-        tool_bounds::each_costs_itself(&gateway, "near.").await;
-        got.to_owned()
-    };
-    attacks.run(&format!("an MCP server: {tools}"), of_a_server).await;
-
+    odd_tools(&gateway, &mut attacks).await;
     println!("{attacks}");
     attacks.expect_harmless();
 }
