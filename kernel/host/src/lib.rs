@@ -15,6 +15,7 @@ mod catalog;
 mod compiler;
 mod component;
 mod connector;
+mod cpu_slots;
 mod delta_sink;
 mod dry_run;
 mod engine;
@@ -35,7 +36,6 @@ mod services;
 mod share;
 mod start;
 mod tunables;
-mod turns;
 mod watch;
 mod withdraw;
 

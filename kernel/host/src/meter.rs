@@ -1,4 +1,4 @@
-//! The computing of one call: how long it took so far, and the turns at it.
+//! The computing of one call: how long it took so far, and its slots of processor time.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
 
+use super::cpu_slots::CpuSlot;
 use super::share::Share;
-use super::turns::Turn;
 use prx_base::clock;
 
 /// How often a call's computing time is granted once more, as long answers need.
@@ -34,19 +34,19 @@ pub(super) struct Meter {
     began: AtomicU64,
     share: Arc<Share>,
     state: AtomicU8,
-    /// Whether there is anything to give back; most calls never take a turn.
+    /// Whether there is anything to give back; most calls never take a slot.
     has_turns: AtomicBool,
     /// The lock is held to put or take, never across an await.
-    turns: Mutex<Held>,
+    slots: Mutex<Held>,
 }
 
-/// The turns that a call holds: its plugin's, and the machine's.
+/// The slots that a call holds: its plugin's, and the machine's.
 #[derive(Debug, Default)]
 struct Held {
     /// Its place among its plugin's calls, once it has computed for longer than a moment.
     place: Option<u64>,
-    own: Option<Turn>,
-    machine: Option<Turn>,
+    own: Option<CpuSlot>,
+    machine: Option<CpuSlot>,
 }
 
 impl Meter {
@@ -59,7 +59,7 @@ impl Meter {
             share: Arc::clone(share),
             state: AtomicU8::new(WAITS),
             has_turns: AtomicBool::new(false),
-            turns: Mutex::default(),
+            slots: Mutex::default(),
         })
     }
 
@@ -71,10 +71,10 @@ impl Meter {
         Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget + refilled
     }
 
-    /// Waits for a turn before the guest is run at all, where its plugin's calls compute already. Where they don't, a call
+    /// Waits for a slot before the guest is run at all, where its plugin's calls compute already. Where they don't, a call
     /// needs none for its first moment, which is all that most calls take.
     pub(super) async fn begin(&self) {
-        if self.share.turns.all_taken() {
+        if self.share.slots.all_taken() {
             self.take_turns(None).await;
         }
     }
@@ -85,12 +85,12 @@ impl Meter {
         yield_now().await;
         let place = {
             let mut held = self.held();
-            let place = *held.place.get_or_insert_with(|| self.share.turns.place());
+            let place = *held.place.get_or_insert_with(|| self.share.slots.place());
             // The machine's goes round; its own plugin's goes to those who were there before.
             if self.share.machine.waits_before(u64::MAX) {
                 held.machine = None;
             }
-            if self.share.turns.waits_before(place) {
+            if self.share.slots.waits_before(place) {
                 (held.machine, held.own) = (None, None);
             }
             place
@@ -98,28 +98,28 @@ impl Meter {
         self.take_turns(Some(place)).await;
     }
 
-    /// Takes the turns that the call does not hold.
+    /// Takes the slots that the call does not hold.
     async fn take_turns(&self, place: Option<u64>) {
         self.state.store(IN_OWN_LINE, Relaxed);
         self.has_turns.store(true, Relaxed);
         if self.held().own.is_none() {
-            let turn = self.share.turns.take(place).await;
-            self.held().own = Some(turn);
+            let slot = self.share.slots.take(place).await;
+            self.held().own = Some(slot);
         }
         self.state.store(IN_LINE, Relaxed);
         if self.held().machine.is_none() {
-            let turn = self.share.machine.take(None).await;
-            self.held().machine = Some(turn);
+            let slot = self.share.machine.take(None).await;
+            self.held().machine = Some(slot);
         }
         self.state.store(WAITS, Relaxed);
     }
 
-    /// Whether the call would compute now if its own plugin's calls left it a turn.
+    /// Whether the call would compute now if its own plugin's calls left it a slot.
     pub(super) fn is_in_own_line(&self) -> bool {
         self.state.load(Relaxed) == IN_OWN_LINE
     }
 
-    /// The same work, with its computing time counted, and with the turns given back while it waits.
+    /// The same work, with its computing time counted, and with the slots given back while it waits.
     pub(super) fn watch<F: Future>(self: Arc<Self>, work: Pin<&mut F>) -> Watched<'_, F> {
         Watched { meter: self, work }
     }
@@ -134,7 +134,7 @@ impl Meter {
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn elapsed(&self) -> u64 {

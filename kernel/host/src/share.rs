@@ -1,4 +1,4 @@
-//! What one plugin may have of what all plugins share: places in the engine's pools, and turns at computing.
+//! What one plugin may have of what all plugins share: places in the engine's pools, and slots of processor time.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -8,9 +8,9 @@ use std::thread;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime::component::Component;
 
+use super::cpu_slots::CpuSlots;
 use super::limits::{MAX_CORE_INSTANCES_EACH, MAX_MEMORIES_EACH, MAX_TABLES_EACH};
 use super::links::LinkError;
-use super::turns::Turns;
 
 /// Most instances at a time, over all plugins; of memories as many.
 pub(super) const POOL_INSTANCES: u32 = 1000;
@@ -79,17 +79,17 @@ pub(super) type Place = OwnedSemaphorePermit;
 #[derive(Debug)]
 pub(super) struct Share {
     parts: Arc<Semaphore>,
-    /// Its turns at computing.
-    pub(super) turns: Arc<Turns>,
+    /// Its slots of processor time.
+    pub(super) slots: Arc<CpuSlots>,
     /// Everyone's.
-    pub(super) machine: Arc<Turns>,
+    pub(super) machine: Arc<CpuSlots>,
 }
 
 impl Share {
     /// On a machine with so many processors. A plugin computes on half of them, and on one at least.
-    fn new(processors: usize, machine: Arc<Turns>) -> Self {
+    fn new(processors: usize, machine: Arc<CpuSlots>) -> Self {
         let parts = Arc::new(Semaphore::new(PARTS as usize));
-        Self { parts, turns: Turns::new((processors / 2).max(1)), machine }
+        Self { parts, slots: CpuSlots::new((processors / 2).max(1)), machine }
     }
 
     /// Waits until there is a place.
@@ -107,7 +107,7 @@ impl Share {
 #[derive(Debug)]
 pub(super) struct Shares {
     processors: usize,
-    machine: Arc<Turns>,
+    machine: Arc<CpuSlots>,
     /// Held to look up, never across an await.
     by_plugin: Mutex<BTreeMap<String, Weak<Share>>>,
 }
@@ -115,7 +115,7 @@ pub(super) struct Shares {
 impl Shares {
     pub(super) fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { processors, machine: Turns::new(processors), by_plugin: Mutex::default() }
+        Self { processors, machine: CpuSlots::new(processors), by_plugin: Mutex::default() }
     }
 
     /// The share of a plugin: the same for all code of it that is still running.

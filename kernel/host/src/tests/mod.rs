@@ -155,7 +155,7 @@ async fn computing_side_by_side_past_the_deadline_is_a_defect() {
         assert!(outcome.is_err_and(|error| error.is_defect()));
     }
     let answers = host.link(&guest::tool("", ""), Links { limits, ..links() }).await.unwrap();
-    assert_eq!(call(&answers, "their turns are given back").await.unwrap(), "their turns are given back");
+    assert_eq!(call(&answers, "their slots are given back").await.unwrap(), "their slots are given back");
 }
 
 #[tokio::test]

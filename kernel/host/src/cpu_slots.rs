@@ -1,5 +1,5 @@
-//! Turns at computing. A call that computes for longer than a moment takes one, and gives it back when it waits: so no
-//! more of them compute at a time than there are turns, however many there are, and the rest of the gateway goes on.
+//! Slots of processor time. A call that computes for longer than a moment takes one, and gives it back when it waits: so no
+//! more of them compute at a time than there are slots, however many there are, and the rest of the gateway goes on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The turns of one plugin, or of the machine.
+/// The slots of one plugin, or of the machine.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct CpuSlots {
     most: usize,
     /// How many are taken. Written with the lock held.
     taken: AtomicUsize,
@@ -18,22 +18,22 @@ pub(super) struct Turns {
     line: Mutex<Line>,
 }
 
-/// The calls that wait for a turn.
+/// The calls that wait for a slot.
 #[derive(Debug, Default)]
 struct Line {
     /// Those that have not computed yet.
-    new: VecDeque<oneshot::Sender<Turn>>,
+    new: VecDeque<oneshot::Sender<CpuSlot>>,
     /// Those that have, by their place: the one that began first is done first.
-    begun: BTreeMap<u64, oneshot::Sender<Turn>>,
-    /// The next turn is for one that has begun: neither kind keeps the other waiting.
+    begun: BTreeMap<u64, oneshot::Sender<CpuSlot>>,
+    /// The next slot is for one that has begun: neither kind keeps the other waiting.
     begun_next: bool,
 }
 
-/// The right to compute. Whoever waits gets it when it is dropped.
+/// The right to compute on a processor. Whoever waits gets it when it is dropped.
 #[derive(Debug)]
-pub(super) struct Turn(Option<Arc<Turns>>);
+pub(super) struct CpuSlot(Option<Arc<CpuSlots>>);
 
-impl Turns {
+impl CpuSlots {
     pub(super) fn new(most: usize) -> Arc<Self> {
         let (taken, calls) = (AtomicUsize::new(0), AtomicU64::new(0));
         Arc::new(Self { most, taken, calls, line: Mutex::default() })
@@ -55,30 +55,30 @@ impl Turns {
         !line.new.is_empty() || line.begun.first_key_value().is_some_and(|(first, _)| *first < place)
     }
 
-    /// A turn for a call at this place, or for one that has not computed yet.
-    pub(super) async fn take(self: &Arc<Self>, place: Option<u64>) -> Turn {
+    /// A slot for a call at this place, or for one that has not computed yet.
+    pub(super) async fn take(self: &Arc<Self>, place: Option<u64>) -> CpuSlot {
         loop {
-            let turn = {
+            let slot = {
                 let mut line = self.line();
                 if self.taken.load(Relaxed) < self.most {
                     self.taken.fetch_add(1, Relaxed);
-                    return Turn(Some(Arc::clone(self)));
+                    return CpuSlot(Some(Arc::clone(self)));
                 }
-                let (give, turn) = oneshot::channel();
+                let (give, slot) = oneshot::channel();
                 match place {
                     Some(place) => drop(line.begun.insert(place, give)),
                     None => line.new.push_back(give),
                 }
-                turn
+                slot
             };
-            // Always a turn: who is in line stays there until it is given one.
-            if let Ok(turn) = turn.await {
-                return turn;
+            // Always a slot: who is in line stays there until it is given one.
+            if let Ok(slot) = slot.await {
+                return slot;
             }
         }
     }
 
-    /// Gives a turn that was dropped to the next in line, who may go away in the same moment.
+    /// Gives a slot that was dropped to the next in line, who may go away in the same moment.
     fn pass_on(self: &Arc<Self>) {
         loop {
             let next = {
@@ -89,7 +89,7 @@ impl Turns {
                 };
                 next
             };
-            match next.send(Turn(Some(Arc::clone(self)))) {
+            match next.send(CpuSlot(Some(Arc::clone(self)))) {
                 Ok(()) => return,
                 Err(mut unwanted) => drop(unwanted.0.take()),
             }
@@ -102,7 +102,7 @@ impl Turns {
 }
 
 impl Line {
-    fn next(&mut self) -> Option<oneshot::Sender<Turn>> {
+    fn next(&mut self) -> Option<oneshot::Sender<CpuSlot>> {
         while self.new.pop_front_if(|next| next.is_closed()).is_some() {}
         while let Some(entry) = self.begun.first_entry().filter(|entry| entry.get().is_closed()) {
             entry.remove();
@@ -116,10 +116,10 @@ impl Line {
     }
 }
 
-impl Drop for Turn {
+impl Drop for CpuSlot {
     fn drop(&mut self) {
-        if let Some(turns) = self.0.take() {
-            turns.pass_on();
+        if let Some(slots) = self.0.take() {
+            slots.pass_on();
         }
     }
 }
@@ -130,19 +130,19 @@ mod tests {
 
     #[tokio::test]
     async fn new_ones_and_old_ones_take_turns_and_who_is_gone_is_left_out() {
-        let turns = Turns::new(1);
-        let held = turns.take(None).await;
-        assert!(turns.all_taken() && !turns.waits_before(u64::MAX));
+        let slots = CpuSlots::new(1);
+        let held = slots.take(None).await;
+        assert!(slots.all_taken() && !slots.waits_before(u64::MAX));
         let order = Mutex::new(Vec::new());
         let wait = async |what: &'static str, place| {
-            let _turn = turns.take(place).await;
+            let _turn = slots.take(place).await;
             order.lock().unwrap().push(what);
         };
         {
-            let gone = turns.take(None);
+            let gone = slots.take(None);
             tokio::select! { biased; _ = gone => panic!("none is free"), () = tokio::task::yield_now() => {} }
         }
-        assert!(turns.waits_before(0), "one has asked");
+        assert!(slots.waits_before(0), "one has asked");
         let freed = async { drop(held) };
         tokio::join!(
             wait("second", Some(9)),
@@ -152,6 +152,6 @@ mod tests {
             freed
         );
         assert_eq!(*order.lock().unwrap(), ["new", "first", "newer", "second"]);
-        assert!(!turns.all_taken(), "all are given back");
+        assert!(!slots.all_taken(), "all are given back");
     }
 }
