@@ -93,7 +93,8 @@ async fn metrics_are_what_prometheus_reads_and_count_what_happens() {
 
 #[tokio::test]
 async fn every_request_has_an_id_and_a_line_in_the_log() {
-    let gateway = Gateway::start("").await;
+    // Probes have theirs at `debug`.
+    let gateway = Gateway::start("[logs]\nlevel = \"debug\"\n").await;
     let client = gateway.client();
     let mut ids = HashSet::new();
     for (path, route, status) in [
