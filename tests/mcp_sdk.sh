@@ -118,7 +118,7 @@ for way in $ways; do
 done
 [ -n "$short" ] || echo "killed and back, by themselves and when asked"
 
-cli auth token --scope mcp:write > token
+cli auth token --scope tools:write > token
 address=$(sed -n 's|.*listening on \(http://[0-9.:]*\).*|\1|p' prx.log | head -n 1)
 "$python" client.py "$address/mcp"
 echo "the SDK's client called the gateway"
