@@ -101,7 +101,7 @@ parameters = { stream = "false" }
 checks.negative_data_rejection.enabled = false
 
 [[operations]]
-include-operation-id = ["post_hooks", "patch_config", "post_memory", "post_tools_name_call", "put_plugins_name_grants"]
+include-operation-id = ["post_hooks", "patch_hooks_id", "patch_config", "post_memory", "post_tools_name_call", "put_plugins_name_grants"]
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]
