@@ -218,7 +218,10 @@ pub struct Name;
 
 impl Kind for Name {
     fn schema(&self) -> Value {
-        json!({"type": "string", "pattern": r"\S", "maxLength": MAX_NAME_CHARS})
+        // Without what `Fields::name` refuses, and not blank.
+        const MISLEADING: &str = r"\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069";
+        let pattern = format!(r"^[^{MISLEADING}]*[^\s{MISLEADING}][^{MISLEADING}]*$");
+        json!({"type": "string", "pattern": pattern, "maxLength": MAX_NAME_CHARS})
     }
 }
 

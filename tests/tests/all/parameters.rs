@@ -151,8 +151,8 @@ fn wrong(schema: &Value) -> Vec<(Value, Vec<String>)> {
             if let Some(most) = schema["maxLength"].as_u64() {
                 let most = usize::try_from(most).unwrap();
                 wrong.push((json!("é".repeat(most + 1)), vec![format!("{most} characters")]));
-            }
-            if schema["pattern"] != "\\S" {
+                wrong.push((json!("a\u{202e}b"), vec!["\\u{202e}".to_owned()]));
+            } else if schema["pattern"] != NOT_BLANK {
                 wrong.push((json!("nonsense"), Vec::new()));
             }
             wrong
