@@ -27,6 +27,8 @@ pub mod http;
 #[cfg(feature = "http")]
 pub mod json;
 pub mod kv;
+#[cfg(feature = "http")]
+pub mod learned;
 pub mod log;
 #[cfg(feature = "markdown")]
 pub mod markdown;

@@ -1,15 +1,13 @@
 //! The form of a request, which changes where a server says that it takes another.
 
 use crate::settings::Settings;
+use prx_sdk::learned::Learned;
 use prx_sdk::log;
 use prx_sdk::refusal::Refusal;
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// How often a request is sent in another form.
 pub(crate) const MAX_CHANGES: usize = 4;
-/// How many servers and models are remembered.
-const MAX_KNOWN: usize = 16;
 
 /// Fields that a request does without, where a server or a model does not know them.
 const OPTIONAL: [&str; 2] = ["temperature", "output_config"];
@@ -18,8 +16,8 @@ const UNKNOWN: [&str; 7] =
     ["not support", "unsupported", "extra inputs", "not permitted", "unexpected", "deprecated", "unknown"];
 
 thread_local! {
-    /// What was learned from refusals, for as long as this instance lives: it only saves asking twice.
-    static KNOWN: RefCell<Vec<(String, Form)>> = RefCell::default();
+    /// What was learned from refusals.
+    static KNOWN: Learned<Form> = const { Learned::new() };
 }
 
 /// How a request is put.
@@ -34,22 +32,13 @@ pub(crate) struct Form {
 impl Form {
     /// The form that this server and model took the last time.
     pub(crate) fn known(settings: &Settings) -> Self {
-        let key = key(settings);
-        KNOWN.with_borrow(|known| {
-            known.iter().find(|(of, _)| *of == key).map(|(_, form)| form.clone()).unwrap_or_default()
-        })
+        KNOWN.with(|known| known.of(&settings.server, &settings.model))
     }
 
     /// Remembers that a server has taken this form.
     pub(crate) fn remember(&self, settings: &Settings) {
-        let key = key(settings);
-        KNOWN.with_borrow_mut(|known| {
-            known.retain(|(of, _)| *of != key);
-            if known.len() >= MAX_KNOWN {
-                known.remove(0);
-            }
-            known.push((key, self.clone()));
-        });
+        let form = self.clone();
+        KNOWN.with(|known| known.remember(&settings.server, &settings.model, form));
     }
 
     pub(crate) fn has(&self, field: &str) -> bool {
@@ -82,8 +71,4 @@ impl Form {
         }
         *self != before
     }
-}
-
-fn key(settings: &Settings) -> String {
-    format!("{} {}", settings.server.base_url(), settings.model)
 }

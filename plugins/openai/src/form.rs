@@ -1,17 +1,15 @@
 //! The form of a request. It begins as most servers take it, and changes where one says that it takes another.
 
 use crate::settings::{Api, Settings};
+use prx_sdk::learned::Learned;
 use prx_sdk::log;
 use prx_sdk::provider::Request;
 use prx_sdk::refusal::Refusal;
 use serde_json::{Map, Value};
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 /// How often a request is sent in another form.
 pub(crate) const MAX_CHANGES: usize = 6;
-/// How many servers and models are remembered.
-const MAX_KNOWN: usize = 16;
 
 /// What some servers refuse at the top of a tool's schema.
 pub(crate) const TOP_KEYS: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
@@ -31,8 +29,8 @@ const UNKNOWN: [&str; 9] = [
 ];
 
 thread_local! {
-    /// What was learned from refusals, for as long as this instance lives: it only saves asking twice.
-    static KNOWN: RefCell<Vec<(String, Form)>> = RefCell::default();
+    /// What was learned from refusals.
+    static KNOWN: Learned<Form> = const { Learned::new() };
 }
 
 /// How a request is put.
@@ -58,22 +56,13 @@ pub(crate) struct Form {
 impl Form {
     /// The form that this server and model took the last time.
     pub(crate) fn known(settings: &Settings) -> Self {
-        let key = key(settings);
-        KNOWN.with_borrow(|known| {
-            known.iter().find(|(of, _)| *of == key).map(|(_, form)| form.clone()).unwrap_or_default()
-        })
+        KNOWN.with(|known| known.of(&settings.server, &settings.model))
     }
 
     /// Remembers that a server has taken this form.
     pub(crate) fn remember(&self, settings: &Settings) {
-        let key = key(settings);
-        KNOWN.with_borrow_mut(|known| {
-            known.retain(|(of, _)| *of != key);
-            if known.len() >= MAX_KNOWN {
-                known.remove(0);
-            }
-            known.push((key, Self { asked_both: false, ..self.clone() }));
-        });
+        let form = Self { asked_both: false, ..self.clone() };
+        KNOWN.with(|known| known.remember(&settings.server, &settings.model, form));
     }
 
     /// The API to ask.
@@ -129,10 +118,6 @@ impl Form {
             self.without.extend(OPTIONAL.iter().find(is_it));
         }
     }
-}
-
-fn key(settings: &Settings) -> String {
-    format!("{} {}", settings.server.base_url(), settings.model)
 }
 
 /// Whether a refusal is about what stands at the top of a schema.
