@@ -12,7 +12,7 @@ use super::connector::Connector;
 use super::delta_sink::DeltaSink;
 use super::engine::{Artifact, Engine};
 use super::imports::{self, Shared};
-use super::instance::{GuestInstance, Linked, Missing, Seat, Size, classify, within};
+use super::instance::{GuestInstance, Lease, Linked, Missing, Size, classify, within};
 use super::journal::Journal;
 use super::limits::Gauge;
 use super::links::{LinkError, Links};
@@ -69,7 +69,7 @@ impl Code {
     /// See [`CallError`].
     pub async fn describe(&self) -> Result<Description, CallError> {
         // One at a time, beside the plugin's share: old code that uses it up does not keep new code out.
-        self.call_at(Seat::New(None), Scope::default(), async |instance| {
+        self.call_at(Lease::New(None), Scope::default(), async |instance| {
             let GuestInstance { store, guest, .. } = instance;
             let mut description =
                 Description { connector: guest.connector.is_some(), ..Description::default() };
@@ -177,13 +177,13 @@ impl Code {
         scope: Scope,
         work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
-        let seat = self.0.seat().await?;
-        self.call_at(seat, scope, work).await
+        let lease = self.0.lease().await?;
+        self.call_at(lease, scope, work).await
     }
 
     async fn call_at<R>(
         &self,
-        seat: Seat,
+        lease: Lease,
         scope: Scope,
         work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
@@ -192,7 +192,7 @@ impl Code {
         let meter = Meter::new(limits.cpu, &linked.share);
         let mut slot = None;
         let outcome = within(limits, &meter, async {
-            let instance = slot.insert(linked.acquire(seat, &meter).await?);
+            let instance = slot.insert(linked.acquire(lease, &meter).await?);
             instance.store.data_mut().call = scope.into();
             work(instance).await
         });

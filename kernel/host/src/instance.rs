@@ -76,8 +76,8 @@ pub(super) struct GuestInstance {
     _place: Option<Place>,
 }
 
-/// Where a call is going to run.
-pub(super) enum Seat {
+/// The instance that a call is going to run on, leased from the pool of its component.
+pub(super) enum Lease {
     /// On an instance that was idle.
     Idle(GuestInstance),
     /// On a new one.
@@ -162,23 +162,23 @@ impl Linked {
     }
 
     /// An idle instance, or a place for a new one; waits for it at most as long as the call may take.
-    pub(super) async fn seat(&self) -> Result<Seat, CallError> {
+    pub(super) async fn lease(&self) -> Result<Lease, CallError> {
         if let Some(instance) = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop() {
-            return Ok(Seat::Idle(instance));
+            return Ok(Lease::Idle(instance));
         }
         let place = timeout(self.shared.links.limits.deadline, self.share.place(self.needs)).await;
         let place = place.ok().flatten();
-        place.map_or_else(|| Err(CallError::TooMany(self.needs.most())), |place| Ok(Seat::New(Some(place))))
+        place.map_or_else(|| Err(CallError::TooMany(self.needs.most())), |place| Ok(Lease::New(Some(place))))
     }
 
     /// The instance for a call.
-    pub(super) async fn acquire(&self, seat: Seat, meter: &Arc<Meter>) -> wasmtime::Result<GuestInstance> {
-        match seat {
-            Seat::Idle(mut instance) => {
+    pub(super) async fn acquire(&self, lease: Lease, meter: &Arc<Meter>) -> wasmtime::Result<GuestInstance> {
+        match lease {
+            Lease::Idle(mut instance) => {
                 instance.resume(meter);
                 Ok(instance)
             }
-            Seat::New(place) => {
+            Lease::New(place) => {
                 let host = Host::new(&self.shared, Arc::clone(meter));
                 let instance = GuestInstance::start(self, host, MAX_ANSWER_BYTES).await?;
                 Ok(GuestInstance { _place: place, ..instance })

@@ -78,7 +78,7 @@ impl Entry {
     pub(super) fn finish(self, reply: Reply) -> Response<Payload> {
         let status = reply.0.status();
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        // Strangers are summed up elsewhere, and whoever asks too often asks very often.
+        // Callers without a token are summed up elsewhere, and whoever asks too often asks very often.
         let often = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED);
         let Self { method, route, sender, caller, trace, user_agent, .. } = &self;
         macro_rules! line {

@@ -58,9 +58,9 @@ mod server;
 mod service;
 pub mod sse;
 mod starting;
-mod strangers;
 mod tls;
 mod traffic;
+mod unauthorized;
 mod wire;
 mod write_timeout;
 

@@ -24,8 +24,8 @@ use super::rest::Rest;
 use super::router::{Found, Router};
 use super::service::{Lifetime, Service};
 use super::starting::Starting;
-use super::strangers::Strangers;
 use super::traffic::Traffic;
+use super::unauthorized::UnauthorizedCallers;
 use super::wire::Exchange;
 use super::{cors, framing, hosts};
 use prx_base::clock::Clock;
@@ -53,7 +53,7 @@ pub(super) enum Peer {
 pub struct Pipeline<S> {
     rate_limits: RateLimits,
     anonymous: AnonymousBodies,
-    strangers: Strangers,
+    unauthorized: UnauthorizedCallers,
     config: config::Live,
     clock: Clock,
     pub(super) traffic: Traffic,
@@ -69,7 +69,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
     pub fn new(config: config::Live, clock: Clock, traffic: Traffic) -> Self {
         let shutdown = CancellationToken::new();
         Self {
-            strangers: Strangers::new(clock.clone(), shutdown.clone()),
+            unauthorized: UnauthorizedCallers::new(clock.clone(), shutdown.clone()),
             rate_limits: RateLimits::new(config.clone(), clock.clone()),
             anonymous: AnonymousBodies::default(),
             config,
@@ -296,7 +296,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 }
                 Err(error) => {
                     let with_token = headers.contains_key(AUTHORIZATION);
-                    self.strangers.count(entry.sender, with_token, service.store());
+                    self.unauthorized.count(entry.sender, with_token, service.store());
                     Err(self.refuse_anonymous(entry, error))
                 }
             },

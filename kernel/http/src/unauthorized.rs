@@ -11,16 +11,16 @@ use tokio_util::sync::CancellationToken;
 use prx_base::clock::Clock;
 use prx_store::{RefusedCallers, Store};
 
-/// How long strangers are counted before a line tells of them: a minute.
+/// How long unauthorized callers are counted before a line tells of them: a minute.
 const SUMMED_FOR: Duration = Duration::from_secs(60);
 /// How long after a quiet minute, so that the first ones are seen soon: 2 seconds.
 const SUMMED_FIRST: Duration = Duration::from_secs(2);
 /// Addresses that are told apart; of more, only the requests are counted.
 const MAX_ADDRESSES: usize = 10_000;
 
-/// A cheap-clone handle to the strangers that no line has told of.
+/// A cheap-clone handle to the unauthorized callers that no line has told of.
 #[derive(Clone)]
-pub(super) struct Strangers {
+pub(super) struct UnauthorizedCallers {
     clock: Clock,
     shutdown: CancellationToken,
     /// Held to count, never across a wait.
@@ -45,7 +45,7 @@ struct Seen {
     first: Option<IpAddr>,
 }
 
-impl Strangers {
+impl UnauthorizedCallers {
     pub(super) fn new(clock: Clock, shutdown: CancellationToken) -> Self {
         Self { clock, shutdown, counted: Arc::default() }
     }
