@@ -35,7 +35,7 @@ pub(super) struct Meter {
     share: Arc<Share>,
     state: AtomicU8,
     /// Whether there is anything to give back; most calls never take a slot.
-    has_turns: AtomicBool,
+    has_slots: AtomicBool,
     /// The lock is held to put or take, never across an await.
     slots: Mutex<Held>,
 }
@@ -58,7 +58,7 @@ impl Meter {
             began: AtomicU64::new(0),
             share: Arc::clone(share),
             state: AtomicU8::new(WAITS),
-            has_turns: AtomicBool::new(false),
+            has_slots: AtomicBool::new(false),
             slots: Mutex::default(),
         })
     }
@@ -75,7 +75,7 @@ impl Meter {
     /// needs none for its first moment, which is all that most calls take.
     pub(super) async fn begin(&self) {
         if self.share.slots.all_taken() {
-            self.take_turns(None).await;
+            self.take_slots(None).await;
         }
     }
 
@@ -95,13 +95,13 @@ impl Meter {
             }
             place
         };
-        self.take_turns(Some(place)).await;
+        self.take_slots(Some(place)).await;
     }
 
     /// Takes the slots that the call does not hold.
-    async fn take_turns(&self, place: Option<u64>) {
+    async fn take_slots(&self, place: Option<u64>) {
         self.state.store(IN_OWN_LINE, Relaxed);
-        self.has_turns.store(true, Relaxed);
+        self.has_slots.store(true, Relaxed);
         if self.held().own.is_none() {
             let slot = self.share.slots.take(place).await;
             self.held().own = Some(slot);
@@ -124,8 +124,8 @@ impl Meter {
         Watched { meter: self, work }
     }
 
-    fn give_turns_back(&self) {
-        if !self.has_turns.swap(false, Relaxed) {
+    fn give_slots_back(&self) {
+        if !self.has_slots.swap(false, Relaxed) {
             return;
         }
         let mut held = self.held();
@@ -158,7 +158,7 @@ impl<F: Future> Future for Watched<'_, F> {
         let took = self.meter.elapsed().saturating_sub(began);
         self.meter.spent.fetch_add(took, Relaxed);
         if self.meter.state.load(Relaxed) == WAITS {
-            self.meter.give_turns_back();
+            self.meter.give_slots_back();
         }
         outcome
     }
@@ -166,6 +166,6 @@ impl<F: Future> Future for Watched<'_, F> {
 
 impl<F> Drop for Watched<'_, F> {
     fn drop(&mut self) {
-        self.meter.give_turns_back();
+        self.meter.give_slots_back();
     }
 }
