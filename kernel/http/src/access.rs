@@ -1,6 +1,8 @@
 //! Who may call a route, and which rate limit its requests count against.
 
+use super::auth::Caller;
 use super::scope::Scope;
+use prx_base::error::Result;
 
 /// Who may call a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +23,19 @@ pub enum Access {
 impl Access {
     /// Whether it can be called without a token.
     pub fn is_open(self) -> bool {
-        !matches!(self, Self::Scope(_))
+        matches!(self, Self::Public | Self::Health | Self::Signed)
+    }
+
+    /// Makes sure that a caller may call it.
+    ///
+    /// # Errors
+    /// 403 that names the scope that the caller lacks.
+    pub(super) fn permit(self, caller: &Caller) -> Result<()> {
+        match self {
+            Self::Public | Self::Health | Self::Signed => Ok(()),
+            Self::Scope(scope) => caller.require(scope),
+            Self::Either(one, other) => caller.require_either(one, other),
+        }
     }
 
     /// The group whose rate limit the route shares.
@@ -34,6 +48,12 @@ impl Access {
             Self::Signed => Group::Webhooks,
             Self::Public | Self::Scope(_) | Self::Either(..) => Group::Other,
         }
+    }
+}
+
+impl From<Scope> for Access {
+    fn from(scope: Scope) -> Self {
+        Self::Scope(scope)
     }
 }
 

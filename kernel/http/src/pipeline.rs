@@ -213,22 +213,16 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             return Err(Error::new(Code::Unavailable, message));
         }
         entry.quiet = route.quiet;
-        let caller = match route.access {
-            Access::Public | Access::Health | Access::Signed => Caller::Anyone,
-            Access::Scope(_) | Access::Either(..) => {
-                self.authenticate(service, entry, peer, request.headers())?
-            }
+        let caller = match route.access.is_open() {
+            true => Caller::Anyone,
+            false => self.authenticate(service, entry, peer, request.headers())?,
         };
         let channel = signed_channel(route.access, &params);
         match &channel {
             Some(channel) => self.check_channel(entry, channel)?,
             None => self.count(entry, &caller, route.access.group())?,
         }
-        match route.access {
-            Access::Public | Access::Health | Access::Signed => {}
-            Access::Scope(scope) => caller.require(scope)?,
-            Access::Either(one, other) => caller.require_either(one, other)?,
-        }
+        route.access.permit(&caller)?;
         let query = Query::parse(request.uri().query())?;
         let (head, body) = request.into_parts();
         let claim = service.idempotency.claim(&caller, &head)?;

@@ -63,13 +63,6 @@ impl<S> Route<S> {
         self
     }
 
-    /// Says who may call it, and which rate limit that counts against.
-    #[must_use]
-    pub fn access(mut self, access: Access) -> Self {
-        self.access = access;
-        self
-    }
-
     /// Says what it takes and answers.
     #[must_use]
     pub fn doc(mut self, doc: Doc) -> Self {

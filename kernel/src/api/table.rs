@@ -36,14 +36,14 @@ pub fn table() -> Vec<Route<Gateway>> {
         post("/api/v1/channels/{name}/dead-letters/{id}/replay", S::CHANNELS_WRITE, channels::replay).doc(channels::REPLAY).audited("dead_letter.replayed"),
         delete("/api/v1/channels/{name}/dead-letters/{id}", S::CHANNELS_WRITE, channels::discard).doc(channels::DISCARD).audited("dead_letter.discarded"),
 
-        get_public("/in/{channel}", inbound::receive).doc(inbound::ASK).access(Access::Signed),
-        get_public("/in/{channel}/{*path}", inbound::receive).doc(inbound::ASK).access(Access::Signed),
-        post_public("/in/{channel}", inbound::receive).doc(inbound::RECEIVE).access(Access::Signed),
-        post_public("/in/{channel}/{*path}", inbound::receive).doc(inbound::RECEIVE).access(Access::Signed),
+        get("/in/{channel}", Access::Signed, inbound::receive).doc(inbound::ASK),
+        get("/in/{channel}/{*path}", Access::Signed, inbound::receive).doc(inbound::ASK),
+        post("/in/{channel}", Access::Signed, inbound::receive).doc(inbound::RECEIVE),
+        post("/in/{channel}/{*path}", Access::Signed, inbound::receive).doc(inbound::RECEIVE),
 
         get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
         post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT).audited("mcp_server.reconnected"),
-        post_either("/mcp", (S::TOOLS_READ, S::TOOLS_WRITE), mcp::serve).doc(mcp::SERVE),
+        post("/mcp", Access::Either(S::TOOLS_READ, S::TOOLS_WRITE), mcp::serve).doc(mcp::SERVE),
 
         get("/api/v1/hooks", S::HOOKS_READ, hooks::list).doc(hooks::LIST),
         post("/api/v1/hooks", S::HOOKS_WRITE, hooks::create).doc(hooks::CREATE).audited("hook.created"),
@@ -76,9 +76,9 @@ pub fn table() -> Vec<Route<Gateway>> {
         delete("/api/v1/memory/{id}", S::MEMORY_WRITE, memory::remove).doc(memory::REMOVE),
 
         get("/api/v1/status", S::STATUS_READ, status::show).doc(status::SHOW),
-        get_public("/api/v1/status/health", status::health).doc(status::HEALTH).access(Access::Health).quiet(),
-        get_public("/livez", status::live).doc(status::LIVE).access(Access::Health).quiet(),
-        get_public("/readyz", status::ready).doc(status::READY).access(Access::Health).quiet(),
+        get("/api/v1/status/health", Access::Health, status::health).doc(status::HEALTH).quiet(),
+        get("/livez", Access::Health, status::live).doc(status::LIVE).quiet(),
+        get("/readyz", Access::Health, status::ready).doc(status::READY).quiet(),
 
         get("/api/v1/config", S::CONFIG_READ, config::show).doc(config::SHOW),
         patch("/api/v1/config", S::CONFIG_WRITE, config::update).doc(config::UPDATE).audited("config.updated"),
@@ -108,43 +108,17 @@ async fn describe(_: Arc<Gateway>, _: Call) -> Result<Reply> {
 
 macro_rules! methods {
     ($($name:ident = $method:ident,)*) => {$(
-        fn $name<F, A>(path: &'static str, scope: Scope, handler: F) -> Route<Gateway>
+        fn $name<F, A>(path: &'static str, access: impl Into<Access>, handler: F) -> Route<Gateway>
         where
             F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
             A: Future<Output = Result<Reply>> + Send + 'static,
         {
-            Route::new(Method::$method, path, Access::Scope(scope), handler)
+            Route::new(Method::$method, path, access.into(), handler)
         }
     )*};
 }
 
 methods! { get = GET, post = POST, put = PUT, patch = PATCH, delete = DELETE, }
-
-/// A `GET` that needs no token.
-fn get_public<F, A>(path: &'static str, handler: F) -> Route<Gateway>
-where
-    F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
-    A: Future<Output = Result<Reply>> + Send + 'static,
-{
-    Route::new(Method::GET, path, Access::Public, handler)
-}
-
-/// A `POST` that needs no token.
-fn post_public<F, A>(path: &'static str, handler: F) -> Route<Gateway>
-where
-    F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
-    A: Future<Output = Result<Reply>> + Send + 'static,
-{
-    Route::new(Method::POST, path, Access::Public, handler)
-}
-
-fn post_either<F, A>(path: &'static str, (one, other): (Scope, Scope), handler: F) -> Route<Gateway>
-where
-    F: Fn(Arc<Gateway>, Call) -> A + Send + Sync + 'static,
-    A: Future<Output = Result<Reply>> + Send + 'static,
-{
-    Route::new(Method::POST, path, Access::Either(one, other), handler)
-}
 
 #[cfg(test)]
 mod tests {
@@ -164,6 +138,17 @@ mod tests {
     fn every_route_says_what_it_takes_and_answers() {
         let silent: Vec<_> = table().into_iter().filter(|route| route.doc.is_none()).collect();
         assert!(silent.is_empty(), "add `.doc(section::HANDLER)`, see sessions.rs: {silent:#?}");
+    }
+
+    #[test]
+    fn who_needs_a_token_is_told_of_401() {
+        let document = json!(openapi::document(&table()));
+        let paths = document["paths"].as_object().unwrap().values();
+        for operation in paths.flat_map(|path| path.as_object().unwrap().values()) {
+            let is_open = operation["security"].as_array().unwrap().is_empty();
+            let told = operation["responses"].get("401").is_some();
+            assert!(is_open || told, "{operation}");
+        }
     }
 
     #[test]

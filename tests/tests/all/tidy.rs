@@ -145,7 +145,7 @@ fn served() -> BTreeSet<String> {
     let table = imports::without_tests(&read(&api.join("table.rs")));
     let lines = table.lines().filter_map(|line| {
         let (call, rest) = line.trim().split_once("(\"/api/v1")?;
-        let method = call.trim_end_matches("_public").to_uppercase();
+        let method = call.to_uppercase();
         let path: Vec<&str> = rest.split('"').next()?.split('/').collect();
         let path: Vec<&str> =
             path.into_iter().map(|part| if part.starts_with('{') { "{}" } else { part }).collect();
