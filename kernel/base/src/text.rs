@@ -28,6 +28,12 @@ const UNSEEN: [(char, char); 20] = [
     ('\u{e0000}', '\u{10ffff}'),
 ];
 
+/// Whether a character controls how others are shown: a control character, one that begins a line, or one that changes the
+/// direction of reading.
+pub fn is_format_control(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a character is seen as itself: neither a control character nor one that is invisible, changes the direction of
 /// others, or is a space that is not ASCII's.
 pub fn is_seen(c: char) -> bool {

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::bindings::log;
 use prx_base::clock::Clock;
+use prx_base::text::is_format_control;
 
 /// Most lines that one plugin writes in a second.
 const MAX_LINES_PER_SECOND: u64 = 100;
@@ -75,8 +76,7 @@ fn printable(message: &str) -> String {
     let kept = &message[..message.floor_char_boundary(MAX_LINE_BYTES)];
     let mut line = String::with_capacity(kept.len());
     for c in kept.chars() {
-        let deceives = matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || deceives {
+        if is_format_control(c) {
             line.extend(c.escape_default());
         } else {
             line.push(c);

@@ -17,6 +17,7 @@ use super::reply::OCTETS;
 use super::rest::Rest;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
+use prx_base::text::is_format_control;
 
 /// The longest name or id that a request may make up, in characters: it becomes part of many keys, and some are kept in
 /// memory.
@@ -282,7 +283,7 @@ impl Fields {
                 "`{name}` must have at most {MAX_NAME_CHARS} characters"
             )));
         }
-        if let Some(wrong) = text.as_deref().and_then(|text| text.chars().find(|c| misleads(*c))) {
+        if let Some(wrong) = text.as_deref().and_then(|text| text.chars().find(|c| is_format_control(*c))) {
             let wrong = wrong.escape_unicode();
             return Err(Error::bad_request(format!(
                 "`{name}` must have no control characters, and none that change the direction of others; it has {wrong}"
@@ -367,11 +368,6 @@ fn kind(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "an object",
     }
-}
-
-/// Whether a character makes a name look like another, or like something else than a name.
-fn misleads(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

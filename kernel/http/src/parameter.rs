@@ -218,9 +218,9 @@ pub struct Name;
 
 impl Kind for Name {
     fn schema(&self) -> Value {
-        // Without what `Fields::name` refuses, and not blank.
-        const MISLEADING: &str = r"\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069";
-        let pattern = format!(r"^[^{MISLEADING}]*[^\s{MISLEADING}][^{MISLEADING}]*$");
+        // Without the characters of `is_format_control`, and not blank.
+        const CONTROLS: &str = r"\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069";
+        let pattern = format!(r"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$");
         json!({"type": "string", "pattern": pattern, "maxLength": MAX_NAME_CHARS})
     }
 }

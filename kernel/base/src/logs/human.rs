@@ -5,6 +5,8 @@ use std::fmt::{self, Debug, Write};
 use tracing::field::Field;
 use tracing_subscriber::fmt::format::Writer;
 
+use crate::text::is_format_control;
+
 /// Writes one field of a line.
 pub(super) fn write(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> fmt::Result {
     if field.name() != "message" {
@@ -18,12 +20,9 @@ struct Printable<'a, 'w>(&'a mut Writer<'w>);
 
 impl Write for Printable<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        text.chars().try_for_each(|character| match character {
-            '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                write!(self.0, "{}", character.escape_unicode())
-            }
-            _ if character.is_control() => write!(self.0, "{}", character.escape_default()),
-            _ => self.0.write_char(character),
+        text.chars().try_for_each(|character| match is_format_control(character) {
+            true => write!(self.0, "{}", character.escape_default()),
+            false => self.0.write_char(character),
         })
     }
 }
