@@ -4,7 +4,7 @@
 //! What connectors and plugins keep for themselves only they can read, so it is theirs to erase; and whoever was told of
 //! something, a platform or a hook's receiver, has it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use schemars::JsonSchema;
@@ -185,7 +185,7 @@ impl Store {
                 *(if dead { &mut erased.dead_letters } else { &mut erased.outbox }) += count;
             }
         }
-        let mentions = |text: &str| of_person.sessions.iter().any(|id| text.contains(id.as_str()));
+        let mentions = |text: &str| mentions(text, &of_person.sessions);
         for hook in self.hooks()? {
             let found = self.deliveries_where(&hook.id, mentions).await?;
             for batch in found.chunks(BATCH) {
@@ -202,23 +202,32 @@ impl Store {
     }
 }
 
+/// Whether a text has the id of one of these sessions in it.
+fn mentions(text: &str, sessions: &HashSet<String>) -> bool {
+    const PREFIX: &str = "sess_";
+    const LENGTH: usize = PREFIX.len() + ulid::ULID_LEN;
+    let mut ids = text.match_indices(PREFIX).filter_map(|(at, _)| text.get(at..at + LENGTH));
+    ids.any(|id| sessions.contains(id))
+}
+
 /// Notes sessions that are to be erased, and tells these and those that were noted before.
 pub(super) fn note_sessions(tx: &Tx<'_>, owner: &Owner, sessions: &[String]) -> Result<Vec<String>, Failure> {
     let (channel, user) = (owner.channel.as_str(), owner.user_id.as_str());
-    let mut noted = Vec::new();
+    let mut noted: BTreeSet<String> = sessions.iter().cloned().collect();
     for entry in tx.open(ERASING)?.range((channel, user, "")..(channel, user, "~"))? {
-        noted.push(entry?.0.value().2.to_owned());
+        noted.insert(entry?.0.value().2.to_owned());
     }
-    for id in sessions.iter().filter(|id| !noted.contains(id)).collect::<Vec<_>>() {
-        tx.change(ERASING)?.insert((channel, user, id.as_str()), ())?;
-        noted.push(id.clone());
+    let mut erasing = tx.change(ERASING)?;
+    for id in sessions {
+        erasing.insert((channel, user, id.as_str()), ())?;
     }
-    Ok(noted)
+    Ok(noted.into_iter().collect())
 }
 
 fn forget_sessions(tx: &Tx<'_>, owner: &Owner, sessions: &[String]) -> Result<(), Failure> {
+    let mut erasing = tx.change(ERASING)?;
     for id in sessions {
-        tx.change(ERASING)?.remove((owner.channel.as_str(), owner.user_id.as_str(), id.as_str()))?;
+        erasing.remove((owner.channel.as_str(), owner.user_id.as_str(), id.as_str()))?;
     }
     Ok(())
 }
