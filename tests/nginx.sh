@@ -4,6 +4,7 @@
 # Usage: tests/nginx.sh [--short] [path to prx]
 # It needs nginx and python3, and no rights.
 set -eu
+. "$(dirname "$0")/start_gateway.sh"
 
 [ "${1:-}" != --short ] || shift
 prx=$(realpath "${1:-target/debug/prx}")
@@ -15,15 +16,9 @@ home=$(mktemp -d)
 gateway= proxy=
 trap '[ -z "$proxy" ] || kill "$proxy"; [ -z "$gateway" ] || kill "$gateway"; wait; rm -rf "$home"' EXIT
 
-printf '[gateway]\nport = 0\n' >"$home/prx.toml"
-"$prx" serve --config "$home/prx.toml" --data-dir "$home/data" >"$home/log" 2>&1 &
-gateway=$!
-for _ in $(seq 1200); do
-    grep -q 'listening on' "$home/log" && break
-    sleep 0.1
-done
-base=$(sed -n 's/.*listening on http:\/\/\([^ ]*\).*/\1/p' "$home/log" | head -n 1)
-token=$("$prx" auth token --config "$home/prx.toml" --data-dir "$home/data")
+: >"$home/prx.toml"
+start_gateway
+base=${url#http://}
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
 cat >"$home/nginx.conf" <<CONF

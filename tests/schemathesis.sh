@@ -3,6 +3,7 @@
 # Usage: tests/schemathesis.sh [--short] [path to prx] [further arguments to schemathesis]
 # With --short it asks less, and installs nothing.
 set -eu
+. "$(dirname "$0")/start_gateway.sh"
 
 short=
 examples=30
@@ -45,20 +46,7 @@ api_base = "http://127.0.0.1:9"
 [mcp_servers.files]
 url = "http://127.0.0.1:9/mcp"
 END
-set -- --config "$home/prx.toml" --data-dir "$home/data" -- "$@"
-"$prx" serve --port 0 "$1" "$2" "$3" "$4" > "$home/out" 2> "$home/log" &
-gateway=$!
-waited=0
-until url=$(sed -n 's/^listening on \(http[^ ]*\).*/\1/p' "$home/out") && [ -n "$url" ]; do
-    waited=$((waited + 1))
-    if [ "$waited" -gt 600 ] || ! kill -0 "$gateway"; then
-        cat "$home/log" >&2
-        exit 1
-    fi
-    sleep 0.2
-done
-token=$("$prx" auth token "$1" "$2" "$3" "$4")
-shift 5
+start_gateway
 
 post() {
     curl -fsS -H "Authorization: Bearer $token" -H 'Content-Type: application/json' "$url/api/v1/$1" -d "$2"

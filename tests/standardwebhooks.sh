@@ -3,6 +3,7 @@
 # Usage: tests/standardwebhooks.sh [--short] [path to prx]
 # PYTHON names a python that has the library; otherwise it is installed into a folder of its own, with --short never.
 set -eu
+. "$(dirname "$0")/start_gateway.sh"
 
 short=
 [ "${1:-}" != --short ] || { short=yes && shift; }
@@ -25,17 +26,10 @@ if ! "$python" -c 'import standardwebhooks' 2>/dev/null; then
     python=$home/venv/bin/python
 fi
 
-printf '[gateway]\nport = 0\n[hooks]\nallow_private = true\n' >"$home/prx.toml"
-"$prx" serve --config "$home/prx.toml" --data-dir "$home/data" >"$home/log" 2>&1 &
-gateway=$!
-for _ in $(seq 1200); do
-    grep -q 'listening on' "$home/log" && break
-    sleep 0.1
-done
-base=$(sed -n 's/.*listening on \(http:[^ ]*\).*/\1/p' "$home/log" | head -n 1)
-token=$("$prx" auth token --config "$home/prx.toml" --data-dir "$home/data")
+printf '[hooks]\nallow_private = true\n' >"$home/prx.toml"
+start_gateway
 
-BASE="$base" TOKEN="$token" "$python" - <<'PYTHON'
+BASE="$url" TOKEN="$token" "$python" - <<'PYTHON'
 import base64, http.server, json, os, queue, urllib.request
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
