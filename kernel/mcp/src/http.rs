@@ -10,23 +10,28 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http_body_util::BodyExt;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
-    WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+    LOCATION, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, StatusCode};
 use rmcp::model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
     AuthRequiredError, SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
 };
+use serde_json::json;
 use sse_stream::{Sse, SseStream};
 use url::{Position, Url};
 
+use super::failure;
+use super::login::{Login, NoToken};
 use super::settings::Site;
 use super::wire;
 use prx_egress::{Body, Egress, Failure, Request, Response, Segment, Timeouts};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+/// The name of the login's token among the secrets of a request.
+const TOKEN: &str = "oauth token";
 /// Largest answer in bytes, a stream of events included.
 const MAX_BODY_BYTES: u64 = 64 << 20;
 /// How long a stream may stay open and be silent; calls have a timeout of their own.
@@ -45,16 +50,78 @@ type Headers = HashMap<HeaderName, HeaderValue>;
 pub(super) struct Client {
     pub(super) egress: Egress,
     pub(super) site: Arc<Site>,
+    /// Whose token goes with the requests; none where they have an authorization header already.
+    pub(super) login: Option<Arc<Login>>,
 }
 
 impl Client {
-    /// Sends a request, and again where it is redirected within the same origin.
+    /// Sends a request, and again where it is redirected within the same origin; once more with a renewed token where
+    /// the token is refused.
     async fn send(&self, method: Method, headers: Headers, body: Vec<u8>) -> Result<Response, Error> {
+        let token = self.token(None).await?;
+        let response = self.send_with(token.as_deref(), &method, &headers, &body).await?;
+        if response.status != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let mut refused = response;
+        if token.is_some()
+            && let Some(new) = self.token(token.as_deref()).await?
+        {
+            refused = self.send_with(Some(&new), &method, &headers, &body).await?;
+        }
+        if refused.status != StatusCode::UNAUTHORIZED {
+            return Ok(refused);
+        }
+        Err(match &self.login {
+            Some(login) => Error::AuthRequired(AuthRequiredError::new(login.wanted())),
+            None => Error::UnexpectedServerResponse(
+                "HTTP 401 Unauthorized: it refuses the authorization header that is set under headers".into(),
+            ),
+        })
+    }
+
+    /// The token for a request, if there is one; another one than that which was refused.
+    async fn token(&self, refused: Option<&str>) -> Result<Option<String>, Error> {
+        let Some(login) = &self.login else { return Ok(None) };
+        let token = match refused {
+            Some(refused) => login.renewed(refused).await.map(Some),
+            None => login.token().await,
+        };
+        match token {
+            Ok(token) => Ok(token),
+            // The server says what is missing.
+            Err(NoToken::LoggedOut) => Ok(None),
+            Err(NoToken::Unknown(why)) => Err(Error::UnexpectedServerResponse(why.into())),
+        }
+    }
+
+    /// What the server says to who comes without a token: its challenge, if it wants one.
+    pub(super) async fn challenge(&self) -> Result<String, String> {
+        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "prx", "version": "1"},
+        }});
+        let headers = Headers::from([
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (ACCEPT, HeaderValue::from_static("application/json, text/event-stream")),
+        ]);
+        let sent = self.send_with(None, &Method::POST, &headers, hello.to_string().as_bytes()).await;
+        let response = sent.map_err(|error| failure::http(&error))?;
+        let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        Ok(challenge.unwrap_or_default().to_owned())
+    }
+
+    async fn send_with(
+        &self,
+        token: Option<&str>,
+        method: &Method,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Response, Error> {
         let mut url = self.site.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send_to(&url, method.clone(), &headers, &body).await?;
+            let response = self.send_to(&url, method.clone(), headers, body, token).await?;
             let Some(location) = location(&response) else { return Ok(response) };
-            url = redirected(&url, &location, &method, response.status)?;
+            url = redirected(&url, &location, method, response.status)?;
         }
         Err(Error::UnexpectedServerResponse(format!("it redirects more than {MAX_REDIRECTS} times").into()))
     }
@@ -65,6 +132,7 @@ impl Client {
         method: Method,
         headers: &Headers,
         body: &[u8],
+        token: Option<&str>,
     ) -> Result<Response, Error> {
         let protocol = headers
             .iter()
@@ -72,7 +140,7 @@ impl Client {
         let plain = (ACCEPT_ENCODING.to_string(), vec![Segment::Text("identity".into())]);
         let is_said = self.site.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(&plain.0));
         let body = if body.is_empty() { Vec::new() } else { vec![Segment::Bytes(body.to_vec())] };
-        let request = Request {
+        let mut request = Request {
             method,
             url: vec![Segment::Text(url.to_owned())],
             headers: self
@@ -93,7 +161,13 @@ impl Client {
             max_body: MAX_BODY_BYTES,
             redirects: 0,
         };
-        self.egress.send(&self.site.policy, request).await.map_err(Error::Client)
+        let Some(token) = token else {
+            return self.egress.send(&self.site.policy, request).await.map_err(Error::Client);
+        };
+        let bearer = vec![Segment::Text("Bearer ".into()), Segment::Secret(TOKEN.into())];
+        request.headers.push((AUTHORIZATION.to_string(), bearer));
+        let policy = self.site.policy_with(TOKEN, token);
+        self.egress.send(&policy, request).await.map_err(Error::Client)
     }
 }
 
@@ -155,12 +229,6 @@ impl StreamableHttpClient for Client {
             return Ok(StreamableHttpPostResponse::Sse(events(response, asked), opened));
         }
         let (status, encoding) = (response.status, encoding(&response.headers));
-        if status == StatusCode::UNAUTHORIZED {
-            let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-            return Err(Error::AuthRequired(AuthRequiredError::new(
-                challenge.unwrap_or_default().to_owned(),
-            )));
-        }
         if let Some(encoding) = encoding {
             let why = format!("HTTP {status}, and its body is in {encoding}, which was not asked for");
             return Err(Error::UnexpectedServerResponse(why.into()));

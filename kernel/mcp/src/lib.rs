@@ -4,9 +4,11 @@
 mod client;
 mod connection;
 mod content;
+mod discovery;
 mod failure;
 mod http;
 mod listing;
+mod login;
 mod process;
 mod redact;
 mod requests;

@@ -32,6 +32,7 @@ mod log_streams;
 mod logs_api;
 mod mcp;
 mod mcp_http;
+mod mcp_login;
 mod mcp_odd;
 mod memory;
 mod mishaps;
