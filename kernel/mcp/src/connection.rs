@@ -24,6 +24,7 @@ use super::failure;
 use super::http::Client;
 use super::listing::{self, Listing};
 use super::login::Login;
+use super::old_site::OldSite;
 use super::process::{Messages, Process};
 use super::requests::{Limit, Traffic, Unanswered};
 use super::settings::{Target, Wanted};
@@ -42,6 +43,7 @@ pub(super) struct Connection {
 }
 
 /// Handles notifications of the server: that its tools have changed, and that it gets on with a request.
+#[derive(Clone)]
 pub(super) struct Listener {
     pub(super) tools_changed: Arc<Notify>,
     pub(super) traffic: Arc<Traffic>,
@@ -112,9 +114,18 @@ impl Connection {
             }
             Target::Site(site) => {
                 let config = StreamableHttpClientTransportConfig::with_uri(site.url.clone());
-                let client = Client { egress: egress.clone(), site: Arc::new(site), login };
-                let transport = StreamableHttpClientTransport::with_client(client, config);
-                let served = listener.serve(transport).await;
+                let client = Client::new(egress.clone(), site, login);
+                let transport = StreamableHttpClientTransport::with_client(client.clone(), config);
+                let served = match listener.clone().serve(transport).await {
+                    Err(error) if client.may_be_older() => match OldSite::open(&client).await {
+                        Ok(old) => listener.serve(old).await,
+                        Err(why) => {
+                            let reason = failure::initialize(&error);
+                            return Err(format!("{reason}; and as a server of the older kind: {why}").into());
+                        }
+                    },
+                    served => served,
+                };
                 let service = served.map_err(|error| Unopened {
                     reason: failure::initialize(&error),
                     is_for_a_person: error.auth_challenge().is_some(),

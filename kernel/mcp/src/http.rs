@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +15,7 @@ use hyper::header::{
     LOCATION, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, StatusCode};
-use rmcp::model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
     AuthRequiredError, SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
 };
@@ -43,7 +44,7 @@ const MAX_READ_BYTES: usize = 4 << 10;
 const MAX_REDIRECTS: usize = 3;
 
 type Error = StreamableHttpError<Failure>;
-type Headers = HashMap<HeaderName, HeaderValue>;
+pub(super) type Headers = HashMap<HeaderName, HeaderValue>;
 
 /// Calls one server.
 #[derive(Clone)]
@@ -52,12 +53,23 @@ pub(super) struct Client {
     pub(super) site: Arc<Site>,
     /// Whose token goes with the requests; none where they have an authorization header already.
     pub(super) login: Option<Arc<Login>>,
+    /// It was asked to initialize a connection and knows no such request: it may be of an older protocol.
+    refused: Arc<AtomicBool>,
 }
 
 impl Client {
+    pub(super) fn new(egress: Egress, site: Site, login: Option<Arc<Login>>) -> Self {
+        Self { egress, site: Arc::new(site), login, refused: Arc::default() }
+    }
+
+    /// Whether it does not know how connections are initialized today.
+    pub(super) fn may_be_older(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
     /// Sends a request, and again where it is redirected within the same origin; once more with a renewed token where
     /// the token is refused.
-    async fn send(&self, method: Method, headers: Headers, body: Vec<u8>) -> Result<Response, Error> {
+    pub(super) async fn send(&self, method: Method, headers: Headers, body: Vec<u8>) -> Result<Response, Error> {
         let token = self.token(None).await?;
         let response = self.send_with(token.as_deref(), &method, &headers, &body).await?;
         if response.status != StatusCode::UNAUTHORIZED {
@@ -217,6 +229,11 @@ impl StreamableHttpClient for Client {
         set(&mut headers, SESSION, session.as_deref());
         let body = serde_json::to_vec(&message)?;
         let response = self.send(Method::POST, headers, body).await?;
+        let begins = matches!(&message, ClientJsonRpcMessage::Request(request)
+            if matches!(request.request, ClientRequest::InitializeRequest(_)));
+        if begins && matches!(response.status.as_u16(), 400 | 404 | 405) {
+            self.refused.store(true, Ordering::Release);
+        }
         let asked = match &message {
             ClientJsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
@@ -297,7 +314,7 @@ fn set(headers: &mut Headers, name: HeaderName, value: Option<&str>) {
     headers.extend(value.and_then(|value| Some((name, HeaderValue::from_str(value).ok()?))));
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
 }
@@ -324,7 +341,7 @@ fn is_forgotten(status: StatusCode, body: &str) -> bool {
 }
 
 /// A stream of events, in which an error that names no request answers the one it was `asked`.
-fn events(response: Response, asked: Option<RequestId>) -> BoxStream<'static, Result<Sse, SseError>> {
+pub(super) fn events(response: Response, asked: Option<RequestId>) -> BoxStream<'static, Result<Sse, SseError>> {
     let mut decoder = Utf8Decoder::default();
     let chunks = response.body.into_data_stream();
     let chunks = chunks.map(move |chunk| chunk.map(|chunk| decoder.decode(chunk)));

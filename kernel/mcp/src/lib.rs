@@ -9,6 +9,7 @@ mod failure;
 mod http;
 mod listing;
 mod login;
+mod old_site;
 mod process;
 mod redact;
 mod requests;

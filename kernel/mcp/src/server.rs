@@ -145,7 +145,7 @@ impl Server {
     /// It is none, or its settings can't be read.
     pub(super) fn site(&self, egress: &Egress) -> Result<Client, String> {
         match settings::read(&self.settings)? {
-            Target::Site(site) => Ok(Client { egress: egress.clone(), site: Arc::new(site), login: None }),
+            Target::Site(site) => Ok(Client::new(egress.clone(), site, None)),
             Target::Program(_) => Err("it is a program".into()),
         }
     }

@@ -234,9 +234,10 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
     .await;
     let secret = format!("headers = {{ authorization = \"Bearer file:{}\" }}", token.display());
     home.configure(&format!(
-        "{}{}{}{}",
+        "{}{}{}{}{}",
         over_http("moved", &site.url().replace("/mcp", "/moved/mcp"), &secret),
         over_http("elsewhere", &elsewhere.url(), ""),
+        over_http("old", &site.url().replace("/mcp", "/sse"), &secret),
         over_http("zipped", &zipped.url(), ""),
         over_http("secretive", &zipped.url(), &secret),
     ));
@@ -248,7 +249,10 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
         "{:?}",
         site.seen()
     );
-    for (count, (status, body)) in (2..).zip(FORGOTTEN) {
+    connected(&gateway, "old").await;
+    assert_eq!(said(&gateway, "old.echo").await, "here");
+    let begun = site.asked("initialize") + 1;
+    for (count, (status, body)) in (begun..).zip(FORGOTTEN) {
         site.forget(status, body);
         assert_eq!(said(&gateway, "moved.echo").await, "here", "after {status} {body}");
         assert_eq!(site.asked("initialize"), count, "one new session");
