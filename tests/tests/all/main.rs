@@ -31,6 +31,7 @@ mod live_swap;
 mod log_streams;
 mod logs_api;
 mod mcp;
+mod mcp_door;
 mod mcp_http;
 mod memory;
 mod mishaps;
