@@ -18,6 +18,7 @@ mod context_window;
 mod failure;
 mod progress;
 mod provider_health;
+mod quoting;
 mod recall;
 mod reply;
 mod retry;
