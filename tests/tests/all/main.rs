@@ -47,6 +47,7 @@ mod scripted;
 mod service;
 mod sessions_api;
 mod sockets;
+mod stable_prompts;
 mod streaming;
 mod swap;
 mod telegram;
