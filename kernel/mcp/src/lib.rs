@@ -4,6 +4,7 @@
 mod client;
 mod connection;
 mod content;
+pub mod door;
 mod failure;
 mod http;
 mod listing;
