@@ -339,7 +339,8 @@ impl From<Error> for Fault {
             ErrorKind::Invalid => FaultCode::BadConfig,
             ErrorKind::Denied => FaultCode::Denied,
             ErrorKind::Timeout => FaultCode::Timeout,
-            ErrorKind::Unreachable | ErrorKind::TooLarge | ErrorKind::Unexpected => FaultCode::Unavailable,
+            ErrorKind::TooLarge => FaultCode::TooLarge,
+            ErrorKind::Unreachable | ErrorKind::Unexpected => FaultCode::Unavailable,
         };
         Self::new(code, error.message)
     }
@@ -349,7 +350,7 @@ impl From<Error> for crate::provider::ProviderError {
     fn from(error: Error) -> Self {
         let retryable =
             matches!(error.kind, ErrorKind::Unreachable | ErrorKind::Timeout | ErrorKind::Unexpected);
-        Self { fault: error.into(), retryable, retry_after_ms: None }
+        Self { retryable, ..Fault::from(error).into() }
     }
 }
 

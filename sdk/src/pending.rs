@@ -99,7 +99,7 @@
 mod tests;
 
 use crate::connector::{
-    Attachment, Commands, Context, Http, HttpFailure, HttpOutcome, Inbound, LogLevel, Token,
+    Attachment, Commands, Context, Http, HttpFailureKind, HttpOutcome, Inbound, LogLevel, Token,
 };
 use crate::cooldown::Cooldown;
 use serde::{Deserialize, Serialize};
@@ -197,16 +197,11 @@ impl Fetch {
                     _ => Self::Lost(reason),
                 }
             }
-            HttpOutcome::Failed(failure) if failure.is_too_large() => Self::Lost(failure.reason.clone()),
+            HttpOutcome::Failed(failure) if failure.kind == HttpFailureKind::TooLarge => {
+                Self::Lost(failure.reason.clone())
+            }
             HttpOutcome::Failed(failure) => Self::Later(failure.reason.clone(), None),
         }
-    }
-}
-
-impl HttpFailure {
-    /// Whether the answer is larger than the gateway takes; a retry would fail the same way.
-    pub fn is_too_large(&self) -> bool {
-        self.reason.contains("larger than it may be")
     }
 }
 

@@ -17,6 +17,7 @@ mod context_window;
 mod failure;
 mod progress;
 mod provider_health;
+mod quoting;
 mod recall;
 mod reply;
 mod retry;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use prx_base::clock::vary;
 use prx_base::error::{Code, Error};
 use prx_host::CallError;
+use prx_host::bindings::common::FaultCode;
 use prx_host::bindings::provider as wire;
-use prx_host::bindings::types::FaultCode;
 
 /// Attempts at what goes away by itself: a provider that is overloaded, disabled, or being replaced.
 const MAX_ATTEMPTS_TRANSIENT: u32 = 5;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bindings::types::{Fault, FaultCode};
+use super::bindings::common::{Fault, FaultCode};
 use prx_base::error::{Code, Error};
 
 /// Why a call brought no answer.
@@ -44,7 +44,7 @@ impl CallError {
         let message = format!("Plugin {plugin}: {self}");
         let code = match self {
             Self::Fault(fault) => match fault.code {
-                FaultCode::BadInput => Code::BadRequest,
+                FaultCode::BadInput | FaultCode::TooLarge => Code::BadRequest,
                 FaultCode::Unavailable => Code::Unavailable,
                 FaultCode::Timeout => Code::GatewayTimeout,
                 FaultCode::BadConfig | FaultCode::Denied | FaultCode::Quota | FaultCode::Internal => {

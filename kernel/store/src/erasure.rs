@@ -142,6 +142,7 @@ impl Store {
                 break;
             }
         }
+        erased.messages += self.erase_overheard(owner).await?;
         let person = owner.clone();
         self.write(move |tx| forget_sessions(tx, &person, &sessions)).await?;
         Ok(erased)

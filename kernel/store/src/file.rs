@@ -18,7 +18,7 @@ use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
     approvals, audit, blobs, channels, deliveries, erasure, hooks, idempotency, kv, memory, messages, outbox,
-    plugins, queue, spending, streams, tokens, turns,
+    overheard, plugins, queue, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -212,6 +212,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     approvals::create_tables(transaction)?;
     audit::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
+    overheard::create_tables(transaction)?;
     spending::create_tables(transaction)?;
     streams::create_tables(transaction)?;
     hooks::create_tables(transaction)?;

@@ -101,6 +101,8 @@ pub(super) fn append(
         is_error: new.is_error,
         attachments: new.attachments,
         stopped: new.stopped,
+        context: new.context,
+        provider_data: new.provider_data,
     };
     tx.put(&MESSAGES, (&row.session.id, turn, place), &message)?;
     tx.change(PLACES)?.insert(message.id.as_str(), (turn, place))?;

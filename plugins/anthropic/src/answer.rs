@@ -160,7 +160,7 @@ impl<'a> Answer<'a> {
         let is_cut = matches!(stop, StopReason::Length | StopReason::Refused);
         let tool_calls = self.tools.into_iter().filter_map(|tool| tool.into_call(is_cut)).collect();
         let text = thinking::answer_of(self.text);
-        Ok(Completion { text, tool_calls, stop, usage: self.usage.into() })
+        Ok(Completion { text, tool_calls, stop, usage: self.usage.into(), data: None })
     }
 
     /// Why an answer that has no end has none.

@@ -177,6 +177,9 @@ fn inbound(config: &Config, interaction: &Interaction) -> Result<Inbound, Ignore
         sent_at: made_at(&interaction.id),
         addressed: true,
         choice,
+        forwarded: Vec::new(),
+        group: false,
+        reply_to: None,
     })
 }
 

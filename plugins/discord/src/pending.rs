@@ -59,6 +59,9 @@ impl pending::PendingMessage for PendingMessage {
             sent_at,
             addressed,
             choice: None,
+            forwarded: Vec::new(),
+            group: false,
+            reply_to: None,
         }
     }
 }

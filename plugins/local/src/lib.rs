@@ -144,13 +144,13 @@ fn calls(request: &Request) -> impl Iterator<Item = &ToolCall> {
 fn say(text: String, input: u64, sink: &Sink) -> Completion {
     let _ = text.split_inclusive(' ').all(|piece| sink.text(piece));
     let usage = Usage { input, output: tokens(&text), cached: 0 };
-    Completion { text, tool_calls: Vec::new(), stop: StopReason::End, usage }
+    Completion { text, tool_calls: Vec::new(), stop: StopReason::End, usage, data: None }
 }
 
 fn ask(call: ToolCall, input: u64, sink: &Sink) -> Completion {
     sink.push(Delta::ToolCallStarted((call.id.clone(), call.name.clone())));
     let usage = Usage { input, output: tokens(&call.name) + tokens(&call.arguments), cached: 0 };
-    Completion { text: String::new(), tool_calls: vec![call], stop: StopReason::ToolUse, usage }
+    Completion { text: String::new(), tool_calls: vec![call], stop: StopReason::ToolUse, usage, data: None }
 }
 
 /// An estimate: a token for every four characters begun, as models count English roughly.

@@ -163,7 +163,7 @@ impl<'a> Answer<'a> {
         let is_cut = matches!(stop, StopReason::Length | StopReason::Refused);
         let (text, tool_calls) = (thinking::answer_of(self.text), self.calls.into_calls(is_cut));
         let usage = Usage { input: 0, output: 0, cached: 0 };
-        let mut completion = Completion { text, tool_calls, stop, usage };
+        let mut completion = Completion { text, tool_calls, stop, usage, data: None };
         completion.usage = match self.usage {
             Some(usage) => usage,
             None => Usage { input: read(), output: tokens::of_answer(&completion), cached: 0 },

@@ -119,6 +119,9 @@ impl pending::PendingMessage for PendingMessage {
             sent_at: self.sent_at,
             addressed: self.addressed,
             choice: self.choice,
+            forwarded: Vec::new(),
+            group: false,
+            reply_to: None,
         }
     }
 }

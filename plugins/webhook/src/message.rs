@@ -63,6 +63,9 @@ pub(crate) fn receive(cx: &Context<Config>, webhook: &Webhook) -> Result<Inbound
         sent_at: seconds.map_or(cx.now, |seconds| seconds.saturating_mul(1000)),
         addressed: true,
         choice: None,
+        forwarded: Vec::new(),
+        group: false,
+        reply_to: None,
     })
 }
 

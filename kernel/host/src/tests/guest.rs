@@ -65,7 +65,7 @@ fn component(import: &str, body: &str, more: &str, lift: &str) -> Bytes {
             (result (result $output (error $fault)))
             (canon lift (core func $guest "call") (memory $guest "memory") (realloc (func $guest "realloc")) {lift}))
         (instance $tool (export "tools" (func $tools)) (export "call" (func $call)))
-        (export "prx:plugin/tool@0.1.0" (instance $tool)))"#
+        (export "prx:plugin/tool@0.2.0" (instance $tool)))"#
     ))
 }
 

@@ -46,8 +46,9 @@ fn a_conversation_with_tools() {
     let result = |id: &str, text: &str, is_error| {
         Message::ToolResult(ToolResult { id: id.to_owned(), text: text.to_owned(), is_error })
     };
-    let assistant =
-        |text: &str, tool_calls| Message::Assistant(AssistantMessage { text: text.to_owned(), tool_calls });
+    let assistant = |text: &str, tool_calls| {
+        Message::Assistant(AssistantMessage { text: text.to_owned(), tool_calls, data: None })
+    };
     let mut request = request(vec![
         user("Weather?"),
         assistant("", vec![call("a.1", "{\"place\": \"Lisbon\"}"), call("b", "no object")]),
@@ -143,7 +144,8 @@ fn a_schema_has_nothing_at_its_top_that_the_api_refuses() {
 fn ids_that_came_twice_are_told_apart() {
     configure(json!({}));
     let call = || ToolCall { id: "call_0".to_owned(), name: "a b".to_owned(), arguments: "{}".to_owned() };
-    let said = || Message::Assistant(AssistantMessage { text: String::new(), tool_calls: vec![call()] });
+    let said =
+        || Message::Assistant(AssistantMessage { text: String::new(), tool_calls: vec![call()], data: None });
     let result =
         || Message::ToolResult(ToolResult { id: "call_0".to_owned(), text: "x".to_owned(), is_error: false });
     let body = body(&sent(request(vec![user("Go"), said(), result(), said(), result()])));

@@ -33,6 +33,9 @@ fn a_private_message_is_delivered_with_all_that_a_reply_needs() {
             sent_at: 1_700_000_000_000,
             addressed: true,
             choice: None,
+            forwarded: Vec::new(),
+            group: false,
+            reply_to: None
         }]
     );
 }
