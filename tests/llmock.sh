@@ -89,7 +89,6 @@ def script(*behaviors):
 def judged(what):
     """Wants the verdict to find nothing, and forgets what it was about."""
     _, verdict = ask("GET", MOCK + "/_llmock/verdict")
-    _, text = ask("GET", MOCK + "/_llmock/requests")
     assert verdict["passed"] and not verdict["findings"], json.dumps(verdict["findings"], indent=1)
     ask("POST", MOCK + "/_llmock/reset")
     print(f"{what}: PASS, {verdict['calls']} calls, {verdict['attempts']} attempts, {verdict['faults_injected']} faults")
@@ -183,7 +182,8 @@ def windows():
                 answers(long, f"Part {turn}. " + "All work and no play. " * 100)
             judged(f"{client}, a window of 3000 tokens")
 
-with mock():
+# Paced, so that a client that hangs up is seen to.
+with mock("--stream-chunk-delay-ms", "50"):
     scripted()
 if not os.environ["SHORT"]:
     random_faults()
