@@ -11,6 +11,7 @@ use crate::Telegram;
 mod anything;
 mod asking;
 mod files;
+mod markdown;
 mod polling;
 mod receiving;
 mod sending;
