@@ -5,6 +5,7 @@ use prx_sdk::cooldown::Cooldown;
 use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::{MAX_PENDING, PendingQueue};
+use prx_sdk::threads::Threads;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Me;
@@ -33,6 +34,9 @@ pub struct State {
     moved: Vec<(i64, i64)>,
     #[serde(skip_serializing_if = "Heard::is_empty")]
     pub heard: Heard,
+    /// The messages that were said to the bot in groups: what answers them is so too.
+    #[serde(skip_serializing_if = "Threads::is_empty")]
+    pub threads: Threads,
     /// The request that looks for the bot's menu; 0: none.
     #[serde(skip_serializing_if = "is_zero")]
     pub menu: u64,
