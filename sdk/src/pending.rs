@@ -100,8 +100,7 @@
 mod tests;
 
 use crate::connector::{
-    Attachment, Commands, Context, Http, HttpFailureKind, HttpOutcome, Inbound, LogLevel, Overheard,
-    Token,
+    Attachment, Commands, Context, Http, HttpFailureKind, HttpOutcome, Inbound, LogLevel, Overheard, Token,
 };
 use crate::cooldown::Cooldown;
 use crate::quotes::{FileOf, Quotes};

@@ -133,12 +133,15 @@ impl pending::PendingMessage for PendingMessage {
     }
 
     fn overheard(self, files: Vec<File>) -> Option<Overheard> {
-        let mut lines: Vec<String> = Some(self.text).filter(|text| !text.trim().is_empty()).into_iter().collect();
+        let mut lines: Vec<String> =
+            Some(self.text).filter(|text| !text.trim().is_empty()).into_iter().collect();
         for quote in self.quotes.forwarded {
             let from = quote.author.map(|author| format!(" from {author}")).unwrap_or_default();
             lines.push(format!("[forwarded{from}] {}", quote.text));
         }
-        lines.extend(files.iter().filter(|file| file.of != FileOf::ReplyTo).map(|file| format!("[{}]", file.title())));
+        lines.extend(
+            files.iter().filter(|file| file.of != FileOf::ReplyTo).map(|file| format!("[{}]", file.title())),
+        );
         Some(Overheard {
             target: self.place.target(None),
             sender: Sender { id: self.sender.0.to_string(), name: self.sender.1, is_bot: false },
@@ -185,6 +188,17 @@ impl PendingMessage {
             }
         }
         self.awaits = Some(Awaits::Comment);
+    }
+
+    /// Goes on with a further picture of its album, which may be one that is passed on.
+    pub(crate) fn add_to_album(&mut self, quotes: Quotes, files: &mut [File]) {
+        let Some(last) = self.quotes.forwarded.len().checked_sub(1) else { return };
+        for quote in quotes.forwarded.iter().filter(|quote| !quote.text.is_empty()) {
+            self.quotes.forwarded[last].add_line(&quote.text);
+        }
+        for file in files.iter_mut().filter(|file| matches!(file.of, FileOf::Forwarded(_))) {
+            file.of = FileOf::Forwarded(last);
+        }
     }
 
     /// Whether it has room for something else that is passed on.

@@ -13,7 +13,8 @@ use crate::update::{MessageMedia, Raw, User};
 /// What the message of an update quotes, and the files of that.
 pub(crate) fn of(bot: &Bot, raw: &RawValue) -> (Quotes, Vec<File>) {
     let text = raw.get();
-    if !["\"reply_to_", "\"external_reply\"", "\"quote\"", "\"forward_"].iter().any(|key| text.contains(key)) {
+    if !["\"reply_to_", "\"external_reply\"", "\"quote\"", "\"forward_"].iter().any(|key| text.contains(key))
+    {
         return (Quotes::default(), Vec::new());
     }
     let message = serde_json::from_str::<Raw>(text).map(|raw| raw.message).unwrap_or_default();
@@ -77,11 +78,11 @@ fn author(bot: &Bot, message: &Value) -> (Option<String>, bool) {
 
 /// Who wrote what a message passes on, and whether it was this bot. None: it passes nothing on.
 fn origin(bot: &Bot, message: &Value) -> Option<(Option<String>, bool)> {
-    if let Some(origin) = object(message, "forward_origin") {
+    if let Some(origin) = message.get("forward_origin").filter(|origin| !origin.is_null()) {
         return Some(origin_of(bot, origin));
     }
     // As servers say it that are older than origins.
-    message.get("forward_date")?;
+    message.get("forward_date").filter(|date| !date.is_null())?;
     let chat = name_of_chat(&message["forward_from_chat"]);
     let signed = chat.map(|chat| signed(chat, &message["forward_signature"]));
     let hidden = message["forward_sender_name"].as_str().map(str::to_owned);

@@ -106,6 +106,23 @@ impl State {
         PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out).behind(&mut self.cooldown)
     }
 
+    /// Whether a message of a group answers one that was said to the bot.
+    pub(crate) fn follows(&self, message: &Message) -> bool {
+        let answered = message.answers().filter(|_| message.chat.is_group());
+        answered.is_some_and(|answered| self.threads.has(&message.key_of(answered.message_id)))
+    }
+
+    /// Remembers what was heard in a group, and what of it was said to the bot.
+    pub(crate) fn note(&mut self, message: &Message, heard: &PendingMessage) {
+        if !heard.group || heard.overheard {
+            return;
+        }
+        self.heard.note(message.key(), message.sent_at());
+        if heard.addressed {
+            self.threads.note(message.key());
+        }
+    }
+
     /// Whether so many messages are pending that no more should be asked for.
     pub fn is_full(&self) -> bool {
         self.pending.len() >= MAX_PENDING

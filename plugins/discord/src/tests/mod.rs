@@ -16,6 +16,7 @@ mod connecting;
 mod files;
 mod interacting;
 mod losing;
+mod quoting;
 mod receiving;
 mod sending;
 mod stored;

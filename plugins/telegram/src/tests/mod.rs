@@ -12,6 +12,7 @@ mod anything;
 mod asking;
 mod files;
 mod polling;
+mod quoting;
 mod receiving;
 mod sending;
 mod stored;
