@@ -38,6 +38,7 @@ pub mod memory;
 pub mod operations;
 pub mod pending;
 pub mod provider;
+pub mod quotes;
 #[cfg(feature = "http")]
 pub mod refusal;
 #[cfg(feature = "http")]
@@ -52,6 +53,7 @@ pub mod testing;
 pub mod text;
 #[cfg(feature = "http")]
 pub mod thinking;
+pub mod threads;
 pub mod tool;
 pub mod types;
 pub mod upload;

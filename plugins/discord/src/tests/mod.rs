@@ -17,6 +17,7 @@ mod files;
 mod interacting;
 mod losing;
 mod markdown;
+mod quoting;
 mod receiving;
 mod sending;
 mod stored;

@@ -13,6 +13,7 @@ mod asking;
 mod files;
 mod markdown;
 mod polling;
+mod quoting;
 mod receiving;
 mod sending;
 mod stored;
