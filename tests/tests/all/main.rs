@@ -37,6 +37,7 @@ mod mishaps;
 mod parameters;
 mod plugins_api;
 mod process;
+mod provider_data;
 mod provider_faults;
 mod providers;
 mod reference;
