@@ -39,6 +39,7 @@ mod mishaps;
 mod parameters;
 mod plugins_api;
 mod process;
+mod provider_data;
 mod provider_faults;
 mod providers;
 mod reference;
