@@ -52,6 +52,9 @@ async fn sweep_often(base: &Base, store: &Store) {
         Ok(count) => info!(count, "images and files of old messages were let go"),
         Err(error) => error!(%error, "images and files can't be swept"),
     }
+    if let Err(error) = store.forget_overheard().await {
+        error!(%error, "what was overheard can't be swept");
+    }
     match store.sweep_tokens(TOKENS_KEPT).await {
         Ok(0) => {}
         Ok(count) => info!(count, "tokens that were revoked or have expired were forgotten"),

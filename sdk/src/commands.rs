@@ -1,8 +1,8 @@
 //! What a connector wants done.
 
 use crate::connector::{
-    Command, Done, HttpRequest, Inbound, Keepalive, LogLevel, Outcome, Proof, Socket, Status, Token,
-    WebhookReply, WsConnect,
+    Command, Done, HttpRequest, Inbound, Keepalive, LogLevel, Outcome, Overheard, Proof, Socket, Status,
+    Token, WebhookReply, WsConnect,
 };
 use crate::types::{Field, Segments};
 use serde_json::Value;
@@ -32,6 +32,11 @@ impl Commands {
     /// Hands a message to the agent. What the kernel has seen under the same `dedupe` is dropped.
     pub fn deliver(&mut self, message: Inbound) {
         self.push(Command::Deliver(message));
+    }
+
+    /// Keeps what was said and not to the agent, as what was said before the next message that is.
+    pub fn overhear(&mut self, said: Overheard) {
+        self.push(Command::Overhear(said));
     }
 
     /// Says how the outbound operation of this id ended.

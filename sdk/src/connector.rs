@@ -50,9 +50,10 @@
 pub use crate::commands::{Commands, Http};
 pub use crate::types::{Attachment, AttachmentKind, Fault, Field, Segment, Segments, UnixMs};
 pub use crate::wire::connector::{
-    Choice, Command, Content, Done, Event, HttpDone, HttpFailure, HttpOutcome, HttpRequest, HttpResponse,
-    Inbound, Keepalive, LogLevel, Operation, Outbound, Outcome, Pattern, Proof, Resumed, Sender, Socket,
-    SocketClosed, SocketOpened, Status, Step, Stopping, Target, Token, Webhook, WebhookReply, WsConnect,
+    Choice, Command, Content, Done, Event, HttpDone, HttpFailure, HttpFailureKind, HttpOutcome, HttpRequest,
+    HttpResponse, Inbound, Keepalive, LogLevel, Operation, Outbound, Outcome, Overheard, Pattern, Proof,
+    Quoted, Resumed, Sender, Socket, SocketClosed, SocketOpened, Status, Step, Stopping, Target, Token,
+    Webhook, WebhookReply, WsConnect,
 };
 
 use crate::wire::connector as wire;

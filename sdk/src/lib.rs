@@ -36,8 +36,11 @@ pub mod markdown;
 pub mod media;
 pub mod memory;
 pub mod operations;
+#[cfg(feature = "http")]
+pub mod parts;
 pub mod pending;
 pub mod provider;
+pub mod quotes;
 #[cfg(feature = "http")]
 pub mod refusal;
 #[cfg(feature = "http")]
@@ -52,6 +55,7 @@ pub mod testing;
 pub mod text;
 #[cfg(feature = "http")]
 pub mod thinking;
+pub mod threads;
 pub mod tool;
 pub mod types;
 pub mod upload;

@@ -19,7 +19,7 @@ mod words;
 
 use crate::http::Response;
 use crate::json;
-use crate::provider::{Fault, FaultCode, Message, Request};
+use crate::provider::{ContextLength, Fault, FaultCode, Message, ProviderError, Request};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -135,17 +135,18 @@ impl Refusal {
         window::is_too_long(self.status, &self.codes, &self.message.to_lowercase())
     }
 
-    /// The fault for a conversation that is too long. `provider` is whose settings are meant.
+    /// The error for a conversation that is too long. `provider` is whose settings are meant.
     ///
     /// It counts as a limit, so that a provider with a larger one may be asked. Where the person's own message has files,
     /// it is that message which is refused: the kernel leaves them out of the conversation then.
-    pub fn too_long(&self, request: &Request, provider: &str) -> Fault {
+    pub fn too_long(&self, request: &Request, provider: &str) -> ProviderError {
         let last = request.messages.iter().rev().find_map(|message| match message {
             Message::User(message) => Some(message),
             Message::Assistant(_) | Message::ToolResult(_) => None,
         });
         let has_files = last.is_some_and(|message| !message.attachments.is_empty());
-        let window = window::tokens(&self.message.to_lowercase()).map(|most| format!(", which is {most}"));
+        let tokens = window::tokens(&self.message.to_lowercase());
+        let window = tokens.map(|most| format!(", which is {most}"));
         let message = format!(
             "the conversation is too long for this model: begin a new one (/new), or lower agent.history_messages; set \
              agent.max_context_tokens to the model's window{}, so that it is kept below from then on. Where \
@@ -153,6 +154,7 @@ impl Refusal {
             window.unwrap_or_default(),
             self.message()
         );
-        Fault::new(if has_files { FaultCode::BadInput } else { FaultCode::Quota }, message)
+        let code = if has_files { FaultCode::BadInput } else { FaultCode::Quota };
+        ProviderError::too_long(Fault::new(code, message), ContextLength { window: tokens, requested: None })
     }
 }

@@ -1,6 +1,8 @@
 //! Shapes that more than one interface speaks of.
 
-pub use crate::wire::imports::types::{Attachment, AttachmentKind, Fault, FaultCode, Field, Segment, UnixMs};
+pub use crate::wire::imports::common::{
+    Attachment, AttachmentKind, Fault, FaultCode, Field, Segment, UnixMs,
+};
 
 /// A text in pieces, of which some are put in by the kernel: a secret by name, a blob by id.
 ///

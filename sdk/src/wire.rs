@@ -12,13 +12,13 @@ pub mod imports {
         inline: "
             package prx:sdk;
             world imports {
-                import prx:plugin/types@0.1.0;
-                import prx:plugin/log@0.1.0;
-                import prx:plugin/config@0.1.0;
-                import prx:plugin/kv@0.1.0;
-                import prx:plugin/blobs@0.1.0;
-                import prx:plugin/memory@0.1.0;
-                import prx:plugin/sink@0.1.0;
+                import prx:plugin/common@0.2.0;
+                import prx:plugin/log@0.2.0;
+                import prx:plugin/config@0.2.0;
+                import prx:plugin/kv@0.2.0;
+                import prx:plugin/blobs@0.2.0;
+                import prx:plugin/memory@0.2.0;
+                import prx:plugin/sink@0.2.0;
             }
         ",
         path: "../wit",
@@ -26,7 +26,7 @@ pub mod imports {
         generate_unused_types: true,
         additional_derives: [PartialEq, Eq],
     });
-    pub use prx::plugin::{blobs, config, kv, log, memory, sink, types};
+    pub use prx::plugin::{blobs, common, config, kv, log, memory, sink};
 }
 
 macro_rules! capability {
@@ -45,30 +45,30 @@ macro_rules! capability {
 }
 
 capability!(connector, "connector-plugin", {
-    "prx:plugin/types@0.1.0": crate::wire::imports::types,
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
 });
 capability!(tool, "tool-plugin", {
-    "prx:plugin/types@0.1.0": crate::wire::imports::types,
-    "prx:plugin/log@0.1.0": crate::wire::imports::log,
-    "prx:plugin/config@0.1.0": crate::wire::imports::config,
-    "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
-    "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
-    "prx:plugin/memory@0.1.0": crate::wire::imports::memory,
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
+    "prx:plugin/log@0.2.0": crate::wire::imports::log,
+    "prx:plugin/config@0.2.0": crate::wire::imports::config,
+    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
+    "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
+    "prx:plugin/memory@0.2.0": crate::wire::imports::memory,
 });
 capability!(skill, "skill-plugin", {
-    "prx:plugin/types@0.1.0": crate::wire::imports::types,
-    "prx:plugin/log@0.1.0": crate::wire::imports::log,
-    "prx:plugin/config@0.1.0": crate::wire::imports::config,
-    "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
-    "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
-    "prx:plugin/memory@0.1.0": crate::wire::imports::memory,
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
+    "prx:plugin/log@0.2.0": crate::wire::imports::log,
+    "prx:plugin/config@0.2.0": crate::wire::imports::config,
+    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
+    "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
+    "prx:plugin/memory@0.2.0": crate::wire::imports::memory,
 });
 capability!(provider, "provider-plugin", {
-    "prx:plugin/types@0.1.0": crate::wire::imports::types,
-    "prx:plugin/log@0.1.0": crate::wire::imports::log,
-    "prx:plugin/config@0.1.0": crate::wire::imports::config,
-    "prx:plugin/kv@0.1.0": crate::wire::imports::kv,
-    "prx:plugin/blobs@0.1.0": crate::wire::imports::blobs,
-    "prx:plugin/memory@0.1.0": crate::wire::imports::memory,
-    "prx:plugin/sink@0.1.0": crate::wire::imports::sink,
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
+    "prx:plugin/log@0.2.0": crate::wire::imports::log,
+    "prx:plugin/config@0.2.0": crate::wire::imports::config,
+    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
+    "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
+    "prx:plugin/memory@0.2.0": crate::wire::imports::memory,
+    "prx:plugin/sink@0.2.0": crate::wire::imports::sink,
 });

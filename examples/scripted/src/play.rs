@@ -28,6 +28,7 @@ impl<'a> Player<'a> {
             tool_calls: Vec::new(),
             stop: StopReason::End,
             usage: Usage { input: 0, output: 0, cached: 0 },
+            data: None,
         };
         Self { request, sink, place, heard: true, completion }
     }
@@ -110,6 +111,7 @@ impl<'a> Player<'a> {
             fault: Fault::new(failure.code.into(), &failure.message),
             retryable: failure.retryable,
             retry_after_ms: failure.retry_after_ms,
+            too_long: None,
         })
     }
 }

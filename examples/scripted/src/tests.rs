@@ -48,14 +48,18 @@ fn a_turn_goes_through_a_scene_answer_by_answer() {
 
     let mut conversation = vec![
         user("the weather?"),
-        Message::Assistant(AssistantMessage { text: first.text, tool_calls: first.tool_calls }),
+        Message::Assistant(AssistantMessage { text: first.text, tool_calls: first.tool_calls, data: None }),
         Message::ToolResult(ToolResult { id: "call_1".to_owned(), text: "wet".to_owned(), is_error: false }),
     ];
     let second = complete(&script, &conversation).0.unwrap();
     assert_eq!((second.text.as_str(), second.stop), ("It rains.", StopReason::Length));
     assert_eq!(second.usage, Usage { input: 40, output: 3, cached: 0 });
 
-    conversation.push(Message::Assistant(AssistantMessage { text: second.text, tool_calls: Vec::new() }));
+    conversation.push(Message::Assistant(AssistantMessage {
+        text: second.text,
+        tool_calls: Vec::new(),
+        data: None,
+    }));
     assert_eq!(complete(&script, &conversation).0.unwrap().text, "It rains.", "the last answer is repeated");
     conversation.push(user("good"));
     let (other, deltas) = complete(&script, &conversation);

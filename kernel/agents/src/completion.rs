@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use super::context::Context;
+use super::context::{Context, Model};
 use super::context_window::{request_bytes, request_cost};
 use super::failure::TurnFailure;
 use super::progress::{Progress, Unfinished};
@@ -13,7 +13,7 @@ use super::work::Work;
 use prx_base::error::Error;
 use prx_host::bindings::provider as wire;
 use prx_host::bindings::sink::Delta;
-use prx_store::Usage;
+use prx_store::{ProviderData, Usage};
 
 /// Size in bytes of the longest answer. A model that does not come to an end is cut off before it fills the memory.
 const MAX_ANSWER_BYTES: usize = 1 << 20;
@@ -44,12 +44,17 @@ pub(super) async fn complete(
     let mut failed: Vec<Error> = Vec::new();
     let mut choices = context.provider.choices().peekable();
     while let Some((provider, model)) = choices.next() {
-        let pictures = work.services.plugins.takes_pictures(provider);
-        let request = wire::Request { model: model.into(), ..context.request(&progress.messages, pictures)? };
+        let takes_pictures = work.services.plugins.takes_pictures(provider);
+        let request =
+            context.request(&progress.messages, &Model { provider, name: model, takes_pictures })?;
         let choice = Choice { provider, is_last: choices.peek().is_none() };
         let ProviderFailure { error, fallback, .. } =
             match with_retries(work, context, choice, &request, progress).await {
-                Ok(completion) => return Ok(context.own_names(completion)),
+                Ok(mut completion) => {
+                    progress.provider_data =
+                        completion.data.take().and_then(|data| provider_data(provider, model, data));
+                    return Ok(context.own_names(completion));
+                }
                 Err(failure) => failure,
             };
         if fallback != Fallback::NextProvider {
@@ -150,6 +155,18 @@ fn usage(provider: &str, request: &wire::Request, completion: &wire::Completion,
         );
     }
     Usage { input: input.min(most_input), output: output.min(most_output) }
+}
+
+/// What a provider wants to see again, with whose it is. One that is larger than the largest answer is not kept.
+fn provider_data(provider: &str, model: &str, data: wire::ProviderData) -> Option<ProviderData> {
+    let bytes = data.message.as_ref().map_or(0, String::len)
+        + data.calls.iter().map(|(id, data)| id.len() + data.len()).sum::<usize>();
+    if bytes > MAX_ANSWER_BYTES {
+        warn!(provider, bytes, "what it wants to see again with its answer is too large to be kept");
+        return None;
+    }
+    let (provider, model) = (provider.to_owned(), model.to_owned());
+    Some(ProviderData { provider, model, message: data.message, calls: data.calls.into_iter().collect() })
 }
 
 /// The answer is longer than the longest.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::context_window::{self, estimate};
+use super::quoting;
 use super::recall;
 use super::tool::{Names, Room, Tool};
 use super::work::{Services, Work};
@@ -12,7 +13,10 @@ use prx_base::error::{Error, Result};
 use prx_host::Scope;
 use prx_host::bindings::provider as wire;
 use prx_host::bindings::skill;
-use prx_store::{Attachment, AttachmentKind, MAX_PAGE, Message, NewMessage, Role, Store, ToolCall, Turn};
+use prx_store::{
+    Attachment, AttachmentKind, MAX_PAGE, Message, MessageContext, NewMessage, ProviderData, Role, Store,
+    ToolCall, Turn,
+};
 
 /// Ends an answer that a person has stopped.
 const STOPPED: &str = "[stopped here by the user]";
@@ -20,6 +24,16 @@ const STOPPED: &str = "[stopped here by the user]";
 const NO_ANSWER: &str = "[there was no answer: something went wrong]";
 /// An answer without words.
 const EMPTY_ANSWER: &str = "[an empty answer]";
+
+/// Who is asked.
+pub(super) struct Model<'a> {
+    /// The provider, by its name in the configuration.
+    pub(super) provider: &'a str,
+    /// One of its models.
+    pub(super) name: &'a str,
+    /// It reads pictures.
+    pub(super) takes_pictures: bool,
+}
 
 /// What stays the same while a turn lasts.
 pub(super) struct Context {
@@ -93,14 +107,14 @@ impl Context {
         self.offered.get(tool).copied()
     }
 
-    /// The request, for any model, with what was said in this turn so far. `pictures`: and with what tools returned for
-    /// the eye.
+    /// The request, for this model, with what was said in this turn so far; where it takes pictures, with what tools
+    /// returned for the eye.
     ///
     /// # Errors
     /// There is no room for it, whatever is left out.
-    pub(super) fn request(&self, since: &[NewMessage], pictures: bool) -> Result<wire::Request> {
+    pub(super) fn request(&self, since: &[NewMessage], model: &Model<'_>) -> Result<wire::Request> {
         let own = self.history.len().saturating_sub(1);
-        let shown = |said| message(said, &self.names);
+        let (shown, pictures) = (|said| message(said, &self.names, model), model.takes_pictures);
         let mut messages: Vec<wire::Message> = self.history.iter().map(shown).collect();
         for results in since.chunk_by(|one, other| one.role == other.role) {
             messages.extend(results.iter().map(shown));
@@ -118,7 +132,7 @@ impl Context {
             }
         }
         Ok(wire::Request {
-            model: String::new(),
+            model: model.name.to_owned(),
             system: self.system.clone(),
             messages,
             tools: self.tools.clone(),
@@ -205,6 +219,8 @@ fn answered(messages: Vec<Message>) -> Vec<Message> {
             tool_calls: Vec::new(),
             tool_call_id: None,
             is_error: false,
+            context: MessageContext::default(),
+            provider_data: None,
             ..message.clone()
         });
         whole.push(message);
@@ -214,10 +230,11 @@ fn answered(messages: Vec<Message>) -> Vec<Message> {
 }
 
 /// A stored message as providers take it.
-fn message(said: &NewMessage, names: &Names) -> wire::Message {
+fn message(said: &NewMessage, names: &Names, model: &Model<'_>) -> wire::Message {
     let text = said.content.clone();
     match said.role {
         Role::User => {
+            let text = quoting::told(said).into_owned();
             let attachments = said.attachments.iter().cloned().map(Into::into).collect();
             wire::Message::User(wire::UserMessage { text, attachments })
         }
@@ -229,13 +246,23 @@ fn message(said: &NewMessage, names: &Names) -> wire::Message {
             };
             let tool_calls = said.tool_calls.iter().map(call).collect();
             let text = if said.stopped { format!("{text}\n{STOPPED}").trim_start().to_owned() } else { text };
-            wire::Message::Assistant(wire::AssistantMessage { text, tool_calls })
+            let data = said.provider_data.as_ref().filter(|data| is_by(data, model)).map(provider_data);
+            wire::Message::Assistant(wire::AssistantMessage { text, tool_calls, data })
         }
         Role::Tool => {
             let id = said.tool_call_id.clone().unwrap_or_default();
             wire::Message::ToolResult(wire::ToolResult { id, text, is_error: said.is_error })
         }
     }
+}
+
+fn is_by(data: &ProviderData, model: &Model<'_>) -> bool {
+    data.provider == model.provider && data.model == model.name
+}
+
+fn provider_data(data: &ProviderData) -> wire::ProviderData {
+    let calls = data.calls.iter().map(|(id, data)| (id.clone(), data.clone())).collect();
+    wire::ProviderData { message: data.message.clone(), calls }
 }
 
 /// What the calls of a turn may see: what came with the message that began it, and the memories of who said it.

@@ -1,6 +1,6 @@
 //! The context window: how many tokens of a conversation a model is shown, and what is left out where it has too many.
 
-use prx_host::bindings::{provider as wire, types};
+use prx_host::bindings::{common, provider as wire};
 
 /// Tokens that a message costs besides its text.
 const MESSAGE_COST: u64 = 4;
@@ -30,14 +30,20 @@ pub(super) fn cost(message: &wire::Message) -> u64 {
                 let calls = assistant.tool_calls.iter();
                 let calls =
                     calls.map(|call| estimate(&call.id) + estimate(&call.name) + estimate(&call.arguments));
-                estimate(&assistant.text) + calls.sum::<u64>()
+                estimate(&assistant.text) + calls.sum::<u64>() + assistant.data.as_ref().map_or(0, data_cost)
             }
             wire::Message::ToolResult(result) => estimate(&result.id) + estimate(&result.text),
         }
 }
 
+/// What a model's own data costs in tokens, which is not more than its bytes would as text.
+fn data_cost(data: &wire::ProviderData) -> u64 {
+    let calls = data.calls.iter().map(|(_, data)| estimate(data)).sum::<u64>();
+    calls + data.message.as_deref().map_or(0, estimate)
+}
+
 /// What a file costs in tokens: a text by its length, like any other.
-fn file_cost(file: &types::Attachment) -> u64 {
+fn file_cost(file: &common::Attachment) -> u64 {
     let mime = file.mime.as_deref().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let is_text = mime.starts_with("text/") || TEXT_TYPES.contains(&mime);
     if is_text { MIN_FILE_COST.max(file.size.div_ceil(4)) } else { MIN_FILE_COST }
@@ -60,7 +66,7 @@ pub(super) fn request_cost(request: &wire::Request) -> u64 {
 
 /// Bytes of a request, its files included, and of what goes with each part of it: no model reads more tokens in it.
 pub(super) fn request_bytes(request: &wire::Request) -> u64 {
-    let file = |file: &types::Attachment| file.size.max(4 * MIN_FILE_COST);
+    let file = |file: &common::Attachment| file.size.max(4 * MIN_FILE_COST);
     let message = |message: &wire::Message| match message {
         wire::Message::User(user) => user.attachments.iter().map(file).sum::<u64>() + 4 * cost(message),
         _ => 4 * cost(message),
@@ -127,7 +133,7 @@ mod tests {
         let id = format!("call_{n}");
         let call = wire::ToolCall { id: id.clone(), name: "read".into(), arguments: "{}".into() };
         let assistant = |text: &str, tool_calls| {
-            wire::Message::Assistant(wire::AssistantMessage { text: text.into(), tool_calls })
+            wire::Message::Assistant(wire::AssistantMessage { text: text.into(), tool_calls, data: None })
         };
         let result = wire::ToolResult { id, text: "x".repeat(400), is_error: false };
         [

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::context_window::estimate;
 use prx_base::events::NewEvent;
-use prx_store::{Attachment, NewMessage, Role, ToolCall, Usage};
+use prx_store::{Attachment, NewMessage, ProviderData, Role, ToolCall, Usage};
 
 /// What was said in a turn, and what that has cost.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub(super) struct Progress {
     /// What has happened since the last time that it was recorded.
     #[serde(skip)]
     pub(super) events: Vec<NewEvent>,
+    /// What the provider wants to see again with the last answer.
+    #[serde(skip)]
+    pub(super) provider_data: Option<ProviderData>,
     /// The completion at work.
     #[serde(skip)]
     pub(super) unfinished: Unfinished,
@@ -42,16 +45,23 @@ impl Progress {
     /// Takes in an answer that asks for tools. Each call gets an id that no other one of the turn has.
     pub(super) fn ask(&mut self, text: String, calls: Vec<ToolCall>) {
         let mut taken: BTreeSet<String> = self.calls().map(|call| call.id.clone()).collect();
+        let mut provider_data = self.provider_data.take();
         let mut unique = |mut call: ToolCall| {
             let first = if call.id.is_empty() { "call" } else { &call.id };
             let further = (2_u32..).map(|n| format!("{first}_{n}"));
             let id = std::iter::once(first.to_owned()).chain(further).find(|id| !taken.contains(id));
-            call.id = id.unwrap_or_default();
+            let given = std::mem::replace(&mut call.id, id.unwrap_or_default());
+            if let Some(data) = &mut provider_data
+                && given != call.id
+                && let Some(of_call) = data.calls.remove(&given)
+            {
+                data.calls.insert(call.id.clone(), of_call);
+            }
             taken.insert(call.id.clone());
             call
         };
         let tool_calls = calls.into_iter().map(&mut unique).collect();
-        self.messages.push(NewMessage { tool_calls, ..NewMessage::assistant(text) });
+        self.messages.push(NewMessage { tool_calls, provider_data, ..NewMessage::assistant(text) });
     }
 
     /// Every call that was asked for.

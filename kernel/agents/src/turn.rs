@@ -38,7 +38,8 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
     progress.break_off();
     match ended {
         Ok(TurnEnd::Answered(text)) => {
-            let said = NewMessage { attachments: progress.files(), ..NewMessage::assistant(text) };
+            let (attachments, provider_data) = (progress.files(), progress.provider_data.take());
+            let said = NewMessage { attachments, provider_data, ..NewMessage::assistant(text) };
             complete(work, progress, said, None).await
         }
         Ok(TurnEnd::Stopped(why)) => {

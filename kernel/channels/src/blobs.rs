@@ -12,7 +12,7 @@ use tracing::warn;
 use prx_base::config::Live;
 use prx_base::error::Error;
 use prx_egress::{self, BoxError, Failure, Kind};
-use prx_host::bindings::{connector as wire, types};
+use prx_host::bindings::{common, connector as wire};
 use prx_store::{Attachment, Blob, BlobLimits, Store};
 
 /// The blobs of one channel: those that came in by it or were made for it, and no others.
@@ -65,7 +65,7 @@ impl Blobs {
     }
 
     /// The attachments of a message, as the store keeps them. What is no blob of this channel is left out.
-    pub(super) fn attachments(&self, received: Vec<types::Attachment>) -> Vec<Attachment> {
+    pub(super) fn attachments(&self, received: Vec<common::Attachment>) -> Vec<Attachment> {
         let known = received.into_iter().filter_map(|attachment| match self.find(&attachment.blob) {
             Ok(Some(blob)) => Some(with_blob(attachment, blob)),
             _ => {
@@ -79,7 +79,7 @@ impl Blobs {
 
     /// Leaves out what there is no more of, or never was for this channel, and has the text say so.
     pub(super) fn leave_out_gone(&self, content: &mut wire::Content) {
-        let is_gone = |file: &mut types::Attachment| matches!(self.find(&file.blob), Ok(None));
+        let is_gone = |file: &mut common::Attachment| matches!(self.find(&file.blob), Ok(None));
         for file in content.attachments.extract_if(.., is_gone) {
             warn!(reason = self.missing(&file.blob).reason, "an attachment is left out of what is sent");
             let name = file.name.as_deref().unwrap_or("a file");
@@ -98,8 +98,8 @@ impl Blobs {
     }
 }
 
-fn with_blob(attachment: types::Attachment, blob: Blob) -> Attachment {
-    let types::Attachment { kind, name, mime, .. } = attachment;
+fn with_blob(attachment: common::Attachment, blob: Blob) -> Attachment {
+    let common::Attachment { kind, name, mime, .. } = attachment;
     Attachment { blob: blob.id, kind: kind.into(), name, mime: mime.or(blob.mime), size: blob.size }
 }
 

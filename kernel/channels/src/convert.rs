@@ -4,10 +4,19 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::blobs::{Blobs, denied};
-use prx_egress::{self, Failure};
+use prx_egress::{self, Failure, Kind};
+use prx_host::bindings::common;
 use prx_host::bindings::connector as wire;
-use prx_host::bindings::types;
-use prx_store::{Choice, Content, Conversation, NewInbound, Operation, OutboxEntry};
+use prx_store::{
+    Choice, Content, Conversation, NewInbound, Operation, OutboxEntry, Overheard, Quoted, Sender,
+};
+
+/// Most bytes that are kept of a message that another one quotes.
+const MAX_QUOTE_BYTES: usize = 8 << 10;
+/// Most messages that one may pass on.
+const MAX_FORWARDED: usize = 16;
+/// Most files that come with a message, those of what it quotes included.
+const MAX_FILES: usize = 32;
 
 /// An outbox entry as its connector takes it. What is to be sent takes the place of the message that shows it already,
 /// and goes without the files that there are no more.
@@ -86,7 +95,10 @@ pub(super) fn target(kept: &Value) -> Result<wire::Target, serde_json::Error> {
 /// A message as the store takes it in, meant for the agent.
 pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> NewInbound {
     let wire::Target { conversation, thread, .. } = inbound.target.clone();
-    let sent_at = i64::try_from(inbound.sent_at).unwrap_or_default();
+    let mut files = inbound.attachments;
+    let quoting = inbound.reply_to.iter().chain(inbound.forwarded.iter().take(MAX_FORWARDED));
+    files.extend(quoting.flat_map(|quoted| quoted.attachments.iter().cloned()));
+    files.truncate(MAX_FILES);
     NewInbound {
         dedupe: inbound.dedupe,
         conversation: Conversation { channel: channel.into(), conversation, thread },
@@ -94,19 +106,70 @@ pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> 
         user_name: inbound.sender.name,
         text: inbound.text,
         command: None,
-        attachments: blobs.attachments(inbound.attachments),
+        attachments: blobs.attachments(files),
+        group: inbound.group,
+        reply_to: inbound.reply_to.map(quoted),
+        forwarded: inbound.forwarded.into_iter().take(MAX_FORWARDED).map(quoted).collect(),
         choice: inbound.choice,
         target: serde_json::to_value(inbound.target).unwrap_or_default(),
-        sent_at: Timestamp::from_millisecond(sent_at).unwrap_or(Timestamp::UNIX_EPOCH),
+        sent_at: moment(inbound.sent_at),
         metadata: json!({}),
     }
+}
+
+/// Something that was said and not to the agent, as the store keeps it.
+pub(super) fn overheard(channel: &str, said: wire::Overheard) -> (Conversation, Overheard) {
+    let wire::Target { conversation, thread, .. } = said.target;
+    let sender = Sender { id: said.sender.id, name: said.sender.name };
+    let text = said.text[..said.text.floor_char_boundary(MAX_QUOTE_BYTES)].to_owned();
+    let conversation = Conversation { channel: channel.into(), conversation, thread };
+    (conversation, Overheard { sender, text, at: moment(said.sent_at) })
+}
+
+fn moment(ms: u64) -> Timestamp {
+    let ms = i64::try_from(ms).unwrap_or_default();
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn quoted(quoted: wire::Quoted) -> Quoted {
+    let wire::Quoted { author, from_agent, mut text, is_part, attachments } = quoted;
+    if text.len() > MAX_QUOTE_BYTES {
+        text.truncate(text.floor_char_boundary(MAX_QUOTE_BYTES));
+        text.push('…');
+    }
+    let files = attachments.into_iter().take(MAX_FILES);
+    let files = files.map(|file| file.name.unwrap_or_else(|| nameless(file.kind).to_owned())).collect();
+    Quoted { author, from_agent, text, is_part, files }
+}
+
+/// What a file is called that has no name.
+fn nameless(kind: common::AttachmentKind) -> &'static str {
+    match kind {
+        common::AttachmentKind::Image => "a picture",
+        common::AttachmentKind::Audio => "a recording",
+        common::AttachmentKind::Video => "a video",
+        common::AttachmentKind::Document | common::AttachmentKind::Other => "a file",
+    }
+}
+
+/// Why a request brought no answer, as connectors are told.
+pub(super) fn http_failure(Failure { kind, sent, reason }: Failure) -> wire::HttpFailure {
+    use wire::HttpFailureKind as K;
+    let kind = match kind {
+        Kind::Denied => K::Denied,
+        Kind::Dns | Kind::Connect | Kind::Tls => K::Unreachable,
+        Kind::Timeout => K::Timeout,
+        Kind::TooLarge => K::TooLarge,
+        Kind::Protocol | Kind::Closed => K::Broken,
+    };
+    wire::HttpFailure { kind, sent, reason }
 }
 
 /// A text in pieces, as it is put together on the way out.
 ///
 /// # Errors
 /// One of them is a blob.
-pub(super) fn segments(pieces: Vec<types::Segment>) -> Result<Vec<prx_egress::Segment>, Failure> {
+pub(super) fn segments(pieces: Vec<common::Segment>) -> Result<Vec<prx_egress::Segment>, Failure> {
     pieces.into_iter().map(segment).collect()
 }
 
@@ -114,21 +177,21 @@ pub(super) fn segments(pieces: Vec<types::Segment>) -> Result<Vec<prx_egress::Se
 ///
 /// # Errors
 /// It is a blob.
-pub(super) fn segment(piece: types::Segment) -> Result<prx_egress::Segment, Failure> {
+pub(super) fn segment(piece: common::Segment) -> Result<prx_egress::Segment, Failure> {
     match piece {
-        types::Segment::Text(text) => Ok(prx_egress::Segment::Text(text)),
-        types::Segment::Bytes(bytes) => Ok(prx_egress::Segment::Bytes(bytes)),
-        types::Segment::Secret(name) => Ok(prx_egress::Segment::Secret(name)),
-        types::Segment::Blob(_) => Err(denied("a blob can stand in a body or a frame only")),
+        common::Segment::Text(text) => Ok(prx_egress::Segment::Text(text)),
+        common::Segment::Bytes(bytes) => Ok(prx_egress::Segment::Bytes(bytes)),
+        common::Segment::Secret(name) => Ok(prx_egress::Segment::Secret(name)),
+        common::Segment::Blob(_) => Err(denied("a blob can stand in a body or a frame only")),
     }
 }
 
 /// How large pieces are, but for the secrets and blobs among them.
-pub(super) fn bytes_in(pieces: &[types::Segment]) -> usize {
-    let bytes = |piece: &types::Segment| match piece {
-        types::Segment::Text(text) => text.len(),
-        types::Segment::Bytes(bytes) => bytes.len(),
-        types::Segment::Secret(_) | types::Segment::Blob(_) => 0,
+pub(super) fn bytes_in(pieces: &[common::Segment]) -> usize {
+    let bytes = |piece: &common::Segment| match piece {
+        common::Segment::Text(text) => text.len(),
+        common::Segment::Bytes(bytes) => bytes.len(),
+        common::Segment::Secret(_) | common::Segment::Blob(_) => 0,
     };
     pieces.iter().map(bytes).sum()
 }

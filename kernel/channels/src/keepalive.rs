@@ -214,7 +214,7 @@ impl<'de> Visitor<'de> for Seek<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use prx_host::bindings::types::Segment;
+    use prx_host::bindings::common::Segment;
 
     fn pattern(pointer: &str, equals: &str) -> Result<Pattern, String> {
         Pattern::new(wire::Pattern { pointer: pointer.into(), equals: equals.into() })

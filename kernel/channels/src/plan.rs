@@ -73,7 +73,9 @@ impl Plan {
 
     /// Whether the step brings messages, or changes what is kept of live replies.
     fn adds_content(&self) -> bool {
-        !self.commit.inbound.is_empty() || !self.commit.streams.is_empty()
+        !self.commit.inbound.is_empty()
+            || !self.commit.overheard.is_empty()
+            || !self.commit.streams.is_empty()
     }
 
     /// Whether a platform may conclude from a command that what it said was taken: it gets an answer, or a frame, or
@@ -94,6 +96,9 @@ impl Plan {
                 let command = (pump.services.command)(&inbound.text);
                 let inbound = convert::received(&pump.component.setup.name, &pump.work.blobs, inbound);
                 self.commit.inbound.push(NewInbound { command, ..inbound });
+            }
+            wire::Command::Overhear(said) => {
+                self.commit.overheard.push(convert::overheard(&pump.component.setup.name, said));
             }
             wire::Command::Done(done) => {
                 let now = pump.services.base.clock.now();

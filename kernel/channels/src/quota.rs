@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::pump::Work;
 use prx_host::CallError;
+use prx_host::bindings::common::{Fault, FaultCode};
 use prx_host::bindings::connector as wire;
-use prx_host::bindings::types::{Fault, FaultCode};
 
 /// Timers of one channel that may be set at a time, and requests that may be in flight or queued in their lanes.
 const MAX_OPEN: usize = 1_024;

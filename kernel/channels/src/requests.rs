@@ -11,12 +11,12 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::blobs::{Blobs, denied};
-use super::convert::{segment, segments};
+use super::convert::{http_failure, segment, segments};
 use super::input::Input;
 use prx_base::clock::Clock;
 use prx_egress::{self, Egress, Failure, Policy};
+use prx_host::bindings::common;
 use prx_host::bindings::connector as wire;
-use prx_host::bindings::types;
 
 /// Largest answer that is handed to a connector, in bytes.
 const MAX_BODY: u64 = 8 << 20;
@@ -143,9 +143,7 @@ impl Requests {
             }
             let (outcome, backoff) = match call(&egress, &blobs, &policy, request, &clock).await {
                 Ok(Answer { response, backoff }) => (wire::HttpOutcome::Response(response), backoff),
-                Err(Failure { sent, reason, .. }) => {
-                    (wire::HttpOutcome::Failed(wire::HttpFailure { sent, reason }), None)
-                }
+                Err(failure) => (wire::HttpOutcome::Failed(http_failure(failure)), None),
             };
             let during_backoff = backoff.map(|_| done);
             // The pump that asked is gone: so is its interest in the answer.
@@ -214,14 +212,14 @@ async fn call(
     Ok(Answer { response, backoff })
 }
 
-async fn body(blobs: &Blobs, pieces: Vec<types::Segment>) -> Result<prx_egress::Body, Failure> {
-    if !pieces.iter().any(|piece| matches!(piece, types::Segment::Blob(_))) {
+async fn body(blobs: &Blobs, pieces: Vec<common::Segment>) -> Result<prx_egress::Body, Failure> {
+    if !pieces.iter().any(|piece| matches!(piece, common::Segment::Blob(_))) {
         return Ok(prx_egress::Body::Segments(segments(pieces)?));
     }
     let mut body = Vec::with_capacity(pieces.len());
     for piece in pieces {
         body.push(match piece {
-            types::Segment::Blob(id) => blobs.piece(&id).await?,
+            common::Segment::Blob(id) => blobs.piece(&id).await?,
             other => prx_egress::Piece::Segment(segment(other)?),
         });
     }

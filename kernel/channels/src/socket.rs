@@ -16,7 +16,7 @@ use super::socket_event::{Disconnect, SocketEvent};
 use prx_egress::{
     Egress, Failure, Frame, Kind, MAX_MESSAGE_BYTES, Payload, Policy, Progress, Segment, Upgrade, WebSocket,
 };
-use prx_host::bindings::types;
+use prx_host::bindings::common;
 
 /// What a socket is closed with by the kernel: a private code, so that a platform keeps the session behind it.
 pub(super) const INTERRUPTED: u16 = 4000;
@@ -34,7 +34,7 @@ pub(super) enum Order {
     /// Send this frame.
     Send {
         /// Its pieces.
-        frame: Vec<types::Segment>,
+        frame: Vec<common::Segment>,
         /// The secrets that may be put in.
         policy: Arc<Policy>,
         /// Its share of the send buffer, held until it is sent.
@@ -156,11 +156,11 @@ impl Link {
     }
 
     /// The pieces of a frame, blobs read.
-    async fn frame(&self, pieces: Vec<types::Segment>) -> Result<Vec<Segment>, Failure> {
+    async fn frame(&self, pieces: Vec<common::Segment>) -> Result<Vec<Segment>, Failure> {
         let mut frame = Vec::with_capacity(pieces.len());
         for piece in pieces {
             frame.push(match piece {
-                types::Segment::Blob(id) => Segment::Bytes(self.blobs.read(&id, MAX_MESSAGE_BYTES).await?),
+                common::Segment::Blob(id) => Segment::Bytes(self.blobs.read(&id, MAX_MESSAGE_BYTES).await?),
                 piece => convert::segment(piece)?,
             });
         }

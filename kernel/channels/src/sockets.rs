@@ -16,8 +16,8 @@ use super::keepalive::{Acknowledged, Keepalive};
 use super::socket::{self, BUFFER_KIB, INTERRUPTED, Link, Order, weight};
 use super::socket_event::{Disconnect, SocketEvent};
 use prx_egress::{Egress, Failure, Frame, Kind, Policy, Upgrade};
+use prx_host::bindings::common;
 use prx_host::bindings::connector as wire;
-use prx_host::bindings::types;
 
 /// Sockets that one channel may have, those being opened included.
 const MAX_SOCKETS: usize = 16;
@@ -151,7 +151,7 @@ impl Sockets {
     pub(super) fn send(
         &mut self,
         socket: u64,
-        frame: Vec<types::Segment>,
+        frame: Vec<common::Segment>,
         policy: Arc<Policy>,
     ) -> Option<wire::Event> {
         let found = self.sockets.get(&socket).filter(|found| found.open)?;

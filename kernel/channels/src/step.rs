@@ -176,6 +176,6 @@ fn carry_out(pump: &mut Pump<'_>, command: wire::Command) {
         wire::Command::WsClose((socket, code)) => pump.work.sockets.close(socket, code),
         wire::Command::WebhookReply((token, reply)) => pump.work.webhooks.reply(token, reply),
         // These are part of the commit.
-        wire::Command::Deliver(_) | wire::Command::Done(_) => {}
+        wire::Command::Deliver(_) | wire::Command::Overhear(_) | wire::Command::Done(_) => {}
     }
 }

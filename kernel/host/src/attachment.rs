@@ -1,6 +1,6 @@
 //! Files of messages, between the shape in which the store keeps them and the one components speak.
 
-use super::bindings::types as wire;
+use super::bindings::common as wire;
 use prx_base::text::file_name;
 use prx_store::{Attachment, AttachmentKind};
 

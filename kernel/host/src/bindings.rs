@@ -4,7 +4,7 @@
 //! component really has is looked up when it is linked.
 
 pub use generated::exports::prx::plugin::{connector, provider, skill, tool};
-pub use generated::prx::plugin::{sink, types};
+pub use generated::prx::plugin::{common, sink};
 
 pub(super) use generated::prx::plugin::{blobs, config, kv, log, memory};
 
@@ -15,10 +15,10 @@ mod generated {
         inline: "
             package prx:kernel;
             world everything {
-                include prx:plugin/connector-plugin@0.1.0;
-                include prx:plugin/tool-plugin@0.1.0;
-                include prx:plugin/skill-plugin@0.1.0;
-                include prx:plugin/provider-plugin@0.1.0;
+                include prx:plugin/connector-plugin@0.2.0;
+                include prx:plugin/tool-plugin@0.2.0;
+                include prx:plugin/skill-plugin@0.2.0;
+                include prx:plugin/provider-plugin@0.2.0;
             }
         ",
         imports: {
@@ -36,4 +36,4 @@ mod generated {
 }
 
 /// The version of `prx:plugin` that the kernel serves.
-pub const WIT_VERSION: &str = "0.1";
+pub const WIT_VERSION: &str = "0.2";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wasmtime::component::{Linker, Resource};
 
-use super::bindings::types::Attachment;
+use super::bindings::common::Attachment;
 use super::bindings::{provider, sink, skill, tool};
 use super::call::CallError;
 use super::connector::Connector;

@@ -93,7 +93,7 @@ fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
             if links.memory.is_none() { not_asked("memory = \"read\"") } else { Ok(()) }
         }
         "prx:plugin/log" | "prx:plugin/config" | "prx:plugin/blobs" | "prx:plugin/sink"
-        | "prx:plugin/types" => fits(import, WIT_VERSION),
+        | "prx:plugin/common" => fits(import, WIT_VERSION),
         "wasi:http/types" | "wasi:http/outgoing-handler" => {
             fits(import, WASI_VERSION)?;
             if links.http.is_none() { not_asked("http = [\"https://api.example.com\"]") } else { Ok(()) }
@@ -141,20 +141,20 @@ mod tests {
     fn an_import_is_refused_by_name() {
         let nothing = granted(false, false);
         assert_eq!(
-            said("prx:plugin/kv@0.1.0", &nothing),
-            "imports prx:plugin/kv@0.1.0, but its manifest doesn't ask for it: add `kv = \"1MiB\"` under [permissions]"
+            said("prx:plugin/kv@0.2.0", &nothing),
+            "imports prx:plugin/kv@0.2.0, but its manifest doesn't ask for it: add `kv = \"1MiB\"` under [permissions]"
         );
-        assert!(said("prx:plugin/memory@0.1.0", &nothing).contains("add `memory = \"read\"`"));
+        assert!(said("prx:plugin/memory@0.2.0", &nothing).contains("add `memory = \"read\"`"));
         assert!(
             said("wasi:http/outgoing-handler@0.2.4", &nothing)
                 .contains("add `http = [\"https://api.example.com\"]`")
         );
         assert_eq!(
             said("prx:plugin/kv@0.3.0", &granted(true, true)),
-            "wants prx:plugin/kv@0.3.0; this kernel serves 0.1"
+            "wants prx:plugin/kv@0.3.0; this kernel serves 0.2"
         );
         assert_eq!(said("wasi:io/poll@0.3.0", &nothing), "wants wasi:io/poll@0.3.0; this kernel serves 0.2");
-        for import in ["wasi:sockets/tcp@0.2.4", "acme:thing/x@1.0.0", "prx:plugin/tools@0.1.0", "greet"] {
+        for import in ["wasi:sockets/tcp@0.2.4", "acme:thing/x@1.0.0", "prx:plugin/tools@0.2.0", "greet"] {
             assert_eq!(
                 said(import, &granted(true, true)),
                 format!("wants {import}, which this kernel doesn't serve")
@@ -166,7 +166,7 @@ mod tests {
     fn what_is_granted_is_served() {
         let links = granted(true, true);
         for import in
-            ["prx:plugin/kv@0.1.0", "prx:plugin/log@0.1.7", "wasi:http/types@0.2.4", "wasi:cli/exit@0.2.9"]
+            ["prx:plugin/kv@0.2.0", "prx:plugin/log@0.2.7", "wasi:http/types@0.2.4", "wasi:cli/exit@0.2.9"]
         {
             assert_eq!(said(import, &links), "fine", "{import}");
         }

@@ -1,6 +1,6 @@
 //! What one call may see of the conversation that it is made for, and what it may add.
 
-use super::bindings::types::Attachment;
+use super::bindings::common::Attachment;
 use prx_store::{BlobLimits, Owner};
 
 /// The part of what the gateway keeps that is open to one call. By default nothing.

@@ -5,6 +5,7 @@ mod client;
 mod connection;
 mod content;
 mod discovery;
+pub mod door;
 mod failure;
 mod http;
 mod listing;

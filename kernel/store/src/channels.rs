@@ -6,14 +6,14 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde_json::json;
 
 use super::handle::Store;
-use super::message::NewMessage;
-use super::model::{Command, InboundInfo, NewInbound, NewSession, Session, Stop, TurnId};
+use super::message::{MessageContext, NewMessage, Overheard, Sender};
+use super::model::{Command, Conversation, InboundInfo, NewInbound, NewSession, Session, Stop, TurnId};
 use super::outbox::{OutboxEntry, OutboxOutcome};
 use super::rows::{Cause, Failure, Result};
 use super::sessions::{self, SessionRow};
 use super::streams::Streamed;
 use super::tx::Tx;
-use super::{approvals, events, outbox, queue, streams};
+use super::{approvals, events, guests, outbox, overheard, queue, streams};
 use prx_base::events::Kind;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
@@ -53,6 +53,8 @@ pub struct StepCommit {
     pub state: Option<ChannelState>,
     /// What people have said, in order.
     pub inbound: Vec<NewInbound>,
+    /// What people have said and not to the agent, in order.
+    pub overheard: Vec<(Conversation, Overheard)>,
     /// What became of outbox entries, by id.
     pub outcomes: Vec<(String, OutboxOutcome)>,
     /// Messages that show a turn's reply in the making, or none any more.
@@ -85,6 +87,7 @@ impl StepCommit {
     pub fn is_empty(&self) -> bool {
         self.state.is_none()
             && self.inbound.is_empty()
+            && self.overheard.is_empty()
             && self.outcomes.is_empty()
             && self.streams.is_empty()
             && self.dispatched.is_empty()
@@ -125,6 +128,9 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
     }
     let mut receipt = StepReceipt::default();
     let received = step.inbound.len();
+    for (conversation, overheard) in step.overheard {
+        overheard::keep(tx, &conversation, overheard)?;
+    }
     for inbound in step.inbound {
         if recognise(tx, channel, &inbound.dedupe)? {
             receipt.duplicates += 1;
@@ -227,6 +233,14 @@ fn receive(
             row
         }
     };
+    let before = overheard::take(tx, &inbound.conversation)?;
+    let sender = Sender { id: inbound.user_id.clone(), name: inbound.user_name.clone() };
+    let context = MessageContext {
+        sender: inbound.group.then_some(sender),
+        overheard: if anew { Vec::new() } else { before },
+        reply_to: inbound.reply_to,
+        forwarded: inbound.forwarded,
+    };
     let info = InboundInfo {
         conversation: inbound.conversation,
         target: inbound.target,
@@ -235,7 +249,13 @@ fn receive(
         sent_at: inbound.sent_at,
         metadata: inbound.metadata,
     };
-    let said = NewMessage { attachments: inbound.attachments, ..NewMessage::user(inbound.text) };
+    guests::note(tx, &row.session, &info.user_id)?;
+    for said in &context.overheard {
+        guests::note(tx, &row.session, &said.sender.id)?;
+    }
+    let user_id = Some(info.user_id.clone()).filter(|user| *user != row.session.user_id);
+    let said =
+        NewMessage { user_id, attachments: inbound.attachments, context, ..NewMessage::user(inbound.text) };
     let turn = queue::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
     row.save(tx)?;
     let Session { id, channel, .. } = &row.session;

@@ -17,8 +17,8 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    approvals, audit, blobs, channels, deliveries, erasure, hooks, idempotency, kv, mcp_logins, memory,
-    messages, outbox, plugins, queue, spending, streams, tokens, turns,
+    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, mcp_logins, memory,
+    messages, outbox, overheard, plugins, queue, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -212,11 +212,13 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     approvals::create_tables(transaction)?;
     audit::create_tables(transaction)?;
     outbox::create_tables(transaction)?;
+    overheard::create_tables(transaction)?;
     spending::create_tables(transaction)?;
     streams::create_tables(transaction)?;
     hooks::create_tables(transaction)?;
     deliveries::create_tables(transaction)?;
     erasure::create_tables(transaction)?;
+    guests::create_tables(transaction)?;
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;

@@ -30,7 +30,10 @@ pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::mcp_logins::{McpLogin, McpTokens, OauthClient, PendingLogin};
 pub use self::memory::{MemoryEntry, MemoryLimits, NewMemory, Owner, WordHit, WordHits};
-pub use self::message::{Attachment, AttachmentKind, Message, NewMessage, Role, ToolCall};
+pub use self::message::{
+    Attachment, AttachmentKind, Message, MessageContext, NewMessage, Overheard, ProviderData, Quoted, Role,
+    Sender, ToolCall,
+};
 pub use self::model::{
     ANONYMOUS, Command, Compacted, Completed, Conversation, Decision, Hook, InboundInfo, NewInbound,
     NewOutbound, NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone,
@@ -54,6 +57,7 @@ mod deliveries;
 mod erasure;
 mod events;
 mod file;
+mod guests;
 mod handle;
 mod hook_problem;
 mod hooks;
@@ -70,6 +74,7 @@ mod model;
 mod open;
 mod operation;
 mod outbox;
+mod overheard;
 mod plugins;
 mod queue;
 mod ready;

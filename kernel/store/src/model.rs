@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::message::{Attachment, Message, NewMessage};
+use super::message::{Attachment, Message, NewMessage, Quoted};
 use super::operation::Operation;
 use prx_base::events::NewEvent;
 
@@ -279,8 +279,14 @@ pub struct NewInbound {
     pub text: String,
     /// What it asks of the gateway itself, in the words of whoever took it in.
     pub command: Option<Command>,
-    /// The files that came with it.
+    /// The files that came with it, those of what it quotes included.
     pub attachments: Vec<Attachment>,
+    /// More than one person may speak in its conversation.
+    pub group: bool,
+    /// The message that it answers.
+    pub reply_to: Option<Quoted>,
+    /// What it passes on from elsewhere, oldest first.
+    pub forwarded: Vec<Quoted>,
     /// The choice's id, where this answers a question with choices.
     pub choice: Option<String>,
     /// Where the reply goes, as the connector put it.

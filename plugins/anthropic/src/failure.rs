@@ -25,7 +25,7 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
     let (status, said, base_url) = (refusal.status, refusal.message(), settings.server.base_url());
     log::warn(&format!("status {status}, {}: {said} (request {id})", refusal.codes.join(" ")));
     if refusal.is_too_long() {
-        return refusal.too_long(request, "anthropic").into();
+        return refusal.too_long(request, "anthropic");
     }
     let named = kind_of(refusal);
     let by_status = || KINDS.iter().find(|(known, _)| *known == status).map(|(_, kind)| *kind);

@@ -77,9 +77,11 @@ fn call(rest: &str, request: &Request) -> Reply {
 }
 
 /// The tool of this name, or the one that is written like it in letters that every model takes: `files.read` is shown
-/// as `files_read`.
+/// as `files__read`.
 fn find<'a>(name: &str, tools: &'a [ToolSpec]) -> Option<&'a ToolSpec> {
-    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'), "_");
+    let plain = name
+        .replacen('.', "__", 1)
+        .replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'), "_");
     let named = |name: &str| tools.iter().find(|tool| tool.name == name);
     named(name).or_else(|| named(&plain))
 }
@@ -144,13 +146,13 @@ fn calls(request: &Request) -> impl Iterator<Item = &ToolCall> {
 fn say(text: String, input: u64, sink: &Sink) -> Completion {
     let _ = text.split_inclusive(' ').all(|piece| sink.text(piece));
     let usage = Usage { input, output: tokens(&text), cached: 0 };
-    Completion { text, tool_calls: Vec::new(), stop: StopReason::End, usage }
+    Completion { text, tool_calls: Vec::new(), stop: StopReason::End, usage, data: None }
 }
 
 fn ask(call: ToolCall, input: u64, sink: &Sink) -> Completion {
     sink.push(Delta::ToolCallStarted((call.id.clone(), call.name.clone())));
     let usage = Usage { input, output: tokens(&call.name) + tokens(&call.arguments), cached: 0 };
-    Completion { text: String::new(), tool_calls: vec![call], stop: StopReason::ToolUse, usage }
+    Completion { text: String::new(), tool_calls: vec![call], stop: StopReason::ToolUse, usage, data: None }
 }
 
 /// An estimate: a token for every four characters begun, as models count English roughly.

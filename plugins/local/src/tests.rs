@@ -56,7 +56,8 @@ fn a_tool_is_called_and_its_result_is_the_answer() {
     assert_eq!(call.arguments, "{\"name\": \"Ada\"}");
     assert_eq!(deltas, [Delta::ToolCallStarted(("call_1".to_owned(), "hello".to_owned()))]);
 
-    let assistant = |calls| Message::Assistant(AssistantMessage { text: String::new(), tool_calls: calls });
+    let assistant =
+        |calls| Message::Assistant(AssistantMessage { text: String::new(), tool_calls: calls, data: None });
     let result = |is_error| {
         Message::ToolResult(ToolResult { id: "call_1".to_owned(), text: "Hello, Ada!".to_owned(), is_error })
     };

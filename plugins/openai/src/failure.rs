@@ -24,7 +24,7 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
     }
     let base_url = settings.server.base_url();
     if refusal.is_too_long() {
-        return refusal.too_long(request, "openai").into();
+        return refusal.too_long(request, "openai");
     }
     if settings.files && refusal.is_about_files(request) {
         return Fault::new(

@@ -51,6 +51,9 @@ impl PendingMessage for Message {
             sent_at: 0,
             addressed: true,
             choice: None,
+            forwarded: Vec::new(),
+            group: false,
+            reply_to: None,
         }
     }
 }
@@ -106,7 +109,7 @@ impl Connector for Posted {
                         let pause = posted["pause"].as_u64().map(Duration::from_secs);
                         let joins = |message: &Message| message.text == text;
                         assert!(
-                            queue.join(joins, files, pause, |message| message.text.push('!')),
+                            queue.join(joins, files, pause, |message, _| message.text.push('!')),
                             "it waits"
                         );
                     }
@@ -221,10 +224,10 @@ fn what_can_not_be_had_is_asked_for_once() {
     let mut talk = Talk::started();
     talk.post(json!({"room": "a", "text": "", "files": [here("gone"), here("large"), here("lost")]}));
     talk.answer("gone", 404, None);
-    talk.0.fail(talk.token("large"), true, "https://example.org: the answer is larger than it may be");
+    talk.0.too_large(talk.token("large"));
     talk.answer("lost", 200, None);
     let told = "[gone could not be fetched: HTTP 404]\n\
-                [large could not be fetched: https://example.org: the answer is larger than it may be]\n\
+                [large could not be fetched: the answer is larger than it may be]\n\
                 [lost could not be fetched: it was not kept]";
     assert_eq!(talk.heard(), heard(&[(told, 0)]));
 }

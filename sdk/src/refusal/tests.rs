@@ -105,7 +105,7 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
     ] {
         let refusal = read(status, json!({"error": {"message": words}}).to_string());
         assert!(refusal.is_too_long(), "{words}");
-        let said = refusal.too_long(&request(Vec::new()), "openai").message;
+        let said = refusal.too_long(&request(Vec::new()), "openai").fault.message;
         let shows = window.map(|window| format!("window, which is {window},"));
         assert!(shows.is_none_or(|shows| said.contains(&shows)), "{said}");
         assert!(said.contains("agent.history_messages") && said.contains(words), "{said}");
@@ -129,7 +129,7 @@ fn request(attachments: Vec<crate::types::Attachment>) -> Request {
 #[test]
 fn a_file_that_is_too_long_is_refused_and_a_long_talk_is_a_limit() {
     let refusal = read(413, "");
-    assert_eq!(refusal.too_long(&request(Vec::new()), "x").code, FaultCode::Quota);
+    assert_eq!(refusal.too_long(&request(Vec::new()), "x").fault.code, FaultCode::Quota);
     let file = testing::give("application/pdf", *b"%PDF");
-    assert_eq!(refusal.too_long(&request(vec![file]), "x").code, FaultCode::BadInput);
+    assert_eq!(refusal.too_long(&request(vec![file]), "x").fault.code, FaultCode::BadInput);
 }

@@ -1,9 +1,9 @@
 //! A connector run against a transcript.
 
 use crate::connector::{
-    Command, Connector, Content, Event, HttpDone, HttpFailure, HttpOutcome, HttpRequest, HttpResponse,
-    Inbound, Keepalive, Operation, Outbound, Outcome, Resumed, Segments, Socket, Status, Step, Stopping,
-    Target, Token, Webhook, WebhookReply, WsConnect,
+    Command, Connector, Content, Event, HttpDone, HttpFailure, HttpFailureKind, HttpOutcome, HttpRequest,
+    HttpResponse, Inbound, Keepalive, Operation, Outbound, Outcome, Overheard, Resumed, Segments, Socket,
+    Status, Step, Stopping, Target, Token, Webhook, WebhookReply, WsConnect,
 };
 use crate::wire::connector::{Context, Guest};
 use serde::Serialize;
@@ -122,9 +122,21 @@ impl<C: Connector> Script<C> {
         self.end_request(token, HttpOutcome::Response(response));
     }
 
-    /// Fails the request of this token; `sent` when the platform may have seen it.
+    /// Fails the request of this token; `sent` when the platform may have seen it: the connection broke, or there was none.
     pub fn fail(&mut self, token: Token, sent: bool, reason: &str) {
-        self.end_request(token, HttpOutcome::Failed(HttpFailure { sent, reason: reason.to_owned() }));
+        let kind = if sent { HttpFailureKind::Broken } else { HttpFailureKind::Unreachable };
+        self.fail_with(token, HttpFailure { kind, sent, reason: reason.to_owned() });
+    }
+
+    /// Fails the request of this token in this way.
+    pub fn fail_with(&mut self, token: Token, failure: HttpFailure) {
+        self.end_request(token, HttpOutcome::Failed(failure));
+    }
+
+    /// Fails the request of this token: its answer is larger than the gateway takes.
+    pub fn too_large(&mut self, token: Token) {
+        let reason = "the answer is larger than it may be".to_owned();
+        self.fail_with(token, HttpFailure { kind: HttpFailureKind::TooLarge, sent: true, reason });
     }
 
     /// Moves the time on, ringing every timer that comes due on the way, each at its moment.
@@ -189,6 +201,14 @@ impl<C: Connector> Script<C> {
     /// Takes every command given since it was last asked.
     pub fn commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.commands)
+    }
+
+    /// Takes what was overheard and not yet taken; other commands stay.
+    pub fn overheard(&mut self) -> Vec<Overheard> {
+        let taken = self.commands.extract_if(.., |command| matches!(command, Command::Overhear(_)));
+        taken
+            .filter_map(|command| if let Command::Overhear(said) = command { Some(said) } else { None })
+            .collect()
     }
 
     /// Takes the messages delivered and not yet taken; other commands stay.

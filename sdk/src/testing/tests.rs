@@ -81,6 +81,9 @@ fn message(number: u64, now: u64) -> Inbound {
         sent_at: now,
         addressed: true,
         choice: None,
+        forwarded: Vec::new(),
+        group: false,
+        reply_to: None,
     }
 }
 
@@ -151,7 +154,11 @@ fn a_fault_keeps_nothing() {
     script.answer(SEND, 200, json!({}));
     let late = Event::HttpDone(crate::connector::HttpDone {
         token: SEND,
-        outcome: HttpOutcome::Failed(crate::connector::HttpFailure { sent: true, reason: "late".to_owned() }),
+        outcome: HttpOutcome::Failed(crate::connector::HttpFailure {
+            kind: crate::connector::HttpFailureKind::Broken,
+            sent: true,
+            reason: "late".to_owned(),
+        }),
     });
     assert_eq!(script.fault(late), "an answer to nothing");
     assert_eq!(

@@ -84,5 +84,8 @@ fn message(text: &str, blob: &str) -> Inbound {
         sent_at: 0,
         addressed: true,
         choice: None,
+        forwarded: Vec::new(),
+        group: false,
+        reply_to: None,
     }
 }

@@ -43,7 +43,7 @@ impl Provider for Marked {
             true => (vec![hello()], StopReason::ToolUse),
             false => (Vec::new(), StopReason::End),
         };
-        Ok(Completion { text, tool_calls, stop, usage: Usage { input: 1, output: 1, cached: 0 } })
+        Ok(Completion { text, tool_calls, stop, usage: Usage { input: 1, output: 1, cached: 0 }, data: None })
     }
 }
 

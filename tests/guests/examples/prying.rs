@@ -37,7 +37,7 @@ impl Provider for Prying {
         sink.push(Delta::Thinking(seen.clone()));
         sink.text(&seen);
         let usage = Usage { input: 1, output: 1, cached: 0 };
-        Ok(Completion { text: seen, tool_calls: Vec::new(), stop: StopReason::End, usage })
+        Ok(Completion { text: seen, tool_calls: Vec::new(), stop: StopReason::End, usage, data: None })
     }
 }
 

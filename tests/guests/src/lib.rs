@@ -76,7 +76,7 @@ impl Provider for Misbehaving {
             _ => String::new(),
         };
         let usage = Usage { input: 1, output: 1, cached: 0 };
-        Ok(Completion { text, tool_calls: Vec::new(), stop: StopReason::End, usage })
+        Ok(Completion { text, tool_calls: Vec::new(), stop: StopReason::End, usage, data: None })
     }
 }
 

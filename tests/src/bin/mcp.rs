@@ -81,7 +81,12 @@ impl ServerHandler for Server {
                 garble(&context.id);
                 std::future::pending().await
             }
-            "wait" => std::future::pending().await,
+            "wait" => {
+                eprintln!("a call waits");
+                context.ct.cancelled().await;
+                eprintln!("the call is cancelled");
+                std::future::pending().await
+            }
             "spawn" => Command::new("sleep").arg("1000").spawn().expect("sleep").id().to_string(),
             "grow" => {
                 self.grown.store(true, Ordering::SeqCst);

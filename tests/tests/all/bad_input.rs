@@ -211,15 +211,15 @@ async fn a_file_that_is_no_plugin_is_refused_for_its_own_reason() {
         ("half of it", good().truncated().bytes(), &[]),
         ("a core module", core_module(), &["component"]),
         ("no manifest", good().without_manifest().bytes(), &["manifest"]),
-        ("another WIT", good().replace("prx:plugin/tool@0.1.0", "prx:plugin/tool@0.9.0").bytes(), &["0.9"]),
+        ("another WIT", good().replace("prx:plugin/tool@0.2.0", "prx:plugin/tool@0.9.0").bytes(), &["0.9"]),
         (
             "an import of another WIT",
-            good().replace("prx:plugin/log@0.1.0", "prx:plugin/log@0.3.0").bytes(),
+            good().replace("prx:plugin/log@0.2.0", "prx:plugin/log@0.3.0").bytes(),
             &["log", "0.3"],
         ),
         (
             "an import nobody serves",
-            good().replace("prx:plugin/log@0.1.0", "prx:plugin/lag@0.1.0").bytes(),
+            good().replace("prx:plugin/log@0.2.0", "prx:plugin/lag@0.2.0").bytes(),
             &["lag"],
         ),
         ("no name", named("[plugin]\nversion = \"1.0.0\"\ndescription = \"x\"\n"), &["name"]),

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 pub(crate) use self::catalog::Tool;
 use self::catalog::{Catalog, Definition, Revision, Source};
-pub(crate) use self::names::Names;
+pub use self::names::Names;
 pub(crate) use self::offer::Room;
 use prx_base::Base;
 use prx_base::clock::stopwatch;
@@ -155,6 +155,11 @@ impl Tools {
         let left_out = Room::of(config.agent.max_context_tokens).left_out(told);
         let named = catalog.tools().map(|tool| summary(tool, policy(tool), left_out.problem(tool.name())));
         named.chain(catalog.nameless().map(|tool| summary(tool, policy(tool), None))).collect()
+    }
+
+    /// What models and MCP clients call the tools there are now.
+    pub async fn names(&self) -> Arc<Names> {
+        self.catalog().await.names().clone()
     }
 
     /// The tools there are now. Costs nothing unless they have changed since it was asked for.

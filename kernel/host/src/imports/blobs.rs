@@ -2,7 +2,7 @@
 
 use super::host::Host;
 use crate::bindings::blobs;
-use crate::bindings::types::{Attachment, Fault, FaultCode};
+use crate::bindings::common::{Attachment, Fault, FaultCode};
 use crate::journal::Level;
 use prx_base::error::{Code, Error};
 use prx_store::{FILES_OF_A_CALL, NewBlob};
@@ -105,7 +105,7 @@ fn fault(code: FaultCode, message: impl Into<String>) -> Fault {
 
 fn unwritten(error: &Error) -> Fault {
     let code = match error.code() {
-        Code::PayloadTooLarge => FaultCode::Quota,
+        Code::PayloadTooLarge => FaultCode::TooLarge,
         _ => FaultCode::Unavailable,
     };
     fault(code, error.message())

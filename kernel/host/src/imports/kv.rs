@@ -1,8 +1,8 @@
 //! `prx:plugin/kv`: durable storage of the plugin's own, up to its quota.
 
 use super::host::Host;
+use crate::bindings::common::{Fault, FaultCode};
 use crate::bindings::kv;
-use crate::bindings::types::{Fault, FaultCode};
 use prx_base::error::Error;
 
 /// Most keys in one answer.

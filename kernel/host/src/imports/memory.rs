@@ -1,8 +1,8 @@
 //! `prx:plugin/memory`: what is remembered of the person that a call is made for.
 
 use super::host::Host;
+use crate::bindings::common::{Fault, FaultCode};
 use crate::bindings::memory;
-use crate::bindings::types::{Fault, FaultCode};
 use crate::manifest::MemoryAccess;
 use crate::memory::Memory;
 use prx_base::error::{Code, Error};

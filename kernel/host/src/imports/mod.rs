@@ -2,6 +2,7 @@
 
 mod blobs;
 mod clocks;
+mod common;
 mod config;
 mod host;
 mod http;
@@ -12,7 +13,6 @@ mod random;
 mod shared;
 mod sink;
 mod stdio;
-mod types;
 mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
@@ -26,7 +26,7 @@ use super::links::Links;
 /// Serves what every component may import, and of the rest what `links` grants.
 pub(super) fn link(linker: &mut Linker<Host>, links: &Links) -> wasmtime::Result<()> {
     wasi::link(linker)?;
-    bindings::types::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    bindings::common::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::log::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::config::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::blobs::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;

@@ -66,7 +66,7 @@ fn told(bytes: &[u8]) -> String {
 
 #[test]
 fn capabilities_are_what_is_exported() {
-    let names = ["prx:plugin/tool@0.1.0", "prx:plugin/skill@0.1.0", "wasi:cli/run@0.2.0"];
+    let names = ["prx:plugin/tool@0.2.0", "prx:plugin/skill@0.2.0", "wasi:cli/run@0.2.0"];
     let found = inspect(&plugin(MANIFEST, &names)).unwrap();
     assert_eq!(found.manifest.plugin.name, "guest");
     assert_eq!(found.capabilities, BTreeSet::from([Capability::Tool, Capability::Skill]));
@@ -82,7 +82,7 @@ fn imports_are_named() {
     imports.import("prx:plugin/kv@0.3.0", TypeRef::Instance(0));
     component.section(&types).section(&imports).section(&section(MANIFEST));
     let mut exports = ComponentExportSection::new();
-    exports.export("prx:plugin/tool@0.1.0", ComponentExportKind::Instance, 0, None);
+    exports.export("prx:plugin/tool@0.2.0", ComponentExportKind::Instance, 0, None);
     component.section(&exports);
     let found = inspect(&component.finish()).unwrap();
     assert_eq!(found.imports, BTreeSet::from(["prx:plugin/kv@0.3.0".to_owned()]));
@@ -94,9 +94,9 @@ fn an_import_that_is_no_interface_is_refused() {
     let mut types = ComponentTypeSection::new();
     types.function().params(std::iter::empty::<(&str, ComponentValType)>()).result(None);
     let mut imports = ComponentImportSection::new();
-    imports.import("prx:plugin/kv@0.1.0", TypeRef::Func(0));
+    imports.import("prx:plugin/kv@0.2.0", TypeRef::Func(0));
     component.section(&types).section(&imports).section(&section(MANIFEST));
-    assert!(told(&component.finish()).contains("wants prx:plugin/kv@0.1.0, which this kernel doesn't serve"));
+    assert!(told(&component.finish()).contains("wants prx:plugin/kv@0.2.0, which this kernel doesn't serve"));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_manifest_may_lie_in_a_module() {
     inner.section(&section(MANIFEST));
     let mut component = Component::new();
     component.section(&ModuleSection(&inner));
-    export(&mut component, &["prx:plugin/tool@0.1.0"]);
+    export(&mut component, &["prx:plugin/tool@0.2.0"]);
     assert!(inspect(&component.clone().finish()).is_ok());
     component.section(&section("[plugin]\nname = \"other\"\nversion = \"1\"\n"));
     assert!(told(&component.finish()).contains("more than one manifest"));
@@ -117,15 +117,15 @@ fn what_is_no_plugin_is_told_apart() {
     assert!(told(b"#!/bin/sh\nexit 0\n").contains("no WebAssembly component"));
     assert!(told(&Module::new().finish()).contains("core WebAssembly module"));
     assert!(told(b"\0asm\x63\0\x01\0").contains("no known version"));
-    let whole = plugin(MANIFEST, &["prx:plugin/tool@0.1.0"]);
+    let whole = plugin(MANIFEST, &["prx:plugin/tool@0.2.0"]);
     assert!(told(&whole[..whole.len() - 1]).contains("damaged or cut short"));
     assert!(told(&Component::new().finish()).contains("no manifest in a custom section `prx:manifest`"));
     assert!(told(&plugin(MANIFEST, &[])).contains("exports none of connector, tool, skill and provider"));
-    assert!(told(&plugin(MANIFEST, &["prx:plugin/oracle@0.1.0"])).contains("does not know how to use"));
+    assert!(told(&plugin(MANIFEST, &["prx:plugin/oracle@0.2.0"])).contains("does not know how to use"));
     assert!(
         told(&plugin("[plugin]\nname = 3", &[])).contains("plugin.toml line 2: plugin.name: invalid type")
     );
-    let tool = ["prx:plugin/tool@0.1.0"];
+    let tool = ["prx:plugin/tool@0.2.0"];
     assert!(told(&plugin(&format!("{MANIFEST}[channel]"), &tool)).contains("exports no connector"));
     let schedule = format!("{MANIFEST}[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"");
     assert!(told(&plugin(&schedule, &tool)).contains("schedule: is not served by this version"));
@@ -260,7 +260,7 @@ proptest! {
     #[test]
     fn no_edit_of_a_component_makes_it_panic(edits in prop::collection::vec((any::<usize>(), any::<u8>()), 1..8)) {
         let mut bytes = holding(&code(3, 7, &[0x03, 0x40, 0x20, 0, 0x0d, 0, 0x0b]));
-        bytes.extend(&plugin(MANIFEST, &["prx:plugin/tool@0.1.0"])[8..]);
+        bytes.extend(&plugin(MANIFEST, &["prx:plugin/tool@0.2.0"])[8..]);
         for (at, byte) in edits {
             let at = at % bytes.len();
             bytes[at] = byte;

@@ -210,7 +210,7 @@ async fn a_broken_file_changes_nothing_but_says_why() {
         (&guest::skills(SKILLS_2, "other"), Code::Conflict, "its manifest says that it is `skills`"),
         (&guest::skills("[plugin]\nname=\"other\"\n", "other"), Code::Conflict, "missing field `version`"),
         (
-            &guest::trapping(&whole, "prx:plugin/skill@0.1.0#skills"),
+            &guest::trapping(&whole, "prx:plugin/skill@0.2.0#skills"),
             Code::Conflict,
             "when it was asked to describe itself, it broke off",
         ),
@@ -372,7 +372,7 @@ async fn a_capability_belongs_to_one_plugin() {
 #[tokio::test]
 async fn traps_in_a_row_end_in_quarantine() {
     let whole = guest::skills(OTHER, "other");
-    let trapping = guest::trapping(&whole, "prx:plugin/skill@0.1.0#activate");
+    let trapping = guest::trapping(&whole, "prx:plugin/skill@0.2.0#activate");
     let (mut gateway, folder) = Gateway::with("other", &trapping).await;
     let connector = gateway.plugins.connector("other");
     gateway.kinds().await;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// The types of `tool`, each under its name, as a component has to export them.
 const TYPES: &str = r#"
-    (type $code' (enum "bad-input" "bad-config" "denied" "unavailable" "timeout" "quota" "internal"))
+    (type $code' (enum "bad-input" "bad-config" "denied" "unavailable" "timeout" "quota" "too-large" "internal"))
     (export $code "fault-code" (type $code'))
     (type $fault' (record (field "code" $code) (field "message" string)))
     (export $fault "fault" (type $fault'))
@@ -65,7 +65,7 @@ fn component(import: &str, body: &str, more: &str, lift: &str) -> Bytes {
             (result (result $output (error $fault)))
             (canon lift (core func $guest "call") (memory $guest "memory") (realloc (func $guest "realloc")) {lift}))
         (instance $tool (export "tools" (func $tools)) (export "call" (func $call)))
-        (export "prx:plugin/tool@0.1.0" (instance $tool)))"#
+        (export "prx:plugin/tool@0.2.0" (instance $tool)))"#
     ))
 }
 

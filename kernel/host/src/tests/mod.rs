@@ -247,12 +247,12 @@ async fn only_a_clean_instance_serves_again() {
 
 #[tokio::test]
 async fn what_is_not_granted_is_not_linked() {
-    const KV: &str = r#"(import "prx:plugin/kv@0.1.0" (instance (export "any" (func))))"#;
+    const KV: &str = r#"(import "prx:plugin/kv@0.2.0" (instance (export "any" (func))))"#;
     let host = Host::new();
     let component = guest::importing(KV, "", "");
     let refused = host.link(&component, links()).await.err().unwrap();
-    assert!(matches!(&refused, LinkError::Mismatch(why) if why.contains("prx:plugin/kv@0.1.0")), "{refused}");
-    let kv = r#"(import "prx:plugin/kv@0.1.0" (instance))"#;
+    assert!(matches!(&refused, LinkError::Mismatch(why) if why.contains("prx:plugin/kv@0.2.0")), "{refused}");
+    let kv = r#"(import "prx:plugin/kv@0.2.0" (instance))"#;
     let granted = Links { kv_bytes: Some(1024), ..links() };
     let granted = host.link(&guest::importing(kv, "", ""), granted).await.unwrap();
     assert_eq!(call(&granted, "fine").await.unwrap(), "fine");

@@ -1,7 +1,7 @@
 use super::*;
 
 /// The request that leaves for a conversation.
-fn sent(request: Request) -> prx_sdk::http::Request {
+pub(super) fn sent(request: Request) -> prx_sdk::http::Request {
     let seen = Rc::new(RefCell::new(None));
     let keep = Rc::clone(&seen);
     testing::serve(move |request| {
@@ -12,7 +12,7 @@ fn sent(request: Request) -> prx_sdk::http::Request {
     seen.take().expect("a request")
 }
 
-fn body(request: &prx_sdk::http::Request) -> Value {
+pub(super) fn body(request: &prx_sdk::http::Request) -> Value {
     serde_json::from_slice(&request.body).unwrap()
 }
 
@@ -46,8 +46,9 @@ fn a_conversation_with_tools() {
     let result = |id: &str, text: &str, is_error| {
         Message::ToolResult(ToolResult { id: id.to_owned(), text: text.to_owned(), is_error })
     };
-    let assistant =
-        |text: &str, tool_calls| Message::Assistant(AssistantMessage { text: text.to_owned(), tool_calls });
+    let assistant = |text: &str, tool_calls| {
+        Message::Assistant(AssistantMessage { text: text.to_owned(), tool_calls, data: None })
+    };
     let mut request = request(vec![
         user("Weather?"),
         assistant("", vec![call("a.1", "{\"place\": \"Lisbon\"}"), call("b", "no object")]),
@@ -143,7 +144,8 @@ fn a_schema_has_nothing_at_its_top_that_the_api_refuses() {
 fn ids_that_came_twice_are_told_apart() {
     configure(json!({}));
     let call = || ToolCall { id: "call_0".to_owned(), name: "a b".to_owned(), arguments: "{}".to_owned() };
-    let said = || Message::Assistant(AssistantMessage { text: String::new(), tool_calls: vec![call()] });
+    let said =
+        || Message::Assistant(AssistantMessage { text: String::new(), tool_calls: vec![call()], data: None });
     let result =
         || Message::ToolResult(ToolResult { id: "call_0".to_owned(), text: "x".to_owned(), is_error: false });
     let body = body(&sent(request(vec![user("Go"), said(), result(), said(), result()])));

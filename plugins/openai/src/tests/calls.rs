@@ -68,7 +68,8 @@ fn ids_of_an_answer_are_unique() {
     let chunks = [delta(json!({"tool_calls": head(json!(0), "call_0", "a", "{}")})), finish("tool_calls")];
     let stream = stream_of(&chunks).into_bytes();
     testing::serve(move |_| Ok(response("text/event-stream", vec![Ok(stream.clone())])));
-    let earlier = AssistantMessage { text: String::new(), tool_calls: vec![call("call_0", "a", "{}")] };
+    let earlier =
+        AssistantMessage { text: String::new(), tool_calls: vec![call("call_0", "a", "{}")], data: None };
     let result = ToolResult { id: "call_0".to_owned(), text: "done".to_owned(), is_error: false };
     let messages = vec![user("Go"), Message::Assistant(earlier), Message::ToolResult(result)];
     let (outcome, deltas) = complete(request(messages));

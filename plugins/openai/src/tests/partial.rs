@@ -36,7 +36,8 @@ fn calls_without_ids_get_some_of_their_own() {
     configure(json!({}));
     let stream = stream_of(&chunks).into_bytes();
     testing::serve(move |_| Ok(response("text/event-stream", vec![Ok(stream.clone())])));
-    let earlier = AssistantMessage { text: String::new(), tool_calls: vec![call("call_1", "a", "{}")] };
+    let earlier =
+        AssistantMessage { text: String::new(), tool_calls: vec![call("call_1", "a", "{}")], data: None };
     let result = ToolResult { id: "call_1".to_owned(), text: "done".to_owned(), is_error: false };
     let messages = vec![user("Go"), Message::Assistant(earlier), Message::ToolResult(result)];
     let ids: Vec<_> =

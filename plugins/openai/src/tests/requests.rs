@@ -30,10 +30,14 @@ fn a_conversation_with_tools() {
     };
     let mut request = request(vec![
         user("Weather?"),
-        Message::Assistant(AssistantMessage { text: String::new(), tool_calls: calls }),
+        Message::Assistant(AssistantMessage { text: String::new(), tool_calls: calls, data: None }),
         result("a", "Sunny", false),
         result("b", "broken", true),
-        Message::Assistant(AssistantMessage { text: "Sunny.".to_owned(), tool_calls: Vec::new() }),
+        Message::Assistant(AssistantMessage {
+            text: "Sunny.".to_owned(),
+            tool_calls: Vec::new(),
+            data: None,
+        }),
         user("Thanks"),
     ]);
     request.system = "Be brief.".to_owned();
@@ -125,6 +129,7 @@ fn ids_and_names_are_valid_everywhere() {
         Message::Assistant(AssistantMessage {
             text: String::new(),
             tool_calls: vec![call("call_0", "functions.list:0", "{}"), call("call_0", "", "{}")],
+            data: None,
         })
     };
     let result = || {

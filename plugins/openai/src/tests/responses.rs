@@ -141,10 +141,18 @@ fn a_conversation_with_tools_and_files() {
     let attachments = vec![testing::give("image/png", *b"\x89PNG")];
     let mut wanted = request(vec![
         Message::User(UserMessage { text: "Weather?".to_owned(), attachments }),
-        Message::Assistant(AssistantMessage { text: "Let me see.".to_owned(), tool_calls: calls }),
+        Message::Assistant(AssistantMessage {
+            text: "Let me see.".to_owned(),
+            tool_calls: calls,
+            data: None,
+        }),
         result("Sunny", false),
         result("broken", true),
-        Message::Assistant(AssistantMessage { text: "Sunny.".to_owned(), tool_calls: Vec::new() }),
+        Message::Assistant(AssistantMessage {
+            text: "Sunny.".to_owned(),
+            tool_calls: Vec::new(),
+            data: None,
+        }),
         user("Thanks"),
     ]);
     wanted.system = "Be brief.".to_owned();
@@ -156,6 +164,7 @@ fn a_conversation_with_tools_and_files() {
         "model": "gpt-5.4",
         "stream": true,
         "store": false,
+        "include": ["reasoning.encrypted_content"],
         "instructions": "Be brief.",
         "max_output_tokens": 16,
         "temperature": 0.5,

@@ -355,7 +355,7 @@ fn a_file_that_is_larger_than_the_gateway_keeps_is_asked_for_once() {
     talk.updates(json!([photo(1, "look", json!({}))]));
     talk.ok("getFile", json!({"file_path": "f/1"}));
     let token = talk.call("f/1").token;
-    talk.script.fail(token, true, "https://api.telegram.org: the answer is larger than it may be");
+    talk.script.too_large(token);
     let heard = talk.script.deliveries();
     assert!(heard[0].text.starts_with("look\n[a picture could not be fetched: "), "{}", heard[0].text);
 }
