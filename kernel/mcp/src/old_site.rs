@@ -2,7 +2,6 @@
 //! to post to.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -18,7 +17,6 @@ use url::Url;
 
 use super::failure;
 use super::http::{Client, Headers, events, is_event_stream};
-use super::settings::Site;
 use super::wire;
 use prx_egress::Failure;
 
@@ -41,20 +39,23 @@ impl OldSite {
     /// It is no such server; says why.
     pub(super) async fn open(client: &Client) -> Result<Self, String> {
         let headers = Headers::from([(ACCEPT, HeaderValue::from_static("text/event-stream"))]);
-        let response = client.send(Method::GET, headers, Vec::new()).await.map_err(|error| failure::http(&error))?;
+        let response =
+            client.send(Method::GET, headers, Vec::new()).await.map_err(|error| failure::http(&error))?;
         if !response.status.is_success() || !is_event_stream(&response.headers) {
             return Err(format!("HTTP {}, and no stream of events", response.status));
         }
         let mut events = events(response, None);
         for _ in 0..MAX_EVENTS_BEFORE {
-            let event = events.next().await.ok_or("it ended its stream of events")?.map_err(|error| error.to_string())?;
+            let event = events
+                .next()
+                .await
+                .ok_or("it ended its stream of events")?
+                .map_err(|error| error.to_string())?;
             if event.event.as_deref() != Some("endpoint") {
                 continue;
             }
             let url = endpoint(&client.site.url, event.data.as_deref().unwrap_or_default())?;
-            let site = Arc::new(Site { url, ..Site::clone(&client.site) });
-            let client = Client { site, ..client.clone() };
-            return Ok(Self { client, events, messages: VecDeque::new() });
+            return Ok(Self { client: client.at(url), events, messages: VecDeque::new() });
         }
         Err("its stream of events names no endpoint".into())
     }
@@ -65,7 +66,9 @@ fn endpoint(site: &str, named: &str) -> Result<String, String> {
     let site = Url::parse(site).map_err(|error| error.to_string())?;
     match site.join(named.trim()) {
         Ok(url) if url.origin() == site.origin() => Ok(url.into()),
-        Ok(url) => Err(format!("it wants messages at another origin, {}", url.origin().ascii_serialization())),
+        Ok(url) => {
+            Err(format!("it wants messages at another origin, {}", url.origin().ascii_serialization()))
+        }
         Err(error) => Err(format!("the endpoint it names is no URL: {error}")),
     }
 }
@@ -73,7 +76,10 @@ fn endpoint(site: &str, named: &str) -> Result<String, String> {
 impl Transport<RoleClient> for OldSite {
     type Error = StreamableHttpError<Failure>;
 
-    fn send(&mut self, message: ClientJsonRpcMessage) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+    fn send(
+        &mut self,
+        message: ClientJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         let client = self.client.clone();
         async move {
             let headers = Headers::from([
@@ -120,7 +126,10 @@ mod tests {
         let at = |named: &str| endpoint("https://example.org/a/sse", named);
         assert_eq!(at("/messages?id=1").as_deref(), Ok("https://example.org/messages?id=1"));
         assert_eq!(at("post").as_deref(), Ok("https://example.org/a/post"));
-        assert_eq!(at("https://evil.org/x"), Err("it wants messages at another origin, https://evil.org".into()));
+        assert_eq!(
+            at("https://evil.org/x"),
+            Err("it wants messages at another origin, https://evil.org".into())
+        );
         assert!(at("//evil.org/x").is_err() && at("http://example.org/x").is_err());
     }
 }
