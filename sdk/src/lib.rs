@@ -40,6 +40,7 @@ pub mod operations;
 pub mod parts;
 pub mod pending;
 pub mod provider;
+pub mod quotes;
 #[cfg(feature = "http")]
 pub mod refusal;
 #[cfg(feature = "http")]
@@ -54,6 +55,7 @@ pub mod testing;
 pub mod text;
 #[cfg(feature = "http")]
 pub mod thinking;
+pub mod threads;
 pub mod tool;
 pub mod types;
 pub mod upload;

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use prx_base::text::is_format_control;
+use prx_base::text::is_seen;
 use prx_store::{MessageContext, NewMessage, Overheard, Quoted};
 
 /// Most characters of a name.
@@ -81,9 +81,7 @@ fn quote(text: &str) -> String {
 
 /// A name as one short line of its own characters: whoever chose it chose nothing else of what the model reads.
 fn name(name: &str) -> String {
-    let is_plain = |c: &char| {
-        !c.is_control() && !is_format_control(*c) && !matches!(c, '[' | ']' | '\u{2028}' | '\u{2029}')
-    };
+    let is_plain = |c: &char| is_seen(*c) && !matches!(c, '[' | ']');
     let words: String =
         name.chars().map(|c| if c.is_whitespace() { ' ' } else { c }).filter(is_plain).collect();
     let short: String = words.trim().chars().take(MAX_NAME).collect();

@@ -138,8 +138,18 @@ fn quoted(quoted: wire::Quoted) -> Quoted {
         text.push('…');
     }
     let files = attachments.into_iter().take(MAX_FILES);
-    let files = files.map(|file| file.name.unwrap_or_else(|| "a file without a name".to_owned())).collect();
+    let files = files.map(|file| file.name.unwrap_or_else(|| nameless(file.kind).to_owned())).collect();
     Quoted { author, from_agent, text, is_part, files }
+}
+
+/// What a file is called that has no name.
+fn nameless(kind: common::AttachmentKind) -> &'static str {
+    match kind {
+        common::AttachmentKind::Image => "a picture",
+        common::AttachmentKind::Audio => "a recording",
+        common::AttachmentKind::Video => "a video",
+        common::AttachmentKind::Document | common::AttachmentKind::Other => "a file",
+    }
 }
 
 /// Why a request brought no answer, as connectors are told.

@@ -151,7 +151,7 @@ mod tests {
         );
         assert_eq!(
             said("prx:plugin/kv@0.3.0", &granted(true, true)),
-            "wants prx:plugin/kv@0.3.0; this kernel serves 0.1"
+            "wants prx:plugin/kv@0.3.0; this kernel serves 0.2"
         );
         assert_eq!(said("wasi:io/poll@0.3.0", &nothing), "wants wasi:io/poll@0.3.0; this kernel serves 0.2");
         for import in ["wasi:sockets/tcp@0.2.4", "acme:thing/x@1.0.0", "prx:plugin/tools@0.2.0", "greet"] {

@@ -146,6 +146,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         channel: "chat".into(),
         state: None,
         inbound: vec![inbound],
+        overheard: Vec::new(),
         outcomes: Vec::new(),
         streams: Vec::new(),
         dispatched: Vec::new(),

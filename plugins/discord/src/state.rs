@@ -5,6 +5,7 @@ use prx_sdk::cooldown::Cooldown;
 use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::PendingQueue;
+use prx_sdk::threads::Threads;
 use serde::{Deserialize, Serialize};
 
 use crate::anomalies::Anomalies;
@@ -16,6 +17,7 @@ use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage};
 use crate::roles::Roles;
 use crate::session::{Session, Starts};
+use crate::starters::Starters;
 
 /// The state of one channel, committed with what it delivered and learned.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,12 @@ pub struct State {
     pub pending: Vec<Pending>,
     #[serde(skip_serializing_if = "Heard::is_empty")]
     pub heard: Heard,
+    /// The threads in which the bot was addressed, and the messages of servers that were said to it: what follows there is
+    /// so too.
+    #[serde(skip_serializing_if = "Threads::is_empty")]
+    pub threads: Threads,
+    #[serde(skip_serializing_if = "Starters::is_empty")]
+    pub starters: Starters,
     #[serde(skip_serializing_if = "Roles::is_empty")]
     pub roles: Roles,
     /// The pause of all REST calls.

@@ -1,6 +1,7 @@
 //! Something to say: text, files and buttons, in as many calls as they need.
 
 use prx_sdk::connector::{Attachment, AttachmentKind, Choice, Content};
+use prx_sdk::markdown::linked;
 use prx_sdk::upload::Upload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ impl Speech {
         if content.markdown.trim().is_empty() && files.is_empty() {
             return Err("the message has no text".to_owned());
         }
-        let (part, rest) = text::cut(&content.markdown, MAX_TEXT);
+        let (part, rest) = text::cut(&linked(&content.markdown), MAX_TEXT);
         Ok(Speech { part, rest, files, reply_to, ..Speech::default() })
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 /// The types of `tool`, each under its name, as a component has to export them.
 const TYPES: &str = r#"
-    (type $code' (enum "bad-input" "bad-config" "denied" "unavailable" "timeout" "quota" "internal"))
+    (type $code' (enum "bad-input" "bad-config" "denied" "unavailable" "timeout" "quota" "too-large" "internal"))
     (export $code "fault-code" (type $code'))
     (type $fault' (record (field "code" $code) (field "message" string)))
     (export $fault "fault" (type $fault'))

@@ -23,6 +23,7 @@ mod hooks;
 mod migration;
 mod model;
 mod outbox;
+mod overheard;
 mod records;
 mod sessions;
 mod told;
@@ -80,6 +81,9 @@ fn inbound(conversation: &Conversation, dedupe: &str) -> NewInbound {
         text: format!("text of {dedupe}"),
         command: None,
         attachments: Vec::new(),
+        group: false,
+        reply_to: None,
+        forwarded: Vec::new(),
         target: json!({"chat": conversation.conversation}),
         sent_at: Timestamp::UNIX_EPOCH,
         metadata: Value::Null,
@@ -91,6 +95,7 @@ fn step(inbound: Vec<NewInbound>) -> StepCommit {
         channel: "chat".into(),
         state: None,
         inbound,
+        overheard: Vec::new(),
         outcomes: Vec::new(),
         streams: Vec::new(),
         dispatched: Vec::new(),

@@ -16,6 +16,8 @@ mod connecting;
 mod files;
 mod interacting;
 mod losing;
+mod markdown;
+mod quoting;
 mod receiving;
 mod sending;
 mod stored;
