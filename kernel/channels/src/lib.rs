@@ -42,7 +42,7 @@ mod webhooks;
 
 pub use self::channels::Channels;
 pub use self::convert::describe;
-pub use self::health::{Last, State};
+pub use self::health::{Last, State, Undelivered};
 pub use self::setup::{check, plugin};
 pub use self::status::ChannelStatus;
 pub use self::swap_progress::Swap;

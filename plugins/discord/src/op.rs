@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::message::is_id;
+use crate::state::is_false;
 use crate::upload::{self, MAX_FILE};
 
 /// The most that one message holds. The platform counts characters; UTF-16 units are never fewer.
@@ -16,6 +17,8 @@ pub(crate) const MAX_TEXT: usize = 2000;
 const MAX_CHOICES: usize = 25;
 const MAX_CHOICE_ID: usize = 100;
 const MAX_LABEL: usize = 80;
+/// Said where a message is sent once more of which nobody knows whether it arrived.
+const REPETITION: &str = "(maybe a repetition)";
 
 /// An operation with its progress: whatever is needed to make its next call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,6 +70,9 @@ pub struct Parts {
     files: Vec<Upload>,
     /// Each file in a message of its own.
     apart: bool,
+    /// The reader is told that it may be there twice.
+    #[serde(skip_serializing_if = "is_false")]
+    is_marked: bool,
 }
 
 impl Resumable for Op {
@@ -109,6 +115,16 @@ impl Op {
             Operation::React(_) | Operation::Typing | Operation::Draft(_) => return Ok(None),
         };
         Ok(Some(Op { id, token: 0, attempt, since: 0, channel, work }))
+    }
+
+    /// The same, with a word for the reader if what it sends may be there already.
+    pub(crate) fn marked(mut self, maybe_repeats: bool) -> Op {
+        if let Work::Send(parts) = &mut self.work
+            && maybe_repeats
+        {
+            parts.mark_repetition();
+        }
+        self
     }
 
     /// The kind of the next call, as the platform counts them.
@@ -217,6 +233,17 @@ impl Parts {
     fn leave_out(&mut self, place: usize, why: &str) {
         let text = self.files.remove(place).left_out(&self.part, why);
         (self.part, self.rest) = text::cut(&text, MAX_TEXT);
+    }
+
+    /// Tells the reader that the next part may be there already, unless it takes another's place.
+    fn mark_repetition(&mut self) {
+        if self.edit.is_none() && !self.is_marked {
+            let end = if self.part.is_empty() { "" } else { "\n\n" };
+            let whole = format!("{}{end}{REPETITION}", self.part);
+            let (part, over) = text::cut(&whole, MAX_TEXT);
+            self.rest = [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
+            (self.part, self.is_marked) = (part, true);
+        }
     }
 
     fn is_last(&self) -> bool {

@@ -12,6 +12,7 @@ use crate::anomalies::Anomalies;
 use crate::command::PendingCommand;
 use crate::config::Config;
 use crate::link::Link;
+use crate::menu::Menu;
 use crate::op::Op;
 use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage};
@@ -46,6 +47,8 @@ pub struct State {
     pub starters: Starters,
     #[serde(skip_serializing_if = "Roles::is_empty")]
     pub roles: Roles,
+    #[serde(skip_serializing_if = "Menu::is_empty")]
+    pub menu: Menu,
     /// The pause of all REST calls.
     #[serde(skip_serializing_if = "Cooldown::is_over")]
     pub cooldown: Cooldown,

@@ -96,6 +96,16 @@ impl Op {
         Ok(Some(Op { id, token: 0, attempt, chat, work, plain: false }))
     }
 
+    /// The same, with a word for the reader if what it sends may be there already.
+    pub fn marked(mut self, maybe_repeats: bool) -> Op {
+        if let Work::Say(speech) = &mut self.work
+            && maybe_repeats
+        {
+            speech.mark_repetition();
+        }
+        self
+    }
+
     /// Whether making the next call a second time changes nothing.
     pub fn is_repeatable(&self) -> bool {
         self.speech().is_none_or(Speech::is_repeatable)

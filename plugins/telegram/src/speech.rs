@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::ask::MAX_DATA;
 use crate::html;
+use crate::state::is_false;
 use crate::text::{self, MAX_CAPTION, MAX_TEXT};
 
 /// The method that puts another text into a message.
@@ -14,6 +15,8 @@ pub(crate) const EDIT: &str = "editMessageText";
 
 /// A larger picture goes as a file.
 const MAX_PHOTO: u64 = 10 << 20;
+/// Said where a message is sent once more of which nobody knows whether it arrived.
+const REPETITION: &str = "(maybe a repetition)";
 
 /// What is still to be said.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -31,6 +34,9 @@ pub struct Speech {
     reply_to: Option<i64>,
     /// The first of the messages that it has become so far.
     first: Option<i64>,
+    /// The reader is told that it may be there twice.
+    #[serde(skip_serializing_if = "is_false")]
+    is_marked: bool,
 }
 
 /// A file to be sent.
@@ -84,6 +90,17 @@ impl Speech {
             (Some(message), _) => Next::Edit(message),
             (None, Some(file)) if fits_a_caption => Next::File(file),
             _ => Next::Text,
+        }
+    }
+
+    /// Tells the reader that the next part may be there already, unless it takes another's place.
+    pub fn mark_repetition(&mut self) {
+        if self.edit.is_none() && !self.is_marked {
+            let end = if self.part.is_empty() { "" } else { "\n\n" };
+            let whole = format!("{}{end}{REPETITION}", self.part);
+            let (part, over) = text::cut(&whole, MAX_TEXT);
+            self.rest = [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
+            (self.part, self.is_marked) = (part, true);
         }
     }
 

@@ -106,7 +106,7 @@ impl Talk {
             target: Target::conversation("7"),
             operation,
             attempt,
-            maybe_duplicate: attempt > 1,
+            maybe_duplicate: matches!(self.script.outcome(id), Some(Outcome::Unknown(_))),
         }));
     }
 
