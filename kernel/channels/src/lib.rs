@@ -7,6 +7,7 @@
 //! `webhooks` are what it reaches the platform by; heartbeats are sent in `keepalive`.
 
 mod blobs;
+mod challenge;
 mod channels;
 mod component;
 mod control;

@@ -3,6 +3,7 @@
 mod parse;
 mod schema;
 mod settings;
+mod template;
 mod values;
 mod verification;
 
@@ -13,7 +14,8 @@ pub use self::schema::{
 };
 pub use self::settings::PluginConfig;
 pub use self::values::{format_size, parse_size, valid_name};
-pub use self::verification::{Encoding, Scheme, Verification};
+pub use self::template::{Piece, Template};
+pub use self::verification::{Challenge, Encoding, Scheme, Verification};
 
 #[cfg(test)]
 mod tests;
