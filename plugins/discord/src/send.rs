@@ -52,7 +52,14 @@ pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbou
         return request(cx, state, op.marked(maybe_repeats), out);
     }
     match Op::new(outbound) {
-        Ok(Some(op)) => request(cx, state, op.marked(maybe_repeats), out),
+        Ok(Some(mut op)) => {
+            let shown = op.text().map(|text| state.continued.parts(text)).unwrap_or_default();
+            if op.follow(shown) {
+                request(cx, state, op.marked(maybe_repeats), out);
+            } else {
+                finish(state, op, out);
+            }
+        }
         Ok(None) => out.done(id, Outcome::Unsupported),
         Err(reason) => out.done(id, Outcome::Refused(reason)),
     }
@@ -114,13 +121,16 @@ fn request_of(cx: &Context<Config>, op: &Op) -> Http {
     let messages = format!("/channels/{}/messages", op.channel);
     match &op.work {
         Work::Send(parts) => match &parts.edit {
+            Some(message) if op.kind() == "delete" => {
+                call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}"))
+            }
             Some(message) => {
                 let call = call::authorized(&cx.config, "PATCH", &format!("{messages}/{message}"));
                 filled(cx, call, op, parts.body())
             }
             None => filled(cx, call::authorized(&cx.config, "POST", &messages), op, op.message_body(parts)),
         },
-        Work::Delete { message } => call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}")),
+        Work::Delete { message, .. } => call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}")),
         Work::React { message, emoji } => {
             let path = format!("{messages}/{message}/reactions/{}/@me", call::encoded(emoji));
             call::authorized(&cx.config, "PUT", &path)
@@ -177,11 +187,15 @@ fn succeeded(
     message: Option<String>,
     out: &mut Commands,
 ) {
-    if op.advance(message) {
-        request(cx, state, op, out);
-    } else {
-        out.done(&op.id, Outcome::Ok(op.message()));
+    if op.advance(message) { request(cx, state, op, out) } else { finish(state, op, out) }
+}
+
+/// All is done: what shows the text is remembered, as it may grow.
+fn finish(state: &mut State, mut op: Op, out: &mut Commands) {
+    if let Some((text, parts)) = op.became() {
+        state.continued.note(&text, parts);
     }
+    out.done(&op.id, Outcome::Ok(op.message()));
 }
 
 fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure, out: &mut Commands) {
@@ -220,8 +234,8 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             request(cx, state, op, out);
         }
         Failure::Refused { code: TOO_LARGE, .. } if op.lighten() => request(cx, state, op, out),
-        Failure::Refused { code: UNKNOWN_MESSAGE, .. } if matches!(op.work, Work::Delete { .. }) => {
-            out.done(&op.id, Outcome::Ok(None));
+        Failure::Refused { code: UNKNOWN_MESSAGE, .. } if op.kind() == "delete" => {
+            succeeded(cx, state, op, None, out);
         }
         Failure::Server(reason) if let Some(place) = op.missing(&reason) => {
             op.leave_out(place);

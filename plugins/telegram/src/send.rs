@@ -32,7 +32,10 @@ pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbou
         Ok(Some(Op { work: Work::Draft { text, .. }, .. })) if text.trim().is_empty() => {
             out.done(id, Outcome::Ok(None));
         }
-        Ok(Some(op)) => request(cx, state, op, out),
+        Ok(Some(mut op)) => {
+            let shown = op.text().map(|text| state.continued.parts(&text)).unwrap_or_default();
+            if op.follow(shown) { request(cx, state, op, out) } else { finish(state, op, out) }
+        }
         Ok(None) => out.done(id, Outcome::Unsupported),
         Err(reason) => out.done(id, Outcome::Refused(reason)),
     }
@@ -92,11 +95,15 @@ fn succeeded(cx: &Context<Config>, state: &mut State, op: Op, result: &RawValue,
 
 /// A call is made and has made this message: on to the next one.
 fn go_on(cx: &Context<Config>, state: &mut State, mut op: Op, message: Option<i64>, out: &mut Commands) {
-    if op.advance(message) {
-        request(cx, state, op, out);
-    } else {
-        out.done(&op.id, Outcome::Ok(op.message_id()));
+    if op.advance(message) { request(cx, state, op, out) } else { finish(state, op, out) }
+}
+
+/// All is done: what shows the text is remembered, as it may grow.
+fn finish(state: &mut State, mut op: Op, out: &mut Commands) {
+    if let Some((text, parts)) = op.became() {
+        state.continued.note(&text, parts);
     }
+    out.done(&op.id, Outcome::Ok(op.message_id()));
 }
 
 fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure, out: &mut Commands) {
@@ -204,7 +211,7 @@ fn is_about_size(reason: &str) -> bool {
 
 fn is_done_already(op: &Op, reason: &str) -> bool {
     match op.work {
-        Work::Say(_) => reason.contains("message is not modified"),
+        Work::Say(_) => ["message is not modified", "message to delete not found"].iter().any(|sign| reason.contains(sign)),
         Work::Delete { .. } => reason.contains("message to delete not found"),
         _ => false,
     }
