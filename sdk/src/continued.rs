@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn only_texts_of_several_messages_are_remembered_and_not_too_many() {
-        let parts = |count: usize| (0..count).map(|id| Part { id: id.to_string(), digest: digest("a") }).collect();
+        let parts =
+            |count: usize| (0..count).map(|id| Part { id: id.to_string(), digest: digest("a") }).collect();
         let mut continued = Continued::default();
         (0..=MAX_TEXTS).for_each(|text| continued.note(&text.to_string(), parts(2)));
         assert_eq!((continued.parts("0").len(), continued.parts("1").len()), (0, 2));

@@ -54,7 +54,9 @@ fn parameter(query: &str, name: &str) -> Option<String> {
 
 fn echo(text: String) -> WebhookReply {
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    let headers =
-        vec![header("content-type", "text/plain; charset=utf-8"), header("x-content-type-options", "nosniff")];
+    let headers = vec![
+        header("content-type", "text/plain; charset=utf-8"),
+        header("x-content-type-options", "nosniff"),
+    ];
     WebhookReply { status: 200, headers, body: text.into_bytes() }
 }

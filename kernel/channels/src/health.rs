@@ -200,7 +200,10 @@ mod tests {
         health.give_up("kicked", now);
         health.postpone(Duration::from_secs(13_938), now);
         let undelivered = health.undelivered.clone().unwrap();
-        assert_eq!((undelivered.given_up, undelivered.waits_until), (2, Some(now + Duration::from_secs(13_938))));
+        assert_eq!(
+            (undelivered.given_up, undelivered.waits_until),
+            (2, Some(now + Duration::from_secs(13_938)))
+        );
         assert!(undelivered.reason.contains("1970-01-01T03:52:18Z"), "{undelivered:?}");
         health.sent(now);
         assert_eq!(health.undelivered, None);

@@ -61,9 +61,15 @@ impl ChannelStatus {
         let name = &self.name;
         let lists = format!("`prx channel dead-letters {name}` lists them, to be sent again");
         Some(match (waits_until, given_up) {
-            (Some(_), 0) => format!("channel {name} has replies that wait: {reason}; they go out by themselves then"),
-            (Some(_), _) => format!("channel {name} has replies that wait, and gave up {given_up}: {reason}; {lists}"),
-            (None, _) => format!("channel {name} could not deliver {given_up} of its replies, the last for: {reason}; {lists}"),
+            (Some(_), 0) => {
+                format!("channel {name} has replies that wait: {reason}; they go out by themselves then")
+            }
+            (Some(_), _) => {
+                format!("channel {name} has replies that wait, and gave up {given_up}: {reason}; {lists}")
+            }
+            (None, _) => format!(
+                "channel {name} could not deliver {given_up} of its replies, the last for: {reason}; {lists}"
+            ),
         })
     }
 }

@@ -84,7 +84,9 @@ impl Verifier {
         let number: i64 = shown.parse().map_err(|_| format!("the header {name} is no Unix time"))?;
         let seconds = if number.abs() >= MILLIS_FROM { number / 1000 } else { number };
         if now.as_second().abs_diff(seconds) > u64::from(most) {
-            return Err(format!("the request is older than {most} seconds, or from the future: {name} is {number}"));
+            return Err(format!(
+                "the request is older than {most} seconds, or from the future: {name} is {number}"
+            ));
         }
         Ok(())
     }
@@ -106,10 +108,16 @@ impl Verifier {
                 Piece::Text(text) => mac.update(text.as_bytes()),
                 Piece::Body => mac.update(&webhook.body),
                 Piece::Header(name) => {
-                    let value = webhook.header(name.as_str()).ok_or_else(|| format!("the header {name} is missing"))?;
+                    let value = webhook
+                        .header(name.as_str())
+                        .ok_or_else(|| format!("the header {name} is missing"))?;
                     // It ends where what follows it begins: nothing of the body can be moved into it.
-                    if let Some(Piece::Text(text)) = next && value.contains(text.as_str()) {
-                        return Err(format!("the header {name} has {text:?} in it, which ends it in what is signed"));
+                    if let Some(Piece::Text(text)) = next
+                        && value.contains(text.as_str())
+                    {
+                        return Err(format!(
+                            "the header {name} has {text:?} in it, which ends it in what is signed"
+                        ));
                     }
                     mac.update(value.as_bytes());
                 }
@@ -133,7 +141,11 @@ mod tests {
         check_at(rule, headers, ("Jefe", "what do ya want for nothing?", 0))
     }
 
-    fn check_at(rule: &str, headers: &[(&str, &str)], (key, body, now): (&str, &str, i64)) -> Result<(), String> {
+    fn check_at(
+        rule: &str,
+        headers: &[(&str, &str)],
+        (key, body, now): (&str, &str, i64),
+    ) -> Result<(), String> {
         let text = format!(
             "[plugin]\nname='t'\nversion='1'\n[permissions]\nsecrets=['key']\n[config.key]\ntype='string'\n\
              secret=true\n[channel.webhook]\nsecret='key'\n{rule}"
@@ -180,8 +192,11 @@ mod tests {
         let signature = [("x-slack-signature", SIGNATURE)];
         assert!(check_at(rule, &signature, (KEY, BODY, AT)).unwrap_err().contains("timestamp is missing"));
         let any_age = rule.replace("max_age=300\n", "");
-        let moved = [("x-slack-signature", SIGNATURE), ("x-slack-request-timestamp", "1531420618:token=xyzz")];
-        assert!(check_at(&any_age, &moved, (KEY, BODY, 0)).unwrap_err().contains("ends it in what is signed"));
+        let moved =
+            [("x-slack-signature", SIGNATURE), ("x-slack-request-timestamp", "1531420618:token=xyzz")];
+        assert!(
+            check_at(&any_age, &moved, (KEY, BODY, 0)).unwrap_err().contains("ends it in what is signed")
+        );
     }
 
     #[test]

@@ -13,8 +13,8 @@ pub use self::schema::{
     Type,
 };
 pub use self::settings::PluginConfig;
-pub use self::values::{format_size, parse_size, valid_name};
 pub use self::template::{Piece, Template};
+pub use self::values::{format_size, parse_size, valid_name};
 pub use self::verification::{Challenge, Encoding, Scheme, Verification};
 
 #[cfg(test)]

@@ -325,7 +325,8 @@ impl Parts {
             let end = if self.part.is_empty() { "" } else { "\n\n" };
             let whole = format!("{}{end}{REPETITION}", self.part);
             let (part, over) = text::cut(&whole, MAX_TEXT);
-            self.rest = [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
+            self.rest =
+                [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
             (self.part, self.is_marked) = (part, true);
         }
     }

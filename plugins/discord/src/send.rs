@@ -130,7 +130,9 @@ fn request_of(cx: &Context<Config>, op: &Op) -> Http {
             }
             None => filled(cx, call::authorized(&cx.config, "POST", &messages), op, op.message_body(parts)),
         },
-        Work::Delete { message, .. } => call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}")),
+        Work::Delete { message, .. } => {
+            call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}"))
+        }
         Work::React { message, emoji } => {
             let path = format!("{messages}/{message}/reactions/{}/@me", call::encoded(emoji));
             call::authorized(&cx.config, "PUT", &path)
@@ -257,13 +259,21 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
 /// A refusal with what mends it, where a permission does, or a person.
 fn with_advice(op: &Op, code: u64, reason: String) -> String {
     let advice = match (code, &op.work) {
-        (MISSING_ACCESS, _) => "give the bot the permission View Channel there, or invite it to the server again",
-        (MISSING_PERMISSIONS, Work::React { .. }) => "give the bot the permissions Add Reactions and Read Message History there",
+        (MISSING_ACCESS, _) => {
+            "give the bot the permission View Channel there, or invite it to the server again"
+        }
+        (MISSING_PERMISSIONS, Work::React { .. }) => {
+            "give the bot the permissions Add Reactions and Read Message History there"
+        }
         (MISSING_PERMISSIONS, _) if !op.files().is_empty() => {
             "give the bot the permissions Send Messages (in threads: Send Messages in Threads) and Attach Files there"
         }
-        (MISSING_PERMISSIONS, _) => "give the bot the permission Send Messages there, in threads Send Messages in Threads",
-        (UNREACHABLE_USER, _) => "that person takes no direct messages from the bot: they have to share a server with it, and allow them",
+        (MISSING_PERMISSIONS, _) => {
+            "give the bot the permission Send Messages there, in threads Send Messages in Threads"
+        }
+        (UNREACHABLE_USER, _) => {
+            "that person takes no direct messages from the bot: they have to share a server with it, and allow them"
+        }
         _ => return reason,
     };
     format!("{reason}; {advice}")

@@ -177,7 +177,14 @@ fn with_advice(reason: String) -> String {
     const ADVICE: [(&[&str], &str); 4] = [
         (&["bot was kicked", "bot is not a member"], "add the bot to the group again"),
         (
-            &["not enough rights", "have no rights", "write_forbidden", "send_plain_forbidden", "send_media_forbidden", "need administrator rights"],
+            &[
+                "not enough rights",
+                "have no rights",
+                "write_forbidden",
+                "send_plain_forbidden",
+                "send_media_forbidden",
+                "need administrator rights",
+            ],
             "in the group's permissions, or the bot's own as an administrator, allow it to send messages, and media for files",
         ),
         (&["blocked by the user", "user is deactivated"], "only that person can unblock the bot"),
@@ -211,7 +218,9 @@ fn is_about_size(reason: &str) -> bool {
 
 fn is_done_already(op: &Op, reason: &str) -> bool {
     match op.work {
-        Work::Say(_) => ["message is not modified", "message to delete not found"].iter().any(|sign| reason.contains(sign)),
+        Work::Say(_) => ["message is not modified", "message to delete not found"]
+            .iter()
+            .any(|sign| reason.contains(sign)),
         Work::Delete { .. } => reason.contains("message to delete not found"),
         _ => false,
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use prx_sdk::connector::{
     Commands, Connector, Context, Event, Fault, Field, Http, Inbound, Keepalive, LogLevel, Operation,
-    Outcome, Pattern, Segment, Segments, Sender, SocketClosed, Status, Target,
-    WebhookReply,
+    Outcome, Pattern, Segment, Segments, Sender, SocketClosed, Status, Target, WebhookReply,
 };
 use serde_json::{Value, json};
 

@@ -61,7 +61,9 @@ impl Template {
             return Err("the body has to be signed: it takes `{body}` once".into());
         }
         if pieces.windows(2).any(|pair| !is_text(&pair[0]) && !is_text(&pair[1])) {
-            return Err("something has to stand between two placeholders, or one could go on in the other".into());
+            return Err(
+                "something has to stand between two placeholders, or one could go on in the other".into()
+            );
         }
         Ok(Self(pieces))
     }
@@ -81,6 +83,7 @@ fn placeholder(text: &str) -> Result<Piece, String> {
 impl<'de> Deserialize<'de> for Template {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<Self, D::Error> {
         let text = String::deserialize(input)?;
-        Self::parse(&text).map_err(|why| serde::de::Error::custom(format!("what is signed can't be read: {why}")))
+        Self::parse(&text)
+            .map_err(|why| serde::de::Error::custom(format!("what is signed can't be read: {why}")))
     }
 }

@@ -178,7 +178,10 @@ fn a_mistake_in_what_is_signed_or_asked_is_told() {
         ("timestamp = \"t\"\nmax_age = 300", "is worth nothing unless it is signed"),
         ("challenge = { echo = \"c\" }", "needs `token` and `secret`"),
         ("challenge = { token = \"t\", echo = \"c\" }", "needs `token` and `secret`"),
-        ("challenge = { token = \"t\", secret = \"s\", type = \"x\", echo = \"c\" }", "either `token` and `secret`, or `type`"),
+        (
+            "challenge = { token = \"t\", secret = \"s\", type = \"x\", echo = \"c\" }",
+            "either `token` and `secret`, or `type`",
+        ),
         ("challenge = { type = \"\", echo = \"c\" }", "1 to 64 bytes"),
     ] {
         each_is_told(&[(&format!("{hmac}{rule}"), expected)]);

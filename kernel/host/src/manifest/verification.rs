@@ -91,16 +91,23 @@ impl Verification {
     }
 
     fn check_signed(&self) -> Result<(), &'static str> {
-        let says_more = self.signed != Template::default() || self.timestamp.is_some() || self.max_age.is_some();
+        let says_more =
+            self.signed != Template::default() || self.timestamp.is_some() || self.max_age.is_some();
         if self.scheme != Scheme::HmacSha256 && says_more {
-            return Err("`signed`, `timestamp` and `max_age` are for scheme = \"hmac-sha256\": leave them out");
+            return Err(
+                "`signed`, `timestamp` and `max_age` are for scheme = \"hmac-sha256\": leave them out",
+            );
         }
         match (self.max_age, self.timestamp()) {
             (Some(0), _) => return Err("`max_age` is at least 1 second"),
             (Some(LONGEST_AGE..), _) => return Err("`max_age` is less than 86400 seconds, a day"),
-            (Some(_), None) => return Err("`max_age` needs the `timestamp` header, which has to be in `signed`"),
+            (Some(_), None) => {
+                return Err("`max_age` needs the `timestamp` header, which has to be in `signed`");
+            }
             (_, Some(name)) if !self.signed.headers().any(|signed| signed == name) => {
-                return Err("the `timestamp` header is worth nothing unless it is signed: put {header:NAME} into `signed`");
+                return Err(
+                    "the `timestamp` header is worth nothing unless it is signed: put {header:NAME} into `signed`",
+                );
             }
             _ => {}
         }
@@ -130,7 +137,9 @@ impl Challenge {
         match (&self.token, &self.secret, &self.r#type) {
             (Some(_), Some(_), None) | (None, None, Some(_)) => Ok(()),
             (_, _, Some(_)) => Err("a `challenge` has either `token` and `secret`, or `type`"),
-            _ => Err("a `challenge` needs `token` and `secret` where it is asked with GET, or `type` where it is posted"),
+            _ => Err(
+                "a `challenge` needs `token` and `secret` where it is asked with GET, or `type` where it is posted",
+            ),
         }
     }
 }

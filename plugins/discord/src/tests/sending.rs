@@ -489,7 +489,9 @@ fn what_the_platform_does_not_know_again_says_that_it_may_be_a_repetition() {
 
 #[test]
 fn a_refusal_for_a_permission_names_it() {
-    for (code, permission) in [(50_001, "View Channel"), (50_013, "Send Messages"), (50_007, "direct messages")] {
+    for (code, permission) in
+        [(50_001, "View Channel"), (50_013, "Send Messages"), (50_007, "direct messages")]
+    {
         let mut talk = Talk::live();
         let id = talk.script.send("50", "hi");
         talk.answer("POST", MESSAGES, 403, json!({"message": "Missing", "code": code}));

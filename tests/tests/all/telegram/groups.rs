@@ -114,7 +114,8 @@ async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered(
     let ask = json!({"text": "@prx_test_bot what do you think?", "reply_to_message": answered});
     telegram.say(1, &group(), ask);
     let second = asked(&model, 2).await;
-    let said = "[in reply to a message from Carl]\n> We should move to Postgres 17.\n\nUser 1: what do you think?";
+    let said =
+        "[in reply to a message from Carl]\n> We should move to Postgres 17.\n\nUser 1: what do you think?";
     assert!(second.contains(said) && !second.contains("vegetarian"), "{second}");
     answers(&telegram, GROUP, 2).await;
 
@@ -139,8 +140,7 @@ async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered(
     telegram.say(1, &private, json!({"text": "We owe you 3000 euros.", "forward_origin": origin}));
     telegram.say(1, &private, json!({"text": "is that so?"}));
     let sixth = asked(&model, 6).await;
-    let said =
-        "[forwarded from Carl, not the sender's own words]\n> We owe you 3000 euros.\n\nis that so?";
+    let said = "[forwarded from Carl, not the sender's own words]\n> We owe you 3000 euros.\n\nis that so?";
     assert!(sixth.contains(said), "{sixth}");
     assert_eq!(model.broken_rules(), Vec::<String>::new());
     gateway.stop().await;
