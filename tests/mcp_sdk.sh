@@ -56,8 +56,8 @@ async def main():
     http = httpx2.AsyncClient(headers={"authorization": f"Bearer {token}"})
     async with Client(streamable_http_client(sys.argv[1], http_client=http)) as client:
         names = [tool.name for tool in (await client.list_tools()).tools]
-        assert {"near.add", "far.add"} <= set(names), names
-        for name in ("near.add", "far.add"):
+        assert {"near__add", "far__add"} <= set(names), names
+        for name in ("near__add", "far__add"):
             result = await client.call_tool(name, {"a": 40, "b": 2})
             assert not result.is_error and result.content[0].text == "42", result
 

@@ -27,6 +27,7 @@ use prx_host::memory::Memory;
 use prx_host::{Compiler, Engine, Plugins, Progress, Services};
 use prx_http::{Certificate, Traffic};
 use prx_mcp::Mcp;
+use prx_mcp::door::Door;
 use prx_store::{OpenError, Store};
 
 /// The share of `gateway.stop_secs` that is over at most when channels are closed. Those that are not are cut off.
@@ -84,6 +85,8 @@ pub struct Gateway {
     pub mcp: Mcp,
     /// The tools of both.
     pub tools: Tools,
+    /// What MCP clients are being answered.
+    pub door: Door,
     /// What is remembered of people.
     pub memory: Memory,
     /// The turns of sessions.
@@ -209,7 +212,21 @@ impl Startup {
         let sweeping = retention::run(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
-        Ok(Gateway { base, store, process, settings, plugins, mcp, tools, memory, turns, channels, hooks })
+        let door = Door::default();
+        Ok(Gateway {
+            base,
+            store,
+            process,
+            settings,
+            plugins,
+            mcp,
+            tools,
+            door,
+            memory,
+            turns,
+            channels,
+            hooks,
+        })
     }
 
     async fn load_plugins(&self, mut progress: impl FnMut(Progress)) -> Result<Plugins, StartError> {

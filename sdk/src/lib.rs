@@ -37,6 +37,8 @@ pub mod markdown;
 pub mod media;
 pub mod memory;
 pub mod operations;
+#[cfg(feature = "http")]
+pub mod parts;
 pub mod pending;
 pub mod provider;
 pub mod quotes;

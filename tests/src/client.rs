@@ -103,7 +103,8 @@ impl Client {
         self.events(request, Bytes::new()).await
     }
 
-    pub(crate) async fn events(&self, request: hyper::http::request::Builder, body: Bytes) -> EventStream {
+    /// What [`Client::request`] or [`Client::bare`] began, answered by events.
+    pub async fn events(&self, request: hyper::http::request::Builder, body: Bytes) -> EventStream {
         let response = timeout(TEST_TIMEOUT, self.exchange(request, body)).await.expect("an answer in time");
         let response = response.unwrap_or_else(|error| panic!("no answer: {error}"));
         assert_eq!(response.status(), 200);

@@ -6,6 +6,7 @@
 //! | [`client`] | HTTP in, JSON out |
 //! | [`telegram`] | a fake Bot API server |
 //! | [`discord`] | a fake Discord |
+//! | [`mcp`] | MCP servers that answer as a test wrote |
 //! | [`models`] | fake model servers that speak Anthropic's and OpenAI's APIs |
 //! | [`origin`] | a fake web service |
 //! | [`system`] | any system that talks by webhooks |
@@ -27,6 +28,7 @@ pub mod component;
 pub mod discord;
 mod form;
 pub mod gateway;
+pub mod mcp;
 pub mod models;
 pub mod origin;
 pub mod page;

@@ -40,6 +40,8 @@ pub struct Asked {
     pub headers: HeaderMap,
     /// Its body.
     pub body: Value,
+    /// The same as it came.
+    pub bytes: Bytes,
     /// When it arrived.
     pub at: Instant,
 }
@@ -210,8 +212,8 @@ impl State {
 
 impl Service for State {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
-        let (head, body) = request.into_parts();
-        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let (head, bytes) = request.into_parts();
+        let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
         if (head.method.as_str(), head.uri.path()) != ("POST", self.dialect.path) {
             return Reply::Json(404, String::new());
         }
@@ -223,7 +225,7 @@ impl Service for State {
             self.broken_rules.lock().unwrap().push(rule.clone());
             return Reply::Json(400, (self.dialect.refusal)(&rule));
         }
-        self.asked().push(Asked { headers: head.headers, body: body.clone(), at: Instant::now() });
+        self.asked().push(Asked { headers: head.headers, body: body.clone(), bytes, at: Instant::now() });
         let told = self.told.lock().unwrap().pop_front();
         match told {
             Some(Planned::Answer(status, headers, body)) => Reply::Headed(status, headers, body),

@@ -19,6 +19,15 @@ pub(super) enum Verdict {
     Refused(String),
 }
 
+/// What a person is asked before a tool is called, in Markdown.
+///
+/// # Errors
+/// The arguments can't be shown; says why. Nobody is asked about what can't be shown.
+pub fn question(tool: &str, arguments: &Value) -> Result<String, String> {
+    let shown = arguments::shown(arguments)?;
+    Ok(format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}\n```"))
+}
+
 /// Asks on the channel that the message came by, and whoever follows the turn, and waits for an answer up to
 /// `tools.ask_timeout_secs`. A turn that is taken up again goes on with the question it asked before.
 ///
@@ -26,14 +35,14 @@ pub(super) enum Verdict {
 /// The store has failed.
 pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Value) -> Result<Verdict> {
     let (store, turn) = (&work.services.store, work.turn);
-    let shown = match arguments::shown(arguments) {
-        Ok(shown) => shown,
+    let words = match question(tool, arguments) {
+        Ok(words) => words,
         Err(why) => {
             return Ok(Verdict::Refused(format!("the user has to allow it and can't be asked: {why}")));
         }
     };
     let timeout = Duration::from_secs(work.services.base.config.current().tools.ask_timeout_secs);
-    let question = NewApproval {
+    let new = NewApproval {
         turn: turn.id(),
         call: call.into(),
         tool: tool.into(),
@@ -42,8 +51,8 @@ pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Val
         timeout,
     };
     let id = store.new_approval_id();
-    let sent = reply::question(turn, &id, tool, &shown);
-    let approval = store.ask_approval(id, question, sent).await?;
+    let sent = reply::question(turn, &id, words);
+    let approval = store.ask_approval(id, new, sent).await?;
     info!(tool, approval = approval.id, "the user is asked");
     work.reply.event(TurnEvent::Approval(approval.clone()));
     let left = approval.expires_at.duration_since(work.services.base.clock.now());

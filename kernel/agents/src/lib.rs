@@ -1,6 +1,7 @@
 //! Runs the turns of sessions: asks models and skills, calls tools, and queues the replies. One turn at a time in each
 //! session, in order, and many sessions side by side.
 
+pub use self::approval::question;
 pub use self::command::command;
 pub use self::failure::stopping;
 pub use self::stream::{TurnEvent, TurnStream};

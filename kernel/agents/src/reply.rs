@@ -30,9 +30,8 @@ pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option
     }
 }
 
-/// Asks the person whether a tool may be called. `shown`: its arguments, as JSON that no part of a message ends.
-pub(super) fn question(turn: &Turn, approval: &str, tool: &str, shown: &str) -> Option<NewOutbound> {
-    let markdown = format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}\n```");
+/// Asks the person whether a tool may be called, in these words.
+pub(super) fn question(turn: &Turn, approval: &str, markdown: String) -> Option<NewOutbound> {
     let content = Content { markdown, attachments: Vec::new() };
     operation(turn, Operation::Ask(content, choices(approval).into()))
 }

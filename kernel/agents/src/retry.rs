@@ -56,7 +56,7 @@ impl ProviderFailure {
             ),
             max_attempts: match refused.fault.code {
                 _ if !refused.retryable => 1,
-                FaultCode::Timeout => MAX_ATTEMPTS_DEFECT,
+                FaultCode::Timeout | FaultCode::Internal => MAX_ATTEMPTS_DEFECT,
                 _ => MAX_ATTEMPTS_TRANSIENT,
             },
             retry_after: refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
@@ -105,12 +105,12 @@ impl ProviderFailure {
     }
 }
 
-/// As long as the provider asked for, or twice as long each time; never quite the same, so that turns which failed
-/// together don't come back together.
+/// As long as the provider asked for, or about twice as long each time and always longer; never quite the same, so that
+/// turns which failed together don't come back together.
 fn backoff(attempts: u32, retry_after: Option<Duration>) -> Duration {
     match retry_after {
         Some(retry_after) => retry_after + vary(FIRST_BACKOFF, 0.0..=1.0),
-        None => vary(FIRST_BACKOFF * (1 << attempts.saturating_sub(1).min(10)), 0.5..=1.0),
+        None => vary(FIRST_BACKOFF * (1 << attempts.saturating_sub(1).min(10)), 0.6..=1.0),
     }
 }
 

@@ -91,21 +91,6 @@ impl Reply {
         if reply.is_stream() { reply.streamed() } else { reply }
     }
 
-    /// A failure that another protocol's server has put in words, in the one envelope and with its status. What is JSON
-    /// already stays as it is.
-    pub async fn in_envelope(self) -> Self {
-        let status = self.0.status();
-        let is_json = self.0.headers().get(CONTENT_TYPE).is_some_and(|kind| kind == JSON);
-        if is_json || !(status.is_client_error() || status.is_server_error()) {
-            return self;
-        }
-        let Ok(said) = self.0.into_body().collect().await.map(Collected::to_bytes);
-        let code = if status.is_client_error() { Code::BadRequest } else { Code::Internal };
-        let mut reply = Self::error(&Error::new(code, String::from_utf8_lossy(&said).trim().to_owned()));
-        *reply.0.status_mut() = status;
-        reply
-    }
-
     /// 204.
     pub fn no_content() -> Self {
         let mut response = Response::new(Empty::new().boxed_unsync());

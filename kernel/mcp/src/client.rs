@@ -8,15 +8,15 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use rmcp::RoleClient;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, JsonObject};
+use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, JsonObject};
 use rmcp::service::{Peer, ServiceError};
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tracing::{Instrument, info_span};
 
 use super::content::{Files, Outcome};
 use super::failure;
+use super::requests::{Limit, Unanswered};
 use super::server::{Connector, Server, State};
 use prx_base::Base;
 use prx_base::error::{Error, Result};
@@ -25,6 +25,9 @@ use prx_store::{BlobLimits, Store};
 
 /// How long a server may take to end once it is to be disconnected: 6 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The longest that a call may take which tells of its progress, if a call may not take longer without: 1 hour.
+const MAX_CALL: Duration = Duration::from_secs(60 * 60);
 
 /// A server and its connection, for `GET /mcp`.
 #[derive(Debug, Clone)]
@@ -58,6 +61,8 @@ pub struct Tool {
     pub parameters: Value,
     /// The server says that it changes nothing.
     pub read_only: bool,
+    /// Why it can't be called, if that is so.
+    pub problem: Option<String>,
 }
 
 /// Where the files in a tool's answer go.
@@ -123,7 +128,7 @@ impl Mcp {
         let status = |(name, running): (&String, &Running)| {
             let status = running.server.status();
             let session = status.session.as_ref();
-            let tools = session.map(|session| session.tools.tools.iter().map(|tool| tool.name.to_string()));
+            let tools = session.map(|session| session.tools.tools.iter().map(|tool| tool.name.clone()));
             ServerStatus {
                 name: name.clone(),
                 transport: running.server.transport(),
@@ -161,10 +166,11 @@ impl Mcp {
             let Some(tools) = running.server.tools() else { continue };
             all.extend(tools.tools.iter().map(|tool| Tool {
                 server: server.clone(),
-                name: tool.name.to_string(),
-                description: tool.description.as_deref().unwrap_or_default().to_owned(),
-                parameters: Value::Object((*tool.input_schema).clone()),
-                read_only: tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
+                name: tool.name.clone(),
+                description: tool.description.clone(),
+                parameters: tool.parameters.clone(),
+                read_only: tool.read_only,
+                problem: tool.problem.clone(),
             }));
         }
         all
@@ -179,27 +185,39 @@ impl Mcp {
         arguments: JsonObject,
         files: KeptFiles<'_>,
     ) -> Option<Outcome> {
-        let name = format!("{server}.{tool}");
-        let (server, peer) = self.find(server, tool)?;
-        let limit = Duration::from_secs(self.base.config.current().tools.timeout_secs);
+        let (found, peer) = self.find(server, tool)?;
+        let each = found.options.timeout;
+        let setting = match each {
+            Some(_) => format!("mcp_servers.{server}.timeout_secs"),
+            None => format!("tools.timeout_secs, or for this server mcp_servers.{server}.timeout_secs"),
+        };
+        let each = each.unwrap_or(Duration::from_secs(self.base.config.current().tools.timeout_secs));
+        let limit = Limit { each, most: each.max(MAX_CALL) };
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        Some(match timeout(limit, peer.call_tool_once(params)).await {
-            Ok(Ok(CallToolResponse::Complete(result))) => {
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+        let under_way = found.traffic.call();
+        let answer = found.traffic.ask(&peer, request, limit).await;
+        drop(under_way);
+        if !matches!(answer, Ok(_) | Err(Unanswered::Failed(ServiceError::McpError(_)))) {
+            found.ping_now();
+        }
+        Some(match answer {
+            Ok(result) if is_unfinished(&result) => {
+                Outcome::failed("the tool asks for something that only a person could give")
+            }
+            Ok(result) => {
                 Files { store: &self.store, channel: files.channel, limits: files.limits }
                     .outcome(result)
                     .await
             }
-            Ok(Ok(_)) => Outcome::failed("the tool asks for something that only a person could give"),
-            Ok(Err(error)) => {
-                if !matches!(error, ServiceError::McpError(_)) {
-                    server.ping_now();
-                }
-                Outcome::failed(failure::request(&error))
+            Err(Unanswered::Failed(error)) => Outcome::failed(failure::request(&error)),
+            Err(Unanswered::Silent) => {
+                Outcome::failed(format!("{server}.{tool} did not answer within {each:?} ({setting})"))
             }
-            Err(_) => {
-                server.ping_now();
-                Outcome::failed(format!("{name} did not answer within {limit:?} (tools.timeout_secs)"))
-            }
+            Err(Unanswered::Endless) => Outcome::failed(format!(
+                "{server}.{tool} told of its progress and did not end within {:?}, which is the most",
+                limit.most
+            )),
         })
     }
 
@@ -253,4 +271,10 @@ impl Mcp {
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a result is none yet: the server waits for a person, or goes on by itself.
+fn is_unfinished(result: &Value) -> bool {
+    let kind = result.get("resultType").and_then(Value::as_str);
+    matches!(kind, Some("input_required" | "task"))
 }

@@ -7,17 +7,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
 use http_body_util::BodyExt;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
+    WWW_AUTHENTICATE,
+};
 use hyper::{HeaderMap, Method, StatusCode};
-use rmcp::model::{ClientJsonRpcMessage, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
-    SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
+    AuthRequiredError, SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
 };
 use sse_stream::{Sse, SseStream};
+use url::{Position, Url};
 
 use super::settings::Site;
+use super::wire;
 use prx_egress::{Body, Egress, Failure, Request, Response, Segment, Timeouts};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -26,8 +31,11 @@ const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
 const MAX_BODY_BYTES: u64 = 64 << 20;
 /// How long a stream may stay open and be silent; calls have a timeout of their own.
 const STREAM_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
-/// How much of an unexpected answer is shown, in bytes.
+/// How much of an unexpected answer is shown, and is searched for what it is about, in bytes.
 const MAX_SHOWN_BYTES: usize = 200;
+const MAX_READ_BYTES: usize = 4 << 10;
+/// Most redirects that are followed for one request.
+const MAX_REDIRECTS: usize = 3;
 
 type Error = StreamableHttpError<Failure>;
 type Headers = HashMap<HeaderName, HeaderValue>;
@@ -40,15 +48,41 @@ pub(super) struct Client {
 }
 
 impl Client {
+    /// Sends a request, and again where it is redirected within the same origin.
     async fn send(&self, method: Method, headers: Headers, body: Vec<u8>) -> Result<Response, Error> {
+        let mut url = self.site.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let response = self.send_to(&url, method.clone(), &headers, &body).await?;
+            let Some(location) = location(&response) else { return Ok(response) };
+            url = redirected(&url, &location, &method, response.status)?;
+        }
+        Err(Error::UnexpectedServerResponse(format!("it redirects more than {MAX_REDIRECTS} times").into()))
+    }
+
+    async fn send_to(
+        &self,
+        url: &str,
+        method: Method,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Response, Error> {
         let protocol = headers
-            .into_iter()
+            .iter()
             .map(|(name, value)| (name.to_string(), vec![Segment::Bytes(value.as_bytes().to_vec())]));
-        let body = if body.is_empty() { Vec::new() } else { vec![Segment::Bytes(body)] };
+        let plain = (ACCEPT_ENCODING.to_string(), vec![Segment::Text("identity".into())]);
+        let is_said = self.site.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(&plain.0));
+        let body = if body.is_empty() { Vec::new() } else { vec![Segment::Bytes(body.to_vec())] };
         let request = Request {
             method,
-            url: vec![Segment::Text(self.site.url.clone())],
-            headers: self.site.headers.iter().cloned().chain(protocol).collect(),
+            url: vec![Segment::Text(url.to_owned())],
+            headers: self
+                .site
+                .headers
+                .iter()
+                .cloned()
+                .chain(protocol)
+                .chain((!is_said).then_some(plain))
+                .collect(),
             body: Body::Segments(body),
             timeouts: Timeouts {
                 first_byte: STREAM_TIMEOUT,
@@ -61,6 +95,36 @@ impl Client {
         };
         self.egress.send(&self.site.policy, request).await.map_err(Error::Client)
     }
+}
+
+/// Where an answer sends its asker, if it does.
+fn location(response: &Response) -> Option<String> {
+    let redirects = matches!(response.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = response.headers.get(LOCATION).filter(|_| redirects)?;
+    location.to_str().ok().map(str::to_owned)
+}
+
+/// The URL that a redirect leads to.
+///
+/// # Errors
+/// It leads to another origin, or would make another request of this one.
+fn redirected(from: &str, location: &str, method: &Method, status: StatusCode) -> Result<String, Error> {
+    let refuse = |why: String| Err(Error::UnexpectedServerResponse(why.into()));
+    let target = Url::parse(from).and_then(|from| Ok((from.join(location)?, from)));
+    let Ok((to, from)) = target else {
+        return refuse(format!("HTTP {status}: it redirects to what is no URL"));
+    };
+    let shown = &to[..Position::AfterPath];
+    let keeps = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+    if to.origin() != from.origin() {
+        return refuse(format!(
+            "HTTP {status}: it redirects to another origin; if that is right, set url to {shown}"
+        ));
+    }
+    if !keeps && *method != Method::GET {
+        return refuse(format!("HTTP {status}: it redirects to {shown}; set url to that"));
+    }
+    Ok(to.into())
 }
 
 impl StreamableHttpClient for Client {
@@ -79,24 +143,48 @@ impl StreamableHttpClient for Client {
         set(&mut headers, SESSION, session.as_deref());
         let body = serde_json::to_vec(&message)?;
         let response = self.send(Method::POST, headers, body).await?;
-        if response.status == StatusCode::NOT_FOUND && session.is_some() {
-            return Err(Error::SessionExpired);
-        }
-        let waits = matches!(message, ClientJsonRpcMessage::Request(_));
-        if response.status.is_success() && !waits {
+        let asked = match &message {
+            ClientJsonRpcMessage::Request(request) => Some(request.id.clone()),
+            _ => None,
+        };
+        if response.status.is_success() && asked.is_none() {
             return Ok(StreamableHttpPostResponse::Accepted);
         }
-        let session = response.headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let opened = response.headers.get(SESSION).and_then(|id| id.to_str().ok()).map(str::to_owned);
         if response.status.is_success() && is_event_stream(&response.headers) {
-            return Ok(StreamableHttpPostResponse::Sse(events(response), session));
+            return Ok(StreamableHttpPostResponse::Sse(events(response, asked), opened));
         }
-        let status = response.status;
+        let (status, encoding) = (response.status, encoding(&response.headers));
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+            return Err(Error::AuthRequired(AuthRequiredError::new(
+                challenge.unwrap_or_default().to_owned(),
+            )));
+        }
+        if let Some(encoding) = encoding {
+            let why = format!("HTTP {status}, and its body is in {encoding}, which was not asked for");
+            return Err(Error::UnexpectedServerResponse(why.into()));
+        }
         let body = response.collect().await.map_err(Error::Client)?;
-        match serde_json::from_str::<ServerJsonRpcMessage>(&String::from_utf8_lossy(&body)) {
-            Ok(answer) if status.is_success() || matches!(answer, ServerJsonRpcMessage::Error(_)) => {
-                Ok(StreamableHttpPostResponse::Json(answer, session))
+        let text = String::from_utf8_lossy(&body);
+        if session.is_some() && is_forgotten(status, &text) {
+            return Err(Error::SessionExpired);
+        }
+        let mut answers = wire::read(&text);
+        answers.retain(|answer| status.is_success() || matches!(answer, ServerJsonRpcMessage::Error(_)));
+        match answers.as_slice() {
+            [] => Err(unexpected(status, &body)),
+            [answer] => {
+                let answer = match &asked {
+                    Some(asked) => wire::answering(answer.clone(), asked),
+                    None => answer.clone(),
+                };
+                Ok(StreamableHttpPostResponse::Json(answer, opened))
             }
-            _ => Err(unexpected(status, &body)),
+            batch => {
+                let all: Vec<_> = batch.iter().map(event).collect();
+                Ok(StreamableHttpPostResponse::Sse(stream::iter(all).boxed(), opened))
+            }
         }
     }
 
@@ -128,8 +216,9 @@ impl StreamableHttpClient for Client {
         set(&mut headers, LAST_EVENT, last_event.as_deref());
         let response = self.send(Method::GET, headers, Vec::new()).await?;
         match response.status {
-            status if status.is_success() && is_event_stream(&response.headers) => Ok(events(response)),
-            StatusCode::METHOD_NOT_ALLOWED => Err(Error::ServerDoesNotSupportSse),
+            status if status.is_success() && is_event_stream(&response.headers) => Ok(events(response, None)),
+            // Whatever it calls the refusal: it has nothing to say unasked.
+            status if status.is_client_error() && last_event.is_none() => Err(Error::ServerDoesNotSupportSse),
             StatusCode::NOT_FOUND => Err(Error::SessionExpired),
             status => Err(unexpected(status, b"")),
         }
@@ -145,11 +234,61 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
     given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
 }
 
-fn events(response: Response) -> BoxStream<'static, Result<Sse, SseError>> {
+/// How a body is encoded, where it is.
+fn encoding(headers: &HeaderMap) -> Option<String> {
+    let encoding = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim().to_ascii_lowercase();
+    let is_name =
+        encoding.len() <= 16 && encoding.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    (encoding != "identity" && !encoding.is_empty())
+        .then(|| if is_name { encoding } else { "an unknown encoding".into() })
+}
+
+/// Whether a server says that it does not know the session that a request was for. Many do so with 400.
+fn is_forgotten(status: StatusCode, body: &str) -> bool {
+    match status {
+        StatusCode::NOT_FOUND | StatusCode::GONE => true,
+        StatusCode::BAD_REQUEST => {
+            let said = body[..body.floor_char_boundary(MAX_READ_BYTES)].to_lowercase();
+            said.trim().is_empty() || said.contains("session") || said.contains("not initialized")
+        }
+        _ => false,
+    }
+}
+
+/// A stream of events, in which an error that names no request answers the one it was `asked`.
+fn events(response: Response, asked: Option<RequestId>) -> BoxStream<'static, Result<Sse, SseError>> {
     let mut decoder = Utf8Decoder::default();
     let chunks = response.body.into_data_stream();
     let chunks = chunks.map(move |chunk| chunk.map(|chunk| decoder.decode(chunk)));
-    SseStream::from_bytes_stream(chunks).boxed()
+    let readable = move |read: Result<Sse, SseError>| {
+        let all = match read {
+            Ok(sse) => mended(sse, asked.as_ref()),
+            Err(error) => vec![Err(error)],
+        };
+        stream::iter(all)
+    };
+    SseStream::from_bytes_stream(chunks).flat_map(readable).boxed()
+}
+
+/// An event whose message can be read, or the events that take its place.
+fn mended(sse: Sse, asked: Option<&RequestId>) -> Vec<Result<Sse, SseError>> {
+    let Some(data) = sse.data.as_deref().filter(|data| !data.trim().is_empty()) else { return vec![Ok(sse)] };
+    match serde_json::from_str::<ServerJsonRpcMessage>(data) {
+        Ok(ServerJsonRpcMessage::Error(error)) if error.id.is_none() && asked.is_some() => {}
+        Ok(ServerJsonRpcMessage::Response(_)) if data.contains("\"protocolVersion\"") => {}
+        Ok(_) => return vec![Ok(sse)],
+        Err(_) => {}
+    }
+    let messages = wire::read(data).into_iter().map(|message| match asked {
+        Some(asked) => wire::correlated(message, asked),
+        None => message,
+    });
+    messages.map(|message| Ok(Sse { id: sse.id.clone(), ..event(&message)? })).collect()
+}
+
+fn event(message: &ServerJsonRpcMessage) -> Result<Sse, SseError> {
+    let data = serde_json::to_string(message).map_err(|error| SseError::Body(Box::new(error)))?;
+    Ok(Sse { data: Some(data), ..Sse::default() })
 }
 
 /// Decodes chunks of bytes as UTF-8, lossily: with \u{fffd} for what is invalid.

@@ -4,15 +4,19 @@
 mod client;
 mod connection;
 mod content;
+pub mod door;
 mod failure;
 mod http;
 mod listing;
 mod process;
 mod redact;
+mod requests;
+mod schema;
 mod server;
 mod settings;
 mod spawn;
 mod stdout;
+mod wire;
 
 pub use self::client::{KeptFiles, Mcp, ServerStatus, Tool};
 pub use self::content::Outcome;

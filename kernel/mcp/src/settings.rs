@@ -1,5 +1,7 @@
 //! `[mcp_servers.<name>]`: the program to start or the URL to call, read from the table as written.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use prx_base::config::keys::nearest;
@@ -7,7 +9,15 @@ use prx_base::config::{Secret, Settings};
 use prx_egress::{Allowed, MIN_SECRET_BYTES, Origin, Policy, Segment};
 
 /// The keys that a table takes.
-const KEYS: [&str; 5] = ["command", "args", "env", "url", "headers"];
+const KEYS: [&str; 10] =
+    ["command", "args", "env", "cwd", "url", "headers", "tools", "timeout_secs", "start_secs", "ping_secs"];
+/// How long a server may take to start and to answer for the first time. Many programs fetch themselves first.
+const PROGRAM_START: Duration = Duration::from_secs(120);
+const SITE_START: Duration = Duration::from_secs(60);
+/// How often a connected server is pinged.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// Longest of these times, in seconds.
+const MAX_SECS: u64 = 86_400;
 
 /// How a server is reached.
 #[derive(Debug)]
@@ -24,6 +34,8 @@ pub(super) struct Program {
     pub(super) command: String,
     pub(super) args: Vec<String>,
     pub(super) env: Vec<(String, Secret)>,
+    /// The folder it is started in, if not the gateway's own.
+    pub(super) cwd: Option<String>,
 }
 
 /// A server to call.
@@ -32,6 +44,55 @@ pub(super) struct Site {
     pub(super) url: String,
     pub(super) headers: Vec<(String, Vec<Segment>)>,
     pub(super) policy: Policy,
+}
+
+/// What the operator says about a server, however it is reached.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) tools: Wanted,
+    /// How long a call may take without a sign of progress; none: as long as any tool's.
+    pub(super) timeout: Option<Duration>,
+    /// How long it may take to start and to list its tools.
+    pub(super) start: Duration,
+    /// How often it is pinged; none: never.
+    pub(super) ping: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { tools: Wanted::default(), timeout: None, start: PROGRAM_START, ping: Some(PING_INTERVAL) }
+    }
+}
+
+/// Which of a server's tools there are to be, by the names that it calls them: all, or those that fit a pattern. A `*`
+/// stands for any text.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Wanted(Option<Vec<String>>);
+
+impl Wanted {
+    /// Whether a tool is among them.
+    pub(super) fn takes(&self, name: &str) -> bool {
+        self.0.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern, name)))
+    }
+
+    /// A pattern that none of these tools fits.
+    pub(super) fn in_vain<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) -> Option<&str> {
+        let mut patterns = self.0.iter().flatten();
+        patterns.find(|pattern| !names.clone().any(|name| fits(pattern, name))).map(String::as_str)
+    }
+}
+
+/// Whether a name is what a pattern says.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, between)) = parts.split_last() else { return rest.is_empty() };
+    for part in between {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.ends_with(last)
 }
 
 impl Program {
@@ -52,7 +113,8 @@ pub(super) fn is_program(settings: &Settings) -> bool {
 /// # Errors
 /// The key below the table's own that is wrong, where there is one, and what it takes.
 pub fn check(settings: &Settings) -> Result<(), String> {
-    read(settings).map(drop)
+    read(settings)?;
+    options(settings).map(drop)
 }
 
 /// The values that a table names as `env:NAME` or `file:PATH` and that are not there: their keys below the table's own,
@@ -69,7 +131,26 @@ pub fn unresolved(settings: &Settings) -> Vec<(String, String)> {
     missing
 }
 
-/// Reads a table.
+/// Reads what a table says about a server of either kind.
+///
+/// # Errors
+/// The key that is wrong, and what it takes.
+pub(super) fn options(settings: &Settings) -> Result<Options, String> {
+    let tools = match settings.contains_key("tools") {
+        true => Some(list(settings, "tools")?),
+        false => None,
+    };
+    let start = if is_program(settings) { PROGRAM_START } else { SITE_START };
+    let ping = seconds(settings, "ping_secs", 0)?.unwrap_or(PING_INTERVAL);
+    Ok(Options {
+        tools: Wanted(tools),
+        timeout: seconds(settings, "timeout_secs", 1)?,
+        start: seconds(settings, "start_secs", 1)?.unwrap_or(start),
+        ping: (!ping.is_zero()).then_some(ping),
+    })
+}
+
+/// Reads how a server is reached.
 ///
 /// # Errors
 /// It can't be served; says which key is wrong and what it takes.
@@ -94,11 +175,13 @@ pub(super) fn read(settings: &Settings) -> Result<Target, String> {
                 value.map(|value| (name.clone(), value)).map_err(|problem| format!("env.{name}: {problem}"))
             });
             let (command, args) = (text("command", command)?, list(settings, "args")?);
-            Ok(Target::Program(Program { command, args, env: env.collect::<Result<_, _>>()? }))
+            let cwd = settings.get("cwd").map(|folder| text("cwd", folder)).transpose()?;
+            Ok(Target::Program(Program { command, args, env: env.collect::<Result<_, _>>()?, cwd }))
         }
         (None, Some(url)) => {
             stray("args", "command")?;
             stray("env", "command")?;
+            stray("cwd", "command")?;
             site(text("url", url)?, texts(settings, "headers")?).map(Target::Site)
         }
     }
@@ -141,6 +224,14 @@ fn text(key: &str, value: &Value) -> Result<String, String> {
     }
 }
 
+fn seconds(settings: &Settings, key: &str, least: u64) -> Result<Option<Duration>, String> {
+    let Some(value) = settings.get(key) else { return Ok(None) };
+    match value.as_u64() {
+        Some(seconds) if (least..=MAX_SECS).contains(&seconds) => Ok(Some(Duration::from_secs(seconds))),
+        _ => Err(format!("{key}: takes a number of seconds, {least} to {MAX_SECS}")),
+    }
+}
+
 fn list(settings: &Settings, key: &str) -> Result<Vec<String>, String> {
     let Some(value) = settings.get(key) else { return Ok(Vec::new()) };
     let items = value
@@ -180,6 +271,35 @@ mod tests {
             problem(json!({"command": "a", "env": {"A": "env:PRX_NOT_SET"}})),
             @"env.A: the environment variable PRX_NOT_SET is not set; set it for `prx serve` and start that again, or use file:PATH"
         );
+    }
+
+    #[test]
+    fn what_is_said_of_a_server_is_checked() {
+        let wrong = |more: Value| {
+            let mut table = json!({"command": "a"});
+            table.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            check(table.as_object().unwrap()).expect_err("a problem")
+        };
+        insta::assert_snapshot!(wrong(json!({"timeout_secs": 0})), @"timeout_secs: takes a number of seconds, 1 to 86400");
+        insta::assert_snapshot!(wrong(json!({"start_secs": "60"})), @"start_secs: takes a number of seconds, 1 to 86400");
+        insta::assert_snapshot!(wrong(json!({"ping_secs": -1})), @"ping_secs: takes a number of seconds, 0 to 86400");
+        insta::assert_snapshot!(wrong(json!({"tools": "echo"})), @"tools: takes a list of texts");
+        insta::assert_snapshot!(wrong(json!({"cwd": 7})), @"cwd: takes a text that is not empty");
+        let site = json!({"url": "http://127.0.0.1:1/mcp", "cwd": "/"});
+        insta::assert_snapshot!(check(site.as_object().unwrap()).unwrap_err(), @"cwd: belongs to a server with command");
+    }
+
+    #[test]
+    fn a_pattern_stands_for_names() {
+        let wanted = Wanted(Some(vec!["read_*".into(), "*_user".into(), "a*b*c".into(), "echo".into()]));
+        for name in ["read_", "read_file", "get_user", "abc", "a1b2c", "aabcc", "echo"] {
+            assert!(wanted.takes(name), "{name}");
+        }
+        for name in ["", "rea", "user", "acb", "ab", "echoes", "xecho"] {
+            assert!(!wanted.takes(name), "{name}");
+        }
+        assert!(Wanted::default().takes("anything") && !Wanted(Some(Vec::new())).takes("anything"));
+        assert_eq!(wanted.in_vain(["read_file", "get_user", "echo"].into_iter()), Some("a*b*c"));
     }
 
     #[test]

@@ -2,33 +2,18 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http_body_util::Full;
-use hyper::{Method, Request};
-use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation,
-    ListToolsResult, PaginatedRequestParams, ResourceContents, ServerCapabilities, ServerConfig, Tool,
-    ToolAnnotations,
-};
-use rmcp::service::RequestContext;
-use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
-use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
-use rmcp::{RoleServer, ServerHandler};
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
-use url::form_urlencoded;
 
+pub(super) use self::door::{SERVE, serve};
 use crate::gateway::Gateway;
-use prx_agents::tool::{CallContext, ToolSummary, Tools};
 use prx_base::clock::rfc3339;
-use prx_base::config::Policy;
-use prx_base::error::{Code, Result};
-use prx_http::describe::Takes;
-use prx_http::{Call, Caller, Doc, OCTETS, Reply, Scope};
+use prx_base::error::Result;
+use prx_http::{Call, Doc, Reply};
 use prx_mcp::{ServerStatus, State};
-use prx_store::{Attachment, AttachmentKind, Store};
+
+mod door;
+mod server;
 
 /// A connected server has the time of its connection; any other one what is wrong with it.
 #[derive(Serialize, JsonSchema)]
@@ -81,110 +66,4 @@ pub(super) async fn reconnect(gateway: Arc<Gateway>, call: Call) -> Result<Reply
     let name = call.param("name");
     gateway.mcp.reconnect(name)?;
     Reply::ok(&Reconnected { name, status: State::Reconnecting })
-}
-
-pub(super) const SERVE: Doc = Doc::new(
-    "Speak MCP with the gateway: JSON-RPC over streamable HTTP. `tools/list` needs tools:read or tools:write, `tools/call` \
-     tools:write. A tool with the policy `ask` is called at once: outside of a turn, whoever calls has decided",
-)
-    .takes(Takes::AnyObject)
-    .answers::<Value>(&[200, 202, 406, 422])
-    .or_as("text/event-stream");
-
-/// One message to the gateway as a server. There are no sessions: every message is answered for itself.
-pub(super) async fn serve(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
-    let limit = gateway.base.config.current().gateway.max_body_bytes;
-    let mut request = Request::new(Full::new(call.body.bytes("application/json", limit).await?));
-    *request.method_mut() = Method::POST;
-    *request.headers_mut() = call.headers;
-    // Host and Origin have been looked at before.
-    let config = StreamableHttpServerConfig::default()
-        .with_legacy_session_mode(false)
-        .with_json_response(true)
-        .disable_allowed_hosts();
-    let server = Server { caller: call.caller, tools: gateway.tools.clone(), store: gateway.store.clone() };
-    let service = StreamableHttpService::new(
-        move || Ok(server.clone()),
-        Arc::new(NeverSessionManager::default()),
-        config,
-    );
-    Ok(Reply::foreign(service.handle(request).await).in_envelope().await)
-}
-
-/// The gateway, as MCP clients see it.
-#[derive(Clone)]
-struct Server {
-    caller: Caller,
-    tools: Tools,
-    store: Store,
-}
-
-impl ServerHandler for Server {
-    fn get_info(&self) -> ServerConfig {
-        let name = Implementation::new("prx", env!("CARGO_PKG_VERSION"));
-        ServerConfig::new(ServerCapabilities::builder().enable_tools().build()).with_server_info(name)
-    }
-
-    async fn list_tools(
-        &self,
-        _: Option<PaginatedRequestParams>,
-        _: RequestContext<RoleServer>,
-    ) -> Result<ListToolsResult, ErrorData> {
-        let callable = |tool: &ToolSummary| tool.policy != Policy::Deny && tool.problem.is_none();
-        let tools = self.tools.list().await.into_iter().filter(callable).map(tool);
-        Ok(ListToolsResult::with_all_items(tools.collect()))
-    }
-
-    async fn call_tool(
-        &self,
-        request: CallToolRequestParams,
-        _: RequestContext<RoleServer>,
-    ) -> Result<CallToolResponse, ErrorData> {
-        let forbidden = |error: prx_base::error::Error| ErrorData::invalid_request(error.to_string(), None);
-        self.caller.require(Scope::TOOLS_WRITE).map_err(forbidden)?;
-        let arguments = Value::Object(request.arguments.unwrap_or_default());
-        let called = self.tools.call(&request.name, &arguments, CallContext::default()).await;
-        let result = called.map_err(|error| match error.code() {
-            Code::NotFound | Code::BadRequest | Code::Forbidden => {
-                ErrorData::invalid_params(error.to_string(), None)
-            }
-            _ => ErrorData::internal_error(error.to_string(), None),
-        })?;
-        let mut content = vec![ContentBlock::text(result.content)];
-        for file in result.attachments {
-            content.push(self.content(file).await);
-        }
-        let mut answer =
-            if result.is_error { CallToolResult::error(content) } else { CallToolResult::success(content) };
-        answer.structured_content = result.structured;
-        Ok(CallToolResponse::Complete(answer))
-    }
-}
-
-impl Server {
-    /// A tool's file, with its bytes.
-    async fn content(&self, file: Attachment) -> ContentBlock {
-        let Attachment { blob, kind, name, mime, .. } = file;
-        let name = name.as_deref().unwrap_or(&blob);
-        let Ok(bytes) = self.store.read_blob(&blob, 0, u32::MAX).await else {
-            return ContentBlock::text(format!("[{name}: it is no longer kept]"));
-        };
-        let (data, mime) = (STANDARD.encode(bytes), mime.unwrap_or_else(|| OCTETS.to_owned()));
-        match kind {
-            AttachmentKind::Image => ContentBlock::image(data, mime),
-            AttachmentKind::Audio => ContentBlock::audio(data, mime),
-            _ => {
-                let name = form_urlencoded::byte_serialize(name.as_bytes()).collect::<String>();
-                let uri = format!("prx://blobs/{blob}/{}", name.replace('+', "%20"));
-                let resource = ResourceContents::blob(data, uri);
-                ContentBlock::resource(resource.with_mime_type(mime))
-            }
-        }
-    }
-}
-
-fn tool(summary: ToolSummary) -> Tool {
-    let ToolSummary { name, description, parameters, read_only, .. } = summary;
-    let schema = parameters.as_object().cloned().unwrap_or_default();
-    Tool::new(name, description, schema).with_annotations(ToolAnnotations::new().read_only(read_only))
 }

@@ -56,6 +56,7 @@ mod deliveries;
 mod erasure;
 mod events;
 mod file;
+mod guests;
 mod handle;
 mod hook_problem;
 mod hooks;

@@ -2,7 +2,7 @@
 
 use prx_sdk::connector::{Choice, Content, Operation, Outbound, Target};
 use prx_sdk::continued::{Part, digest};
-use prx_sdk::markdown::tables_as_code;
+use prx_sdk::markdown::simplified;
 use prx_sdk::operations::Resumable;
 use prx_sdk::text;
 use prx_sdk::upload::{GONE, TOO_LARGE, Upload};
@@ -273,7 +273,7 @@ impl Parts {
         choices: Vec<(String, String)>,
     ) -> Result<Parts, String> {
         let (text, files) = sorted(content)?;
-        let (part, rest) = text::cut(&tables_as_code(&text), MAX_TEXT);
+        let (part, rest) = text::cut(&simplified(&text), MAX_TEXT);
         Ok(Parts { part, rest, reply_to, choices, files, ..Parts::default() })
     }
 

@@ -77,9 +77,11 @@ fn call(rest: &str, request: &Request) -> Reply {
 }
 
 /// The tool of this name, or the one that is written like it in letters that every model takes: `files.read` is shown
-/// as `files_read`.
+/// as `files__read`.
 fn find<'a>(name: &str, tools: &'a [ToolSpec]) -> Option<&'a ToolSpec> {
-    let plain = name.replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'), "_");
+    let plain = name
+        .replacen('.', "__", 1)
+        .replace(|c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-'), "_");
     let named = |name: &str| tools.iter().find(|tool| tool.name == name);
     named(name).or_else(|| named(&plain))
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prx_sdk::connector::{Context, Http, Operation, Outbound};
 use prx_sdk::continued::Part;
+use prx_sdk::markdown::linked;
 use prx_sdk::operations::Resumable;
 use prx_sdk::upload::{Form, Upload};
 use serde::{Deserialize, Serialize};
@@ -255,7 +256,7 @@ impl Chat {
 
 /// A draft shows one message: of a longer text, the one that is being written.
 fn latest(markdown: &str) -> String {
-    let (mut part, mut rest) = text::cut(markdown, MAX_TEXT);
+    let (mut part, mut rest) = text::cut(&linked(markdown), MAX_TEXT);
     while !rest.is_empty() {
         (part, rest) = text::cut(&rest, MAX_TEXT);
     }

@@ -2,6 +2,7 @@
 
 use prx_sdk::connector::{Attachment, AttachmentKind, Choice, Content};
 use prx_sdk::continued::{Part, digest};
+use prx_sdk::markdown::linked;
 use prx_sdk::upload::Upload;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ impl Speech {
         if content.markdown.trim().is_empty() && files.is_empty() {
             return Err("the message has no text".to_owned());
         }
-        let (part, rest) = text::cut(&content.markdown, MAX_TEXT);
+        let (part, rest) = text::cut(&linked(&content.markdown), MAX_TEXT);
         Ok(Speech { part, rest, files, reply_to, ..Speech::default() })
     }
 

@@ -213,17 +213,17 @@ async fn a_gateway_is_a_server_to_another_one_over_http() {
     let gateway = Gateway::start_in(home).await;
     let listed = connected(&gateway, "far").await;
     assert_eq!(listed["transport"], "http");
-    assert!(listed["tools"].as_array().unwrap().contains(&json!("near.echo")), "{listed}");
-    let result = gateway.call_tool("far.near.echo", json!({"text": "from afar"})).await.expect(200);
+    assert!(listed["tools"].as_array().unwrap().contains(&json!("near__echo")), "{listed}");
+    let result = gateway.call_tool("far.near__echo", json!({"text": "from afar"})).await.expect(200);
     assert_eq!(
         result,
         json!({"content": "you said\nfrom afar", "structured": {"text": "from afar"}, "is_error": false})
     );
     let file = json!({"data": "JVBERg==", "uri": "file:///a%20report.pdf"});
-    let drawn = gateway.call_tool("far.near.draw", file).await.expect(200);
+    let drawn = gateway.call_tool("far.near__draw", file).await.expect(200);
     let [report] = &drawn["attachments"].as_array().unwrap()[..] else { panic!("{drawn}") };
     assert_eq!((&report["name"], &report["size"]), (&json!("a report.pdf"), &json!(4)), "files come through");
-    let failed = gateway.call_tool("far.near.fail", json!({})).await.expect(200);
+    let failed = gateway.call_tool("far.near__fail", json!({})).await.expect(200);
     assert_eq!(failed, json!({"content": "can't be done", "is_error": true}));
     let barred = until("the server without a token to be refused", async || {
         Some(server(&gateway, "barred").await["error"].as_str()?.to_owned())
@@ -232,7 +232,7 @@ async fn a_gateway_is_a_server_to_another_one_over_http() {
     assert!(barred.contains("401"), "{barred}");
 
     far.stop().await;
-    let call = gateway.call_tool("far.near.echo", json!({})).await;
+    let call = gateway.call_tool("far.near__echo", json!({})).await;
     assert!(call.status == 404 || call.expect(200)["is_error"] == true);
     let lost = until("the loss to be seen", async || {
         let far = server(&gateway, "far").await;

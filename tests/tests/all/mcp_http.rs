@@ -31,7 +31,7 @@ async fn far(home: Home, port: u16) -> Gateway {
 }
 
 async fn lost(gateway: &Gateway) {
-    let failed = gateway.call_tool("far.near.echo", json!({})).await;
+    let failed = gateway.call_tool("far.near__echo", json!({})).await;
     assert!(failed.status == 404 || failed.expect(200)["is_error"] == true, "{failed}");
     let far = becomes(gateway, "far", |server| !connected(server) && server["error"].is_string()).await;
     assert_eq!((&far["tools"], far.get("connected_at")), (&json!([]), None));
@@ -65,7 +65,7 @@ async fn a_killed_server_over_http_comes_back_by_itself_and_when_asked() {
     let gateway = Gateway::start_in(home).await;
     becomes(&gateway, "far", connected).await;
     let session = gateway.open_session("ada").await;
-    let said = json!({"content": "/tool far.near.echo {\"text\": \"from afar\"}"});
+    let said = json!({"content": "/tool far.near__echo {\"text\": \"from afar\"}"});
     let reply = gateway.client().post(&format!("/sessions/{session}/messages"), said).await.expect(200);
     assert!(reply["content"].as_str().unwrap().contains("from afar"), "{reply}");
 
@@ -80,7 +80,7 @@ async fn a_killed_server_over_http_comes_back_by_itself_and_when_asked() {
     let asked = gateway.client().post("/mcp/far/reconnect", json!({})).await.expect(200);
     assert_eq!(asked, json!({"name": "far", "status": "reconnecting"}));
     becomes(&gateway, "far", connected).await;
-    let answer = gateway.call_tool("far.near.echo", json!({"text": "again"})).await.expect(200);
+    let answer = gateway.call_tool("far.near__echo", json!({"text": "again"})).await.expect(200);
     assert_eq!(answer["structured"], json!({"text": "again"}));
 }
 

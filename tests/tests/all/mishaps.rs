@@ -179,7 +179,7 @@ async fn a_long_turn_is_remembered_by_the_next() {
 #[tokio::test]
 async fn a_call_that_is_done_is_not_made_again_after_a_crash_beside_one_at_work() {
     let call = |name: &str| json!({"call": {"name": name}});
-    let script = json!([{"answers": [[call("near_pid"), call("near_wait")], [{"text": "Done."}]]}]);
+    let script = json!([{"answers": [[call("near__pid"), call("near__wait")], [{"text": "Done."}]]}]);
     let gateway = start(script, "[tools]\ntimeout_secs = 5\n").await;
     let session = gateway.open_session("ada").await;
     let mut events = follow(&gateway, &session, "go").await;

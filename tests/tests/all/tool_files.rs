@@ -112,7 +112,7 @@ async fn a_tool_names_no_file_that_is_not_its_own() {
 #[tokio::test]
 async fn a_picture_from_an_mcp_server_goes_with_the_reply_and_the_model_reads_its_name() {
     let server = format!("[mcp_servers.near]\ncommand = {SERVER:?}\n[store]\nblob_max_bytes = 2048\n");
-    let call = |arguments: Value| json!({"call": {"name": "near_draw", "arguments": arguments}});
+    let call = |arguments: Value| json!({"call": {"name": "near__draw", "arguments": arguments}});
     let picture = call(json!({"data": "aGFyYm91cg=="}));
     let report = call(json!({"data": "JVBERg==", "uri": "file:///tmp/march.pdf"}));
     let script = json!([{"answers": [
@@ -158,7 +158,7 @@ async fn a_model_sees_the_picture_that_a_tool_returned() {
         let session = gateway.open_session("ada").await;
         let path = format!("/sessions/{session}/messages");
         let draw = async || {
-            model.answer((dialect.calls)(&[("call_1", "near_draw", json!({"data": "aGFyYm91cg=="}))])).await;
+            model.answer((dialect.calls)(&[("call_1", "near__draw", json!({"data": "aGFyYm91cg=="}))])).await;
             gateway.client().post(&path, json!({"content": "draw"})).await.expect(200);
             model.asked().pop().unwrap().body["messages"].to_string()
         };

@@ -75,7 +75,7 @@ async fn decide(gateway: &Gateway, session: &str, question: &Value, decision: &s
 #[tokio::test]
 async fn the_calls_of_one_answer_run_side_by_side_and_a_slow_one_times_out() {
     let script = json!([{"answers": [
-        [{"text": "Let me see. "}, call("sleep", json!({})), hello("Ada"), call("near_echo", json!({"text": "hi"}))],
+        [{"text": "Let me see. "}, call("sleep", json!({})), hello("Ada"), call("near__echo", json!({"text": "hi"}))],
         [{"show": "request"}],
     ]}]);
     let gateway = start(script, "[tools]\ntimeout_secs = 1\n").await;
@@ -92,9 +92,9 @@ async fn the_calls_of_one_answer_run_side_by_side_and_a_slow_one_times_out() {
 
     let shown: Value = serde_json::from_str(all(&told, "done")[0]["content"].as_str().unwrap()).unwrap();
     let tools = shown["tools"].to_string();
-    assert!(tools.contains("near_echo") && !tools.contains("near.echo"), "{tools}");
+    assert!(tools.contains("near__echo") && !tools.contains("near.echo"), "{tools}");
     let messages = shown["messages"].to_string();
-    assert!(messages.contains("near_echo") && messages.contains("you said"), "{messages}");
+    assert!(messages.contains("near__echo") && messages.contains("you said"), "{messages}");
 
     let mut executed = Vec::new();
     while executed.len() < 3 {
@@ -148,7 +148,7 @@ async fn a_turn_makes_so_many_calls_and_no_more() {
 #[tokio::test]
 async fn a_long_result_is_cut_and_an_impossible_one_costs_the_call() {
     let script = json!([{"answers": [
-        [call("shout", json!({"bytes": 100_000})), call("shout", json!({"bytes": 64 << 20})), call("near_flood", json!({}))],
+        [call("shout", json!({"bytes": 100_000})), call("shout", json!({"bytes": 64 << 20})), call("near__flood", json!({}))],
         [{"text": "Loud."}],
     ]}]);
     let gateway = start(script, "[tools]\nmax_result_bytes = 1000\ntimeout_secs = 5\n").await;
@@ -165,17 +165,20 @@ async fn a_long_result_is_cut_and_an_impossible_one_costs_the_call() {
 
 #[tokio::test]
 async fn what_the_operator_denies_is_neither_shown_nor_called() {
-    let script = json!([{"answers": [[hello("Ada"), call("near_echo", json!({}))], [{"show": "request"}]]}]);
+    let script = json!([{"answers": [[hello("Ada"), call("near__echo", json!({}))], [{"show": "request"}]]}]);
     let policy = "[tools.policy]\nhello = \"deny\"\n\"near.*\" = \"deny\"\n\"near.pid\" = \"allow\"\n";
     let gateway = start(script, policy).await;
     assert_eq!(listed(&gateway, "near.echo").await["policy"], "deny");
     let session = gateway.open_session("ada").await;
     let reply = say(&gateway, &session, "go").await.expect(200);
     let told = results(&gateway, &session).await;
-    assert!(told[0].contains("no tool hello") && told[1].contains("no tool near_echo"), "{told:?}");
+    assert!(told[0].contains("no tool hello") && told[1].contains("no tool near__echo"), "{told:?}");
     let shown: Value = serde_json::from_str(reply["content"].as_str().unwrap()).unwrap();
     let tools = shown["tools"].to_string();
-    assert!(tools.contains("near_pid") && !tools.contains("hello") && !tools.contains("near_env"), "{tools}");
+    assert!(
+        tools.contains("near__pid") && !tools.contains("hello") && !tools.contains("near__env"),
+        "{tools}"
+    );
     let refused = gateway.call_tool("hello", json!({"name": "Ada"})).await.error(403, "forbidden");
     assert!(refused.contains("tools.policy"), "{refused}");
     let change = json!({"tools.policy": {"near.*": "ask"}});
@@ -191,7 +194,7 @@ async fn what_the_operator_denies_is_neither_shown_nor_called() {
 
 #[tokio::test]
 async fn a_person_is_asked_over_the_api_and_decides() {
-    let script = json!([{"answers": [[hello("Ada"), call("near_echo", json!({"text": "hi"}))], [{"text": "So be it."}]]}]);
+    let script = json!([{"answers": [[hello("Ada"), call("near__echo", json!({"text": "hi"}))], [{"text": "So be it."}]]}]);
     let gateway = start(script, "[tools]\npolicy = { hello = \"ask\" }\n").await;
     let session = gateway.open_session("ada").await;
     for (decision, result) in
@@ -231,7 +234,7 @@ async fn a_question_that_nobody_answers_is_a_no() {
 #[tokio::test]
 async fn a_question_survives_a_stop_that_does_not_wait_for_it() {
     let script = json!([{"answers": [
-        [hello("Ada"), call("near_wait", json!({}))],
+        [hello("Ada"), call("near__wait", json!({}))],
         [{"text": "Done."}],
     ]}]);
     let config = "[tools]\npolicy = { hello = \"ask\" }\ntimeout_secs = 3\n";
@@ -262,7 +265,7 @@ async fn a_question_survives_a_stop_that_does_not_wait_for_it() {
 
 #[tokio::test]
 async fn a_question_survives_a_crash() {
-    let script = json!([{"answers": [[hello("Ada"), call("near_pid", json!({}))], [{"text": "Done."}]]}]);
+    let script = json!([{"answers": [[hello("Ada"), call("near__pid", json!({}))], [{"text": "Done."}]]}]);
     let mut gateway = start(script, "[tools]\npolicy = { hello = \"ask\" }\n").await;
     let session = gateway.open_session("ada").await;
     drop(follow(&gateway, &session, "go").await);

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 
 pub(crate) use self::catalog::Tool;
 use self::catalog::{Catalog, Definition, Revision, Source};
-pub(crate) use self::names::Names;
+pub use self::names::Names;
 pub(crate) use self::offer::Room;
 use prx_base::Base;
 use prx_base::clock::stopwatch;
@@ -157,6 +157,11 @@ impl Tools {
         named.chain(catalog.nameless().map(|tool| summary(tool, policy(tool), None))).collect()
     }
 
+    /// What models and MCP clients call the tools there are now.
+    pub async fn names(&self) -> Arc<Names> {
+        self.catalog().await.names().clone()
+    }
+
     /// The tools there are now. Costs nothing unless they have changed since it was asked for.
     pub(crate) async fn catalog(&self) -> Arc<Catalog> {
         let is_new = |catalog: &Catalog| catalog.revision() == Revision::of(&self.plugins, &self.mcp);
@@ -251,7 +256,11 @@ impl Tools {
         let limit = Duration::from_secs(config.tools.timeout_secs);
         let started = stopwatch();
         let session = context.session.clone();
-        let called = timeout(limit, self.dispatch(&tool, arguments, context)).await;
+        let called = match tool.definition().source {
+            Source::Plugin(_) => timeout(limit, self.dispatch(&tool, arguments, context)).await,
+            // It has a limit of its own, which progress renews.
+            Source::Mcp { .. } => Ok(self.dispatch(&tool, arguments, context).await),
+        };
         let outcome = called.unwrap_or_else(|_| {
             let message = format!("The tool {name} did not answer within {limit:?} (tools.timeout_secs)");
             Err(Error::new(Code::GatewayTimeout, message))
@@ -322,7 +331,7 @@ impl Tools {
 
 /// A tool as it is listed, with what the operator says about it.
 fn summary(tool: &Tool, policy: Policy, left_out: Option<String>) -> ToolSummary {
-    let Definition { name, description, parameters, read_only, source } = tool.definition();
+    let Definition { name, description, parameters, read_only, source, .. } = tool.definition();
     ToolSummary {
         name: name.clone(),
         description: description.clone(),

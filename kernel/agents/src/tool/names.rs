@@ -1,4 +1,12 @@
-//! Names of tools as models may be shown them: 1 to 64 of `a-z A-Z 0-9 _ -`.
+//! Names of tools as models and MCP clients are shown them: 1 to 64 of `a-z A-Z 0-9 _ -`. A name depends on nothing but the
+//! tool's own: whoever has kept it reaches the same tool or none, whatever else came and went meanwhile. Of the first
+//! two underscores in a row:
+//!
+//! | own name | shown | has |
+//! |---|---|---|
+//! | `get_weather` | `get_weather` | none |
+//! | `near.echo` | `near__echo` | two, where the dot was |
+//! | anything else | `n_her___0a1b2c3d` | three, and a hash behind them |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +15,16 @@ use sha2::{Digest, Sha256};
 
 /// Length in letters of the longest name that every provider takes.
 const MAX_LENGTH: usize = 64;
-/// Letters of a hash at the end of a name that tell it from others which would be written the same.
+/// Letters of a hash at the end of a name that can't be written otherwise.
 const HASH_LENGTH: usize = 8;
+/// Stands where a name had a dot.
+const DOT: &str = "__";
+/// Stands before a hash.
+const BEFORE_HASH: &str = "___";
 
 /// What models call the tools: no two of them the same.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Names {
+pub struct Names {
     /// By the tool's own name.
     shown: BTreeMap<String, String>,
     /// By the name that models are shown.
@@ -20,18 +32,15 @@ pub(crate) struct Names {
 }
 
 impl Names {
-    /// Names for these tools. One that may be shown as it is stays as it is, whatever the others are called.
-    pub(crate) fn new<'a>(tools: impl Iterator<Item = &'a str> + Clone) -> Self {
+    /// Names for these tools.
+    pub(crate) fn new<'a>(tools: impl Iterator<Item = &'a str>) -> Self {
         let mut names = Self::default();
-        let (plain, other): (Vec<&str>, Vec<&str>) = tools.partition(|tool| is_plain(tool));
-        for tool in plain.into_iter().chain(other) {
-            names.add(tool);
-        }
+        tools.for_each(|tool| names.add(tool));
         names
     }
 
     /// The same names, and some for tools that there are no more but that a conversation still speaks of.
-    pub(crate) fn with<'a>(self: &Arc<Self>, gone: impl Iterator<Item = &'a str>) -> Arc<Self> {
+    pub fn with<'a>(self: &Arc<Self>, gone: impl Iterator<Item = &'a str>) -> Arc<Self> {
         let mut names = Arc::clone(self);
         for tool in gone {
             if !names.shown.contains_key(tool) {
@@ -42,35 +51,58 @@ impl Names {
     }
 
     /// What a model calls a tool.
-    pub(crate) fn shown<'a>(&'a self, tool: &'a str) -> &'a str {
+    pub fn shown<'a>(&'a self, tool: &'a str) -> &'a str {
         self.shown.get(tool).map_or(tool, String::as_str)
     }
 
     /// The tool that a model calls so. A name that was never shown stays as it is.
-    pub(crate) fn own<'a>(&'a self, shown: &'a str) -> &'a str {
+    pub fn own<'a>(&'a self, shown: &'a str) -> &'a str {
         self.own.get(shown).map_or(shown, String::as_str)
     }
 
     fn add(&mut self, tool: &str) {
-        let is_free = is_plain(tool) && !self.own.contains_key(tool);
-        let shown = if is_free { tool.to_owned() } else { self.invent(tool) };
+        let shown = readable(tool).unwrap_or_else(|| self.hashed(tool));
         self.own.insert(shown.clone(), tool.to_owned());
         self.shown.insert(tool.to_owned(), shown);
     }
 
-    /// A plain name near to this one that no other tool has.
-    fn invent(&self, tool: &str) -> String {
-        let plain: String =
-            tool.chars().map(|c| if is_plain_letter(c) { c } else { '_' }).take(MAX_LENGTH).collect();
-        if !plain.is_empty() && !self.own.contains_key(&plain) {
-            return plain;
-        }
+    /// A name that no other tool has, for one that can't be written otherwise. That two hashes are the same is as good
+    /// as impossible, unless someone tries for it; then the second is made anew.
+    fn hashed(&self, tool: &str) -> String {
+        let stem = stem(tool);
         let hashed = (0_u64..).map(|n| {
             let digest = Sha256::new().chain_update(n.to_be_bytes()).chain_update(tool).finalize();
             let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{}_{}", &plain[..plain.len().min(MAX_LENGTH - HASH_LENGTH - 1)], &hash[..HASH_LENGTH])
+            format!("{stem}{BEFORE_HASH}{}", &hash[..HASH_LENGTH])
         });
         hashed.into_iter().find(|name| !self.own.contains_key(name)).unwrap_or_default()
+    }
+}
+
+/// A name that reads like the tool's own and can be no other tool's, where there is one.
+fn readable(tool: &str) -> Option<String> {
+    if is_plain(tool) && !tool.contains(DOT) {
+        return Some(tool.to_owned());
+    }
+    let (source, name) = tool.split_once('.')?;
+    let is_clear = !source.contains(DOT) && !source.ends_with('_') && !name.starts_with('_');
+    let shown = format!("{source}{DOT}{name}");
+    (is_clear && !source.is_empty() && !name.is_empty() && is_plain(&shown)).then_some(shown)
+}
+
+/// The beginning of a name with a hash: what is plain of it, with no two underscores in a row.
+fn stem(tool: &str) -> String {
+    let plain = tool.chars().map(|c| if is_plain_letter(c) { c } else { '_' });
+    let mut stem = String::new();
+    for letter in plain {
+        if letter != '_' || !stem.ends_with('_') {
+            stem.push(letter);
+        }
+    }
+    stem.truncate(MAX_LENGTH - HASH_LENGTH - BEFORE_HASH.len());
+    match stem.trim_matches('_') {
+        "" => "tool".to_owned(),
+        stem => stem.to_owned(),
     }
 }
 
@@ -93,8 +125,20 @@ mod tests {
         let tools = [
             "near.echo",
             "near_echo",
+            "near__echo",
+            "near___echo",
             "near/echo",
+            "near_.echo",
+            "near._echo",
+            "far.near__echo",
+            "far.near.echo",
+            "far__near.echo",
             "näher",
+            "_",
+            "__",
+            ".",
+            "near.",
+            ".echo",
             "",
             "get_weather",
             long.as_str(),
@@ -105,23 +149,39 @@ mod tests {
             let shown = names.shown(tool);
             assert!(is_plain(shown), "{tool:?}: {shown:?}");
             assert_eq!(names.own(shown), tool);
+            // Nobody else has a say in it.
+            assert_eq!(Names::new([tool].into_iter()).shown(tool), shown);
+            // And it would not be another tool's.
+            let other = Names::new([shown].into_iter());
+            assert!(shown == tool || other.shown(shown) != shown, "{tool:?}: {shown:?}");
         }
-        assert_eq!(names.shown("near_echo"), "near_echo", "a plain name is nobody else's");
-        assert_eq!((names.shown("get_weather"), names.shown("näher")), ("get_weather", "n_her"));
+        assert_eq!((names.shown("near.echo"), names.shown("near_echo")), ("near__echo", "near_echo"));
+        assert_eq!(
+            (names.shown("get_weather"), names.shown("far.near__echo")),
+            ("get_weather", "far__near__echo")
+        );
+        assert!(names.shown("näher").starts_with("n_her___"), "{}", names.shown("näher"));
         assert_eq!((names.own("unheard_of"), names.shown("un.heard")), ("unheard_of", "un.heard"));
     }
 
     #[test]
-    fn a_tool_that_is_gone_takes_nobody_elses_name() {
+    fn a_tool_that_is_gone_keeps_its_name() {
         let names = Arc::new(Names::new(["near.echo"].into_iter()));
         assert!(Arc::ptr_eq(&names, &names.with(["near.echo"].into_iter())));
-        let with = names.with(["near_echo", "near.echo", "gone"].into_iter());
-        assert_eq!((with.shown("near.echo"), with.own("near_echo")), ("near_echo", "near.echo"));
-        assert_eq!((with.shown("gone"), with.own(with.shown("near_echo"))), ("gone", "near_echo"));
+        let with = names.with(["near__echo", "near.echo", "gone.by"].into_iter());
+        assert_eq!((with.shown("near.echo"), with.own("near__echo")), ("near__echo", "near.echo"));
+        assert_eq!(with.shown("gone.by"), "gone__by");
     }
 
-    #[test]
-    fn a_name_alone_reads_like_its_tool() {
-        assert_eq!(Names::new(["near.echo"].into_iter()).shown("near.echo"), "near_echo");
+    proptest::proptest! {
+        #[test]
+        fn no_two_tools_are_shown_the_same(tools in proptest::collection::btree_set("[ab_.é-]{0,8}", 1..40)) {
+            let names = Names::new(tools.iter().map(String::as_str));
+            for tool in &tools {
+                let shown = names.shown(tool);
+                assert!(is_plain(shown) && names.own(shown) == tool, "{tool:?}: {shown:?}");
+                assert_eq!(Names::new([tool.as_str()].into_iter()).shown(tool), shown);
+            }
+        }
     }
 }

@@ -3,13 +3,13 @@ use prx_sdk::text::units;
 
 use super::*;
 
-const MESSAGES: &str = "/channels/50/messages";
+pub(super) const MESSAGES: &str = "/channels/50/messages";
 
-fn sent(id: u64) -> Value {
+pub(super) fn sent(id: u64) -> Value {
     json!({"id": id.to_string(), "channel_id": "50", "content": "x"})
 }
 
-fn ok(id: &str) -> Outcome {
+pub(super) fn ok(id: &str) -> Outcome {
     Outcome::Ok(Some(id.to_owned()))
 }
 
@@ -498,28 +498,4 @@ fn a_refusal_for_a_permission_names_it() {
         let Outcome::Refused(reason) = talk.outcome(&id) else { panic!("{:?}", talk.outcome(&id)) };
         assert!(reason.starts_with("Missing (HTTP 403); ") && reason.contains(permission), "{reason}");
     }
-}
-
-#[test]
-fn a_text_that_grows_goes_on_in_the_next_message_and_is_there_once() {
-    let words = |count: usize| (0..count).map(|word| format!("word {word:04}")).collect::<Vec<_>>().join(" ");
-    let mut talk = Talk::live();
-    let edit = |talk: &mut Talk, text: &str| {
-        let operation = Operation::Edit(("31".into(), Content::text(text)));
-        talk.script.operate(Target::conversation("50"), operation)
-    };
-    edit(&mut talk, &words(250));
-    talk.answer("PATCH", "/messages/31", 200, sent(31));
-    talk.answer("POST", MESSAGES, 200, sent(32));
-    let id = edit(&mut talk, &words(300));
-    let second = talk.call("PATCH", "/messages/32").body_json();
-    assert!(second["content"].as_str().is_some_and(|text| text.ends_with("0299")));
-    talk.answer("PATCH", "/messages/32", 200, sent(32));
-    assert_eq!(talk.outcome(&id), &ok("31"));
-    let id = edit(&mut talk, &words(300));
-    assert_eq!(talk.outcome(&id), &ok("31"), "all of it is there");
-    let id = edit(&mut talk, "Short after all.");
-    talk.answer("PATCH", "/messages/31", 200, sent(31));
-    talk.answer("DELETE", "/messages/32", 404, json!({"message": "Unknown Message", "code": 10008}));
-    assert_eq!(talk.outcome(&id), &ok("31"));
 }

@@ -11,6 +11,8 @@ use crate::Telegram;
 mod anything;
 mod asking;
 mod files;
+mod growing;
+mod markdown;
 mod polling;
 mod quoting;
 mod receiving;

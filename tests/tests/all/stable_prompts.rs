@@ -1,0 +1,87 @@
+//! What a vendor has read of a conversation it need not read again: each request begins with the bytes of the one before.
+use std::collections::BTreeMap;
+use std::fs;
+
+use prx_tests::component::Component;
+use prx_tests::gateway::{Gateway, Home};
+use prx_tests::models::{Asked, Dialect, FakeModel};
+use prx_tests::wait::until;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+const SERVER: &str = env!("CARGO_BIN_EXE_prx-test-mcp");
+
+/// The parts that a vendor reads in this order, as they came: the tools, the system prompt, and each message.
+fn parts(asked: &Asked) -> Vec<String> {
+    let body: BTreeMap<String, &RawValue> = serde_json::from_slice(&asked.bytes).unwrap();
+    let messages: Vec<&RawValue> = serde_json::from_str(body["messages"].get()).unwrap();
+    let before = ["tools", "system"].map(|part| body.get(part).map_or("", |raw| raw.get()));
+    // Where a vendor is told to keep what it has read is no part of that.
+    let plain = |raw: &str| raw.replace(r#""cache_control":{"type":"ephemeral"},"#, "");
+    before.into_iter().chain(messages.into_iter().map(RawValue::get)).map(plain).collect()
+}
+
+async fn connected(gateway: &Gateway) {
+    until("the server to be connected", async || {
+        let list = gateway.client().get("/mcp").await.expect(200);
+        (list["servers"][0]["status"] == "connected").then_some(())
+    })
+    .await;
+}
+
+async fn say(gateway: &Gateway, session: &str, text: &str) {
+    let path = format!("/sessions/{session}/messages");
+    gateway.client().post(&path, json!({"content": text})).await.expect(200);
+}
+
+#[tokio::test]
+async fn each_request_begins_with_the_bytes_of_the_one_before() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let home = Home::new("");
+        home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+        let file = home.path().join("tools.json");
+        let names =
+            (0..20).map(|n| ["fs.read", "fs/read", "fs_read", "näher"][n % 4].to_owned() + &n.to_string());
+        let schema =
+            json!({"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "integer"}}});
+        let tools: Vec<Value> = names.map(|name| json!({"name": name, "inputSchema": schema})).collect();
+        fs::write(&file, json!(tools).to_string()).unwrap();
+        home.configure(&format!(
+            "{}[agent]\nsystem_prompt = \"You are kind.\"\n[mcp_servers.near]\ncommand = {SERVER:?}\nenv = {{ TOOLS = \
+             {file:?} }}\n[rate_limits]\nenabled = false\n",
+            model.config("")
+        ));
+        let gateway = Gateway::start_in(home).await;
+        connected(&gateway).await;
+        let session = gateway.open_session("ada").await;
+        // The same tools are called again and again, also with ids that the server repeats.
+        let calls =
+            [("call_0", "near__echo", json!({"text": "hi"})), ("call_1", "hello", json!({"name": "Ada"}))];
+        for _ in 0..2 {
+            model.answer((dialect.calls)(&calls)).await;
+            model.answer((dialect.calls)(&calls[..1])).await;
+            say(&gateway, &session, "Greet her.").await;
+        }
+        gateway.client().post("/plugins/hello-tool/reload", json!({})).await.expect(200);
+        gateway.client().post("/mcp/near/reconnect", json!({})).await.expect(200);
+        connected(&gateway).await;
+        say(&gateway, &session, "Again?").await;
+        let gateway = gateway.restart().await;
+        connected(&gateway).await;
+        say(&gateway, &session, "And now?").await;
+
+        let asked: Vec<_> = model.asked().iter().map(parts).collect();
+        assert_eq!(asked.len(), 8);
+        assert!(model.asked()[0].body["tools"].as_array().unwrap().len() >= 30, "{:?}", asked[0][0]);
+        assert!(asked[0][0].contains("\"near__echo\"") && asked[0].concat().contains("You are kind."));
+        for (before, after) in asked.iter().zip(&asked[1..]) {
+            assert!(after.len() > before.len(), "the conversation grows");
+            for (part, (one, other)) in before.iter().zip(after).enumerate() {
+                assert_eq!(one, other, "{}: part {part}", dialect.provider);
+            }
+        }
+        assert_eq!(model.broken_rules(), Vec::<String>::new());
+        gateway.stop().await;
+    }
+}
