@@ -277,11 +277,10 @@ async fn two_channels_have_doors_of_their_own() {
     gateway.stop().await;
 }
 
-/// What platforms ask for beside a signature of the body: to be answered that their webhooks are wanted, and not to be
-/// repeated by others.
-#[tokio::test]
-async fn a_platforms_question_is_answered_and_what_is_old_or_changed_is_turned_away() {
-    const KEY: &str = "canary-signing-key";
+const KEY: &str = "canary-signing-key";
+
+/// A gateway with the channels `slack` and `meta`, whose manifests say what those platforms publish.
+async fn with_asking_platforms() -> Gateway {
     let manifest = |name: &str, rule: &str| {
         let manifest = format!(
             "[plugin]\nname = {name:?}\nversion = \"1.0.0\"\ndescription = \"A platform\"\n[permissions]\n\
@@ -309,13 +308,14 @@ async fn a_platforms_question_is_answered_and_what_is_old_or_changed_is_turned_a
     let home = Home::new(&config);
     home.place_plugin("slack", &slack);
     home.place_plugin("meta", &meta);
-    let gateway = Gateway::start_in(home).await;
+    Gateway::start_in(home).await
+}
+
+/// Platforms ask whether their webhooks are wanted, and sign more than the body so that nobody repeats it later.
+#[tokio::test]
+async fn a_platforms_question_is_answered_and_what_is_old_or_changed_is_turned_away() {
+    let gateway = with_asking_platforms().await;
     let client = gateway.client().with_token(None);
-    until("both channels to run", async || {
-        let (slack, meta) = (gateway.channel("slack").await?, gateway.channel("meta").await?);
-        (slack["status"] != "disabled" && meta["status"] != "disabled").then_some(())
-    })
-    .await;
     let ask = async |query: &str| {
         client.send(client.bare(Method::GET, &format!("/in/meta?{query}")), Bytes::new()).await
     };

@@ -13,6 +13,7 @@ use crate::Discord;
 
 mod anything;
 mod connecting;
+mod doubtful;
 mod files;
 mod growing;
 mod interacting;
