@@ -69,7 +69,12 @@ impl Client {
 
     /// Sends a request, and again where it is redirected within the same origin; once more with a renewed token where
     /// the token is refused.
-    pub(super) async fn send(&self, method: Method, headers: Headers, body: Vec<u8>) -> Result<Response, Error> {
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        headers: Headers,
+        body: Vec<u8>,
+    ) -> Result<Response, Error> {
         let token = self.token(None).await?;
         let response = self.send_with(token.as_deref(), &method, &headers, &body).await?;
         if response.status != StatusCode::UNAUTHORIZED {
@@ -341,7 +346,10 @@ fn is_forgotten(status: StatusCode, body: &str) -> bool {
 }
 
 /// A stream of events, in which an error that names no request answers the one it was `asked`.
-pub(super) fn events(response: Response, asked: Option<RequestId>) -> BoxStream<'static, Result<Sse, SseError>> {
+pub(super) fn events(
+    response: Response,
+    asked: Option<RequestId>,
+) -> BoxStream<'static, Result<Sse, SseError>> {
     let mut decoder = Utf8Decoder::default();
     let chunks = response.body.into_data_stream();
     let chunks = chunks.map(move |chunk| chunk.map(|chunk| decoder.decode(chunk)));

@@ -41,13 +41,18 @@ impl OldSite {
     /// It is no such server; says why.
     pub(super) async fn open(client: &Client) -> Result<Self, String> {
         let headers = Headers::from([(ACCEPT, HeaderValue::from_static("text/event-stream"))]);
-        let response = client.send(Method::GET, headers, Vec::new()).await.map_err(|error| failure::http(&error))?;
+        let response =
+            client.send(Method::GET, headers, Vec::new()).await.map_err(|error| failure::http(&error))?;
         if !response.status.is_success() || !is_event_stream(&response.headers) {
             return Err(format!("HTTP {}, and no stream of events", response.status));
         }
         let mut events = events(response, None);
         for _ in 0..MAX_EVENTS_BEFORE {
-            let event = events.next().await.ok_or("it ended its stream of events")?.map_err(|error| error.to_string())?;
+            let event = events
+                .next()
+                .await
+                .ok_or("it ended its stream of events")?
+                .map_err(|error| error.to_string())?;
             if event.event.as_deref() != Some("endpoint") {
                 continue;
             }
@@ -65,7 +70,9 @@ fn endpoint(site: &str, named: &str) -> Result<String, String> {
     let site = Url::parse(site).map_err(|error| error.to_string())?;
     match site.join(named.trim()) {
         Ok(url) if url.origin() == site.origin() => Ok(url.into()),
-        Ok(url) => Err(format!("it wants messages at another origin, {}", url.origin().ascii_serialization())),
+        Ok(url) => {
+            Err(format!("it wants messages at another origin, {}", url.origin().ascii_serialization()))
+        }
         Err(error) => Err(format!("the endpoint it names is no URL: {error}")),
     }
 }
@@ -73,7 +80,10 @@ fn endpoint(site: &str, named: &str) -> Result<String, String> {
 impl Transport<RoleClient> for OldSite {
     type Error = StreamableHttpError<Failure>;
 
-    fn send(&mut self, message: ClientJsonRpcMessage) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
+    fn send(
+        &mut self,
+        message: ClientJsonRpcMessage,
+    ) -> impl Future<Output = Result<(), Self::Error>> + Send + 'static {
         let client = self.client.clone();
         async move {
             let headers = Headers::from([
@@ -120,7 +130,10 @@ mod tests {
         let at = |named: &str| endpoint("https://example.org/a/sse", named);
         assert_eq!(at("/messages?id=1").as_deref(), Ok("https://example.org/messages?id=1"));
         assert_eq!(at("post").as_deref(), Ok("https://example.org/a/post"));
-        assert_eq!(at("https://evil.org/x"), Err("it wants messages at another origin, https://evil.org".into()));
+        assert_eq!(
+            at("https://evil.org/x"),
+            Err("it wants messages at another origin, https://evil.org".into())
+        );
         assert!(at("//evil.org/x").is_err() && at("http://example.org/x").is_err());
     }
 }
