@@ -170,8 +170,10 @@ fn issues(gateway: &Gateway) -> Vec<String> {
     }
     for channel in gateway.channels.list() {
         if !matches!(channel.state, State::Connected | State::Disabled) {
-            let reason = channel.error.map(|error| format!(": {error}")).unwrap_or_default();
+            let reason = channel.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             issues.push(format!("channel {} is not connected{reason}", channel.name));
+        } else {
+            issues.extend(channel.delivery_problem());
         }
     }
     let now = gateway.base.clock.now();

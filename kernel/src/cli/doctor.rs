@@ -107,7 +107,9 @@ fn exposed(paths: &Paths) -> Vec<Finding> {
 async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     let status = console.gateway.get("/api/v1/status").await?;
     let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
-    let finding = |issue: &str| match issue.starts_with("hook ") {
+    let says_what_to_do =
+        |issue: &str| issue.starts_with("hook ") || issue.contains("`prx channel dead-letters");
+    let finding = |issue: &str| match says_what_to_do(issue) {
         // It says itself what to do.
         true => Finding::plain(issue),
         false => Finding::new(issue, fix_of(issue)),
