@@ -158,14 +158,18 @@ impl Response {
         self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
-    /// How long the server asks to wait before the next try: `retry-after-ms`, or `retry-after` in seconds. A date
-    /// there is not read.
+    /// How long the server asks to wait before the next try: `retry-after-ms`, or `retry-after` in seconds or as a date,
+    /// which is compared with the server's own `date`.
     pub fn retry_after(&self) -> Option<Duration> {
         let wait = |name, unit: f64| {
             let seconds = self.header(name)?.trim().parse::<f64>().ok()? * unit;
             Duration::try_from_secs_f64(seconds).ok()
         };
-        wait("retry-after-ms", 0.001).or_else(|| wait("retry-after", 1.0))
+        let until = || {
+            let date = |name| httpdate::parse_http_date(self.header(name)?.trim()).ok();
+            Some(date("retry-after")?.duration_since(date("date")?).unwrap_or_default())
+        };
+        wait("retry-after-ms", 0.001).or_else(|| wait("retry-after", 1.0)).or_else(until)
     }
 
     /// The whole body.

@@ -20,6 +20,7 @@ pub mod calls;
 mod commands;
 pub mod config;
 pub mod connector;
+pub mod continued;
 pub mod cooldown;
 pub mod heard;
 #[cfg(feature = "http")]
@@ -36,8 +37,11 @@ pub mod markdown;
 pub mod media;
 pub mod memory;
 pub mod operations;
+#[cfg(feature = "http")]
+pub mod parts;
 pub mod pending;
 pub mod provider;
+pub mod quotes;
 #[cfg(feature = "http")]
 pub mod refusal;
 #[cfg(feature = "http")]
@@ -52,6 +56,7 @@ pub mod testing;
 pub mod text;
 #[cfg(feature = "http")]
 pub mod thinking;
+pub mod threads;
 pub mod tool;
 pub mod types;
 pub mod upload;

@@ -16,21 +16,25 @@
 //! assert_eq!(read.chars().map(restored).collect::<String>(), text);
 //! ```
 
+mod dialect;
 mod shield;
 mod table;
 #[cfg(test)]
 mod tests;
 
+pub use dialect::{linked, simplified};
 pub use shield::{restored, shielded};
-pub use table::{Table, tables_as_code};
+pub use table::Table;
 
 use pulldown_cmark::{Options, Parser};
 
-/// A parser of Markdown with what models use beyond CommonMark: tables, text that is struck out, task lists, formulas.
+/// A parser of Markdown with what models use beyond CommonMark: tables, text that is struck out, task lists, footnotes,
+/// formulas.
 pub fn parser(text: &str) -> Parser<'_> {
     let options = Options::ENABLE_TABLES
         | Options::ENABLE_STRIKETHROUGH
         | Options::ENABLE_TASKLISTS
+        | Options::ENABLE_FOOTNOTES
         | Options::ENABLE_MATH;
     Parser::new_ext(text, options)
 }

@@ -8,6 +8,7 @@
 //! - a download that fails for now is retried after a backoff, three attempts in all;
 //! - a download that fails for good costs only that file: the agent is told its name and why;
 //! - a message to which more belongs, a further picture or the rest of a text, can wait a moment for that;
+//! - files of a message that another one answers or passes on go with that one's, and come with what is quoted;
 //! - after a restart or a swap of the code, open downloads go on where they were.
 //!
 //! ```
@@ -50,7 +51,7 @@
 //! #       Inbound {
 //! #           dedupe: self.id, target: Target::conversation(self.room), text: self.text, attachments,
 //! #           sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false },
-//! #           sent_at: 0, addressed: true, choice: None,
+//! #           sent_at: 0, addressed: true, group: false, reply_to: None, forwarded: Vec::new(), choice: None,
 //! #       }
 //!     }
 //! }
@@ -99,9 +100,10 @@
 mod tests;
 
 use crate::connector::{
-    Attachment, Commands, Context, Http, HttpFailureKind, HttpOutcome, Inbound, LogLevel, Token,
+    Attachment, Commands, Context, Http, HttpFailureKind, HttpOutcome, Inbound, LogLevel, Overheard, Token,
 };
 use crate::cooldown::Cooldown;
+use crate::quotes::{FileOf, Quotes};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -142,6 +144,20 @@ pub trait PendingMessage {
         true
     }
 
+    /// What is kept of one that was dropped, as something that was said and not to the agent.
+    fn overheard(self, files: Vec<Self::Media>) -> Option<Overheard>
+    where
+        Self: Sized,
+    {
+        drop(files);
+        None
+    }
+
+    /// What it quotes, where the connector keeps that. It is put into the delivered message, with its files.
+    fn quotes(&mut self) -> Option<&mut Quotes> {
+        None
+    }
+
     /// The message as the agent gets it.
     fn inbound(self, attachments: Vec<Attachment>) -> Inbound;
 }
@@ -160,6 +176,11 @@ pub trait Media {
 
     /// Its name for people.
     fn title(&self) -> &str;
+
+    /// Which message it belongs to.
+    fn file_of(&self) -> FileOf {
+        FileOf::Message
+    }
 
     /// The attachment, now that the file is kept as this blob.
     fn attachment(self, blob: String) -> Attachment;
@@ -280,14 +301,14 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
     }
 
     /// Adds to the first message that still waits, for its files or for more, and that `is_it` accepts: these files, and
-    /// whatever `change` does. It then waits for more this long; None: nothing more belongs to it. Returns whether there
+    /// whatever `change` does, also to them. It then waits for more this long; None: nothing more belongs to it. Returns whether there
     /// is such a message.
     pub fn join(
         &mut self,
         is_it: impl Fn(&M) -> bool,
-        files: Vec<M::Media>,
+        mut files: Vec<M::Media>,
         pause: Option<Duration>,
-        change: impl FnOnce(&mut M),
+        change: impl FnOnce(&mut M, &mut [M::Media]),
     ) -> bool {
         let waits = |pending: &Pending<M, M::Media>| {
             let room = MAX_JOINED_FILES.saturating_sub(pending.wanted.len() + pending.fetched.len());
@@ -309,7 +330,7 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         let pending = &mut self.list[index];
         pending.open = open;
         let idle = pending.wanted.is_empty() || !pending.message.is_wanted();
-        change(&mut pending.message);
+        change(&mut pending.message, &mut files);
         pending.wanted.extend(files);
         if idle {
             self.request(index);
@@ -415,12 +436,13 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
         let mut held: Vec<String> = Vec::new();
         for pending in std::mem::take(self.list) {
             if pending.open == 0 && !pending.message.is_wanted() {
+                let said = pending.message.overheard(pending.wanted);
+                said.into_iter().for_each(|said| self.out.overhear(said));
                 continue;
             }
             let conversation = pending.message.conversation();
             if pending.wanted.is_empty() && pending.open == 0 && !held.contains(&conversation) {
-                let files = pending.fetched.into_iter().map(|(file, blob)| file.attachment(blob)).collect();
-                self.out.deliver(pending.message.inbound(files));
+                self.out.deliver(delivered(pending.message, pending.fetched));
             } else {
                 held.push(conversation);
                 self.list.push(pending);
@@ -429,10 +451,28 @@ impl<'a, M: PendingMessage> PendingQueue<'a, M> {
     }
 }
 
+/// A complete message, its files where they belong.
+fn delivered<M: PendingMessage>(mut message: M, fetched: Vec<(M::Media, String)>) -> Inbound {
+    let files = fetched.into_iter().map(|(file, blob)| (file.file_of(), file.attachment(blob)));
+    match message.quotes().map(std::mem::take).filter(|quotes| !quotes.is_empty()) {
+        None => message.inbound(files.map(|(_, file)| file).collect()),
+        Some(quotes) => {
+            let files = files.collect();
+            let mut inbound = message.inbound(Vec::new());
+            quotes.put_into(&mut inbound, files);
+            inbound
+        }
+    }
+}
+
 /// Tells the agent, and the operator, which file is missing and why.
 fn leave_out<M: PendingMessage>(message: &mut M, file: &M::Media, reason: &str, out: &mut Commands) {
     let line = format!("[{} could not be fetched: {reason}]", file.title());
     out.log(LogLevel::Warn, format!("message {}: {line}", message.id()));
+    let of = file.file_of();
+    if let Some(quote) = message.quotes().and_then(|quotes| quotes.of(of)) {
+        return quote.add_line(&line);
+    }
     let text = message.text();
     if !text.is_empty() {
         text.push('\n');

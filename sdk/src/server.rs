@@ -18,7 +18,7 @@
 use crate::http::{self, ErrorKind, Response};
 use crate::json::{self, Unreadable};
 use crate::log;
-use crate::provider::{Fault, ProviderError};
+use crate::provider::{Fault, FaultCode, ProviderError};
 use crate::refusal::Refusal;
 use crate::sse::{self, Content, Events};
 use serde_json::{Map, Value};
@@ -158,12 +158,16 @@ impl Server {
         self.broken_off(http::Error::new(ErrorKind::Unexpected, message))
     }
 
-    /// Something that asking again would not mend.
+    /// Something that asking again would not mend. What is cut off may have been damaged on its way, though: as a defect
+    /// it is asked for once more.
     fn nonsense(&self, why: Unreadable, chunk: &[u8]) -> ProviderError {
         let shown = json::excerpt(chunk);
         log::warn(&format!("a chunk that makes no sense ({why}): {shown}"));
         let message = format!("an answer that makes no sense came from {} ({why}): {shown}", self.base_url);
-        Fault::unavailable(message).into()
+        match why {
+            Unreadable::Cut => ProviderError::passing(Fault::new(FaultCode::Internal, message), None),
+            _ => Fault::unavailable(message).into(),
+        }
     }
 
     fn neither(&self, encoding: Option<&str>, bytes: &[u8]) -> ProviderError {

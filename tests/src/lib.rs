@@ -6,7 +6,9 @@
 //! | [`client`] | HTTP in, JSON out |
 //! | [`telegram`] | a fake Bot API server |
 //! | [`discord`] | a fake Discord |
+//! | [`mcp`] | MCP servers that answer as a test wrote |
 //! | [`models`] | fake model servers that speak Anthropic's and OpenAI's APIs |
+//! | [`oauth`] | an MCP server that wants a login, and who gives it |
 //! | [`origin`] | a fake web service |
 //! | [`system`] | any system that talks by webhooks |
 //! | [`sockets`] | a WebSocket server whose side a test plays |
@@ -27,7 +29,9 @@ pub mod component;
 pub mod discord;
 mod form;
 pub mod gateway;
+pub mod mcp;
 pub mod models;
+pub mod oauth;
 pub mod origin;
 pub mod page;
 pub mod random;

@@ -27,6 +27,8 @@ pub(super) struct ProviderFailure {
     retry_after: Option<Duration>,
     /// What is left once its attempts are used up.
     pub(super) fallback: Fallback,
+    /// It is the length of the conversation that is refused.
+    pub(super) too_long: Option<wire::ContextLength>,
 }
 
 /// What is left to try when a provider gave no answer.
@@ -34,7 +36,8 @@ pub(super) struct ProviderFailure {
 pub(super) enum Fallback {
     /// The next provider, which might do better.
     NextProvider,
-    /// Nothing: it does not take what it was asked, and what makes no sense to one makes none to another.
+    /// The same; it does not take what it was asked. Where nobody answers, the file that it was asked about is left out of
+    /// the conversation.
     Refused,
     /// Nothing: it has answered, and far too much.
     TooLong,
@@ -56,11 +59,12 @@ impl ProviderFailure {
             ),
             max_attempts: match refused.fault.code {
                 _ if !refused.retryable => 1,
-                FaultCode::Timeout => MAX_ATTEMPTS_DEFECT,
+                FaultCode::Timeout | FaultCode::Internal => MAX_ATTEMPTS_DEFECT,
                 _ => MAX_ATTEMPTS_TRANSIENT,
             },
             retry_after: refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
             fallback: if is_bad_input { Fallback::Refused } else { Fallback::NextProvider },
+            too_long: refused.too_long,
         }
     }
 
@@ -84,14 +88,14 @@ impl ProviderFailure {
             }
         };
         let error = Error::new(code, message);
-        Self { error, max_attempts, retry_after: None, fallback: Fallback::NextProvider }
+        Self { error, max_attempts, retry_after: None, fallback: Fallback::NextProvider, too_long: None }
     }
 
     /// An answer that was cut off after so many bytes.
     pub(super) fn too_long(provider: &str, max_bytes: usize) -> Self {
         let message = format!("The provider {provider} was cut off after {max_bytes} bytes of one answer");
         let error = Error::new(Code::BadGateway, message);
-        Self { error, max_attempts: 1, retry_after: None, fallback: Fallback::TooLong }
+        Self { error, max_attempts: 1, retry_after: None, fallback: Fallback::TooLong, too_long: None }
     }
 
     /// How long to wait before the next attempt, after so many; none: it is not retried. `is_last`: no other provider
@@ -105,12 +109,12 @@ impl ProviderFailure {
     }
 }
 
-/// As long as the provider asked for, or twice as long each time; never quite the same, so that turns which failed
-/// together don't come back together.
+/// As long as the provider asked for, or about twice as long each time and always longer; never quite the same, so that
+/// turns which failed together don't come back together.
 fn backoff(attempts: u32, retry_after: Option<Duration>) -> Duration {
     match retry_after {
         Some(retry_after) => retry_after + vary(FIRST_BACKOFF, 0.0..=1.0),
-        None => vary(FIRST_BACKOFF * (1 << attempts.saturating_sub(1).min(10)), 0.5..=1.0),
+        None => vary(FIRST_BACKOFF * (1 << attempts.saturating_sub(1).min(10)), 0.6..=1.0),
     }
 }
 

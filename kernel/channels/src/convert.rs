@@ -117,13 +117,14 @@ pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> 
     }
 }
 
-/// Something that was said and not to the agent, as the store keeps it.
-pub(super) fn overheard(channel: &str, said: wire::Overheard) -> (Conversation, Overheard) {
+/// Something that was said and not to the agent, as the store keeps it: for a while from now on, whatever the platform's
+/// clock says.
+pub(super) fn overheard(channel: &str, said: wire::Overheard, now: Timestamp) -> (Conversation, Overheard) {
     let wire::Target { conversation, thread, .. } = said.target;
     let sender = Sender { id: said.sender.id, name: said.sender.name };
     let text = said.text[..said.text.floor_char_boundary(MAX_QUOTE_BYTES)].to_owned();
     let conversation = Conversation { channel: channel.into(), conversation, thread };
-    (conversation, Overheard { sender, text, at: moment(said.sent_at) })
+    (conversation, Overheard { sender, text, at: now })
 }
 
 fn moment(ms: u64) -> Timestamp {
@@ -138,8 +139,18 @@ fn quoted(quoted: wire::Quoted) -> Quoted {
         text.push('…');
     }
     let files = attachments.into_iter().take(MAX_FILES);
-    let files = files.map(|file| file.name.unwrap_or_else(|| "a file without a name".to_owned())).collect();
+    let files = files.map(|file| file.name.unwrap_or_else(|| nameless(file.kind).to_owned())).collect();
     Quoted { author, from_agent, text, is_part, files }
+}
+
+/// What a file is called that has no name.
+fn nameless(kind: common::AttachmentKind) -> &'static str {
+    match kind {
+        common::AttachmentKind::Image => "a picture",
+        common::AttachmentKind::Audio => "a recording",
+        common::AttachmentKind::Video => "a video",
+        common::AttachmentKind::Document | common::AttachmentKind::Other => "a file",
+    }
 }
 
 /// Why a request brought no answer, as connectors are told.

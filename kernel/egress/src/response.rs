@@ -77,6 +77,18 @@ impl Response {
             return Err(too_large(origin));
         }
         if let Some(secrets) = &bounds.secrets {
+            if is_encoded(&head.headers) && !head.status.is_success() {
+                // Of what can't be searched for secrets nothing is passed on; the status is what matters.
+                head.headers.remove(header::CONTENT_ENCODING);
+                head.headers.remove(header::CONTENT_LENGTH);
+                secrets.scrub_headers(&mut head.headers);
+                return Ok(Self {
+                    status: head.status,
+                    headers: head.headers,
+                    body: ResponseBody(None),
+                    elapsed,
+                });
+            }
             if is_encoded(&head.headers) {
                 let reason = "it encodes its answer unasked, so that secrets in it could not be found";
                 return Err(Failure::sent(Kind::Protocol, origin, reason));

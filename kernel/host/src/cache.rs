@@ -96,7 +96,23 @@ impl Cache {
         };
         let written = spawn_blocking(write).await.map_err(|error| error.to_string())?;
         let digest = written.map_err(|error| error.to_string())?;
-        self.store.put_artifact(key, digest).await.map_err(|error| error.to_string())
+        self.store.put_artifact(key, digest).await.map_err(|error| error.to_string())?;
+        self.forget_missing().await;
+        Ok(())
+    }
+
+    /// Forgets the digests of artifacts whose files are gone. A failure only costs space.
+    async fn forget_missing(&self) {
+        let Ok(known) = self.store.artifacts() else { return };
+        // A file is written before its digest is kept: of what was known, none is on its way.
+        let paths: Vec<_> = known.into_iter().map(|key| (self.path(&key), key)).collect();
+        let missing = move || paths.into_iter().filter(|(path, _)| !path.exists()).map(|(_, key)| key);
+        let Ok(missing) = spawn_blocking(move || missing().collect::<Vec<_>>()).await else { return };
+        if !missing.is_empty()
+            && let Err(error) = self.store.forget_artifacts(missing).await
+        {
+            tracing::warn!(%error, "the digests of compiled components that are gone could not be forgotten");
+        }
     }
 
     /// Deletes the artifacts of the component with this SHA-256. A failure only costs space.
@@ -107,6 +123,7 @@ impl Cache {
         if let Err(error) = deleted {
             tracing::warn!(%error, "what was compiled of a removed plugin could not be deleted");
         }
+        self.forget_missing().await;
     }
 
     fn path(&self, key: &str) -> PathBuf {

@@ -22,7 +22,7 @@ pub enum CallError {
     OutOfMemory(u64),
     /// It has no such capability.
     NoSuch(String),
-    /// So many calls of it are under way, the most it may have.
+    /// So many calls of it are under way, the most it may have; fewer where others have many.
     TooMany(u32),
     /// The calls of it that are under way have this much memory together, in bytes, the most they may have.
     Full(u64),
@@ -75,7 +75,8 @@ impl std::fmt::Display for CallError {
             Self::TooMany(most) => {
                 write!(
                     f,
-                    "too many calls of it are under way: {most} at a time are the most it may have; try again"
+                    "too many calls of it are under way: {most} at a time are the most it may have, and fewer \
+                     while other plugins have many; try again"
                 )
             }
             Self::Full(most) => {

@@ -16,6 +16,17 @@ use super::inspect::MAX_BYTES;
 use super::manifest::valid_name;
 use prx_base::error::{Error, Result};
 
+/// What a component that loaded is to its plugin's file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loaded {
+    /// The first one there.
+    First,
+    /// The one that loaded last.
+    Again,
+    /// Another than that one.
+    InPlaceOfAnother,
+}
+
 /// A cheap-clone handle to the folder.
 #[derive(Debug, Clone)]
 pub(super) struct Folder(Arc<Path>);
@@ -77,17 +88,21 @@ impl Folder {
         self.run(move |folder| replace(&folder.component(&name), &bytes)).await
     }
 
-    /// Remembers that this component loaded, and the one that did so before it.
-    pub(super) async fn loaded(&self, name: &str, bytes: Bytes) -> Result<()> {
+    /// Remembers that this component loaded, and the one that did so before it. Says which of both it is.
+    pub(super) async fn loaded(&self, name: &str, bytes: Bytes) -> Result<Loaded> {
         let name = name.to_owned();
         self.run(move |folder| {
             let serving = folder.beside(&name, "serving");
-            match read(&serving)? {
-                Some(old) if old == bytes => return Ok(()),
-                Some(_) => fs::rename(&serving, folder.beside(&name, "previous"))?,
-                None => {}
-            }
-            replace(&serving, &bytes)
+            let loaded = match read(&serving)? {
+                Some(old) if old == bytes => return Ok(Loaded::Again),
+                Some(_) => {
+                    fs::rename(&serving, folder.beside(&name, "previous"))?;
+                    Loaded::InPlaceOfAnother
+                }
+                None => Loaded::First,
+            };
+            replace(&serving, &bytes)?;
+            Ok(loaded)
         })
         .await
     }

@@ -167,8 +167,11 @@ impl Linked {
             return Ok(Lease::Idle(instance));
         }
         let place = timeout(self.shared.links.limits.deadline, self.share.place(self.needs)).await;
-        let place = place.ok().flatten();
-        place.map_or_else(|| Err(CallError::TooMany(self.needs.most())), |place| Ok(Lease::New(Some(place))))
+        let refused = |_| match self.share.is_unused() {
+            true => CallError::Busy,
+            false => CallError::TooMany(self.needs.most()),
+        };
+        place.map(|place| Lease::New(Some(place))).map_err(refused)
     }
 
     /// The instance for a call.

@@ -5,16 +5,16 @@
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
 use super::catalog::{Entry, Generation, Placed, PluginStatus, Status};
-use super::folder::Folder;
+use super::folder::{Folder, Loaded};
 use super::load::{Candidate, Refusal, Terms, digest, examine, load};
 use super::registry::Plugins;
 use prx_base::error::{Error, Result};
 use prx_base::events::Kind;
-use prx_store::PluginRecord;
+use prx_store::{Deed, PluginRecord};
 
 /// What becomes of a plugin's file when a candidate is taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -168,7 +168,11 @@ impl Plugins {
                     Ok(())
                 }
                 (None, _) if catalog.entry(&name).is_none() => Ok(()),
-                (None, _) => plugins.remove_now(&name).await,
+                (None, _) => {
+                    plugins.remove_now(&name).await?;
+                    plugins.edited("plugin.removed", &name, Value::Null).await;
+                    Ok(())
+                }
             }
         })
         .await
@@ -268,6 +272,13 @@ impl Plugins {
         go_on(held, async move { plugins.commit(prepared, File::Written).await }).await
     }
 
+    /// Writes into the audit log what someone has done to a plugin's file, without the gateway.
+    async fn edited(&self, action: &str, name: &str, details: Value) {
+        if let Err(error) = self.0.store.record_audit(Deed::of_file(action, name, details)).await {
+            tracing::error!(plugin = name, %error, "a change of its file is not in the audit log");
+        }
+    }
+
     /// The component that a plugin is loaded from.
     pub(super) async fn candidate(&self, name: &str) -> Result<Candidate> {
         let file = match &self.0.folder {
@@ -311,10 +322,18 @@ impl Plugins {
                 File::Removed => folder.remove(name).await?,
                 File::Stays => {}
             }
-            if !candidate.bundled
-                && let Err(error) = folder.loaded(name, candidate.bytes).await
-            {
-                tracing::warn!(plugin = name, "there will be no way back to this component: {error}");
+            if !candidate.bundled {
+                let version = json!({ "version": generation.manifest.plugin.version });
+                match (folder.loaded(name, candidate.bytes).await, file) {
+                    (Ok(Loaded::First), File::Stays) => self.edited("plugin.installed", name, version).await,
+                    (Ok(Loaded::InPlaceOfAnother), File::Stays) => {
+                        self.edited("plugin.replaced", name, version).await;
+                    }
+                    (Ok(_), _) => {}
+                    (Err(error), _) => {
+                        tracing::warn!(plugin = name, "there will be no way back to this component: {error}");
+                    }
+                }
             }
         }
         self.change(name, |entry| {

@@ -1,11 +1,17 @@
 //! What one plugin may have of what all plugins share: places in the engine's pools, and slots of processor time.
+//!
+//! A plugin may have a third as much of the pools as is free: alone a quarter of them, and less the more others have. (Switches
+//! share their buffers in this way; there it is called a dynamic threshold.) The last eighth is for plugins that hold nothing:
+//! however many are greedy together, another one's call has a place.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use wasmtime::component::Component;
 
 use super::cpu_slots::CpuSlots;
@@ -19,11 +25,17 @@ pub(super) const POOL_INSTANCES: u32 = 1000;
 pub(super) const POOL_CORE_INSTANCES: u32 = POOL_INSTANCES * 16;
 pub(super) const POOL_TABLES: u32 = POOL_INSTANCES * 8;
 
-/// One plugin gets a quarter of each pool.
-const SHARE: u32 = 4;
+/// What the pools are divided into. A core instance takes one of them, anything scarcer takes more.
+const PARTS: u32 = POOL_CORE_INSTANCES;
 
-/// What a share is divided into. A core instance takes one of them, anything scarcer takes more.
-const PARTS: u32 = POOL_CORE_INSTANCES / SHARE;
+/// What a plugin has is at most as much of the pools as is free, divided by this.
+const FREE_TO_OWN: u32 = 3;
+
+/// Parts that only plugins take that hold none.
+const FOR_FIRST: u32 = PARTS / 8;
+
+/// Those of them that are left to what takes no place: connectors, and new code that is asked to describe itself.
+const PLACELESS: u32 = PARTS / 32;
 
 /// What one instance of a component takes of the pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,28 +69,57 @@ impl Needs {
         Ok(Self { memories, tables, core_instances })
     }
 
-    /// How much of a share an instance takes: as much as of the pool that it takes most of.
+    /// How much of the pools an instance takes: as much as of the one that it takes most of.
     fn parts(self) -> u32 {
-        let each = |count: u32, pool: u32| (count * PARTS).div_ceil(pool / SHARE);
+        let each = |count: u32, pool: u32| (count * PARTS).div_ceil(pool);
         each(1, POOL_INSTANCES)
             .max(each(self.memories, POOL_INSTANCES))
             .max(each(self.tables, POOL_TABLES))
             .max(each(self.core_instances, POOL_CORE_INSTANCES))
     }
 
-    /// How many instances of this kind there may be at a time.
+    /// How many instances of this kind a plugin may have at a time while no other has any.
     pub(super) fn most(self) -> u32 {
-        PARTS / self.parts()
+        PARTS / (FREE_TO_OWN + 1) / self.parts()
     }
 }
 
-/// A place for one instance.
-pub(super) type Place = OwnedSemaphorePermit;
+/// What all plugins have of the pools together.
+#[derive(Debug, Default)]
+struct Pools {
+    taken: AtomicU32,
+    /// Those who wait for a place: the first of each plugin.
+    waiting: AtomicUsize,
+    /// Told of each place that is given back while someone waits.
+    freed: Notify,
+}
+
+/// A place for one instance, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    parts: u32,
+    share: Arc<Share>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Share { held, pools, .. } = &*self.share;
+        held.fetch_sub(self.parts, SeqCst);
+        pools.taken.fetch_sub(self.parts, SeqCst);
+        if pools.waiting.load(SeqCst) > 0 {
+            pools.freed.notify_waiters();
+        }
+    }
+}
 
 /// One plugin's share, over all of its generations.
 #[derive(Debug)]
 pub(super) struct Share {
-    parts: Arc<Semaphore>,
+    /// Its parts of the pools.
+    held: AtomicU32,
+    /// Held by the one call that is next to get a place; the others wait in order. Across an await, but for no call's work.
+    line: tokio::sync::Mutex<()>,
+    pools: Arc<Pools>,
     /// Its slots of processor time.
     pub(super) slots: Arc<CpuSlots>,
     /// Everyone's.
@@ -87,19 +128,73 @@ pub(super) struct Share {
 
 impl Share {
     /// On a machine with so many processors. A plugin computes on half of them, and on one at least.
-    fn new(processors: usize, machine: Arc<CpuSlots>) -> Self {
-        let parts = Arc::new(Semaphore::new(PARTS as usize));
-        Self { parts, slots: CpuSlots::new((processors / 2).max(1)), machine }
+    fn new(processors: usize, machine: Arc<CpuSlots>, pools: Arc<Pools>) -> Self {
+        let slots = CpuSlots::new((processors / 2).max(1));
+        Self { held: AtomicU32::new(0), line: tokio::sync::Mutex::default(), pools, slots, machine }
     }
 
     /// Waits until there is a place.
-    pub(super) async fn place(&self, needs: Needs) -> Option<Place> {
-        Arc::clone(&self.parts).acquire_many_owned(needs.parts()).await.ok()
+    pub(super) async fn place(self: &Arc<Self>, needs: Needs) -> Place {
+        let _next = self.line.lock().await;
+        if let Some(place) = self.take(needs) {
+            return place;
+        }
+        let _waiting = Waiting::of(&self.pools);
+        loop {
+            let mut freed = pin!(self.pools.freed.notified());
+            freed.as_mut().enable();
+            if let Some(place) = self.take(needs) {
+                return place;
+            }
+            freed.await;
+        }
     }
 
-    /// Whether there is a place that nobody waits for.
+    /// Whether it has no place at all.
+    pub(super) fn is_unused(&self) -> bool {
+        self.held.load(SeqCst) == 0
+    }
+
+    /// Whether there is a further place, and nobody waits for one.
     pub(super) fn has_room(&self, needs: Needs) -> bool {
-        self.parts.available_permits() >= needs.parts() as usize
+        let parts = needs.parts();
+        self.pools.waiting.load(SeqCst) == 0
+            && may_take(parts, self.held.load(SeqCst), self.pools.taken.load(SeqCst))
+    }
+
+    /// A place, if there is one. Only whoever is next in the line takes one, so what the plugin holds does not grow meanwhile.
+    fn take(self: &Arc<Self>, needs: Needs) -> Option<Place> {
+        let parts = needs.parts();
+        let held = self.held.load(SeqCst);
+        let take = |taken| may_take(parts, held, taken).then_some(taken + parts);
+        self.pools.taken.fetch_update(SeqCst, SeqCst, take).ok()?;
+        self.held.fetch_add(parts, SeqCst);
+        Some(Place { parts, share: Arc::clone(self) })
+    }
+}
+
+/// Whether a plugin that holds so many parts, while all plugins have taken so many, may have more.
+fn may_take(parts: u32, held: u32, taken: u32) -> bool {
+    let free = PARTS.saturating_sub(taken + parts);
+    match held {
+        0 => free >= PLACELESS,
+        _ => free >= FOR_FIRST && (held + parts) * FREE_TO_OWN <= free,
+    }
+}
+
+/// One of those who wait for a place.
+struct Waiting<'a>(&'a Pools);
+
+impl<'a> Waiting<'a> {
+    fn of(pools: &'a Pools) -> Self {
+        pools.waiting.fetch_add(1, SeqCst);
+        Self(pools)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, SeqCst);
     }
 }
 
@@ -108,6 +203,7 @@ impl Share {
 pub(super) struct Shares {
     processors: usize,
     machine: Arc<CpuSlots>,
+    pools: Arc<Pools>,
     /// Held to look up, never across an await.
     by_plugin: Mutex<BTreeMap<String, Weak<Share>>>,
 }
@@ -115,7 +211,8 @@ pub(super) struct Shares {
 impl Shares {
     pub(super) fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZero::get);
-        Self { processors, machine: CpuSlots::new(processors), by_plugin: Mutex::default() }
+        let machine = CpuSlots::new(processors);
+        Self { processors, machine, pools: Arc::default(), by_plugin: Mutex::default() }
     }
 
     /// The share of a plugin: the same for all code of it that is still running.
@@ -125,7 +222,7 @@ impl Shares {
         if let Some(share) = shares.get(plugin).and_then(Weak::upgrade) {
             return share;
         }
-        let share = Arc::new(Share::new(self.processors, Arc::clone(&self.machine)));
+        let share = Arc::new(Share::new(self.processors, Arc::clone(&self.machine), Arc::clone(&self.pools)));
         shares.insert(plugin.to_owned(), Arc::downgrade(&share));
         share
     }
@@ -133,16 +230,77 @@ impl Shares {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use tokio::task::unconstrained;
+
     use super::*;
+
+    const ONE: Needs = Needs { memories: 1, tables: 1, core_instances: 1 };
+
+    /// As many places as there are for a plugin.
+    fn all(share: &Arc<Share>, needs: Needs) -> Vec<Place> {
+        std::iter::from_fn(|| unconstrained(share.place(needs)).now_or_never()).collect()
+    }
 
     #[test]
     fn a_share_is_a_quarter_of_the_pool_that_is_scarcest() {
-        let most = |memories, tables, core_instances| Needs { memories, tables, core_instances }.most();
+        let most = |memories, tables, core_instances| {
+            let needs = Needs { memories, tables, core_instances };
+            assert_eq!(all(&Shares::new().of("alone"), needs).len(), needs.most() as usize);
+            needs.most()
+        };
         assert_eq!(most(1, 1, 1), 250);
         assert_eq!(most(1, 8, 16), 250);
         assert_eq!(most(4, 1, 1), 62);
         assert_eq!(most(1, 32, 1), 62);
         assert_eq!(most(1, 1, 64), 62);
         assert_eq!(most(0, 0, 0), 250);
+    }
+
+    #[test]
+    fn however_many_are_greedy_together_another_has_a_place() {
+        let shares = Shares::new();
+        let mut held = Vec::new();
+        for n in 0..60 {
+            let (greedy, modest) = (shares.of(&format!("greedy-{n}")), shares.of("modest"));
+            held.push((all(&greedy, ONE), greedy));
+            let needs = Needs { memories: 4, ..ONE };
+            assert!(modest.place(needs).now_or_never().is_some(), "beside {n} greedy ones");
+        }
+        let count = |(places, _): &(Vec<Place>, _)| places.len();
+        assert_eq!(held.iter().take(6).map(count).collect::<Vec<_>>(), [250, 187, 140, 105, 79, 59]);
+        assert_eq!(held.iter().map(count).min(), Some(1));
+        // The first one gives back, and takes no more than the others may have.
+        let (first, share) = &mut held[0];
+        first.clear();
+        first.extend(all(share, ONE));
+        let again = first.len();
+        let (last, share) = held.last_mut().expect("there are some");
+        last.extend(all(share, ONE));
+        assert!((30..90).contains(&again) && last.len() > 20, "{again}, {}", last.len());
+        drop(held);
+        assert_eq!(shares.pools.taken.load(SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_given_back_goes_to_whoever_waits_longest() {
+        let shares = Shares::new();
+        let share = shares.of("greedy");
+        let mut held = all(&share, ONE);
+        let (mut first, mut second) = (pin!(share.place(ONE)), pin!(share.place(ONE)));
+        assert!(first.as_mut().now_or_never().is_none() && second.as_mut().now_or_never().is_none());
+        assert!(!share.has_room(ONE));
+        drop(held.pop());
+        assert!(!share.has_room(ONE), "others wait for it");
+        assert!(second.as_mut().now_or_never().is_none());
+        let place = first.await;
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(place);
+        drop(second.await);
+        // Who gives up waiting keeps nobody from the place.
+        let gives_up = Box::pin(share.place(ONE)).now_or_never();
+        drop(gives_up);
+        drop(held);
+        assert!(share.has_room(ONE) && share.is_unused());
     }
 }

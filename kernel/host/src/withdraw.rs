@@ -63,7 +63,7 @@ impl Plugins {
         match folder.earlier(name).await? {
             Some(bytes) if digest(bytes.clone()).await? == before.digest => {
                 folder.write(name, bytes.clone()).await?;
-                folder.loaded(name, bytes).await
+                folder.loaded(name, bytes).await.map(drop)
             }
             _ => {
                 tracing::warn!(plugin = name, "the file of the code before is gone; the next start fails");

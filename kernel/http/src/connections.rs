@@ -18,7 +18,15 @@ const RESERVE: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     open: Mutex<HashMap<IpAddr, usize>>,
-    reserve: Mutex<VecDeque<CancellationToken>>,
+    reserve: Mutex<Reserve>,
+}
+
+/// The connections beyond the limit, oldest first.
+#[derive(Debug, Default)]
+struct Reserve {
+    open: VecDeque<(u64, CancellationToken)>,
+    /// The number of the newest one.
+    newest: u64,
 }
 
 /// Lets one connection be open, until it is dropped.
@@ -26,8 +34,17 @@ pub(super) struct Connections {
 pub(super) enum Permit {
     /// For any request.
     Any(#[expect(dead_code, reason = "held to be dropped")] Place),
-    /// For a health probe, until this is cancelled.
-    Health(CancellationToken),
+    /// For a health probe, until it has to make room.
+    Health(Reserved),
+}
+
+/// A place in the reserve.
+#[derive(Debug)]
+pub(super) struct Reserved {
+    connections: Arc<Connections>,
+    number: u64,
+    /// Cancelled when a newer one takes the place.
+    pub(super) evicted: CancellationToken,
 }
 
 /// A place among those of an address.
@@ -48,15 +65,24 @@ impl Permit {
             return Self::Any(Place { connections: connections.clone(), address });
         }
         drop(open);
-        let (mine, mut reserve) =
-            (CancellationToken::new(), connections.reserve.lock().unwrap_or_else(PoisonError::into_inner));
-        if reserve.len() >= RESERVE
-            && let Some(oldest) = reserve.pop_front()
+        let mut reserve = connections.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        if reserve.open.len() >= RESERVE
+            && let Some((_, oldest)) = reserve.open.pop_front()
         {
             oldest.cancel();
         }
-        reserve.push_back(mine.clone());
-        Self::Health(mine)
+        let evicted = CancellationToken::new();
+        reserve.newest += 1;
+        let number = reserve.newest;
+        reserve.open.push_back((number, evicted.clone()));
+        Self::Health(Reserved { connections: connections.clone(), number, evicted })
+    }
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        let mut reserve = self.connections.reserve.lock().unwrap_or_else(PoisonError::into_inner);
+        reserve.open.retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -85,9 +111,14 @@ mod tests {
         let second = Permit::acquire(&connections, address, 2);
         assert!(any(&first) && any(&second));
         let reserved: Vec<_> = (0..=RESERVE).map(|_| Permit::acquire(&connections, address, 2)).collect();
-        let open = |permit: &&Permit| matches!(permit, Permit::Health(token) if !token.is_cancelled());
+        let open =
+            |permit: &&Permit| matches!(permit, Permit::Health(place) if !place.evicted.is_cancelled());
         assert_eq!(reserved.iter().filter(open).count(), RESERVE);
         assert!(!open(&&reserved[0]), "the oldest made room");
+        let mut reserved = reserved;
+        drop(reserved.drain(1..10));
+        reserved.extend((0..9).map(|_| Permit::acquire(&connections, address, 2)));
+        assert!(open(&&reserved[1]), "those that are closed have made room already");
         assert!(any(&Permit::acquire(&connections, IpAddr::from([127, 0, 0, 2]), 2)));
         drop(first);
         assert!(any(&Permit::acquire(&connections, address, 2)));

@@ -101,9 +101,9 @@ async fn serve_network<S>(
     let serving = serve_stream(pipeline, peer, tls, stream);
     match &permit {
         Permit::Any(_) => serving.await,
-        Permit::Health(evicted) => {
+        Permit::Health(place) => {
             tracing::debug!(%address, "too many connections");
-            evicted.run_until_cancelled(serving).await.unwrap_or_default();
+            place.evicted.run_until_cancelled(serving).await.unwrap_or_default();
         }
     }
 }

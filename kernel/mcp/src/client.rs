@@ -8,16 +8,19 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use rmcp::RoleClient;
-use rmcp::model::{CallToolRequestParams, CallToolResponse, JsonObject};
+use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, JsonObject};
 use rmcp::service::{Peer, ServiceError};
 use serde_json::Value;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
 use tracing::{Instrument, info_span};
 
 use super::content::{Files, Outcome};
+use super::discovery::Outside;
 use super::failure;
+use super::login::Login;
+use super::requests::{Limit, Unanswered};
 use super::server::{Connector, Server, State};
+use super::settings;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
 use prx_egress::Egress;
@@ -25,6 +28,9 @@ use prx_store::{BlobLimits, Store};
 
 /// How long a server may take to end once it is to be disconnected: 6 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(6);
+
+/// The longest that a call may take which tells of its progress, if a call may not take longer without: 1 hour.
+const MAX_CALL: Duration = Duration::from_secs(60 * 60);
 
 /// A server and its connection, for `GET /mcp`.
 #[derive(Debug, Clone)]
@@ -58,6 +64,8 @@ pub struct Tool {
     pub parameters: Value,
     /// The server says that it changes nothing.
     pub read_only: bool,
+    /// Why it can't be called, if that is so.
+    pub problem: Option<String>,
 }
 
 /// Where the files in a tool's answer go.
@@ -123,7 +131,7 @@ impl Mcp {
         let status = |(name, running): (&String, &Running)| {
             let status = running.server.status();
             let session = status.session.as_ref();
-            let tools = session.map(|session| session.tools.tools.iter().map(|tool| tool.name.to_string()));
+            let tools = session.map(|session| session.tools.tools.iter().map(|tool| tool.name.clone()));
             ServerStatus {
                 name: name.clone(),
                 transport: running.server.transport(),
@@ -148,6 +156,55 @@ impl Mcp {
         Ok(())
     }
 
+    /// Begins a login to a server, and returns the URL that a person opens in a browser, who is sent to `redirect_uri` then.
+    ///
+    /// # Errors
+    /// There is no such server, or no login to it is possible; says why.
+    pub async fn login(&self, name: &str, redirect_uri: &str) -> Result<String> {
+        let (server, login) = self.login_of(name)?;
+        let client = server.site(&self.egress).map_err(Error::conflict)?;
+        let challenge = client.challenge().await;
+        let challenge =
+            challenge.map_err(|why| Error::conflict(format!("MCP server {name} can't be reached: {why}")))?;
+        login.begin(redirect_uri, &challenge).await
+    }
+
+    /// Finishes a login with the URL that the person was sent to, and connects the server anew.
+    ///
+    /// # Errors
+    /// There is no such server, or that is not the answer to a login that was begun, or it was refused; says why.
+    pub async fn complete_login(&self, name: &str, redirected: &str) -> Result<()> {
+        let (server, login) = self.login_of(name)?;
+        login.complete(redirected).await?;
+        server.reconnect();
+        Ok(())
+    }
+
+    /// Forgets the login to a server, which need not be configured any more.
+    ///
+    /// # Errors
+    /// There was none.
+    pub async fn logout(&self, name: &str) -> Result<()> {
+        if !self.store.remove_mcp_login(name).await? {
+            return Err(Error::not_found("Login to the MCP server", name));
+        }
+        if let Some(running) = self.running().get(name) {
+            running.server.reconnect();
+        }
+        Ok(())
+    }
+
+    fn login_of(&self, name: &str) -> Result<(Arc<Server>, Arc<Login>)> {
+        let server = self.running().get(name).map(|running| running.server.clone());
+        let server = server.ok_or_else(|| Error::not_found("MCP server", name))?;
+        let login = server.login.clone().ok_or_else(|| {
+            Error::conflict(format!(
+                "MCP server {name} takes no login: it is a program, or has an authorization header in its settings already"
+            ))
+        })?;
+        Ok((server, login))
+    }
+
     /// Rises whenever a server's tools come, change or go. Whoever keeps what [`Mcp::tools`] returned compares it, and
     /// asks again where it is another.
     pub fn revision(&self) -> u64 {
@@ -161,10 +218,11 @@ impl Mcp {
             let Some(tools) = running.server.tools() else { continue };
             all.extend(tools.tools.iter().map(|tool| Tool {
                 server: server.clone(),
-                name: tool.name.to_string(),
-                description: tool.description.as_deref().unwrap_or_default().to_owned(),
-                parameters: Value::Object((*tool.input_schema).clone()),
-                read_only: tool.annotations.as_ref().and_then(|hints| hints.read_only_hint) == Some(true),
+                name: tool.name.clone(),
+                description: tool.description.clone(),
+                parameters: tool.parameters.clone(),
+                read_only: tool.read_only,
+                problem: tool.problem.clone(),
             }));
         }
         all
@@ -179,27 +237,39 @@ impl Mcp {
         arguments: JsonObject,
         files: KeptFiles<'_>,
     ) -> Option<Outcome> {
-        let name = format!("{server}.{tool}");
-        let (server, peer) = self.find(server, tool)?;
-        let limit = Duration::from_secs(self.base.config.current().tools.timeout_secs);
+        let (found, peer) = self.find(server, tool)?;
+        let each = found.options.timeout;
+        let setting = match each {
+            Some(_) => format!("mcp_servers.{server}.timeout_secs"),
+            None => format!("tools.timeout_secs, or for this server mcp_servers.{server}.timeout_secs"),
+        };
+        let each = each.unwrap_or(Duration::from_secs(self.base.config.current().tools.timeout_secs));
+        let limit = Limit { each, most: each.max(MAX_CALL) };
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        Some(match timeout(limit, peer.call_tool_once(params)).await {
-            Ok(Ok(CallToolResponse::Complete(result))) => {
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+        let under_way = found.traffic.call();
+        let answer = found.traffic.ask(&peer, request, limit).await;
+        drop(under_way);
+        if !matches!(answer, Ok(_) | Err(Unanswered::Failed(ServiceError::McpError(_)))) {
+            found.ping_now();
+        }
+        Some(match answer {
+            Ok(result) if is_unfinished(&result) => {
+                Outcome::failed("the tool asks for something that only a person could give")
+            }
+            Ok(result) => {
                 Files { store: &self.store, channel: files.channel, limits: files.limits }
                     .outcome(result)
                     .await
             }
-            Ok(Ok(_)) => Outcome::failed("the tool asks for something that only a person could give"),
-            Ok(Err(error)) => {
-                if !matches!(error, ServiceError::McpError(_)) {
-                    server.ping_now();
-                }
-                Outcome::failed(failure::request(&error))
+            Err(Unanswered::Failed(error)) => Outcome::failed(failure::request(&error)),
+            Err(Unanswered::Silent) => {
+                Outcome::failed(format!("{server}.{tool} did not answer within {each:?} ({setting})"))
             }
-            Err(_) => {
-                server.ping_now();
-                Outcome::failed(format!("{name} did not answer within {limit:?} (tools.timeout_secs)"))
-            }
+            Err(Unanswered::Endless) => Outcome::failed(format!(
+                "{server}.{tool} told of its progress and did not end within {:?}, which is the most",
+                limit.most
+            )),
         })
     }
 
@@ -231,7 +301,12 @@ impl Mcp {
         let mut running = self.running();
         for (name, settings) in &config.components.mcp_servers {
             if !running.contains_key(name) {
-                let server = Arc::new(Server::new(settings.clone(), self.revision.clone()));
+                let login = settings::login(settings).map(|(url, oauth)| {
+                    let outside = Outside::of(self.egress.clone(), &url, oauth.issuer.as_deref());
+                    let clock = self.base.clock.clone();
+                    Arc::new(Login::new(name.clone(), url, oauth, self.store.clone(), clock, outside))
+                });
+                let server = Arc::new(Server::new(settings.clone(), login, self.revision.clone()));
                 let span = info_span!("mcp", module = format!("mcp::{name}"));
                 let connector = Connector { clock: self.base.clock.clone(), egress: self.egress.clone() };
                 let task = tokio::spawn(server.clone().run(connector).instrument(span));
@@ -253,4 +328,10 @@ impl Mcp {
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a result is none yet: the server waits for a person, or goes on by itself.
+fn is_unfinished(result: &Value) -> bool {
+    let kind = result.get("resultType").and_then(Value::as_str);
+    matches!(kind, Some("input_required" | "task"))
 }

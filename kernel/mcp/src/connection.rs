@@ -1,42 +1,82 @@
 //! One connection to a server, from `initialize` to its end.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use rmcp::model::{ClientCapabilities, ClientConfig, ClientRequest, Implementation, PingRequest};
+use futures_util::{FutureExt, Sink, Stream, sink, stream};
+use rmcp::model::{
+    ClientCapabilities, ClientConfig, ClientJsonRpcMessage, ClientRequest, Implementation, ListToolsRequest,
+    PingRequest, ProgressNotificationParam, ServerJsonRpcMessage,
+};
 use rmcp::service::{NotificationContext, Peer, RunningServiceCancellationToken, ServiceError};
 use rmcp::transport::StreamableHttpClientTransport;
+use rmcp::transport::sink_stream::SinkStreamTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, RoleClient, ServiceExt};
+use tokio::io::AsyncWriteExt;
+use tokio::process::ChildStdin;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::failure;
 use super::http::Client;
-use super::listing::Listing;
-use super::process::Process;
-use super::settings::Target;
+use super::listing::{self, Listing};
+use super::login::Login;
+use super::old_site::OldSite;
+use super::process::{Messages, Process};
+use super::requests::{Limit, Traffic, Unanswered};
+use super::settings::{Target, Wanted};
 use prx_egress::Egress;
 
-/// How long a server may take to answer a ping or to list its tools.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a server may take to answer a ping, if it is pinged less often.
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that has been initialized.
 pub(super) struct Connection {
     pub(super) peer: Peer<RoleClient>,
+    traffic: Arc<Traffic>,
     closed: Shared<BoxFuture<'static, ()>>,
     cancel: RunningServiceCancellationToken,
     process: Option<Process>,
 }
 
-/// Handles notifications of the server: that its tools have changed.
-struct Listener(Arc<Notify>);
+/// Handles notifications of the server: that its tools have changed, and that it gets on with a request.
+#[derive(Clone)]
+pub(super) struct Listener {
+    pub(super) tools_changed: Arc<Notify>,
+    pub(super) traffic: Arc<Traffic>,
+}
+
+/// Why there is no connection.
+pub(super) struct Unopened {
+    pub(super) reason: String,
+    /// Trying again is in vain until somebody has logged in.
+    pub(super) is_for_a_person: bool,
+}
+
+impl From<String> for Unopened {
+    fn from(reason: String) -> Self {
+        Self { reason, is_for_a_person: false }
+    }
+}
+
+/// Why there is no list of a server's tools.
+pub(super) enum Unlisted {
+    /// It refuses to list them; says why.
+    Refused(String),
+    /// It does not answer; says how.
+    Lost(String),
+}
 
 impl ClientHandler for Listener {
     async fn on_tool_list_changed(&self, _: NotificationContext<RoleClient>) {
-        self.0.notify_one();
+        self.tools_changed.notify_one();
+    }
+
+    async fn on_progress(&self, about: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
+        self.traffic.progressed(&about.progress_token);
     }
 
     fn get_info(&self) -> ClientConfig {
@@ -48,66 +88,105 @@ impl ClientHandler for Listener {
 }
 
 impl Connection {
-    /// Starts or calls a server and initializes the connection. `tools_changed` is notified when it says that its tools
-    /// changed.
+    /// Starts or calls a server and initializes the connection.
     ///
     /// # Errors
     /// There is no such server, or it doesn't behave like one; says why.
     pub(super) async fn open(
         target: Target,
         egress: &Egress,
-        tools_changed: Arc<Notify>,
-    ) -> Result<Self, String> {
-        let listener = Listener(tools_changed);
+        login: Option<Arc<Login>>,
+        listener: Listener,
+    ) -> Result<Self, Unopened> {
+        let traffic = Arc::clone(&listener.traffic);
         let (service, process) = match target {
             Target::Program(program) => {
-                let (mut process, stdout, stdin) = Process::start(&program).await?;
-                match listener.serve((stdout, stdin)).await {
+                let (mut process, messages, stdin) = Process::start(&program).await?;
+                match listener.serve(stdio(messages, stdin)).await {
                     Ok(service) => (service, Some(process)),
-                    Err(error) => {
-                        return Err(process
-                            .exit_report()
-                            .await
-                            .unwrap_or_else(|| failure::initialize(&error)));
+                    // Where it is not the server that hangs up, how it ends says nothing.
+                    Err(error) if failure::is_closed(&error) => {
+                        let report = process.exit_report().await;
+                        return Err(report.unwrap_or_else(|| failure::initialize(&error)).into());
                     }
+                    Err(error) => return Err(failure::initialize(&error).into()),
                 }
             }
             Target::Site(site) => {
                 let config = StreamableHttpClientTransportConfig::with_uri(site.url.clone());
-                let client = Client { egress: egress.clone(), site: Arc::new(site) };
-                let transport = StreamableHttpClientTransport::with_client(client, config);
-                (listener.serve(transport).await.map_err(|error| failure::initialize(&error))?, None)
+                let client = Client::new(egress.clone(), site, login);
+                let transport = StreamableHttpClientTransport::with_client(client.clone(), config);
+                let served = match listener.clone().serve(transport).await {
+                    Err(error) if client.may_be_older() => match OldSite::open(&client).await {
+                        Ok(old) => listener.serve(old).await,
+                        Err(why) => {
+                            let reason = failure::initialize(&error);
+                            return Err(format!("{reason}; and as a server of the older kind: {why}").into());
+                        }
+                    },
+                    served => served,
+                };
+                let service = served.map_err(|error| Unopened {
+                    reason: failure::initialize(&error),
+                    is_for_a_person: error.auth_challenge().is_some(),
+                })?;
+                (service, None)
             }
         };
         let (peer, cancel) = (service.peer().clone(), service.cancellation_token());
         let closed = service.waiting().map(drop).boxed().shared();
-        Ok(Self { peer, closed, cancel, process })
+        Ok(Self { peer, traffic, closed, cancel, process })
     }
 
-    /// The tools that the server has now.
+    /// The tools that the server has now, as far as they are wanted. One that says that it has none, or knows no such
+    /// request, has none; one that does not say is asked.
     ///
     /// # Errors
     /// It did not say.
-    pub(super) async fn tools(&self) -> Result<Listing, String> {
-        if self.peer.peer_info().is_some_and(|info| info.capabilities.tools.is_none()) {
-            return Ok(Listing::default());
+    pub(super) async fn tools(&self, wanted: &Wanted) -> Result<Listing, Unlisted> {
+        let may_have_none = self.peer.peer_info().is_none_or(|info| info.capabilities.tools.is_none());
+        match Listing::read(&self.peer, &self.traffic, wanted).await {
+            Ok(tools) => Ok(tools),
+            Err(refusal) if listing::has_none(&refusal) => Ok(Listing::default()),
+            Err(Unanswered::Failed(ServiceError::McpError(error))) => {
+                if may_have_none {
+                    return Ok(Listing::default());
+                }
+                Err(Unlisted::Refused(format!("it did not list its tools: {}", error.message)))
+            }
+            Err(Unanswered::Failed(error)) => {
+                Err(Unlisted::Lost(format!("it did not list its tools: {}", failure::request(&error))))
+            }
+            Err(_) if may_have_none => Ok(Listing::default()),
+            Err(_) => Err(Unlisted::Lost("it did not list its tools in time".into())),
         }
-        let tools = timeout(REQUEST_TIMEOUT, Listing::read(&self.peer)).await;
-        let tools = tools.map_err(|_| "it did not list its tools in time".to_owned())?;
-        tools.map_err(|error| format!("it did not list its tools: {}", failure::request(&error)))
     }
 
-    /// Makes sure that the server still answers.
+    /// Makes sure that the server still answers a ping; a refusal is an answer. It has as long as it is until the next
+    /// ping, and 10 s at most.
     ///
     /// # Errors
     /// It doesn't; says how.
-    pub(super) async fn ping(&self) -> Result<(), String> {
-        let ping = self.peer.send_request(ClientRequest::PingRequest(PingRequest::default()));
-        match timeout(REQUEST_TIMEOUT, ping).await {
-            // A server that refuses pings is there, too.
-            Ok(Ok(_) | Err(ServiceError::McpError(_) | ServiceError::UnexpectedResponse)) => Ok(()),
-            Ok(Err(error)) => Err(failure::request(&error)),
-            Err(_) => Err(format!("no answer to a ping within {} s", REQUEST_TIMEOUT.as_secs())),
+    pub(super) async fn ping(&self, interval: Duration) -> Result<(), String> {
+        let limit = interval.min(PING_TIMEOUT);
+        let ping = ClientRequest::PingRequest(PingRequest::default());
+        match self.traffic.ask(&self.peer, ping, Limit::of(limit)).await {
+            Ok(_) | Err(Unanswered::Failed(ServiceError::McpError(_))) => Ok(()),
+            Err(Unanswered::Failed(error)) => Err(failure::request(&error)),
+            Err(_) => Err(format!("no answer to a ping within {} s", limit.as_secs())),
+        }
+    }
+
+    /// Makes sure that the server answers anything: that it lists its tools, or refuses to.
+    ///
+    /// # Errors
+    /// It doesn't; says how.
+    pub(super) async fn answer(&self) -> Result<(), String> {
+        let list = ClientRequest::ListToolsRequest(ListToolsRequest::default());
+        match self.traffic.ask(&self.peer, list, Limit::of(PING_TIMEOUT)).await {
+            Ok(_) | Err(Unanswered::Failed(ServiceError::McpError(_))) => Ok(()),
+            Err(Unanswered::Failed(error)) => Err(failure::request(&error)),
+            Err(_) => Err(format!("no answer within {} s", PING_TIMEOUT.as_secs())),
         }
     }
 
@@ -121,6 +200,12 @@ impl Connection {
         report.unwrap_or_else(|| "the server closed the connection".into())
     }
 
+    /// Why it is closed, if it is.
+    pub(super) async fn closed_already(&mut self) -> Option<String> {
+        self.closed.clone().now_or_never()?;
+        Some(self.closed().await)
+    }
+
     /// Closes the connection and ends the process behind it, each of three steps within a third of `limit`.
     pub(super) async fn close(self, limit: Duration) {
         self.cancel.cancel();
@@ -129,4 +214,23 @@ impl Connection {
             process.terminate(limit / 3).await;
         }
     }
+}
+
+/// The messages to and from a process.
+fn stdio(
+    mut messages: Messages,
+    stdin: ChildStdin,
+) -> SinkStreamTransport<
+    impl Sink<ClientJsonRpcMessage, Error = io::Error> + Send + Unpin + 'static,
+    impl Stream<Item = ServerJsonRpcMessage> + Send + Unpin + 'static,
+> {
+    let write = async |mut stdin: ChildStdin, message: ClientJsonRpcMessage| {
+        let mut line = serde_json::to_vec(&message)?;
+        line.push(b'\n');
+        stdin.write_all(&line).await?;
+        stdin.flush().await?;
+        Ok(stdin)
+    };
+    let sink = Box::pin(sink::unfold(stdin, write));
+    SinkStreamTransport::new(sink, stream::poll_fn(move |cx| messages.poll_recv(cx)))
 }

@@ -3,13 +3,18 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
-use rmcp::model::{CallToolResult, ContentBlock, ResourceContents};
+use rmcp::model::{ContentBlock, ResourceContents};
 use serde_json::Value;
 use tracing::warn;
 
 use prx_base::error::Error;
-use prx_base::text::file_name;
+use prx_base::text::{escaped, file_name};
 use prx_store::{Attachment, AttachmentKind, BlobLimits, FILES_OF_A_CALL, Store};
+
+/// Most content blocks of an answer that are read.
+const MAX_BLOCKS: usize = 1024;
+/// Longest name of a kind of block that is repeated, in characters.
+const MAX_KIND_CHARS: usize = 64;
 
 /// The answer of a tool, or why there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,13 +45,23 @@ pub(super) struct Files<'a> {
 
 impl Files<'_> {
     /// The answer, with its files kept. In the text a line stands in the place of each; it also tells of one that
-    /// can't be kept.
-    pub(super) async fn outcome(&self, result: CallToolResult) -> Outcome {
-        let mut pieces = Vec::with_capacity(result.content.len());
+    /// can't be kept, and of whatever else can't be read: the work is done, whatever was made of it.
+    pub(super) async fn outcome(&self, result: Value) -> Outcome {
+        // Converting a large answer would hold up an async worker.
+        let said = tokio::task::spawn_blocking(move || Said::of(result)).await;
+        let Ok(said) = said else { return Outcome::failed("the server's answer can't be read") };
+        let mut pieces = Vec::with_capacity(said.pieces.len());
         let mut attachments = Vec::new();
-        for block in &result.content {
-            let Some(file) = media(block) else {
-                pieces.push(text(block));
+        for piece in said.pieces {
+            let block = match piece {
+                Ok(block) => block,
+                Err(told) => {
+                    pieces.push(told);
+                    continue;
+                }
+            };
+            let Some(file) = media(&block) else {
+                pieces.push(text(&block));
                 continue;
             };
             let kept = match attachments.len() < FILES_OF_A_CALL {
@@ -61,12 +76,11 @@ impl Files<'_> {
             attachments.extend(kept.ok());
         }
         let text = pieces.join("\n");
-        let text = match &result.structured_content {
+        let text = match &said.structured {
             Some(structured) if text.is_empty() => structured.to_string(),
             _ => text,
         };
-        let is_error = result.is_error == Some(true);
-        Outcome { text, structured: result.structured_content, is_error, attachments }
+        Outcome { text, structured: said.structured, is_error: said.is_error, attachments }
     }
 
     async fn keep(&self, file: &Media<'_>) -> Result<Attachment, String> {
@@ -91,6 +105,61 @@ impl Files<'_> {
             size: blob.size,
         })
     }
+}
+
+/// An answer, block by block: each as it is, or what is told of one that can't be read.
+struct Said {
+    pieces: Vec<Result<ContentBlock, String>>,
+    structured: Option<Value>,
+    is_error: bool,
+}
+
+impl Said {
+    fn of(mut result: Value) -> Self {
+        let mut take = |key: &str| result.get_mut(key).map(Value::take);
+        let (content, structured) = (take("content"), take("structuredContent"));
+        let is_error = take("isError").is_some_and(|flag| flag == true || flag == "true");
+        let mut pieces: Vec<_> = match content {
+            Some(Value::Array(mut blocks)) => {
+                let more = blocks.len().saturating_sub(MAX_BLOCKS);
+                blocks.truncate(MAX_BLOCKS);
+                let more = (more > 0).then(|| Err(format!("[{more} more blocks are left out]")));
+                blocks.into_iter().map(block).chain(more).collect()
+            }
+            None | Some(Value::Null) => Vec::new(),
+            Some(one) => vec![block(one)],
+        };
+        if pieces.is_empty()
+            && structured.is_none()
+            && result.as_object().is_some_and(|rest| !rest.is_empty())
+        {
+            // Of an older protocol, or of none.
+            let rest = result.as_object_mut().map(std::mem::take).unwrap_or_default();
+            let rest = rest
+                .into_iter()
+                .filter(|(key, value)| !value.is_null() && key != "_meta" && key != "resultType");
+            let rest: serde_json::Map<String, Value> = rest.collect();
+            pieces.extend((!rest.is_empty()).then(|| Err(Value::Object(rest).to_string())));
+        }
+        Self { pieces, structured, is_error }
+    }
+}
+
+/// A content block, or what is told of one that is of no known kind or not as its kind should be.
+fn block(given: Value) -> Result<ContentBlock, String> {
+    if let Value::String(text) = given {
+        return Err(text);
+    }
+    let kind = given.get("type").and_then(Value::as_str);
+    let kind: Option<String> = kind.map(|kind| escaped(kind).chars().take(MAX_KIND_CHARS).collect());
+    let text = given.get("text").and_then(Value::as_str).map(|text| format!(" {text}")).unwrap_or_default();
+    serde_json::from_value(given).map_err(|why| match kind.as_deref() {
+        Some("text" | "image" | "audio" | "resource" | "resource_link") => {
+            format!("[content of the kind {}: it can't be read, {why}]{text}", kind.unwrap_or_default())
+        }
+        Some(kind) => format!("[content of the kind {kind}, which can't be shown here]{text}"),
+        None => format!("[content that does not say of which kind it is]{text}"),
+    })
 }
 
 /// A file in an answer.
@@ -159,7 +228,37 @@ fn text(block: &ContentBlock) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn what_cant_be_read_of_an_answer_is_named_and_the_rest_stays() {
+        let told = |result: Value| {
+            let pieces = Said::of(result).pieces.into_iter();
+            let pieces = pieces.map(|piece| piece.map_or_else(|told| told, |block| text(&block)));
+            pieces.collect::<Vec<_>>().join("\n")
+        };
+        let mixed = json!({"content": [
+            {"type": "text", "text": "done"}, {"type": "video", "data": "AA=="}, {"type": "markdown", "text": "*hi*"},
+            {"type": "image"}, "plain", {"text": "untyped"}, 7,
+        ]});
+        insta::assert_snapshot!(told(mixed), @r"
+        done
+        [content of the kind video, which can't be shown here]
+        [content of the kind markdown, which can't be shown here] *hi*
+        [content of the kind image: it can't be read, missing field `data`]
+        plain
+        [content that does not say of which kind it is] untyped
+        [content that does not say of which kind it is]
+        ");
+        assert_eq!(told(json!({"content": "just text"})), "just text");
+        assert_eq!(told(json!({"content": null, "toolResult": {"n": 1}})), r#"{"toolResult":{"n":1}}"#);
+        assert_eq!(told(json!({"content": []})), "");
+        let many = told(json!({"content": vec![json!("x"); MAX_BLOCKS + 5]}));
+        assert!(many.ends_with("\nx\n[5 more blocks are left out]"), "{many}");
+        assert!(Said::of(json!({"isError": "true"})).is_error && !Said::of(json!({"isError": 0})).is_error);
+    }
 
     #[test]
     fn a_file_has_a_name_that_says_what_it_is() {

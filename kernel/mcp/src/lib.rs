@@ -4,16 +4,22 @@
 mod client;
 mod connection;
 mod content;
+mod discovery;
 pub mod door;
 mod failure;
 mod http;
 mod listing;
+mod login;
+mod old_site;
 mod process;
 mod redact;
+mod requests;
+mod schema;
 mod server;
 mod settings;
 mod spawn;
 mod stdout;
+mod wire;
 
 pub use self::client::{KeptFiles, Mcp, ServerStatus, Tool};
 pub use self::content::Outcome;

@@ -1,30 +1,63 @@
-//! The tools that a server lists, as many as are read, and of each what is used.
+//! The tools that a server lists, as many as are read, and of each what is used. They are read one by one: what is odd
+//! about one takes none of the others away.
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rmcp::RoleClient;
-use rmcp::model::{PaginatedRequestParams, Tool, ToolAnnotations};
+use rmcp::model::{ClientRequest, ErrorCode, ListToolsRequest, PaginatedRequestParams};
 use rmcp::service::{Peer, ServiceError};
+use serde_json::Value;
 
-/// Most tools of a server that are read, and most pages on which it lists them.
+use super::requests::{Limit, Traffic, Unanswered};
+use super::schema;
+use super::settings::Wanted;
+
+/// Most tools of a server that are kept, and most pages on which it lists them.
 const MAX_TOOLS: usize = 256;
 const MAX_PAGES: usize = 64;
+/// Most tools that are looked at, those included that nobody wants.
+const MAX_SEEN: usize = 16 << 10;
 /// Bytes of the descriptions and schemas that are kept of a server's tools: a little more than can be used of them.
 const MAX_BYTES: usize = 4 << 20;
+/// How long a server may take to list a page of its tools.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A server's tools.
 #[derive(Clone, Default)]
 pub(super) struct Listing {
     /// In the server's own order.
-    pub(super) tools: Arc<[Tool]>,
+    pub(super) tools: Arc<[Listed]>,
     names: Arc<HashSet<String>>,
-    /// Why it has more of them than these.
+    /// Why there are not those that the server or its operator says.
     pub(super) problem: Option<String>,
 }
 
+/// A tool as a server lists it.
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) description: String,
+    pub(super) parameters: Value,
+    pub(super) read_only: bool,
+    /// Why it can't be called.
+    pub(super) problem: Option<String>,
+}
+
+/// Tools while they are read.
+#[derive(Default)]
+struct Reader {
+    wanted: Wanted,
+    tools: Vec<Listed>,
+    names: HashSet<String>,
+    seen: usize,
+    bytes: usize,
+    nameless: usize,
+    problem: Option<String>,
+}
+
 impl Listing {
-    /// Whether there is a tool of that name, however many there are.
+    /// Whether there is a tool of that name that can be called, however many there are.
     pub(super) fn has(&self, name: &str) -> bool {
         self.names.contains(name)
     }
@@ -32,56 +65,146 @@ impl Listing {
     /// Has a server list its tools, and stops to read where there are too many.
     ///
     /// # Errors
-    /// It did not answer as it should.
-    pub(super) async fn read(peer: &Peer<RoleClient>) -> Result<Self, ServiceError> {
-        let (mut tools, mut bytes, mut cursor) = (Vec::new(), 0, None);
-        let mut problem = None;
+    /// It did not answer, or refused.
+    pub(super) async fn read(
+        peer: &Peer<RoleClient>,
+        traffic: &Traffic,
+        wanted: &Wanted,
+    ) -> Result<Self, Unanswered> {
+        let mut reader = Reader { wanted: wanted.clone(), ..Reader::default() };
+        let (mut cursor, mut cursors) = (None, HashSet::new());
         for _ in 0..MAX_PAGES {
-            let params = PaginatedRequestParams::default().with_cursor(cursor);
-            let page = peer.list_tools(Some(params)).await?;
-            cursor = page.next_cursor;
-            let room = MAX_TOOLS - tools.len();
-            let is_more = page.tools.len() > room || (page.tools.len() == room && cursor.is_some());
-            if is_more {
-                problem = Some(format!(
+            let params = PaginatedRequestParams::default().with_cursor(cursor.take());
+            let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
+            let mut page = traffic.ask(peer, request, Limit::of(PAGE_TIMEOUT)).await?;
+            let next = page.get("nextCursor").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let is_last = next.is_empty();
+            let listed = match page.get_mut("tools").map(Value::take) {
+                Some(Value::Array(listed)) => listed,
+                _ => {
+                    reader.problem = Some("its answer to tools/list has no list of tools".into());
+                    return Ok(reader.into());
+                }
+            };
+            let read = tokio::task::spawn_blocking(move || {
+                let is_full = !reader.read(listed);
+                (reader, is_full)
+            });
+            let Ok((now, is_full)) = read.await else {
+                return Err(Unanswered::Failed(ServiceError::UnexpectedResponse));
+            };
+            reader = now;
+            if is_last || is_full {
+                return Ok(reader.into());
+            }
+            if !cursors.insert(next.clone()) {
+                reader.problem =
+                    Some("it lists the same page of its tools again and again; it was read once".into());
+                return Ok(reader.into());
+            }
+            cursor = Some(next);
+        }
+        reader.problem =
+            Some(format!("it lists its tools on more than {MAX_PAGES} pages; those after them are left out"));
+        Ok(reader.into())
+    }
+}
+
+impl Reader {
+    /// Reads a page, and returns whether there may be more.
+    fn read(&mut self, page: Vec<Value>) -> bool {
+        for tool in page {
+            self.seen += 1;
+            if self.seen > MAX_SEEN {
+                self.problem =
+                    Some(format!("it lists more than {MAX_SEEN} tools; those after them are left out"));
+                return false;
+            }
+            let Some(name) = tool.get("name").and_then(Value::as_str).filter(|name| !name.is_empty()) else {
+                self.nameless += 1;
+                continue;
+            };
+            if !self.wanted.takes(name) {
+                continue;
+            }
+            if self.tools.len() == MAX_TOOLS {
+                self.problem = Some(format!(
                     "it has more than {MAX_TOOLS} tools; those after the first {MAX_TOOLS} are left out"
                 ));
+                return false;
             }
-            let slimmed = tokio::task::spawn_blocking(move || {
-                page.tools.into_iter().take(room).map(slim).collect::<Vec<_>>()
-            });
-            for (tool, size) in slimmed.await.unwrap_or_default() {
-                bytes += size;
-                if bytes > MAX_BYTES {
-                    problem = Some(format!(
-                        "its tools have more than {MAX_BYTES} bytes; those after the first {} are left out",
-                        tools.len()
-                    ));
-                    return Ok(Self::of(tools, problem));
-                }
-                tools.push(tool);
+            let name = name.to_owned();
+            let (tool, bytes) = self.tool(name, tool);
+            self.bytes += bytes;
+            if self.bytes > MAX_BYTES {
+                self.problem = Some(format!(
+                    "its tools have more than {MAX_BYTES} bytes; those after the first {} are left out",
+                    self.tools.len()
+                ));
+                return false;
             }
-            if is_more || cursor.is_none() {
-                return Ok(Self::of(tools, problem));
-            }
+            self.tools.push(tool);
         }
-        let problem =
-            format!("it lists its tools on more than {MAX_PAGES} pages; those after them are left out");
-        Ok(Self::of(tools, Some(problem)))
+        true
     }
 
-    fn of(tools: Vec<Tool>, problem: Option<String>) -> Self {
-        let names = tools.iter().map(|tool| tool.name.to_string()).collect();
+    /// A tool, and its bytes.
+    fn tool(&mut self, name: String, mut tool: Value) -> (Listed, usize) {
+        let description = tool.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let read_only = tool.pointer("/annotations/readOnlyHint") == Some(&Value::Bool(true));
+        let schema = tool.get_mut("inputSchema").map(Value::take);
+        let (parameters, mut problem) = match schema::parameters(schema) {
+            Ok(parameters) => (parameters, None),
+            Err(problem) => (schema::any_object(), Some(problem)),
+        };
+        if problem.is_none() && !self.names.insert(name.clone()) {
+            problem = Some("the server lists another tool of this name before it".into());
+        }
+        let bytes = name.len() + description.len() + parameters.to_string().len();
+        (Listed { name, description, parameters, read_only, problem }, bytes)
+    }
+}
+
+impl From<Reader> for Listing {
+    fn from(reader: Reader) -> Self {
+        let Reader { wanted, tools, names, nameless, problem, .. } = reader;
+        let nameless =
+            (nameless > 0).then(|| format!("{nameless} of its tools have no name and are left out"));
+        let vain = wanted.in_vain(tools.iter().map(|tool| tool.name.as_str()));
+        let vain = vain.map(|pattern| format!("tools: {pattern:?} is none of its tools"));
+        let problem: Vec<String> = [problem, nameless, vain].into_iter().flatten().collect();
+        let problem = (!problem.is_empty()).then(|| problem.join("; "));
         Self { tools: tools.into(), names: Arc::new(names), problem }
     }
 }
 
-/// What is used of a tool, and its bytes.
-fn slim(tool: Tool) -> (Tool, usize) {
-    let Tool { name, description, input_schema, annotations, .. } = tool;
-    let schema = serde_json::to_string(&*input_schema).map_or(usize::MAX, |schema| schema.len());
-    let size = name.len() + description.as_deref().map_or(0, str::len) + schema;
-    let read_only = annotations.and_then(|hints| hints.read_only_hint) == Some(true);
-    let tool = Tool::new(name, description.unwrap_or_default(), input_schema);
-    (tool.with_annotations(ToolAnnotations::new().read_only(read_only)), size)
+/// Whether a server that refuses to list its tools has none.
+pub(super) fn has_none(refusal: &Unanswered) -> bool {
+    matches!(refusal, Unanswered::Failed(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_odd_tool_takes_no_other_away() {
+        let page = json!([
+            {"name": "plain", "description": "Does it", "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": true}},
+            {"name": "bare"}, {"description": "who?"}, {"name": ""}, "text", null, {"name": 7},
+            {"name": "worded", "description": 7, "inputSchema": {"type": "string"}, "annotations": []},
+            {"name": "plain", "description": "again"},
+        ]);
+        let Value::Array(page) = page else { unreachable!("a list") };
+        let mut reader = Reader::default();
+        assert!(reader.read(page));
+        let listing = Listing::from(reader);
+        let names: Vec<_> =
+            listing.tools.iter().map(|tool| (tool.name.as_str(), tool.problem.is_some())).collect();
+        assert_eq!(names, [("plain", false), ("bare", false), ("worded", true), ("plain", true)]);
+        assert!(listing.tools[0].read_only && listing.has("bare") && !listing.has("worded"));
+        assert_eq!(listing.problem.as_deref(), Some("5 of its tools have no name and are left out"));
+    }
 }

@@ -1,11 +1,14 @@
 //! A server that is a child process, in a process group of its own so that whatever it starts ends with it.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rmcp::model::ServerJsonRpcMessage;
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, DuplexStream};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{Instrument, info};
@@ -24,6 +27,9 @@ const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest line of its standard error in bytes; a longer one is logged in pieces.
 const MAX_LINE_BYTES: u64 = 8 << 10;
 
+/// What it writes.
+pub(super) type Messages = mpsc::Receiver<ServerJsonRpcMessage>;
+
 /// A running process. Dropping it kills its group.
 pub(super) struct Process {
     child: Child,
@@ -37,7 +43,10 @@ impl Process {
     ///
     /// # Errors
     /// It can't be started; says why.
-    pub(super) async fn start(program: &Program) -> Result<(Self, DuplexStream, ChildStdin), String> {
+    pub(super) async fn start(program: &Program) -> Result<(Self, Messages, ChildStdin), String> {
+        if let Some(folder) = program.cwd.as_deref().filter(|folder| !Path::new(folder).is_dir()) {
+            return Err(format!("can't start {}: cwd: {folder} is no folder", program.command));
+        }
         let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
         let mut command = spawn::command(&program.command, &program.args);
         command
@@ -49,6 +58,9 @@ impl Process {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        if let Some(folder) = &program.cwd {
+            command.current_dir(folder);
+        }
         let started = spawn::spawn(command).await;
         let (mut child, ours) =
             started.map_err(|error| format!("can't start {}: {error}", program.command))?;

@@ -15,19 +15,22 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::connection::Connection;
+use super::connection::{Connection, Listener, Unlisted, Unopened};
+use super::http::Client;
 use super::listing::Listing;
-use super::settings::{self, is_program};
+use super::login::Login;
+use super::requests::Traffic;
+use super::settings::{self, Options, Target, is_program};
 use prx_base::clock::{Clock, stopwatch, vary};
 use prx_base::config::Settings;
 use prx_egress::Egress;
 
-/// How long a server may take to start and to answer for the first time; some fetch themselves first.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a connection that was lost may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
-/// How often a connected server is pinged.
-const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// How often a server is tried that waits for a person to log in.
+const PERSONS_INTERVAL: Duration = Duration::from_secs(60 * 60);
+/// Least time between two lists of a server's tools, however often it says that they have changed.
+const LIST_INTERVAL: Duration = Duration::from_secs(1);
 /// Backoff before the second attempt; it doubles with each failure, up to [`MAX_BACKOFF`].
 const MIN_BACKOFF: Duration = Duration::from_secs(1);
 /// Longest backoff. A connection that lasts longer makes up for the failures before it.
@@ -71,6 +74,11 @@ pub(super) struct Connector {
 /// One server, shared between its task and those who call it.
 pub(super) struct Server {
     pub(super) settings: Settings,
+    pub(super) options: Options,
+    /// Who logs in to it; none where nobody can.
+    pub(super) login: Option<Arc<Login>>,
+    /// What is under way between it and the gateway.
+    pub(super) traffic: Arc<Traffic>,
     /// The lock is never held across an await.
     status: Mutex<Status>,
     /// Shared by all servers: rises after the tools of one have changed.
@@ -94,12 +102,27 @@ enum Disconnect {
     Requested,
     /// It failed, for this reason.
     Lost(String),
+    /// It can't be made before a person has done something.
+    Waits(String),
+}
+
+/// What a server does with pings.
+enum Pings {
+    /// That is not known yet.
+    Sent,
+    Answered,
+    /// Nothing, though it answers other requests.
+    Ignored,
 }
 
 impl Server {
-    pub(super) fn new(settings: Settings, revision: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(settings: Settings, login: Option<Arc<Login>>, revision: Arc<AtomicU64>) -> Self {
         Self {
+            // What can't be read keeps it from being connected, later on.
+            options: settings::options(&settings).unwrap_or_default(),
             settings,
+            login,
+            traffic: Arc::default(),
             revision,
             status: Mutex::new(Status { state: State::Reconnecting, error: None, session: None }),
             first_attempt_done: watch::Sender::new(false),
@@ -114,6 +137,17 @@ impl Server {
     /// `stdio` or `http`.
     pub(super) fn transport(&self) -> &'static str {
         if is_program(&self.settings) { "stdio" } else { "http" }
+    }
+
+    /// What sends requests to it without a login, for one that is reached over HTTP.
+    ///
+    /// # Errors
+    /// It is none, or its settings can't be read.
+    pub(super) fn site(&self, egress: &Egress) -> Result<Client, String> {
+        match settings::read(&self.settings)? {
+            Target::Site(site) => Ok(Client::new(egress.clone(), site, None)),
+            Target::Program(_) => Err("it is a program".into()),
+        }
     }
 
     pub(super) fn status(&self) -> MutexGuard<'_, Status> {
@@ -155,6 +189,16 @@ impl Server {
                     continue;
                 }
                 Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason)),
+                Disconnect::Waits(reason) => {
+                    self.set_unconnected(State::Disconnected, Some(reason));
+                    tokio::select! {
+                        () = self.stop.cancelled() => break,
+                        () = self.reconnect_requested.notified() => {}
+                        () = connector.clock.sleep(PERSONS_INTERVAL) => {}
+                    }
+                    failures = 0;
+                    continue;
+                }
             }
             failures = if started.elapsed() > MAX_BACKOFF { 0 } else { failures + 1 };
             tokio::select! {
@@ -170,7 +214,8 @@ impl Server {
 
     /// One connection, from the attempt to its end.
     async fn run_connection(&self, connector: &Connector) -> Disconnect {
-        let connecting = timeout(CONNECT_TIMEOUT, self.connect(connector));
+        let limit = self.options.start;
+        let connecting = timeout(limit, self.connect(connector));
         let connected = tokio::select! {
             () = self.stop.cancelled() => return Disconnect::Stopped,
             connected = connecting => connected,
@@ -178,8 +223,12 @@ impl Server {
         self.first_attempt_done.send_replace(true);
         let mut connection = match connected {
             Ok(Ok(connection)) => connection,
-            Ok(Err(reason)) => return Disconnect::Lost(reason),
-            Err(_) => return Disconnect::Lost(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs())),
+            Ok(Err(Unopened { reason, is_for_a_person: true })) => return Disconnect::Waits(reason),
+            Ok(Err(Unopened { reason, .. })) => return Disconnect::Lost(reason),
+            Err(_) => {
+                let reason = format!("no answer within {} s (start_secs)", limit.as_secs());
+                return Disconnect::Lost(reason);
+            }
         };
         let disconnect = tokio::select! {
             () = self.stop.cancelled() => Disconnect::Stopped,
@@ -187,17 +236,27 @@ impl Server {
             reason = self.keep_alive(&mut connection, &connector.clock) => Disconnect::Lost(reason),
         };
         match &disconnect {
-            Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason.clone())),
+            Disconnect::Lost(reason) | Disconnect::Waits(reason) => {
+                self.set_unconnected(State::Disconnected, Some(reason.clone()));
+            }
             Disconnect::Stopped | Disconnect::Requested => self.set_unconnected(State::Reconnecting, None),
         }
         connection.close(self.stop_limit.get().copied().unwrap_or(CLOSE_TIMEOUT)).await;
         disconnect
     }
 
-    async fn connect(&self, connector: &Connector) -> Result<Connection, String> {
+    async fn connect(&self, connector: &Connector) -> Result<Connection, Unopened> {
         let target = settings::read(&self.settings)?;
-        let connection = Connection::open(target, &connector.egress, self.tools_changed.clone()).await?;
-        let tools = connection.tools().await?;
+        let listener = Listener { tools_changed: self.tools_changed.clone(), traffic: self.traffic.clone() };
+        let login = self.login.clone();
+        let mut connection = Connection::open(target, &connector.egress, login, listener).await?;
+        let tools = match connection.tools(&self.options.tools).await {
+            Ok(tools) => tools,
+            Err(Unlisted::Refused(reason)) => return Err(reason.into()),
+            Err(Unlisted::Lost(reason)) => {
+                return Err(connection.closed_already().await.unwrap_or(reason).into());
+            }
+        };
         info!(tools = tools.tools.len(), "connected");
         tell(&tools);
         let since = connector.clock.now();
@@ -212,28 +271,89 @@ impl Server {
 
     /// Pings the server and follows its tools until the connection is lost; returns why it is.
     async fn keep_alive(&self, connection: &mut Connection, clock: &Clock) -> String {
+        let mut pings = Pings::Sent;
+        let mut changed = false;
+        let mut listed = stopwatch();
         loop {
+            let rest = LIST_INTERVAL.saturating_sub(listed.elapsed());
             let done = tokio::select! {
                 reason = connection.closed() => return reason,
-                () = self.tools_changed.notified() => self.refresh_tools(connection).await,
-                () = self.ping_requested.notified() => connection.ping().await,
-                () = clock.sleep(PING_INTERVAL) => connection.ping().await,
+                () = self.tools_changed.notified() => {
+                    changed = true;
+                    Ok(())
+                }
+                () = clock.sleep(rest), if changed => {
+                    listed = stopwatch();
+                    let refreshed = self.refresh_tools(connection).await;
+                    changed = matches!(refreshed, Ok(false));
+                    refreshed.map(drop)
+                }
+                () = self.ping_requested.notified() => self.probe(connection, &mut pings, true).await,
+                () = clock.sleep(self.options.ping.unwrap_or(Duration::MAX)), if self.options.ping.is_some() => {
+                    self.probe(connection, &mut pings, false).await
+                }
             };
             if let Err(reason) = done {
-                return reason;
+                return connection.closed_already().await.unwrap_or(reason);
             }
         }
     }
 
-    async fn refresh_tools(&self, connection: &Connection) -> Result<(), String> {
-        let tools = connection.tools().await?;
+    /// Makes sure that the server is there. While a call is under way, its silence says nothing: many do one thing after
+    /// the other. One that never answered a ping is asked something else, and if it answers that, it is asked again only
+    /// when a call `failed`.
+    ///
+    /// # Errors
+    /// It is not; says how that was seen.
+    async fn probe(&self, connection: &Connection, pings: &mut Pings, failed: bool) -> Result<(), String> {
+        if self.traffic.is_busy() || (matches!(pings, Pings::Ignored) && !failed) {
+            return Ok(());
+        }
+        let before = self.traffic.answers();
+        let is_there = || self.traffic.is_busy() || self.traffic.answers() != before;
+        let mut silence = None;
+        if !matches!(pings, Pings::Ignored) {
+            match connection.ping(self.options.ping.unwrap_or(Duration::MAX)).await {
+                Ok(()) => {
+                    *pings = Pings::Answered;
+                    return Ok(());
+                }
+                Err(_) if is_there() => return Ok(()),
+                Err(reason) if matches!(pings, Pings::Answered) => return Err(reason),
+                Err(reason) => silence = Some(reason),
+            }
+        }
+        match connection.answer().await {
+            Err(reason) if !is_there() => Err(silence.unwrap_or(reason)),
+            _ => {
+                if silence.is_some() {
+                    info!("it answers other requests and no ping: it is pinged no more");
+                    *pings = Pings::Ignored;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Reads the tools anew, and returns whether that was possible: while a call is under way it may not be. A server
+    /// that refuses keeps those it had.
+    async fn refresh_tools(&self, connection: &Connection) -> Result<bool, String> {
+        let tools = match connection.tools(&self.options.tools).await {
+            Ok(tools) => tools,
+            Err(Unlisted::Refused(reason)) => {
+                warn!("its tools have changed, and {reason}");
+                return Ok(true);
+            }
+            Err(Unlisted::Lost(_)) if self.traffic.is_busy() => return Ok(false),
+            Err(Unlisted::Lost(reason)) => return Err(reason),
+        };
         info!(tools = tools.tools.len(), "the tools have changed");
         tell(&tools);
         if let Some(session) = &mut self.status().session {
             session.tools = tools;
             self.revision.fetch_add(1, Ordering::Release);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Notes that the server is not connected. An error is logged once, not at every attempt.

@@ -2,25 +2,27 @@
 
 use std::borrow::Cow;
 
-use serde_json::json;
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader, DuplexStream, duplex};
+use rmcp::model::ServerJsonRpcMessage;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::ChildStdout;
+use tokio::sync::mpsc;
 use tracing::{Instrument, info, warn};
 
 use super::redact::redact;
+use super::wire::{self, Outline};
 use prx_base::config::Secret;
 
 /// Longest message in bytes; of a longer one nothing is kept but the id it answers.
 const MAX_MESSAGE_BYTES: u64 = 16 << 20;
-/// Bytes buffered for the reader of the messages.
-const BUFFER_BYTES: usize = 64 << 10;
-/// Longest outline of a message, in bytes.
-const MAX_OUTLINE_BYTES: usize = 1 << 10;
+/// How much is shown of what is no message, in characters.
+const MAX_SAID_CHARS: usize = 500;
+/// Messages buffered for who reads them.
+const BUFFERED: usize = 16;
 
 /// Passes on the messages of a server, one a line. An answer that is too long becomes an error that says so, and what
 /// is no message goes to the log with these secrets redacted.
-pub(super) fn messages(stdout: ChildStdout, secrets: Vec<Secret>) -> DuplexStream {
-    let (messages, into) = duplex(BUFFER_BYTES);
+pub(super) fn messages(stdout: ChildStdout, secrets: Vec<Secret>) -> mpsc::Receiver<ServerJsonRpcMessage> {
+    let (into, messages) = mpsc::channel(BUFFERED);
     tokio::spawn(forward(BufReader::new(stdout), into, secrets).in_current_span());
     messages
 }
@@ -28,20 +30,26 @@ pub(super) fn messages(stdout: ChildStdout, secrets: Vec<Secret>) -> DuplexStrea
 /// Returns at the end of its input, or when the reader is gone.
 async fn forward(
     mut stdout: BufReader<impl AsyncRead + Unpin>,
-    mut into: DuplexStream,
+    into: mpsc::Sender<ServerJsonRpcMessage>,
     secrets: Vec<Secret>,
 ) {
     let mut line = Vec::new();
     while matches!((&mut stdout).take(MAX_MESSAGE_BYTES).read_until(b'\n', &mut line).await, Ok(1..)) {
-        let message = if line.len() as u64 == MAX_MESSAGE_BYTES && !line.ends_with(b"\n") {
-            replace_oversized(&mut stdout, &mut line).await
+        let messages = if line.len() as u64 == MAX_MESSAGE_BYTES && !line.ends_with(b"\n") {
+            replace_oversized(&mut stdout, &mut line).await.into_iter().collect()
         } else {
-            as_message(&line, &secrets)
+            let text = as_message(&line, &secrets);
+            let messages = text.as_deref().map(wire::read).unwrap_or_default();
+            if let Some(text) = text.filter(|_| messages.is_empty()) {
+                let said: String = redact(text.trim(), &secrets).chars().take(MAX_SAID_CHARS).collect();
+                info!(said, "on its standard output, and no message");
+            }
+            messages
         };
-        if let Some(message) = message
-            && into.write_all(message.as_bytes()).await.is_err()
-        {
-            return;
+        for message in messages {
+            if into.send(message).await.is_err() {
+                return;
+            }
         }
         line.clear();
     }
@@ -50,7 +58,7 @@ async fn forward(
 /// A line as a message, or none if it is something else.
 fn as_message<'a>(line: &'a [u8], secrets: &[Secret]) -> Option<Cow<'a, str>> {
     let text = String::from_utf8_lossy(line);
-    if text.trim_start().starts_with('{') {
+    if text.trim_start().starts_with('{') || text.trim_start().starts_with("[{") {
         if matches!(text, Cow::Owned(_)) {
             warn!("a message is not UTF-8 throughout: what can't be read is shown as \u{fffd}");
         }
@@ -64,10 +72,10 @@ fn as_message<'a>(line: &'a [u8], secrets: &[Secret]) -> Option<Cow<'a, str>> {
 }
 
 /// What takes the place of a line that began like this and is too long.
-async fn replace_oversized<'a>(
+async fn replace_oversized(
     stdout: &mut BufReader<impl AsyncRead + Unpin>,
     line: &mut Vec<u8>,
-) -> Option<Cow<'a, str>> {
+) -> Option<ServerJsonRpcMessage> {
     let (mut outline, mut bytes) = (Outline::default(), 0);
     loop {
         outline.add(line);
@@ -79,64 +87,35 @@ async fn replace_oversized<'a>(
         }
     }
     warn!(bytes, "a message is longer than {} MiB and is not read", MAX_MESSAGE_BYTES >> 20);
-    let message: serde_json::Value = serde_json::from_slice(&outline.kept).ok()?;
-    let id = message.get("id").filter(|_| message.get("method").is_none())?;
     let error = format!(
         "the server's answer of {bytes} bytes is not read: {MAX_MESSAGE_BYTES} are the most; ask for less"
     );
-    let answer = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": -32603, "message": error } });
-    Some(format!("{answer}\n").into())
-}
-
-/// A JSON object without what is nested in it.
-#[derive(Default)]
-struct Outline {
-    kept: Vec<u8>,
-    depth: usize,
-    in_string: bool,
-    escaped: bool,
-}
-
-impl Outline {
-    fn add(&mut self, json: &[u8]) {
-        for &byte in json {
-            let before = self.depth;
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_string => self.escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => self.depth += 1,
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-            if before.min(self.depth) <= 1 && self.kept.len() < MAX_OUTLINE_BYTES {
-                self.kept.push(byte);
-            }
-        }
-    }
+    Some(wire::unreadable(&outline.id()?, &error))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
     async fn passed_on(said: impl Into<Vec<u8>>) -> Vec<Value> {
-        let (mut read, into) = duplex(BUFFER_BYTES);
+        let (into, mut messages) = mpsc::channel(BUFFERED);
         let said = said.into();
         tokio::spawn(async move { forward(BufReader::new(&said[..]), into, Vec::new()).await });
-        let mut text = String::new();
-        read.read_to_string(&mut text).await.unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        let mut all = Vec::new();
+        while let Some(message) = messages.recv().await {
+            all.push(serde_json::to_value(message).unwrap());
+        }
+        all
     }
 
     #[tokio::test]
     async fn only_messages_are_passed_on() {
         let said = b"Server is ready\n\n{\"id\":1,\"result\":\"caf\xe9\"}\r\n{\"method\":\"x\"}\n".to_vec();
-        let messages = passed_on(said).await;
-        assert_eq!(messages, [json!({"id": 1, "result": "caf\u{fffd}"}), json!({"method": "x"})]);
+        let [answer, notice] = &passed_on(said).await[..] else { panic!("two messages") };
+        assert_eq!((&answer["id"], &answer["result"]), (&json!(1), &json!("caf\u{fffd}")));
+        assert_eq!(notice["method"], "x");
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use prx_base::error::{Code, Result};
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Number, Parameter, Required, Text};
 use prx_http::{Call, Doc, Envelope, Reply, reply_shutdown_timeout, sse};
-use prx_store::{Attachment, Message, Role};
+use prx_store::{Attachment, Message, Quoted, Role};
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Message")]
@@ -31,6 +31,15 @@ struct MessageView<'a> {
     /// It was cut short because the turn was stopped.
     #[serde(skip_serializing_if = "is_false")]
     stopped: bool,
+    /// Who said it, where more than one person may speak.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<&'a str>,
+    /// The message that it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_to: Option<&'a Quoted>,
+    /// What it passes on from elsewhere: the words of others.
+    #[serde(skip_serializing_if = "<[Quoted]>::is_empty")]
+    forwarded: &'a [Quoted],
 }
 
 fn is_false(value: &bool) -> bool {
@@ -40,8 +49,20 @@ fn is_false(value: &bool) -> bool {
 impl<'a> From<&'a Message> for MessageView<'a> {
     fn from(message: &'a Message) -> Self {
         let created_at = rfc3339(message.created_at);
-        let Message { id, role, content, attachments, stopped, .. } = message;
-        Self { id, role: *role, content, created_at, attachments, stopped: *stopped }
+        let Message { id, role, content, attachments, stopped, context, .. } = message;
+        let sender = context.sender.as_ref().map(|sender| sender.name.as_str());
+        let (reply_to, forwarded) = (context.reply_to.as_ref(), context.forwarded.as_slice());
+        Self {
+            id,
+            role: *role,
+            content,
+            created_at,
+            attachments,
+            stopped: *stopped,
+            sender,
+            reply_to,
+            forwarded,
+        }
     }
 }
 

@@ -153,10 +153,12 @@ fn issues(gateway: &Gateway) -> Vec<Issue> {
     issues.extend(plugin_issues(gateway));
     for channel in gateway.channels.list() {
         if !matches!(channel.state, State::Connected | State::Disabled) {
-            let reason = channel.error.map(|error| format!(": {error}")).unwrap_or_default();
+            let reason = channel.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
             let problem = format!("channel {} is not connected{reason}", channel.name);
             let fix = "mend what it says; where it waits for its platform, it comes back by itself";
             issues.push(Issue::new(IssueKind::Channel, problem, fix));
+        } else {
+            issues.extend(channel.delivery_problem());
         }
     }
     let now = gateway.base.clock.now();

@@ -13,7 +13,7 @@ use super::rows::{Cause, Failure, Result};
 use super::sessions::{self, SessionRow};
 use super::streams::Streamed;
 use super::tx::Tx;
-use super::{approvals, events, outbox, overheard, queue, streams};
+use super::{approvals, events, guests, outbox, overheard, queue, streams};
 use prx_base::events::Kind;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
@@ -249,7 +249,13 @@ fn receive(
         sent_at: inbound.sent_at,
         metadata: inbound.metadata,
     };
-    let said = NewMessage { attachments: inbound.attachments, context, ..NewMessage::user(inbound.text) };
+    guests::note(tx, &row.session, &info.user_id)?;
+    for said in &context.overheard {
+        guests::note(tx, &row.session, &said.sender.id)?;
+    }
+    let user_id = Some(info.user_id.clone()).filter(|user| *user != row.session.user_id);
+    let said =
+        NewMessage { user_id, attachments: inbound.attachments, context, ..NewMessage::user(inbound.text) };
     let turn = queue::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
     row.save(tx)?;
     let Session { id, channel, .. } = &row.session;

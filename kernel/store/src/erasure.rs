@@ -17,15 +17,17 @@ use super::index::{Change, IndexEntry, SESSION_INDEX};
 use super::memory::{self, Owner};
 use super::message::{Attachment, Message};
 use super::messages;
-use super::model::{Conversation, Session, SessionFilter, SessionStatus};
+use super::model::{Session, SessionFilter, SessionStatus, TurnId};
 use super::queue::TURNS;
 use super::rows::{Cause, Failure, MAX_PAGE, Result};
 use super::sessions::{CONVERSATIONS, SESSIONS, SessionRow};
 use super::tx::{Effect, Tx};
-use super::{approvals, deliveries, idempotency, outbox, streams, turns};
+use super::{approvals, deliveries, guests, idempotency, outbox, streams, turns};
 
 /// Rows that one commit removes, of each kind.
 const BATCH: usize = 256;
+/// Turns that one commit removes with all that was said in them.
+const TURN_BATCH: usize = 16;
 
 /// What was erased, in numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -113,9 +115,9 @@ impl Store {
         Ok(found)
     }
 
-    /// Erases all that is kept of a person: sessions with what was said in them, files, memories, what waits to be sent or
-    /// was given up, and what is kept of these elsewhere. The sessions are to be ended before. Doing so again erases what
-    /// has come since.
+    /// Erases all that is kept of a person: sessions with what was said in them, what they said in others' sessions with the
+    /// answers to it, files, memories, what waits to be sent or was given up, and what is kept of these elsewhere. The
+    /// sessions are to be ended before. Doing so again erases what has come since.
     pub async fn erase_user(&self, owner: &Owner) -> Result<Erased> {
         let mut sessions: Vec<String> =
             self.sessions_of(owner).await?.into_iter().map(|session| session.id).collect();
@@ -130,7 +132,24 @@ impl Store {
                 conversations.push(conversation);
             }
         }
-        erased.add(self.erase_mentions(&owner.channel, &sessions, conversations).await?);
+        let visited = self.sessions_with(owner).await?;
+        let mut said = Vec::new();
+        for session in &visited {
+            said.extend(self.turns_of(session, owner).await?);
+        }
+        let of_person = outbox::OfPerson {
+            sessions: sessions.iter().cloned().collect(),
+            conversations,
+            turns: said.iter().cloned().collect(),
+        };
+        erased.add(self.erase_mentions(&owner.channel, &of_person).await?);
+        for turns in said.chunk_by(|a, b| a.session == b.session) {
+            erased.add(self.erase_turns(turns).await?);
+        }
+        for session in visited {
+            erased.messages += self.erase_overheard_in(&session, owner).await?;
+            erased.add(self.erase_visit(session, owner).await?);
+        }
         for id in &sessions {
             erased.add(self.erase_session(id).await?);
         }
@@ -162,20 +181,38 @@ impl Store {
         }
     }
 
-    /// Erases what is kept of sessions elsewhere than with them.
-    async fn erase_mentions(
-        &self,
-        channel: &str,
-        sessions: &[String],
-        conversations: Vec<Conversation>,
-    ) -> Result<Erased> {
+    /// Erases turns of one session, with all that was said in them. One that is being worked on ends without an answer.
+    async fn erase_turns(&self, turns: &[TurnId]) -> Result<Erased> {
         let mut erased = Erased::default();
-        if sessions.is_empty() {
+        for batch in turns.chunks(TURN_BATCH) {
+            let batch = batch.to_vec();
+            let part = self.write(move |tx| erase_turns(tx, &batch)).await?;
+            self.delete_files(&part.files).await;
+            erased.add(part.erased);
+        }
+        Ok(erased)
+    }
+
+    /// Erases what is left of a person in someone else's session once the messages are gone.
+    async fn erase_visit(&self, session: String, guest: &Owner) -> Result<Erased> {
+        let guest = guest.clone();
+        let visit = move |tx: &Tx<'_>| {
+            let (parked, files) = turns::erase_parked_of(tx, &session, &guest.user_id)?;
+            guests::forget(tx, &session, &guest)?;
+            Ok((parked, files))
+        };
+        let (parked, files) = self.write(visit).await?;
+        self.delete_files(&files).await;
+        Ok(Erased { parked_turns: parked as u64, files: files.len() as u64, ..Erased::default() })
+    }
+
+    /// Erases what is kept of sessions, and of turns, elsewhere than with them.
+    async fn erase_mentions(&self, channel: &str, of_person: &outbox::OfPerson) -> Result<Erased> {
+        let mut erased = Erased::default();
+        if of_person.sessions.is_empty() && of_person.turns.is_empty() {
             return Ok(erased);
         }
-        let ids: HashSet<String> = sessions.iter().cloned().collect();
-        let of_person = outbox::OfPerson { sessions: ids, conversations };
-        let (waiting, letters) = self.outbox_of(channel, &of_person)?;
+        let (waiting, letters) = self.outbox_of(channel, of_person)?;
         for (dead, ids) in [(false, waiting), (true, letters)] {
             for batch in ids.chunks(BATCH) {
                 let (channel, batch) = (channel.to_owned(), batch.to_vec());
@@ -257,6 +294,28 @@ fn erase_part(tx: &Tx<'_>, id: &str) -> Result<Part, Failure> {
     Ok(part)
 }
 
+/// Removes turns of one session, with all that was said in them.
+fn erase_turns(tx: &Tx<'_>, turns: &[TurnId]) -> Result<Part, Failure> {
+    let mut part = Part { erased: Erased::default(), files: Vec::new(), whole: false };
+    let Some(id) = turns.first().map(|turn| turn.session.as_str()) else { return Ok(part) };
+    // Its own person may have been erased meanwhile.
+    if tx.get(&SESSIONS, id)?.is_none() {
+        return Ok(part);
+    }
+    let mut row = SessionRow::load(tx, id)?;
+    for turn in turns {
+        let said = messages::of_turn(tx, id, turn.seq)?;
+        part.files.extend(remove_messages(tx, id, &said)?);
+        part.erased.messages += said.len() as u64;
+        row.messages = row.messages.saturating_sub(said.len() as u64);
+        streams::set(tx, &row.session.channel, turn, None)?;
+        turns::withdraw(tx, &mut row, turn.seq)?;
+    }
+    row.save(tx)?;
+    part.erased.files = part.files.len() as u64;
+    Ok(part)
+}
+
 /// Removes messages with their files; tells the files that are to be deleted. The caller counts them out of the session's row.
 pub(super) fn remove_messages(
     tx: &Tx<'_>,
@@ -278,6 +337,7 @@ fn remove_session(tx: &Tx<'_>, id: &str, row: SessionRow) -> Result<(), Failure>
         tx.remove(&TURNS, (id, turn.seq))?;
     }
     streams::erase(tx, &row.session.channel, id)?;
+    guests::forget_all(tx, &row.session.channel, id)?;
     if let Some(conversation) = &row.session.conversation {
         let newest = tx.open(CONVERSATIONS)?.get(conversation.key())?.map(|newest| newest.value() == id);
         if newest == Some(true) {

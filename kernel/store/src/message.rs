@@ -13,6 +13,9 @@ pub struct Message {
     pub id: String,
     /// Who said it.
     pub role: Role,
+    /// The platform's id of the person who said it, where the session belongs to someone else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// What was said.
     pub content: String,
     /// When it came into the store.
@@ -81,7 +84,7 @@ pub struct Overheard {
     pub sender: Sender,
     /// What was said.
     pub text: String,
-    /// When, by the platform's clock.
+    /// When it was heard.
     pub at: Timestamp,
 }
 
@@ -193,6 +196,9 @@ pub struct ToolCall {
 pub struct NewMessage {
     /// Who said it.
     pub role: Role,
+    /// The platform's id of the person who said it, where the session belongs to someone else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
     /// What was said.
     pub content: String,
     /// Tools that an assistant message asks for.
@@ -218,10 +224,12 @@ pub struct NewMessage {
 impl Message {
     /// What was said, without when and under which id.
     pub fn said(self) -> NewMessage {
-        let Self { role, content, tool_calls, tool_call_id, is_error, attachments, stopped, .. } = self;
+        let Self { role, user_id, content, tool_calls, tool_call_id, is_error, attachments, stopped, .. } =
+            self;
         let (context, provider_data) = (self.context, self.provider_data);
         NewMessage {
             role,
+            user_id,
             content,
             tool_calls,
             tool_call_id,
@@ -239,6 +247,7 @@ impl NewMessage {
     pub fn user(content: impl Into<String>) -> Self {
         Self {
             role: Role::User,
+            user_id: None,
             content: content.into(),
             tool_calls: Vec::new(),
             tool_call_id: None,

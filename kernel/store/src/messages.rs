@@ -1,5 +1,7 @@
 //! What was said in a session.
 
+use std::ops::RangeInclusive;
+
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::handle::Store;
@@ -67,9 +69,22 @@ impl Store {
 
 /// Up to `limit` messages of a session from its beginning, each with its turn and its place there.
 pub(super) fn first(tx: &Tx<'_>, session: &str, limit: usize) -> Result<Vec<(u64, u32, Message)>, Failure> {
+    placed(tx, (session, 0, 0)..=(session, u64::MAX, u32::MAX), limit)
+}
+
+/// Everything that was said in a turn, in the same way.
+pub(super) fn of_turn(tx: &Tx<'_>, session: &str, turn: u64) -> Result<Vec<(u64, u32, Message)>, Failure> {
+    placed(tx, (session, turn, 0)..=(session, turn, u32::MAX), usize::MAX)
+}
+
+fn placed(
+    tx: &Tx<'_>,
+    range: RangeInclusive<(&str, u64, u32)>,
+    limit: usize,
+) -> Result<Vec<(u64, u32, Message)>, Failure> {
     let table = tx.open(MESSAGES.table())?;
     let mut found = Vec::new();
-    for entry in table.range((session, 0, 0)..=(session, u64::MAX, u32::MAX))?.take(limit) {
+    for entry in table.range(range)?.take(limit) {
         let (key, row) = entry?;
         let (_, turn, place) = key.value();
         found.push((turn, place, decode(row.value())?));
@@ -94,6 +109,7 @@ pub(super) fn append(
     let message = Message {
         id,
         role: new.role,
+        user_id: new.user_id,
         content: new.content,
         created_at: tx.now(),
         tool_calls: new.tool_calls,

@@ -211,13 +211,15 @@ pub(super) struct OfPerson {
     pub(super) sessions: HashSet<String>,
     /// Where these take place.
     pub(super) conversations: Vec<Conversation>,
+    /// The turns that the person's messages began in others' sessions.
+    pub(super) turns: HashSet<TurnId>,
 }
 
 impl OfPerson {
     /// A reply belongs to whoever is replied to, and anything else to the conversation.
     fn has(&self, entry: &OutboxEntry) -> bool {
         match &entry.turn {
-            Some(turn) => self.sessions.contains(&turn.session),
+            Some(turn) => self.sessions.contains(&turn.session) || self.turns.contains(turn),
             None => self.conversations.contains(&entry.conversation),
         }
     }

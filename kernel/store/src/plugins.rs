@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use redb::{TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -52,6 +52,27 @@ impl Store {
     /// The SHA-256 of the compiled artifact under a key of the cache.
     pub fn artifact(&self, key: &str) -> Result<Option<[u8; 32]>> {
         self.read(|snapshot| Ok(snapshot.open(ARTIFACTS)?.get(key)?.map(|digest| *digest.value())))
+    }
+
+    /// The keys of all compiled artifacts whose SHA-256 is kept; at most [`MAX_PAGE`].
+    pub fn artifacts(&self) -> Result<Vec<String>> {
+        self.read(|snapshot| {
+            let table = snapshot.open(ARTIFACTS)?;
+            let keys = table.iter()?.take(MAX_PAGE).map(|row| Ok(row?.0.value().to_owned()));
+            keys.collect()
+        })
+    }
+
+    /// Forgets the SHA-256 of compiled artifacts that are gone.
+    pub async fn forget_artifacts(&self, keys: Vec<String>) -> Result<()> {
+        self.write(move |tx| {
+            let mut artifacts = tx.change(ARTIFACTS)?;
+            for key in &keys {
+                artifacts.remove(key.as_str())?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Keeps the SHA-256 of a compiled artifact.

@@ -287,6 +287,34 @@ pub(super) fn oldest_parked(snapshot: &Snapshot, session: &str) -> Result<Option
     Ok(first.first().map(|parked| parked.parked_at))
 }
 
+/// Removes the parked turns of a session that this person's messages began; as [`erase_parked`].
+pub(super) fn erase_parked_of(
+    tx: &Tx<'_>,
+    session: &str,
+    user: &str,
+) -> Result<(usize, Vec<String>), Failure> {
+    let mut all: Vec<ParkedTurn> = tx.page(&PARKED, (session, 0)..=(session, u64::MAX), MAX_PAGE)?;
+    all.retain(|parked| parked.turn.inbound.as_ref().is_some_and(|inbound| inbound.user_id == user));
+    remove_parked(tx, session, &all)
+}
+
+/// Takes a turn that is erased out of its queue, and gives word of it to whoever works on it; the caller saves the row.
+pub(super) fn withdraw(tx: &Tx<'_>, session: &mut SessionRow, seq: u64) -> Result<(), Failure> {
+    let id = session.session.id.clone();
+    if tx.get(&TURNS, (&id, seq))?.is_none() {
+        return Ok(());
+    }
+    if head(tx, &id)?.is_some_and(|head| head.seq == seq) {
+        leave(tx, session, seq)?;
+        tx.after_commit(Effect::TurnNotified(id.clone()));
+        tx.after_commit(Effect::Turn(id));
+        return Ok(());
+    }
+    // The question of the one at work, and its place, stay.
+    session.waiting = session.waiting.saturating_sub(1);
+    tx.remove(&TURNS, (&id, seq))
+}
+
 fn remove_parked(tx: &Tx<'_>, session: &str, all: &[ParkedTurn]) -> Result<(usize, Vec<String>), Failure> {
     let mut files = Vec::new();
     for parked in all {

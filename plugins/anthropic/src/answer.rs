@@ -4,10 +4,11 @@ use crate::failure;
 use prx_sdk::calls::NewIds;
 use prx_sdk::http;
 use prx_sdk::json;
+use prx_sdk::parts::Parts;
 use prx_sdk::provider::{Completion, Delta, ProviderError, Request, Sink, StopReason, ToolCall, Usage};
 use prx_sdk::refusal::Refusal;
 use prx_sdk::thinking::{self, Splitter};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Longest answer, its tool calls included, in bytes.
 const MAX_ANSWER_BYTES: usize = 2 << 20;
@@ -23,6 +24,9 @@ pub(crate) struct Answer<'a> {
     splitter: Splitter,
     text: String,
     tools: Vec<ToolUse>,
+    parts: Parts,
+    /// The thoughts in progress: the place that the API gives them, and where they stand in the answer.
+    thoughts: Option<(Option<u64>, usize)>,
     ids: NewIds,
     stop: Option<StopReason>,
     usage: Tokens,
@@ -63,6 +67,8 @@ impl<'a> Answer<'a> {
             splitter: Splitter::default(),
             text: String::new(),
             tools: Vec::new(),
+            parts: Parts::default(),
+            thoughts: None,
             ids: NewIds::of(request),
             stop: None,
             usage: Tokens::default(),
@@ -159,8 +165,13 @@ impl<'a> Answer<'a> {
         }
         let is_cut = matches!(stop, StopReason::Length | StopReason::Refused);
         let tool_calls = self.tools.into_iter().filter_map(|tool| tool.into_call(is_cut)).collect();
-        let text = thinking::answer_of(self.text);
-        Ok(Completion { text, tool_calls, stop, usage: self.usage.into(), data: None })
+        if is_cut {
+            // The signature comes last.
+            self.parts
+                .retain(|block| block["type"] != "thinking" || json::text(&block["signature"]).is_some());
+        }
+        let (text, data) = (thinking::answer_of(self.text), self.parts.data());
+        Ok(Completion { text, tool_calls, stop, usage: self.usage.into(), data })
     }
 
     /// Why an answer that has no end has none.
@@ -183,8 +194,18 @@ impl<'a> Answer<'a> {
         match block["type"].as_str().unwrap_or_default() {
             "text" => self.say(json::text(&block["text"]).unwrap_or_default()),
             "thinking" => {
-                self.think(json::text(&block["thinking"]).unwrap_or_default());
+                let thought = json::text(&block["thinking"]).unwrap_or_default();
+                let kept = json!({ "type": "thinking", "thinking": thought });
+                self.thoughts = Some((index, self.parts.own(kept)));
+                self.sign(index, &block["signature"])?;
+                self.think(thought);
                 Ok(())
+            }
+            // Nobody can read it but the API.
+            "redacted_thinking" => {
+                let data = json::text(&block["data"]).unwrap_or_default();
+                self.parts.own(json!({ "type": "redacted_thinking", "data": data }));
+                self.grow(data.len())
             }
             "tool_use" if self.tools.len() < MAX_CALLS => {
                 let id = self.ids.next(json::text(&block["id"]));
@@ -192,6 +213,7 @@ impl<'a> Answer<'a> {
                 self.grow(id.len() + name.len())?;
                 self.listens &= self.sink.push(Delta::ToolCallStarted((id.clone(), name.clone())));
                 let whole = block["input"].clone();
+                self.parts.called();
                 self.tools.push(ToolUse { index, id, name, whole, pieces: String::new() });
                 Ok(())
             }
@@ -204,9 +226,12 @@ impl<'a> Answer<'a> {
         match piece["type"].as_str().unwrap_or_default() {
             "text_delta" => self.say(json::text(&piece["text"]).unwrap_or_default()),
             "thinking_delta" => {
-                self.think(json::text(&piece["thinking"]).unwrap_or_default());
+                let thought = json::text(&piece["thinking"]).unwrap_or_default();
+                self.add(index, "thinking", thought);
+                self.think(thought);
                 Ok(())
             }
+            "signature_delta" => self.sign(index, &piece["signature"]),
             "input_json_delta" => {
                 let more = json::text(&piece["partial_json"]).unwrap_or_default();
                 self.grow(more.len())?;
@@ -218,6 +243,23 @@ impl<'a> Answer<'a> {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// More of the signature of the thoughts in progress.
+    fn sign(&mut self, index: Option<u64>, signature: &Value) -> Result<(), ProviderError> {
+        let Some(signature) = signature.as_str() else { return Ok(()) };
+        self.add(index, "signature", signature);
+        self.grow(signature.len())
+    }
+
+    /// Adds to a field of the thoughts in progress.
+    fn add(&mut self, index: Option<u64>, field: &str, more: &str) {
+        let in_progress = self.thoughts.filter(|(known, _)| index.is_none() || *known == index);
+        let Some(block) = in_progress.and_then(|(_, place)| self.parts.own_mut(place)) else { return };
+        match &mut block[field] {
+            Value::String(text) => text.push_str(more),
+            field => *field = more.into(),
         }
     }
 
@@ -241,6 +283,7 @@ impl<'a> Answer<'a> {
             thinking::Piece::Thought(text) => self.think(&text),
             thinking::Piece::Said(text) => {
                 self.text.push_str(&text);
+                self.parts.said(text.len());
                 self.listens &= self.sink.text(text);
             }
         }

@@ -1,5 +1,6 @@
 //! The form of a request, which changes where a server says that it takes another.
 
+use crate::request::THOUGHTS;
 use crate::settings::Settings;
 use prx_sdk::learned::Learned;
 use prx_sdk::log;
@@ -27,6 +28,8 @@ pub(crate) struct Form {
     most_tokens: Option<u32>,
     /// Fields that are left out.
     without: BTreeSet<&'static str>,
+    /// The same, in this request only.
+    without_now: BTreeSet<&'static str>,
 }
 
 impl Form {
@@ -37,12 +40,12 @@ impl Form {
 
     /// Remembers that a server has taken this form.
     pub(crate) fn remember(&self, settings: &Settings) {
-        let form = self.clone();
+        let form = Self { without_now: BTreeSet::new(), ..self.clone() };
         KNOWN.with(|known| known.remember(&settings.server, &settings.model, form));
     }
 
     pub(crate) fn has(&self, field: &str) -> bool {
-        !self.without.contains(field)
+        !self.without.contains(field) && !self.without_now.contains(field)
     }
 
     /// How long an answer may become.
@@ -63,6 +66,11 @@ impl Form {
             let numbers = said.split(|c: char| !c.is_ascii_digit()).filter_map(|digits| digits.parse().ok());
             self.most_tokens =
                 numbers.filter(|number| (1..below).contains(number)).max().or(self.most_tokens);
+        } else if refusal.mentions("expected `thinking`") {
+            // A turn that another model has begun has no thoughts to show.
+            self.without_now.insert("thinking");
+        } else if is_about_thoughts(refusal) {
+            self.without_now.insert(THOUGHTS);
         } else if UNKNOWN.iter().any(|word| refusal.mentions(word)) {
             self.without.extend(OPTIONAL.iter().find(|field| refusal.mentions(field)));
         }
@@ -71,4 +79,12 @@ impl Form {
         }
         *self != before
     }
+}
+
+/// Whether thoughts that were returned are refused: they are another server's or account's, or it takes none.
+fn is_about_thoughts(refusal: &Refusal) -> bool {
+    refusal.mentions("signature")
+        || ["thinking` block", "thinking block", "redacted_thinking", "type: thinking", "'thinking'"]
+            .iter()
+            .any(|words| refusal.mentions(words))
 }

@@ -4,15 +4,19 @@ use crate::form::Form;
 use crate::settings::Settings;
 use prx_sdk::calls::{self, CallIds};
 use prx_sdk::media::{FilePart, Files};
+use prx_sdk::parts::Part;
 use prx_sdk::provider::{AssistantMessage, Message, Request, ToolCall, ToolResult, ToolSpec, UserMessage};
 use serde_json::{Map, Value, json};
+
+/// What stands in the form for the thoughts of earlier answers.
+pub(crate) const THOUGHTS: &str = "thoughts";
 
 /// The body of a request.
 pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value {
     let mut body = json!({
         "model": settings.model,
         "max_tokens": form.max_tokens(settings),
-        "messages": messages(&request.messages),
+        "messages": messages(&request.messages, form.has(THOUGHTS)),
         "stream": true,
     });
     if !request.system.is_empty() {
@@ -29,22 +33,23 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
     if let Some(effort) = settings.tuning.effort.as_ref().filter(|_| form.has("output_config")) {
         body["output_config"] = json!({ "effort": effort });
     }
-    for (name, value) in &settings.extra {
+    for (name, value) in settings.extra.iter().filter(|(name, _)| form.has(name)) {
         body[name] = value.clone();
     }
     body
 }
 
 /// The messages in turns: what one side says in a row, and the results of tools before what the user says next, is
-/// one message. Up to here the API may keep what it has read for the request that follows.
-fn messages(said: &[Message]) -> Vec<Value> {
+/// one message. Up to here the API may keep what it has read for the request that follows. `thoughts`: with the model's
+/// thoughts, which the API wants to see again before the calls that they led to.
+fn messages(said: &[Message], thoughts: bool) -> Vec<Value> {
     let mut files = Files::read(said);
     let mut ids = CallIds::default();
     let mut turns: Vec<(&str, Vec<Value>)> = Vec::new();
     for message in said {
         let (role, blocks) = match message {
             Message::User(message) => ("user", user(message, &mut files)),
-            Message::Assistant(message) => ("assistant", assistant(message, &mut ids)),
+            Message::Assistant(message) => ("assistant", assistant(message, &mut ids, thoughts)),
             Message::ToolResult(result) => ("user", vec![tool_result(result, &mut ids)]),
         };
         match turns.last_mut() {
@@ -75,9 +80,14 @@ fn file(shown: FilePart) -> Value {
     }
 }
 
-fn assistant(message: &AssistantMessage, ids: &mut CallIds) -> Vec<Value> {
+fn assistant(message: &AssistantMessage, ids: &mut CallIds, thoughts: bool) -> Vec<Value> {
     ids.begin();
-    said(&message.text).chain(message.tool_calls.iter().map(|call| tool_use(call, ids))).collect()
+    let block = |part| match part {
+        Part::Own(block) => Some(block).filter(|_| thoughts),
+        Part::Text(words) => said(words).next(),
+        Part::Call(call) => Some(tool_use(call, ids)),
+    };
+    Part::all(message).into_iter().filter_map(block).collect()
 }
 
 /// A text, unless there is nothing in it: the API refuses that.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::call;
 use crate::command::PendingCommand;
 use crate::config::Config;
-use crate::message::{User, is_id, made_at};
+use crate::message::{GROUP_DM, User, is_id, made_at};
 use crate::receive::{self, Ignored};
 use crate::state::State;
 
@@ -38,6 +38,7 @@ pub(crate) struct Interaction {
     guild_id: Option<String>,
     channel_id: Option<String>,
     member: Option<Member>,
+    channel: Value,
     user: Option<User>,
     message: Option<Value>,
 }
@@ -68,6 +69,11 @@ struct Member {
 impl Interaction {
     pub(crate) fn is_whole(&self) -> bool {
         is_id(&self.id) && (self.kind == PING || self.token.contains(|c: char| c.is_ascii_alphanumeric()))
+    }
+
+    /// Whether more than one person may speak there.
+    fn is_in_group(&self) -> bool {
+        self.guild_id.is_some() || self.channel["type"].as_u64() == Some(GROUP_DM)
     }
 
     fn asker(&self) -> Option<&User> {
@@ -178,7 +184,7 @@ fn inbound(config: &Config, interaction: &Interaction) -> Result<Inbound, Ignore
         addressed: true,
         choice,
         forwarded: Vec::new(),
-        group: false,
+        group: interaction.is_in_group(),
         reply_to: None,
     })
 }

@@ -8,6 +8,8 @@ use serde_json::Value;
 const EPOCH_MS: u64 = 1_420_070_400_000;
 /// The flag of a message that was spoken.
 const VOICE: u64 = 1 << 13;
+/// The kind of a channel in which several people are without a server.
+pub(crate) const GROUP_DM: u64 = 3;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -26,7 +28,15 @@ pub(crate) struct Message {
     pub mention_roles: Vec<String>,
     #[serde(deserialize_with = "each")]
     pub mention_channels: Vec<Value>,
-    pub referenced_message: Option<Box<Referenced>>,
+    /// The message that it answers; null: there is no such message any more.
+    #[serde(deserialize_with = "even_null")]
+    referenced_message: Option<Value>,
+    #[serde(deserialize_with = "each")]
+    message_snapshots: Vec<Value>,
+    /// Where it stands in its thread; 0 may be no thread.
+    position: Value,
+    /// The kind of its channel, where the platform says it.
+    channel_type: Value,
     #[serde(deserialize_with = "each")]
     pub attachments: Vec<Media>,
     #[serde(deserialize_with = "each")]
@@ -38,13 +48,6 @@ pub(crate) struct Message {
     flags: Value,
     /// Set when a program writes in a name of its choice.
     pub webhook_id: Option<IgnoredAny>,
-}
-
-/// The message that another one answers.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(crate) struct Referenced {
-    pub author: User,
 }
 
 /// A file of a message.
@@ -79,7 +82,52 @@ fn each<'de, D: Deserializer<'de>, T: DeserializeOwned + Default>(items: D) -> R
     Ok(items.into_iter().map(|item| serde_json::from_value(item).unwrap_or_default()).collect())
 }
 
+/// What is null, and so was said.
+fn even_null<'de, D: Deserializer<'de>>(value: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(value).map(Some)
+}
+
 impl Message {
+    /// The message that it answers, if it answers one; none inside where there is no such message any more, or it can't be
+    /// read.
+    pub(crate) fn answered(&self) -> Option<Option<Message>> {
+        let answered = self.referenced_message.as_ref().filter(|_| self.kind == 19 || self.is_starter())?;
+        Some(serde_json::from_value(answered.clone()).ok().filter(|_| answered.is_object()))
+    }
+
+    /// The id of the message that it answers, and of whoever wrote that.
+    pub(crate) fn answered_ids(&self) -> (Option<&str>, Option<&str>) {
+        let id = |path: &str| self.referenced_message.as_ref()?.pointer(path)?.as_str();
+        (id("/id"), id("/author/id"))
+    }
+
+    /// The messages that it passes on.
+    pub(crate) fn snapshots(&self) -> Vec<Message> {
+        let snapshot =
+            |snapshot: &Value| serde_json::from_value(snapshot["message"].clone()).unwrap_or_default();
+        self.message_snapshots.iter().map(snapshot).collect()
+    }
+
+    /// Whether it passes something on.
+    pub(crate) fn is_forward(&self) -> bool {
+        !self.message_snapshots.is_empty()
+    }
+
+    /// Whether it is what the platform puts at the beginning of a thread that was made of a message.
+    pub(crate) fn is_starter(&self) -> bool {
+        self.kind == 21
+    }
+
+    /// Whether it was certainly said in a thread.
+    pub(crate) fn is_in_thread(&self) -> bool {
+        self.position.as_u64() > Some(0) || matches!(self.channel_type.as_u64(), Some(10..=12))
+    }
+
+    /// Whether more than one person may speak there: in a server, or where several are without one.
+    pub(crate) fn is_in_group(&self) -> bool {
+        self.guild_id.is_some() || self.channel_type.as_u64() == Some(GROUP_DM)
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         is_id(&self.id) && is_id(&self.channel_id) && is_id(&self.author.id)
     }

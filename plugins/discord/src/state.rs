@@ -1,21 +1,25 @@
 //! What outlives a restart.
 
 use prx_sdk::connector::{Commands, Context, Token};
+use prx_sdk::continued::Continued;
 use prx_sdk::cooldown::Cooldown;
 use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::PendingQueue;
+use prx_sdk::threads::Threads;
 use serde::{Deserialize, Serialize};
 
 use crate::anomalies::Anomalies;
 use crate::command::PendingCommand;
 use crate::config::Config;
 use crate::link::Link;
+use crate::menu::Menu;
 use crate::op::Op;
 use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage};
 use crate::roles::Roles;
 use crate::session::{Session, Starts};
+use crate::starters::Starters;
 
 /// The state of one channel, committed with what it delivered and learned.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,8 +40,19 @@ pub struct State {
     pub pending: Vec<Pending>,
     #[serde(skip_serializing_if = "Heard::is_empty")]
     pub heard: Heard,
+    /// The threads in which the bot was addressed, and the messages of servers that were said to it: what follows there is
+    /// so too.
+    #[serde(skip_serializing_if = "Threads::is_empty")]
+    pub threads: Threads,
+    #[serde(skip_serializing_if = "Starters::is_empty")]
+    pub starters: Starters,
     #[serde(skip_serializing_if = "Roles::is_empty")]
     pub roles: Roles,
+    /// Texts of more than one message, as they grow.
+    #[serde(skip_serializing_if = "Continued::is_empty")]
+    pub continued: Continued,
+    #[serde(skip_serializing_if = "Menu::is_empty")]
+    pub menu: Menu,
     /// The pause of all REST calls.
     #[serde(skip_serializing_if = "Cooldown::is_over")]
     pub cooldown: Cooldown,
@@ -81,6 +96,6 @@ pub(crate) fn is_false(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(token: &Token) -> bool {
+pub(crate) fn is_zero(token: &Token) -> bool {
     *token == 0
 }

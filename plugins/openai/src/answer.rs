@@ -2,10 +2,12 @@
 
 use crate::calls::{Calls, Piece};
 use crate::failure;
+use crate::kept::Kept;
 use crate::tokens;
 use prx_sdk::http;
 use prx_sdk::json;
-use prx_sdk::provider::{Completion, Delta, ProviderError, Request, Sink, StopReason, Usage};
+use prx_sdk::parts::Parts;
+use prx_sdk::provider::{Completion, Delta, ProviderData, ProviderError, Request, Sink, StopReason, Usage};
 use prx_sdk::refusal::Refusal;
 use prx_sdk::thinking::{self, Splitter};
 use serde_json::Value;
@@ -22,6 +24,10 @@ pub(crate) struct Answer<'a> {
     splitter: Splitter,
     text: String,
     pub(crate) calls: Calls,
+    /// What the server wants to see again, of chat completions.
+    pub(crate) kept: Kept,
+    /// The same, of responses.
+    pub(crate) parts: Parts,
     /// Why the model stopped, once it has.
     pub(crate) stop: Option<StopReason>,
     usage: Option<Usage>,
@@ -43,6 +49,8 @@ impl<'a> Answer<'a> {
             splitter: Splitter::default(),
             text: String::new(),
             calls: Calls::new(request),
+            kept: Kept::default(),
+            parts: Parts::default(),
             stop: None,
             usage: None,
             length: 0,
@@ -124,6 +132,7 @@ impl<'a> Answer<'a> {
     pub(crate) fn call(&mut self, piece: Piece) -> Result<(), ProviderError> {
         let (more, begun) = self.calls.take(piece);
         if let Some(call) = begun {
+            self.parts.called();
             self.listens &= self.sink.push(Delta::ToolCallStarted((call.id.clone(), call.name.clone())));
         }
         self.grow(more)
@@ -161,9 +170,10 @@ impl<'a> Answer<'a> {
             self.text.push_str(&note);
         }
         let is_cut = matches!(stop, StopReason::Length | StopReason::Refused);
+        let data = data(self.kept, &self.parts, &self.calls);
         let (text, tool_calls) = (thinking::answer_of(self.text), self.calls.into_calls(is_cut));
         let usage = Usage { input: 0, output: 0, cached: 0 };
-        let mut completion = Completion { text, tool_calls, stop, usage, data: None };
+        let mut completion = Completion { text, tool_calls, stop, usage, data };
         completion.usage = match self.usage {
             Some(usage) => usage,
             None => Usage { input: read(), output: tokens::of_answer(&completion), cached: 0 },
@@ -189,6 +199,7 @@ impl<'a> Answer<'a> {
             thinking::Piece::Thought(text) => self.think(&text),
             thinking::Piece::Said(text) => {
                 self.text.push_str(&text);
+                self.parts.said(text.len());
                 self.listens &= self.sink.text(text);
             }
         }
@@ -204,4 +215,11 @@ impl<'a> Answer<'a> {
         );
         Err(http::Error::new(http::ErrorKind::TooLarge, message).into())
     }
+}
+
+/// What the server wants to see again.
+fn data(kept: Kept, parts: &Parts, calls: &Calls) -> Option<ProviderData> {
+    let message = parts.data().and_then(|data| data.message).or_else(|| kept.into_data());
+    let calls = calls.data();
+    (message.is_some() || !calls.is_empty()).then_some(ProviderData { message, calls })
 }

@@ -1,9 +1,10 @@
 //! Tool calls from their pieces.
 
+use crate::kept;
 use prx_sdk::calls::NewIds;
 use prx_sdk::json;
 use prx_sdk::provider::{Request, ToolCall};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Most calls in one answer.
 const MAX_CALLS: usize = 256;
@@ -16,6 +17,8 @@ pub(crate) struct Piece {
     pub(crate) id: Option<String>,
     pub(crate) name: Option<String>,
     pub(crate) arguments: String,
+    /// What the server wants to see again with the call.
+    pub(crate) kept: Map<String, Value>,
 }
 
 /// The calls so far, in the order in which they began.
@@ -29,6 +32,7 @@ struct Call {
     /// What the server calls it.
     server_id: Option<String>,
     call: ToolCall,
+    kept: Map<String, Value>,
 }
 
 impl Piece {
@@ -46,6 +50,7 @@ impl Piece {
             id: own(&value["id"]),
             name: own(&function["name"]),
             arguments,
+            kept: kept::wholes(value),
         }
     }
 }
@@ -58,10 +63,11 @@ impl Calls {
 
     /// Takes a piece in. Answers how much longer that makes it, in bytes, and with the call if it has just begun.
     pub(crate) fn take(&mut self, piece: Piece) -> (usize, Option<&ToolCall>) {
-        let Piece { index, id, name, arguments } = piece;
+        let Piece { index, id, name, arguments, kept } = piece;
         let length = arguments.len() + name.as_ref().map_or(0, String::len);
         if let Some(call) = self.place(index, id.as_deref(), name.as_deref(), &arguments) {
-            let call = &mut self.calls[call].call;
+            let Call { call, kept: so_far, .. } = &mut self.calls[call];
+            so_far.extend(kept);
             call.arguments.push_str(&arguments);
             if call.name.is_empty() {
                 call.name = name.unwrap_or_default();
@@ -72,7 +78,7 @@ impl Calls {
             return (length, None);
         }
         let call = ToolCall { id: self.ids.next(id.as_deref()), name: name.unwrap_or_default(), arguments };
-        self.calls.push(Call { index, server_id: id, call });
+        self.calls.push(Call { index, server_id: id, call, kept });
         (length, self.calls.last().map(|begun| &begun.call))
     }
 
@@ -97,6 +103,12 @@ impl Calls {
             None if id.is_some() => self.calls.iter().rposition(has_id),
             None => self.calls.len().checked_sub(1),
         }
+    }
+
+    /// What the server wants to see again with each call, by its id.
+    pub(crate) fn data(&self) -> Vec<(String, String)> {
+        let kept = self.calls.iter().filter(|call| !call.kept.is_empty());
+        kept.map(|of| (of.call.id.clone(), Value::Object(of.kept.clone()).to_string())).collect()
     }
 
     /// The calls, whole. `is_cut`: the last may be half a call, and is left out then.

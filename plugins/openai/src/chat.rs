@@ -65,6 +65,7 @@ fn error_of(value: &Value) -> Option<&Value> {
 }
 
 fn take_message(answer: &mut Answer<'_>, message: &Value, is_whole: bool) -> Result<(), ProviderError> {
+    answer.kept.take(message, is_whole);
     // Servers have two names for the reasoning, and some give it under both.
     let (reasoning, other) = (json::text(&message["reasoning_content"]), json::text(&message["reasoning"]));
     for thinking in [reasoning, other.filter(|other| Some(*other) != reasoning)].into_iter().flatten() {

@@ -14,9 +14,21 @@ pub(crate) const MAX_CHANGES: usize = 6;
 /// What some servers refuse at the top of a tool's schema.
 pub(crate) const TOP_KEYS: [&str; 5] = ["oneOf", "anyOf", "allOf", "enum", "not"];
 /// Fields that a request does without, where a server does not know them.
-const OPTIONAL: [&str; 4] = ["stream_options", "temperature", "reasoning_effort", "reasoning"];
+const OPTIONAL: [&str; 11] = [
+    "stream_options",
+    "temperature",
+    "reasoning_effort",
+    "reasoning_content",
+    "reasoning_details",
+    "thinking_blocks",
+    "extra_content",
+    "provider_specific_fields",
+    "thought_signature",
+    "include",
+    "reasoning",
+];
 /// How servers say that they don't know a field.
-const UNKNOWN: [&str; 9] = [
+const UNKNOWN: [&str; 10] = [
     "unsupported",
     "not support",
     "unrecognized",
@@ -26,6 +38,7 @@ const UNKNOWN: [&str; 9] = [
     "not permitted",
     "unexpected",
     "not allowed",
+    "please remove",
 ];
 
 thread_local! {
@@ -49,6 +62,12 @@ pub(crate) struct Form {
     pub(crate) max_description: Option<usize>,
     /// Tools' schemas have nothing at their top but properties.
     pub(crate) plain_schemas: bool,
+    /// Reasoning is wanted with every answer that calls tools, also with another model's.
+    pub(crate) wants_reasoning: bool,
+    /// The same of a call's signature.
+    pub(crate) wants_signatures: bool,
+    /// Nothing of earlier answers' reasoning is returned, in this request.
+    without_reasoning: bool,
     /// Fields that are left out.
     without: BTreeSet<&'static str>,
 }
@@ -61,7 +80,7 @@ impl Form {
 
     /// Remembers that a server has taken this form.
     pub(crate) fn remember(&self, settings: &Settings) {
-        let form = Self { asked_both: false, ..self.clone() };
+        let form = Self { asked_both: false, without_reasoning: false, ..self.clone() };
         KNOWN.with(|known| known.remember(&settings.server, &settings.model, form));
     }
 
@@ -72,6 +91,11 @@ impl Form {
 
     pub(crate) fn has(&self, field: &str) -> bool {
         !self.without.contains(field)
+    }
+
+    /// Whether a field with reasoning of an earlier answer is returned.
+    pub(crate) fn returns(&self, field: &str) -> bool {
+        !self.without_reasoning && self.has(field)
     }
 
     /// Changes it so that this refusal does not come again. False: it is about something else.
@@ -103,6 +127,16 @@ impl Form {
             refusal.is("array_above_max_length") || is_limit.iter().any(|word| refusal.mentions(word));
         if refusal.mentions("max_completion_tokens") {
             self.new_token_limit = true;
+        } else if is_about_reasoning(refusal) {
+            self.without_reasoning = true;
+        } else if is_missing(refusal) && refusal.mentions("reasoning_content") {
+            self.wants_reasoning = true;
+        } else if is_missing(refusal) && refusal.mentions("thought_signature") {
+            self.wants_signatures = true;
+        } else if refusal.mentions("encrypted content is not supported")
+            || refusal.param.as_deref().is_some_and(|param| param.starts_with("include"))
+        {
+            self.without.insert("include");
         } else if refusal.mentions("does not support tools") || refusal.mentions("tools are not supported") {
             self.without.insert("tools");
         } else if refusal.is("invalid_function_parameters") || names_top_key(refusal) {
@@ -118,6 +152,22 @@ impl Form {
             self.without.extend(OPTIONAL.iter().find(is_it));
         }
     }
+}
+
+/// Whether it is the reasoning of an earlier answer that a server can't read: it is another server's, or another account's.
+fn is_about_reasoning(refusal: &Refusal) -> bool {
+    let words =
+        ["thought signature is not valid", "invalid signature", "corrupted thought", "without its required"];
+    refusal.is("invalid_encrypted_content")
+        || (refusal.mentions("encrypted content") && refusal.mentions("verif"))
+        || (refusal.mentions("item with id") && refusal.mentions("not found"))
+        || words.iter().any(|word| refusal.mentions(word))
+}
+
+fn is_missing(refusal: &Refusal) -> bool {
+    ["missing", "must be passed back", "must be provided", "is required"]
+        .iter()
+        .any(|words| refusal.mentions(words))
 }
 
 /// Whether a refusal is about what stands at the top of a schema.

@@ -11,6 +11,7 @@
 //! | `chat` | chunks of a chat completion |
 //! | `answer` | what of an answer has come |
 //! | `calls` | tool calls from their pieces |
+//! | `kept` | what a server of chat completions wants to see again |
 //! | `tokens` | an estimate of usage, for servers that don't tell |
 //! | `failure` | why there is none, and what to do about it |
 
@@ -19,6 +20,7 @@ mod calls;
 mod chat;
 mod failure;
 mod form;
+mod kept;
 mod reader;
 mod request;
 mod responses;

@@ -1,6 +1,7 @@
 //! A conversation as chat completions take it.
 
 use crate::form::{self, Form};
+use crate::kept;
 use crate::settings::Settings;
 use prx_sdk::calls::{self, CallIds};
 use prx_sdk::log;
@@ -13,7 +14,16 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
     let system = (!request.system.is_empty()).then(|| json!({"role": "system", "content": request.system}));
     let mut files = files(request, settings);
     let mut ids = CallIds::default();
-    let said = request.messages.iter().map(|said| message(said, &mut files, &mut ids));
+    let returned = kept::in_turns_with_calls(&request.messages).into_iter();
+    let said = request.messages.iter().zip(returned).map(|(said, returned)| {
+        let mut shown = message(said, &mut files, &mut ids, form);
+        if let Message::Assistant(message) = said
+            && returned
+        {
+            kept::give_back(&mut shown, message, form);
+        }
+        shown
+    });
     let messages: Vec<Value> = system.into_iter().chain(said).collect();
     let mut body = json!({"model": settings.model, "messages": messages, "stream": settings.stream});
     if settings.stream && form.has("stream_options") {
@@ -51,10 +61,10 @@ pub(crate) fn with_extra(mut body: Value, settings: &Settings) -> Value {
     body
 }
 
-fn message(message: &Message, files: &mut Files, ids: &mut CallIds) -> Value {
+fn message(message: &Message, files: &mut Files, ids: &mut CallIds, form: &Form) -> Value {
     match message {
         Message::User(message) => user(message, files),
-        Message::Assistant(message) => assistant(message, ids),
+        Message::Assistant(message) => assistant(message, ids, form),
         Message::ToolResult(result) => {
             json!({"role": "tool", "tool_call_id": ids.result(&result.id), "content": result_text(result)})
         }
@@ -84,11 +94,16 @@ fn file(shown: FilePart) -> Value {
     }
 }
 
-fn assistant(message: &AssistantMessage, ids: &mut CallIds) -> Value {
+fn assistant(message: &AssistantMessage, ids: &mut CallIds, form: &Form) -> Value {
     ids.begin();
     let mut said = json!({"role": "assistant", "content": message.text});
     if !message.tool_calls.is_empty() {
-        said["tool_calls"] = message.tool_calls.iter().map(|call| tool_call(call, ids)).collect();
+        let shown = |call: &ToolCall| {
+            let mut shown = tool_call(call, ids);
+            kept::give_back_with_call(&mut shown, &call.id, message, form);
+            shown
+        };
+        said["tool_calls"] = message.tool_calls.iter().map(shown).collect();
         // Strict servers refuse an empty text beside calls.
         if message.text.is_empty() {
             said["content"] = Value::Null;

@@ -12,6 +12,7 @@ use crate::settings::Settings;
 use prx_sdk::calls::{self, CallIds};
 use prx_sdk::json;
 use prx_sdk::media::{FilePart, Files};
+use prx_sdk::parts::Part;
 use prx_sdk::provider::{
     AssistantMessage, Message, ProviderError, Request, StopReason, ToolCall, ToolSpec, UserMessage,
 };
@@ -25,9 +26,13 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
     let mut files = request::files(request, settings);
     let mut ids = CallIds::default();
     let input: Vec<Value> =
-        request.messages.iter().flat_map(|message| items(message, &mut files, &mut ids)).collect();
+        request.messages.iter().flat_map(|message| items(message, &mut files, &mut ids, form)).collect();
     let mut body =
         json!({"model": settings.model, "input": input, "stream": settings.stream, "store": false});
+    if form.has("include") {
+        // Nothing is kept by the server, so reasoning is returned with each request.
+        body["include"] = json!(["reasoning.encrypted_content"]);
+    }
     if !request.system.is_empty() {
         body["instructions"] = request.system.as_str().into();
     }
@@ -48,10 +53,10 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
 }
 
 /// A message as items: its words, and each call on its own.
-fn items(message: &Message, files: &mut Files, ids: &mut CallIds) -> Vec<Value> {
+fn items(message: &Message, files: &mut Files, ids: &mut CallIds, form: &Form) -> Vec<Value> {
     match message {
         Message::User(message) => vec![user(message, files)],
-        Message::Assistant(message) => assistant(message, ids),
+        Message::Assistant(message) => assistant(message, ids, form),
         Message::ToolResult(result) => {
             let (id, output) = (ids.result(&result.id), request::result_text(result));
             vec![json!({"type": "function_call_output", "call_id": id, "output": output})]
@@ -82,11 +87,19 @@ fn file(shown: FilePart) -> Value {
     }
 }
 
-fn assistant(message: &AssistantMessage, ids: &mut CallIds) -> Vec<Value> {
+fn assistant(message: &AssistantMessage, ids: &mut CallIds, form: &Form) -> Vec<Value> {
     ids.begin();
-    let said = !message.text.is_empty() || message.tool_calls.is_empty();
-    let said = said.then(|| json!({"role": "assistant", "content": message.text}));
-    said.into_iter().chain(message.tool_calls.iter().map(|call| function_call(call, ids))).collect()
+    let said = |text: &str| json!({"role": "assistant", "content": text});
+    let item = |part| match part {
+        Part::Own(item) => Some(item).filter(|_| form.returns("reasoning")),
+        Part::Text(text) => Some(said(text)),
+        Part::Call(call) => Some(function_call(call, ids)),
+    };
+    let mut items: Vec<Value> = Part::all(message).into_iter().filter_map(item).collect();
+    if message.text.is_empty() && message.tool_calls.is_empty() {
+        items.push(said(""));
+    }
+    items
 }
 
 fn function_call(call: &ToolCall, ids: &mut CallIds) -> Value {
@@ -154,7 +167,7 @@ fn call(item: &Value) -> Piece {
         Value::Null => String::new(),
         whole => whole.to_string(),
     };
-    Piece { index: None, id, name: json::text(&item["name"]).map(str::to_owned), arguments }
+    Piece { id, name: json::text(&item["name"]).map(str::to_owned), arguments, ..Piece::default() }
 }
 
 /// An item is there, whole: what of it has not come in pieces is taken in now.
@@ -171,6 +184,11 @@ fn finish(answer: &mut Answer<'_>, index: Option<u64>, item: &Value) -> Result<(
                 None => answer.call(Piece { index, ..piece })?,
             }
         }
+        "reasoning" if is_readable(item) => {
+            // It may come a second time, at the end.
+            answer.parts.retain(|known| known["id"].is_null() || known["id"] != item["id"]);
+            answer.parts.own(item.clone());
+        }
         "message" => {
             for part in json::items(&item["content"]) {
                 if let Some(text) = json::text(&part["text"]).or_else(|| json::text(&part["refusal"])) {
@@ -181,6 +199,11 @@ fn finish(answer: &mut Answer<'_>, index: Option<u64>, item: &Value) -> Result<(
         _ => {}
     }
     Ok(())
+}
+
+/// Whether the server can read an item of reasoning again, of which it has kept nothing.
+fn is_readable(item: &Value) -> bool {
+    json::text(&item["encrypted_content"]).is_some() || !json::items(&item["content"]).is_empty()
 }
 
 /// The answer is at its end, and said once more as a whole.

@@ -1,6 +1,7 @@
 //! Buttons: a press is acknowledged, whoever it comes from, and becomes the choice that the button stands for.
 
 use prx_sdk::connector::{Commands, Context};
+use prx_sdk::quotes::Quotes;
 use serde_json::json;
 
 use crate::call;
@@ -39,6 +40,9 @@ pub(crate) fn pressed(
         album: None,
         awaits: None,
         overheard: false,
+        hears: false,
+        group: message.chat.is_group(),
+        quotes: Quotes::default(),
     };
     state.pending_queue(cx, out).push(pending, Vec::new());
     Ok(())

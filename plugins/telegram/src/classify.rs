@@ -4,7 +4,7 @@ use prx_sdk::connector::LogLevel;
 
 use crate::config::Config;
 use crate::state::Bot;
-use crate::update::{Message, User};
+use crate::update::{Message, Replied, User};
 
 /// Who says what to the agent.
 #[derive(Debug)]
@@ -52,16 +52,25 @@ impl std::fmt::Display for Ignored {
     }
 }
 
-/// What of a message is for the agent; `alone`: there is nothing to it but its text.
+/// What is known of a message besides what it says.
+#[derive(Clone, Copy)]
+pub(crate) struct Given {
+    /// There is nothing to it but its text.
+    pub(crate) alone: bool,
+    /// It answers something that was said to the bot.
+    pub(crate) follows: bool,
+}
+
+/// What of a message is for the agent.
 pub(crate) fn classify(
     config: &Config,
     bot: &Bot,
     message: &Message,
-    alone: bool,
+    Given { alone, follows }: Given,
 ) -> Result<Accepted, Ignored> {
     let sender = message.sender().ok_or(Ignored::NotAPerson)?;
     let group = message.chat.is_group();
-    let text = message.words().unwrap_or_default();
+    let text = message.own_words().unwrap_or_default();
     let command = command(text);
     let addressee = command.and_then(|command| command.bot);
     let is_me = |name: &str| !name.is_empty() && name.eq_ignore_ascii_case(&bot.username);
@@ -69,7 +78,7 @@ pub(crate) fn classify(
         return Err(Ignored::OtherBot);
     }
     let mention = mention(text, &bot.username);
-    let addressed = !group || addressee.is_some() || mention.is_some() || message.speaks_to(bot);
+    let addressed = !group || addressee.is_some() || mention.is_some() || follows || message.speaks_to(bot);
     // Before the list of users: in a group, most of what strangers say is not said to the bot.
     if !addressed && config.mention_only {
         return Err(Ignored::NotAddressed);
@@ -85,13 +94,13 @@ pub(crate) fn classify(
     Ok(Accepted { sender: (sender.id, sender.name()), text, addressed })
 }
 
-/// A picture of an album that is not said to the bot, as another one of the same album may be.
+/// What is not said to the bot: what belongs to it may be, or it is kept as what was said before.
 pub(crate) fn overhear(config: &Config, message: &Message) -> Result<Accepted, Ignored> {
     let sender = message.sender().ok_or(Ignored::NotAPerson)?;
-    if !config.allows(&sender) {
+    if !config.allows(&sender) && !config.hear_groups {
         return Err(Ignored::NotAddressed);
     }
-    let text = message.words().unwrap_or_default().to_owned();
+    let text = message.own_words().unwrap_or_default().to_owned();
     Ok(Accepted { sender: (sender.id, sender.name()), text, addressed: false })
 }
 
@@ -150,12 +159,22 @@ impl Message {
 
     /// What it is known by in all chats.
     pub(crate) fn key(&self) -> String {
-        format!("{}:{}", self.chat.id, self.message_id)
+        self.key_of(self.message_id)
     }
 
-    /// What was written, be it under a picture.
-    pub(crate) fn words(&self) -> Option<&str> {
-        self.text.as_deref().or(self.caption.as_deref())
+    /// What another message of its chat is known by.
+    pub(crate) fn key_of(&self, message_id: i64) -> String {
+        format!("{}:{message_id}", self.chat.id)
+    }
+
+    /// Whether someone else said it, elsewhere.
+    pub(crate) fn is_forward(&self) -> bool {
+        self.forward_origin.is_some() || self.forward_date.is_some()
+    }
+
+    /// What its sender wrote, be it under a picture. What is passed on are the words of others.
+    pub(crate) fn own_words(&self) -> Option<&str> {
+        self.text.as_deref().or(self.caption.as_deref()).filter(|_| !self.is_forward())
     }
 
     /// Who says it: a person, or the chat in whose name one writes, of which the person is not told. None: nobody does.
@@ -180,11 +199,17 @@ impl Message {
         self.message_thread_id.filter(|_| self.is_topic_message)
     }
 
+    /// The message of the same chat that it answers.
+    pub(crate) fn answers(&self) -> Option<&Replied> {
+        let replied = self.reply_to_message.as_deref();
+        replied.filter(|replied| replied.forum_topic_created.is_none())
+    }
+
     /// Whether it replies to the bot or names it without a username.
     fn speaks_to(&self, bot: &Bot) -> bool {
         let is_bot = |user: &Option<User>| user.as_ref().is_some_and(|user| user.id == bot.id);
-        let replies = self.reply_to_message.as_ref();
-        replies.is_some_and(|replied| replied.forum_topic_created.is_none() && is_bot(&replied.from))
-            || self.entities.iter().chain(&self.caption_entities).any(|entity| is_bot(&entity.user))
+        self.answers().is_some_and(|replied| is_bot(&replied.from))
+            || (!self.is_forward()
+                && self.entities.iter().chain(&self.caption_entities).any(|entity| is_bot(&entity.user)))
     }
 }

@@ -12,6 +12,7 @@ pub struct Config {
     pub api_base: String,
     pub poll_timeout_secs: u32,
     pub mention_only: bool,
+    pub hear_groups: bool,
     pub webhook: bool,
     pub webhook_url: String,
 }
@@ -30,6 +31,7 @@ impl Default for Config {
             api_base: PUBLIC_API.to_owned(),
             poll_timeout_secs: 30,
             mention_only: true,
+            hear_groups: false,
             webhook: false,
             webhook_url: String::new(),
         }

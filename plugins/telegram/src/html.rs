@@ -38,6 +38,11 @@ pub(crate) fn render(markdown: &str, limit: usize) -> String {
         }
         html.take(event, range);
     }
+    // Definitions alone say nothing, and the platform takes no empty message.
+    if html.out.trim().is_empty() {
+        html.out.clear();
+        escape(&source, &mut html.out);
+    }
     html.out
 }
 
@@ -97,9 +102,8 @@ impl<'a> Html<'a> {
             Event::SoftBreak | Event::HardBreak => self.line_break(end),
             Event::Rule => return self.rule(range),
             Event::TaskListMarker(done) => self.out.push_str(if done { "☑ " } else { "☐ " }),
-            Event::Html(text) | Event::InlineHtml(text) | Event::FootnoteReference(text) => {
-                escape(&text, &mut self.out);
-            }
+            Event::FootnoteReference(_) => escape(&self.source[range], &mut self.out),
+            Event::Html(text) | Event::InlineHtml(text) => escape(&text, &mut self.out),
         }
         self.inline_at = end;
         self.at = end;
@@ -152,6 +156,7 @@ impl<'a> Html<'a> {
                 }
                 self.quotes += 1;
             }
+            Tag::FootnoteDefinition(_) => self.footnote(range.start),
             Tag::List(_) => self.lists += 1,
             Tag::Item => self.item(range.start),
             _ => {}
@@ -167,7 +172,7 @@ impl<'a> Html<'a> {
                 self.lists = self.lists.saturating_sub(1);
                 return;
             }
-            TagEnd::Item => return,
+            TagEnd::Item | TagEnd::FootnoteDefinition => return,
             TagEnd::BlockQuote(_) => {
                 self.quotes = self.quotes.saturating_sub(1);
                 if self.quotes == 0 {
@@ -218,6 +223,19 @@ impl<'a> Html<'a> {
             self.out.push(' ');
         }
         self.at = begin + marker + blank;
+    }
+
+    /// The label of a footnote, as it is written.
+    fn footnote(&mut self, begin: usize) {
+        self.space(begin, true);
+        let note = &self.source[begin..];
+        let label = note.find("]:").map_or(0, |at| at + "]:".len());
+        escape(&note[..label], &mut self.out);
+        let blank = note[label..].len() - note[label..].trim_start_matches(' ').len();
+        if blank > 0 {
+            self.out.push(' ');
+        }
+        self.at = begin + label + blank;
     }
 
     fn line_break(&mut self, end: usize) {

@@ -18,6 +18,7 @@ mod op;
 mod pace;
 mod pending;
 mod poll;
+mod quotes;
 mod receive;
 mod send;
 mod shown;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use prx_sdk::connector::{Attachment, AttachmentKind, Context, Http, HttpOutcome, Segments};
 use prx_sdk::pending::{DOWNLOAD_TIMEOUT, Fetch};
+use prx_sdk::quotes::FileOf;
 use serde_json::json;
 
 use crate::api::{Failure, Located};
@@ -52,6 +53,10 @@ impl prx_sdk::pending::Media for File {
         })
     }
 
+    fn file_of(&self) -> FileOf {
+        self.of
+    }
+
     fn attachment(self, blob: String) -> Attachment {
         let kind = match self.kind {
             MediaKind::Image => AttachmentKind::Image,
@@ -64,6 +69,11 @@ impl prx_sdk::pending::Media for File {
 }
 
 impl File {
+    /// The same file, of this message.
+    pub(crate) fn of(self, of: FileOf) -> File {
+        File { of, ..self }
+    }
+
     /// Takes in where it is, and how large.
     fn locate(&mut self, outcome: &HttpOutcome) -> Result<(), Failure> {
         let nowhere = || Failure::Refused("the platform does not say where it is".to_owned());

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use prx_sdk::connector::{Attachment, Inbound, Sender, Target};
-use prx_sdk::pending;
+use prx_sdk::connector::{Attachment, Inbound, Overheard, Sender, Target};
+use prx_sdk::pending::{self, Media as _};
+use prx_sdk::quotes::{FileOf, MAX_FORWARDED, Quotes};
 use serde::{Deserialize, Serialize};
 
 use crate::state::is_false;
@@ -34,6 +35,14 @@ pub struct PendingMessage {
     /// Not said to the bot, unless a further picture of its album is.
     #[serde(default, skip_serializing_if = "is_false")]
     pub overheard: bool,
+    /// What is not said to the bot is kept all the same, as what was said before.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hears: bool,
+    /// More than one person may speak there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub group: bool,
+    #[serde(default, skip_serializing_if = "Quotes::is_empty")]
+    pub quotes: Quotes,
 }
 
 /// What belongs to a message and comes as another one.
@@ -66,6 +75,9 @@ pub struct File {
     /// Where it is, once that is known.
     #[serde(default)]
     pub path: Option<String>,
+    /// Which message it belongs to.
+    #[serde(default, skip_serializing_if = "FileOf::is_message")]
+    pub of: FileOf,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +87,17 @@ pub enum MediaKind {
     Audio,
     Video,
     Document,
+}
+
+impl Place {
+    /// The same place for the gateway; what goes there answers this message.
+    pub(crate) fn target(&self, reply_to: Option<i64>) -> Target {
+        Target {
+            conversation: self.conversation.to_string(),
+            thread: self.thread.map(|thread| thread.to_string()),
+            reply_to: reply_to.map(|message| message.to_string()),
+        }
+    }
 }
 
 impl fmt::Display for Place {
@@ -105,14 +128,33 @@ impl pending::PendingMessage for PendingMessage {
         !self.overheard
     }
 
+    fn quotes(&mut self) -> Option<&mut Quotes> {
+        Some(&mut self.quotes)
+    }
+
+    fn overheard(self, files: Vec<File>) -> Option<Overheard> {
+        let mut lines: Vec<String> =
+            Some(self.text).filter(|text| !text.trim().is_empty()).into_iter().collect();
+        for quote in self.quotes.forwarded {
+            let from = quote.author.map(|author| format!(" from {author}")).unwrap_or_default();
+            lines.push(format!("[forwarded{from}] {}", quote.text));
+        }
+        lines.extend(
+            files.iter().filter(|file| file.of != FileOf::ReplyTo).map(|file| format!("[{}]", file.title())),
+        );
+        Some(Overheard {
+            target: self.place.target(None),
+            sender: Sender { id: self.sender.0.to_string(), name: self.sender.1, is_bot: false },
+            text: lines.join("\n"),
+            sent_at: self.sent_at,
+        })
+        .filter(|said| self.hears && !said.text.is_empty())
+    }
+
     fn inbound(self, attachments: Vec<Attachment>) -> Inbound {
         Inbound {
             dedupe: self.dedupe,
-            target: Target {
-                conversation: self.place.conversation.to_string(),
-                thread: self.place.thread.map(|thread| thread.to_string()),
-                reply_to: self.reply_to.map(|message| message.to_string()),
-            },
+            target: self.place.target(self.reply_to),
             sender: Sender { id: self.sender.0.to_string(), name: self.sender.1, is_bot: false },
             text: self.text,
             attachments,
@@ -120,7 +162,7 @@ impl pending::PendingMessage for PendingMessage {
             addressed: self.addressed,
             choice: self.choice,
             forwarded: Vec::new(),
-            group: false,
+            group: self.group,
             reply_to: None,
         }
     }
@@ -134,6 +176,39 @@ impl PendingMessage {
             _ => self.add_line(text),
         }
         self.awaits = awaits;
+    }
+
+    /// Goes on with what was passed on beside it, and its files.
+    pub(crate) fn pass_on(&mut self, quotes: Quotes, files: &mut [File]) {
+        let first = self.quotes.forwarded.len();
+        self.quotes.forwarded.extend(quotes.forwarded);
+        for file in files {
+            if let FileOf::Forwarded(place) = &mut file.of {
+                *place += first;
+            }
+        }
+        self.awaits = Some(Awaits::Comment);
+    }
+
+    /// Goes on with a further picture of its album, which may be one that is passed on.
+    pub(crate) fn add_to_album(&mut self, quotes: Quotes, files: &mut [File]) {
+        let Some(last) = self.quotes.forwarded.len().checked_sub(1) else { return };
+        for quote in quotes.forwarded.iter().filter(|quote| !quote.text.is_empty()) {
+            self.quotes.forwarded[last].add_line(&quote.text);
+        }
+        for file in files.iter_mut().filter(|file| matches!(file.of, FileOf::Forwarded(_))) {
+            file.of = FileOf::Forwarded(last);
+        }
+    }
+
+    /// Whether it has room for something else that is passed on.
+    pub(crate) fn may_pass_on(&self) -> bool {
+        self.quotes.forwarded.len() < MAX_FORWARDED
+    }
+
+    /// Takes it that what belongs to it is said to the bot, and so it is.
+    pub(crate) fn address(&mut self) {
+        (self.overheard, self.addressed) = (false, true);
     }
 
     /// Adds a line of text.
@@ -190,5 +265,5 @@ fn file(media: Media, kind: Option<MediaKind>, usual: &str) -> File {
     };
     let kind = kind.unwrap_or_else(by_mime);
     let (name, size) = (media.file_name, media.file_size.unwrap_or(0));
-    File { id: media.file_id, kind, name, mime, size, path: None }
+    File { id: media.file_id, kind, name, mime, size, path: None, of: FileOf::Message }
 }

@@ -24,7 +24,7 @@ const MIN_REFUSED_WAIT_MS: u64 = 30_000;
 /// The longest wait after any of them, in milliseconds.
 const MAX_REFUSED_WAIT_MS: u64 = 900_000;
 
-const PRIVACY_MODE: &str = "mention_only is off, but the bot's privacy mode keeps from it what is not said to it in groups: \
+const PRIVACY_MODE: &str = "mention_only is off or hear_groups is on, but the bot's privacy mode keeps from it what is not said to it in groups: \
     turn that off at @BotFather with /setprivacy, then take the bot out of its groups and add it again";
 const REFUSED_NOW: &str = "the Bot API does not accept the token any more";
 const WAY_THERE: &str = "the way to the Bot API: api_base if it is set, or a proxy in between";
@@ -109,7 +109,9 @@ fn identified(
 ) {
     match serde_json::from_str::<Me>(result.get()) {
         Ok(me) => {
-            if !cx.config.mention_only && me.can_read_all_group_messages == Some(false) {
+            if (!cx.config.mention_only || cx.config.hear_groups)
+                && me.can_read_all_group_messages == Some(false)
+            {
                 out.log(LogLevel::Warn, PRIVACY_MODE);
             }
             state.meet(me);

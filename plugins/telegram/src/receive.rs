@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{Commands, Context, LogLevel};
+use prx_sdk::quotes::{FileOf, Quotes};
 use serde_json::value::RawValue;
 
 use crate::ask;
-use crate::classify::{Ignored, classify, overhear};
+use crate::classify::{Given, Ignored, classify, overhear};
 use crate::config::Config;
 use crate::menu;
 use crate::pending::{Awaits, File, PendingMessage};
+use crate::quotes;
 use crate::shown;
 use crate::state::State;
 use crate::text::{MAX_TEXT, units};
@@ -109,7 +111,8 @@ fn edited(
     out: &mut Commands,
 ) -> Result<(), Ignored> {
     let is_new = edited.chat.is_group() && state.heard.is_new(&edited.key(), edited.sent_at());
-    if is_new && classify(&cx.config, &state.bot, edited, false).is_ok_and(|accepted| accepted.addressed) {
+    let given = Given { alone: false, follows: state.follows(edited) };
+    if is_new && classify(&cx.config, &state.bot, edited, given).is_ok_and(|accepted| accepted.addressed) {
         return message(cx, state, update, edited, out);
     }
     Ok(())
@@ -126,20 +129,28 @@ fn message(
         state.chat_moved(message.chat.id, new);
     }
     let media = media(number, raw, out);
-    let (album, spoken, files) = (media.media_group_id.clone(), media.spoken(), media.files());
-    let files = match join(cx, state, message, (album.as_deref(), files), out) {
-        Joined::Yes => return Ok(()),
-        Joined::No(files) => files,
+    let (album, spoken) = (media.media_group_id.clone(), media.spoken());
+    let part = Part::new(album, media.files(), quotes::of(&state.bot, raw));
+    let Some(Part { album, files, quotes }) = join(cx, state, message, part, out) else { return Ok(()) };
+    let shows = files.iter().any(|file| file.of != FileOf::ReplyTo);
+    let is_silent = message.own_words().is_none_or(|words| words.trim().is_empty());
+    let shown = spoken.or_else(|| shown::line(raw).filter(|_| is_silent && !shows));
+    let shown = shown.filter(|_| !message.is_forward());
+    let passes_on = quotes.forwarded.iter().any(|quote| !quote.text.trim().is_empty());
+    let given = Given { alone: !shows && !passes_on && shown.is_none(), follows: state.follows(message) };
+    let accepted = classify(&cx.config, &state.bot, message, given);
+    let hears = cx.config.hear_groups && message.chat.is_group();
+    let overheard = match &accepted {
+        Err(Ignored::NotAddressed) => hears || message.is_forward() || (album.is_some() && shows),
+        Err(Ignored::NotAllowed(..)) => hears,
+        _ => false,
     };
-    let is_silent = message.words().is_none_or(|words| words.trim().is_empty());
-    let shown = spoken.or_else(|| shown::line(raw).filter(|_| is_silent && files.is_empty()));
-    let accepted = classify(&cx.config, &state.bot, message, files.is_empty() && shown.is_none());
-    let overheard = album.is_some() && !files.is_empty() && matches!(accepted, Err(Ignored::NotAddressed));
     let accepted = if overheard { overhear(&cx.config, message)? } else { accepted? };
     if menu::is_start(message, &accepted.text) {
         menu::greet(cx, state, message.chat.id, out);
         return Ok(());
     }
+    let awaits = message.awaits().filter(|awaits| !overheard || *awaits == Awaits::Comment);
     let mut pending = PendingMessage {
         // Another bot on the same channel counts for itself.
         dedupe: format!("{}:{number}", state.bot.id),
@@ -151,15 +162,16 @@ fn message(
         addressed: accepted.addressed,
         choice: None,
         album,
-        awaits: message.awaits(),
+        awaits,
         overheard,
+        hears,
+        group: message.chat.is_group(),
+        quotes,
     };
     if let Some(shown) = shown {
         pending.add_line(&shown);
     }
-    if message.chat.is_group() && !overheard {
-        state.heard.note(message.key(), message.sent_at());
-    }
+    state.note(message, &pending);
     let mut queue = state.pending_queue(cx, out);
     match pending.album.is_some() || pending.awaits.is_some() {
         true => queue.push_open(pending, files, PAUSE),
@@ -168,50 +180,84 @@ fn message(
     Ok(())
 }
 
-/// Whether a message became part of one that still waits; if not, its files.
-enum Joined {
-    Yes,
-    No(Vec<File>),
+/// What comes with a message besides its own words.
+struct Part {
+    album: Option<String>,
+    files: Vec<File>,
+    quotes: Quotes,
+}
+
+impl Part {
+    /// The files of what is passed on are not the message's own.
+    fn new(album: Option<String>, own: Vec<File>, (quotes, files): (Quotes, Vec<File>)) -> Part {
+        let own = if quotes.forwarded.is_empty() { own } else { Vec::new() };
+        Part { album, files: own.into_iter().chain(files).collect(), quotes }
+    }
 }
 
 /// Adds a message to the one that it belongs to: further pictures of an album, the rest of a text that the sender's app
-/// has cut, a comment on what was forwarded.
+/// has cut, what is passed on beside something else, a comment on it. Gives back what belongs to none.
 fn join(
     cx: &Context<Config>,
     state: &mut State,
     message: &Message,
-    (album, files): (Option<&str>, Vec<File>),
+    part: Part,
     out: &mut Commands,
-) -> Joined {
+) -> Option<Part> {
     let (place, sender) = (state.place_of(message), message.sender().map(|sender| sender.id));
     let is_theirs = |pending: &PendingMessage| pending.place == place && Some(pending.sender.0) == sender;
-    let bot = state.bot.clone();
-    let mut queue = state.pending_queue(cx, out);
-    if album.is_some() && !files.is_empty() {
-        let is_it = |pending: &PendingMessage| pending.album.as_deref() == album && is_theirs(pending);
-        let said = classify(&cx.config, &bot, message, false).ok();
-        let caption = said.as_ref().map(|said| said.text.as_str()).or(message.caption.as_deref());
-        let caption = caption.filter(|caption| !caption.is_empty());
-        let joined = queue.join(is_it, files.clone(), Some(PAUSE), |pending| {
-            if said.as_ref().is_some_and(|said| said.addressed) {
-                (pending.overheard, pending.addressed) = (false, true);
-            }
-            caption.into_iter().for_each(|caption| pending.add_line(caption));
-        });
-        return if joined { Joined::Yes } else { Joined::No(files) };
-    }
-    let Some(text) = message.text.as_deref().filter(|text| files.is_empty() && !text.starts_with('/')) else {
-        return Joined::No(files);
-    };
-    let is_it = |pending: &PendingMessage| {
+    let is_near = |pending: &PendingMessage| {
         pending.awaits.is_some()
             && is_theirs(pending)
-            && pending.text.len() + text.len() <= MAX_JOINED_BYTES
             && message.sent_at().saturating_sub(pending.sent_at) <= MAX_APART_MS
     };
+    let given = Given { alone: false, follows: state.follows(message) };
+    let said = classify(&cx.config, &state.bot, message, given).ok();
+    let addressed = said.as_ref().is_some_and(|said| said.addressed);
+    let mut queue = state.pending_queue(cx, out);
+    let files = part.files.clone();
+    let (album, is_forward) = (part.album.as_deref(), message.is_forward());
+    if album.is_some() && !files.is_empty() {
+        let is_it = |pending: &PendingMessage| pending.album.as_deref() == album && is_theirs(pending);
+        let caption = said.as_ref().map(|said| said.text.as_str()).or(message.caption.as_deref());
+        let caption = caption.filter(|caption| !caption.is_empty() && !is_forward);
+        // What an album answers, each of its pictures says.
+        let own = files.iter().filter(|file| file.of != FileOf::ReplyTo).cloned().collect();
+        let joined = queue.join(is_it, own, Some(PAUSE), |pending, files| {
+            if addressed {
+                pending.address();
+            }
+            caption.into_iter().for_each(|caption| pending.add_line(caption));
+            pending.add_to_album(part.quotes.clone(), files);
+        });
+        if joined {
+            return None;
+        }
+    }
+    if is_forward {
+        let is_it = |pending: &PendingMessage| is_near(pending) && pending.may_pass_on();
+        let joined = queue.join(is_it, files, Some(PAUSE), |pending, files| {
+            pending.album = part.album.clone();
+            pending.pass_on(part.quotes.clone(), files);
+        });
+        return if joined { None } else { Some(part) };
+    }
+    let is_whole = files.iter().any(|file| file.of == FileOf::Message);
+    let Some(text) = message.text.as_deref().filter(|text| !is_whole && !text.starts_with('/')) else {
+        return Some(part);
+    };
+    let is_it =
+        |pending: &PendingMessage| is_near(pending) && pending.text.len() + text.len() <= MAX_JOINED_BYTES;
     let awaits = message.awaits();
-    let joined = queue.join(is_it, files, awaits.map(|_| PAUSE), |pending| pending.go_on(text, awaits));
-    if joined { Joined::Yes } else { Joined::No(Vec::new()) }
+    let joined = queue.join(is_it, files, awaits.map(|_| PAUSE), |pending, _| {
+        let comment = said.as_ref().filter(|_| pending.awaits == Some(Awaits::Comment));
+        if addressed && comment.is_some() {
+            pending.address();
+        }
+        pending.go_on(comment.map_or(text, |said| &said.text), awaits);
+        pending.quotes.reply_to = pending.quotes.reply_to.take().or(part.quotes.reply_to.clone());
+    });
+    if joined { None } else { Some(part) }
 }
 
 /// The media of an update's message; of an unknown shape, it costs only itself.
@@ -228,10 +274,11 @@ fn media(number: i64, raw: &RawValue, out: &mut Commands) -> MessageMedia {
 impl Message {
     /// What may follow and belongs to it.
     fn awaits(&self) -> Option<Awaits> {
-        match self.text.as_deref().map(units) {
+        match self.own_words().filter(|_| self.text.is_some()).map(units) {
+            _ if self.is_forward() => Some(Awaits::Comment),
             Some(MAX_TEXT..) => Some(Awaits::Rest),
             Some(CUT_TEXT..) => Some(Awaits::NextLine),
-            _ => self.forward_origin.as_ref().map(|_| Awaits::Comment),
+            _ => None,
         }
     }
 }

@@ -3,6 +3,8 @@
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::update::Raw;
+
 /// Most characters of one thing that is shown.
 const MAX_CHARS: usize = 1_000;
 /// Most items of a list that are shown.
@@ -10,8 +12,11 @@ const MAX_ITEMS: usize = 30;
 
 /// The line that says what the message of an update shows, of the kinds that people send.
 pub(crate) fn line(update: &RawValue) -> Option<String> {
-    let update = serde_json::from_str::<Value>(update.get()).ok()?;
-    let message = update.get("message").or_else(|| update.get("edited_message"))?;
+    of(&serde_json::from_str::<Raw>(update.get()).ok()?.message)
+}
+
+/// The line that says what a message shows.
+pub(crate) fn of(message: &Value) -> Option<String> {
     let words = place(message).or_else(|| list(message)).or_else(|| single(message))?;
     let line = format!("[{words}]");
     Some(match line.char_indices().nth(MAX_CHARS) {

@@ -1,10 +1,12 @@
 //! What outlives a restart.
 
 use prx_sdk::connector::{Commands, Context};
+use prx_sdk::continued::Continued;
 use prx_sdk::cooldown::Cooldown;
 use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
 use prx_sdk::pending::{MAX_PENDING, PendingQueue};
+use prx_sdk::threads::Threads;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Me;
@@ -33,6 +35,12 @@ pub struct State {
     moved: Vec<(i64, i64)>,
     #[serde(skip_serializing_if = "Heard::is_empty")]
     pub heard: Heard,
+    /// The messages that were said to the bot in groups: what answers them is so too.
+    #[serde(skip_serializing_if = "Threads::is_empty")]
+    pub threads: Threads,
+    /// Texts of more than one message, as they grow.
+    #[serde(skip_serializing_if = "Continued::is_empty")]
+    pub continued: Continued,
     /// The request that looks for the bot's menu; 0: none.
     #[serde(skip_serializing_if = "is_zero")]
     pub menu: u64,
@@ -102,6 +110,23 @@ impl State {
         PendingQueue::new(cx, (&mut self.pending, &mut self.tokens), out).behind(&mut self.cooldown)
     }
 
+    /// Whether a message of a group answers one that was said to the bot.
+    pub(crate) fn follows(&self, message: &Message) -> bool {
+        let answered = message.answers().filter(|_| message.chat.is_group());
+        answered.is_some_and(|answered| self.threads.has(&message.key_of(answered.message_id)))
+    }
+
+    /// Remembers what was heard in a group, and what of it was said to the bot.
+    pub(crate) fn note(&mut self, message: &Message, heard: &PendingMessage) {
+        if !heard.group || heard.overheard {
+            return;
+        }
+        self.heard.note(message.key(), message.sent_at());
+        if heard.addressed {
+            self.threads.note(message.key());
+        }
+    }
+
     /// Whether so many messages are pending that no more should be asked for.
     pub fn is_full(&self) -> bool {
         self.pending.len() >= MAX_PENDING
@@ -114,6 +139,6 @@ pub(crate) fn is_false(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(token: &u64) -> bool {
+pub(crate) fn is_zero(token: &u64) -> bool {
     *token == 0
 }

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 /// The updates that are asked for. Said each time, for a list that is left out is the one from before.
 pub(crate) const UPDATES: [&str; 3] = ["message", "edited_message", "callback_query"];
@@ -46,6 +47,8 @@ pub(crate) struct Message {
     pub reply_to_message: Option<Box<Replied>>,
     /// Set when someone else said it, elsewhere.
     pub forward_origin: Option<IgnoredAny>,
+    /// The same, as servers say it that are older than origins.
+    pub forward_date: Option<IgnoredAny>,
     pub text: Option<String>,
     pub entities: Vec<Entity>,
     pub caption: Option<String>,
@@ -59,6 +62,13 @@ pub(crate) struct Message {
 pub(crate) struct WithMedia {
     #[serde(alias = "edited_message")]
     pub message: MessageMedia,
+}
+
+/// An update whose message is read bit by bit.
+#[derive(Deserialize)]
+pub(crate) struct Raw {
+    #[serde(alias = "edited_message")]
+    pub message: Value,
 }
 
 /// An update of which only the press that waits for an answer matters.
@@ -115,6 +125,7 @@ pub(crate) struct Button {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct Replied {
+    pub message_id: i64,
     pub from: Option<User>,
     /// In a topic, what answers nothing in particular answers the topic's own beginning.
     pub forum_topic_created: Option<IgnoredAny>,
@@ -151,8 +162,9 @@ pub(crate) struct Chat {
 }
 
 impl Chat {
+    /// Whether more than one person may speak in it.
     pub(crate) fn is_group(&self) -> bool {
-        matches!(self.kind.as_str(), "group" | "supergroup")
+        matches!(self.kind.as_str(), "group" | "supergroup" | "channel")
     }
 }
 

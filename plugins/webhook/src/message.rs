@@ -1,6 +1,6 @@
 //! What is posted, as a message for the agent.
 
-use prx_sdk::connector::{Context, Inbound, Sender, Target, Webhook, WebhookReply};
+use prx_sdk::connector::{Context, Inbound, Quoted, Sender, Target, Webhook, WebhookReply};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -16,6 +16,17 @@ struct Message {
     conversation: Name,
     thread: Option<Name>,
     user: User,
+    text: String,
+    /// More than one person may speak in the conversation.
+    #[serde(default)]
+    group: bool,
+    reply_to: Option<Answered>,
+}
+
+/// The message that another one answers.
+#[derive(Deserialize)]
+struct Answered {
+    author: Option<String>,
     text: String,
 }
 
@@ -64,8 +75,14 @@ pub(crate) fn receive(cx: &Context<Config>, webhook: &Webhook) -> Result<Inbound
         addressed: true,
         choice: None,
         forwarded: Vec::new(),
-        group: false,
-        reply_to: None,
+        group: message.group,
+        reply_to: message.reply_to.map(|Answered { author, text }| Quoted {
+            author,
+            from_agent: false,
+            text,
+            is_part: false,
+            attachments: Vec::new(),
+        }),
     })
 }
 

@@ -1,13 +1,9 @@
 //! Tables, for platforms that have none: their columns aligned in plain text.
 
-use super::{parser, restored, shielded};
+use super::restored;
 use crate::text::units;
-use pulldown_cmark::{Alignment, Event, Tag, TagEnd};
-use std::borrow::Cow;
+use pulldown_cmark::{Alignment, Event, Tag};
 use unicode_width::UnicodeWidthStr;
-
-/// How many times as long as its Markdown an aligned table may be.
-const MAX_GROWTH: usize = 4;
 
 /// A table, cell by cell as the parser reads it.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +37,12 @@ impl Table {
 
     fn push(&mut self, text: &str) {
         if let Some(cell) = self.rows.last_mut().and_then(|row| row.last_mut()) {
-            cell.extend(text.chars().map(restored).map(|c| if c.is_control() { ' ' } else { c }));
+            let text: String =
+                text.chars().map(restored).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            // A row is one line here.
+            cell.push_str(
+                &["<br>", "<br/>", "<br />"].iter().fold(text, |text, tag| text.replace(tag, " / ")),
+            );
         }
     }
 
@@ -90,45 +91,4 @@ impl Table {
         }
         out.truncate(begin + out[begin..].trim_end().len());
     }
-}
-
-/// The text with each of its tables in a code block, its columns aligned; for a platform that shows such blocks as they
-/// are and knows no tables. Tables in lists and quotes stay as they are, and so do those that would grow too much.
-pub fn tables_as_code(text: &str) -> Cow<'_, str> {
-    if !text.contains('|') {
-        return Cow::Borrowed(text);
-    }
-    let shielded = shielded(text);
-    let (mut out, mut copied, mut depth) = (String::new(), 0, 0_usize);
-    let mut table: Option<Table> = None;
-    for (event, range) in parser(&shielded).into_offset_iter() {
-        match &event {
-            Event::Start(Tag::Table(alignments)) if depth == 0 => {
-                table = Some(Table::new(alignments.clone()))
-            }
-            Event::End(TagEnd::Table) => {
-                let source = &text[range.clone()];
-                let aligned = table.take().and_then(|table| table.aligned(MAX_GROWTH * units(source)));
-                if let Some(aligned) = aligned.filter(|aligned| !aligned.contains("```")) {
-                    out.push_str(&text[copied..range.start]);
-                    out.push_str("```\n");
-                    out.push_str(&aligned);
-                    out.push_str("\n```");
-                    copied = range.start + source.trim_end().len();
-                }
-            }
-            Event::Start(Tag::Item | Tag::BlockQuote(_)) => depth += 1,
-            Event::End(TagEnd::Item | TagEnd::BlockQuote(_)) => depth = depth.saturating_sub(1),
-            event => {
-                if let Some(table) = &mut table {
-                    table.take(event);
-                }
-            }
-        }
-    }
-    if copied == 0 {
-        return Cow::Borrowed(text);
-    }
-    out.push_str(&text[copied..]);
-    Cow::Owned(out)
 }

@@ -79,16 +79,71 @@ fn the_parser_sees_no_marks_in_links_paths_and_formulas() {
 fn tables_become_code_and_the_rest_stays() {
     let text = "Look:\n\n| a | b |\n|---|--:|\n| **x** | `1` |\n\nand *that*\n\n|c|\n|-|\n";
     let code = "Look:\n\n```\na | b\n--+--\nx | 1\n```\n\nand *that*\n\n```\nc\n-\n```\n";
-    assert_eq!(tables_as_code(text), code);
+    assert_eq!(simplified(text), code);
     for text in ["a | b", "- |a|\n  |-|", "> |a|\n> |-|", "```\n|a|\n|-|\n```", "|```|\n|-|"] {
-        assert!(matches!(tables_as_code(text), Cow::Borrowed(_)), "{text}");
+        assert!(matches!(simplified(text), Cow::Borrowed(_)), "{text}");
     }
 }
 
 #[test]
 fn a_table_that_would_grow_too_much_stays() {
     let text = format!("|{}|\n|-|\n{}", "x".repeat(500), "|y|\n".repeat(100));
-    assert_eq!(tables_as_code(&text), text.as_str());
+    assert_eq!(simplified(&text), text.as_str());
     let columns = format!("{}|\n{}|\n{}", "|a".repeat(200), "|-".repeat(200), "|b\n".repeat(200));
-    assert!(units(&tables_as_code(&columns)) <= 5 * units(&columns));
+    assert!(units(&simplified(&columns)) <= 5 * units(&columns));
+}
+
+#[test]
+fn links_by_reference_need_no_definition_any_more_and_grow_within_bounds() {
+    let text = "[a][1], [b c][], [d] and [e][none]\n\n[1]: https://x.org/1_(2)\n[b c]: https://x.org/b \"B\"\n[d]: <https://x.org/d>\nend";
+    assert_eq!(
+        linked(text),
+        "[a](<https://x.org/1_(2)>), [b c](https://x.org/b), [d](https://x.org/d) and [e][none]\n\nend"
+    );
+    assert_eq!(linked("[a]: https://x.org"), "[a]: https://x.org", "it is all there is");
+    let long = format!("[x]: https://x.org/{}\n\n{}", "y".repeat(2000), "[x] ".repeat(2000));
+    assert!(linked(&long).len() < 6 * long.len() && simplified(&long).len() < 6 * long.len());
+}
+
+#[test]
+fn any_text_can_be_simplified() {
+    let mut chance = Chance::new(9);
+    let pieces = [
+        "*",
+        "__",
+        "~~~",
+        "```",
+        "\n",
+        "\n\n",
+        " ",
+        "a",
+        "ß",
+        "[a]",
+        "[a]: https://x",
+        "(https://x)",
+        "![b]",
+        "\\",
+        "<br>",
+        "&amp;",
+        "&#42;",
+        "#### ",
+        "===\n",
+        "- ",
+        "> ",
+        "    ",
+        "[x] ",
+        "| ",
+        "|-|\n",
+        "---\n",
+        "$",
+        "\\(",
+        "/_b_/",
+        "\u{1}",
+    ];
+    for _ in 0..20_000 {
+        let text: String = (0..chance.below(30)).map(|_| pieces[chance.below(pieces.len())]).collect();
+        let simplified = simplified(&text);
+        assert!(simplified.len() <= 8 * text.len() + 64, "{text:?}");
+        assert_eq!(simplified.trim().is_empty(), text.trim().is_empty(), "{text:?}");
+    }
 }

@@ -109,7 +109,7 @@ impl Connector for Posted {
                         let pause = posted["pause"].as_u64().map(Duration::from_secs);
                         let joins = |message: &Message| message.text == text;
                         assert!(
-                            queue.join(joins, files, pause, |message| message.text.push('!')),
+                            queue.join(joins, files, pause, |message, _| message.text.push('!')),
                             "it waits"
                         );
                     }

@@ -5,6 +5,7 @@ mod chance;
 #[cfg(feature = "http")]
 mod http;
 mod imports;
+mod rendered;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -16,4 +17,5 @@ pub(crate) use http::send;
 pub use http::serve;
 pub(crate) use imports::{blobs, config, kv, log, memory, secrets};
 pub use imports::{configure, give, made, set_secrets};
+pub use rendered::rendered;
 pub use script::Script;

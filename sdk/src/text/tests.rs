@@ -180,7 +180,8 @@ fn what_is_made_to_take_long_does_not() {
         for limit in [256, 4096] {
             assert!(!parts(&text, limit).is_empty());
         }
-        let tables = crate::markdown::tables_as_code(&text);
-        assert!(tables.len() <= 8 * text.len());
+        let simplified = crate::markdown::simplified(&text);
+        assert!(simplified.len() <= 8 * text.len());
+        assert_eq!(crate::markdown::linked(&text), text.as_str());
     }
 }

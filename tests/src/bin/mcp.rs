@@ -5,11 +5,13 @@
     reason = "a server of tests fails by panicking, and logs"
 )]
 
-use std::io::{Write, stdout};
+use std::io::{BufRead, Write, stdin, stdout};
 use std::process::{Command, id};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
 
+use prx_tests::mcp::Script;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, JsonObject,
     ListToolsResult, PaginatedRequestParams, RequestId, ResourceContents, ServerCapabilities, ServerConfig,
@@ -120,8 +122,31 @@ fn further() -> Vec<Tool> {
     serde_json::from_slice(&list).expect("a list of tools")
 }
 
+/// Answers as a script says, one request after the other.
+fn play(script: &Script) {
+    let say = |line: &str| {
+        let mut out = stdout().lock();
+        out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).expect("the gateway reads");
+    };
+    for line in stdin().lock().lines() {
+        let message = serde_json::from_str(&line.expect("text")).expect("JSON");
+        let Some(step) = script.step(&message) else { continue };
+        for (after, message) in step.before {
+            sleep(after);
+            say(&message.to_string());
+        }
+        sleep(step.wait);
+        if let Some(line) = step.line {
+            say(&line);
+        }
+    }
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    if let Ok(script) = std::env::var("SCRIPT") {
+        return play(&Script::read(&script));
+    }
     let token = std::env::var("TOKEN").unwrap_or_default();
     eprintln!("hello from the server, token {token}");
     let service = Server::default().serve((tokio::io::stdin(), tokio::io::stdout())).await;

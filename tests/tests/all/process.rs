@@ -4,19 +4,32 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use hyper::Method;
-use prx_tests::client::{Answer, Client};
+use prx_tests::client::{Answer, Client, EventStream};
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::models::{Dialect, FakeModel};
 use prx_tests::receiver::Receiver;
 use prx_tests::scripted;
 use prx_tests::system::{System, post};
+use prx_tests::telegram::FakeTelegram;
+use prx_tests::usage::children;
 use prx_tests::wait::until;
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+/// How many people write at a time while the gateway is told to stop, and how many read its log.
+const PEOPLE: usize = 20;
+const READERS: usize = 20;
 
 async fn get(gateway: &Gateway, path: &str) -> Answer {
     let client = gateway.client();
@@ -169,43 +182,114 @@ async fn gone(process: Pid) {
     .await;
 }
 
-#[tokio::test]
-async fn a_stop_in_the_midst_of_everything_takes_no_longer_than_it_may_and_loses_nothing() {
-    let script = json!([{"answers": [[{"text": "So far"}, {"wait_ms": 20_000}, {"text": " so good."}]]}]);
-    let home = scripted::home(&script, "");
-    let (server, pid) = stubborn(home.path());
-    home.configure(&format!(
-        "{}\n{server}[hooks]\nallow_private = true\n[rate_limits]\nenabled = false\n",
-        scripted::settings(&script)
-    ));
-    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gateway = Gateway::start_in(home).await;
-    let client = gateway.client().clone();
-    let hook = format!("http://{}/hook", silent.local_addr().unwrap());
-    client.post("/hooks", json!({"url": hook, "events": ["*"]})).await.expect(201);
-    let session = gateway.open_session("ada").await;
-    let (_hanging, _) = silent.accept().await.unwrap();
-    let stubborn = noted(&pid).await;
-    let orphan = noted(&gateway.home().path().join("orphan.pid")).await;
-    until("the end of a process without a parent to be taken note of", async || {
-        (!Path::new(&format!("/proc/{}", orphan.as_raw_nonzero())).exists()).then_some(())
-    })
-    .await;
-    let (path, asking) = (format!("/sessions/{session}/messages"), client.clone());
-    let turn = tokio::spawn(async move { asking.post(&path, json!({"content": "Well?"})).await });
-    until("the turn to begin", async || (gateway.messages(&session).await.len() == 1).then_some(())).await;
-    let component = Component::of("prx-weather").bytes();
-    let installing = client.clone();
-    let install = tokio::spawn(async move {
-        let request = installing.request(Method::POST, "/plugins").header("content-type", "application/wasm");
-        installing.try_send(request, component).await
-    });
+/// Everything that a gateway can be in the midst of when it is told to stop.
+struct Midst {
+    telegram: Arc<FakeTelegram>,
+    model: FakeModel,
+    silent: TcpListener,
+    /// How many messages were written on Telegram.
+    written: Arc<AtomicUsize>,
+}
+
+impl Midst {
+    async fn start() -> Self {
+        let (telegram, model) = (FakeTelegram::start().await, FakeModel::start(Dialect::OPENAI).await);
+        let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self { telegram: Arc::new(telegram), model, silent, written: Arc::default() }
+    }
+
+    /// What leads to it, but for the server that is stubborn.
+    fn config(&self) -> String {
+        let rest = "[hooks]\nallow_private = true\n[rate_limits]\nenabled = false\n";
+        format!("{}{}{rest}", self.telegram.config(&["*"]), self.model.config(""))
+    }
+
+    /// Many people write all the time.
+    fn flood(&self) -> JoinHandle<()> {
+        let (telegram, written) = (Arc::clone(&self.telegram), Arc::clone(&self.written));
+        tokio::spawn(async move {
+            loop {
+                let n = written.fetch_add(1, Ordering::SeqCst);
+                telegram.write(1 + (n % PEOPLE) as i64, &text(n));
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+    }
+
+    /// Returns once every message is answered.
+    ///
+    /// # Panics
+    /// One was answered twice.
+    async fn each_is_answered_once(&self) {
+        let count = self.written.load(Ordering::SeqCst);
+        let answers = |n: usize| {
+            let sent = self.telegram.sent_to(1 + (n % PEOPLE) as i64);
+            sent.iter().filter(|sent| sent.contains(&text(n))).count()
+        };
+        let answered = until("every message to be answered", async || {
+            let answered: Vec<usize> = (0..count).map(answers).collect();
+            (!answered.contains(&0)).then_some(answered)
+        })
+        .await;
+        let twice: Vec<usize> = (0..count).filter(|n| answered[*n] > 1).collect();
+        assert!(twice.is_empty(), "of {count}, these were answered more than once: {twice:?}");
+        assert_eq!(self.telegram.broken_rules(), Vec::<String>::new());
+    }
+}
+
+fn text(n: usize) -> String {
+    format!("[{n:05}]")
+}
+
+/// Signals that don't stop it are told of, and change nothing.
+async fn signals_that_stop_nothing(gateway: &Gateway) {
     for (signal, word) in
         [(Signal::USR1, "means nothing"), (Signal::USR2, "means nothing"), (Signal::HUP, "read again")]
     {
         gateway.signal(signal);
         until("the signal to be told of", async || gateway.output().says(&[word]).then_some(())).await;
     }
+}
+
+/// Starts an upload whose component takes long to compile, and returns it once it is being compiled: next to the server.
+async fn compile(gateway: &Gateway) -> JoinHandle<Answer> {
+    let component = Component::hostile("slow", "").with_long_functions(5, 2_400_000 / 3).bytes();
+    let client = gateway.client().clone();
+    let upload =
+        tokio::spawn(
+            async move { client.upload(Method::POST, "/plugins", "application/wasm", component).await },
+        );
+    let process = gateway.process_id();
+    until("the compilation", async || (children(process).len() == 2).then_some(())).await;
+    upload
+}
+
+#[tokio::test]
+async fn a_stop_in_the_midst_of_everything_takes_no_longer_than_it_may_and_loses_nothing() {
+    let (midst, home) = (Midst::start().await, Home::empty());
+    let (server, pid) = stubborn(home.path());
+    home.configure(&format!("{}{server}", midst.config()));
+    let gateway = Gateway::start_in(home).await;
+    let client = gateway.client().clone();
+    let hook = format!("http://{}/hook", midst.silent.local_addr().unwrap());
+    client.post("/hooks", json!({"url": hook, "events": ["*"]})).await.expect(201);
+    let session = gateway.open_session("ada").await;
+    let (_hanging, _) = midst.silent.accept().await.unwrap();
+    let stubborn = noted(&pid).await;
+    let orphan = noted(&gateway.home().path().join("orphan.pid")).await;
+    let reaped = Path::new("/proc").join(orphan.as_raw_nonzero().to_string());
+    until("the end of a process without a parent", async || (!reaped.exists()).then_some(())).await;
+    let answer = midst.model.live();
+    let (path, asking) = (format!("/sessions/{session}/messages"), client.clone());
+    let turn = tokio::spawn(async move { asking.post(&path, json!({"content": "Well?"})).await });
+    midst.model.until_asked(1).await;
+    assert!(answer.say((midst.model.dialect().words)(&["So ", "far "])[..2].concat()).await);
+    let flood = midst.flood();
+    let readers = join_all((0..READERS).map(|_| client.follow("/logs/stream", None))).await;
+    let install = compile(&gateway).await;
+    let started = children(gateway.process_id());
+    signals_that_stop_nothing(&gateway).await;
+    until("many to be answered", async || (midst.telegram.sent_count() > PEOPLE).then_some(())).await;
 
     let asked = tokio::time::Instant::now();
     let output = gateway.output().clone();
@@ -213,14 +297,22 @@ async fn a_stop_in_the_midst_of_everything_takes_no_longer_than_it_may_and_loses
     let took = asked.elapsed();
     assert_eq!(code, Some(0), "{}", output.tail());
     assert!(took < Duration::from_secs(8), "a stop within gateway.stop_secs, not {took:?}");
+    flood.abort();
     gone(stubborn).await;
+    for process in started {
+        gone(Pid::from_raw(process.try_into().unwrap()).unwrap()).await;
+    }
     turn.await.unwrap().error(503, "unavailable");
-    let _ = install.await.unwrap();
+    install.await.unwrap().error(503, "unavailable");
+    join_all(readers.into_iter().map(EventStream::rest)).await;
 
     fs::remove_file(&pid).unwrap();
     let gateway = Gateway::start_in(home).await;
+    midst.each_is_answered_once().await;
+    until("the turn that was cut off", async || (gateway.messages(&session).await.len() == 2).then_some(()))
+        .await;
+    assert!(gateway.plugin("slow").await.is_none(), "nothing is half done");
     let second = noted(&pid).await;
-    assert_eq!(gateway.messages(&session).await.len(), 1, "the turn is begun anew");
     // Nobody gets to say goodbye.
     let home = gateway.kill();
     gone(second).await;

@@ -68,6 +68,8 @@ pub(crate) struct Definition {
     pub(crate) read_only: bool,
     /// Who gives it.
     pub(crate) source: Source,
+    /// Why it can't be called, as whoever gives it knows.
+    pub(crate) problem: Option<String>,
 }
 
 /// Who gives a tool.
@@ -208,6 +210,9 @@ fn crowded_out(definition: Definition, what: &str, most: u64) -> Arc<Tool> {
 
 impl Tool {
     fn new(definition: Definition) -> Self {
+        if let Some(problem) = definition.problem.clone() {
+            return Self::unusable(definition, problem);
+        }
         let schema = Schema::new(&definition.parameters);
         let parameters = definition.parameters.to_string();
         let problem = schema
@@ -275,15 +280,16 @@ impl From<ToolEntry> for Definition {
             parameters: serde_json::from_str(&parameters).unwrap_or(Value::String(parameters)),
             read_only,
             source: Source::Plugin(entry.plugin),
+            problem: None,
         }
     }
 }
 
 impl From<prx_mcp::Tool> for Definition {
     fn from(tool: prx_mcp::Tool) -> Self {
-        let prx_mcp::Tool { server, name: tool, description: about, parameters, read_only } = tool;
+        let prx_mcp::Tool { server, name: tool, description: about, parameters, read_only, problem } = tool;
         let (name, description) = (format!("{server}.{tool}"), description(&about));
-        Self { name, description, parameters, read_only, source: Source::Mcp { server, tool } }
+        Self { name, description, parameters, read_only, source: Source::Mcp { server, tool }, problem }
     }
 }
 
@@ -302,7 +308,7 @@ mod tests {
 
     fn definition(name: &str, source: Source) -> Definition {
         let (name, parameters) = (name.to_owned(), json!({"type": "object"}));
-        Definition { name, description: String::new(), parameters, read_only: false, source }
+        Definition { name, description: String::new(), parameters, read_only: false, source, problem: None }
     }
 
     fn plugin(name: &str) -> Definition {

@@ -256,7 +256,11 @@ impl Tools {
         let limit = Duration::from_secs(config.tools.timeout_secs);
         let started = stopwatch();
         let session = context.session.clone();
-        let called = timeout(limit, self.dispatch(&tool, arguments, context)).await;
+        let called = match tool.definition().source {
+            Source::Plugin(_) => timeout(limit, self.dispatch(&tool, arguments, context)).await,
+            // It has a limit of its own, which progress renews.
+            Source::Mcp { .. } => Ok(self.dispatch(&tool, arguments, context).await),
+        };
         let outcome = called.unwrap_or_else(|_| {
             let message = format!("The tool {name} did not answer within {limit:?} (tools.timeout_secs)");
             Err(Error::new(Code::GatewayTimeout, message))
@@ -327,7 +331,7 @@ impl Tools {
 
 /// A tool as it is listed, with what the operator says about it.
 fn summary(tool: &Tool, policy: Policy, left_out: Option<String>) -> ToolSummary {
-    let Definition { name, description, parameters, read_only, source } = tool.definition();
+    let Definition { name, description, parameters, read_only, source, .. } = tool.definition();
     ToolSummary {
         name: name.clone(),
         description: description.clone(),

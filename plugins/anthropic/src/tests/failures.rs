@@ -72,6 +72,15 @@ fn the_wait_that_is_asked_for_is_passed_on() {
     ] {
         assert_eq!(refused(429, &[header], limit.clone()).retry_after_ms, wait, "{header:?}");
     }
+    let date = ("date", "Wed, 21 Oct 2026 07:27:48 GMT");
+    for (until, wait) in [
+        ("Wed, 21 Oct 2026 07:28:00 GMT", Some(12_000)),
+        ("Wed, 21 Oct 2026 07:00:00 GMT", Some(0)),
+        ("tomorrow", None),
+    ] {
+        let told = refused(429, &[date, ("retry-after", until)], limit.clone()).retry_after_ms;
+        assert_eq!(told, wait, "{until}");
+    }
     assert_eq!(
         refused(529, &[("retry-after", "3")], error("overloaded_error", "")).retry_after_ms,
         Some(3_000)

@@ -13,6 +13,7 @@ mod failures;
 mod odd;
 mod requests;
 mod streams;
+mod thoughts;
 
 /// What a call came to: its answer, and what went through the sink.
 type Outcome = (Result<Completion, ProviderError>, Vec<Delta>);

@@ -1,7 +1,7 @@
 use super::*;
 
 /// The request that leaves for a conversation.
-fn sent(request: Request) -> prx_sdk::http::Request {
+pub(super) fn sent(request: Request) -> prx_sdk::http::Request {
     let seen = Rc::new(RefCell::new(None));
     let keep = Rc::clone(&seen);
     testing::serve(move |request| {
@@ -12,7 +12,7 @@ fn sent(request: Request) -> prx_sdk::http::Request {
     seen.take().expect("a request")
 }
 
-fn body(request: &prx_sdk::http::Request) -> Value {
+pub(super) fn body(request: &prx_sdk::http::Request) -> Value {
     serde_json::from_slice(&request.body).unwrap()
 }
 

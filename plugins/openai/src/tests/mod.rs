@@ -12,6 +12,7 @@ use std::rc::Rc;
 mod calls;
 mod failures;
 mod forms;
+mod kept;
 mod odd;
 mod partial;
 mod requests;

@@ -63,10 +63,13 @@ fn the_last_event_may_lack_its_blank_line() {
 #[test]
 fn an_event_that_makes_no_sense_is_not_asked_for_again_and_quoted() {
     let end = format!("data: {}\n\n", finish("stop"));
-    for odd in ["{'choices': []}", "{\"choices\": [}", "{\"choices\": ["] {
+    for odd in ["{'choices': []}", "{\"choices\": [}"] {
         let failure = answered(vec![Ok(format!("data: {odd}\n\n{end}").into_bytes())]).0.unwrap_err();
         assert!(!failure.retryable && failure.fault.message.contains(odd), "{failure:?}");
     }
+    // It may have been damaged on its way.
+    let failure = answered(vec![Ok(format!("data: {{\"choices\": [\n\n{end}").into_bytes())]).0.unwrap_err();
+    assert_eq!((failure.fault.code, failure.retryable), (FaultCode::Internal, true), "{failure:?}");
     let many = format!("data: {{\"x\": [{}0]}}\n\n{end}", "0,".repeat(300_000));
     let failure = answered(vec![Ok(many.into_bytes())]).0.unwrap_err();
     assert!(!failure.retryable && failure.fault.message.len() < 500, "{failure:?}");

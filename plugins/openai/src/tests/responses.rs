@@ -164,6 +164,7 @@ fn a_conversation_with_tools_and_files() {
         "model": "gpt-5.4",
         "stream": true,
         "store": false,
+        "include": ["reasoning.encrypted_content"],
         "instructions": "Be brief.",
         "max_output_tokens": 16,
         "temperature": 0.5,

@@ -290,19 +290,6 @@ fn the_rest_of_a_text_needs_no_mention_and_is_the_same_persons() {
 }
 
 #[test]
-fn what_is_forwarded_waits_for_its_comment() {
-    let forwarded = json!({"forward_origin": {"type": "hidden_user", "sender_user_name": "Carl", "date": 1}});
-    let mut talk = Talk::listening();
-    assert_eq!(talk.updates(json!([message_with(1, "We owe 3000 euros.", forwarded.clone())])), []);
-    let heard = talk.updates(json!([message(2, "is that so?")]));
-    assert_eq!(heard.len(), 1);
-    assert_eq!(heard[0].text, "We owe 3000 euros.\nis that so?");
-    assert_eq!(talk.updates(json!([message_with(3, "Alone.", forwarded)])), []);
-    talk.script.advance(Duration::from_secs(1));
-    assert_eq!(talk.script.deliveries()[0].text, "Alone.");
-}
-
-#[test]
 fn who_presses_start_is_greeted_and_a_stranger_is_not() {
     for text in ["/start", "/start ref_5"] {
         let mut talk = Talk::listening();

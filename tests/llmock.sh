@@ -1,0 +1,193 @@
+#!/bin/sh
+# Puts `llmock`, a server that breaks model clients on purpose, behind a real gateway, and has it judge each way of asking
+# a model: chat completions, the Responses API and the Messages API.
+# Usage: tests/llmock.sh [--short] [path to prx]
+# LLMOCK names the program; otherwise it is installed into a folder of its own, with --short never. With --short only the
+# scripted faults are tried, and neither the random ones nor quotas and small windows.
+set -eu
+. "$(dirname "$0")/start_gateway.sh"
+
+short=
+[ "${1:-}" != --short ] || { short=yes && shift; }
+prx=$(realpath "${1:-target/debug/prx}")
+home=$(mktemp -d)
+gateway=
+trap '[ -z "$gateway" ] || kill "$gateway"; wait; rm -rf "$home"' EXIT
+
+llmock=${LLMOCK:-llmock}
+if ! command -v "$llmock" >/dev/null; then
+    if [ -n "$short" ]; then
+        echo "NOT TESTED: llmock is not installed" >&2
+        exit 77
+    fi
+    if ! { python3 -m venv "$home/venv" && "$home/venv/bin/pip" install -q llmock; } >"$home/pip" 2>&1; then
+        echo "NOT TESTED: llmock can't be installed here:" >&2
+        tail -n 3 "$home/pip" >&2
+        exit 77
+    fi
+    llmock=$home/venv/bin/llmock
+fi
+
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+cat >"$home/prx.toml" <<TOML
+[rate_limits]
+enabled = false
+[provider]
+name = "openai"
+model = "gpt-5.4"
+[providers_config.openai]
+base_url = "http://127.0.0.1:$port/v1"
+api_key = "none"
+timeout_secs = 2
+[providers_config.anthropic]
+base_url = "http://127.0.0.1:$port/anthropic"
+api_key = "none"
+timeout_secs = 2
+TOML
+start_gateway
+
+SHORT="$short" LLMOCK="$llmock" PORT="$port" HOME_DIR="$home" BASE="$url" TOKEN="$token" python3 - <<'PYTHON'
+import concurrent.futures, contextlib, json, os, subprocess, time, urllib.error, urllib.request
+
+MOCK = "http://127.0.0.1:" + os.environ["PORT"]
+CLIENTS = {
+    "chat completions": {"provider.name": "openai", "providers_config.openai.api": "chat"},
+    "responses": {"provider.name": "openai", "providers_config.openai.api": "responses"},
+    "messages": {"provider.name": "anthropic"},
+}
+
+def ask(method, url, body=None, headers={}):
+    body = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, body, {"content-type": "application/json", **headers}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=300) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as answer:
+        return answer.code, json.load(answer)
+
+def api(method, path, body=None):
+    return ask(method, os.environ["BASE"] + "/api/v1" + path, body, {"authorization": "Bearer " + os.environ["TOKEN"]})
+
+def session(name):
+    status, made = api("POST", "/sessions", {"user_id": name})
+    assert status == 201, made
+    return made["id"]
+
+def say(session, text):
+    return api("POST", f"/sessions/{session}/messages", {"content": text})
+
+def answers(session, text):
+    """Says something, and wants an answer."""
+    status, said = say(session, text)
+    assert status == 200 and said["content"].strip(), (status, said)
+    return said["content"]
+
+def script(*behaviors):
+    status, answer = ask("POST", MOCK + "/_llmock/scenario", {"behaviors": behaviors})
+    assert status == 201, answer
+
+def judged(what):
+    """Wants the verdict to find nothing, and forgets what it was about."""
+    _, verdict = ask("GET", MOCK + "/_llmock/verdict")
+    assert verdict["passed"] and not verdict["findings"], json.dumps(verdict["findings"], indent=1)
+    ask("POST", MOCK + "/_llmock/reset")
+    print(f"{what}: PASS, {verdict['calls']} calls, {verdict['attempts']} attempts, {verdict['faults_injected']} faults")
+
+@contextlib.contextmanager
+def mock(*options):
+    log = open(os.environ["HOME_DIR"] + "/llmock.log", "a")
+    command = [os.environ["LLMOCK"], "serve", "--port", os.environ["PORT"], "--log-level", "warning", *options]
+    server = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        while True:
+            assert server.poll() is None, "llmock does not start"
+            try:
+                ask("GET", MOCK + "/health")
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield
+    finally:
+        server.terminate()
+        server.wait()
+
+def clients():
+    """Each way of asking, configured in turn."""
+    for name, settings in CLIENTS.items():
+        status, answer = api("PATCH", "/config", settings)
+        assert status == 200, answer
+        yield name
+
+def fault(kind, after=3):
+    return {"type": "stream_fault", "kind": kind, "after_chunks": after, "stall_seconds": 8}
+
+# What goes away: an answer comes in the end.
+PASSING = {
+    "a rate limit": [{"type": "fail", "status": 429, "retry_after": 1, "times": 2}],
+    "an overload": [{"type": "fail", "status": status} for status in (500, 503, 529, 408)],
+    "a dropped connection": [fault("disconnect", 0), fault("disconnect")],
+    "a truncated stream": [fault("truncate", 1), fault("truncate")],
+    "a broken chunk": [fault("malformed")],
+    "a stall": [fault("stall")],
+    "a slow first token": [{"type": "slow_first_token", "seconds": 1}],
+    "a call of no tool": [{"type": "tool_fault", "kind": "unknown_tool"}],
+    "a call with no JSON": [{"type": "tool_fault", "kind": "malformed_arguments"}],
+}
+# What stays: the answer is an error, at once, and the next message is answered.
+LASTING = [400, 401, 403, 404, 422]
+
+def scripted():
+    for client in clients():
+        for name, behaviors in PASSING.items():
+            script(*behaviors)
+            answers(session(f"{client} {name}"), f"Tell me of {name}.")
+        for status in LASTING:
+            lasting = session(f"{client} {status}")
+            script({"type": "fail", "status": status})
+            failed, said = say(lasting, f"Tell me of status {status}.")
+            assert failed == 502, (failed, said)
+            answers(lasting, "And now?")
+        judged(f"{client}, scripted faults")
+
+def crowd(client, count, at_once):
+    """So many conversations of two messages; returns how many were answered."""
+    def talk(number):
+        own = session(f"{client} {number}")
+        return sum(say(own, f"Message {turn} of conversation {number}.")[0] == 200 for turn in range(2))
+    with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+        return sum(pool.map(talk, range(count)))
+
+def random_faults():
+    rates = {429: 0.1, 500: 0.05, 503: 0.05, 529: 0.05, 400: 0.02, 403: 0.02}
+    options = [part for status, rate in rates.items() for part in ("--error-rate", f"{status}={rate}")]
+    faults = ["--stream-fault", "disconnect=0.05", "--stream-fault", "truncate=0.05"]
+    with mock(*options, *faults):
+        for client in clients():
+            answered = crowd(client, 20, 10)
+            judged(f"{client}, random errors and faults, {answered} of 40 answered")
+            assert answered >= 32, answered
+
+def quotas():
+    with mock("--rpm", "60", "--tool-mode", "off"):
+        for client in clients():
+            answered = crowd(client, 33, 4)
+            judged(f"{client}, 60 requests a minute, {answered} of 66 answered")
+            assert answered == 66, answered
+
+def windows():
+    with mock("--context-window", "3000", "--tool-mode", "off"):
+        for client in clients():
+            long = session(f"{client} long")
+            for turn in range(12):
+                answers(long, f"Part {turn}. " + "All work and no play. " * 100)
+            judged(f"{client}, a window of 3000 tokens")
+
+# Paced, so that a client that hangs up is seen to.
+with mock("--stream-chunk-delay-ms", "50"):
+    scripted()
+if not os.environ["SHORT"]:
+    random_faults()
+    quotas()
+    windows()
+PYTHON
+echo "VERIFIED with llmock $("$llmock" --version 2>/dev/null || "${llmock%llmock}python" -c 'from importlib.metadata import version; print(version("llmock"))')"
