@@ -17,8 +17,8 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, memory, messages, outbox,
-    plugins, queue, spending, streams, tokens, turns,
+    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, memory, messages,
+    outbox, plugins, queue, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -40,7 +40,12 @@ pub enum OpenError {
     },
     /// The directory or the file cannot be made, read or written.
     #[error(
-        "{} cannot be written: {source}; make it writable or choose another --data-dir", path.display()
+        "{} cannot be written: {source}; {}, or choose another --data-dir",
+        path.display(),
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk",
+            _ => "make it writable",
+        }
     )]
     Unwritable {
         /// The directory or the file.
