@@ -255,9 +255,10 @@ async fn signals_that_stop_nothing(gateway: &Gateway) {
 async fn compile(gateway: &Gateway) -> JoinHandle<Answer> {
     let component = Component::hostile("slow", "").with_long_functions(5, 2_400_000 / 3).bytes();
     let client = gateway.client().clone();
-    let upload = tokio::spawn(async move {
-        client.upload(Method::POST, "/plugins", "application/wasm", component).await
-    });
+    let upload =
+        tokio::spawn(
+            async move { client.upload(Method::POST, "/plugins", "application/wasm", component).await },
+        );
     let process = gateway.process_id();
     until("the compilation", async || (children(process).len() == 2).then_some(())).await;
     upload
