@@ -17,8 +17,8 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, memory, messages,
-    outbox, overheard, plugins, queue, spending, streams, tokens, turns,
+    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, mcp_logins,
+    memory, messages, outbox, overheard, plugins, queue, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -222,6 +222,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;
+    mcp_logins::create_tables(transaction)?;
     memory::create_tables(transaction)?;
     idempotency::create_tables(transaction)?;
     Ok(())

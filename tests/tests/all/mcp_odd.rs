@@ -9,6 +9,20 @@ use serde_json::{Value, json};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_prx-test-mcp");
 
+/// What servers say to who comes with a session that they forgot.
+const FORGOTTEN: [(u16, &str); 4] = [
+    (
+        400,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#,
+    ),
+    (
+        400,
+        r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: Server not initialized"},"id":null}"#,
+    ),
+    (404, "Session not found"),
+    (400, ""),
+];
+
 async fn server(gateway: &Gateway, name: &str) -> Value {
     let list = gateway.client().get("/mcp").await.expect(200);
     let servers = list["servers"].as_array().unwrap();
@@ -220,9 +234,10 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
     .await;
     let secret = format!("headers = {{ authorization = \"Bearer file:{}\" }}", token.display());
     home.configure(&format!(
-        "{}{}{}{}",
+        "{}{}{}{}{}",
         over_http("moved", &site.url().replace("/mcp", "/moved/mcp"), &secret),
         over_http("elsewhere", &elsewhere.url(), ""),
+        over_http("old", &site.url().replace("/mcp", "/sse"), &secret),
         over_http("zipped", &zipped.url(), ""),
         over_http("secretive", &zipped.url(), &secret),
     ));
@@ -234,19 +249,10 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
         "{:?}",
         site.seen()
     );
-    let refusals = [
-        (
-            400,
-            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#,
-        ),
-        (
-            400,
-            r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"Bad Request: Server not initialized"},"id":null}"#,
-        ),
-        (404, "Session not found"),
-        (400, ""),
-    ];
-    for (count, (status, body)) in (2..).zip(refusals) {
+    connected(&gateway, "old").await;
+    assert_eq!(said(&gateway, "old.echo").await, "here");
+    let begun = site.asked("initialize") + 1;
+    for (count, (status, body)) in (begun..).zip(FORGOTTEN) {
         site.forget(status, body);
         assert_eq!(said(&gateway, "moved.echo").await, "here", "after {status} {body}");
         assert_eq!(site.asked("initialize"), count, "one new session");
