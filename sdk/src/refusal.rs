@@ -145,16 +145,22 @@ impl Refusal {
             Message::Assistant(_) | Message::ToolResult(_) => None,
         });
         let has_files = last.is_some_and(|message| !message.attachments.is_empty());
-        let tokens = window::tokens(&self.message.to_lowercase());
-        let window = tokens.map(|most| format!(", which is {most}"));
+        let length = self.length();
+        let window = length.window.map(|most| format!(", which is {most},"));
         let message = format!(
-            "the conversation is too long for this model: begin a new one (/new), or lower agent.history_messages; set \
-             agent.max_context_tokens to the model's window{}, so that it is kept below from then on. Where \
-             providers_config.{provider}.max_tokens is set, that counts too ({})",
+            "the conversation is too long for this model, also with less of it: begin a new one (/new), or lower \
+             agent.history_messages; name the model's window{} in providers_config.{provider}.models, so that it is kept \
+             below. Where providers_config.{provider}.max_tokens is set, that counts too ({})",
             window.unwrap_or_default(),
             self.message()
         );
         let code = if has_files { FaultCode::BadInput } else { FaultCode::Quota };
-        ProviderError::too_long(Fault::new(code, message), ContextLength { window: tokens, requested: None })
+        ProviderError::too_long(Fault::new(code, message), length)
+    }
+
+    /// How long a conversation may be, and how long it was, as far as that is said.
+    pub fn length(&self) -> ContextLength {
+        let words = self.message.to_lowercase();
+        ContextLength { window: window::tokens(&words), requested: window::requested(&words) }
     }
 }

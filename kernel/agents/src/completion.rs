@@ -1,7 +1,7 @@
 //! One answer of a model: from the configured provider, with retries, or from the first fallback that gives one.
 
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::context::{Context, Model};
 use super::context_window::{request_bytes, request_cost};
@@ -9,7 +9,7 @@ use super::failure::TurnFailure;
 use super::progress::{Progress, Unfinished};
 use super::retry::{Fallback, ProviderFailure};
 use super::stream::TurnEvent;
-use super::work::Work;
+use super::work::{Services, Work};
 use prx_base::error::Error;
 use prx_host::bindings::provider as wire;
 use prx_host::bindings::sink::Delta;
@@ -23,10 +23,14 @@ const MAX_UNSEEN_INPUT: u64 = 4 << 10;
 /// Tokens that a model may think, and that nobody is shown.
 const MAX_UNSEEN_OUTPUT: u64 = 16 << 10;
 
+/// How often a conversation that is too long for a model is asked with less of it.
+const MAX_TRIMS: usize = 3;
+
 /// One of the providers that may be asked.
 #[derive(Clone, Copy)]
 struct Choice<'a> {
     provider: &'a str,
+    model: &'a str,
     /// No other one is left to fall back to.
     is_last: bool,
 }
@@ -41,29 +45,67 @@ pub(super) async fn complete(
     context: &Context,
     progress: &mut Progress,
 ) -> Result<wire::Completion, TurnFailure> {
-    let mut failed: Vec<Error> = Vec::new();
+    let (mut failed, mut refused): (Vec<Error>, bool) = (Vec::new(), false);
     let mut choices = context.provider.choices().peekable();
     while let Some((provider, model)) = choices.next() {
-        let takes_pictures = work.services.plugins.takes_pictures(provider);
-        let request =
-            context.request(&progress.messages, &Model { provider, name: model, takes_pictures })?;
-        let choice = Choice { provider, is_last: choices.peek().is_none() };
-        let ProviderFailure { error, fallback, .. } =
-            match with_retries(work, context, choice, &request, progress).await {
-                Ok(mut completion) => {
-                    progress.provider_data =
-                        completion.data.take().and_then(|data| provider_data(provider, model, data));
-                    return Ok(context.own_names(completion));
-                }
-                Err(failure) => failure,
-            };
-        if fallback != Fallback::NextProvider {
-            let refused = fallback == Fallback::Refused;
-            return Err(TurnFailure { refused, ..TurnFailure::permanent(error) });
+        let choice = Choice { provider, model, is_last: choices.peek().is_none() };
+        match within_window(work, context, choice, progress).await {
+            Ok(mut completion) => {
+                progress.provider_data =
+                    completion.data.take().and_then(|data| provider_data(provider, model, data));
+                return Ok(context.own_names(completion));
+            }
+            Err((error, Fallback::TooLong)) => return Err(TurnFailure::permanent(error)),
+            Err((error, fallback)) => {
+                refused |= fallback == Fallback::Refused;
+                failed.push(error);
+            }
         }
-        failed.push(error);
     }
-    Err(TurnFailure::permanent(all(failed)))
+    Err(TurnFailure { refused, ..TurnFailure::permanent(all(failed)) })
+}
+
+/// Asks one provider, with less of the conversation where it is refused for its length.
+async fn within_window(
+    work: &Work<'_>,
+    context: &Context,
+    choice: Choice<'_>,
+    progress: &mut Progress,
+) -> Result<wire::Completion, (Error, Fallback)> {
+    let Services { base, plugins, windows, .. } = work.services;
+    let Choice { provider, model, .. } = choice;
+    let mut last: Option<(u64, ProviderFailure)> = None;
+    for _ in 0..=MAX_TRIMS {
+        let config = base.config.current();
+        let shown = Model {
+            provider,
+            name: model,
+            takes_pictures: plugins.takes_pictures(provider),
+            limit: windows.limit(&config, provider, model),
+            max_output: config.components.model(provider, model).max_output,
+        };
+        let request = match context.request(&progress.messages, &shown) {
+            Ok(request) => request,
+            Err(error) => return Err((error, Fallback::NextProvider)),
+        };
+        let cost = request_cost(&request);
+        if last.as_ref().is_some_and(|(refused, _)| cost >= *refused) {
+            break;
+        }
+        let failure = match with_retries(work, context, choice, &request, progress).await {
+            Ok(completion) => {
+                windows.taken(provider, model, cost);
+                return Ok(completion);
+            }
+            Err(failure) => failure,
+        };
+        let Some(length) = failure.too_long else { return Err((failure.error, failure.fallback)) };
+        info!(provider, model, cost, "the conversation is too long for the model: some of it is left out");
+        windows.refused(&config, (provider, model), length, cost);
+        last = Some((cost, failure));
+    }
+    let failure = last.map(|(_, failure)| (failure.error, failure.fallback));
+    Err(failure.unwrap_or_else(|| (Error::internal("nobody was asked"), Fallback::NextProvider)))
 }
 
 /// The errors of every provider that was tried, as one.
@@ -97,7 +139,7 @@ async fn with_retries(
         };
         attempts += 1;
         warn!(provider, model = request.model, tries = attempts, error = %failure.error, "no answer");
-        if failure.fallback == Fallback::NextProvider {
+        if failure.fallback == Fallback::NextProvider && failure.too_long.is_none() {
             health.failed(provider, failure.error.message());
         }
         progress.break_off();

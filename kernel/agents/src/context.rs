@@ -7,6 +7,7 @@ use super::context_window::{self, estimate};
 use super::quoting;
 use super::recall;
 use super::tool::{Names, Room, Tool};
+use super::windows::Limit;
 use super::work::{Services, Work};
 use prx_base::config::{Policy, Provider};
 use prx_base::error::{Error, Result};
@@ -33,6 +34,10 @@ pub(super) struct Model<'a> {
     pub(super) name: &'a str,
     /// It reads pictures.
     pub(super) takes_pictures: bool,
+    /// What a request may cost.
+    pub(super) limit: Limit,
+    /// Tokens of its longest answer, where that is set.
+    pub(super) max_output: Option<u64>,
 }
 
 /// What stays the same while a turn lasts.
@@ -47,13 +52,11 @@ pub(super) struct Context {
     pub(super) names: Arc<Names>,
     /// The tools that may be called, and what the operator says about each.
     offered: BTreeMap<String, Policy>,
-    /// The same as the provider is told of them.
-    tools: Vec<wire::ToolSpec>,
+    /// The same, and as a provider is told of each.
+    tools: Vec<(Arc<Tool>, wire::ToolSpec)>,
     system: String,
     /// Up to and with the message that began this turn.
     history: Vec<NewMessage>,
-    /// Most tokens that a request may have; 0: any number.
-    max_tokens: u64,
 }
 
 impl Context {
@@ -80,7 +83,7 @@ impl Context {
         let left_out = Room::of(config.agent.max_context_tokens).left_out(told.iter().copied());
         let told: Vec<_> = told.into_iter().filter(|tool| !left_out.has(tool.name())).collect();
         let offered = told.iter().map(|tool| (tool.name().to_owned(), policy(tool))).collect();
-        let specs = told.iter().map(|tool| spec(tool, &names)).collect();
+        let specs = told.into_iter().map(|tool| (Arc::clone(tool), spec(tool, &names))).collect();
         let scope = scope(store, work.turn)?;
         let channel = match &scope.owner {
             Some(owner) => owner.channel.clone(),
@@ -98,7 +101,6 @@ impl Context {
             names,
             system: system.join("\n\n"),
             history,
-            max_tokens: config.agent.max_context_tokens,
         })
     }
 
@@ -120,24 +122,33 @@ impl Context {
             messages.extend(results.iter().map(shown));
             messages.extend(pictures.then(|| self.pictures(results)).flatten());
         }
-        if self.max_tokens > 0 {
-            let fixed = estimate(&self.system) + context_window::tools_cost(&self.tools);
-            let needed =
-                fixed + context_window::fit(&mut messages, own, self.max_tokens.saturating_sub(fixed));
-            if needed > self.max_tokens {
-                return Err(Error::bad_request(format!(
-                    "This needs about {needed} tokens, and agent.max_context_tokens is {}: say less at once, or raise it",
-                    self.max_tokens
-                )));
+        let (lowest, allowed) = (model.limit.lowest(), model.limit.allowed);
+        let tools = self.tools_within(model.limit.with_tools);
+        if lowest > 0 {
+            let fixed = estimate(&self.system) + context_window::tools_cost(&tools);
+            let needed = fixed + context_window::fit(&mut messages, own, lowest.saturating_sub(fixed));
+            if allowed > 0 && needed > allowed {
+                return Err(too_much(needed, model));
             }
         }
+        let options = match model.max_output {
+            Some(longest) => serde_json::json!({ "max_tokens": longest }).to_string(),
+            None => "{}".to_owned(),
+        };
         Ok(wire::Request {
             model: model.name.to_owned(),
             system: self.system.clone(),
             messages,
-            tools: self.tools.clone(),
-            options: "{}".into(),
+            tools,
+            options,
         })
+    }
+
+    /// The tools that a model is told of whose requests may cost so much; 0: any number.
+    fn tools_within(&self, max_tokens: u64) -> Vec<wire::ToolSpec> {
+        let left_out = Room::of(max_tokens).left_out(self.tools.iter().map(|(tool, _)| tool));
+        let told = self.tools.iter().filter(|(tool, _)| !left_out.has(tool.name()));
+        told.map(|(_, spec)| spec.clone()).collect()
     }
 
     /// What tools have returned for the eye, as from the user: models take pictures from nobody else. What the person
@@ -162,6 +173,16 @@ impl Context {
         }
         completion
     }
+}
+
+/// There is no room for what a model is to be asked.
+fn too_much(needed: u64, model: &Model<'_>) -> Error {
+    let Model { provider, name, limit, .. } = model;
+    Error::bad_request(format!(
+        "This needs about {needed} tokens, and {provider}/{name} is shown {} at most: say less at once, or raise \
+         agent.max_context_tokens, and providers_config.{provider}.models.{name:?}.window where that is set",
+        limit.allowed
+    ))
 }
 
 /// Everything earlier in the session, up to and with the message that began this turn.

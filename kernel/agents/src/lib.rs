@@ -27,6 +27,7 @@ mod stream;
 pub mod tool;
 mod turn;
 mod turns;
+mod windows;
 mod work;
 mod work_timer;
 mod workers;

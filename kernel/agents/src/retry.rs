@@ -27,6 +27,8 @@ pub(super) struct ProviderFailure {
     retry_after: Option<Duration>,
     /// What is left once its attempts are used up.
     pub(super) fallback: Fallback,
+    /// It is the length of the conversation that is refused.
+    pub(super) too_long: Option<wire::ContextLength>,
 }
 
 /// What is left to try when a provider gave no answer.
@@ -34,7 +36,8 @@ pub(super) struct ProviderFailure {
 pub(super) enum Fallback {
     /// The next provider, which might do better.
     NextProvider,
-    /// Nothing: it does not take what it was asked, and what makes no sense to one makes none to another.
+    /// The same; it does not take what it was asked. Where nobody answers, the file that it was asked about is left out of
+    /// the conversation.
     Refused,
     /// Nothing: it has answered, and far too much.
     TooLong,
@@ -61,6 +64,7 @@ impl ProviderFailure {
             },
             retry_after: refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
             fallback: if is_bad_input { Fallback::Refused } else { Fallback::NextProvider },
+            too_long: refused.too_long,
         }
     }
 
@@ -84,14 +88,14 @@ impl ProviderFailure {
             }
         };
         let error = Error::new(code, message);
-        Self { error, max_attempts, retry_after: None, fallback: Fallback::NextProvider }
+        Self { error, max_attempts, retry_after: None, fallback: Fallback::NextProvider, too_long: None }
     }
 
     /// An answer that was cut off after so many bytes.
     pub(super) fn too_long(provider: &str, max_bytes: usize) -> Self {
         let message = format!("The provider {provider} was cut off after {max_bytes} bytes of one answer");
         let error = Error::new(Code::BadGateway, message);
-        Self { error, max_attempts: 1, retry_after: None, fallback: Fallback::TooLong }
+        Self { error, max_attempts: 1, retry_after: None, fallback: Fallback::TooLong, too_long: None }
     }
 
     /// How long to wait before the next attempt, after so many; none: it is not retried. `is_last`: no other provider

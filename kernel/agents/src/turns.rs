@@ -16,6 +16,7 @@ use super::reply;
 use super::stream::{Listeners, TurnStream};
 use super::tool::Tools;
 use super::turn;
+use super::windows::Windows;
 use super::work::{Services, Work};
 use super::work_timer::WorkTimer;
 use super::workers::{Wakeup, Workers};
@@ -54,9 +55,9 @@ pub struct Turns {
 impl Turns {
     /// Starts the loop: from here on every turn in the store is run, those an earlier process left first.
     pub fn start(base: Base, store: Store, plugins: Plugins, tools: Tools, memory: Memory) -> Self {
-        let provider_health = ProviderHealth::default();
+        let (provider_health, windows) = (ProviderHealth::default(), Windows::default());
         let turns = Self {
-            services: Services { base, store, plugins, tools, memory, provider_health },
+            services: Services { base, store, plugins, tools, memory, provider_health, windows },
             listeners: Listeners::default(),
             workers: Workers::default(),
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT_TURNS)),
@@ -116,6 +117,11 @@ impl Turns {
     /// Why a provider gave no answer the last time; none if it did, or was not asked yet.
     pub fn provider_problem(&self, provider: &str) -> Option<String> {
         self.services.provider_health.problem(provider)
+    }
+
+    /// The window of a model in tokens, as its provider named it when it refused a conversation.
+    pub fn learned_window(&self, provider: &str, model: &str) -> Option<u64> {
+        self.services.windows.learned(provider, model)
     }
 
     /// Shuts down: begins no further turn, waits up to `timeout` for those at work, and leaves the rest to the next

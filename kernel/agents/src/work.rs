@@ -4,6 +4,7 @@ use super::progress::Progress;
 use super::provider_health::ProviderHealth;
 use super::stream::ReplyStream;
 use super::tool::Tools;
+use super::windows::Windows;
 use super::work_timer::WorkTimer;
 use super::workers::Wakeup;
 use prx_base::Base;
@@ -27,6 +28,8 @@ pub(super) struct Services {
     pub(super) memory: Memory,
     /// Which providers failed when they were last asked.
     pub(super) provider_health: ProviderHealth,
+    /// How much each model takes.
+    pub(super) windows: Windows,
 }
 
 /// A turn at work, and what it works with.

@@ -80,6 +80,10 @@ pub(super) struct GuestInstance {
 }
 
 /// The instance that a call is going to run on, leased from the pool of its component.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a call, on the stack; a box would be an allocation a call"
+)]
 pub(super) enum Lease {
     /// On an instance that was idle.
     Idle(GuestInstance),

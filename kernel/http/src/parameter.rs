@@ -127,6 +127,11 @@ impl Declared for Key {
             Type::Words(words) => {
                 json!({"type": "object", "additionalProperties": {"type": "string", "enum": words}})
             }
+            Type::Tables(keys) => {
+                let properties: serde_json::Map<String, Value> =
+                    keys.iter().map(|key| (key.path.to_owned(), key.schema())).collect();
+                json!({"type": "object", "additionalProperties": {"type": "object", "properties": properties}})
+            }
         }
     }
 }

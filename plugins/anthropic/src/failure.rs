@@ -60,10 +60,11 @@ pub(crate) fn mid_stream(error: &Value) -> ProviderError {
     let refusal = Refusal::of(error);
     log::warn(&format!("an error instead of an answer, {}: {}", refusal.codes.join(" "), refusal.message()));
     if refusal.is_too_long() {
-        return quota(format!(
-            "the conversation is too long for this model: begin a new one (/new), or lower agent.history_messages ({})",
+        let message = format!(
+            "the conversation is too long for this model: begin a new one (/new) ({})",
             refusal.message()
-        ));
+        );
+        return ProviderError::too_long(Fault::new(FaultCode::Quota, message), refusal.length());
     }
     explain(kind_of(&refusal).unwrap_or("api_error"), &refusal)
 }

@@ -57,14 +57,11 @@ pub(crate) fn mid_stream(error: &Value) -> ProviderError {
     let refusal = Refusal::of(error);
     log::warn(&format!("an error instead of an answer, {}: {}", refusal.codes.join(" "), refusal.message()));
     if refusal.is_too_long() {
-        return Fault::new(
-            FaultCode::Quota,
-            format!(
-                "the conversation is too long for this model: begin a new one (/new), or lower agent.history_messages ({})",
-                refusal.message()
-            ),
-        )
-        .into();
+        let message = format!(
+            "the conversation is too long for this model: begin a new one (/new) ({})",
+            refusal.message()
+        );
+        return ProviderError::too_long(Fault::new(FaultCode::Quota, message), refusal.length());
     }
     let status = if refusal.status == 0 { meant(&refusal) } else { refusal.status };
     explain(status, &refusal)

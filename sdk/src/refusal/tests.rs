@@ -68,7 +68,7 @@ fn what_is_no_json_is_quoted() {
 fn too_long_a_conversation_is_known_in_every_servers_words() {
     for (status, words, window) in [
         (400, "prompt is too long: 214676 tokens > 200000 maximum", Some(200_000)),
-        (400, "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000", None),
+        (400, "input length and `max_tokens` exceed context limit: 188240 + 21333 > 200000", Some(200_000)),
         (
             400,
             "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens (4000 in the messages, 1000 in the completion).",
@@ -85,9 +85,13 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
         (
             413,
             "Request too large for model `llama` on tokens per minute (TPM): Limit 6000, Requested 7000",
-            None,
+            Some(6000),
         ),
-        (429, "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000.", None),
+        (
+            429,
+            "Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 40000.",
+            Some(30_000),
+        ),
         (
             400,
             "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
@@ -99,8 +103,8 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
             "The number of tokens to keep from the initial prompt is greater than the context length",
             None,
         ),
-        (400, "Invalid request: Your request exceeded model token limit: 8192", None),
-        (400, "inputs tokens + max_new_tokens must be <= 4096: input is too long", None),
+        (400, "Invalid request: Your request exceeded model token limit: 8192", Some(8192)),
+        (400, "inputs tokens + max_new_tokens must be <= 4096: input is too long", Some(4096)),
         (413, "", None),
     ] {
         let refusal = read(status, json!({"error": {"message": words}}).to_string());
@@ -109,6 +113,20 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
         let shows = window.map(|window| format!("window, which is {window},"));
         assert!(shows.is_none_or(|shows| said.contains(&shows)), "{said}");
         assert!(said.contains("agent.history_messages") && said.contains(words), "{said}");
+    }
+    for (words, requested) in [
+        ("prompt is too long: 214676 tokens > 200000 maximum", Some(214_676)),
+        ("maximum context length is 4096 tokens. However, you requested 5000 tokens", Some(5000)),
+        ("request (9,000 tokens) exceeds the available context size (8192 tokens)", Some(9000)),
+        (
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            Some(1_200_000),
+        ),
+        ("Request too large for model `x`: Limit 6000, Requested 7000", Some(7000)),
+        ("maximum prompt length is 131072 but the request contains 537812 tokens.", Some(537_812)),
+        ("Please reduce the length of the messages", None),
+    ] {
+        assert_eq!(read(400, json!({"error": words}).to_string()).length().requested, requested, "{words}");
     }
     for (status, words) in [
         (429, "Rate limit reached: too many tokens, limit 30000 of the token limit exceeded"),

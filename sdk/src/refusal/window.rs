@@ -40,7 +40,7 @@ const BEYOND: [&str; 8] =
     ["exceed", "larger", "greater", "longer", "too long", "too large", "beyond", "overflow"];
 
 /// What the window's number stands behind.
-const BEFORE_NUMBER: [&str; 8] = [
+const BEFORE_NUMBER: [&str; 14] = [
     "maximum context length is ",
     "maximum context length of ",
     "maximum prompt length is ",
@@ -49,6 +49,26 @@ const BEFORE_NUMBER: [&str; 8] = [
     "context limit of ",
     "token limit: ",
     "limit of ",
+    "limit: ",
+    "limit ",
+    "length should be [1, ",
+    "must be <= ",
+    "tokens > ",
+    " > ",
+];
+
+/// What the number of tokens that were asked for stands behind.
+const BEFORE_REQUESTED: [&str; 10] = [
+    "requested ",
+    "prompt is too long: ",
+    "input token count (",
+    "input token count of ",
+    "request contains ",
+    "resulted in ",
+    "request (",
+    "your prompt contains at least ",
+    "prompt contains ",
+    "given: ",
 ];
 
 /// Whether it is the length that a server refuses; its words in small letters.
@@ -71,6 +91,11 @@ pub(super) fn tokens(words: &str) -> Option<u64> {
         let before = &words[..words.find(" maximum")?];
         number(before.rsplit(' ').next()?)
     })
+}
+
+/// The tokens that were asked for, where the words name them.
+pub(super) fn requested(words: &str) -> Option<u64> {
+    BEFORE_REQUESTED.iter().find_map(|known| number(&words[words.find(known)? + known.len()..]))
 }
 
 /// The number at the beginning, with or without commas.

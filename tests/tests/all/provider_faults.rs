@@ -332,3 +332,49 @@ async fn what_one_refuses_another_is_asked() {
         assert_eq!(model.asked().len(), 5, "each is asked once");
     }
 }
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_goes_on_with_less_of_it() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        let say = async |text: &str| gateway.client().post(&path, json!({"content": text})).await;
+        let refuse = |words: &str| model.refuse(400, &[], (dialect.refusal)(words));
+        for name in ["first", "second", "third"] {
+            say(&format!("{name} {}", "long ".repeat(1000))).await.expect(200);
+        }
+        let before = model.asked().len();
+        refuse("prompt is too long: 9000 tokens > 6000 maximum");
+        assert_eq!(say("Go on").await.expect(200)["content"], "You said: Go on");
+        assert_eq!(say("hi").await.expect(200)["content"], "You said: hi", "and it goes on");
+        let bodies: Vec<String> =
+            model.asked()[before..].iter().map(|asked| asked.body.to_string()).collect();
+        assert_eq!(bodies.len(), 3, "from then on it is kept below");
+        assert!(bodies[0].contains("first long") && bodies[0].contains("third long"));
+        assert!(
+            !bodies[1].contains("first long") && bodies[1].contains("third long"),
+            "the oldest is left out"
+        );
+        assert!(bodies[2].len() < bodies[0].len());
+        let kept = gateway.client().get(&path).await.expect(200).to_string();
+        assert!(kept.contains("first long"), "nothing is lost");
+
+        let before = model.asked().len();
+        let huge = format!("huge {}", "long ".repeat(5000));
+        (0..4).for_each(|_| refuse("input is too long"));
+        let message = say(&huge).await.error(502, "bad_gateway");
+        assert!(message.contains("input is too long") && message.contains(".models"), "{message}");
+        let asked = model.asked().len() - before;
+        assert!((1..=4).contains(&asked), "asked again only with less: {asked}");
+        (asked..4).for_each(|_| refuse("input is too long"));
+        gateway.client().patch("/config", json!({"provider.fallbacks": ["local/local-1"]})).await.expect(200);
+        let answer = say(&huge).await.expect(200);
+        assert!(answer["content"].as_str().unwrap().contains("stand-in"), "the fallback: {answer}");
+        while say("hi").await.expect(200)["content"] != "You said: hi" {}
+        assert!(
+            !model.asked().pop().unwrap().body.to_string().contains("huge"),
+            "it is left out of what follows"
+        );
+        assert_eq!(model.broken_rules(), Vec::<String>::new());
+    }
+}

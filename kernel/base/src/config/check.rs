@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::keys::{COMPONENT_TABLES, GRANT_KEYS, KEYS, Key, nearest};
+use super::keys::{COMPONENT_TABLES, GRANT_KEYS, KEYS, Key, PROVIDER_KEYS, Type, nearest};
 
 /// One thing wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,10 +73,20 @@ fn check_table<'a>(
         let path = format!("{path}.{name}");
         match rows.clone().find(|(row, _)| row == name) {
             None => problems.push(unknown("key", &path, name, rows.clone().map(|(name, _)| name))),
-            Some((_, key)) => {
-                problems.extend(key.ty.mismatch(value).map(|message| Problem::new(path, message)));
+            Some((_, key)) => check_value(&path, value, key, problems),
+        }
+    }
+}
+
+fn check_value(path: &str, value: &Value, key: &Key, problems: &mut Vec<Problem>) {
+    match (key.ty, value) {
+        (Type::Tables(keys), Value::Object(tables)) => {
+            for (name, table) in tables {
+                let rows = keys.iter().map(|key| (key.path, key));
+                check_table(&format!("{path}.{name}"), table, rows, problems);
             }
         }
+        (ty, value) => problems.extend(ty.mismatch(value).map(|message| Problem::new(path, message))),
     }
 }
 
@@ -90,6 +100,14 @@ fn check_components(section: &str, value: &Value, problems: &mut Vec<Problem>) {
         match table {
             Value::Object(_) if section == "grants" => {
                 check_table(&path, table, GRANT_KEYS.iter().map(|key| (key.path, key)), problems);
+            }
+            Value::Object(table) if section == "providers_config" => {
+                // The others are the plugin's.
+                for key in PROVIDER_KEYS {
+                    if let Some(value) = table.get(key.path) {
+                        check_value(&format!("{path}.{}", key.path), value, key, problems);
+                    }
+                }
             }
             Value::Object(_) => {}
             _ => problems.push(Problem::new(&path, format!("is a table: write [{path}]"))),

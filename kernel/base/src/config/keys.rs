@@ -25,10 +25,12 @@ pub enum Type {
     Models,
     /// A table of any names, each with one of these words.
     Words(&'static [&'static str]),
+    /// A table of any names, each with a table of these keys.
+    Tables(&'static [Key]),
 }
 
 /// One row of the table.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// Dotted path, as `PATCH /config` takes it.
     pub path: &'static str,
@@ -185,6 +187,19 @@ pub const KEYS: &[Key] = &[
 pub const COMPONENT_TABLES: &[&str] =
     &["channels_config", "providers_config", "plugins_config", "mcp_servers", "grants"];
 
+/// What is the kernel's of `[providers_config.<provider>]`; its plugin's manifest says which further keys it takes.
+pub const PROVIDER_KEYS: &[Key] = &[
+    hot("plugin", Type::Text, "the plugin that gives the provider; without it the one of the table's name")
+        .guarded(),
+    hot("models", Type::Tables(MODEL_KEYS), "what is known of its models, a table for each"),
+];
+
+/// What `[providers_config.<provider>.models.<model>]` takes.
+pub const MODEL_KEYS: &[Key] = &[
+    hot("window", Type::Integer(256, MANY), "tokens that the model takes, its answer included"),
+    hot("max_output", Type::Integer(1, MANY), "tokens of its longest answer"),
+];
+
 /// What `[grants.<plugin>]` takes.
 pub const GRANT_KEYS: &[Key] = &[
     hot("http", Type::TextList, "origins that it may call").guarded(),
@@ -221,6 +236,8 @@ impl Type {
             Self::Words(words) => value.as_object().is_some_and(|table| {
                 table.values().all(|word| word.as_str().is_some_and(|word| words.contains(&word)))
             }),
+            // What is in them is checked with keys of its own.
+            Self::Tables(_) => value.is_object(),
         };
         (!fits).then(|| format!("takes {}, not {value}", self.describe()))
     }
@@ -238,6 +255,10 @@ impl Type {
             Self::Models => "a list of texts such as \"provider/model\"".into(),
             Self::Words(words) => {
                 format!("a table in which every name has one of {}", words.join(", "))
+            }
+            Self::Tables(keys) => {
+                let keys: Vec<&str> = keys.iter().map(|key| key.path).collect();
+                format!("a table in which every name has a table with {}", keys.join(", "))
             }
         }
     }

@@ -1,0 +1,176 @@
+//! The context window of each model: what the operator set, and what was learned where a provider refused a conversation
+//! for its length.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use prx_base::config::{Config, ModelSettings};
+use prx_host::bindings::provider as wire;
+
+/// Most models of which something learned is kept, the ones that were learned of last.
+const MAX_LEARNED: usize = 256;
+/// Most tokens of a window that are left to the answer where nobody says how long that becomes.
+const MAX_ANSWER_TOKENS: u64 = 4096;
+
+/// What was learned of models. A cheap-clone handle; the lock is held to look or to note, never across an await.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Windows(Arc<Mutex<VecDeque<Learned>>>);
+
+/// What a refusal has told of a model.
+#[derive(Debug, Clone)]
+struct Learned {
+    provider: String,
+    model: String,
+    /// The window that the provider named.
+    window: Option<u64>,
+    /// What a request may cost, by estimate, so that it is not refused.
+    limit: u64,
+}
+
+/// What a request may cost, by estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Limit {
+    /// What the operator allows; 0: any number. A request that needs more is not sent.
+    pub(super) allowed: u64,
+    /// What fits, as far as was learned; 0: any number. A request that needs more whatever is left out is sent all the
+    /// same: the provider knows better.
+    pub(super) learned: u64,
+    /// What all tools may take half of; 0: any number.
+    pub(super) with_tools: u64,
+}
+
+impl Windows {
+    /// What a request to a model may cost.
+    pub(super) fn limit(&self, config: &Config, provider: &str, model: &str) -> Limit {
+        let set = config.components.model(provider, model);
+        let of_window = set.window.map(|window| without_answer(window, set));
+        let bounds = [Some(config.agent.max_context_tokens), of_window].into_iter().flatten();
+        let allowed = bounds.filter(|tokens| *tokens > 0).min().unwrap_or(0);
+        let known = self.lock().iter().find(|known| known.is_of(provider, model)).cloned();
+        let learned = known.as_ref().map_or(0, |known| known.limit);
+        // A guess is no reason to take tools away.
+        let named = known.and_then(|known| known.window).unwrap_or(0);
+        Limit { allowed, learned, with_tools: lower(allowed, named) }
+    }
+
+    /// The window that a provider named when it refused a conversation.
+    pub(super) fn learned(&self, provider: &str, model: &str) -> Option<u64> {
+        self.lock().iter().find(|known| known.is_of(provider, model))?.window
+    }
+
+    /// Notes that a request which cost so much was refused for its length. The next one costs less.
+    pub(super) fn refused(
+        &self,
+        config: &Config,
+        choice: (&str, &str),
+        length: wire::ContextLength,
+        cost: u64,
+    ) {
+        let (provider, model) = choice;
+        let set = config.components.model(provider, model);
+        let limit = match (length.window, length.requested) {
+            // How many tokens it was in truth tells what the estimate is worth.
+            (Some(window), Some(requested)) if requested > window => {
+                let scaled = u128::from(cost) * u128::from(window) / u128::from(requested);
+                u64::try_from(scaled).unwrap_or(cost) / 10 * 9
+            }
+            (Some(window), _) => without_answer(window, set).min(cost / 4 * 3),
+            (None, _) => cost / 4 * 3,
+        };
+        let limit = limit.min(cost / 10 * 9).max(1);
+        let mut all = self.lock();
+        let known = all.iter().position(|known| known.is_of(provider, model)).and_then(|at| all.remove(at));
+        let window = length.window.or(known.and_then(|known| known.window));
+        if all.len() >= MAX_LEARNED {
+            all.pop_front();
+        }
+        all.push_back(Learned { provider: provider.to_owned(), model: model.to_owned(), window, limit });
+    }
+
+    /// Notes that a request which cost so much was taken.
+    pub(super) fn taken(&self, provider: &str, model: &str, cost: u64) {
+        if let Some(known) = self.lock().iter_mut().find(|known| known.is_of(provider, model)) {
+            known.limit = known.limit.max(cost);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Learned>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Learned {
+    fn is_of(&self, provider: &str, model: &str) -> bool {
+        self.provider == provider && self.model == model
+    }
+}
+
+impl Limit {
+    /// The lower of both; 0: any number.
+    pub(super) fn lowest(self) -> u64 {
+        lower(self.allowed, self.learned)
+    }
+}
+
+/// The lower of two bounds; 0 is none.
+fn lower(one: u64, other: u64) -> u64 {
+    [one, other].into_iter().filter(|tokens| *tokens > 0).min().unwrap_or(0)
+}
+
+/// What of a window is left beside the answer.
+fn without_answer(window: u64, set: ModelSettings) -> u64 {
+    let answer =
+        set.max_output.map_or((window / 8).min(MAX_ANSWER_TOKENS), |longest| longest.min(window / 2));
+    (window - answer).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn length(window: Option<u64>, requested: Option<u64>) -> wire::ContextLength {
+        wire::ContextLength { window, requested }
+    }
+
+    #[test]
+    fn what_was_refused_is_not_asked_again() {
+        let (config, windows) = (Config::default(), Windows::default());
+        let learned = |model| windows.limit(&config, "near", model).learned;
+        for (model, of, limit) in [
+            ("named", length(Some(4000), None), 3500),
+            ("counted", length(Some(4000), Some(16_000)), 1800),
+            ("unsaid", length(None, None), 6000),
+            ("absurd", length(Some(1 << 40), Some(7)), 6000),
+            ("nothing", length(Some(0), Some(0)), 1),
+        ] {
+            windows.refused(&config, ("near", model), of, 8000);
+            assert_eq!(learned(model), limit, "{model}");
+        }
+        windows.refused(&config, ("near", "named"), length(None, None), 3500);
+        assert_eq!((learned("named"), windows.learned("near", "named")), (2625, Some(4000)));
+        windows.taken("near", "named", 3000);
+        assert_eq!(learned("named"), 3000, "it takes more than was thought");
+        assert_eq!(
+            windows.limit(&config, "far", "named"),
+            Limit { allowed: 100_000, learned: 0, with_tools: 100_000 }
+        );
+        for n in 0..MAX_LEARNED {
+            windows.refused(&config, ("near", &n.to_string()), length(None, None), 8000);
+        }
+        assert_eq!(learned("named"), 0, "only so many are kept");
+    }
+
+    #[test]
+    fn what_is_set_is_the_bound() {
+        let models =
+            serde_json::json!({"small": {"window": 8000}, "long": {"window": 8000, "max_output": 6000}});
+        let mut config = Config::default();
+        config
+            .components
+            .providers_config
+            .insert("near".into(), serde_json::Map::from_iter([("models".into(), models)]));
+        let windows = Windows::default();
+        let allowed = |model| windows.limit(&config, "near", model).allowed;
+        assert_eq!(["small", "long", "other"].map(allowed), [7000, 4000, 100_000]);
+    }
+}
