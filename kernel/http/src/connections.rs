@@ -111,7 +111,8 @@ mod tests {
         let second = Permit::acquire(&connections, address, 2);
         assert!(any(&first) && any(&second));
         let reserved: Vec<_> = (0..=RESERVE).map(|_| Permit::acquire(&connections, address, 2)).collect();
-        let open = |permit: &&Permit| matches!(permit, Permit::Health(place) if !place.evicted.is_cancelled());
+        let open =
+            |permit: &&Permit| matches!(permit, Permit::Health(place) if !place.evicted.is_cancelled());
         assert_eq!(reserved.iter().filter(open).count(), RESERVE);
         assert!(!open(&&reserved[0]), "the oldest made room");
         let mut reserved = reserved;

@@ -17,8 +17,8 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, memory, messages, outbox,
-    overheard, plugins, queue, spending, streams, tokens, turns,
+    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, memory, messages,
+    outbox, overheard, plugins, queue, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.

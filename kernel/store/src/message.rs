@@ -224,7 +224,8 @@ pub struct NewMessage {
 impl Message {
     /// What was said, without when and under which id.
     pub fn said(self) -> NewMessage {
-        let Self { role, user_id, content, tool_calls, tool_call_id, is_error, attachments, stopped, .. } = self;
+        let Self { role, user_id, content, tool_calls, tool_call_id, is_error, attachments, stopped, .. } =
+            self;
         let (context, provider_data) = (self.context, self.provider_data);
         NewMessage {
             role,

@@ -172,7 +172,10 @@ async fn what_a_person_said_in_others_sessions_is_erased_with_the_answers() {
     let at_work = say(&store, &group, "7", CANARY, vec![]).await;
     let of_bo = inbound(&group, "bo waits");
     store.commit_step(step(vec![NewInbound { user_id: "8".into(), ..of_bo }])).await.unwrap();
-    store.commit_step(step(vec![NewInbound { text: CANARY.into(), ..inbound(&group, "waits") }])).await.unwrap();
+    store
+        .commit_step(step(vec![NewInbound { text: CANARY.into(), ..inbound(&group, "waits") }]))
+        .await
+        .unwrap();
     assert!(store.sessions_of(&ann()).await.unwrap().is_empty());
 
     let erased = store.erase_user(&ann()).await.unwrap();

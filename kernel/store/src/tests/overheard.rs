@@ -66,6 +66,7 @@ async fn what_was_overheard_is_let_go_with_the_day_and_with_its_person() {
     let receipt = store.commit_step(step(vec![asked])).await.unwrap();
     let erased = store.erase_user(&Owner { channel: "chat".into(), user_id: "7".into() }).await.unwrap();
     assert_eq!(erased.messages, 1, "of what was overheard with another's message");
-    let left = store.claim_turn(&receipt.accepted[0].session).await.unwrap().unwrap().message.context.overheard;
+    let left =
+        store.claim_turn(&receipt.accepted[0].session).await.unwrap().unwrap().message.context.overheard;
     assert_eq!(left.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["his again"]);
 }
