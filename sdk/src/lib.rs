@@ -20,6 +20,7 @@ pub mod calls;
 mod commands;
 pub mod config;
 pub mod connector;
+pub mod continued;
 pub mod cooldown;
 pub mod heard;
 #[cfg(feature = "http")]

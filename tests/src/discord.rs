@@ -53,7 +53,7 @@ pub enum Fault {
 /// A REST call, as it arrived.
 #[derive(Debug, Clone)]
 pub struct Call {
-    /// `send`, `edit`, `delete`, `react`, `typing`, `gateway`, `callback` or `answer`.
+    /// `send`, `edit`, `delete`, `react`, `typing`, `gateway`, `callback`, `answer`, `commands` or `set_commands`.
     pub kind: &'static str,
     /// Its path.
     pub path: String,
@@ -105,6 +105,8 @@ struct Rest {
     channels: BTreeMap<u64, ()>,
     faults: HashMap<&'static str, VecDeque<Fault>>,
     calls: Vec<Call>,
+    /// The application's commands.
+    commands: Value,
     sent: Vec<Sent>,
     nonces: HashMap<String, u64>,
     recognized: u64,
@@ -120,7 +122,8 @@ impl FakeDiscord {
 
     /// Starts a server that wants a heartbeat so often.
     pub async fn with_heartbeat(interval: Duration) -> Self {
-        let state = State { last_id: FIRST_ID, interval, ..State::default() };
+        let rest = Rest { commands: json!([]), ..Rest::default() };
+        let state = State { last_id: FIRST_ID, interval, rest, ..State::default() };
         let key = SigningKey::from_bytes(&[11; 32]);
         let bot = Arc::new(Bot { state: Mutex::new(state), changed: watch::Sender::new(0), key });
         let server = Server::start(Arc::clone(&bot)).await;

@@ -8,6 +8,7 @@
 //! | [`discord`] | a fake Discord |
 //! | [`mcp`] | MCP servers that answer as a test wrote |
 //! | [`models`] | fake model servers that speak Anthropic's and OpenAI's APIs |
+//! | [`oauth`] | an MCP server that wants a login, and who gives it |
 //! | [`origin`] | a fake web service |
 //! | [`system`] | any system that talks by webhooks |
 //! | [`sockets`] | a WebSocket server whose side a test plays |
@@ -30,6 +31,7 @@ mod form;
 pub mod gateway;
 pub mod mcp;
 pub mod models;
+pub mod oauth;
 pub mod origin;
 pub mod page;
 pub mod random;

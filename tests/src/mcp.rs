@@ -123,7 +123,7 @@ pub fn process(home: &Home, program: &str, name: &str, script: &Value, more: &st
     format!("[mcp_servers.{name}]\ncommand = {program:?}\nenv = {{ SCRIPT = {file:?} }}\n{more}\n")
 }
 
-/// A server over HTTP with sessions, at `/mcp`; `/moved/…` leads there.
+/// A server over HTTP with sessions, at `/mcp`; `/moved/…` leads there, and `/sse` is the same by the older protocol.
 pub struct Site {
     server: Server,
     state: Arc<State>,
@@ -137,6 +137,8 @@ struct State {
     /// One request after the other.
     turn: tokio::sync::Mutex<()>,
     seen: Mutex<Vec<String>>,
+    /// The stream of who came by the older protocol.
+    old: Mutex<Option<mpsc::Sender<std::io::Result<Bytes>>>>,
 }
 
 impl Site {
@@ -148,6 +150,7 @@ impl Site {
             forgotten: Mutex::new((404, String::new())),
             turn: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
+            old: Mutex::default(),
         });
         Self { server: Server::start(Arc::clone(&state)).await, state }
     }
@@ -174,6 +177,29 @@ impl Site {
     }
 }
 
+impl State {
+    /// As protocol 2024-11-05 says: all messages come by the stream.
+    fn answer_older(&self, request: &Request<Bytes>, path: &str) -> Reply {
+        let mut old = self.old.lock().unwrap();
+        match (request.method().as_str(), path, &*old) {
+            ("GET", "/sse", _) => {
+                let (pieces, answer) = mpsc::channel(16);
+                pieces.try_send(Ok("event: endpoint\ndata: /post?session=1\n\n".into())).unwrap();
+                *old = Some(pieces);
+                Reply::Stream(vec![("content-type", "text/event-stream".into())], answer)
+            }
+            ("POST", "/post", Some(pieces)) => {
+                let step = self.script.step(&serde_json::from_slice(request.body()).unwrap());
+                if let Some(line) = step.and_then(|step| step.line) {
+                    pieces.try_send(Ok(format!("event: message\ndata: {line}\n\n").into())).unwrap();
+                }
+                Reply::Json(202, String::new())
+            }
+            _ => Reply::Json(405, String::new()),
+        }
+    }
+}
+
 impl Service for State {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
         let path = request.uri().path().to_owned();
@@ -181,6 +207,9 @@ impl Service for State {
             return Reply::Headed(307, vec![("location", rest.to_owned())], String::new());
         }
         self.seen.lock().unwrap().push(format!("{} {path} {:?}", request.method(), request.headers()));
+        if path == "/sse" || path == "/post" {
+            return self.answer_older(&request, &path);
+        }
         if path != "/mcp" {
             return Reply::Json(404, "{}".into());
         }

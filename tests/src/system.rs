@@ -133,3 +133,10 @@ impl Service for State {
         Reply::Json(200, String::new())
     }
 }
+
+/// The HMAC-SHA256 of a text under this key, in hexadecimal digits, as many platforms sign.
+pub fn hex_hmac(key: &str, text: &str) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key.as_bytes()).expect("a key of any length");
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -117,13 +117,14 @@ pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> 
     }
 }
 
-/// Something that was said and not to the agent, as the store keeps it.
-pub(super) fn overheard(channel: &str, said: wire::Overheard) -> (Conversation, Overheard) {
+/// Something that was said and not to the agent, as the store keeps it: for a while from now on, whatever the platform's
+/// clock says.
+pub(super) fn overheard(channel: &str, said: wire::Overheard, now: Timestamp) -> (Conversation, Overheard) {
     let wire::Target { conversation, thread, .. } = said.target;
     let sender = Sender { id: said.sender.id, name: said.sender.name };
     let text = said.text[..said.text.floor_char_boundary(MAX_QUOTE_BYTES)].to_owned();
     let conversation = Conversation { channel: channel.into(), conversation, thread };
-    (conversation, Overheard { sender, text, at: moment(said.sent_at) })
+    (conversation, Overheard { sender, text, at: now })
 }
 
 fn moment(ms: u64) -> Timestamp {

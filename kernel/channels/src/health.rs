@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+/// From here on a reply that waits for its platform is worth telling.
+const LONG_WAIT: Duration = Duration::from_secs(60);
+
 /// How a channel stands, as `GET /channels` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -34,6 +37,17 @@ pub struct Last {
     pub error: Option<(String, Timestamp)>,
 }
 
+/// That replies do not go out, though the platform hears us.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Undelivered {
+    /// What the platform, or the connector, said last.
+    pub reason: String,
+    /// Replies that were given up since the last one that was sent.
+    pub given_up: u64,
+    /// The platform takes none before then.
+    pub waits_until: Option<Timestamp>,
+}
+
 /// What is known of a channel's connection.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Health {
@@ -57,6 +71,8 @@ pub(super) struct Health {
     pub(super) next_retry_at: Option<Timestamp>,
     /// What happened last.
     pub(super) last: Last,
+    /// Replies do not go out.
+    pub(super) undelivered: Option<Undelivered>,
 }
 
 impl Health {
@@ -72,7 +88,34 @@ impl Health {
             restarts: 0,
             next_retry_at: None,
             last: Last::default(),
+            undelivered: None,
         }
+    }
+
+    /// A reply was given up.
+    pub(super) fn give_up(&mut self, reason: &str, now: Timestamp) {
+        let given_up = self.undelivered.as_ref().map_or(0, |before| before.given_up) + 1;
+        let reason = reason.to_owned();
+        self.last.error = Some((format!("a reply could not be delivered: {reason}"), now));
+        self.undelivered = Some(Undelivered { reason, given_up, waits_until: None });
+    }
+
+    /// The platform takes a reply only after this long.
+    pub(super) fn postpone(&mut self, after: Duration, now: Timestamp) {
+        if after < LONG_WAIT {
+            return;
+        }
+        let until = now.checked_add(after).unwrap_or(Timestamp::MAX);
+        let reason = format!("the platform takes no reply before {until:.0}");
+        self.last.error = Some((reason.clone(), now));
+        let given_up = self.undelivered.as_ref().map_or(0, |before| before.given_up);
+        self.undelivered = Some(Undelivered { reason, given_up, waits_until: Some(until) });
+    }
+
+    /// The platform took something that was sent.
+    pub(super) fn sent(&mut self, now: Timestamp) {
+        self.last.sent_at = Some(now);
+        self.undelivered = None;
     }
 
     /// Sets how it stands, as its connector says.
@@ -145,6 +188,26 @@ mod tests {
         assert_eq!((health.at(later), health.silent_since(later)), ((State::Connected, None, now), None));
         health.set_state(State::Reconnecting, Some("it takes no replies".into()), now);
         assert_eq!((health.at(later).0, health.silent_since(later)), (State::Reconnecting, None));
+    }
+
+    #[test]
+    fn what_does_not_go_out_is_told_until_something_was_sent() {
+        let now = Timestamp::UNIX_EPOCH;
+        let mut health = Health::new(State::Connected, now);
+        health.postpone(Duration::from_secs(59), now);
+        assert_eq!((&health.undelivered, &health.last.error), (&None, &None), "that is nothing unusual");
+        health.give_up("kicked", now);
+        health.give_up("kicked", now);
+        health.postpone(Duration::from_secs(13_938), now);
+        let undelivered = health.undelivered.clone().unwrap();
+        assert_eq!(
+            (undelivered.given_up, undelivered.waits_until),
+            (2, Some(now + Duration::from_secs(13_938)))
+        );
+        assert!(undelivered.reason.contains("1970-01-01T03:52:18Z"), "{undelivered:?}");
+        health.sent(now);
+        assert_eq!(health.undelivered, None);
+        assert!(health.last.error.is_some(), "what happened last is still known");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! `webhooks` are what it reaches the platform by; heartbeats are sent in `keepalive`.
 
 mod blobs;
+mod challenge;
 mod channels;
 mod component;
 mod control;
@@ -42,7 +43,7 @@ mod webhooks;
 
 pub use self::channels::Channels;
 pub use self::convert::describe;
-pub use self::health::{Last, State};
+pub use self::health::{Last, State, Undelivered};
 pub use self::setup::{check, plugin};
 pub use self::status::ChannelStatus;
 pub use self::swap_progress::Swap;

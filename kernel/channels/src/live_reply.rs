@@ -239,14 +239,15 @@ impl LiveReply {
     /// The operation that brings what is shown up to date, where there is something new.
     fn show(&mut self, turn: &TurnId, options: LiveReplyOptions, now: Timestamp) -> Option<wire::Outbound> {
         let text = self.reply.as_ref()?.borrow().clone();
-        // What fits in no one message is shown when it is whole: then it can be split where that is best.
-        if text.trim().is_empty() || text == self.text || text.encode_utf16().count() > options.max_text {
+        if text.trim().is_empty() || text == self.text {
             return None;
         }
+        // A draft is one message. What outgrows it is sent and edited from there on; the connector splits it.
+        let fits = text.encode_utf16().count() <= options.max_text;
         let content = wire::Content { markdown: text.clone(), attachments: Vec::new() };
         let (kind, operation) = match &self.display {
             Display::Message(id) => (UpdateKind::Edit, wire::Operation::Edit((id.clone(), content))),
-            Display::Nothing if options.draft => {
+            Display::Nothing if options.draft && fits => {
                 (UpdateKind::Draft, wire::Operation::Draft((draft_number(turn), content)))
             }
             Display::Nothing | Display::NoDraft if options.edit => {

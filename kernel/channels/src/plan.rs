@@ -98,7 +98,8 @@ impl Plan {
                 self.commit.inbound.push(NewInbound { command, ..inbound });
             }
             wire::Command::Overhear(said) => {
-                self.commit.overheard.push(convert::overheard(&pump.component.setup.name, said));
+                let now = pump.services.base.clock.now();
+                self.commit.overheard.push(convert::overheard(&pump.component.setup.name, said, now));
             }
             wire::Command::Done(done) => {
                 let now = pump.services.base.clock.now();

@@ -5,10 +5,11 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::health::{Health, Last, State};
+use super::health::{Health, Last, State, Undelivered};
 use super::swap_progress::SwapProgress;
 use prx_base::Base;
 use prx_base::events::{Kind, NewEvent};
+use prx_base::issue::{Issue, IssueKind};
 use prx_store::Store;
 
 /// How a channel stands, for `GET /channels`.
@@ -32,6 +33,8 @@ pub struct ChannelStatus {
     pub next_retry_at: Option<Timestamp>,
     /// What happened last.
     pub last: Last,
+    /// Replies do not go out, though the platform hears us.
+    pub undelivered: Option<Undelivered>,
 }
 
 impl ChannelStatus {
@@ -47,7 +50,28 @@ impl ChannelStatus {
             since,
             next_retry_at: health.next_retry_at,
             last: health.last.clone(),
+            undelivered: health.undelivered.clone(),
         }
+    }
+}
+
+impl ChannelStatus {
+    /// That replies do not go out, and what to do about it.
+    pub fn delivery_problem(&self) -> Option<Issue> {
+        let Undelivered { reason, given_up, waits_until } = self.undelivered.as_ref()?;
+        let name = &self.name;
+        let problem = match (waits_until, given_up) {
+            (Some(_), 0) => format!("channel {name} has replies that wait: {reason}"),
+            (Some(_), _) => format!("channel {name} has replies that wait, and gave up {given_up}: {reason}"),
+            (None, _) => {
+                format!("channel {name} could not deliver {given_up} of its replies, the last for: {reason}")
+            }
+        };
+        let fix = match given_up {
+            0 => "they go out by themselves then".to_owned(),
+            _ => format!("`prx channel dead-letters {name}` lists them, to be sent again"),
+        };
+        Some(Issue::new(IssueKind::Channel, problem, fix))
     }
 }
 

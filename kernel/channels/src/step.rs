@@ -120,18 +120,20 @@ fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome, after: Option<
     if let Some(before) = before {
         pump.end_live_reply(&before, matches!(outcome, OutboxOutcome::Instead { .. }));
     }
+    let now = pump.services.base.clock.now();
     match outcome {
         OutboxOutcome::Sent { .. } => {
-            let now = pump.services.base.clock.now();
-            pump.status.health.send_modify(|health| health.last.sent_at = Some(now));
+            pump.status.health.send_modify(|health| health.sent(now));
         }
         OutboxOutcome::Instead { .. } => debug!(id, "an operation is done in another way"),
         OutboxOutcome::Retry { after, maybe_duplicate } => {
             debug!(id, ?after, maybe_duplicate, "an operation is tried again");
+            pump.status.health.send_modify(|health| health.postpone(*after, now));
             pump.work.timers.set(TimerKey::OutboundRetry(id.into()), *after);
         }
         OutboxOutcome::Failed { reason } => {
             error!(id, reason, "an operation failed; it is kept among the dead letters");
+            pump.status.health.send_modify(|health| health.give_up(reason, now));
         }
     }
 }

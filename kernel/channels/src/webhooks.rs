@@ -82,7 +82,10 @@ impl Webhooks {
     pub(super) async fn receive(&self, clock: &Clock, webhook: Webhook) -> Result<WebhookReply> {
         let Open { inputs, rule } = self.open()?;
         if let Some(verifier) = &rule.verifier {
-            verifier.verify(&webhook, clock.now()).map_err(|problem| self.reject(&problem))?;
+            let admitted = verifier.admit(&webhook, clock.now()).map_err(|problem| self.reject(&problem))?;
+            if let Some(answer) = admitted {
+                return Ok(answer);
+            }
         }
         let permit = self.permits.clone().try_acquire_owned();
         let permit = permit.map_err(|_| self.unavailable("has too many webhooks to answer; try again"))?;

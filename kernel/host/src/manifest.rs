@@ -3,6 +3,7 @@
 mod parse;
 mod schema;
 mod settings;
+mod template;
 mod values;
 mod verification;
 
@@ -12,8 +13,9 @@ pub use self::schema::{
     Type,
 };
 pub use self::settings::PluginConfig;
+pub use self::template::{Piece, Template};
 pub use self::values::{format_size, parse_size, valid_name};
-pub use self::verification::{Encoding, Scheme, Verification};
+pub use self::verification::{Challenge, Encoding, Scheme, Verification};
 
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,10 @@ use tracing::{Instrument, info_span};
 
 use super::content::{Files, Outcome};
 use super::failure;
+use super::login::Login;
 use super::requests::{Limit, Unanswered};
 use super::server::{Connector, Server, State};
+use super::settings;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
 use prx_egress::Egress;
@@ -153,6 +155,55 @@ impl Mcp {
         Ok(())
     }
 
+    /// Begins a login to a server, and returns the URL that a person opens in a browser, who is sent to `redirect_uri` then.
+    ///
+    /// # Errors
+    /// There is no such server, or no login to it is possible; says why.
+    pub async fn login(&self, name: &str, redirect_uri: &str) -> Result<String> {
+        let (server, login) = self.login_of(name)?;
+        let client = server.site(&self.egress).map_err(Error::conflict)?;
+        let challenge = client.challenge().await;
+        let challenge =
+            challenge.map_err(|why| Error::conflict(format!("MCP server {name} can't be reached: {why}")))?;
+        login.begin(redirect_uri, &challenge).await
+    }
+
+    /// Finishes a login with the URL that the person was sent to, and connects the server anew.
+    ///
+    /// # Errors
+    /// There is no such server, or that is not the answer to a login that was begun, or it was refused; says why.
+    pub async fn complete_login(&self, name: &str, redirected: &str) -> Result<()> {
+        let (server, login) = self.login_of(name)?;
+        login.complete(redirected).await?;
+        server.reconnect();
+        Ok(())
+    }
+
+    /// Forgets the login to a server, which need not be configured any more.
+    ///
+    /// # Errors
+    /// There was none.
+    pub async fn logout(&self, name: &str) -> Result<()> {
+        if !self.store.remove_mcp_login(name).await? {
+            return Err(Error::not_found("Login to the MCP server", name));
+        }
+        if let Some(running) = self.running().get(name) {
+            running.server.reconnect();
+        }
+        Ok(())
+    }
+
+    fn login_of(&self, name: &str) -> Result<(Arc<Server>, Arc<Login>)> {
+        let server = self.running().get(name).map(|running| running.server.clone());
+        let server = server.ok_or_else(|| Error::not_found("MCP server", name))?;
+        let login = server.login.clone().ok_or_else(|| {
+            Error::conflict(format!(
+                "MCP server {name} takes no login: it is a program, or has an authorization header in its settings already"
+            ))
+        })?;
+        Ok((server, login))
+    }
+
     /// Rises whenever a server's tools come, change or go. Whoever keeps what [`Mcp::tools`] returned compares it, and
     /// asks again where it is another.
     pub fn revision(&self) -> u64 {
@@ -249,7 +300,11 @@ impl Mcp {
         let mut running = self.running();
         for (name, settings) in &config.components.mcp_servers {
             if !running.contains_key(name) {
-                let server = Arc::new(Server::new(settings.clone(), self.revision.clone()));
+                let login = settings::login(settings).map(|oauth| {
+                    let (store, clock) = (self.store.clone(), self.base.clock.clone());
+                    Arc::new(Login::new(name.clone(), oauth, store, clock, self.egress.clone()))
+                });
+                let server = Arc::new(Server::new(settings.clone(), login, self.revision.clone()));
                 let span = info_span!("mcp", module = format!("mcp::{name}"));
                 let connector = Connector { clock: self.base.clock.clone(), egress: self.egress.clone() };
                 let task = tokio::spawn(server.clone().run(connector).instrument(span));

@@ -23,13 +23,16 @@ use tokio::time::timeout;
 use super::failure;
 use super::http::Client;
 use super::listing::{self, Listing};
+use super::login::Login;
+use super::old_site::OldSite;
 use super::process::{Messages, Process};
 use super::requests::{Limit, Traffic, Unanswered};
 use super::settings::{Target, Wanted};
 use prx_egress::Egress;
 
-/// How long a server may take to answer a ping, if it is pinged less often.
+/// How long a server may take to answer a ping, and how long at least where it is pinged more often.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+const MIN_PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that has been initialized.
 pub(super) struct Connection {
@@ -41,9 +44,23 @@ pub(super) struct Connection {
 }
 
 /// Handles notifications of the server: that its tools have changed, and that it gets on with a request.
+#[derive(Clone)]
 pub(super) struct Listener {
     pub(super) tools_changed: Arc<Notify>,
     pub(super) traffic: Arc<Traffic>,
+}
+
+/// Why there is no connection.
+pub(super) struct Unopened {
+    pub(super) reason: String,
+    /// Trying again is in vain until somebody has logged in.
+    pub(super) is_for_a_person: bool,
+}
+
+impl From<String> for Unopened {
+    fn from(reason: String) -> Self {
+        Self { reason, is_for_a_person: false }
+    }
 }
 
 /// Why there is no list of a server's tools.
@@ -76,7 +93,12 @@ impl Connection {
     ///
     /// # Errors
     /// There is no such server, or it doesn't behave like one; says why.
-    pub(super) async fn open(target: Target, egress: &Egress, listener: Listener) -> Result<Self, String> {
+    pub(super) async fn open(
+        target: Target,
+        egress: &Egress,
+        login: Option<Arc<Login>>,
+        listener: Listener,
+    ) -> Result<Self, Unopened> {
         let traffic = Arc::clone(&listener.traffic);
         let (service, process) = match target {
             Target::Program(program) => {
@@ -86,16 +108,30 @@ impl Connection {
                     // Where it is not the server that hangs up, how it ends says nothing.
                     Err(error) if failure::is_closed(&error) => {
                         let report = process.exit_report().await;
-                        return Err(report.unwrap_or_else(|| failure::initialize(&error)));
+                        return Err(report.unwrap_or_else(|| failure::initialize(&error)).into());
                     }
-                    Err(error) => return Err(failure::initialize(&error)),
+                    Err(error) => return Err(failure::initialize(&error).into()),
                 }
             }
             Target::Site(site) => {
                 let config = StreamableHttpClientTransportConfig::with_uri(site.url.clone());
-                let client = Client { egress: egress.clone(), site: Arc::new(site) };
-                let transport = StreamableHttpClientTransport::with_client(client, config);
-                (listener.serve(transport).await.map_err(|error| failure::initialize(&error))?, None)
+                let client = Client::new(egress.clone(), site, login);
+                let transport = StreamableHttpClientTransport::with_client(client.clone(), config);
+                let served = match listener.clone().serve(transport).await {
+                    Err(error) if client.may_be_older() => match OldSite::open(&client).await {
+                        Ok(old) => listener.serve(old).await,
+                        Err(why) => {
+                            let reason = failure::initialize(&error);
+                            return Err(format!("{reason}; and as a server of the older kind: {why}").into());
+                        }
+                    },
+                    served => served,
+                };
+                let service = served.map_err(|error| Unopened {
+                    reason: failure::initialize(&error),
+                    is_for_a_person: error.auth_challenge().is_some(),
+                })?;
+                (service, None)
             }
         };
         let (peer, cancel) = (service.peer().clone(), service.cancellation_token());
@@ -128,12 +164,12 @@ impl Connection {
     }
 
     /// Makes sure that the server still answers a ping; a refusal is an answer. It has as long as it is until the next
-    /// ping, and 10 s at most.
+    /// ping, 5 s at least and 10 s at most.
     ///
     /// # Errors
     /// It doesn't; says how.
     pub(super) async fn ping(&self, interval: Duration) -> Result<(), String> {
-        let limit = interval.min(PING_TIMEOUT);
+        let limit = interval.clamp(MIN_PING_TIMEOUT, PING_TIMEOUT);
         let ping = ClientRequest::PingRequest(PingRequest::default());
         match self.traffic.ask(&self.peer, ping, Limit::of(limit)).await {
             Ok(_) | Err(Unanswered::Failed(ServiceError::McpError(_))) => Ok(()),

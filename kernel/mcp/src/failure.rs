@@ -38,12 +38,20 @@ pub(super) fn request(error: &ServiceError) -> String {
 
 fn transport(error: &DynamicTransportError) -> String {
     match error.error.downcast_ref::<StreamableHttpError<Failure>>() {
-        Some(StreamableHttpError::Client(failure)) => failure.to_string(),
-        Some(StreamableHttpError::AuthRequired(_)) => "HTTP 401 Unauthorized".into(),
-        Some(StreamableHttpError::UnexpectedServerResponse(why)) => why.to_string(),
-        Some(StreamableHttpError::SessionExpired) => {
+        Some(error) => http(error),
+        None => error.error.to_string(),
+    }
+}
+
+/// Why a server can't be reached over HTTP.
+pub(super) fn http(error: &StreamableHttpError<Failure>) -> String {
+    match error {
+        StreamableHttpError::Client(failure) => failure.to_string(),
+        StreamableHttpError::AuthRequired(wanted) => wanted.www_authenticate_header.clone(),
+        StreamableHttpError::UnexpectedServerResponse(why) => why.to_string(),
+        StreamableHttpError::SessionExpired => {
             "the server does not know the session that it has just opened".into()
         }
-        _ => error.error.to_string(),
+        error => error.to_string(),
     }
 }

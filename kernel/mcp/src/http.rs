@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -10,23 +11,29 @@ use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use http_body_util::BodyExt;
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
-    WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue,
+    LOCATION, WWW_AUTHENTICATE,
 };
 use hyper::{HeaderMap, Method, StatusCode};
-use rmcp::model::{ClientJsonRpcMessage, RequestId, ServerJsonRpcMessage};
+use rmcp::model::{ClientJsonRpcMessage, ClientRequest, RequestId, ServerJsonRpcMessage};
 use rmcp::transport::streamable_http_client::{
     AuthRequiredError, SseError, StreamableHttpClient, StreamableHttpError, StreamableHttpPostResponse,
 };
+use serde_json::json;
 use sse_stream::{Sse, SseStream};
 use url::{Position, Url};
 
+use super::discovery::parameter;
+use super::failure;
+use super::login::{Login, NoToken};
 use super::settings::Site;
 use super::wire;
 use prx_egress::{Body, Egress, Failure, Request, Response, Segment, Timeouts};
 
 const SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
 const LAST_EVENT: HeaderName = HeaderName::from_static("last-event-id");
+/// The name of the login's token among the secrets of a request.
+const TOKEN: &str = "oauth token";
 /// Largest answer in bytes, a stream of events included.
 const MAX_BODY_BYTES: u64 = 64 << 20;
 /// How long a stream may stay open and be silent; calls have a timeout of their own.
@@ -38,42 +45,120 @@ const MAX_READ_BYTES: usize = 4 << 10;
 const MAX_REDIRECTS: usize = 3;
 
 type Error = StreamableHttpError<Failure>;
-type Headers = HashMap<HeaderName, HeaderValue>;
+pub(super) type Headers = HashMap<HeaderName, HeaderValue>;
 
 /// Calls one server.
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) egress: Egress,
     pub(super) site: Arc<Site>,
+    /// Whose token goes with the requests; none where they have an authorization header already.
+    pub(super) login: Option<Arc<Login>>,
+    /// It was asked to initialize a connection and knows no such request: it may be of an older protocol.
+    refused: Arc<AtomicBool>,
 }
 
 impl Client {
-    /// Sends a request, and again where it is redirected within the same origin.
-    async fn send(&self, method: Method, headers: Headers, body: Vec<u8>) -> Result<Response, Error> {
+    pub(super) fn new(egress: Egress, site: Site, login: Option<Arc<Login>>) -> Self {
+        Self { egress, site: Arc::new(site), login, refused: Arc::default() }
+    }
+
+    /// The same for another URL of the server.
+    pub(super) fn at(&self, url: String) -> Self {
+        Self { site: Arc::new(Site { url, ..Site::clone(&self.site) }), ..self.clone() }
+    }
+
+    /// Whether it does not know how connections are initialized today.
+    pub(super) fn may_be_older(&self) -> bool {
+        self.refused.load(Ordering::Acquire)
+    }
+
+    /// Sends a request, and again where it is redirected within the same origin; once more with a renewed token where
+    /// the token is refused.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        headers: Headers,
+        body: Vec<u8>,
+    ) -> Result<Response, Error> {
+        let token = self.token(None).await?;
+        let response = self.send_with(token.as_deref(), &method, &headers, &body).await?;
+        if response.status != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        let mut refused = response;
+        if token.is_some()
+            && let Some(new) = self.token(token.as_deref()).await?
+        {
+            refused = self.send_with(Some(&new), &method, &headers, &body).await?;
+        }
+        if refused.status != StatusCode::UNAUTHORIZED {
+            return Ok(refused);
+        }
+        Err(match &self.login {
+            Some(login) => Error::AuthRequired(AuthRequiredError::new(login.wanted())),
+            None => Error::UnexpectedServerResponse(
+                "HTTP 401 Unauthorized: it refuses the authorization header that is set under headers".into(),
+            ),
+        })
+    }
+
+    /// The token for a request, if there is one; another one than that which was refused.
+    async fn token(&self, refused: Option<&str>) -> Result<Option<String>, Error> {
+        let Some(login) = &self.login else { return Ok(None) };
+        let token = match refused {
+            Some(refused) => login.renewed(refused).await.map(Some),
+            None => login.token().await,
+        };
+        match token {
+            Ok(token) => Ok(token),
+            // The server says what is missing.
+            Err(NoToken::LoggedOut) => Ok(None),
+            Err(NoToken::Unknown(why)) => Err(Error::UnexpectedServerResponse(why.into())),
+        }
+    }
+
+    /// What the server says to who comes without a token: its challenge, if it wants one.
+    pub(super) async fn challenge(&self) -> Result<String, String> {
+        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "prx", "version": "1"},
+        }});
+        let headers = Headers::from([
+            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+            (ACCEPT, HeaderValue::from_static("application/json, text/event-stream")),
+        ]);
+        let sent = self.send_with(None, &Method::POST, &headers, hello.to_string().as_bytes()).await;
+        let response = sent.map_err(|error| failure::http(&error))?;
+        let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
+        Ok(challenge.unwrap_or_default().to_owned())
+    }
+
+    async fn send_with(
+        &self,
+        token: Option<&str>,
+        method: &Method,
+        headers: &Headers,
+        body: &[u8],
+    ) -> Result<Response, Error> {
         let mut url = self.site.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send_to(&url, method.clone(), &headers, &body).await?;
+            let request = self.request(&url, method, headers, body);
+            let response = self.dispatch(request, token).await?;
             let Some(location) = location(&response) else { return Ok(response) };
-            url = redirected(&url, &location, &method, response.status)?;
+            url = redirected(&url, &location, method, response.status)?;
         }
         Err(Error::UnexpectedServerResponse(format!("it redirects more than {MAX_REDIRECTS} times").into()))
     }
 
-    async fn send_to(
-        &self,
-        url: &str,
-        method: Method,
-        headers: &Headers,
-        body: &[u8],
-    ) -> Result<Response, Error> {
+    fn request(&self, url: &str, method: &Method, headers: &Headers, body: &[u8]) -> Request {
         let protocol = headers
             .iter()
             .map(|(name, value)| (name.to_string(), vec![Segment::Bytes(value.as_bytes().to_vec())]));
         let plain = (ACCEPT_ENCODING.to_string(), vec![Segment::Text("identity".into())]);
         let is_said = self.site.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(&plain.0));
         let body = if body.is_empty() { Vec::new() } else { vec![Segment::Bytes(body.to_vec())] };
-        let request = Request {
-            method,
+        Request {
+            method: method.clone(),
             url: vec![Segment::Text(url.to_owned())],
             headers: self
                 .site
@@ -92,8 +177,17 @@ impl Client {
             },
             max_body: MAX_BODY_BYTES,
             redirects: 0,
+        }
+    }
+
+    async fn dispatch(&self, mut request: Request, token: Option<&str>) -> Result<Response, Error> {
+        let Some(token) = token else {
+            return self.egress.send(&self.site.policy, request).await.map_err(Error::Client);
         };
-        self.egress.send(&self.site.policy, request).await.map_err(Error::Client)
+        let bearer = vec![Segment::Text("Bearer ".into()), Segment::Secret(TOKEN.into())];
+        request.headers.push((AUTHORIZATION.to_string(), bearer));
+        let policy = self.site.policy_with(TOKEN, token);
+        self.egress.send(&policy, request).await.map_err(Error::Client)
     }
 }
 
@@ -143,6 +237,11 @@ impl StreamableHttpClient for Client {
         set(&mut headers, SESSION, session.as_deref());
         let body = serde_json::to_vec(&message)?;
         let response = self.send(Method::POST, headers, body).await?;
+        let begins = matches!(&message, ClientJsonRpcMessage::Request(request)
+            if matches!(request.request, ClientRequest::InitializeRequest(_)));
+        if begins && matches!(response.status.as_u16(), 400 | 404 | 405) {
+            self.refused.store(true, Ordering::Release);
+        }
         let asked = match &message {
             ClientJsonRpcMessage::Request(request) => Some(request.id.clone()),
             _ => None,
@@ -155,11 +254,13 @@ impl StreamableHttpClient for Client {
             return Ok(StreamableHttpPostResponse::Sse(events(response, asked), opened));
         }
         let (status, encoding) = (response.status, encoding(&response.headers));
-        if status == StatusCode::UNAUTHORIZED {
-            let challenge = response.headers.get(WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-            return Err(Error::AuthRequired(AuthRequiredError::new(
-                challenge.unwrap_or_default().to_owned(),
-            )));
+        if status == StatusCode::FORBIDDEN
+            && let Some(scope) = response.headers.get(WWW_AUTHENTICATE).and_then(missing_scope)
+        {
+            let why = format!(
+                "HTTP {status}: the login does not allow it, which takes {scope}; set that under oauth.scopes and log in again"
+            );
+            return Err(Error::UnexpectedServerResponse(why.into()));
         }
         if let Some(encoding) = encoding {
             let why = format!("HTTP {status}, and its body is in {encoding}, which was not asked for");
@@ -229,9 +330,16 @@ fn set(headers: &mut Headers, name: HeaderName, value: Option<&str>) {
     headers.extend(value.and_then(|value| Some((name, HeaderValue::from_str(value).ok()?))));
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
+pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
+}
+
+/// The scope that a challenge says is missing.
+fn missing_scope(challenge: &HeaderValue) -> Option<String> {
+    let challenge = challenge.to_str().ok()?;
+    parameter(challenge, "error").filter(|error| error == "insufficient_scope")?;
+    Some(parameter(challenge, "scope").unwrap_or_else(|| "another scope".into()))
 }
 
 /// How a body is encoded, where it is.
@@ -256,7 +364,10 @@ fn is_forgotten(status: StatusCode, body: &str) -> bool {
 }
 
 /// A stream of events, in which an error that names no request answers the one it was `asked`.
-fn events(response: Response, asked: Option<RequestId>) -> BoxStream<'static, Result<Sse, SseError>> {
+pub(super) fn events(
+    response: Response,
+    asked: Option<RequestId>,
+) -> BoxStream<'static, Result<Sse, SseError>> {
     let mut decoder = Utf8Decoder::default();
     let chunks = response.body.into_data_stream();
     let chunks = chunks.map(move |chunk| chunk.map(|chunk| decoder.decode(chunk)));

@@ -4,10 +4,13 @@
 mod client;
 mod connection;
 mod content;
+mod discovery;
 pub mod door;
 mod failure;
 mod http;
 mod listing;
+mod login;
+mod old_site;
 mod process;
 mod redact;
 mod requests;

@@ -15,16 +15,20 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::connection::{Connection, Listener, Unlisted};
+use super::connection::{Connection, Listener, Unlisted, Unopened};
+use super::http::Client;
 use super::listing::Listing;
+use super::login::Login;
 use super::requests::Traffic;
-use super::settings::{self, Options, is_program};
+use super::settings::{self, Options, Target, is_program};
 use prx_base::clock::{Clock, stopwatch, vary};
 use prx_base::config::Settings;
 use prx_egress::Egress;
 
 /// How long a connection that was lost may take to close.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(6);
+/// How often a server is tried that waits for a person to log in.
+const PERSONS_INTERVAL: Duration = Duration::from_secs(60 * 60);
 /// Least time between two lists of a server's tools, however often it says that they have changed.
 const LIST_INTERVAL: Duration = Duration::from_secs(1);
 /// Backoff before the second attempt; it doubles with each failure, up to [`MAX_BACKOFF`].
@@ -71,6 +75,8 @@ pub(super) struct Connector {
 pub(super) struct Server {
     pub(super) settings: Settings,
     pub(super) options: Options,
+    /// Who logs in to it; none where nobody can.
+    pub(super) login: Option<Arc<Login>>,
     /// What is under way between it and the gateway.
     pub(super) traffic: Arc<Traffic>,
     /// The lock is never held across an await.
@@ -96,6 +102,8 @@ enum Disconnect {
     Requested,
     /// It failed, for this reason.
     Lost(String),
+    /// It can't be made before a person has done something.
+    Waits(String),
 }
 
 /// What a server does with pings.
@@ -108,11 +116,12 @@ enum Pings {
 }
 
 impl Server {
-    pub(super) fn new(settings: Settings, revision: Arc<AtomicU64>) -> Self {
+    pub(super) fn new(settings: Settings, login: Option<Arc<Login>>, revision: Arc<AtomicU64>) -> Self {
         Self {
             // What can't be read keeps it from being connected, later on.
             options: settings::options(&settings).unwrap_or_default(),
             settings,
+            login,
             traffic: Arc::default(),
             revision,
             status: Mutex::new(Status { state: State::Reconnecting, error: None, session: None }),
@@ -128,6 +137,17 @@ impl Server {
     /// `stdio` or `http`.
     pub(super) fn transport(&self) -> &'static str {
         if is_program(&self.settings) { "stdio" } else { "http" }
+    }
+
+    /// What sends requests to it without a login, for one that is reached over HTTP.
+    ///
+    /// # Errors
+    /// It is none, or its settings can't be read.
+    pub(super) fn site(&self, egress: &Egress) -> Result<Client, String> {
+        match settings::read(&self.settings)? {
+            Target::Site(site) => Ok(Client::new(egress.clone(), site, None)),
+            Target::Program(_) => Err("it is a program".into()),
+        }
     }
 
     pub(super) fn status(&self) -> MutexGuard<'_, Status> {
@@ -169,6 +189,16 @@ impl Server {
                     continue;
                 }
                 Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason)),
+                Disconnect::Waits(reason) => {
+                    self.set_unconnected(State::Disconnected, Some(reason));
+                    tokio::select! {
+                        () = self.stop.cancelled() => break,
+                        () = self.reconnect_requested.notified() => {}
+                        () = connector.clock.sleep(PERSONS_INTERVAL) => {}
+                    }
+                    failures = 0;
+                    continue;
+                }
             }
             failures = if started.elapsed() > MAX_BACKOFF { 0 } else { failures + 1 };
             tokio::select! {
@@ -193,7 +223,8 @@ impl Server {
         self.first_attempt_done.send_replace(true);
         let mut connection = match connected {
             Ok(Ok(connection)) => connection,
-            Ok(Err(reason)) => return Disconnect::Lost(reason),
+            Ok(Err(Unopened { reason, is_for_a_person: true })) => return Disconnect::Waits(reason),
+            Ok(Err(Unopened { reason, .. })) => return Disconnect::Lost(reason),
             Err(_) => {
                 let reason = format!("no answer within {} s (start_secs)", limit.as_secs());
                 return Disconnect::Lost(reason);
@@ -205,21 +236,26 @@ impl Server {
             reason = self.keep_alive(&mut connection, &connector.clock) => Disconnect::Lost(reason),
         };
         match &disconnect {
-            Disconnect::Lost(reason) => self.set_unconnected(State::Disconnected, Some(reason.clone())),
+            Disconnect::Lost(reason) | Disconnect::Waits(reason) => {
+                self.set_unconnected(State::Disconnected, Some(reason.clone()));
+            }
             Disconnect::Stopped | Disconnect::Requested => self.set_unconnected(State::Reconnecting, None),
         }
         connection.close(self.stop_limit.get().copied().unwrap_or(CLOSE_TIMEOUT)).await;
         disconnect
     }
 
-    async fn connect(&self, connector: &Connector) -> Result<Connection, String> {
+    async fn connect(&self, connector: &Connector) -> Result<Connection, Unopened> {
         let target = settings::read(&self.settings)?;
         let listener = Listener { tools_changed: self.tools_changed.clone(), traffic: self.traffic.clone() };
-        let mut connection = Connection::open(target, &connector.egress, listener).await?;
+        let login = self.login.clone();
+        let mut connection = Connection::open(target, &connector.egress, login, listener).await?;
         let tools = match connection.tools(&self.options.tools).await {
             Ok(tools) => tools,
-            Err(Unlisted::Refused(reason)) => return Err(reason),
-            Err(Unlisted::Lost(reason)) => return Err(connection.closed_already().await.unwrap_or(reason)),
+            Err(Unlisted::Refused(reason)) => return Err(reason.into()),
+            Err(Unlisted::Lost(reason)) => {
+                return Err(connection.closed_already().await.unwrap_or(reason).into());
+            }
         };
         info!(tools = tools.tools.len(), "connected");
         tell(&tools);

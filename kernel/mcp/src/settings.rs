@@ -9,8 +9,20 @@ use prx_base::config::{Secret, Settings};
 use prx_egress::{Allowed, MIN_SECRET_BYTES, Origin, Policy, Segment};
 
 /// The keys that a table takes.
-const KEYS: [&str; 10] =
-    ["command", "args", "env", "cwd", "url", "headers", "tools", "timeout_secs", "start_secs", "ping_secs"];
+const KEYS: [&str; 11] = [
+    "command",
+    "args",
+    "env",
+    "cwd",
+    "url",
+    "headers",
+    "oauth",
+    "tools",
+    "timeout_secs",
+    "start_secs",
+    "ping_secs",
+];
+const OAUTH_KEYS: [&str; 4] = ["client_id", "client_secret", "scopes", "issuer"];
 /// How long a server may take to start and to answer for the first time. Many programs fetch themselves first.
 const PROGRAM_START: Duration = Duration::from_secs(120);
 const SITE_START: Duration = Duration::from_secs(60);
@@ -44,6 +56,30 @@ pub(super) struct Site {
     pub(super) url: String,
     pub(super) headers: Vec<(String, Vec<Segment>)>,
     pub(super) policy: Policy,
+}
+
+impl Site {
+    /// Its policy, with another secret.
+    pub(super) fn policy_with(&self, name: &str, secret: &str) -> Policy {
+        let known = self.policy.secrets();
+        let all = known.names().filter_map(|name| Some((name.to_owned(), known.get(name)?.clone())));
+        let all = all.chain([(name.to_owned(), Secret::new(secret))]);
+        Policy::new(self.policy.origins().to_vec(), all.collect())
+    }
+}
+
+/// What the operator says about logins to a server.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Oauth {
+    /// The URL of the server: tokens are for that, and for no other.
+    pub(super) url: String,
+    /// Who the gateway is to the authorization server; registered by itself if not said.
+    pub(super) client_id: Option<String>,
+    pub(super) client_secret: Option<Secret>,
+    /// What is asked for; what the server says if not said.
+    pub(super) scopes: Vec<String>,
+    /// The authorization server; the one that the server names if not said.
+    pub(super) issuer: Option<String>,
 }
 
 /// What the operator says about a server, however it is reached.
@@ -128,6 +164,8 @@ pub fn unresolved(settings: &Settings) -> Vec<(String, String)> {
             missing.extend(Secret::unresolved(text).map(|why| (format!("{key}.{name}"), why)));
         }
     }
+    let secret = settings.get("oauth").and_then(|oauth| oauth.get("client_secret")).and_then(Value::as_str);
+    missing.extend(secret.and_then(Secret::unresolved).map(|why| ("oauth.client_secret".into(), why)));
     missing
 }
 
@@ -150,6 +188,45 @@ pub(super) fn options(settings: &Settings) -> Result<Options, String> {
     })
 }
 
+/// What a table says about logins; none where there are none: for a program, and where
+/// the requests have an authorization header already.
+pub(super) fn login(settings: &Settings) -> Option<Oauth> {
+    let headers = settings.get("headers").and_then(Value::as_object);
+    let is_set =
+        headers.is_some_and(|headers| headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")));
+    let url = settings
+        .get("url")
+        .and_then(Value::as_str)
+        .filter(|_| !is_set && !settings.contains_key("command"))?;
+    Some(Oauth { url: url.to_owned(), ..oauth(settings).ok()? })
+}
+
+fn oauth(settings: &Settings) -> Result<Oauth, String> {
+    let Some(table) = settings.get("oauth") else { return Ok(Oauth::default()) };
+    let Some(table) = table.as_object() else { return Err("oauth: takes a table".into()) };
+    if let Some(unknown) = table.keys().find(|key| !OAUTH_KEYS.contains(&key.as_str())) {
+        return Err(format!("oauth.{unknown}: is no key there is; there are: {}", OAUTH_KEYS.join(", ")));
+    }
+    let within = |problem: String| format!("oauth.{problem}");
+    let given = |key: &str| table.get(key).map(|value| text(key, value).map_err(within)).transpose();
+    let secret = given("client_secret")?
+        .map(|secret| Secret::resolve(&secret).map_err(|problem| format!("oauth.client_secret: {problem}")));
+    let oauth = Oauth {
+        client_id: given("client_id")?,
+        client_secret: secret.transpose()?,
+        scopes: list(table, "scopes").map_err(within)?,
+        issuer: given("issuer")?,
+        url: String::new(),
+    };
+    if let Some(issuer) = &oauth.issuer {
+        Origin::of_url(issuer).map_err(|problem| format!("oauth.issuer: {problem}"))?;
+    }
+    if oauth.client_secret.is_some() && oauth.client_id.is_none() {
+        return Err("oauth.client_secret: belongs to a client_id".into());
+    }
+    Ok(oauth)
+}
+
 /// Reads how a server is reached.
 ///
 /// # Errors
@@ -170,6 +247,7 @@ pub(super) fn read(settings: &Settings) -> Result<Target, String> {
         (None, None) => Err("takes command (a program to start) or url (a server to call)".into()),
         (Some(command), None) => {
             stray("headers", "url")?;
+            stray("oauth", "url")?;
             let env = texts(settings, "env")?.into_iter().map(|(name, value)| {
                 let value = if value.is_empty() { Ok(Secret::new("")) } else { Secret::resolve(&value) };
                 value.map(|value| (name.clone(), value)).map_err(|problem| format!("env.{name}: {problem}"))
@@ -182,6 +260,7 @@ pub(super) fn read(settings: &Settings) -> Result<Target, String> {
             stray("args", "command")?;
             stray("env", "command")?;
             stray("cwd", "command")?;
+            oauth(settings)?;
             site(text("url", url)?, texts(settings, "headers")?).map(Target::Site)
         }
     }

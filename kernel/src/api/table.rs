@@ -43,6 +43,9 @@ pub fn table() -> Vec<Route<Gateway>> {
 
         get("/api/v1/mcp", S::MCP_READ, mcp::list).doc(mcp::LIST),
         post("/api/v1/mcp/{name}/reconnect", S::MCP_WRITE, mcp::reconnect).doc(mcp::RECONNECT).audited("mcp_server.reconnected"),
+        post("/api/v1/mcp/{name}/login", S::MCP_WRITE, mcp::login).doc(mcp::LOGIN),
+        post("/api/v1/mcp/{name}/login/complete", S::MCP_WRITE, mcp::complete_login).doc(mcp::COMPLETE_LOGIN).audited("mcp_server.logged_in"),
+        delete("/api/v1/mcp/{name}/login", S::MCP_WRITE, mcp::logout).doc(mcp::LOGOUT).audited("mcp_server.logged_out"),
         post("/mcp", Access::Either(S::TOOLS_READ, S::TOOLS_WRITE), mcp::serve).doc(mcp::SERVE),
 
         get("/api/v1/hooks", S::HOOKS_READ, hooks::list).doc(hooks::LIST),

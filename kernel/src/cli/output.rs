@@ -40,6 +40,12 @@ pub(super) fn say(text: &str) -> Result<(), Failure> {
     print(&format!("{}\n", text.trim_end_matches('\n')))
 }
 
+/// Tells whoever is at the terminal what to do, beside what the command prints.
+pub(super) fn note(text: &str) {
+    // There is nowhere else to say that standard error is gone.
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Says something on standard error that is no failure.
 pub(super) fn warn(text: &str) {
     // There is nowhere else to say that standard error is gone.

@@ -17,8 +17,8 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, memory, messages,
-    outbox, overheard, plugins, queue, spending, streams, tokens, turns,
+    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, mcp_logins,
+    memory, messages, outbox, overheard, plugins, queue, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -40,7 +40,12 @@ pub enum OpenError {
     },
     /// The directory or the file cannot be made, read or written.
     #[error(
-        "{} cannot be written: {source}; make it writable or choose another --data-dir", path.display()
+        "{} cannot be written: {source}; {}, or choose another --data-dir",
+        path.display(),
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk",
+            _ => "make it writable",
+        }
     )]
     Unwritable {
         /// The directory or the file.
@@ -222,6 +227,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     kv::create_tables(transaction)?;
+    mcp_logins::create_tables(transaction)?;
     memory::create_tables(transaction)?;
     idempotency::create_tables(transaction)?;
     Ok(())

@@ -28,6 +28,7 @@ pub use self::hook_problem::HookProblem;
 pub use self::hooks::{HookChange, HookRecord, HookState, NewHook};
 pub use self::idempotency::KeptAnswer;
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
+pub use self::mcp_logins::{McpLogin, McpTokens, OauthClient, PendingLogin};
 pub use self::memory::{MemoryEntry, MemoryLimits, NewMemory, Owner, WordHit, WordHits};
 pub use self::message::{
     Attachment, AttachmentKind, Message, MessageContext, NewMessage, Overheard, ProviderData, Quoted, Role,
@@ -65,6 +66,7 @@ mod ids;
 mod index;
 mod kv;
 mod load;
+mod mcp_logins;
 mod memory;
 mod message;
 mod messages;

@@ -84,7 +84,7 @@ pub struct Overheard {
     pub sender: Sender,
     /// What was said.
     pub text: String,
-    /// When, by the platform's clock.
+    /// When it was heard.
     pub at: Timestamp,
 }
 

@@ -4,7 +4,7 @@ use prx_sdk::connector::{Commands, Connector, Context, Event, Fault, HttpDone};
 
 use crate::config::Config;
 use crate::state::State;
-use crate::{gateway, protocol, roles, send, shut_out, webhook};
+use crate::{gateway, menu, protocol, roles, send, shut_out, webhook};
 
 /// The connector: one bot, one connection to the gateway.
 pub struct Discord;
@@ -68,7 +68,9 @@ fn answered(cx: &Context<Config>, state: &mut State, done: &HttpDone, out: &mut 
         return files.answered(done.token, &done.outcome);
     }
     shut_out::learn(cx, state, &done.outcome, out);
-    if state.roles.asks(done.token) {
+    if state.menu.asks(done.token) {
+        menu::answered(cx, state, &done.outcome, out);
+    } else if state.roles.asks(done.token) {
         roles::answered(cx, state, (done.token, &done.outcome), out);
     } else if state.link.asks(done.token) {
         gateway::answered(cx, state, &done.outcome, out);

@@ -16,6 +16,7 @@ mod frame;
 mod gateway;
 mod interact;
 mod link;
+mod menu;
 mod message;
 mod op;
 mod pace;

@@ -1,6 +1,7 @@
 //! One thing to do on the platform, as REST calls.
 
 use prx_sdk::connector::{Choice, Content, Operation, Outbound, Target};
+use prx_sdk::continued::{Part, digest};
 use prx_sdk::markdown::simplified;
 use prx_sdk::operations::Resumable;
 use prx_sdk::text;
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::message::is_id;
+use crate::state::{is_false, is_zero};
 use crate::upload::{self, MAX_FILE};
 
 /// The most that one message holds. The platform counts characters; UTF-16 units are never fewer.
@@ -16,6 +18,8 @@ pub(crate) const MAX_TEXT: usize = 2000;
 const MAX_CHOICES: usize = 25;
 const MAX_CHOICE_ID: usize = 100;
 const MAX_LABEL: usize = 80;
+/// Said where a message is sent once more of which nobody knows whether it arrived.
+const REPETITION: &str = "(maybe a repetition)";
 
 /// An operation with its progress: whatever is needed to make its next call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +42,9 @@ pub enum Work {
     Send(Parts),
     Delete {
         message: String,
+        /// Deleted after it, from the end on: the text went on there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<String>,
     },
     React {
         message: String,
@@ -67,6 +74,18 @@ pub struct Parts {
     files: Vec<Upload>,
     /// Each file in a message of its own.
     apart: bool,
+    /// The messages that show the text so far, from the second part on: the parts that follow take their places.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shown: Vec<Part>,
+    /// What the message that is edited shows so far; 0: that is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    before: u64,
+    /// The messages that it has become so far.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    became: Vec<Part>,
+    /// The reader is told that it may be there twice.
+    #[serde(skip_serializing_if = "is_false")]
+    is_marked: bool,
 }
 
 impl Resumable for Op {
@@ -102,7 +121,7 @@ impl Op {
                 let edit = Some(platform_id(message)?);
                 Work::Send(Parts { edit, ..Parts::new(content, reply_to, Vec::new())? })
             }
-            Operation::Delete(message) => Work::Delete { message: platform_id(message)? },
+            Operation::Delete(message) => Work::Delete { message: platform_id(message)?, more: Vec::new() },
             Operation::React((message, emoji)) if emoji.contains(|c| c != '.') => {
                 Work::React { message: platform_id(message)?, emoji }
             }
@@ -111,9 +130,20 @@ impl Op {
         Ok(Some(Op { id, token: 0, attempt, since: 0, channel, work }))
     }
 
+    /// The same, with a word for the reader if what it sends may be there already.
+    pub(crate) fn marked(mut self, maybe_repeats: bool) -> Op {
+        if let Work::Send(parts) = &mut self.work
+            && maybe_repeats
+        {
+            parts.mark_repetition();
+        }
+        self
+    }
+
     /// The kind of the next call, as the platform counts them.
     pub(crate) fn kind(&self) -> &'static str {
         match &self.work {
+            Work::Send(parts) if parts.removes() => "delete",
             Work::Send(parts) if parts.edit.is_some() => "edit",
             Work::Send(_) => "send",
             Work::Delete { .. } => "delete",
@@ -128,14 +158,54 @@ impl Op {
 
     /// Steps on after a call that went well: whether there is another one to make.
     pub(crate) fn advance(&mut self, message: Option<String>) -> bool {
-        let Work::Send(parts) = &mut self.work else { return false };
-        self.since = 0;
-        parts.files.drain(..parts.files().len());
-        parts.first = parts.first.take().or(parts.edit.take()).or(message);
-        parts.edit = None;
-        parts.sent += 1;
-        (parts.part, parts.rest) = text::cut(&parts.rest, MAX_TEXT);
-        !parts.part.is_empty() || !parts.files.is_empty()
+        match &mut self.work {
+            Work::Send(parts) => {
+                self.since = 0;
+                parts.files.drain(..parts.files().len());
+                parts.sent += 1;
+                parts.step(message);
+                parts.skip_shown()
+            }
+            Work::Delete { message, more } => {
+                let next = more.pop();
+                let is_more = next.is_some();
+                *message = next.unwrap_or_default();
+                is_more
+            }
+            Work::React { .. } => false,
+        }
+    }
+
+    /// The first message of a text that is edited or deleted, as texts are known that go on in others.
+    pub(crate) fn text(&self) -> Option<&str> {
+        match &self.work {
+            Work::Send(parts) => parts.edit.as_deref(),
+            Work::Delete { message, .. } => Some(message),
+            Work::React { .. } => None,
+        }
+    }
+
+    /// Goes on in the messages that show the rest of the text. False: they show all of it already.
+    pub(crate) fn follow(&mut self, shown: Vec<Part>) -> bool {
+        match &mut self.work {
+            Work::Send(parts) => {
+                let mut shown = shown.into_iter();
+                parts.before = shown.next().map_or(0, |first| first.digest);
+                parts.shown = shown.collect();
+                parts.skip_shown()
+            }
+            Work::Delete { more, .. } => {
+                more.extend(shown.into_iter().skip(1).map(|part| part.id).filter(|id| is_id(id)));
+                true
+            }
+            Work::React { .. } => true,
+        }
+    }
+
+    /// What became of a text, now that nothing is left to be done: its first message, and all that show it.
+    pub(crate) fn became(&mut self) -> Option<(String, Vec<Part>)> {
+        let Work::Send(parts) = &mut self.work else { return None };
+        Some((parts.first.clone()?, std::mem::take(&mut parts.became)))
     }
 
     /// The files that go with the next call.
@@ -207,6 +277,36 @@ impl Parts {
         Ok(Parts { part, rest, reply_to, choices, files, ..Parts::default() })
     }
 
+    /// Whether the next call deletes a message for which there is no part any more.
+    fn removes(&self) -> bool {
+        self.edit.is_some() && self.part.is_empty() && self.files().is_empty()
+    }
+
+    /// Passes over the parts that are shown as they are: whether there is a call to make.
+    fn skip_shown(&mut self) -> bool {
+        while self.edit.is_some()
+            && self.before != 0
+            && self.before == digest(&self.part)
+            && self.files().is_empty()
+        {
+            self.step(None);
+        }
+        !self.part.is_empty() || !self.files.is_empty() || self.edit.is_some()
+    }
+
+    fn step(&mut self, message: Option<String>) {
+        let message = self.edit.take().or(message);
+        if let Some(id) = message.clone().filter(|_| !self.part.is_empty()) {
+            self.became.push(Part { id, digest: digest(&self.part) });
+        }
+        self.first = self.first.take().or(message);
+        (self.part, self.rest) = text::cut(&self.rest, MAX_TEXT);
+        let next = (!self.shown.is_empty()).then(|| self.shown.remove(0));
+        if let Some(Part { id, digest }) = next.filter(|part| is_id(&part.id)) {
+            (self.edit, self.before) = (Some(id), digest);
+        }
+    }
+
     /// The files that go with the next message: none before the last of the text.
     fn files(&self) -> &[Upload] {
         let most = if self.apart { self.files.len().min(1) } else { upload::together(&self.files) };
@@ -217,6 +317,18 @@ impl Parts {
     fn leave_out(&mut self, place: usize, why: &str) {
         let text = self.files.remove(place).left_out(&self.part, why);
         (self.part, self.rest) = text::cut(&text, MAX_TEXT);
+    }
+
+    /// Tells the reader that the next part may be there already, unless it takes another's place.
+    fn mark_repetition(&mut self) {
+        if self.edit.is_none() && !self.is_marked {
+            let end = if self.part.is_empty() { "" } else { "\n\n" };
+            let whole = format!("{}{end}{REPETITION}", self.part);
+            let (part, over) = text::cut(&whole, MAX_TEXT);
+            self.rest =
+                [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
+            (self.part, self.is_marked) = (part, true);
+        }
     }
 
     fn is_last(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::frame::{self, Frame, Hello, Ready};
 use crate::gateway;
 use crate::interact::{self, Interaction};
 use crate::link::Stage;
+use crate::menu;
 use crate::message::Message;
 use crate::receive;
 use crate::session::Session;
@@ -121,6 +122,7 @@ fn ready_for(
     let interval = state.link.interval_ms;
     keep_alive(state, interval, out);
     live(cx, state, out);
+    menu::look(cx, state, out);
 }
 
 fn live(cx: &Context<Config>, state: &mut State, out: &mut Commands) {

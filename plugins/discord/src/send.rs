@@ -34,6 +34,9 @@ const LOST: &str = "the platform's answer was lost";
 
 const UNKNOWN_MESSAGE: u64 = 10_008;
 const UNKNOWN_WEBHOOK: u64 = 10_015;
+const MISSING_ACCESS: u64 = 50_001;
+const UNREACHABLE_USER: u64 = 50_007;
+const MISSING_PERMISSIONS: u64 = 50_013;
 
 /// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
 pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
@@ -41,11 +44,22 @@ pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbou
     if outbound.operation == Operation::Typing {
         return typing(cx, state, &id, &outbound.target, out);
     }
+    let maybe_repeats = outbound.maybe_duplicate;
     if let Some(op) = state.ops.take_begun(&id) {
-        return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
+        let op = Op { attempt: outbound.attempt, ..op };
+        // Under the same nonce the platform makes no second message of it.
+        let maybe_repeats = maybe_repeats && !is_repeatable(cx, state, &op);
+        return request(cx, state, op.marked(maybe_repeats), out);
     }
     match Op::new(outbound) {
-        Ok(Some(op)) => request(cx, state, op, out),
+        Ok(Some(mut op)) => {
+            let shown = op.text().map(|text| state.continued.parts(text)).unwrap_or_default();
+            if op.follow(shown) {
+                request(cx, state, op.marked(maybe_repeats), out);
+            } else {
+                finish(state, op, out);
+            }
+        }
         Ok(None) => out.done(id, Outcome::Unsupported),
         Err(reason) => out.done(id, Outcome::Refused(reason)),
     }
@@ -107,13 +121,18 @@ fn request_of(cx: &Context<Config>, op: &Op) -> Http {
     let messages = format!("/channels/{}/messages", op.channel);
     match &op.work {
         Work::Send(parts) => match &parts.edit {
+            Some(message) if op.kind() == "delete" => {
+                call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}"))
+            }
             Some(message) => {
                 let call = call::authorized(&cx.config, "PATCH", &format!("{messages}/{message}"));
                 filled(cx, call, op, parts.body())
             }
             None => filled(cx, call::authorized(&cx.config, "POST", &messages), op, op.message_body(parts)),
         },
-        Work::Delete { message } => call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}")),
+        Work::Delete { message, .. } => {
+            call::authorized(&cx.config, "DELETE", &format!("{messages}/{message}"))
+        }
         Work::React { message, emoji } => {
             let path = format!("{messages}/{message}/reactions/{}/@me", call::encoded(emoji));
             call::authorized(&cx.config, "PUT", &path)
@@ -170,11 +189,15 @@ fn succeeded(
     message: Option<String>,
     out: &mut Commands,
 ) {
-    if op.advance(message) {
-        request(cx, state, op, out);
-    } else {
-        out.done(&op.id, Outcome::Ok(op.message()));
+    if op.advance(message) { request(cx, state, op, out) } else { finish(state, op, out) }
+}
+
+/// All is done: what shows the text is remembered, as it may grow.
+fn finish(state: &mut State, mut op: Op, out: &mut Commands) {
+    if let Some((text, parts)) = op.became() {
+        state.continued.note(&text, parts);
     }
+    out.done(&op.id, Outcome::Ok(op.message()));
 }
 
 fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure, out: &mut Commands) {
@@ -213,8 +236,8 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             request(cx, state, op, out);
         }
         Failure::Refused { code: TOO_LARGE, .. } if op.lighten() => request(cx, state, op, out),
-        Failure::Refused { code: UNKNOWN_MESSAGE, .. } if matches!(op.work, Work::Delete { .. }) => {
-            out.done(&op.id, Outcome::Ok(None));
+        Failure::Refused { code: UNKNOWN_MESSAGE, .. } if op.kind() == "delete" => {
+            succeeded(cx, state, op, None, out);
         }
         Failure::Server(reason) if let Some(place) = op.missing(&reason) => {
             op.leave_out(place);
@@ -225,11 +248,35 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             let after = cx.backoff(op.attempt.saturating_sub(1));
             later(state, op, after, out);
         }
-        Failure::Refused { reason, .. } | Failure::Reference(reason) => {
-            out.done(&op.id, Outcome::Refused(reason));
+        Failure::Refused { code, reason } => {
+            out.done(&op.id, Outcome::Refused(with_advice(&op, code, reason)));
         }
+        Failure::Reference(reason) => out.done(&op.id, Outcome::Refused(reason)),
         Failure::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
     }
+}
+
+/// A refusal with what mends it, where a permission does, or a person.
+fn with_advice(op: &Op, code: u64, reason: String) -> String {
+    let advice = match (code, &op.work) {
+        (MISSING_ACCESS, _) => {
+            "give the bot the permission View Channel there, or invite it to the server again"
+        }
+        (MISSING_PERMISSIONS, Work::React { .. }) => {
+            "give the bot the permissions Add Reactions and Read Message History there"
+        }
+        (MISSING_PERMISSIONS, _) if !op.files().is_empty() => {
+            "give the bot the permissions Send Messages (in threads: Send Messages in Threads) and Attach Files there"
+        }
+        (MISSING_PERMISSIONS, _) => {
+            "give the bot the permission Send Messages there, in threads Send Messages in Threads"
+        }
+        (UNREACHABLE_USER, _) => {
+            "that person takes no direct messages from the bot: they have to share a server with it, and allow them"
+        }
+        _ => return reason,
+    };
+    format!("{reason}; {advice}")
 }
 
 /// Whether doing it a second time changes nothing: the platform knows a message by its nonce, for a while.

@@ -1,6 +1,7 @@
 //! What outlives a restart.
 
 use prx_sdk::connector::{Commands, Context, Token};
+use prx_sdk::continued::Continued;
 use prx_sdk::cooldown::Cooldown;
 use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
@@ -12,6 +13,7 @@ use crate::anomalies::Anomalies;
 use crate::command::PendingCommand;
 use crate::config::Config;
 use crate::link::Link;
+use crate::menu::Menu;
 use crate::op::Op;
 use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage};
@@ -46,6 +48,11 @@ pub struct State {
     pub starters: Starters,
     #[serde(skip_serializing_if = "Roles::is_empty")]
     pub roles: Roles,
+    /// Texts of more than one message, as they grow.
+    #[serde(skip_serializing_if = "Continued::is_empty")]
+    pub continued: Continued,
+    #[serde(skip_serializing_if = "Menu::is_empty")]
+    pub menu: Menu,
     /// The pause of all REST calls.
     #[serde(skip_serializing_if = "Cooldown::is_over")]
     pub cooldown: Cooldown,
@@ -89,6 +96,6 @@ pub(crate) fn is_false(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(token: &Token) -> bool {
+pub(crate) fn is_zero(token: &Token) -> bool {
     *token == 0
 }

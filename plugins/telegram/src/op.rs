@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prx_sdk::connector::{Context, Http, Operation, Outbound};
+use prx_sdk::continued::Part;
 use prx_sdk::markdown::linked;
 use prx_sdk::operations::Resumable;
 use prx_sdk::upload::{Form, Upload};
@@ -51,6 +52,9 @@ pub enum Work {
     },
     Delete {
         message: i64,
+        /// Deleted after it, from the end on: the text went on there.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        more: Vec<i64>,
     },
     React {
         message: i64,
@@ -88,13 +92,23 @@ impl Op {
             Operation::Send(content) => Work::Say(Speech::new(content, reply_to)?),
             Operation::Edit((message, content)) => Work::Say(Speech::edit(number(&message)?, content)?),
             Operation::Ask((content, choices)) => Work::Say(Speech::ask(content, choices, reply_to)?),
-            Operation::Delete(message) => Work::Delete { message: number(&message)? },
+            Operation::Delete(message) => Work::Delete { message: number(&message)?, more: Vec::new() },
             Operation::React((message, emoji)) => Work::React { message: number(&message)?, emoji },
             Operation::Typing => Work::Typing,
             Operation::Draft(_) if chat.is_group() => return Ok(None),
             Operation::Draft((number, content)) => Work::Draft { number, text: latest(&content.markdown) },
         };
         Ok(Some(Op { id, token: 0, attempt, chat, work, plain: false }))
+    }
+
+    /// The same, with a word for the reader if what it sends may be there already.
+    pub fn marked(mut self, maybe_repeats: bool) -> Op {
+        if let Work::Say(speech) = &mut self.work
+            && maybe_repeats
+        {
+            speech.mark_repetition();
+        }
+        self
     }
 
     /// Whether making the next call a second time changes nothing.
@@ -138,7 +152,7 @@ impl Op {
                 call["draft_id"] = json!(draft_id(*number));
                 call
             }
-            Work::Delete { message } => json!({ "message_id": message }),
+            Work::Delete { message, .. } => json!({ "message_id": message }),
             Work::React { message, emoji } => {
                 let reaction = Some(json!({ "type": "emoji", "emoji": emoji })).filter(|_| !emoji.is_empty());
                 json!({ "message_id": message, "reaction": Vec::from_iter(reaction) })
@@ -160,7 +174,52 @@ impl Op {
     /// Steps on after a call that went well: whether there is another one to make.
     pub fn advance(&mut self, message: Option<i64>) -> bool {
         self.plain = false;
-        if let Work::Say(speech) = &mut self.work { speech.advance(message) } else { false }
+        match &mut self.work {
+            Work::Say(speech) => speech.advance(message),
+            Work::Delete { message, more } => {
+                let next = more.pop();
+                *message = next.unwrap_or(*message);
+                next.is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// The first message of a text that is edited or deleted, as texts are known that go on in others.
+    pub fn text(&self) -> Option<String> {
+        match &self.work {
+            Work::Say(speech) => speech.edited(),
+            Work::Delete { message, .. } => Some(*message),
+            _ => None,
+        }
+        .map(|message| self.key(message))
+    }
+
+    fn key(&self, message: i64) -> String {
+        format!("{}:{message}", self.chat.id)
+    }
+
+    /// Goes on in the messages that show the rest of the text. False: they show all of it already.
+    pub fn follow(&mut self, shown: Vec<Part>) -> bool {
+        match &mut self.work {
+            Work::Say(speech) => {
+                speech.follow(shown);
+                speech.skip_shown()
+            }
+            Work::Delete { more, .. } => {
+                more.extend(shown.iter().skip(1).filter_map(|part| part.id.parse::<i64>().ok()));
+                true
+            }
+            _ => true,
+        }
+    }
+
+    /// What became of a text, now that nothing is left to be done: its first message, and all that show it.
+    pub fn became(&mut self) -> Option<(String, Vec<Part>)> {
+        let Work::Say(speech) = &mut self.work else { return None };
+        let first = speech.message()?;
+        let parts = speech.became();
+        Some((self.key(first), parts))
     }
 
     /// Has it happen in the chat itself, for there is no such topic any more. False: it does already.

@@ -21,16 +21,21 @@ const LOST: &str = "the platform's answer was lost";
 /// Something to do on the platform: from its beginning, or from where an earlier attempt came to.
 pub(crate) fn outbound(cx: &Context<Config>, state: &mut State, outbound: Outbound, out: &mut Commands) {
     let id = outbound.id.clone();
+    let maybe_repeats = outbound.maybe_duplicate;
     if let Some(op) = state.ops.take_begun(&id) {
-        return request(cx, state, Op { attempt: outbound.attempt, ..op }, out);
+        let op = Op { attempt: outbound.attempt, ..op };
+        return request(cx, state, op.marked(maybe_repeats), out);
     }
-    match Op::new(outbound) {
+    match Op::new(outbound).map(|op| op.map(|op| op.marked(maybe_repeats))) {
         Ok(Some(op)) if op.work == Work::Typing => typing(cx, state, &op, out),
         // There is nothing to show yet.
         Ok(Some(Op { work: Work::Draft { text, .. }, .. })) if text.trim().is_empty() => {
             out.done(id, Outcome::Ok(None));
         }
-        Ok(Some(op)) => request(cx, state, op, out),
+        Ok(Some(mut op)) => {
+            let shown = op.text().map(|text| state.continued.parts(&text)).unwrap_or_default();
+            if op.follow(shown) { request(cx, state, op, out) } else { finish(state, op, out) }
+        }
         Ok(None) => out.done(id, Outcome::Unsupported),
         Err(reason) => out.done(id, Outcome::Refused(reason)),
     }
@@ -90,11 +95,15 @@ fn succeeded(cx: &Context<Config>, state: &mut State, op: Op, result: &RawValue,
 
 /// A call is made and has made this message: on to the next one.
 fn go_on(cx: &Context<Config>, state: &mut State, mut op: Op, message: Option<i64>, out: &mut Commands) {
-    if op.advance(message) {
-        request(cx, state, op, out);
-    } else {
-        out.done(&op.id, Outcome::Ok(op.message_id()));
+    if op.advance(message) { request(cx, state, op, out) } else { finish(state, op, out) }
+}
+
+/// All is done: what shows the text is remembered, as it may grow.
+fn finish(state: &mut State, mut op: Op, out: &mut Commands) {
+    if let Some((text, parts)) = op.became() {
+        state.continued.note(&text, parts);
     }
+    out.done(&op.id, Outcome::Ok(op.message_id()));
 }
 
 fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure, out: &mut Commands) {
@@ -146,7 +155,7 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
             out.done(&op.id, Outcome::Unknown(reason));
             state.ops.pause(op);
         }
-        Failure::Refused(reason) => out.done(&op.id, Outcome::Refused(reason)),
+        Failure::Refused(reason) => out.done(&op.id, Outcome::Refused(with_advice(reason))),
         Failure::Token(reason) => out.done(&op.id, Outcome::Refused(format!("check bot_token: {reason}"))),
         Failure::Migrated(_) => out.done(&op.id, Outcome::Refused("the group moves without end".to_owned())),
     }
@@ -161,6 +170,29 @@ fn wait(state: &mut State, op: Op, after: Duration, out: &mut Commands) {
     let millis = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
     out.done(&op.id, Outcome::RetryAfter(millis));
     state.ops.pause(op);
+}
+
+/// A refusal with what mends it, where a permission does, or a person.
+fn with_advice(reason: String) -> String {
+    const ADVICE: [(&[&str], &str); 4] = [
+        (&["bot was kicked", "bot is not a member"], "add the bot to the group again"),
+        (
+            &[
+                "not enough rights",
+                "have no rights",
+                "write_forbidden",
+                "send_plain_forbidden",
+                "send_media_forbidden",
+                "need administrator rights",
+            ],
+            "in the group's permissions, or the bot's own as an administrator, allow it to send messages, and media for files",
+        ),
+        (&["blocked by the user", "user is deactivated"], "only that person can unblock the bot"),
+        (&["can't initiate conversation"], "that person has to write to the bot first"),
+    ];
+    let said = reason.to_ascii_lowercase();
+    let found = ADVICE.iter().find(|(signs, _)| signs.iter().any(|sign| said.contains(sign)));
+    found.map_or(reason.clone(), |(_, advice)| format!("{reason}; {advice}"))
 }
 
 fn is_about_marks(reason: &str) -> bool {
@@ -186,7 +218,9 @@ fn is_about_size(reason: &str) -> bool {
 
 fn is_done_already(op: &Op, reason: &str) -> bool {
     match op.work {
-        Work::Say(_) => reason.contains("message is not modified"),
+        Work::Say(_) => ["message is not modified", "message to delete not found"]
+            .iter()
+            .any(|sign| reason.contains(sign)),
         Work::Delete { .. } => reason.contains("message to delete not found"),
         _ => false,
     }

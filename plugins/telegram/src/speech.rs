@@ -1,6 +1,7 @@
 //! Something to say: text, files and buttons, in as many calls as they need.
 
 use prx_sdk::connector::{Attachment, AttachmentKind, Choice, Content};
+use prx_sdk::continued::{Part, digest};
 use prx_sdk::markdown::linked;
 use prx_sdk::upload::Upload;
 use serde::{Deserialize, Serialize};
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::ask::MAX_DATA;
 use crate::html;
+use crate::state::{is_false, is_zero};
 use crate::text::{self, MAX_CAPTION, MAX_TEXT};
 
 /// The method that puts another text into a message.
@@ -15,6 +17,8 @@ pub(crate) const EDIT: &str = "editMessageText";
 
 /// A larger picture goes as a file.
 const MAX_PHOTO: u64 = 10 << 20;
+/// Said where a message is sent once more of which nobody knows whether it arrived.
+const REPETITION: &str = "(maybe a repetition)";
 
 /// What is still to be said.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +36,18 @@ pub struct Speech {
     reply_to: Option<i64>,
     /// The first of the messages that it has become so far.
     first: Option<i64>,
+    /// The messages that show the text so far, from the second part on: the parts that follow take their places.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shown: Vec<Part>,
+    /// What the message that is edited shows so far; 0: that is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    before: u64,
+    /// The messages that it has become so far.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    became: Vec<Part>,
+    /// The reader is told that it may be there twice.
+    #[serde(skip_serializing_if = "is_false")]
+    is_marked: bool,
 }
 
 /// A file to be sent.
@@ -45,6 +61,8 @@ pub(crate) struct OutgoingFile {
 
 enum Next<'a> {
     Edit(i64),
+    /// There is no part any more for this message.
+    Remove(i64),
     Text,
     File(&'a OutgoingFile),
 }
@@ -82,9 +100,22 @@ impl Speech {
     fn next(&self) -> Next<'_> {
         let fits_a_caption = self.rest.is_empty() && text::units(&self.part) <= MAX_CAPTION;
         match (self.edit, self.files.first()) {
+            (Some(message), _) if self.part.is_empty() => Next::Remove(message),
             (Some(message), _) => Next::Edit(message),
             (None, Some(file)) if fits_a_caption => Next::File(file),
             _ => Next::Text,
+        }
+    }
+
+    /// Tells the reader that the next part may be there already, unless it takes another's place.
+    pub fn mark_repetition(&mut self) {
+        if self.edit.is_none() && !self.is_marked {
+            let end = if self.part.is_empty() { "" } else { "\n\n" };
+            let whole = format!("{}{end}{REPETITION}", self.part);
+            let (part, over) = text::cut(&whole, MAX_TEXT);
+            self.rest =
+                [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
+            (self.part, self.is_marked) = (part, true);
         }
     }
 
@@ -92,6 +123,7 @@ impl Speech {
     pub fn method(&self) -> &'static str {
         match self.next() {
             Next::Edit(_) => EDIT,
+            Next::Remove(_) => "deleteMessage",
             Next::Text => "sendMessage",
             Next::File(file) if file.photo => "sendPhoto",
             Next::File(_) => "sendDocument",
@@ -124,6 +156,7 @@ impl Speech {
                 call["message_id"] = json!(message);
                 (call, self.rest.is_empty() && self.files.is_empty())
             }
+            Next::Remove(message) => (json!({ "message_id": message }), false),
             Next::Text => (marked("text", &self.part, plain), self.rest.is_empty() && self.files.is_empty()),
             Next::File(_) if self.part.is_empty() => (json!({}), self.files.len() == 1),
             Next::File(_) => (marked("caption", &self.part, plain), self.files.len() == 1),
@@ -139,18 +172,49 @@ impl Speech {
         call
     }
 
+    /// Has the parts of a text take the places of those that are shown of it.
+    pub fn follow(&mut self, shown: Vec<Part>) {
+        let mut shown = shown.into_iter();
+        self.before = shown.next().map_or(0, |first| first.digest);
+        self.shown = shown.collect();
+    }
+
     /// Steps on after a call that went well: whether there is another one to make.
     pub fn advance(&mut self, message: Option<i64>) -> bool {
-        let cut = match self.next() {
-            Next::File(_) => {
-                self.files.remove(0);
-                (String::new(), String::new())
-            }
-            _ => text::cut(&self.rest, MAX_TEXT),
+        self.step(message);
+        self.skip_shown()
+    }
+
+    /// Passes over the parts that are shown as they are: whether there is a call to make.
+    pub fn skip_shown(&mut self) -> bool {
+        while self.edit.is_some() && self.before != 0 && self.before == digest(&self.part) {
+            self.step(None);
+        }
+        !self.part.is_empty() || !self.files.is_empty() || self.edit.is_some()
+    }
+
+    fn step(&mut self, message: Option<i64>) {
+        let is_text = !matches!(self.next(), Next::File(_));
+        let message = self.edit.take().or(message);
+        if let Some(id) = message.filter(|_| is_text && !self.part.is_empty()) {
+            self.became.push(Part { id: id.to_string(), digest: digest(&self.part) });
+        }
+        (self.part, self.rest) = if is_text {
+            text::cut(&self.rest, MAX_TEXT)
+        } else {
+            self.files.remove(0);
+            (String::new(), String::new())
         };
-        (self.part, self.rest) = cut;
-        self.first = self.first.or(self.edit.take()).or(message);
-        !self.part.is_empty() || !self.files.is_empty()
+        self.first = self.first.or(message);
+        let next = (!self.shown.is_empty()).then(|| self.shown.remove(0));
+        if let Some(Part { id, digest }) = next {
+            (self.edit, self.before) = (id.parse().ok(), digest);
+        }
+    }
+
+    /// The messages that show the text now.
+    pub fn became(&mut self) -> Vec<Part> {
+        std::mem::take(&mut self.became)
     }
 
     /// Has a picture that the platform does not take for one go as a file. False: there is none.
@@ -170,6 +234,11 @@ impl Speech {
             (self.part, self.rest) = text::cut(&text, MAX_TEXT);
         }
         leaves
+    }
+
+    /// The message whose text is replaced.
+    pub fn edited(&self) -> Option<i64> {
+        self.edit
     }
 
     /// The first of the messages that it has become so far.

@@ -1,6 +1,7 @@
 //! What outlives a restart.
 
 use prx_sdk::connector::{Commands, Context};
+use prx_sdk::continued::Continued;
 use prx_sdk::cooldown::Cooldown;
 use prx_sdk::heard::Heard;
 use prx_sdk::operations::Operations;
@@ -37,6 +38,9 @@ pub struct State {
     /// The messages that were said to the bot in groups: what answers them is so too.
     #[serde(skip_serializing_if = "Threads::is_empty")]
     pub threads: Threads,
+    /// Texts of more than one message, as they grow.
+    #[serde(skip_serializing_if = "Continued::is_empty")]
+    pub continued: Continued,
     /// The request that looks for the bot's menu; 0: none.
     #[serde(skip_serializing_if = "is_zero")]
     pub menu: u64,
@@ -135,6 +139,6 @@ pub(crate) fn is_false(value: &bool) -> bool {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
-fn is_zero(token: &u64) -> bool {
+pub(crate) fn is_zero(token: &u64) -> bool {
     *token == 0
 }

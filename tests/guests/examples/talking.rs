@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prx_sdk::connector::{
     Commands, Connector, Context, Event, Fault, Field, Http, Inbound, Keepalive, LogLevel, Operation,
-    Outcome, Pattern, Segment, Segments, Sender, SocketClosed, Status, Target,
+    Outcome, Pattern, Segment, Segments, Sender, SocketClosed, Status, Target, WebhookReply,
 };
 use serde_json::{Value, json};
 
@@ -57,6 +57,11 @@ impl Connector for Talking {
             },
             Event::HttpDone(done) if done.token == POST => {
                 out.done(state["posted"].as_str().unwrap_or_default(), Outcome::Ok(None));
+            }
+            // Those that its manifest has verified.
+            Event::Webhook(call) if call.headers.iter().any(|(name, _)| name == "x-slack-signature") => {
+                let reply = WebhookReply { status: 200, headers: Vec::new(), body: b"heard".to_vec() };
+                out.webhook_reply(call.token, reply);
             }
             Event::Stopping(stopping) => out.ws_close(socket, if stopping.final_ { 1000 } else { 4001 }),
             _ => {}

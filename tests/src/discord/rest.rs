@@ -26,6 +26,8 @@ enum Asked {
     Typing(u64),
     Callback,
     Answer,
+    Commands,
+    SetCommands,
 }
 
 impl Service for Bot {
@@ -89,6 +91,8 @@ impl Asked {
             Self::Typing(_) => "typing",
             Self::Callback => "callback",
             Self::Answer => "answer",
+            Self::Commands => "commands",
+            Self::SetCommands => "set_commands",
         }
     }
 
@@ -108,6 +112,8 @@ fn asked(request: &Request<Bytes>) -> Option<Asked> {
         ("DELETE", ["channels", channel, "messages", message]) => Asked::Delete(id(channel)?, id(message)?),
         ("PUT", ["channels", channel, "messages", _, "reactions", _, "@me"]) => Asked::React(id(channel)?),
         ("POST", ["channels", channel, "typing"]) => Asked::Typing(id(channel)?),
+        ("GET", ["applications", _, "commands"]) => Asked::Commands,
+        ("PUT", ["applications", _, "commands"]) => Asked::SetCommands,
         ("POST", ["interactions", _, _, "callback"]) => Asked::Callback,
         ("PATCH", ["webhooks", _, _, "messages", "@original"]) | ("POST", ["webhooks", _, _]) => {
             Asked::Answer
@@ -225,6 +231,19 @@ impl State {
                 Ok((204, Value::Null))
             }
             Asked::Callback => Ok((204, Value::Null)),
+            Asked::Commands => Ok((200, self.rest.commands.clone())),
+            Asked::SetCommands => {
+                let is_one = |command: &Value| {
+                    let name = command["name"].as_str().unwrap_or_default();
+                    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_lowercase());
+                    is_name && (1..=100).contains(&command["description"].as_str().unwrap_or_default().len())
+                };
+                match body.as_array().filter(|all| all.iter().all(is_one)) {
+                    Some(_) => self.rest.commands = body.clone(),
+                    None => return Err((400, 50_035, "Invalid Form Body".into())),
+                }
+                Ok((200, body.clone()))
+            }
             Asked::Answer => {
                 let text = content(body, &files)?;
                 let id = self.next_id();

@@ -96,6 +96,16 @@ async fn what_was_given_up_is_listed_replayed_and_discarded() {
     assert!(first["reason"].as_str().unwrap().contains("blocked by the user"), "{first}");
     assert_eq!((&first["operation"], &first["conversation"]), (&json!("send"), &json!("1")));
 
+    let channel = gateway.channel("telegram").await.unwrap();
+    assert_eq!(channel["status"], "connected", "the platform hears us: {channel}");
+    let error = channel["last_error"].as_str().unwrap_or_default();
+    assert!(error.contains("could not be delivered: Forbidden: bot was blocked by the user"), "{channel}");
+    let issues = gateway.client().get("/status").await.expect(200)["issues"].to_string();
+    assert!(issues.contains("channel telegram could not deliver 2 of its replies"), "{issues}");
+    assert!(issues.contains("only that person can unblock the bot"), "{issues}");
+    let doctor = gateway.home().run(&["doctor"]).await;
+    assert!(doctor.stdout.contains("could not deliver 2 of its replies"), "{doctor:?}");
+
     let earlier = format!("{path}?before={}", letters[1]["id"].as_str().unwrap());
     let earlier = gateway.client().get(&earlier).await.expect(200);
     assert_eq!(earlier["dead_letters"], json!([letters[0]]));
@@ -104,6 +114,11 @@ async fn what_was_given_up_is_listed_replayed_and_discarded() {
     let replayed = gateway.client().post(&replay, json!({})).await.expect(202);
     assert_ne!(replayed["id"], first["id"]);
     telegram.until("the message after all", |t| (t.sent_to(1).len() == 1).then_some(())).await;
+    until("the issue to be gone", async || {
+        let status = gateway.client().get("/status").await.expect(200);
+        (!status["issues"].to_string().contains("could not deliver")).then_some(())
+    })
+    .await;
     gateway.client().post(&replay, json!({})).await.error(404, "not_found");
 
     let listed = gateway.home().run(&["channel", "dead-letters", "telegram"]).await;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 mod files;
 mod growing;
+mod quoting;
 
 const SECOND: Duration = Duration::from_secs(1);
 

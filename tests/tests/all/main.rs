@@ -33,6 +33,7 @@ mod logs_api;
 mod mcp;
 mod mcp_door;
 mod mcp_http;
+mod mcp_login;
 mod mcp_odd;
 mod memory;
 mod mishaps;

@@ -90,6 +90,9 @@ async fn check_what_is_told_of_it(gateway: &Gateway) {
     }
     let doctor = gateway.home().run(&["doctor"]).await;
     assert!(doctor.stdout.contains("the store is opened anew every few seconds"), "{}", doctor.stdout);
+    let status = gateway.home().run(&["status"]).await;
+    assert!(status.code == Some(1) && status.stdout.contains("the store takes nothing"), "{status:?}");
+    assert!(status.stderr.contains("the gateway is unhealthy; `prx doctor`"), "{status:?}");
     client.post("/sessions", json!({"user_id": "ada"})).await.error(503, "unavailable");
     assert_eq!(say(client, "late", "late", "Hello").await, 503, "the platform is told to say it again");
 }
@@ -255,9 +258,10 @@ async fn signals_that_stop_nothing(gateway: &Gateway) {
 async fn compile(gateway: &Gateway) -> JoinHandle<Answer> {
     let component = Component::hostile("slow", "").with_long_functions(5, 2_400_000 / 3).bytes();
     let client = gateway.client().clone();
-    let upload = tokio::spawn(async move {
-        client.upload(Method::POST, "/plugins", "application/wasm", component).await
-    });
+    let upload =
+        tokio::spawn(
+            async move { client.upload(Method::POST, "/plugins", "application/wasm", component).await },
+        );
     let process = gateway.process_id();
     until("the compilation", async || (children(process).len() == 2).then_some(())).await;
     upload

@@ -45,6 +45,25 @@ async fn a_reply_grows_in_one_message() {
 const PACE: std::time::Duration = std::time::Duration::from_millis(900);
 
 #[tokio::test]
+async fn a_draft_that_outgrows_a_message_goes_on_in_messages_that_grow() {
+    const PIECE: &str = " and on and on and on and on and on and on and on and on";
+    let telegram = FakeTelegram::start().await;
+    let repeat = json!({"repeat": {"text": PIECE, "times": 100, "every_ms": 60}});
+    let script = json!([{"when": "count", "answers": [[{"text": "I count:"}, repeat, {"text": ". Done."}]]}]);
+    let gateway = Gateway::start_in(home(&telegram, "draft", &script)).await;
+    telegram.write(1, "count");
+    telegram.until("the last word", |t| t.sent_to(1).last()?.ends_with("Done.").then_some(())).await;
+    telegram.write(1, "and now?");
+    telegram.until("the answer after it", |t| (t.sent_to(1).len() == 3).then_some(())).await;
+    gateway.stop().await;
+    let whole = format!("I count:{}. Done.", PIECE.repeat(100));
+    assert_eq!(telegram.sent_to(1)[..2].join(" "), whole, "each word of it is there once");
+    assert!(!telegram.drafts().is_empty() && !telegram.calls("editMessageText").is_empty());
+    assert!(telegram.calls("deleteMessage").is_empty());
+    assert_eq!(telegram.broken_rules(), Vec::<String>::new());
+}
+
+#[tokio::test]
 async fn a_reply_in_the_making_survives_kills() {
     let telegram = FakeTelegram::start().await;
     let mut gateway = Gateway::start_in(home(&telegram, "edit", &counting(25))).await;

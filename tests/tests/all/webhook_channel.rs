@@ -7,9 +7,10 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use hyper::Method;
 use prx_tests::client::{Answer, Client};
+use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::random::Random;
-use prx_tests::system::{SECRET, System, TOKEN, now, post, signed};
+use prx_tests::system::{SECRET, System, TOKEN, hex_hmac, now, post, signed};
 use prx_tests::wait::{TEST_TIMEOUT, until};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -273,5 +274,108 @@ async fn two_channels_have_doors_of_their_own() {
     assert!(one.until(1).await[0]["text"].as_str().unwrap().contains("to one"));
     assert!(two.until(1).await[0]["text"].as_str().unwrap().contains("to two"));
     assert_eq!((gateway.heard("one").await.len(), gateway.heard("two").await.len()), (1, 1));
+    gateway.stop().await;
+}
+
+const KEY: &str = "canary-signing-key";
+/// The example that Slack publishes with its rules for signatures.
+const PUBLISHED_BODY: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow\
+    &channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=\
+    &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN\
+    &trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+const PUBLISHED_SIGNATURE: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
+
+/// A gateway with the channels `slack` and `meta`, whose manifests say what those platforms publish.
+async fn with_asking_platforms() -> Gateway {
+    let manifest = |name: &str, rule: &str| {
+        let manifest = format!(
+            "[plugin]\nname = {name:?}\nversion = \"1.0.0\"\ndescription = \"A platform\"\n[permissions]\n\
+             secrets = [\"key\", \"verify\"]\n[channel]\nquiet = true\n[config.key]\ntype = \"string\"\nsecret = true\n\
+             [config.verify]\ntype = \"string\"\nsecret = true\n[config.url]\ntype = \"string\"\ndefault = \"\"\n\
+             [config.reply_url]\ntype = \"string\"\ndefault = \"\"\n[channel.webhook]\nscheme = \"hmac-sha256\"\n\
+             secret = \"key\"\n{rule}"
+        );
+        Component::of("talking").with_manifest(&manifest).bytes()
+    };
+    let slack = manifest(
+        "slack",
+        "header = \"x-slack-signature\"\nprefix = \"v0=\"\nmax_age = 300\n\
+         signed = \"v0:{header:x-slack-request-timestamp}:{body}\"\n\
+         challenge = { type = \"url_verification\", echo = \"challenge\" }\n",
+    );
+    let published = manifest(
+        "published",
+        "header = \"x-slack-signature\"\nprefix = \"v0=\"\n\
+         signed = \"v0:{header:x-slack-request-timestamp}:{body}\"\n",
+    );
+    let meta = manifest(
+        "meta",
+        "header = \"x-hub-signature-256\"\nprefix = \"sha256=\"\n\
+         challenge = { token = \"hub.verify_token\", secret = \"verify\", echo = \"hub.challenge\" }\n",
+    );
+    let config = format!(
+        "[channels_config.slack]\nkey = {KEY:?}\n[channels_config.published]\nkey = \"8f742231b10e8888abcd99yyyzzz85a5\"\n\
+         [channels_config.meta]\nkey = {KEY:?}\nverify = \"canary meatyhamhock\"\n"
+    );
+    let home = Home::new(&config);
+    home.place_plugin("slack", &slack);
+    home.place_plugin("published", &published);
+    home.place_plugin("meta", &meta);
+    Gateway::start_in(home).await
+}
+
+/// Platforms ask whether their webhooks are wanted, and sign more than the body so that nobody repeats it later.
+#[tokio::test]
+async fn a_platforms_question_is_answered_and_what_is_old_or_changed_is_turned_away() {
+    let gateway = with_asking_platforms().await;
+    let client = gateway.client().with_token(None);
+    let ask = async |query: &str| {
+        client.send(client.bare(Method::GET, &format!("/in/meta?{query}")), Bytes::new()).await
+    };
+    let right = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=canary+meatyhamhock";
+    let answer = until("the channel to be there", async || {
+        let answer = ask(right).await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await;
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"1158201444"[..]));
+    assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
+    assert_eq!(ask("hub.challenge=%3Cb%3E&hub.verify_token=canary%20meatyhamhock").await.body, "<b>");
+    for wrong in ["hub.challenge=1&hub.verify_token=other", "hub.challenge=1", "hub.verify_token=", ""] {
+        ask(wrong).await.error(401, "unauthorized");
+    }
+
+    let posted = async |time: u64, signed_at: u64, body: &str| {
+        let signature = hex_hmac(KEY, &format!("v0:{signed_at}:{body}"));
+        let request = client
+            .bare(Method::POST, "/in/slack")
+            .header("x-slack-request-timestamp", time.to_string())
+            .header("x-slack-signature", format!("v0={signature}"));
+        client.send(request, body.to_owned().into()).await
+    };
+    let question = r#"{"token":"Jhj5dZrVaK7ZwHHjRyZWjbDl","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
+    let answer = until("the channel to be there", async || {
+        let at = now();
+        let answer = posted(at, at, question).await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.body, "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P");
+    let answer = until("the channel to be there", async || {
+        let request = client
+            .bare(Method::POST, "/in/published")
+            .header("x-slack-request-timestamp", "1531420618")
+            .header("x-slack-signature", PUBLISHED_SIGNATURE);
+        let answer = client.send(request, PUBLISHED_BODY.into()).await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.body, "heard", "the example that the platform publishes");
+    let at = now();
+    assert_eq!(posted(at, at, r#"{"type":"event_callback","challenge":"no"}"#).await.body, "heard");
+    for (time, signed_at) in [(at - 400, at - 400), (at + 400, at + 400), (at, at - 1)] {
+        posted(time, signed_at, question).await.error(401, "unauthorized");
+    }
+    assert!(!gateway.output().says(&["canary"]), "secrets are in no line of the log");
     gateway.stop().await;
 }

@@ -84,9 +84,10 @@ impl Manifest {
         if let Err(message) = rule.check() {
             return wrong(message.into());
         }
-        match self.config.get(&rule.secret).is_some_and(|key| key.get_ref().secret) {
-            true => Ok(()),
-            false => wrong(format!("`{}` is no configuration key with secret = true", rule.secret)),
+        let is_secret = |name: &str| self.config.get(name).is_some_and(|key| key.get_ref().secret);
+        match rule.secrets().find(|name| !is_secret(name)) {
+            None => Ok(()),
+            Some(name) => wrong(format!("`{name}` is no configuration key with secret = true")),
         }
     }
 

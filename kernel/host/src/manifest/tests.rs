@@ -159,6 +159,38 @@ fn a_mistake_in_how_webhooks_are_checked_is_told() {
 }
 
 #[test]
+fn a_mistake_in_what_is_signed_or_asked_is_told() {
+    let hmac = "[channel.webhook]\nscheme = \"hmac-sha256\"\nsecret = \"s\"\nheader = \"x-sig\"\n";
+    let long = "a".repeat(257);
+    for (rule, expected) in [
+        ("signed = \"v0\"", "it takes `{body}` once"),
+        ("signed = \"{body}:{body}\"", "it takes `{body}` once"),
+        ("signed = \"{bdy}\"", "`{bdy}` is no placeholder there is: `{body}` and `{header:NAME}` are"),
+        ("signed = \"{header:a b}.{body}\"", "does not name a header"),
+        ("signed = \"{header:a}{body}\"", "something has to stand between two placeholders"),
+        ("signed = \"{body\"", "a brace stands alone"),
+        ("signed = \"}{body}\"", "a brace stands alone"),
+        (&format!("signed = \"{long}\""), "256 at most"),
+        (&format!("signed = \"{}{{body}}\"", "{header:a}.".repeat(8)), "more than 8 placeholders"),
+        ("max_age = 300", "`max_age` needs the `timestamp` header"),
+        ("max_age = 0\nsigned = \"{header:t}.{body}\"", "at least 1 second"),
+        ("max_age = 86400\nsigned = \"{header:t}.{body}\"", "less than 86400"),
+        ("timestamp = \"t\"\nmax_age = 300", "is worth nothing unless it is signed"),
+        ("challenge = { echo = \"c\" }", "needs `token` and `secret`"),
+        ("challenge = { token = \"t\", echo = \"c\" }", "needs `token` and `secret`"),
+        (
+            "challenge = { token = \"t\", secret = \"s\", type = \"x\", echo = \"c\" }",
+            "either `token` and `secret`, or `type`",
+        ),
+        ("challenge = { type = \"\", echo = \"c\" }", "1 to 64 bytes"),
+    ] {
+        each_is_told(&[(&format!("{hmac}{rule}"), expected)]);
+    }
+    let standard = "[channel.webhook]\nscheme = \"standard-webhooks\"\nsecret = \"s\"\nmax_age = 5";
+    each_is_told(&[(standard, "leave them out")]);
+}
+
+#[test]
 fn a_manifest_without_a_name_or_version_is_told_so() {
     for (text, expected) in [
         ("", "missing field `plugin`"),
@@ -183,6 +215,10 @@ fn a_manifest_says_how_webhooks_are_checked() {
         header: Some(hyper::header::HeaderName::from_static("x-hub-signature-256")),
         prefix: "sha256=".into(),
         encoding: Encoding::Hex,
+        signed: Template::default(),
+        timestamp: None,
+        max_age: None,
+        challenge: None,
     };
     assert_eq!(channel.webhook.unwrap().into_inner(), expected);
 }

@@ -9,12 +9,12 @@ use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Collected, Full};
 use hyper::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use rmcp::model::{CallToolResult, ContentBlock, ErrorCode};
+use rmcp::model::ErrorCode;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::{Server, not_called, random, refused};
 use crate::gateway::Gateway;
 use prx_agents::tool::Names;
 use prx_base::config::Policy;
@@ -115,16 +115,6 @@ fn json_reply(status: StatusCode, body: Bytes) -> Reply {
 /// A message as an event of a stream.
 fn message(data: Bytes) -> sse::Event {
     sse::Event { name: "message", id: None, data }
-}
-
-/// Something random.
-///
-/// # Errors
-/// The system has none.
-pub(super) fn random() -> Result<u128> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(Error::internal)?;
-    Ok(u128::from_ne_bytes(bytes))
 }
 
 /// In which forms a client takes an answer.
@@ -285,22 +275,8 @@ impl Exchange {
     }
 }
 
-/// Why a call is not made after this answer; none: it is.
-pub(super) fn refused(answer: Answer) -> Option<&'static str> {
-    match answer {
-        Answer::Accepted => None,
-        Answer::Declined => Some("the user does not allow it"),
-        Answer::None => Some("the user has not allowed it"),
-    }
-}
-
 fn not_within(timeout: Duration) -> String {
     format!("the user did not allow it within {timeout:?} (tools.ask_timeout_secs)")
-}
-
-/// That a tool was not called, for the model.
-pub(super) fn not_called(tool: &str, why: &str) -> CallToolResult {
-    CallToolResult::error(vec![ContentBlock::text(format!("{tool} was not called: {why}"))])
 }
 
 #[cfg(test)]

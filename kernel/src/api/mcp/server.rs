@@ -18,11 +18,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use url::form_urlencoded;
 
-use super::door::{not_called, random, refused};
 use crate::gateway::Gateway;
 use prx_agents::tool::{CallContext, Names, ToolResult, ToolSummary};
 use prx_base::config::Policy;
-use prx_base::error::{Code, Error};
+use prx_base::error::{Code, Error, Result};
 use prx_http::{Caller, OCTETS, Scope};
 use prx_mcp::door::{Answer, Ask, Client, Questions, can_elicit};
 use prx_store::{Attachment, AttachmentKind};
@@ -227,4 +226,28 @@ fn failed(error: &Error) -> Result<CallToolResponse, ErrorData> {
         Code::NotFound | Code::Forbidden => Err(ErrorData::invalid_params(message, None)),
         _ => Err(ErrorData::internal_error(message, None)),
     }
+}
+
+/// Why a call is not made after this answer; none: it is.
+pub(super) fn refused(answer: Answer) -> Option<&'static str> {
+    match answer {
+        Answer::Accepted => None,
+        Answer::Declined => Some("the user does not allow it"),
+        Answer::None => Some("the user has not allowed it"),
+    }
+}
+
+/// That a tool was not called, for the model.
+pub(super) fn not_called(tool: &str, why: &str) -> CallToolResult {
+    CallToolResult::error(vec![ContentBlock::text(format!("{tool} was not called: {why}"))])
+}
+
+/// Something random.
+///
+/// # Errors
+/// The system has none.
+pub(super) fn random() -> Result<u128> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(Error::internal)?;
+    Ok(u128::from_ne_bytes(bytes))
 }

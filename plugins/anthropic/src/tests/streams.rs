@@ -226,18 +226,14 @@ fn an_answer_that_breaks_off_is_none() {
 #[test]
 fn what_makes_no_sense_is_an_error() {
     let rest = say("Well") + &end("end_turn");
-    for (stream, retryable) in [
-        (format!("data: {{'type': 1}}\n\n{rest}"), false),
-        (format!("data: {{\"type\":\n\n{rest}"), false),
-        ("data: {\"type\":\n\n".to_owned(), true),
-        ("data: [1]\n\n".to_owned(), true),
+    for (stream, code, retryable) in [
+        (format!("data: {{'type': 1}}\n\n{rest}"), FaultCode::Unavailable, false),
+        (format!("data: {{\"type\":\n\n{rest}"), FaultCode::Internal, true),
+        ("data: {\"type\":\n\n".to_owned(), FaultCode::Unavailable, true),
+        ("data: [1]\n\n".to_owned(), FaultCode::Unavailable, true),
     ] {
         let error = answered(vec![Ok(stream.clone().into_bytes())]).0.unwrap_err();
-        assert_eq!(
-            (error.fault.code, error.retryable),
-            (FaultCode::Unavailable, retryable),
-            "{stream}: {error:?}"
-        );
+        assert_eq!((error.fault.code, error.retryable), (code, retryable), "{stream}: {error:?}");
     }
 }
 

@@ -243,3 +243,28 @@ fn what_a_command_is_answered_grows_under_the_commands_own_address() {
     talk.answer("POST", "/webhooks/9002/tok_EN?wait=true", 200, json!({"id": "32"}));
     assert_eq!(talk.outcome(&outcome), &Outcome::Ok(Some("31".into())));
 }
+
+#[test]
+fn an_application_without_commands_gets_some_and_others_are_left_alone() {
+    let commands = format!("/applications/{APPLICATION}/commands");
+    let mut talk = Talk::live();
+    assert_eq!(talk.calls("PUT", &commands).len(), 0, "it has some that were made by hand");
+    talk.op(7, json!(null));
+    assert_eq!(talk.calls("GET", &commands).len(), 0, "it is known by now");
+
+    let mut talk = Talk::with(config());
+    talk.script.start();
+    talk.say_where(1000);
+    talk.open();
+    talk.hello();
+    talk.dispatch(
+        "READY",
+        json!({"user": {"id": ME}, "session_id": "s", "application": {"id": APPLICATION}}),
+    );
+    talk.answer("GET", &commands, 200, json!([]));
+    let made = talk.call("PUT", &commands).body_json();
+    let names: Vec<_> = made.as_array().expect("a list").iter().map(|command| &command["name"]).collect();
+    assert_eq!(names, ["new", "stop", "help"]);
+    talk.answer("PUT", &commands, 403, json!({"message": "Missing Access", "code": 50001}));
+    assert!(talk.hear(message(1, "all the same")).is_some());
+}

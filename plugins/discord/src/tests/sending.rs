@@ -3,13 +3,13 @@ use prx_sdk::text::units;
 
 use super::*;
 
-const MESSAGES: &str = "/channels/50/messages";
+pub(super) const MESSAGES: &str = "/channels/50/messages";
 
-fn sent(id: u64) -> Value {
+pub(super) fn sent(id: u64) -> Value {
     json!({"id": id.to_string(), "channel_id": "50", "content": "x"})
 }
 
-fn ok(id: &str) -> Outcome {
+pub(super) fn ok(id: &str) -> Outcome {
     Outcome::Ok(Some(id.to_owned()))
 }
 
@@ -21,7 +21,7 @@ fn long_text() -> String {
     "word ".repeat(1000)
 }
 
-fn body(talk: &Talk) -> Value {
+pub(super) fn body(talk: &Talk) -> Value {
     talk.call("POST", MESSAGES).body_json()
 }
 

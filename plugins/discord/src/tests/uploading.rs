@@ -42,7 +42,7 @@ fn retry(talk: &mut Talk, id: &str, attempt: u32, content: Content) {
         target: Target::conversation("50"),
         operation: Operation::Send(content),
         attempt,
-        maybe_duplicate: attempt > 1,
+        maybe_duplicate: false,
     }));
 }
 

@@ -11,6 +11,7 @@ use crate::Telegram;
 mod anything;
 mod asking;
 mod files;
+mod growing;
 mod markdown;
 mod polling;
 mod quoting;
@@ -107,7 +108,7 @@ impl Talk {
             target: Target::conversation("7"),
             operation,
             attempt,
-            maybe_duplicate: attempt > 1,
+            maybe_duplicate: matches!(self.script.outcome(id), Some(Outcome::Unknown(_))),
         }));
     }
 

@@ -3,11 +3,11 @@ use prx_sdk::connector::{Content, Event};
 use super::*;
 use crate::text::units;
 
-fn sent(message_id: i64) -> Value {
+pub(super) fn sent(message_id: i64) -> Value {
     json!({"message_id": message_id, "date": 1, "chat": {"id": 7}})
 }
 
-fn ok(message_id: &str) -> Outcome {
+pub(super) fn ok(message_id: &str) -> Outcome {
     Outcome::Ok(Some(message_id.to_owned()))
 }
 
@@ -115,15 +115,22 @@ fn marks_that_the_platform_cannot_read_go_out_plain_once() {
 
 #[test]
 fn a_refusal_is_final_and_says_why() {
-    for (code, why) in [
-        (403, "Forbidden: bot was blocked by the user"),
-        (400, "Bad Request: chat not found"),
-        (413, "Request Entity Too Large"),
+    for (code, why, advice) in [
+        (403, "Forbidden: bot was blocked by the user", "; only that person can unblock the bot"),
+        (403, "Forbidden: bot was kicked from the supergroup chat", "; add the bot to the group again"),
+        (
+            400,
+            "Bad Request: not enough rights to send text messages to the chat",
+            "; in the group's permissions, or the bot's own as an administrator, allow it to send messages, and media for \
+             files",
+        ),
+        (400, "Bad Request: chat not found", ""),
+        (413, "Request Entity Too Large", ""),
     ] {
         let mut talk = Talk::listening();
         let id = talk.script.send("7", "hi");
         talk.error("sendMessage", code, why, json!(null));
-        assert_eq!(talk.outcome(&id), &Outcome::Refused(why.into()));
+        assert_eq!(talk.outcome(&id), &Outcome::Refused(format!("{why}{advice}")));
         assert_eq!((talk.calls("sendMessage").len(), talk.script.state().ops.len()), (0, 0));
     }
 }
@@ -373,4 +380,33 @@ fn a_message_in_a_group_changes_no_more_often_than_the_platform_takes() {
         matches!(edit(&mut talk, "7", "a b"), Outcome::Ok(_)),
         "with a person alone there is no such limit"
     );
+}
+
+#[test]
+fn what_may_be_there_already_says_so_and_nothing_else_does() {
+    const WORD: &str = "(maybe a repetition)";
+    let mut talk = Talk::listening();
+    let id = talk.script.send("7", "hi");
+    talk.fail("sendMessage", true);
+    assert!(matches!(talk.outcome(&id), Outcome::Unknown(_)));
+    talk.retry(&id, 2, "hi");
+    assert_eq!(talk.body("sendMessage")["text"], format!("hi\n\n{WORD}"));
+    talk.ok("sendMessage", sent(31));
+
+    let id = talk.script.send("7", &long_text());
+    talk.ok("sendMessage", sent(32));
+    talk.fail("sendMessage", true);
+    talk.retry(&id, 2, &long_text());
+    let second = talk.body("sendMessage")["text"].as_str().expect("a text").to_owned();
+    assert!(prx_sdk::text::units(&second) <= 4_096);
+    talk.ok("sendMessage", sent(33));
+    let third = talk.body("sendMessage")["text"].as_str().expect("a text").to_owned();
+    talk.ok("sendMessage", sent(34));
+    assert_eq!([second, third].join(" ").matches(WORD).count(), 1);
+
+    let id = talk.script.send("7", "hi");
+    talk.fail("sendMessage", false);
+    talk.script.advance(Duration::from_secs(2));
+    talk.retry(&id, 2, "hi");
+    assert_eq!(talk.body("sendMessage")["text"], "hi", "it did certainly not arrive");
 }

@@ -32,5 +32,7 @@ async fn a_reply_that_outgrows_its_message_goes_on_below_it() {
     assert_eq!(discord.calls("delete").len(), 0);
     let edits = discord.calls("edit");
     assert!(edits.len() >= 3, "it was seen growing: {edits:?}");
+    let second = format!("/{}", sent[1].id);
+    assert!(edits.iter().any(|call| call.path.ends_with(&second)), "in the second message too: {edits:?}");
     no_rule_broken(&discord);
 }
