@@ -18,7 +18,7 @@
 use crate::http::{self, ErrorKind, Response};
 use crate::json::{self, Unreadable};
 use crate::log;
-use crate::provider::{Fault, ModelInfo, FaultCode, ProviderError};
+use crate::provider::{Fault, FaultCode, ModelInfo, ProviderError};
 use crate::refusal::Refusal;
 use crate::sse::{self, Content, Events};
 use serde_json::{Map, Value};
