@@ -106,3 +106,44 @@ async fn give_back(base: &Base, store: &Store) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use prx_base::clock::Clock;
+    use prx_base::config::{Config, Live};
+    use prx_store::NewSession;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn sessions_that_are_over_go_when_their_days_are() {
+        let home = tempfile::tempdir().expect("a folder");
+        let clock = Clock::manual(Timestamp::UNIX_EPOCH + DAY * 20_000);
+        let store = Store::open(home.path(), clock.clone()).expect("an empty store");
+        let mut config = Config::default();
+        config.store.sessions_days = 3;
+        let base = Base { config: Live::new(config), events: store.events().clone(), clock: clock.clone() };
+        let mut sessions = Vec::new();
+        for user in ["over", "open"] {
+            let (channel, user_id) = ("api".to_owned(), user.to_owned());
+            let new = NewSession { channel, user_id, metadata: serde_json::json!({}), conversation: None };
+            sessions.push(store.create_session(new).await.expect("opened").id);
+        }
+        store.terminate_session(&sessions[0]).await.expect("ended");
+        let sweeping = tokio::spawn(run(base, store.clone()));
+        let is_there = |session: &String| store.session(session).is_ok();
+        // It rests between its looks: each step of the clock wakes it, and is followed by a while to work in.
+        let mut steps = 0;
+        while is_there(&sessions[0]) {
+            clock.advance(INTERVAL);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            steps += 1;
+            assert!(steps < 100_000, "it is never swept");
+        }
+        assert!(clock.now() >= Timestamp::UNIX_EPOCH + DAY * 20_003, "not before its days are over");
+        assert!(is_there(&sessions[1]), "one that is not over stays");
+        sweeping.abort();
+        store.close().await;
+    }
+}

@@ -9,6 +9,7 @@ use super::health::{Health, Last, State, Undelivered};
 use super::swap_progress::SwapProgress;
 use prx_base::Base;
 use prx_base::events::{Kind, NewEvent};
+use prx_base::issue::{Issue, IssueKind};
 use prx_store::Store;
 
 /// How a channel stands, for `GET /channels`.
@@ -56,21 +57,21 @@ impl ChannelStatus {
 
 impl ChannelStatus {
     /// That replies do not go out, and what to do about it.
-    pub fn delivery_problem(&self) -> Option<String> {
+    pub fn delivery_problem(&self) -> Option<Issue> {
         let Undelivered { reason, given_up, waits_until } = self.undelivered.as_ref()?;
         let name = &self.name;
-        let lists = format!("`prx channel dead-letters {name}` lists them, to be sent again");
-        Some(match (waits_until, given_up) {
-            (Some(_), 0) => {
-                format!("channel {name} has replies that wait: {reason}; they go out by themselves then")
+        let problem = match (waits_until, given_up) {
+            (Some(_), 0) => format!("channel {name} has replies that wait: {reason}"),
+            (Some(_), _) => format!("channel {name} has replies that wait, and gave up {given_up}: {reason}"),
+            (None, _) => {
+                format!("channel {name} could not deliver {given_up} of its replies, the last for: {reason}")
             }
-            (Some(_), _) => {
-                format!("channel {name} has replies that wait, and gave up {given_up}: {reason}; {lists}")
-            }
-            (None, _) => format!(
-                "channel {name} could not deliver {given_up} of its replies, the last for: {reason}; {lists}"
-            ),
-        })
+        };
+        let fix = match given_up {
+            0 => "they go out by themselves then".to_owned(),
+            _ => format!("`prx channel dead-letters {name}` lists them, to be sent again"),
+        };
+        Some(Issue::new(IssueKind::Channel, problem, fix))
     }
 }
 

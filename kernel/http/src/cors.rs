@@ -34,3 +34,25 @@ pub(super) fn allow_origin(reply: Reply, origin: HeaderValue) -> Reply {
         .with(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(exposed))
         .with(VARY, HeaderValue::from_static("origin"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_web_page_may_speak_mcp() {
+        let named = |reply: &Reply, header: &str| -> Vec<String> {
+            let value = reply.0.headers()[header].to_str().unwrap();
+            value.split(',').map(|name| name.trim().to_owned()).collect()
+        };
+        let allowed = named(&preflight("POST"), "access-control-allow-headers");
+        for header in
+            ["mcp-protocol-version", "mcp-session-id", "last-event-id", "authorization", "content-type"]
+        {
+            assert!(allowed.iter().any(|name| name == header), "{header}: {allowed:?}");
+        }
+        let reply = allow_origin(Reply::no_content(), HeaderValue::from_static("https://app.test"));
+        assert!(named(&reply, "access-control-expose-headers").contains(&"mcp-session-id".to_owned()));
+        assert_eq!(reply.0.headers()["access-control-allow-origin"], "https://app.test");
+    }
+}

@@ -233,6 +233,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn both_families_of_a_name_are_listened_to_and_one_that_lacks_is_no_error() {
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let (four, six, elsewhere) = (address("127.0.0.1:0"), address("[::1]:0"), address("203.0.113.1:0"));
+        let has_six = TcpListener::bind(six).await.is_ok();
+        for order in [[four, six], [six, four]] {
+            let both = listen(&order).await.expect("bound");
+            assert_eq!(both.len(), 1 + usize::from(has_six));
+            let port = |listener: &TcpListener| listener.local_addr().expect("bound").port();
+            assert!(both.iter().all(|listener| port(listener) == port(&both[0])), "{both:?}");
+        }
+        assert_eq!(listen(&[elsewhere, four]).await.expect("the other one").len(), 1);
+        let error = listen(&[elsewhere]).await.expect_err("there is none");
+        assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
+        let taken = listen(&[four]).await.expect("bound");
+        let error = listen(&[taken[0].local_addr().expect("bound"), six]).await.expect_err("in use");
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
+    }
+
+    #[tokio::test]
     async fn a_socket_is_taken_over_only_from_the_dead() {
         let home = tempfile::tempdir().expect("a directory");
         let path = home.path().join(SOCKET);

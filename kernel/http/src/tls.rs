@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 
 use prx_base::clock::Clock;
 use prx_base::config::Gateway;
+use prx_base::issue::{Issue, IssueKind};
 
 /// Why TLS can't be spoken, on one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -139,22 +140,24 @@ impl Certificate {
         }
     }
 
-    /// What is wrong with it: its files can't be used, or it is over, or soon will be. Says what to do.
-    pub fn problem(&self, now: Timestamp) -> Option<String> {
+    /// What is wrong with it: its files can't be used, or it is over, or soon will be.
+    pub fn problem(&self, now: Timestamp) -> Option<Issue> {
+        let issue = |problem: String, fix: &str| Issue::new(IssueKind::Certificate, problem, fix);
         let state = self.state();
         if let Some(problem) = &state.problem {
-            return Some(format!("the TLS certificate from before is in use: {problem}"));
+            let problem = format!("the TLS certificate from before is in use: {problem}");
+            return Some(issue(problem, "mend its files; they are taken up by themselves"));
         }
         let (ends, cert) = (state.ends?, &self.0.cert);
         if ends <= now {
-            return Some(format!(
-                "the TLS certificate in {cert} is over since {ends}: clients refuse it; renew it"
-            ));
+            let problem = format!("the TLS certificate in {cert} is over since {ends}: clients refuse it");
+            return Some(issue(problem, "renew it"));
         }
         let left = ends.duration_since(now);
         let days = left.as_hours() / 24;
-        (left < SignedDuration::try_from(RENEWAL).ok()?)
-            .then(|| format!("the TLS certificate in {cert} ends at {ends}, in {days} days; renew it"))
+        (left < SignedDuration::try_from(RENEWAL).ok()?).then(|| {
+            issue(format!("the TLS certificate in {cert} ends at {ends}, in {days} days"), "renew it")
+        })
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {
@@ -319,7 +322,7 @@ pub(super) mod tests {
         files.write("cert.pem", &new.cert_pem);
         certificate.look();
         let now = Timestamp::UNIX_EPOCH;
-        let problem = certificate.problem(now).unwrap();
+        let problem = certificate.problem(now).unwrap().to_string();
         assert!(
             problem.contains("certificate from before") && problem.contains("the key is not that"),
             "{problem}"
@@ -329,12 +332,12 @@ pub(super) mod tests {
         certificate.look();
         assert_eq!((shown(), certificate.problem(now)), (new.der, None));
         let ends = certificate.state().ends.expect("it says when");
-        let problem = certificate.problem(ends - Duration::from_secs(3 * 86_400)).unwrap();
+        let problem = certificate.problem(ends - Duration::from_secs(3 * 86_400)).unwrap().to_string();
         assert!(problem.contains("in 3 days; renew it"), "{problem}");
-        assert!(certificate.problem(ends).unwrap().contains("is over since"));
+        assert!(certificate.problem(ends).unwrap().problem.contains("is over since"));
         files.write("key.pem", "");
         certificate.look();
-        assert!(certificate.problem(now).unwrap().contains("must be PEM"));
+        assert!(certificate.problem(now).unwrap().problem.contains("must be PEM"));
         files.write("key.pem", &self::made(&["localhost"]).key_pem);
         certificate.look();
         assert!(certificate.problem(now).is_some());

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::gateway::Gateway;
 use prx_base::error::Result;
+use prx_base::issue::{Issue, IssueKind};
 use prx_channels::State;
 use prx_host::Status as PluginState;
 use prx_http::{Call, Doc, Reply};
@@ -28,8 +29,12 @@ struct StatusView {
     memory: Memory,
     provider: Provider,
     usage: UsageStatus,
+    /// What is down and should not be, a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     issues: Vec<String>,
+    /// The same, with what mends it apart.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    issue_details: Vec<Issue>,
     /// Keys of the configuration whose change is only felt after a restart.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     restart_due: Vec<String>,
@@ -124,87 +129,109 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
             today: gateway.store.spent_today().unwrap_or_default(),
             max_tokens_per_day: Some(config.agent.max_tokens_per_day).filter(|most| *most > 0),
         },
-        issues,
+        issues: issues.iter().map(Issue::to_string).collect(),
+        issue_details: issues,
         restart_due: gateway.settings.restart_due(),
     })
 }
 
-/// What is down and should not be, a line each.
-fn issues(gateway: &Gateway) -> Vec<String> {
+/// What is down and should not be.
+fn issues(gateway: &Gateway) -> Vec<Issue> {
     let mut issues = Vec::new();
     if let Some(problem) = gateway.store.problem() {
-        issues.push(format!(
-            "the store takes nothing: {problem}; make room on its disk, or mend it: the store is opened anew every few \
-             seconds, and everything goes on by itself then"
-        ));
+        let fix = "make room on its disk, or mend it: the store is opened anew every few seconds, and everything goes on by \
+                   itself then";
+        issues.push(Issue::new(IssueKind::Store, format!("the store takes nothing: {problem}"), fix));
     }
     let certificate = gateway.process.certificate.as_ref();
     issues.extend(certificate.and_then(|certificate| certificate.problem(gateway.base.clock.now())));
     if let Some(problem) = gateway.settings.problem() {
-        issues.push(format!("the configuration file is not in force: {problem}"));
+        let problem = format!("the configuration file is not in force: {problem}");
+        issues.push(Issue::new(IssueKind::Configuration, problem, "mend the file; it is taken up at once"));
     }
-    let config = gateway.base.config.current();
-    for (provider, _) in config.provider.choices() {
-        if gateway.plugins.models(provider).is_none() {
-            issues.push(format!("provider {provider}: no plugin gives it; see provider.name"));
-        } else if let Some(problem) = gateway.turns.provider_problem(provider) {
-            issues.push(format!("provider {provider} gave no answer the last time: {problem}"));
-        }
-    }
-    if config.agent.max_tokens_per_day > 0
-        && gateway.store.spent_today().is_ok_and(|spent| spent.total() >= config.agent.max_tokens_per_day)
-    {
-        issues.push(
-            "today's tokens are used up: raise agent.max_tokens_per_day, or wait for midnight UTC".into(),
-        );
-    }
-    for plugin in gateway.plugins.list() {
-        if plugin.status == PluginState::Failed {
-            let reason = plugin.error.unwrap_or_default();
-            issues.push(format!("plugin {} failed: {reason}", plugin.name));
-        } else if let Some(reason) =
-            plugin.error.filter(|_| plugin.bundled && gateway.plugins.has_file(&plugin.name))
-        {
-            issues.push(format!("plugin {}: {reason}", plugin.name));
-        }
-    }
+    issues.extend(provider_issues(gateway));
+    issues.extend(plugin_issues(gateway));
     for channel in gateway.channels.list() {
         if !matches!(channel.state, State::Connected | State::Disabled) {
             let reason = channel.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
-            issues.push(format!("channel {} is not connected{reason}", channel.name));
+            let problem = format!("channel {} is not connected{reason}", channel.name);
+            let fix = "mend what it says; where it waits for its platform, it comes back by itself";
+            issues.push(Issue::new(IssueKind::Channel, problem, fix));
         } else {
             issues.extend(channel.delivery_problem());
         }
     }
     let now = gateway.base.clock.now();
-    for hook in gateway.store.hook_states().unwrap_or_default() {
-        issues.extend(
-            hook.problems(now)
-                .into_iter()
-                .map(|HookProblem { problem, fix, .. }| format!("{problem}; {fix}")),
-        );
-    }
+    let hooks = gateway.store.hook_states().unwrap_or_default();
+    let hooks = hooks.iter().flat_map(|hook| hook.problems(now));
+    issues.extend(hooks.map(|HookProblem { problem, fix, .. }| Issue::new(IssueKind::Hook, problem, fix)));
     for server in gateway.mcp.list() {
         if server.state != prx_mcp::State::Connected {
             let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();
-            issues.push(format!("MCP server {} is not connected{reason}", server.name));
+            let problem = format!("MCP server {} is not connected{reason}", server.name);
+            let again = format!("`prx mcp reconnect {}`", server.name);
+            let fix = format!("mend what it says; it is tried again by itself, or at once by {again}");
+            issues.push(Issue::new(IssueKind::McpServer, problem, fix));
         } else if let Some(problem) = server.problem {
-            issues.push(format!("MCP server {}: {problem}", server.name));
+            let problem = format!("MCP server {}: {problem}", server.name);
+            issues.push(Issue::new(IssueKind::McpServer, problem, "mend what it says on the server's side"));
         }
     }
     issues
 }
 
+fn provider_issues(gateway: &Gateway) -> Vec<Issue> {
+    let config = gateway.base.config.current();
+    let mut issues = Vec::new();
+    for (provider, _) in config.provider.choices() {
+        if gateway.plugins.models(provider).is_none() {
+            let problem = format!("provider {provider}: no plugin gives it");
+            issues.push(Issue::new(IssueKind::Provider, problem, "see provider.name"));
+        } else if let Some(problem) = gateway.turns.provider_problem(provider) {
+            let problem = format!("provider {provider} gave no answer the last time: {problem}");
+            let fix = "see `prx logs --level warn`; the next message asks it again";
+            issues.push(Issue::new(IssueKind::Provider, problem, fix));
+        }
+    }
+    let most = config.agent.max_tokens_per_day;
+    if most > 0 && gateway.store.spent_today().is_ok_and(|spent| spent.total() >= most) {
+        let fix = "raise agent.max_tokens_per_day, or wait for midnight UTC";
+        issues.push(Issue::new(IssueKind::Budget, "today's tokens are used up", fix));
+    }
+    issues
+}
+
+fn plugin_issues(gateway: &Gateway) -> Vec<Issue> {
+    let mut issues = Vec::new();
+    for plugin in gateway.plugins.list() {
+        let problem = match (plugin.status, plugin.error) {
+            (PluginState::Failed, error) => {
+                format!("plugin {} failed: {}", plugin.name, error.unwrap_or_default())
+            }
+            // The bundled one serves in place of a file that can't.
+            (_, Some(error)) if plugin.bundled && gateway.plugins.has_file(&plugin.name) => {
+                format!("plugin {}: {error}", plugin.name)
+            }
+            _ => continue,
+        };
+        let fix = format!("mend what it says; `prx plugin reload {}` tries it again", plugin.name);
+        issues.push(Issue::new(IssueKind::Plugin, problem, fix));
+    }
+    issues
+}
+
 /// The tools that are left out, and why: the first few.
-async fn tool_issues(gateway: &Gateway) -> Vec<String> {
+async fn tool_issues(gateway: &Gateway) -> Vec<Issue> {
+    let issue = |problem: String, fix: &str| Issue::new(IssueKind::Tool, problem, fix);
     let left_out = gateway.tools.list().await.into_iter().filter_map(|tool| {
-        Some(format!("tool {} of {} is left out: {}", tool.name, tool.source, tool.problem?))
+        let problem = format!("tool {} of {} is left out: {}", tool.name, tool.source, tool.problem?);
+        Some(issue(problem, "mend what it says, or take the tool out where it comes from"))
     });
-    let mut issues: Vec<String> = left_out.collect();
+    let mut issues: Vec<_> = left_out.collect();
     let more = issues.len().saturating_sub(MAX_TOOL_ISSUES);
     issues.truncate(MAX_TOOL_ISSUES);
     if more > 0 {
-        issues.push(format!("and {more} more tools are left out; see GET /tools"));
+        issues.push(issue(format!("and {more} more tools are left out"), "see GET /tools"));
     }
     issues
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::config::problems;
 use super::failure::Failure;
@@ -15,6 +15,7 @@ use crate::bundled::BUNDLED;
 use crate::settings::AtStart;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, Overrides};
+use prx_base::issue::Issue;
 use prx_host::on_disk;
 use prx_http::Network;
 use prx_store::Store;
@@ -106,15 +107,10 @@ fn exposed(paths: &Paths) -> Vec<Finding> {
 /// What the gateway that runs says is down.
 async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     let status = console.gateway.get("/api/v1/status").await?;
-    let issues = status["issues"].as_array().into_iter().flatten().filter_map(|issue| issue.as_str());
-    let says_what_to_do =
-        |issue: &str| issue.starts_with("hook ") || issue.contains("`prx channel dead-letters");
-    let finding = |issue: &str| match says_what_to_do(issue) {
-        // It says itself what to do.
-        true => Finding::plain(issue),
-        false => Finding::new(issue, fix_of(issue)),
-    };
-    let mut findings: Vec<_> = issues.map(finding).collect();
+    let issues = status["issue_details"].as_array().into_iter().flatten();
+    let told = |issue: &Value, key: &str| issue[key].as_str().unwrap_or_default().to_owned();
+    let mut findings: Vec<_> =
+        issues.map(|issue| Finding::new(told(issue, "problem"), told(issue, "fix"))).collect();
     let due: Vec<&str> =
         status["restart_due"].as_array().into_iter().flatten().filter_map(|key| key.as_str()).collect();
     if !due.is_empty() {
@@ -124,34 +120,13 @@ async fn running(console: &Console) -> Result<Vec<Finding>, Failure> {
     Ok(findings)
 }
 
-/// What mends an issue of the status, by its kind.
-fn fix_of(issue: &str) -> &'static str {
-    const FIXES: [(&str, &str); 7] = [
-        (
-            "the store ",
-            "see to the disk of the data directory: its room, its permissions; the store is opened again by itself",
-        ),
-        ("the configuration file ", "mend the file; it is taken up at once"),
-        ("provider ", "see `prx logs --level warn`; the next message asks it again"),
-        ("today's tokens ", "raise agent.max_tokens_per_day with `prx config set`, or wait"),
-        ("plugin ", "mend what it says; `prx plugin reload NAME` tries it again"),
-        ("channel ", "mend what it says; where it waits for its platform, it comes back by itself"),
-        (
-            "MCP server ",
-            "mend what it says; it is tried again by itself, or at once by `prx mcp reconnect NAME`",
-        ),
-    ];
-    let found = FIXES.iter().find(|(kind, _)| issue.starts_with(kind));
-    found.map_or("see `prx logs --level warn`", |(_, fix)| fix)
-}
-
 /// What would keep a gateway from starting.
 async fn startable(paths: &Paths, config: &Config) -> Vec<Finding> {
     let mut findings = Vec::new();
     match Network::bind(&config.gateway).await {
         Ok(network) => {
-            let problem = network.certificate().and_then(|shown| shown.problem(Clock::system().now()));
-            findings.extend(problem.map(Finding::plain));
+            let issue = network.certificate().and_then(|shown| shown.problem(Clock::system().now()));
+            findings.extend(issue.map(|Issue { problem, fix, .. }| Finding::new(problem, fix)));
         }
         Err(error) => findings.push(Finding::plain(error)),
     }

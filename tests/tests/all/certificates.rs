@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +16,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::wait::{TEST_TIMEOUT, until};
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 use rustix::process::Signal;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
@@ -107,4 +108,52 @@ async fn a_renewed_certificate_is_shown_and_open_streams_go_on() {
     join_all(streams.iter_mut().map(|stream| read_until(stream, "session.created"))).await;
     drop(streams);
     gateway.stop().await;
+}
+
+/// Writes a certificate that ends so many days from now.
+fn write_ending(folder: &Path, days: i64) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let ends = now.saturating_add_signed(days * 86_400);
+    let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(ends);
+    let key = KeyPair::generate().unwrap();
+    let cert = params.self_signed(&key).unwrap();
+    fs::write(folder.join("cert.pem"), pem("CERTIFICATE", cert.der())).unwrap();
+    fs::write(folder.join("key.pem"), pem("PRIVATE KEY", key.serialized_der())).unwrap();
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_or_is_over_is_told_with_what_to_do() {
+    let home = Home::empty();
+    let file = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
+    home.configure(&format!(
+        "[gateway]\ntls_cert = {:?}\ntls_key = {:?}\n",
+        file("cert.pem"),
+        file("key.pem")
+    ));
+    write_ending(home.path(), 10);
+    let gateway = Gateway::start_in(home).await;
+    let told = async |home: &Home, words: &str| {
+        let doctor = home.run(&["doctor"]).await;
+        let is_told =
+            doctor.stdout.lines().any(|line| line.starts_with("problem: the TLS") && line.contains(words));
+        is_told.then(|| {
+            assert!(doctor.code == Some(1) && doctor.stdout.contains("\n    fix: renew it\n"), "{doctor:?}")
+        })
+    };
+    until("its end to be told", async || told(gateway.home(), "in 9 days").await).await;
+    let status = gateway.home().run(&["status"]).await;
+    assert!(status.code == Some(0) && status.stdout.contains("in 9 days; renew it"), "{status:?}");
+
+    write_ending(gateway.home().path(), -1);
+    gateway.signal(Signal::HUP);
+    until("it to be over", async || told(gateway.home(), "is over since").await).await;
+    let status = gateway.home().run(&["status"]).await;
+    assert!(status.stdout.contains("clients refuse it; renew it"), "{status:?}");
+    // Without a gateway, the doctor looks itself.
+    let home = gateway.stop().await;
+    assert_eq!(told(&home, "is over since").await, Some(()));
+    write_ending(home.path(), 30);
+    let well = home.run(&["doctor"]).await;
+    assert!(!well.stdout.contains("TLS"), "{well:?}");
 }

@@ -1,6 +1,8 @@
 //! The configuration's file as operators have it: linked, cut short, with foreign line ends, with secrets elsewhere.
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::telegram::{FakeTelegram, TOKEN};
@@ -131,4 +133,47 @@ async fn a_secret_that_is_missing_takes_down_what_needs_it_and_nothing_else() {
     until("the new secret to be taken up", async || connected().await.is_none().then_some(())).await;
     fs::write(&secret, TOKEN).unwrap();
     until("the old one to be back", connected).await;
+}
+
+/// A file that is mounted over another one, for as long as this lives.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    /// None: this user, or this machine, can't mount.
+    fn over(file: &Path, place: &Path) -> Option<Self> {
+        let mounted = Command::new("mount").arg("--bind").args([file, place]).output();
+        mounted.is_ok_and(|ended| ended.status.success()).then(|| Self(place.to_owned()))
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+    }
+}
+
+#[tokio::test]
+async fn a_mounted_file_is_followed_and_changed_where_it_is() {
+    let home = Home::new("");
+    let (place, mounted) = (home.path().join("prx.toml"), tempfile::tempdir().unwrap());
+    let file = mounted.path().join("theirs.toml");
+    fs::write(&file, "[agent]\nmax_turns = 3 # few\n[rate_limits]\nenabled = false\n").unwrap();
+    let Some(_mounted) = Mounted::over(&file, &place) else {
+        println!("NOT TESTED: nothing can be mounted here");
+        return;
+    };
+    let gateway = Gateway::start_in(home).await;
+    assert_eq!(turns(&gateway).await, 3);
+    fs::write(&file, fs::read_to_string(&file).unwrap().replace("= 3", "= 4")).unwrap();
+    turns_become(&gateway, 4).await;
+    gateway.client().patch("/config", json!({"agent.max_turns": 5})).await.expect(200);
+    assert!(fs::read_to_string(&file).unwrap().starts_with("[agent]\nmax_turns = 5 # few\n"));
+    assert_eq!(turns(&gateway).await, 5);
+    for folder in [gateway.home().path(), &gateway.home().data(), mounted.path()] {
+        let names = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+        let names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        let copy = |name: &String| name.contains("partial") || name.contains("backup");
+        assert!(!names.iter().any(copy), "no copy of its secrets is left: {names:?}");
+    }
+    gateway.stop().await;
 }

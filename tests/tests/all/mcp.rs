@@ -166,10 +166,17 @@ async fn a_servers_environment_is_its_own_and_its_secrets_stay_out_of_the_log() 
     let home = Home::new("");
     let secret = home.path().join("token");
     fs::write(&secret, "canary-4711\n").unwrap();
-    home.configure(&near(&format!("env = {{ TOKEN = \"file:{}\", PLAIN = \"1\" }}\n", secret.display())));
+    // As systemd hands a service its credentials.
+    let credentials = home.path().join("credentials");
+    fs::create_dir(&credentials).unwrap();
+    fs::write(credentials.join("held"), "canary-1812\n").unwrap();
+    home.configure(&near(&format!(
+        "env = {{ TOKEN = \"file:{}\", PLAIN = \"1\", HELD = \"file:held\", NAMED = \"file:$CREDENTIALS_DIRECTORY/held\" }}\n",
+        secret.display()
+    )));
     home.warm().await;
     let mut command = home.command(&["serve", "--port", "0"]);
-    command.env("OTHERS_SECRET", "canary-0815");
+    command.env("OTHERS_SECRET", "canary-0815").env("CREDENTIALS_DIRECTORY", credentials);
     let gateway = Gateway::launch(home, command).await;
     let token = gateway.home().run(&["auth", "token"]).await;
     let client = gateway.client().with_token(Some(token.stdout.trim()));
@@ -183,6 +190,7 @@ async fn a_servers_environment_is_its_own_and_its_secrets_stay_out_of_the_log() 
     };
     assert_eq!(env("TOKEN").await, "canary-4711");
     assert_eq!(env("PLAIN").await, "1");
+    assert_eq!((&*env("HELD").await, &*env("NAMED").await), ("canary-1812", "canary-1812"));
     assert_eq!(env("OTHERS_SECRET").await, "not set");
     assert!(!env("PATH").await.is_empty());
     until("the server's words to be logged", async || {

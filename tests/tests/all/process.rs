@@ -90,6 +90,9 @@ async fn check_what_is_told_of_it(gateway: &Gateway) {
     }
     let doctor = gateway.home().run(&["doctor"]).await;
     assert!(doctor.stdout.contains("the store is opened anew every few seconds"), "{}", doctor.stdout);
+    let status = gateway.home().run(&["status"]).await;
+    assert!(status.code == Some(1) && status.stdout.contains("the store takes nothing"), "{status:?}");
+    assert!(status.stderr.contains("the gateway is unhealthy; `prx doctor`"), "{status:?}");
     client.post("/sessions", json!({"user_id": "ada"})).await.error(503, "unavailable");
     assert_eq!(say(client, "late", "late", "Hello").await, 503, "the platform is told to say it again");
 }

@@ -13,8 +13,9 @@ use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 /// What answers have beyond the page, by path in the answer; of the configuration, it shows but a few keys.
-const BEYOND: [(&str, &str); 15] = [
+const BEYOND: [(&str, &str); 16] = [
     ("GET /status", ".issues"),
+    ("GET /status", ".issue_details"),
     ("GET /status", ".usage"),
     ("GET /logs", ".entries[].fields"),
     ("GET /channels", ".channels[].since"),

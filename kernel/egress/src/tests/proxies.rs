@@ -2,11 +2,13 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::{SinkExt, StreamExt};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::accept_async;
 
 use super::*;
 use prx_base::config::{self, Config, Live};
@@ -51,15 +53,7 @@ fn to(origin: &str, private: bool) -> Policy {
 
 /// A server at `api.test`, and the file of the authority that vouches for it.
 async fn private_server(home: &tempfile::TempDir) -> (Server, String) {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-    let key = KeyPair::generate().unwrap();
-    let cert = CertificateParams::new(["api.test".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-    let config = ServerConfig::builder().with_no_client_auth();
-    let der = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let config = config.with_single_cert(vec![cert.der().clone()], der.into()).unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (acceptor, ca_file) = private_authority(home);
     let server = Server::raw(move |stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -70,11 +64,25 @@ async fn private_server(home: &tempfile::TempDir) -> (Server, String) {
             }
         }
     });
+    (server.await, ca_file)
+}
+
+/// What speaks TLS as `api.test`, and the file of the authority that vouches for it.
+fn private_authority(home: &tempfile::TempDir) -> (TlsAcceptor, String) {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let cert = CertificateParams::new(["api.test".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth();
+    let der = PrivatePkcs8KeyDer::from(key.serialize_der());
+    let config = config.with_single_cert(vec![cert.der().clone()], der.into()).unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
     let file = home.path().join("ca.pem");
     let pem = STANDARD.encode(authority.der());
     let pem = format!("-----BEGIN CERTIFICATE-----\n{pem}\n-----END CERTIFICATE-----\n");
     std::fs::write(&file, pem).unwrap();
-    (server.await, file.display().to_string())
+    (acceptor, file.display().to_string())
 }
 
 #[tokio::test]
@@ -166,4 +174,51 @@ async fn a_proxy_that_refuses_is_named_and_nothing_was_sent() {
     let failure = fetch(&egress, &to("https://api.test", false), get("https://api.test/")).await.unwrap_err();
     assert!(failure.reason.contains("the proxy 127.0.0.1:9 can't be reached"), "{failure}");
     assert!(server.seen().is_empty());
+}
+
+/// Answers each message of a WebSocket with itself.
+async fn echo<S: AsyncRead + AsyncWrite + Unpin>(stream: S) {
+    let Ok(mut socket) = accept_async(stream).await else { return };
+    while let Some(Ok(message)) = socket.next().await {
+        if message.is_text() && socket.send(message).await.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn sockets_go_through_a_proxy_too() {
+    let home = tempfile::tempdir().unwrap();
+    let (acceptor, ca_file) = private_authority(&home);
+    let plain = Server::raw(echo).await;
+    let secure = Server::raw(move |stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            if let Ok(stream) = acceptor.accept(stream).await {
+                echo(stream).await;
+            }
+        }
+    })
+    .await;
+    for (server, origin, target) in [
+        (&plain, "ws://plain.test:8080", "CONNECT plain.test:8080 HTTP/1.1"),
+        (&secure, "wss://api.test", "CONNECT api.test:443 HTTP/1.1"),
+    ] {
+        let proxy = proxy(server, "200 OK").await;
+        let (egress, _live) = way_out(&ca_file, &format!("http://{}", proxy.address));
+        let url = vec![text(format!("{origin}/socket"))];
+        let upgrade = Upgrade { url, headers: Vec::new(), timeout: Duration::from_secs(10) };
+        let policy = to(origin, false);
+        let mut socket = egress.connect(&policy, upgrade).await.unwrap();
+        socket.queue(&Payload::render(&[text("hello")], &policy).unwrap()).unwrap();
+        let said = loop {
+            match socket.advance(true).await.unwrap() {
+                Progress::Frame(frame) => break frame,
+                _ => {}
+            }
+        };
+        assert_eq!(said, Frame::Text("hello".into()), "{origin}");
+        assert!(proxy.seen()[0].starts_with(target), "{:?}", proxy.seen());
+        socket.close(1000, Duration::from_secs(10)).await;
+    }
 }
