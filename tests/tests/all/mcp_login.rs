@@ -52,6 +52,76 @@ fn config(guarded: &Guarded) -> String {
 
 const WANTED: &str = "needs login: prx mcp login far (HTTP 401 Unauthorized";
 
+/// Nobody is told of tokens, codes or what they were made of.
+async fn nobody_is_told(gateway: &Gateway) {
+    let log = gateway.output().lines().join("\n");
+    let config = gateway.client().get("/config").await.expect(200).to_string();
+    let audit = gateway.client().get("/audit").await.expect(200).to_string();
+    for told in [&log, &config, &audit] {
+        assert!(!told.contains("canary-") && !told.contains("code-0"), "{told}");
+    }
+    assert!(audit.contains("mcp_server.logged_in"), "{audit}");
+}
+
+/// What goes wrong costs nothing but itself.
+async fn what_goes_wrong_says_what_to_do(gateway: &Gateway, guarded: &Guarded) {
+    complete(gateway, "http://127.0.0.1:1/callback?code=x&state=y").await.error(409, "conflict");
+    let ended = guarded.browse(&begin(gateway).await);
+    let stranger = complete(gateway, &ended.replace("state=", "state=x")).await;
+    assert_eq!(
+        stranger.error(400, "bad_request"),
+        "`redirect` has not the state of the login that waits: it belongs to another one"
+    );
+    let other = complete(gateway, &ended.replace("iss=", "iss=https%3A%2F%2Fexample.org&x=")).await;
+    assert!(other.error(400, "bad_request").contains("another authorization server"));
+    complete(gateway, "not a URL").await.error(400, "bad_request");
+    guarded.plan(|plan| plan.consents = false);
+    let denied = complete(gateway, &guarded.browse(&begin(gateway).await)).await;
+    assert_eq!(
+        denied.error(409, "conflict"),
+        "the login was refused, access_denied: not today; begin again with prx mcp login far"
+    );
+    guarded.plan(|plan| (plan.consents, plan.codes) = (true, false));
+    let refused = complete(gateway, &guarded.browse(&begin(gateway).await)).await;
+    assert!(
+        refused.error(409, "conflict").starts_with("the code was refused: invalid_grant: it is good no more")
+    );
+    guarded.plan(|plan| plan.codes = true);
+}
+
+/// Logs in on the command line: the browser visits it, or what it ends at is pasted.
+async fn login(gateway: &Gateway, guarded: &Guarded, args: &[&str], visit: bool) {
+    let mut command = Command::from(gateway.home().command(&[&["mcp", "login", "far"][..], args].concat()));
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let url = loop {
+        let line = said.next_line().await.unwrap().expect("a URL");
+        if line.starts_with("http") {
+            break line;
+        }
+    };
+    let ended = guarded.browse(&url);
+    if visit {
+        let (address, path) = ended.strip_prefix("http://").unwrap().split_once('/').unwrap();
+        for path in ["favicon.ico", path] {
+            let mut browser = TcpStream::connect(address).await.unwrap();
+            browser
+                .write_all(format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
+            let mut page = String::new();
+            browser.read_to_string(&mut page).await.unwrap();
+            assert_eq!(page.contains("go back to the terminal"), path.starts_with("callback"), "{page}");
+        }
+    } else {
+        child.stdin.take().unwrap().write_all(format!("{ended}\n").as_bytes()).await.unwrap();
+    }
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "logged in to far\n");
+    becomes(gateway, connected).await;
+}
+
 #[tokio::test]
 async fn a_person_logs_in_and_the_tokens_are_renewed_until_they_are_revoked() {
     let guarded = guarded().await;
@@ -61,29 +131,7 @@ async fn a_person_logs_in_and_the_tokens_are_renewed_until_they_are_revoked() {
     let status = gateway.client().get("/status").await.expect(200);
     assert!(status["issues"].to_string().contains("needs login: prx mcp login far"), "{status}");
 
-    // What goes wrong says what to do, and costs nothing.
-    complete(&gateway, "http://127.0.0.1:1/callback?code=x&state=y").await.error(409, "conflict");
-    let ended = guarded.browse(&begin(&gateway).await);
-    let stranger = complete(&gateway, &ended.replace("state=", "state=x")).await;
-    assert_eq!(
-        stranger.error(400, "bad_request"),
-        "`redirect` has not the state of the login that waits: it belongs to another one"
-    );
-    let other = complete(&gateway, &ended.replace("iss=", "iss=https%3A%2F%2Fexample.org&x=")).await;
-    assert!(other.error(400, "bad_request").contains("another authorization server"));
-    complete(&gateway, "not a URL").await.error(400, "bad_request");
-    guarded.plan(|plan| plan.consents = false);
-    let denied = complete(&gateway, &guarded.browse(&begin(&gateway).await)).await;
-    assert_eq!(
-        denied.error(409, "conflict"),
-        "the login was refused, access_denied: not today; begin again with prx mcp login far"
-    );
-    guarded.plan(|plan| (plan.consents, plan.codes) = (true, false));
-    let refused = complete(&gateway, &guarded.browse(&begin(&gateway).await)).await;
-    assert!(
-        refused.error(409, "conflict").starts_with("the code was refused: invalid_grant: it is good no more")
-    );
-    guarded.plan(|plan| plan.codes = true);
+    what_goes_wrong_says_what_to_do(&gateway, &guarded).await;
 
     // A login outlives the gateway, begun or done.
     let ended = guarded.browse(&begin(&gateway).await);
@@ -122,14 +170,7 @@ async fn a_person_logs_in_and_the_tokens_are_renewed_until_they_are_revoked() {
     becomes(&gateway, |server| server["status"] == "disconnected").await;
     assert_eq!(guarded.seen().len(), asked, "what was refused for good is not asked again");
 
-    // Nobody is told of tokens, codes or what they were made of.
-    let log = gateway.output().lines().join("\n");
-    let config = gateway.client().get("/config").await.expect(200).to_string();
-    let audit = gateway.client().get("/audit").await.expect(200).to_string();
-    for told in [&log, &config, &audit] {
-        assert!(!told.contains("canary-") && !told.contains("code-0"), "{told}");
-    }
-    assert!(audit.contains("mcp_server.logged_in"), "{audit}");
+    nobody_is_told(&gateway).await;
     gateway.stop().await;
 }
 
@@ -141,39 +182,7 @@ async fn the_command_line_listens_for_the_browser_or_takes_what_is_pasted() {
     let gateway = Gateway::start(&config(&guarded)).await;
     becomes(&gateway, |server| server["error"].is_string()).await;
 
-    let login = async |args: &[&str], visit: bool| {
-        let mut command =
-            Command::from(gateway.home().command(&[&["mcp", "login", "far"][..], args].concat()));
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-        let url = loop {
-            let line = said.next_line().await.unwrap().expect("a URL");
-            if line.starts_with("http") {
-                break line;
-            }
-        };
-        let ended = guarded.browse(&url);
-        if visit {
-            let (address, path) = ended.strip_prefix("http://").unwrap().split_once('/').unwrap();
-            for path in ["favicon.ico", path] {
-                let mut browser = TcpStream::connect(address).await.unwrap();
-                browser
-                    .write_all(format!("GET /{path} HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes())
-                    .await
-                    .unwrap();
-                let mut page = String::new();
-                browser.read_to_string(&mut page).await.unwrap();
-                assert_eq!(page.contains("go back to the terminal"), path.starts_with("callback"), "{page}");
-            }
-        } else {
-            child.stdin.take().unwrap().write_all(format!("{ended}\n").as_bytes()).await.unwrap();
-        }
-        let output = child.wait_with_output().await.unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), "logged in to far\n");
-        becomes(&gateway, connected).await;
-    };
-    login(&[], true).await;
+    login(&gateway, &guarded, &[], true).await;
     assert_eq!(called(&gateway).await, "let in");
     assert!(guarded.given() > 2, "{}", guarded.given());
     let out = gateway.home().run(&["mcp", "logout", "far"]).await;
@@ -185,7 +194,7 @@ async fn the_command_line_listens_for_the_browser_or_takes_what_is_pasted() {
         "{}",
         again.stderr
     );
-    login(&["--paste"], false).await;
+    login(&gateway, &guarded, &["--paste"], false).await;
 
     // One that registers nobody says what to set; a client of the operator's own is used.
     guarded.plan(|plan| plan.registers = false);
