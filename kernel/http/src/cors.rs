@@ -46,7 +46,9 @@ mod tests {
             value.split(',').map(|name| name.trim().to_owned()).collect()
         };
         let allowed = named(&preflight("POST"), "access-control-allow-headers");
-        for header in ["mcp-protocol-version", "mcp-session-id", "last-event-id", "authorization", "content-type"] {
+        for header in
+            ["mcp-protocol-version", "mcp-session-id", "last-event-id", "authorization", "content-type"]
+        {
             assert!(allowed.iter().any(|name| name == header), "{header}: {allowed:?}");
         }
         let reply = allow_origin(Reply::no_content(), HeaderValue::from_static("https://app.test"));

@@ -155,8 +155,9 @@ impl Certificate {
         }
         let left = ends.duration_since(now);
         let days = left.as_hours() / 24;
-        (left < SignedDuration::try_from(RENEWAL).ok()?)
-            .then(|| issue(format!("the TLS certificate in {cert} ends at {ends}, in {days} days"), "renew it"))
+        (left < SignedDuration::try_from(RENEWAL).ok()?).then(|| {
+            issue(format!("the TLS certificate in {cert} ends at {ends}, in {days} days"), "renew it")
+        })
     }
 
     fn state(&self) -> RwLockReadGuard<'_, State> {

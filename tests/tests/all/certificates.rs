@@ -126,13 +126,20 @@ fn write_ending(folder: &Path, days: i64) {
 async fn a_certificate_that_ends_soon_or_is_over_is_told_with_what_to_do() {
     let home = Home::empty();
     let file = |name: &str| home.path().join(name).to_str().unwrap().to_owned();
-    home.configure(&format!("[gateway]\ntls_cert = {:?}\ntls_key = {:?}\n", file("cert.pem"), file("key.pem")));
+    home.configure(&format!(
+        "[gateway]\ntls_cert = {:?}\ntls_key = {:?}\n",
+        file("cert.pem"),
+        file("key.pem")
+    ));
     write_ending(home.path(), 10);
     let gateway = Gateway::start_in(home).await;
     let told = async |home: &Home, words: &str| {
         let doctor = home.run(&["doctor"]).await;
-        let is_told = doctor.stdout.lines().any(|line| line.starts_with("problem: the TLS") && line.contains(words));
-        is_told.then(|| assert!(doctor.code == Some(1) && doctor.stdout.contains("\n    fix: renew it\n"), "{doctor:?}"))
+        let is_told =
+            doctor.stdout.lines().any(|line| line.starts_with("problem: the TLS") && line.contains(words));
+        is_told.then(|| {
+            assert!(doctor.code == Some(1) && doctor.stdout.contains("\n    fix: renew it\n"), "{doctor:?}")
+        })
     };
     until("its end to be told", async || told(gateway.home(), "in 9 days").await).await;
     let status = gateway.home().run(&["status"]).await;
