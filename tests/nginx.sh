@@ -69,22 +69,48 @@ for _ in range(600):
     except OSError:
         time.sleep(0.1)
 
-stream = http.client.HTTPConnection(proxy, timeout=60)
-stream.request("GET", "/api/v1/events", headers=token)
-events = stream.getresponse()
-assert events.status == 200 and events.getheader("cache-control") == "no-cache", events.headers
-# nginx takes this one to itself; that the stream comes through shows it.
-assert ask(proxy, "POST", "/api/v1/sessions", token, json.dumps({"user_id": "ada"})) == 201
-line = events.readline()
-while b"session.created" not in line:
-    assert line, "the stream has ended before its first event"
-    line = events.readline()
-print("verified: an event arrives while its stream is open")
+def follow(where, method, path, body=None):
+    """A stream, which stays open."""
+    connection = http.client.HTTPConnection(where, timeout=60)
+    connection.request(method, path, body, {**token, "accept": "text/event-stream"})
+    stream = connection.getresponse()
+    assert stream.status == 200 and stream.getheader("cache-control") == "no-cache", stream.headers
+    return stream
 
-flooding = threading.Event()
+def read_until(stream, word):
+    line = stream.readline()
+    while word not in line:
+        assert line, f"the stream has ended before {word}"
+        line = stream.readline()
+
+events = follow(proxy, "GET", "/api/v1/events")
+logs = follow(proxy, "GET", "/api/v1/logs/stream?level=info")
+assert ask(proxy, "POST", "/api/v1/sessions", token, json.dumps({"user_id": "ada"})) == 201
+read_until(events, b"session.created")
+read_until(logs, b"/api/v1/sessions")
+print("verified: events and lines of the log arrive while their streams are open")
+
+connection = http.client.HTTPConnection(proxy, timeout=60)
+connection.request("POST", "/api/v1/sessions", json.dumps({"user_id": "ada"}), token)
+session = json.load(connection.getresponse())["id"]
+said = json.dumps({"content": "Hello"})
+for where, path, method, body in [
+    (direct, "/api/v1/events", "GET", None),
+    (direct, "/api/v1/logs/stream", "GET", None),
+    (direct, f"/api/v1/sessions/{session}/messages", "POST", said),
+]:
+    # nginx takes this header to itself: that a stream comes through shows it, and a turn is over too soon to show it.
+    stream = follow(where, method, path, body)
+    assert stream.getheader("x-accel-buffering") == "no", (path, stream.headers)
+read_until(follow(proxy, "POST", f"/api/v1/sessions/{session}/messages", said), b"event: done")
+print("verified: the tokens of a turn arrive, unbuffered")
+
+flooding, refusals = threading.Event(), []
 def flood():
     while not flooding.is_set():
-        ask(proxy, "POST", "/api/v1/sessions", {"content-type": "application/json"}, "{}")
+        status = ask(proxy, "POST", "/api/v1/sessions", {"content-type": "application/json"}, "{}")
+        assert status in (401, 429), status
+        refusals.append(status)
 threads = [threading.Thread(target=flood) for _ in range(4)]
 for thread in threads:
     thread.start()
@@ -93,6 +119,7 @@ flooding.set()
 for thread in threads:
     thread.join()
 assert health == [200] * 100, health
+assert 429 in refusals, f"a flood is too many: {len(refusals)} requests"
 print("verified: health is green under a flood of strangers from the same address")
 
 def forged(n):

@@ -223,6 +223,7 @@ async fn pass_on(
 ) -> Result<(), TooLong> {
     let mut thought = 0;
     while let Some(piece) = pieces.recv().await {
+        work.timer.hear(&work.services.base.clock);
         match piece {
             Delta::Text(text) => {
                 work.reply.token(&text);

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::command::{self, NEW_CONVERSATION};
 use super::context::Context;
@@ -15,6 +15,9 @@ use super::{budget, calls, completion, reply, skills};
 use prx_base::error::{Code, Error};
 use prx_host::bindings::{provider as wire, skill};
 use prx_store::{Command, MAX_ATTEMPTS, Message, NewMessage, Stop, ToolCall, TurnDone, TurnState};
+
+/// Ends an answer of which nothing more came.
+const BROKE_OFF: &str = "\n\n[The answer broke off here: nothing more of it came. Ask me to go on.]";
 
 /// How a turn's work ended.
 enum TurnEnd {
@@ -49,6 +52,14 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
             let said = NewMessage { stopped: true, ..NewMessage::assistant(text) };
             complete(work, progress, said, Some(why)).await
         }
+        Err(failure) if is_silence(&failure) && !progress.unfinished.text.trim().is_empty() => {
+            warn!(error = %failure.error, "the answer broke off");
+            progress.close("not finished: the answer broke off");
+            let text = std::mem::take(&mut progress.unfinished.text) + BROKE_OFF;
+            work.reply.token(BROKE_OFF);
+            let said = NewMessage { attachments: progress.files(), ..NewMessage::assistant(text) };
+            complete(work, progress, said, None).await
+        }
         Err(failure) => {
             work.save(&mut progress).await?;
             progress.close("not finished: the turn ended with an error");
@@ -57,7 +68,13 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
     }
 }
 
-/// Works on an answer until it is there, the turn is cancelled, or it has worked for `agent.turn_timeout_secs`.
+/// Whether nothing came any more. What had come by then is kept.
+fn is_silence(failure: &TurnFailure) -> bool {
+    failure.error.code() == Code::GatewayTimeout
+}
+
+/// Works on an answer until it is there, the turn is cancelled, or it has worked for `agent.turn_timeout_secs` without a
+/// word of a model.
 async fn work_to_end(work: &Work<'_>, progress: &mut Progress) -> Result<TurnEnd, TurnFailure> {
     let base = &work.services.base;
     let timeout = Duration::from_secs(base.config.current().agent.turn_timeout_secs);
@@ -96,7 +113,7 @@ fn given_up() -> Error {
 
 fn timed_out(timeout: Duration) -> TurnFailure {
     let message = format!(
-        "There was no answer within {timeout:?} (agent.turn_timeout_secs); ask again, for less at once, or have the \
+        "There was no word of an answer within {timeout:?} (agent.turn_timeout_secs); ask again, for less at once, or have the \
          operator raise it"
     );
     TurnFailure::permanent(Error::new(Code::GatewayTimeout, message))

@@ -1,9 +1,10 @@
-//! How long a turn has worked. The timer pauses while the turn only waits for a person: that counts neither towards its
+//! How long a turn has worked without a word of a model. The timer pauses while the turn only waits for a person: that counts neither towards its
 //! timeout nor is it waited for at shutdown.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -15,6 +16,8 @@ pub(super) struct WorkTimer {
     tracker: TaskTracker,
     running: Mutex<Running>,
     paused: watch::Sender<bool>,
+    /// When a model was last heard.
+    heard: Mutex<Timestamp>,
 }
 
 struct Running {
@@ -28,7 +31,12 @@ impl WorkTimer {
     /// A timer that runs, for one task.
     pub(super) fn new(tracker: &TaskTracker) -> Self {
         let running = Mutex::new(Running { tasks: 1, token: Some(tracker.token()) });
-        Self { tracker: tracker.clone(), running, paused: watch::Sender::new(false) }
+        Self {
+            tracker: tracker.clone(),
+            running,
+            paused: watch::Sender::new(false),
+            heard: Mutex::new(Timestamp::MIN),
+        }
     }
 
     /// From now on so many tasks run side by side.
@@ -46,18 +54,30 @@ impl WorkTimer {
         self.change(|tasks| tasks + 1);
     }
 
-    /// Ends when the timer has run for `timeout`.
+    /// A model is heard: the timer begins anew.
+    pub(super) fn hear(&self, clock: &Clock) {
+        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = clock.now();
+    }
+
+    /// Ends when the timer has run for `timeout` since a model was last heard.
     pub(super) async fn timeout(&self, clock: &Clock, timeout: Duration) {
         let mut left = timeout;
         loop {
             self.is_paused(false).await;
             let started = clock.now();
             tokio::select! {
-                () = clock.sleep(left) => return,
+                () = clock.sleep(left) => {}
                 () = self.is_paused(true) => {}
             }
-            let worked = Duration::try_from(clock.now().duration_since(started)).unwrap_or_default();
-            left = left.saturating_sub(worked);
+            let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = |begin| Duration::try_from(clock.now().duration_since(begin)).unwrap_or_default();
+            left = match heard >= started {
+                true => timeout.saturating_sub(since(heard)),
+                false => left.saturating_sub(since(started)),
+            };
+            if left.is_zero() {
+                return;
+            }
         }
     }
 
@@ -81,7 +101,6 @@ mod tests {
     use std::pin::pin;
 
     use futures_util::FutureExt;
-    use jiff::Timestamp;
 
     use super::*;
 
@@ -103,6 +122,9 @@ mod tests {
         timer.resume();
         assert!(!over_after(Duration::ZERO));
         assert!(!over_after(minutes(1) - Duration::from_millis(1)));
-        assert!(over_after(Duration::from_millis(1)));
+        timer.hear(&clock);
+        assert!(!over_after(minutes(9)), "something has come");
+        assert!(!over_after(minutes(1) - Duration::from_millis(1)));
+        assert!(over_after(Duration::from_millis(1)), "nothing came any more");
     }
 }

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod events;
+pub mod heap;
 pub mod issue;
 pub mod logs;
 pub mod signature;

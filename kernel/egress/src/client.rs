@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::PROXY_AUTHORIZATION;
+use hyper::header::{ACCEPT_ENCODING, PROXY_AUTHORIZATION};
 use hyper::{StatusCode, http};
 use rustls::RootCertStore;
 use tokio::time::{Instant, timeout_at};
@@ -87,6 +87,8 @@ impl Egress {
         let (max_body, redirects) = (request.max_body, request.redirects);
         let secrets = Patterns::of(policy.secrets());
         let mut hop = Outgoing::render(request, policy.secrets())?;
+        // Most servers keep to it; what the others encode is decoded.
+        let plain = hop.headers.get_all(ACCEPT_ENCODING).iter().all(|value| value == "identity");
         let slot = policy.slot(connect.min(total)).await?;
         for followed in 0..=redirects {
             let answer = self.exchange(policy, &mut hop, &deadlines).await;
@@ -98,7 +100,8 @@ impl Egress {
                 hop = redirect::follow(hop, response.status(), &location, secrets.as_ref())?;
                 continue;
             }
-            let bounds = Bounds { started, deadline: deadlines.deadline, idle, max_body, secrets, slot };
+            let bounds =
+                Bounds { started, deadline: deadlines.deadline, idle, max_body, plain, secrets, slot };
             return Response::new(response, lease, bounds);
         }
         Err(Failure::sent(Kind::Protocol, &hop.origin, format!("more than {redirects} redirects")))

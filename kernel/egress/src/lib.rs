@@ -9,7 +9,8 @@
 //!   resolved here, an address as ever; what is on this machine is reached without it;
 //! - a secret is put in here and nowhere else, goes only where it is granted for, and is scrubbed from whatever comes
 //!   back;
-//! - every wait has a timeout, every answer a size limit, every plugin a limit of requests in flight;
+//! - every wait has a timeout, every answer a size limit, also where it is encoded unasked and decoded here, every plugin a
+//!   limit of requests in flight;
 //! - a [`Failure`] says whether the other side may have seen the request.
 //!
 //! It never retries what may have been sent, never follows a redirect unasked, and never logs or repeats a secret or more
@@ -19,6 +20,7 @@
 mod address;
 mod client;
 mod connect;
+mod decode;
 mod failure;
 mod origin;
 mod outside;

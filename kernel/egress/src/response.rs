@@ -1,6 +1,7 @@
 //! An answer: its head, and a body that arrives no faster than it is read.
 
 use std::fmt;
+use std::mem::take;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -15,6 +16,7 @@ use hyper::http;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
+use super::decode::{Decoder, STEP_BYTES};
 use super::failure::{Failure, Kind};
 use super::origin::Origin;
 use super::pool::Lease;
@@ -43,13 +45,19 @@ pub(super) struct Bounds {
     pub(super) deadline: Instant,
     pub(super) idle: Duration,
     pub(super) max_body: u64,
+    /// It was not asked for an encoding.
+    pub(super) plain: bool,
     pub(super) secrets: Option<Arc<Patterns>>,
     pub(super) slot: OwnedSemaphorePermit,
 }
 
 struct Live {
     incoming: Incoming,
+    /// Decodes what came of it.
+    decoder: Option<Decoder>,
+    encoded: Bytes,
     scrubber: Option<Scrubber>,
+    /// Bytes that may still come, as they come and as they are decoded.
     left: u64,
     deadline: Pin<Box<Sleep>>,
     idle: Idle,
@@ -76,6 +84,7 @@ impl Response {
         if incoming.size_hint().lower() > bounds.max_body {
             return Err(too_large(origin));
         }
+        let decoder = if bounds.plain { Decoder::of(&mut head.headers) } else { None };
         if let Some(secrets) = &bounds.secrets {
             if is_encoded(&head.headers) && !head.status.is_success() {
                 // Of what can't be searched for secrets nothing is passed on; the status is what matters.
@@ -99,7 +108,7 @@ impl Response {
                 head.headers.remove(header::CONTENT_LENGTH);
             }
         }
-        let body = ResponseBody::new(incoming, lease, bounds);
+        let body = ResponseBody::new(incoming, decoder, lease, bounds);
         Ok(Self { status: head.status, headers: head.headers, body, elapsed })
     }
 
@@ -121,13 +130,15 @@ impl Response {
 }
 
 impl ResponseBody {
-    fn new(incoming: Incoming, lease: Lease, bounds: Bounds) -> Self {
+    fn new(incoming: Incoming, decoder: Option<Decoder>, lease: Lease, bounds: Bounds) -> Self {
         if incoming.is_end_stream() {
             lease.release();
             return Self(None);
         }
         Self(Some(Live {
             incoming,
+            decoder,
+            encoded: Bytes::new(),
             scrubber: bounds.secrets.map(Scrubber::new),
             left: bounds.max_body,
             deadline: Box::pin(sleep_until(bounds.deadline)),
@@ -148,7 +159,7 @@ impl Body for ResponseBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Failure>>> {
         loop {
             let Some(live) = &mut self.0 else { return Poll::Ready(None) };
-            let piece = match ready!(live.poll_chunk(cx)) {
+            let piece = match ready!(live.poll_decoded(cx)) {
                 Some(Ok(chunk)) => live.scrubbed(chunk),
                 Some(Err(failure)) => {
                     self.0 = None;
@@ -169,13 +180,58 @@ impl Body for ResponseBody {
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             None => SizeHint::with_exact(0),
-            Some(live) if live.scrubber.is_none() => live.incoming.size_hint(),
+            Some(live) if live.scrubber.is_none() && live.decoder.is_none() => live.incoming.size_hint(),
             Some(_) => SizeHint::default(),
         }
     }
 }
 
 impl Live {
+    /// The next piece, decoded in small steps: a few bytes may stand for many.
+    fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
+        if self.decoder.is_none() {
+            return self.poll_chunk(cx);
+        }
+        let chunk = if self.encoded.is_empty() {
+            ready!(self.poll_chunk(cx))
+        } else {
+            Some(Ok(take(&mut self.encoded)))
+        };
+        let Some(chunk) = chunk.transpose()? else {
+            let rest = self.decoder.take().map(Decoder::finish).transpose();
+            let cut = |_| {
+                Failure::sent(
+                    Kind::Closed,
+                    &self.lease.key.origin,
+                    "the answer ended in the middle of its encoding",
+                )
+            };
+            return Poll::Ready(
+                rest.map_err(cut)
+                    .map(|rest| rest.filter(|rest| !rest.is_empty()).map(Bytes::from))
+                    .transpose(),
+            );
+        };
+        self.encoded = chunk;
+        let step = self.encoded.split_to(STEP_BYTES.min(self.encoded.len()));
+        let decoded = self.decoder.as_mut().map(|decoder| decoder.push(&step)).transpose();
+        let origin = &self.lease.key.origin;
+        let decoded = match decoded {
+            Ok(decoded) => decoded.unwrap_or_default(),
+            Err(error) => {
+                let reason = format!("its answer is not encoded as it says ({error})");
+                return Poll::Ready(Some(Err(Failure::sent(Kind::Protocol, origin, reason))));
+            }
+        };
+        Poll::Ready(Some(match self.left.checked_sub(decoded.len() as u64) {
+            Some(left) => {
+                self.left = left;
+                Ok(decoded.into())
+            }
+            None => Err(too_large(origin)),
+        }))
+    }
+
     /// The next piece as it came. The deadline counts even when data is always there.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Failure>>> {
         let origin = &self.lease.key.origin;

@@ -152,11 +152,17 @@ fn write(directory: &Path, path: &Path, image: &[u8]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
     let unfinished = path.with_extension("tmp");
-    let mut file =
-        OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-    file.write_all(image)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)
+    let write = || {
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
+        file.write_all(image)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().inspect_err(|_| {
+        // On a full disk it would take the room that others need.
+        let _ = fs::remove_file(&unfinished);
+    })
 }
 
 fn prune(directory: &Path) -> io::Result<()> {

@@ -100,7 +100,8 @@ impl Engine {
         let image = compiled.await.unwrap_or(Err(CompileError::Stopped))?;
         let artifact =
             self.cache.put(&self.wasmtime, &key, image).await.map_err(|error| failed(format!("{error:#}")));
-        trim_heap();
+        // The compiler's memory, which the allocator would keep.
+        prx_base::heap::trim();
         Ok(Artifact(artifact?))
     }
 
@@ -126,14 +127,4 @@ fn tick(engine: &wasmtime::Engine) -> wasmtime::Result<()> {
 
 fn failed(error: impl std::fmt::Display) -> CompileError {
     CompileError::Failed(error.to_string())
-}
-
-/// Returns what the compiler has freed to the system, tens of MiB that the allocator would keep.
-fn trim_heap() {
-    #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    #[expect(unsafe_code, reason = "the allocator is asked by a C call")]
-    // SAFETY: malloc_trim(3) may be called at any time from any thread; it only unmaps what is free.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }

@@ -181,9 +181,15 @@ fn read(path: &Path) -> io::Result<Option<Bytes>> {
 fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
-    let mut file = File::create(&partial)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&partial, path)?;
+    let write = || {
+        let mut file = File::create(&partial)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&partial, path)
+    };
+    write().inspect_err(|_| {
+        // On a full disk it would take the room that others need.
+        let _ = fs::remove_file(&partial);
+    })?;
     path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::time::timeout;
 use wasmtime::component::{Instance, InstancePre};
@@ -24,6 +25,8 @@ const MAX_IDLE_BYTES: u64 = 16 << 20;
 
 /// Most that a component may hand over in one answer or one host call, in bytes.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// How long a call may be heard: 24 hours.
+const MAX_ANSWER_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Which capabilities a component exports, and where.
 pub(super) struct Exports {
@@ -77,6 +80,10 @@ pub(super) struct GuestInstance {
 }
 
 /// The instance that a call is going to run on, leased from the pool of its component.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one a call, on the stack; a box would be an allocation a call"
+)]
 pub(super) enum Lease {
     /// On an instance that was idle.
     Idle(GuestInstance),
@@ -203,7 +210,8 @@ impl Linked {
     }
 }
 
-/// Runs one call within its limits.
+/// Runs one call within its limits. The deadline begins anew whenever the call is heard: of an answer that grows silence is
+/// the end, and not its length, for a day.
 ///
 /// # Errors
 /// The deadline passed; the work is dropped.
@@ -216,11 +224,20 @@ pub(super) async fn within<R>(
         meter.begin().await;
         work.await
     });
-    let outcome = timeout(limits.deadline, Arc::clone(meter).watch(work)).await;
-    outcome.map_err(|_| match meter.is_in_own_line() {
-        true => CallError::Crowded(limits.deadline),
-        false => CallError::Deadline(limits.deadline),
-    })
+    let mut work = Arc::clone(meter).watch(work);
+    let (mut heard, mut left) = (meter.heard(), limits.deadline);
+    loop {
+        if let Ok(outcome) = timeout(left, &mut work).await {
+            return Ok(outcome);
+        }
+        if meter.heard() == heard || meter.heard() > MAX_ANSWER_TIME {
+            return Err(match meter.is_in_own_line() {
+                true => CallError::Crowded(limits.deadline),
+                false => CallError::Deadline(limits.deadline),
+            });
+        }
+        (heard, left) = (meter.heard(), limits.deadline.saturating_sub(meter.silence()));
+    }
 }
 
 /// Which [`CallError`] an error of the engine is.

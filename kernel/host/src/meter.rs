@@ -32,6 +32,8 @@ pub(super) struct Meter {
     spent: AtomicU64,
     /// When the present poll began, in nanoseconds since `origin`.
     began: AtomicU64,
+    /// When the call was last heard, in nanoseconds since `origin`.
+    heard: AtomicU64,
     share: Arc<Share>,
     state: AtomicU8,
     /// Whether there is anything to give back; most calls never take a slot.
@@ -56,6 +58,7 @@ impl Meter {
             origin: clock::stopwatch(),
             spent: AtomicU64::new(0),
             began: AtomicU64::new(0),
+            heard: AtomicU64::new(0),
             share: Arc::clone(share),
             state: AtomicU8::new(WAITS),
             has_slots: AtomicBool::new(false),
@@ -69,6 +72,21 @@ impl Meter {
         let running = elapsed.saturating_sub(self.began.load(Relaxed));
         let refilled = self.budget.mul_f64(elapsed as f64 / CPU_REFILL_INTERVAL.as_nanos() as f64);
         Duration::from_nanos(self.spent.load(Relaxed) + running) >= self.budget + refilled
+    }
+
+    /// The call has said something that it was asked for, before its end.
+    pub(super) fn hear(&self) {
+        self.heard.store(self.elapsed(), Relaxed);
+    }
+
+    /// When the call was last heard, after its beginning; zero: not yet.
+    pub(super) fn heard(&self) -> Duration {
+        Duration::from_nanos(self.heard.load(Relaxed))
+    }
+
+    /// How long the call is silent.
+    pub(super) fn silence(&self) -> Duration {
+        Duration::from_nanos(self.elapsed()).saturating_sub(self.heard())
     }
 
     /// Waits for a slot before the guest is run at all, where its plugin's calls compute already. Where they don't, a call

@@ -11,8 +11,9 @@ use tokio_util::sync::CancellationToken;
 pub(super) const MAX_CONNECTIONS: usize = 4096;
 /// Those of one address. Behind a proxy everyone has the proxy's.
 pub(super) const MAX_CONNECTIONS_PER_ADDRESS: usize = 2048;
-/// Connections beyond that. The oldest of them makes room for a new one.
-const RESERVE: usize = 64;
+/// Connections beyond that. The oldest of them makes room for a new one: as many as come within a few milliseconds when they
+/// come as fast as they can, which is what a probe has to be answered.
+const RESERVE: usize = 256;
 
 /// How many connections are open from each address. The locks are held to count, never across a wait.
 #[derive(Debug, Default)]

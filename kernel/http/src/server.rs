@@ -30,6 +30,8 @@ const MAX_HEAD_BYTES: usize = 32 << 10;
 const DRAIN_SHARE: f64 = 0.85;
 /// How often the last use of each token is written down: every 30 seconds.
 const TOKEN_USE_INTERVAL: Duration = Duration::from_secs(30);
+/// How many connections have to be closed since then for their memory to be given back to the system.
+const CLOSED_TO_TRIM: usize = 256;
 /// The backoff after a connection could not be accepted, as when there are no more file handles: 100 milliseconds.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
@@ -47,7 +49,9 @@ pub async fn serve<S>(
     let tasks = TaskTracker::new();
     let mut stop = pin!(stop);
     let mut uses = Box::pin(pipeline.clock().sleep(TOKEN_USE_INTERVAL));
+    let mut most_open = 0;
     loop {
+        most_open = most_open.max(pipeline.traffic.connections());
         tokio::select! {
             () = &mut stop => break,
             accepted = network.accept() => match accepted {
@@ -65,6 +69,11 @@ pub async fn serve<S>(
             () = &mut uses => {
                 uses = Box::pin(pipeline.clock().sleep(TOKEN_USE_INTERVAL));
                 let pipeline = pipeline.clone();
+                let now_open = pipeline.traffic.connections();
+                if most_open >= now_open + CLOSED_TO_TRIM {
+                    tokio::task::spawn_blocking(prx_base::heap::trim);
+                }
+                most_open = now_open;
                 tokio::spawn(async move { pipeline.write_token_uses().await });
             }
         }
@@ -144,6 +153,10 @@ where
     let service = service_fn(|request| {
         let (pipeline, exchange) = (&pipeline, exchange.clone());
         async move {
+            // Many requests in one packet are no reason for everyone else to wait.
+            if exchange.is_pipelined() {
+                tokio::task::yield_now().await;
+            }
             let answer = pipeline.answer(peer, &exchange, request).await;
             Ok::<_, Infallible>(answer.map(|body| Answer::new(body, exchange)))
         }

@@ -149,6 +149,11 @@ impl Exchange {
         }
     }
 
+    /// Whether a request may have come together with an earlier one.
+    pub(super) fn is_pipelined(&self) -> bool {
+        self.lock().pipelined
+    }
+
     /// Some of a request's body is not read, and nothing follows on this connection.
     pub(super) fn leave_unread(&self) {
         self.lock().unread = true;

@@ -15,7 +15,6 @@ use tokio::task::JoinHandle;
 use tracing::{Instrument, info_span};
 
 use super::content::{Files, Outcome};
-use super::discovery::Outside;
 use super::failure;
 use super::login::Login;
 use super::requests::{Limit, Unanswered};
@@ -301,10 +300,9 @@ impl Mcp {
         let mut running = self.running();
         for (name, settings) in &config.components.mcp_servers {
             if !running.contains_key(name) {
-                let login = settings::login(settings).map(|(url, oauth)| {
-                    let outside = Outside::of(self.egress.clone(), &url, oauth.issuer.as_deref());
-                    let clock = self.base.clock.clone();
-                    Arc::new(Login::new(name.clone(), url, oauth, self.store.clone(), clock, outside))
+                let login = settings::login(settings).map(|oauth| {
+                    let (store, clock) = (self.store.clone(), self.base.clock.clone());
+                    Arc::new(Login::new(name.clone(), oauth, store, clock, self.egress.clone()))
                 });
                 let server = Arc::new(Server::new(settings.clone(), login, self.revision.clone()));
                 let span = info_span!("mcp", module = format!("mcp::{name}"));

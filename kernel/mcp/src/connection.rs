@@ -30,8 +30,9 @@ use super::requests::{Limit, Traffic, Unanswered};
 use super::settings::{Target, Wanted};
 use prx_egress::Egress;
 
-/// How long a server may take to answer a ping, if it is pinged less often.
+/// How long a server may take to answer a ping, and how long at least where it is pinged more often.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+const MIN_PING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that has been initialized.
 pub(super) struct Connection {
@@ -163,12 +164,12 @@ impl Connection {
     }
 
     /// Makes sure that the server still answers a ping; a refusal is an answer. It has as long as it is until the next
-    /// ping, and 10 s at most.
+    /// ping, 5 s at least and 10 s at most.
     ///
     /// # Errors
     /// It doesn't; says how.
     pub(super) async fn ping(&self, interval: Duration) -> Result<(), String> {
-        let limit = interval.min(PING_TIMEOUT);
+        let limit = interval.clamp(MIN_PING_TIMEOUT, PING_TIMEOUT);
         let ping = ClientRequest::PingRequest(PingRequest::default());
         match self.traffic.ask(&self.peer, ping, Limit::of(limit)).await {
             Ok(_) | Err(Unanswered::Failed(ServiceError::McpError(_))) => Ok(()),

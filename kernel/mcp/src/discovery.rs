@@ -210,7 +210,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// A parameter of a challenge such as `Bearer realm="x", scope="a b"`.
-fn parameter(challenge: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(challenge: &str, name: &str) -> Option<String> {
     let mut rest = challenge;
     loop {
         let at = rest.find('=')?;

@@ -23,6 +23,7 @@ use serde_json::json;
 use sse_stream::{Sse, SseStream};
 use url::{Position, Url};
 
+use super::discovery::parameter;
 use super::failure;
 use super::login::{Login, NoToken};
 use super::settings::Site;
@@ -60,6 +61,11 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new(egress: Egress, site: Site, login: Option<Arc<Login>>) -> Self {
         Self { egress, site: Arc::new(site), login, refused: Arc::default() }
+    }
+
+    /// The same for another URL of the server.
+    pub(super) fn at(&self, url: String) -> Self {
+        Self { site: Arc::new(Site { url, ..Site::clone(&self.site) }), ..self.clone() }
     }
 
     /// Whether it does not know how connections are initialized today.
@@ -136,29 +142,23 @@ impl Client {
     ) -> Result<Response, Error> {
         let mut url = self.site.url.clone();
         for _ in 0..=MAX_REDIRECTS {
-            let response = self.send_to(&url, method.clone(), headers, body, token).await?;
+            let request = self.request(&url, method, headers, body);
+            let response = self.dispatch(request, token).await?;
             let Some(location) = location(&response) else { return Ok(response) };
             url = redirected(&url, &location, method, response.status)?;
         }
         Err(Error::UnexpectedServerResponse(format!("it redirects more than {MAX_REDIRECTS} times").into()))
     }
 
-    async fn send_to(
-        &self,
-        url: &str,
-        method: Method,
-        headers: &Headers,
-        body: &[u8],
-        token: Option<&str>,
-    ) -> Result<Response, Error> {
+    fn request(&self, url: &str, method: &Method, headers: &Headers, body: &[u8]) -> Request {
         let protocol = headers
             .iter()
             .map(|(name, value)| (name.to_string(), vec![Segment::Bytes(value.as_bytes().to_vec())]));
         let plain = (ACCEPT_ENCODING.to_string(), vec![Segment::Text("identity".into())]);
         let is_said = self.site.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(&plain.0));
         let body = if body.is_empty() { Vec::new() } else { vec![Segment::Bytes(body.to_vec())] };
-        let mut request = Request {
-            method,
+        Request {
+            method: method.clone(),
             url: vec![Segment::Text(url.to_owned())],
             headers: self
                 .site
@@ -177,7 +177,10 @@ impl Client {
             },
             max_body: MAX_BODY_BYTES,
             redirects: 0,
-        };
+        }
+    }
+
+    async fn dispatch(&self, mut request: Request, token: Option<&str>) -> Result<Response, Error> {
         let Some(token) = token else {
             return self.egress.send(&self.site.policy, request).await.map_err(Error::Client);
         };
@@ -251,6 +254,14 @@ impl StreamableHttpClient for Client {
             return Ok(StreamableHttpPostResponse::Sse(events(response, asked), opened));
         }
         let (status, encoding) = (response.status, encoding(&response.headers));
+        if status == StatusCode::FORBIDDEN
+            && let Some(scope) = response.headers.get(WWW_AUTHENTICATE).and_then(missing_scope)
+        {
+            let why = format!(
+                "HTTP {status}: the login does not allow it, which takes {scope}; set that under oauth.scopes and log in again"
+            );
+            return Err(Error::UnexpectedServerResponse(why.into()));
+        }
         if let Some(encoding) = encoding {
             let why = format!("HTTP {status}, and its body is in {encoding}, which was not asked for");
             return Err(Error::UnexpectedServerResponse(why.into()));
@@ -324,6 +335,13 @@ pub(super) fn is_event_stream(headers: &HeaderMap) -> bool {
     given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("text/event-stream")
 }
 
+/// The scope that a challenge says is missing.
+fn missing_scope(challenge: &HeaderValue) -> Option<String> {
+    let challenge = challenge.to_str().ok()?;
+    parameter(challenge, "error").filter(|error| error == "insufficient_scope")?;
+    Some(parameter(challenge, "scope").unwrap_or_else(|| "another scope".into()))
+}
+
 /// How a body is encoded, where it is.
 fn encoding(headers: &HeaderMap) -> Option<String> {
     let encoding = headers.get(CONTENT_ENCODING)?.to_str().ok()?.trim().to_ascii_lowercase();
@@ -365,6 +383,9 @@ pub(super) fn events(
 
 /// An event whose message can be read, or the events that take its place.
 fn mended(sse: Sse, asked: Option<&RequestId>) -> Vec<Result<Sse, SseError>> {
+    if sse.event.as_deref().is_some_and(|kind| kind != "message") {
+        return vec![Ok(sse)];
+    }
     let Some(data) = sse.data.as_deref().filter(|data| !data.trim().is_empty()) else { return vec![Ok(sse)] };
     match serde_json::from_str::<ServerJsonRpcMessage>(data) {
         Ok(ServerJsonRpcMessage::Error(error)) if error.id.is_none() && asked.is_some() => {}

@@ -18,7 +18,7 @@ use super::discovery::{Endpoints, Outside, is_loopback};
 use super::settings::Oauth;
 use prx_base::clock::Clock;
 use prx_base::error::{Error, Result};
-use prx_egress::Segment;
+use prx_egress::{Egress, Segment};
 use prx_store::{McpLogin, McpTokens, OauthClient, PendingLogin, Store};
 
 /// How long a person has to log in.
@@ -34,8 +34,6 @@ const MAX_SAID_CHARS: usize = 200;
 pub(super) struct Login {
     /// The server's name.
     name: String,
-    /// Its URL: tokens are for that, and for no other.
-    url: String,
     settings: Oauth,
     store: Store,
     clock: Clock,
@@ -54,15 +52,9 @@ pub(super) enum NoToken {
 }
 
 impl Login {
-    pub(super) fn new(
-        name: String,
-        url: String,
-        settings: Oauth,
-        store: Store,
-        clock: Clock,
-        outside: Outside,
-    ) -> Self {
-        Self { name, url, settings, store, clock, outside, asking: Mutex::default() }
+    pub(super) fn new(name: String, settings: Oauth, store: Store, clock: Clock, egress: Egress) -> Self {
+        let outside = Outside::of(egress, &settings.url, settings.issuer.as_deref());
+        Self { name, settings, store, clock, outside, asking: Mutex::default() }
     }
 
     /// A token for a request, renewed if it is about to expire; none where nobody has logged in.
@@ -134,7 +126,7 @@ impl Login {
         }
         let fail = |why: String| Error::conflict(format!("no login to {} is possible: {why}", self.name));
         let issuer = self.settings.issuer.as_deref();
-        let endpoints = self.outside.discover(&self.url, challenge, issuer).await.map_err(fail)?;
+        let endpoints = self.outside.discover(&self.settings.url, challenge, issuer).await.map_err(fail)?;
         let client = self.client(&endpoints, redirect_uri).await.map_err(fail)?;
         let (state, verifier) = (random()?, random()?);
         let asked = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
@@ -360,8 +352,8 @@ impl Login {
     fn kept(&self) -> Result<McpLogin, NoToken> {
         let kept =
             self.store.mcp_login(&self.name).map_err(|error| NoToken::Unknown(error.message().to_owned()))?;
-        let fresh = || McpLogin { url: self.url.clone(), ..McpLogin::default() };
-        Ok(kept.filter(|login| login.url == self.url).unwrap_or_else(fresh))
+        let fresh = || McpLogin { url: self.settings.url.clone(), ..McpLogin::default() };
+        Ok(kept.filter(|login| login.url == self.settings.url).unwrap_or_else(fresh))
     }
 
     async fn keep(&self, login: McpLogin) -> Result<()> {

@@ -2,7 +2,6 @@
 //! to post to.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
@@ -18,7 +17,6 @@ use url::Url;
 
 use super::failure;
 use super::http::{Client, Headers, events, is_event_stream};
-use super::settings::Site;
 use super::wire;
 use prx_egress::Failure;
 
@@ -57,9 +55,7 @@ impl OldSite {
                 continue;
             }
             let url = endpoint(&client.site.url, event.data.as_deref().unwrap_or_default())?;
-            let site = Arc::new(Site { url, ..Site::clone(&client.site) });
-            let client = Client { site, ..client.clone() };
-            return Ok(Self { client, events, messages: VecDeque::new() });
+            return Ok(Self { client: client.at(url), events, messages: VecDeque::new() });
         }
         Err("its stream of events names no endpoint".into())
     }

@@ -71,6 +71,8 @@ impl Site {
 /// What the operator says about logins to a server.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Oauth {
+    /// The URL of the server: tokens are for that, and for no other.
+    pub(super) url: String,
     /// Who the gateway is to the authorization server; registered by itself if not said.
     pub(super) client_id: Option<String>,
     pub(super) client_secret: Option<Secret>,
@@ -186,9 +188,9 @@ pub(super) fn options(settings: &Settings) -> Result<Options, String> {
     })
 }
 
-/// What a table says about logins, and the URL that they are for; none where there are none: for a program, and where
+/// What a table says about logins; none where there are none: for a program, and where
 /// the requests have an authorization header already.
-pub(super) fn login(settings: &Settings) -> Option<(String, Oauth)> {
+pub(super) fn login(settings: &Settings) -> Option<Oauth> {
     let headers = settings.get("headers").and_then(Value::as_object);
     let is_set =
         headers.is_some_and(|headers| headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")));
@@ -196,7 +198,7 @@ pub(super) fn login(settings: &Settings) -> Option<(String, Oauth)> {
         .get("url")
         .and_then(Value::as_str)
         .filter(|_| !is_set && !settings.contains_key("command"))?;
-    Some((url.to_owned(), oauth(settings).ok()?))
+    Some(Oauth { url: url.to_owned(), ..oauth(settings).ok()? })
 }
 
 fn oauth(settings: &Settings) -> Result<Oauth, String> {
@@ -214,6 +216,7 @@ fn oauth(settings: &Settings) -> Result<Oauth, String> {
         client_secret: secret.transpose()?,
         scopes: list(table, "scopes").map_err(within)?,
         issuer: given("issuer")?,
+        url: String::new(),
     };
     if let Some(issuer) = &oauth.issuer {
         Origin::of_url(issuer).map_err(|problem| format!("oauth.issuer: {problem}"))?;

@@ -303,11 +303,14 @@ fn erase_turns(tx: &Tx<'_>, turns: &[TurnId]) -> Result<Part, Failure> {
         return Ok(part);
     }
     let mut row = SessionRow::load(tx, id)?;
+    let mut said = Vec::new();
     for turn in turns {
-        let said = messages::of_turn(tx, id, turn.seq)?;
-        part.files.extend(remove_messages(tx, id, &said)?);
-        part.erased.messages += said.len() as u64;
-        row.messages = row.messages.saturating_sub(said.len() as u64);
+        said.extend(messages::of_turn(tx, id, turn.seq)?);
+    }
+    part.files = remove_messages(tx, id, &said)?;
+    part.erased.messages = said.len() as u64;
+    row.messages = row.messages.saturating_sub(said.len() as u64);
+    for turn in turns {
         streams::set(tx, &row.session.channel, turn, None)?;
         turns::withdraw(tx, &mut row, turn.seq)?;
     }
@@ -323,6 +326,9 @@ pub(super) fn remove_messages(
     said: &[(u64, u32, Message)],
 ) -> Result<Vec<String>, Failure> {
     let mut files = Vec::new();
+    for (turn, place, _) in said {
+        tx.blank(&messages::MESSAGES, (session, *turn, *place))?;
+    }
     for (turn, place, message) in said {
         messages::remove(tx, (session, *turn, *place), &message.id)?;
         files.extend(message.attachments.iter().map(|file: &Attachment| file.blob.clone()));

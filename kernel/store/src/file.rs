@@ -40,7 +40,12 @@ pub enum OpenError {
     },
     /// The directory or the file cannot be made, read or written.
     #[error(
-        "{} cannot be written: {source}; make it writable or choose another --data-dir", path.display()
+        "{} cannot be written: {source}; {}, or choose another --data-dir",
+        path.display(),
+        match source.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => "make room on its disk",
+            _ => "make it writable",
+        }
     )]
     Unwritable {
         /// The directory or the file.

@@ -281,7 +281,7 @@ pub(super) fn erase(
     dead: bool,
     ids: &[String],
 ) -> Result<(usize, Vec<String>), Failure> {
-    let (mut count, mut files) = (0, Vec::new());
+    let (mut count, mut files, mut entries) = (0, Vec::new(), Vec::new());
     for id in ids {
         let key = (channel, id.as_str());
         let found = match dead {
@@ -289,6 +289,13 @@ pub(super) fn erase(
             false => tx.get(&OUTBOX, key)?,
         };
         let Some(entry) = found else { continue };
+        entries.push((key, entry));
+        match dead {
+            true => tx.blank(&DEAD_LETTERS, key)?,
+            false => tx.blank(&OUTBOX, key)?,
+        }
+    }
+    for (key, entry) in entries {
         if let Operation::Send(said)
         | Operation::Edit(_, said)
         | Operation::Draft(_, said)

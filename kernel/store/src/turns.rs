@@ -318,6 +318,9 @@ pub(super) fn withdraw(tx: &Tx<'_>, session: &mut SessionRow, seq: u64) -> Resul
 fn remove_parked(tx: &Tx<'_>, session: &str, all: &[ParkedTurn]) -> Result<(usize, Vec<String>), Failure> {
     let mut files = Vec::new();
     for parked in all {
+        tx.blank(&PARKED, (session, parked.turn.seq))?;
+    }
+    for parked in all {
         files.extend(parked.turn.message.attachments.iter().map(|file| file.blob.clone()));
         tx.remove(&PARKED, (session, parked.turn.seq))?;
     }

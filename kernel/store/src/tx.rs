@@ -299,6 +299,21 @@ impl<'t> Tx<'t> {
         Ok(())
     }
 
+    /// Writes over what a row holds, before it is removed for nobody to read it again: removing a row moves those behind it
+    /// in their page, and copies of them stay there. So all rows that go in one commit are blanked before the first goes.
+    pub(super) fn blank<K: Key + 'static, R>(
+        &self,
+        table: &Rows<K, R>,
+        key: K::SelfType<'_>,
+    ) -> Result<(), Failure> {
+        let mut table = self.change(table.table())?;
+        let length = table.get(&key)?.map(|row| row.value().len());
+        if let Some(length) = length {
+            table.insert(key, vec![0; length].as_slice())?;
+        }
+        Ok(())
+    }
+
     /// Removes all rows of a range.
     pub(super) fn clear<'k, K: Key + 'static, R>(
         &self,

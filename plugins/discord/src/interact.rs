@@ -71,6 +71,12 @@ impl Interaction {
         is_id(&self.id) && (self.kind == PING || self.token.contains(|c: char| c.is_ascii_alphanumeric()))
     }
 
+    /// The thread in which it was asked for, if it was in one.
+    fn thread(&self) -> Option<&str> {
+        let is_thread = matches!(self.channel["type"].as_u64(), Some(10..=12));
+        self.channel_id.as_deref().filter(|_| is_thread)
+    }
+
     /// Whether more than one person may speak there.
     fn is_in_group(&self) -> bool {
         self.guild_id.is_some() || self.channel["type"].as_u64() == Some(GROUP_DM)
@@ -122,6 +128,9 @@ pub(crate) fn take(
         COMMAND | COMPONENT => match inbound(&cx.config, &interaction) {
             Ok(message) => {
                 out.deliver(message);
+                if let Some(thread) = interaction.thread() {
+                    state.threads.note(receive::thread(thread));
+                }
                 if interaction.kind == COMPONENT {
                     // A question is answered once: its buttons go, unless they are for someone else.
                     let closed = json!({"type": 7, "data": {"components": []}});

@@ -124,7 +124,7 @@ fn note_thread(state: &mut State, message: &Message, quotes: &mut Quotes) -> Vec
 }
 
 /// What a thread is known by, beside messages.
-fn thread(channel: &str) -> String {
+pub(crate) fn thread(channel: &str) -> String {
     format!("in {channel}")
 }
 

@@ -8,7 +8,8 @@
 //! {"id": "m-1", "conversation": "ticket-7", "thread": null, "user": {"id": "u-1", "name": "Ada"}, "text": "Hello"}
 //! ```
 //!
-//! `id`, `thread` and `user.name` may be left out. It is answered with 200 once it is on disk, with 400 and a reason if
+//! `id`, `thread` and `user.name` may be left out. With `"group": true` the agent is told who speaks, for more than one
+//! person does in that conversation; `"reply_to": {"author": "Bob", "text": "…"}` is the message that this one answers. It is answered with 200 once it is on disk, with 400 and a reason if
 //! it is no message.
 //!
 //! A reply is a `POST` to `reply_url`. It comes at least once, each time under the same `id`, until it is answered with

@@ -18,8 +18,7 @@ struct Message {
     user: User,
     text: String,
     /// More than one person may speak in the conversation.
-    #[serde(default)]
-    group: bool,
+    group: Option<bool>,
     reply_to: Option<Answered>,
 }
 
@@ -75,7 +74,7 @@ pub(crate) fn receive(cx: &Context<Config>, webhook: &Webhook) -> Result<Inbound
         addressed: true,
         choice: None,
         forwarded: Vec::new(),
-        group: message.group,
+        group: message.group.unwrap_or_default(),
         reply_to: message.reply_to.map(|Answered { author, text }| Quoted {
             author,
             from_agent: false,

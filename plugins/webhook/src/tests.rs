@@ -87,6 +87,23 @@ fn what_may_be_left_out_may_be_null_too() {
 }
 
 #[test]
+fn a_conversation_may_be_of_several_people_and_a_message_may_answer_another() {
+    let mut talk = started();
+    let mut body = message();
+    body["group"] = json!(true);
+    body["reply_to"] = json!({"author": "Bob", "text": "We move on Monday."});
+    talk.feed(Event::Webhook(webhook(body.to_string())));
+    let inbound = talk.deliveries().remove(0);
+    let answered = inbound.reply_to.expect("quoted");
+    assert!(inbound.group);
+    assert_eq!((answered.author.as_deref(), answered.text.as_str()), (Some("Bob"), "We move on Monday."));
+    (body["group"], body["reply_to"]) = (json!(null), json!(null));
+    talk.feed(Event::Webhook(webhook(body.to_string())));
+    let inbound = talk.deliveries().remove(0);
+    assert_eq!((inbound.group, inbound.reply_to), (false, None));
+}
+
+#[test]
 fn what_is_no_message_is_refused_with_a_reason() {
     let mut talk = started();
     for (body, reason) in [

@@ -58,7 +58,8 @@ impl Connector for Talking {
             Event::HttpDone(done) if done.token == POST => {
                 out.done(state["posted"].as_str().unwrap_or_default(), Outcome::Ok(None));
             }
-            Event::Webhook(call) => {
+            // Those that its manifest has verified.
+            Event::Webhook(call) if call.headers.iter().any(|(name, _)| name == "x-slack-signature") => {
                 let reply = WebhookReply { status: 200, headers: Vec::new(), body: b"heard".to_vec() };
                 out.webhook_reply(call.token, reply);
             }

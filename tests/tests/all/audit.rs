@@ -4,6 +4,7 @@ use std::fs;
 use bytes::Bytes;
 use hyper::Method;
 use prx_tests::client::Answer;
+use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::wait::until;
 use serde_json::{Value, json};
@@ -121,9 +122,36 @@ async fn who_changed_what_is_written_down_and_outlives_a_kill() {
 }
 
 #[tokio::test]
-async fn an_edit_of_the_file_is_written_down_as_one() {
-    let gateway = Gateway::start("").await;
-    gateway.home().configure("[agent]\nmax_turns = 9\n[rate_limits]\nenabled = false\n");
+async fn an_edit_of_a_file_is_written_down_as_one() {
+    let watching = "[plugins]\nwatch = true\n[rate_limits]\nenabled = false\n";
+    let home = Home::empty();
+    home.configure(watching);
+    home.place_plugin("edited", &Component::hostile("edited", "").bytes());
+    let gateway = Gateway::start_in(home).await;
+    let plugins = async |gateway: &Gateway| {
+        let all = entries(gateway, "&target=edited").await;
+        let told = |entry: &Value| format!("{} {}", entry["actor"], entry["action"]).replace('"', "");
+        all.iter().map(told).collect::<Vec<_>>()
+    };
+    assert_eq!(plugins(&gateway).await, ["file plugin.installed"]);
+    // The same once more is no change, also over a start.
+    let gateway = gateway.restart().await;
+    gateway.client().post("/plugins/edited/reload", json!({})).await.expect(200);
+    assert_eq!(plugins(&gateway).await, ["token plugin.reloaded", "file plugin.installed"]);
+    let other = Component::hostile("edited", "[limits]\ndeadline = \"2s\"\n").bytes();
+    gateway.home().place_plugin("edited", &other);
+    until("the file to be taken up", async || {
+        (plugins(&gateway).await[0] == "file plugin.replaced").then_some(())
+    })
+    .await;
+    fs::remove_file(gateway.home().plugin_file("edited")).unwrap();
+    until("the end of the file to be noticed", async || {
+        (plugins(&gateway).await[0] == "file plugin.removed").then_some(())
+    })
+    .await;
+    assert_eq!(plugins(&gateway).await.len(), 4);
+
+    gateway.home().configure(&format!("[agent]\nmax_turns = 9\n{watching}"));
     let edited =
         until("the edit to be taken up", async || entries(&gateway, "&action=config").await.pop()).await;
     assert_eq!((&edited["actor"], &edited["details"]["keys"]), (&json!("file"), &json!(["agent.max_turns"])));

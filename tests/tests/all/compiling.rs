@@ -52,7 +52,7 @@ async fn a_compilation_ends_with_its_request_and_with_the_gateway() {
     let compiler = children(process)[0];
     gateway.stop().await;
     assert_eq!(last.await.unwrap(), 503, "it is told that the gateway stops, and not waited for");
-    assert_eq!(std::fs::exists(format!("/proc/{compiler}")).ok(), Some(false), "the compiler is gone");
+    until("the compiler to end", async || gone(compiler).then_some(())).await;
 }
 
 /// A gateway that compiles a component in its folder, and does not listen yet.

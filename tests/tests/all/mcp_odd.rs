@@ -53,8 +53,8 @@ async fn a_server_that_does_one_thing_after_the_other_is_not_taken_for_dead() {
     // Longer than a ping and the wait for its answer.
     let slow = json!({
         "tools/list": [tools(&["nap", "stir"])],
-        "tools/call:nap": [{"sleep_ms": 4000, "result": text("rested")["result"]}],
-        "tools/call:stir": [{"notify": ["notifications/tools/list_changed"], "sleep_ms": 3000, "result": text("done")["result"]}],
+        "tools/call:nap": [{"sleep_ms": 7000, "result": text("rested")["result"]}],
+        "tools/call:stir": [{"notify": ["notifications/tools/list_changed"], "sleep_ms": 1000, "result": text("done")["result"]}],
     });
     let mute =
         json!({"tools/list": [tools(&["nap"])], "ping": [{"silent": true}], "tools/call": [text("here")]});
@@ -165,13 +165,13 @@ async fn what_cant_be_read_of_an_answer_costs_no_more_than_itself() {
         "tools/call:mixed": [{"result": blocks, "error": null}],
         "tools/call:deep": [{"line": deep}],
         "tools/call:blunt": [{"error": "no such luck"}],
-        "tools/call:long": [{"progress": {"times": 12, "every_ms": 400}, "result": text("at last")["result"]}],
+        "tools/call:long": [{"progress": {"times": 15, "every_ms": 400}, "result": text("at last")["result"]}],
         "tools/call:endless": [{"silent": true}],
     });
     let site = Site::start(script.clone()).await;
     let folder = home.path().join("work");
     fs::create_dir(&folder).unwrap();
-    let quick = "timeout_secs = 3";
+    let quick = "timeout_secs = 5";
     home.configure(&format!(
         "{}{}[mcp_servers.lost]\ncommand = {SERVER:?}\ncwd = \"/nowhere/to/be/found\"\n\
          [mcp_servers.sulking]\ncommand = \"sh\"\nargs = [\"-c\", \"read line; echo '{{\\\"jsonrpc\\\":\\\"2.0\\\",\\\"id\\\":0,\\\"result\\\":{{}}}}'; cat > /dev/null\"]\n\
@@ -198,7 +198,7 @@ async fn what_cant_be_read_of_an_answer_costs_no_more_than_itself() {
         assert_eq!(said(&gateway, &format!("{name}.long")).await, "at last", "progress renews the time");
     }
     let endless = gateway.call_tool("near.endless", json!({})).await.expect(200);
-    assert_eq!(endless["content"], "near.endless did not answer within 3s (mcp_servers.near.timeout_secs)");
+    assert_eq!(endless["content"], "near.endless did not answer within 5s (mcp_servers.near.timeout_secs)");
     let deep = gateway.call_tool("far.deep", json!({})).await.expect(200);
     assert!(deep["content"].as_str().unwrap().contains("recursion limit"), "{deep}");
     assert!(said(&gateway, "far.mixed").await.starts_with("done"), "the next call is answered");
@@ -234,7 +234,7 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
     .await;
     let secret = format!("headers = {{ authorization = \"Bearer file:{}\" }}", token.display());
     home.configure(&format!(
-        "{}{}{}{}{}",
+        "{}{}{}{}{}[rate_limits]\nenabled = false\n",
         over_http("moved", &site.url().replace("/mcp", "/moved/mcp"), &secret),
         over_http("elsewhere", &elsewhere.url(), ""),
         over_http("old", &site.url().replace("/mcp", "/sse"), &secret),

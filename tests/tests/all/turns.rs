@@ -226,13 +226,24 @@ async fn another_provider_answers_when_the_first_cant() {
 }
 
 #[tokio::test]
-async fn a_turn_without_end_is_given_up() {
-    let script = json!([{"when": "go", "answers": [endless()]}, {"answers": [[{"text": "Better."}]]}]);
-    let gateway = start(script, "[agent]\nturn_timeout_secs = 1\n").await;
+async fn silence_ends_a_turn_and_length_does_not() {
+    let slow = json!([{"repeat": {"text": "word ", "times": 8, "every_ms": 400}}]);
+    let script = json!([
+        {"when": "silent", "answers": [[{"wait_ms": 25_000}]]},
+        {"when": "slow", "answers": [slow]},
+        {"when": "stuck", "answers": [[{"text": "So far."}, {"wait_ms": 25_000}]]},
+        {"answers": [[{"show": "request"}]]},
+    ]);
+    let gateway = start(script, "[agent]\nturn_timeout_secs = 2\n").await;
     let session = gateway.open_session("ada").await;
-    let late = say(&gateway, &session, "go").await.error(504, "gateway_timeout");
+    let late = say(&gateway, &session, "silent").await.error(504, "gateway_timeout");
     assert!(late.contains("agent.turn_timeout_secs"), "{late}");
-    assert_eq!(say(&gateway, &session, "shorter").await.expect(200)["content"], "Better.");
+    assert_eq!(say(&gateway, &session, "slow").await.expect(200)["content"], "word ".repeat(8));
+    let stuck = say(&gateway, &session, "stuck").await.expect(200);
+    let said = stuck["content"].as_str().unwrap_or_default();
+    assert!(said.starts_with("So far.") && said.contains("broke off here"), "{said}");
+    let shown = say(&gateway, &session, "and?").await.expect(200)["content"].to_string();
+    assert!(shown.contains("So far."), "it is part of the conversation: {shown}");
 }
 
 #[tokio::test]

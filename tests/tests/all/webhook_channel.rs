@@ -278,6 +278,12 @@ async fn two_channels_have_doors_of_their_own() {
 }
 
 const KEY: &str = "canary-signing-key";
+/// The example that Slack publishes with its rules for signatures.
+const PUBLISHED_BODY: &str = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow\
+    &channel_id=G8PSS9T3V&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=\
+    &response_url=https%3A%2F%2Fhooks.slack.com%2Fcommands%2FT1DC2JH3J%2F397700885554%2F96rGlfmibIGlgcZRskXaIFfN\
+    &trigger_id=398738663015.47445629121.803a0bc887a14d10d2c447fce8b6703c";
+const PUBLISHED_SIGNATURE: &str = "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503";
 
 /// A gateway with the channels `slack` and `meta`, whose manifests say what those platforms publish.
 async fn with_asking_platforms() -> Gateway {
@@ -297,16 +303,23 @@ async fn with_asking_platforms() -> Gateway {
          signed = \"v0:{header:x-slack-request-timestamp}:{body}\"\n\
          challenge = { type = \"url_verification\", echo = \"challenge\" }\n",
     );
+    let published = manifest(
+        "published",
+        "header = \"x-slack-signature\"\nprefix = \"v0=\"\n\
+         signed = \"v0:{header:x-slack-request-timestamp}:{body}\"\n",
+    );
     let meta = manifest(
         "meta",
         "header = \"x-hub-signature-256\"\nprefix = \"sha256=\"\n\
          challenge = { token = \"hub.verify_token\", secret = \"verify\", echo = \"hub.challenge\" }\n",
     );
     let config = format!(
-        "[channels_config.slack]\nkey = {KEY:?}\n[channels_config.meta]\nkey = {KEY:?}\nverify = \"canary meatyhamhock\"\n"
+        "[channels_config.slack]\nkey = {KEY:?}\n[channels_config.published]\nkey = \"8f742231b10e8888abcd99yyyzzz85a5\"\n\
+         [channels_config.meta]\nkey = {KEY:?}\nverify = \"canary meatyhamhock\"\n"
     );
     let home = Home::new(&config);
     home.place_plugin("slack", &slack);
+    home.place_plugin("published", &published);
     home.place_plugin("meta", &meta);
     Gateway::start_in(home).await
 }
@@ -342,13 +355,25 @@ async fn a_platforms_question_is_answered_and_what_is_old_or_changed_is_turned_a
     };
     let question = r#"{"token":"Jhj5dZrVaK7ZwHHjRyZWjbDl","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
     let answer = until("the channel to be there", async || {
-        let answer = posted(now(), now(), question).await;
+        let at = now();
+        let answer = posted(at, at, question).await;
         (answer.status != 503).then_some(answer)
     })
     .await;
     assert_eq!(answer.body, "3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P");
-    assert_eq!(posted(now(), now(), r#"{"type":"event_callback","challenge":"no"}"#).await.body, "heard");
-    for (time, signed_at) in [(now() - 400, now() - 400), (now() + 400, now() + 400), (now(), now() - 1)] {
+    let answer = until("the channel to be there", async || {
+        let request = client
+            .bare(Method::POST, "/in/published")
+            .header("x-slack-request-timestamp", "1531420618")
+            .header("x-slack-signature", PUBLISHED_SIGNATURE);
+        let answer = client.send(request, PUBLISHED_BODY.into()).await;
+        (answer.status != 503).then_some(answer)
+    })
+    .await;
+    assert_eq!(answer.body, "heard", "the example that the platform publishes");
+    let at = now();
+    assert_eq!(posted(at, at, r#"{"type":"event_callback","challenge":"no"}"#).await.body, "heard");
+    for (time, signed_at) in [(at - 400, at - 400), (at + 400, at + 400), (at, at - 1)] {
         posted(time, signed_at, question).await.error(401, "unauthorized");
     }
     assert!(!gateway.output().says(&["canary"]), "secrets are in no line of the log");

@@ -108,7 +108,11 @@ pub const KEYS: &[Key] = &[
         Type::Integer(0, MANY),
         "tokens that the provider is shown, by an estimate: four bytes each, four for each message or tool, 1500 for each file, or more for a text; 0: no bound",
     ),
-    hot("agent.turn_timeout_secs", Type::Integer(1, LONG), "seconds after which a turn is given up"),
+    hot(
+        "agent.turn_timeout_secs",
+        Type::Integer(1, LONG),
+        "seconds of work without a word of the model after which a turn is given up",
+    ),
     hot(
         "agent.max_tokens_per_session",
         Type::Integer(0, MANY),

@@ -2,6 +2,7 @@
 
 mod bounds;
 mod connections;
+mod encodings;
 mod proxies;
 mod redirects;
 mod refusals;

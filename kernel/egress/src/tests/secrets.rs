@@ -86,7 +86,7 @@ async fn a_scrubbed_body_comes_without_its_old_length() {
 #[tokio::test]
 async fn an_encoding_can_not_hide_a_secret() {
     let encodings = [
-        "content-length: 1\r\ncontent-encoding: gzip",
+        "content-length: 1\r\ncontent-encoding: zstd",
         "content-length: 1\r\ncontent-encoding: identity\r\ncontent-encoding: br",
         "transfer-encoding: gzip, chunked",
     ];

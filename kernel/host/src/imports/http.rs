@@ -1,6 +1,7 @@
 //! `wasi:http/outgoing-handler`: requests of tools and providers, through the gateway's egress.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::BodyExt;
 use hyper::http::{Request, Response};
@@ -73,7 +74,8 @@ async fn send(
     Ok(response.into_http().map(|body| body.map_err(broken).boxed_unsync()))
 }
 
-/// The guest's own timeouts where it gave some; never more than its call may take.
+/// The guest's own timeouts where it gave some; no silence longer than its call's deadline. An answer as a whole may take as
+/// long as the call: it ends with that.
 fn timeouts(shared: &Shared, options: RequestOptions) -> Timeouts {
     let usual = Timeouts::default();
     let most = shared.links.limits.deadline;
@@ -81,7 +83,7 @@ fn timeouts(shared: &Shared, options: RequestOptions) -> Timeouts {
         connect: options.connect_timeout.unwrap_or(usual.connect).min(most),
         first_byte: options.first_byte_timeout.unwrap_or(most).min(most),
         idle: options.between_bytes_timeout.unwrap_or(usual.idle).min(most),
-        total: most,
+        total: Duration::MAX,
     }
 }
 

@@ -12,7 +12,11 @@ impl sink::HostDeltaSink for Host {
     async fn push(&mut self, sink: Resource<DeltaSink>, delta: Delta) -> wasmtime::Result<bool> {
         self.table.get(&sink)?;
         match &self.call.deltas {
-            Some(deltas) => Ok(deltas.send(delta).await.is_ok()),
+            Some(deltas) => {
+                let is_taken = deltas.send(delta).await.is_ok();
+                self.meter.hear();
+                Ok(is_taken)
+            }
             None => Ok(false),
         }
     }

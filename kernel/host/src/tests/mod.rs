@@ -299,10 +299,17 @@ async fn waiting_costs_no_computing_time_but_ends_at_the_deadline() {
     let (deltas, _unread) = mpsc::channel(1);
     let waited = code.complete(&request, deltas, Scope::default()).await;
     assert_eq!(waited, Err(CallError::Deadline(limits.deadline)));
+    // An answer that grows may take longer than that.
     let (deltas, mut read) = mpsc::channel(1);
-    let counted = async { while read.recv().await.is_some() {} };
-    let (answer, ()) = tokio::join!(code.complete(&request, deltas, Scope::default()), counted);
+    let began = std::time::Instant::now();
+    let slowly = async {
+        while read.recv().await.is_some() {
+            tokio::time::sleep(limits.deadline / 5).await;
+        }
+    };
+    let (answer, ()) = tokio::join!(code.complete(&request, deltas, Scope::default()), slowly);
     assert!(!answer.unwrap().unwrap().text.is_empty());
+    assert!(began.elapsed() > limits.deadline);
 }
 
 #[tokio::test]
