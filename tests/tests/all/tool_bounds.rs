@@ -113,7 +113,7 @@ async fn turns_go_on(gateway: &Gateway) {
     assert_eq!(reply["content"], "Done.", "{reply}");
     let said = gateway.messages(&session).await;
     assert_eq!(said[2].1, "Hello, Ada!", "{said:?}");
-    assert!(said[3].1.contains("no tool near_endless"), "{said:?}");
+    assert!(said[3].1.contains("no tool near__endless"), "{said:?}");
 }
 
 /// A home with a plugin and a server whose tools are beyond all bounds.
