@@ -18,6 +18,7 @@ const RESERVED_CAPACITY: usize = 32;
 
 /// One thing that a turn said.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, and the large ones end the turn")]
 pub enum TurnEvent {
     /// The next piece of the reply.
     Token(String),
