@@ -315,17 +315,21 @@ async fn what_one_refuses_another_is_asked() {
     for dialect in Dialect::ALL {
         let model = FakeModel::start(dialect).await;
         let (gateway, path) = with(&model, "").await;
+        // With nothing before it that could be left out.
+        let ask = async || {
+            let path = format!("/sessions/{}/messages", gateway.open_session("ada").await);
+            gateway.client().post(&path, json!({"content": "Hello"})).await
+        };
         for words in ["You said no", "prompt is too long: 214676 tokens > 200000 maximum"] {
             gateway.client().patch("/config", json!({"provider.fallbacks": []})).await.expect(200);
             model.refuse(400, &[], (dialect.refusal)(words));
-            let refused = gateway.client().post(&path, json!({"content": "Hello"})).await;
-            let message = refused.error(502, "bad_gateway");
+            let message = ask().await.error(502, "bad_gateway");
             assert!(message.contains(words), "{message}");
             assert!(!words.contains("too long") || message.contains("window, which is 200000"), "{message}");
             let fallbacks = json!({"provider.fallbacks": ["local/local-1"]});
             gateway.client().patch("/config", fallbacks).await.expect(200);
             model.refuse(400, &[], (dialect.refusal)(words));
-            let answer = gateway.client().post(&path, json!({"content": "Hello"})).await.expect(200);
+            let answer = ask().await.expect(200);
             assert!(answer["content"].as_str().unwrap().contains("stand-in"), "{words}: {answer}");
         }
         goes_on(&gateway, &path).await;
