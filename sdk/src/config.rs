@@ -17,6 +17,16 @@ pub fn get<T: DeserializeOwned>() -> Result<T, Fault> {
     serde_json::from_str(&text).map_err(|e| Fault::bad_config(format!("the configuration does not fit: {e}")))
 }
 
+/// The name of this provider, by which its settings are found in `providers_config`; without a gateway `usual`. One plugin
+/// may give several.
+pub fn provider_name(usual: &str) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        provider: Option<String>,
+    }
+    get::<Named>().ok().and_then(|named| named.provider).unwrap_or_else(|| usual.to_owned())
+}
+
 /// Whether the secret of this name is set and granted, so that a request can carry it.
 pub fn has_secret(name: &str) -> bool {
     #[cfg(target_family = "wasm")]

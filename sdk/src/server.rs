@@ -18,7 +18,7 @@
 use crate::http::{self, ErrorKind, Response};
 use crate::json::{self, Unreadable};
 use crate::log;
-use crate::provider::{Fault, FaultCode, ProviderError};
+use crate::provider::{Fault, FaultCode, ModelInfo, ProviderError};
 use crate::refusal::Refusal;
 use crate::sse::{self, Content, Events};
 use serde_json::{Map, Value};
@@ -33,7 +33,7 @@ const DONE: &str = "[DONE]";
 #[derive(Clone, Debug)]
 pub struct Server {
     /// The provider whose settings are meant: `providers_config.<provider>`.
-    provider: &'static str,
+    provider: String,
     base_url: String,
     timeout: Duration,
 }
@@ -75,8 +75,8 @@ enum Source {
 
 impl Server {
     /// The server that this provider's settings name, with a timeout of 30 seconds.
-    pub fn new(provider: &'static str, base_url: impl Into<String>) -> Self {
-        Self { provider, base_url: base_url.into(), timeout: Duration::from_secs(30) }
+    pub fn new(provider: impl Into<String>, base_url: impl Into<String>) -> Self {
+        Self { provider: provider.into(), base_url: base_url.into(), timeout: Duration::from_secs(30) }
     }
 
     /// Sets how long it may stay silent.
@@ -124,6 +124,16 @@ impl Server {
         }
     }
 
+    /// Reads a server's list of its models.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn read_models(&self, response: Response) -> Result<Vec<ModelInfo>, ProviderError> {
+        let bytes = response.bytes().map_err(|error| self.broken_off(error))?;
+        let said = json::read(&bytes).map_err(|why| self.nonsense(why, &bytes))?;
+        models(&said).ok_or_else(|| self.no_answer_in(&said))
+    }
+
     /// Why no answer began.
     pub fn no_answer(&self, error: http::Error) -> ProviderError {
         self.failed("no answer came", error)
@@ -135,7 +145,7 @@ impl Server {
     }
 
     fn failed(&self, what: &str, error: http::Error) -> ProviderError {
-        let provider = self.provider;
+        let provider = &self.provider;
         let hint = match error.kind {
             ErrorKind::Timeout => format!(
                 " ({} s of silence are allowed by providers_config.{provider}.timeout_secs)",
@@ -171,7 +181,7 @@ impl Server {
     }
 
     fn neither(&self, encoding: Option<&str>, bytes: &[u8]) -> ProviderError {
-        let (base_url, provider) = (&self.base_url, self.provider);
+        let (base_url, provider) = (&self.base_url, &self.provider);
         let message = match encoding.filter(|encoding| *encoding != "identity") {
             Some(encoding) => format!(
                 "{base_url} encoded its answer ({}) though it was asked not to; switch compression off there",
@@ -189,7 +199,7 @@ impl Server {
     pub fn no_answer_in(&self, said: &Value) -> ProviderError {
         let shown = json::excerpt(said.to_string().as_bytes());
         log::warn(&format!("JSON with no answer in it: {shown}"));
-        let (base_url, provider) = (&self.base_url, self.provider);
+        let (base_url, provider) = (&self.base_url, &self.provider);
         Fault::bad_config(format!(
             "{base_url} answered, but with no answer in it; check providers_config.{provider}.base_url ({shown})"
         ))
@@ -198,7 +208,7 @@ impl Server {
 
     /// The fault for a server that is elsewhere, or another: it does not answer as `what` does.
     pub fn not_here(&self, refusal: &Refusal, what: &str) -> Fault {
-        let (base_url, provider, status) = (&self.base_url, self.provider, refusal.status);
+        let (base_url, provider, status) = (&self.base_url, &self.provider, refusal.status);
         Fault::bad_config(match &refusal.location {
             Some(location) => format!(
                 "{base_url} has moved: it answered with status {status} and wants to be asked at {}; set \
@@ -283,6 +293,49 @@ fn chunk(
         }
         Err(why) => return Err(server.nonsense(why, data.as_bytes())),
     })
+}
+
+/// Most models that a server's list is read to.
+const MAX_MODELS: usize = 2000;
+/// What servers call the tokens that a model takes, in the order in which they are believed.
+const WINDOWS: [&str; 12] = [
+    "/loaded_context_length",
+    "/meta/n_ctx",
+    "/max_model_len",
+    "/context_length",
+    "/context_window",
+    "/top_provider/context_length",
+    "/max_context_length",
+    "/context_size",
+    "/max_input_tokens",
+    "/inputTokenLimit",
+    "/meta/n_ctx_train",
+    "/limits/max_context_window_tokens",
+];
+/// What they call the tokens of its longest answer.
+const MAX_OUTPUTS: [&str; 6] = [
+    "/max_output_tokens",
+    "/max_completion_tokens",
+    "/top_provider/max_completion_tokens",
+    "/outputTokenLimit",
+    "/max_tokens",
+    "/limits/max_output_tokens",
+];
+
+/// The models in a server's list of them, whose shape differs; none where it holds no list.
+pub fn models(said: &Value) -> Option<Vec<ModelInfo>> {
+    let lists = [said, &said["data"], &said["models"]];
+    let models = lists.into_iter().find_map(Value::as_array)?;
+    let model = |said: &Value| {
+        let number = |places: &[&str]| {
+            let found = places.iter().filter_map(|place| json::number(said.pointer(place)?));
+            found.into_iter().find(|tokens| *tokens > 0)
+        };
+        let id = [said, &said["id"], &said["name"], &said["model"]].into_iter().find_map(json::text)?;
+        let id = id.strip_prefix("models/").unwrap_or(id).to_owned();
+        Some(ModelInfo { id, window: number(&WINDOWS), max_output: number(&MAX_OUTPUTS) })
+    };
+    Some(models.iter().take(MAX_MODELS).filter_map(model).collect())
 }
 
 /// Headers from lines of a name and a value, as an operator sets them.

@@ -73,7 +73,7 @@ impl ProviderFailure {
         let (code, message, max_attempts) = match failure {
             CallError::NoSuch(_) | CallError::Stopped => {
                 let message = format!(
-                    "There is no provider {provider} now: enable its plugin, or set provider.name to one there is"
+                    "There is no provider {provider} now: enable its plugin, or set provider.name to one there is; `prx model list` has them"
                 );
                 (Code::Unavailable, message, MAX_ATTEMPTS_TRANSIENT)
             }
@@ -83,7 +83,9 @@ impl ProviderFailure {
                     failure if failure.is_defect() => MAX_ATTEMPTS_DEFECT,
                     _ => 1,
                 };
-                let code = if max_attempts == 1 { Code::GatewayTimeout } else { Code::BadGateway };
+                let is_fault = matches!(failure, CallError::Fault(_));
+                let code =
+                    if max_attempts == 1 && !is_fault { Code::GatewayTimeout } else { Code::BadGateway };
                 (code, format!("The provider {provider} failed: {failure}"), max_attempts)
             }
         };

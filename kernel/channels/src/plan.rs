@@ -99,7 +99,8 @@ impl Plan {
             }
             wire::Command::Overhear(said) => {
                 let now = pump.services.base.clock.now();
-                self.commit.overheard.push(convert::overheard(&pump.component.setup.name, said, now));
+                let (conversation, said) = convert::overheard(&pump.component.setup.name, said, now);
+                self.commit.overheard.push((self.commit.inbound.len(), conversation, said));
             }
             wire::Command::Done(done) => {
                 let now = pump.services.base.clock.now();

@@ -14,7 +14,7 @@ use prx_egress::Policy;
 use prx_host::manifest::{Encoding, Manifest, Piece, Scheme, Verification};
 
 /// From here on a Unix time is one in milliseconds.
-const MILLIS_FROM: i64 = 100_000_000_000;
+const MILLIS_FROM: u64 = 100_000_000_000;
 
 /// A rule, and the secret that it goes by.
 pub(super) struct Verifier {
@@ -82,7 +82,7 @@ impl Verifier {
         let (Some(most), Some(name)) = (self.rule.max_age, self.rule.timestamp()) else { return Ok(()) };
         let shown = webhook.header(name.as_str()).ok_or_else(|| format!("the header {name} is missing"))?;
         let number: i64 = shown.parse().map_err(|_| format!("the header {name} is no Unix time"))?;
-        let seconds = if number.abs() >= MILLIS_FROM { number / 1000 } else { number };
+        let seconds = if number.unsigned_abs() >= MILLIS_FROM { number / 1000 } else { number };
         if now.as_second().abs_diff(seconds) > u64::from(most) {
             return Err(format!(
                 "the request is older than {most} seconds, or from the future: {name} is {number}"
@@ -181,6 +181,7 @@ mod tests {
             (&time, AT, "text=other", "does not show the secret"),
             ("soon", AT, BODY, "no Unix time"),
             ("99999999999999999999", AT, BODY, "no Unix time"),
+            ("-9223372036854775808", AT, BODY, "older than 300 seconds"),
         ] {
             let told = at(time, now, body).unwrap_err();
             assert!(told.contains(why), "{told}");

@@ -24,6 +24,8 @@ pub struct Generation {
     pub description: Description,
     /// Its code.
     pub code: Code,
+    /// The same for each further provider that a table of the configuration makes of it, by the table's name; or why not.
+    pub(super) providers: BTreeMap<String, Result<Code, String>>,
     /// Whether the code came with the gateway.
     pub bundled: bool,
     pub(super) compile_ms: u64,
@@ -49,10 +51,26 @@ impl Generation {
     pub fn capabilities(&self) -> Vec<String> {
         let description = &self.description;
         let channel = description.connector.then(|| format!("channel:{}", self.name()));
-        let provider = description.models.as_ref().map(|_| format!("provider:{}", self.name()));
+        let names = std::iter::once(self.name()).chain(self.providers.keys().map(String::as_str));
+        let names = names.filter(|_| description.models.is_some());
+        let providers = names.map(|name| format!("provider:{name}"));
         let tools = description.tools.iter().map(|tool| format!("tool:{}", tool.name));
         let skills = description.skills.iter().map(|skill| format!("skill:{}", skill.name));
-        channel.into_iter().chain(provider).chain(tools).chain(skills).collect()
+        channel.into_iter().chain(providers).chain(tools).chain(skills).collect()
+    }
+
+    /// The code of one of its providers.
+    ///
+    /// # Errors
+    /// Its table is not right: why. None: there is no such provider.
+    pub(super) fn provider(&self, name: &str) -> Option<Result<&Code, &String>> {
+        self.description.models.as_ref()?;
+        if name == self.name() { Some(Ok(&self.code)) } else { Some(self.providers.get(name)?.as_ref()) }
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        let further = self.providers.values().flatten().map(Code::instance_bytes);
+        self.code.memory_bytes() + further.sum::<u64>()
     }
 
     /// Starts counting failures in a row anew.
@@ -192,7 +210,7 @@ impl Entry {
             version: self.manifest.as_ref().map_or("unknown", |manifest| &manifest.plugin.version).to_owned(),
             status: self.status,
             capabilities: generation.map(Generation::capabilities).unwrap_or_default(),
-            memory_usage_bytes: generation.map_or(0, |generation| generation.code.memory_bytes()),
+            memory_usage_bytes: generation.map_or(0, Generation::memory_bytes),
             generation: generation.map_or(self.newest, |generation| generation.number),
             bundled: generation.is_some_and(|generation| generation.bundled),
             error: self.error.clone(),

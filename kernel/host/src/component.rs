@@ -153,6 +153,20 @@ impl Code {
         .await
     }
 
+    /// Asks a provider's server for its models.
+    ///
+    /// # Errors
+    /// See [`CallError`]. The inner error is the provider's own.
+    pub async fn list_models(
+        &self,
+    ) -> Result<Result<Vec<provider::ModelInfo>, provider::ProviderError>, CallError> {
+        self.call(Scope::default(), async |instance| {
+            let provider = instance.guest.provider.as_ref().ok_or(Missing("models"))?;
+            provider.call_list_models(&mut instance.store).await
+        })
+        .await
+    }
+
     /// Starts the connector: an instance that stays warm, for one task to own.
     ///
     /// # Errors
@@ -163,7 +177,12 @@ impl Code {
 
     /// Linear memory of all instances and the compiled image, in bytes.
     pub fn memory_bytes(&self) -> u64 {
-        self.0.shared.gauge.bytes() + self.0.image_bytes
+        self.instance_bytes() + self.0.image_bytes
+    }
+
+    /// Linear memory of all instances, in bytes.
+    pub fn instance_bytes(&self) -> u64 {
+        self.0.shared.gauge.bytes()
     }
 
     /// Its log.

@@ -1,6 +1,6 @@
 //! Loads a component: inspects, compiles and links it, and asks it to describe itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -10,18 +10,21 @@ use sha2::{Digest, Sha256};
 
 use super::catalog::Generation;
 use super::compiler::CompileError;
-use super::component::Description;
-use super::engine::Engine;
+use super::component::{self, Description};
+use super::engine::{Artifact, Engine};
 use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
 use super::links;
 use super::manifest::{Manifest, PluginConfig};
 use prx_base::clock;
-use prx_base::config::{Components, Settings};
+use prx_base::config::{Components, Settings, provider_plugin, provider_settings};
 use prx_base::error::{Code, Error, Result};
 
 /// Most tools, skills or models of one plugin.
 const MAX_CAPABILITIES: usize = 256;
+
+/// Where a provider finds its own name in its configuration, unless it has a key of that name.
+const PROVIDER_NAME: &str = "provider";
 
 /// A component that could become a plugin's next generation.
 #[derive(Clone)]
@@ -91,11 +94,13 @@ pub(super) async fn load(
     let description = description
         .map_err(|error| refuse(Error::conflict(format!("when it was asked to describe itself, {error}"))))?;
     check(&description).map_err(|problem| refuse(Error::conflict(problem)))?;
+    let providers = further_providers(engine, &artifact, &inspected, &terms);
     Ok(Generation {
         number: terms.number,
         manifest: Arc::clone(&manifest),
         description,
         code,
+        providers,
         bundled: candidate.bundled,
         compile_ms,
         allowance: terms.allowance,
@@ -139,22 +144,56 @@ fn admit(inspected: &Inspected, terms: &Terms<'_>) -> Result<PluginConfig> {
         return Ok(PluginConfig { json: "{}".into(), ..PluginConfig::default() });
     }
     let (table, settings) = settings(inspected, name, terms.components);
-    manifest.check_config(settings.unwrap_or(&Settings::new())).map_err(|problems| {
+    let config = manifest.check_config(&settings).map_err(|problems| {
         let message = format!("its configuration in [{table}.{name}] is not right: {}", problems.join("; "));
         Error::conflict(message).with_details(json!({ "problems": problems }))
-    })
+    });
+    config.map(|config| named_provider(config, inspected, name))
 }
 
-fn settings<'a>(
+/// The code once more for each provider that a table of the configuration makes of the plugin, under that table's
+/// settings; or why that can't be.
+fn further_providers(
+    engine: &Engine,
+    artifact: &Artifact,
     inspected: &Inspected,
-    name: &str,
-    components: &'a Components,
-) -> (&'static str, Option<&'a Settings>) {
+    terms: &Terms<'_>,
+) -> BTreeMap<String, Result<component::Code, String>> {
+    let manifest = &inspected.manifest;
+    let link = |provider: &str, table: &Settings| {
+        let config = manifest.check_config(&provider_settings(table)).map_err(|problems| {
+            format!(
+                "its configuration in [providers_config.{provider}] is not right: {}",
+                problems.join("; ")
+            )
+        })?;
+        let config = named_provider(config, inspected, provider);
+        let links = grants::links(manifest, &terms.allowance, config);
+        engine.link(artifact, inspected.core_instances, links).map_err(|error| error.to_string())
+    };
+    let tables = terms.components.further_providers(terms.name);
+    tables.map(|(provider, table)| (provider.to_owned(), link(provider, table))).collect()
+}
+
+/// Tells a provider its own name, by which its settings are found: one plugin may give several.
+fn named_provider(mut config: PluginConfig, inspected: &Inspected, name: &str) -> PluginConfig {
+    if inspected.capabilities.contains(&Capability::Provider)
+        && let Ok(Value::Object(mut settings)) = serde_json::from_str(&config.json)
+    {
+        settings.entry(PROVIDER_NAME).or_insert_with(|| name.into());
+        config.json = Value::Object(settings).to_string();
+    }
+    config
+}
+
+fn settings(inspected: &Inspected, name: &str, components: &Components) -> (&'static str, Settings) {
     match components.plugins_config.get(name) {
         None if inspected.capabilities.contains(&Capability::Provider) => {
-            ("providers_config", components.providers_config.get(name))
+            let table = components.providers_config.get(name);
+            let own = table.filter(|table| provider_plugin(name, table) == name);
+            ("providers_config", own.map(provider_settings).unwrap_or_default())
         }
-        settings => ("plugins_config", settings),
+        settings => ("plugins_config", settings.cloned().unwrap_or_default()),
     }
 }
 

@@ -10,10 +10,12 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
+use super::bindings::common::{Fault, FaultCode};
 use super::bindings::{provider, sink, skill, tool};
 use super::bundled::Bundled;
 use super::call::CallError;
 use super::catalog::{Catalog, Entry, Generation, PluginStatus, SkillEntry, Status, ToolEntry};
+use super::component::Code;
 use super::engine::Engine;
 use super::folder::Folder;
 use super::known::Known;
@@ -141,9 +143,11 @@ impl Plugins {
         self.catalog().skills()
     }
 
-    /// The models of a provider; none if no plugin of that name serves as one.
+    /// The models of a provider, as far as they are known without asking; none if no plugin serves as one of that name.
     pub fn models(&self, provider: &str) -> Option<Vec<String>> {
-        self.catalog().serving(provider)?.description.models.clone()
+        let generation = self.catalog().serving(&self.plugin_of(provider))?.clone();
+        generation.provider(provider)?.ok()?;
+        generation.description.models.clone()
     }
 
     /// Calls a tool with its arguments, a JSON object.
@@ -183,7 +187,8 @@ impl Plugins {
 
     /// Whether a provider takes the pictures that tools return.
     pub fn takes_pictures(&self, provider: &str) -> bool {
-        self.catalog().serving(provider).is_some_and(|generation| generation.manifest.provider.pictures)
+        let plugin = self.plugin_of(provider);
+        self.catalog().serving(&plugin).is_some_and(|generation| generation.manifest.provider.pictures)
     }
 
     /// Has a provider's model answer. The answer goes to `deltas` while it grows.
@@ -197,11 +202,42 @@ impl Plugins {
         deltas: mpsc::Sender<sink::Delta>,
         scope: Scope,
     ) -> Result<Result<provider::Completion, provider::ProviderError>, CallError> {
-        let generation = self.catalog().serving(provider).cloned();
-        let generation = generation.ok_or_else(|| CallError::NoSuch(format!("provider {provider}")))?;
-        let answer = generation.code.complete(request, deltas, scope).await;
+        let (generation, code) = self.provider(provider)?;
+        let answer = code.complete(request, deltas, scope).await;
         self.report(&generation, answer.as_ref().map(drop));
         answer
+    }
+
+    /// Asks a provider's server for its models.
+    ///
+    /// # Errors
+    /// As [`Plugins::complete`].
+    pub async fn list_models(
+        &self,
+        provider: &str,
+    ) -> Result<Result<Vec<provider::ModelInfo>, provider::ProviderError>, CallError> {
+        let (generation, code) = self.provider(provider)?;
+        let answer = code.list_models().await;
+        self.report(&generation, answer.as_ref().map(drop));
+        answer
+    }
+
+    /// The plugin that gives a provider, and its code under that provider's settings.
+    fn provider(&self, name: &str) -> Result<(Arc<Generation>, Code), CallError> {
+        let no_such = || CallError::NoSuch(format!("provider {name}"));
+        let generation = self.catalog().serving(&self.plugin_of(name)).cloned().ok_or_else(no_such)?;
+        let code = match generation.provider(name).ok_or_else(no_such)? {
+            Ok(code) => code.clone(),
+            Err(why) => {
+                let fault = Fault { code: FaultCode::BadConfig, message: why.clone() };
+                return Err(CallError::Fault(fault));
+            }
+        };
+        Ok((generation, code))
+    }
+
+    fn plugin_of(&self, provider: &str) -> String {
+        self.0.base.config.current().components.plugin_of(provider).to_owned()
     }
 
     /// The generation of a plugin that serves, now and from now on; none while it is disabled, failed or unknown.

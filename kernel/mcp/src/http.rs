@@ -383,6 +383,9 @@ pub(super) fn events(
 
 /// An event whose message can be read, or the events that take its place.
 fn mended(sse: Sse, asked: Option<&RequestId>) -> Vec<Result<Sse, SseError>> {
+    if sse.event.as_deref().is_some_and(|kind| kind != "message") {
+        return vec![Ok(sse)];
+    }
     let Some(data) = sse.data.as_deref().filter(|data| !data.trim().is_empty()) else { return vec![Ok(sse)] };
     match serde_json::from_str::<ServerJsonRpcMessage>(data) {
         Ok(ServerJsonRpcMessage::Error(error)) if error.id.is_none() && asked.is_some() => {}

@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod plugins;
+mod providers;
 mod sessions;
 mod skills;
 mod status;

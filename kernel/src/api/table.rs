@@ -6,7 +6,7 @@ use hyper::Method;
 
 use super::{
     approvals, audit, blobs, channels, config, events, grants, hooks, inbound, logs, mcp, memory, messages,
-    metrics, openapi, plugins, sessions, skills, status, store, tokens, tools, users,
+    metrics, openapi, plugins, providers, sessions, skills, status, store, tokens, tools, users,
 };
 use crate::gateway::Gateway;
 use prx_base::error::Result;
@@ -70,6 +70,9 @@ pub fn table() -> Vec<Route<Gateway>> {
         put("/api/v1/plugins/{name}/grants", S::CONFIG_WRITE, grants::replace).doc(grants::REPLACE).audited("grants.replaced"),
 
         get("/api/v1/skills", S::SKILLS_READ, skills::list).doc(skills::LIST),
+
+        get("/api/v1/providers", S::STATUS_READ, providers::list).doc(providers::LIST),
+        get("/api/v1/providers/{name}/models", S::STATUS_READ, providers::models).doc(providers::MODELS),
 
         get("/api/v1/tools", S::TOOLS_READ, tools::list).doc(tools::LIST),
         post("/api/v1/tools/{name}/call", S::TOOLS_WRITE, tools::call).doc(tools::CALL),

@@ -24,6 +24,7 @@ mod grant;
 mod hook;
 mod logs;
 mod mcp;
+mod model;
 mod output;
 mod paths;
 mod plugin;
@@ -75,6 +76,9 @@ enum Command {
     /// List MCP servers and reconnect to them
     #[command(subcommand)]
     Mcp(mcp::Command),
+    /// List models
+    #[command(subcommand)]
+    Model(model::Command),
     /// List and call tools
     #[command(subcommand)]
     Tool(tool::Command),
@@ -144,6 +148,7 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Channel(command) => channel::run(&console, command).await,
             Command::Hook(command) => hook::run(&console, command).await,
             Command::Mcp(command) => mcp::run(&console, command).await,
+            Command::Model(command) => model::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,
             Command::Skill(command) => skill::run(&console, command).await,
             Command::Config(command) => config::run(&console, &paths, command).await,

@@ -1,9 +1,9 @@
 //! Checks what a configuration says about components against their manifests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use prx_base::config::keys::nearest;
-use prx_base::config::{Changes, Config, Settings};
+use prx_base::config::{Changes, Components, Config, Settings, provider_plugin, provider_settings};
 use prx_host::inspect::Capability;
 use prx_host::{Known, grants};
 
@@ -18,7 +18,7 @@ pub(super) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
         problems.into_iter().map(move |problem| format!("channels_config.{name}.{problem}"))
     });
     let providers = changes.tables(|config| &config.components.providers_config);
-    let providers = providers.flat_map(|entry| check_plugin("providers_config", entry, plugins));
+    let providers = providers.flat_map(|entry| check_provider(entry, plugins));
     let settings = changes.tables(|config| &config.components.plugins_config);
     let settings = settings.flat_map(|entry| check_plugin("plugins_config", entry, plugins));
     let grants = changes.tables(|config| &config.components.grants).flat_map(|(name, grant)| {
@@ -62,7 +62,8 @@ fn unresolved(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Problem
     let channels =
         channels.map(|(name, table)| ("channels_config", name, prx_channels::plugin(name, table), table));
     let providers = components.providers_config.iter();
-    let providers = providers.map(|(name, table)| ("providers_config", name, name.as_str(), table));
+    let providers =
+        providers.map(|(name, table)| ("providers_config", name, provider_plugin(name, table), table));
     let others = components.plugins_config.iter();
     let others = others.map(|(name, table)| ("plugins_config", name, name.as_str(), table));
     let mut missing = Vec::new();
@@ -80,14 +81,18 @@ fn unresolved(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<Problem
 
 fn check_providers(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<String> {
     let gives = |known: &Known| known.may_give(Capability::Provider);
+    let components: &Components = &changes.after.components;
     let before: Vec<&str> = changes.before.provider.choices().map(|(name, _)| name).collect();
     let keys = std::iter::once("provider.name").chain(std::iter::repeat("provider.fallbacks"));
     let choices = keys.zip(changes.after.provider.choices().map(|(name, _)| name));
-    let unknown =
-        choices.filter(|(_, name)| !before.contains(name) && !plugins.get(*name).is_some_and(gives));
-    let all: Vec<&str> =
-        plugins.iter().filter(|(_, known)| gives(known)).map(|(name, _)| name.as_str()).collect();
-    let all = all.join(", ");
+    let unknown = choices.filter(|(_, name)| {
+        !before.contains(name) && !plugins.get(components.plugin_of(name)).is_some_and(gives)
+    });
+    let own = plugins.keys().map(String::as_str);
+    let tables = components.providers_config.keys().map(String::as_str);
+    let is_given = |name: &&str| plugins.get(components.plugin_of(name)).is_some_and(gives);
+    let all: BTreeSet<&str> = own.chain(tables).filter(is_given).collect();
+    let all = all.into_iter().collect::<Vec<_>>().join(", ");
     unknown.map(|(key, name)| format!("{key}: there is no provider {name}; there are: {all}")).collect()
 }
 
@@ -96,15 +101,31 @@ fn check_channel(name: &str, table: &Settings, plugins: &BTreeMap<String, Known>
         return vec!["plugin: takes the name of a plugin in quotes".into()];
     }
     let plugin = prx_channels::plugin(name, table);
-    let Some(known) = plugins.get(plugin) else {
-        let near = nearest(plugin, plugins.keys().map(String::as_str));
-        let near = near.map(|near| format!(" did you mean \"{near}\"?")).unwrap_or_default();
-        return vec![format!("plugin: there is no plugin {plugin};{near} install it, or name another one")];
-    };
+    let Some(known) = plugins.get(plugin) else { return vec![no_plugin(plugin, plugins)] };
     if !known.may_give(Capability::Channel) {
         return vec![format!("plugin: {plugin} is no connector")];
     }
     prx_channels::check(table, &known.manifest).err().unwrap_or_default()
+}
+
+fn no_plugin(plugin: &str, plugins: &BTreeMap<String, Known>) -> String {
+    let near = nearest(plugin, plugins.keys().map(String::as_str));
+    let near = near.map(|near| format!(" did you mean \"{near}\"?")).unwrap_or_default();
+    format!("plugin: there is no plugin {plugin};{near} install it, or name another one")
+}
+
+fn check_provider((name, table): (&str, &Settings), plugins: &BTreeMap<String, Known>) -> Vec<String> {
+    let plugin = provider_plugin(name, table);
+    let problems = match plugins.get(plugin) {
+        // What is not installed yet can be configured beforehand.
+        None if plugin == name => Vec::new(),
+        None => vec![no_plugin(plugin, plugins)],
+        Some(known) if plugin != name && !known.may_give(Capability::Provider) => {
+            vec![format!("plugin: {plugin} gives no models")]
+        }
+        Some(known) => known.manifest.check_config(&provider_settings(table)).err().unwrap_or_default(),
+    };
+    problems.into_iter().map(|problem| format!("providers_config.{name}.{problem}")).collect()
 }
 
 fn check_plugin(

@@ -129,6 +129,9 @@ impl Settings {
         let done = match table {
             "channels_config" => channels.restart(name),
             "mcp_servers" => mcp.reconnect(name),
+            "providers_config" => {
+                plugins.relink(self.0.base.config.current().components.plugin_of(name)).await
+            }
             _ => plugins.relink(name).await,
         };
         if let Err(error) = done {

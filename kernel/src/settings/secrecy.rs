@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use prx_base::config::Settings;
+use prx_base::config::{Settings, provider_plugin};
 use prx_base::error::Result;
 use prx_host::manifest::{Key, Manifest};
 use prx_host::{Known, Plugins};
@@ -23,7 +23,8 @@ pub(super) struct Table<'a> {
     pub(super) settings: &'a Settings,
     manifest: Option<&'a Manifest>,
     once_secret: BTreeSet<String>,
-    is_channel: bool,
+    /// It may name its plugin.
+    names_plugin: bool,
 }
 
 impl<'a> Secrecy<'a> {
@@ -48,10 +49,14 @@ impl<'a> Secrecy<'a> {
         name: &'b str,
         settings: &'b Settings,
     ) -> Result<Table<'b>> {
-        let is_channel = section == "channels_config";
-        let plugin = if is_channel { prx_channels::plugin(name, settings) } else { name };
+        let plugin = match section {
+            "channels_config" => prx_channels::plugin(name, settings),
+            "providers_config" => provider_plugin(name, settings),
+            _ => name,
+        };
+        let names_plugin = section != "plugins_config";
         let manifest = self.known.get(plugin).map(|known| known.manifest.as_ref());
-        Ok(Table { settings, manifest, once_secret: (self.once_secret)(plugin)?, is_channel })
+        Ok(Table { settings, manifest, once_secret: (self.once_secret)(plugin)?, names_plugin })
     }
 }
 
@@ -79,7 +84,7 @@ impl Table<'_> {
     /// Whether a key may say where secrets go.
     pub(super) fn leads(&self, key: &str) -> bool {
         let extends = self.declared(key).is_some_and(|key| key.extends.is_some());
-        extends || (self.is_channel && key == "plugin") || (!self.is_known() && self.has_text(key))
+        extends || (self.names_plugin && key == "plugin") || (!self.is_known() && self.has_text(key))
     }
 
     fn declared(&self, key: &str) -> Option<&Key> {

@@ -53,8 +53,8 @@ pub struct StepCommit {
     pub state: Option<ChannelState>,
     /// What people have said, in order.
     pub inbound: Vec<NewInbound>,
-    /// What people have said and not to the agent, in order.
-    pub overheard: Vec<(Conversation, Overheard)>,
+    /// What people have said and not to the agent, in order, each with how many of the step's messages came before it.
+    pub overheard: Vec<(usize, Conversation, Overheard)>,
     /// What became of outbox entries, by id.
     pub outcomes: Vec<(String, OutboxOutcome)>,
     /// Messages that show a turn's reply in the making, or none any more.
@@ -128,10 +128,11 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
     }
     let mut receipt = StepReceipt::default();
     let received = step.inbound.len();
-    for (conversation, overheard) in step.overheard {
-        overheard::keep(tx, &conversation, overheard)?;
-    }
-    for inbound in step.inbound {
+    let mut overheard = step.overheard.into_iter().peekable();
+    for (place, inbound) in step.inbound.into_iter().enumerate() {
+        while let Some((_, conversation, said)) = overheard.next_if(|(before, ..)| *before <= place) {
+            overheard::keep(tx, &conversation, said)?;
+        }
         if recognise(tx, channel, &inbound.dedupe)? {
             receipt.duplicates += 1;
             continue;
@@ -145,6 +146,9 @@ fn commit(tx: &Tx<'_>, step: StepCommit) -> Result<StepReceipt, Failure> {
             queue::stop(tx, &session, Stop::Interrupted, Some(&inbound.user_id))?;
         }
         receive(tx, inbound, newest, step.max_turns, &mut receipt)?;
+    }
+    for (_, conversation, said) in overheard {
+        overheard::keep(tx, &conversation, said)?;
     }
     if received > 0 {
         forget(tx, received + MAX_FORGOTTEN)?;

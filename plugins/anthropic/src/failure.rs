@@ -1,6 +1,6 @@
 //! Why there is no answer, and what to do about it.
 
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use prx_sdk::log;
 use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
 use prx_sdk::refusal::Refusal;
@@ -25,7 +25,7 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
     let (status, said, base_url) = (refusal.status, refusal.message(), settings.server.base_url());
     log::warn(&format!("status {status}, {}: {said} (request {id})", refusal.codes.join(" ")));
     if refusal.is_too_long() {
-        return refusal.too_long(request, "anthropic");
+        return refusal.too_long(request, &settings::provider());
     }
     let named = kind_of(refusal);
     let by_status = || KINDS.iter().find(|(known, _)| *known == status).map(|(_, kind)| *kind);
@@ -47,6 +47,17 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
             Fault::bad_input(format!("the API refused the request: {said}")).into()
         }
         kind => explain(kind, refusal),
+    }
+}
+
+/// A list of models that does not come.
+pub(crate) fn no_list(refusal: &Refusal, settings: &Settings) -> ProviderError {
+    let by_status = KINDS.iter().find(|(known, _)| *known == refusal.status).map(|(_, kind)| *kind);
+    match kind_of(refusal).or(by_status) {
+        None | Some("not_found_error") => {
+            settings.server.not_here(refusal, "a server with a list of models does").into()
+        }
+        Some(kind) => explain(kind, refusal),
     }
 }
 
@@ -78,9 +89,9 @@ fn explain(kind: &str, refusal: &Refusal) -> ProviderError {
     let said = refusal.message();
     let is_spent = refusal.is("enforced_spend_limit_reached");
     match kind {
-        "authentication_error" => denied(
-            "the API key was refused: set providers_config.anthropic.api_key to one that is valid".to_owned(),
-        ),
+        "authentication_error" => {
+            denied(format!("the API key was refused: set {}.api_key to one that is valid", settings::table()))
+        }
         "permission_error" => denied(format!("the API key may not do this: {said}")),
         "billing_error" => quota(format!("there is a matter of billing, at platform.claude.com: {said}")),
         "rate_limit_error" if is_spent => {

@@ -22,7 +22,7 @@ use answer::Answer;
 use form::{Form, MAX_CHANGES};
 use prx_sdk::config;
 use prx_sdk::http::{self, Response};
-use prx_sdk::provider::{Completion, Fault, Provider, ProviderError, Request, Sink};
+use prx_sdk::provider::{Completion, Fault, ModelInfo, Provider, ProviderError, Request, Sink};
 use prx_sdk::refusal::Refusal;
 use settings::Settings;
 
@@ -32,6 +32,9 @@ const VERSION: &str = "2023-06-01";
 /// Most bytes of a response on the wire.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
 
+/// Most bytes of a list of models.
+const MAX_LIST_BYTES: usize = 8 << 20;
+
 /// Asks Claude.
 pub struct Anthropic;
 
@@ -40,13 +43,22 @@ impl Provider for Anthropic {
         ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5"].map(str::to_owned).into()
     }
 
+    fn list_models() -> Result<Vec<ModelInfo>, ProviderError> {
+        let settings = Settings::of_server()?;
+        check_key(&settings)?;
+        let get = http::get(format!("{}/v1/models?limit=1000", settings.server.base_url()));
+        let get = authorized(get.header("anthropic-version", VERSION), &settings);
+        let get = get.timeout(settings.server.timeout()).max_body(MAX_LIST_BYTES);
+        let response = get.send().map_err(|error| settings.server.no_answer(error))?;
+        if response.is_success() {
+            return settings.server.read_models(response);
+        }
+        Err(failure::no_list(&Refusal::read(response), &settings))
+    }
+
     fn complete(request: Request, sink: &Sink) -> Result<Completion, ProviderError> {
         let settings = Settings::of(&request)?;
-        let carries_key = |(name, _): &(String, String)| name == "x-api-key" || name == "authorization";
-        if !config::has_secret("api_key") && !settings.headers.iter().any(carries_key) {
-            let message = "there is no API key: set providers_config.anthropic.api_key";
-            return Err(Fault::bad_config(message).into());
-        }
+        check_key(&settings)?;
         let response = ask(&request, &settings)?;
         let mut answer = Answer::new(&request, sink);
         reader::read(response, &mut answer, &settings)?;
@@ -55,6 +67,16 @@ impl Provider for Anthropic {
 }
 
 prx_sdk::plugin! { provider: Anthropic, manifest: "plugin.toml" }
+
+/// Whether there is a key to ask with.
+fn check_key(settings: &Settings) -> Result<(), Fault> {
+    let carries_key = |(name, _): &(String, String)| name == "x-api-key" || name == "authorization";
+    if !config::has_secret("api_key") && !settings.headers.iter().any(carries_key) {
+        let message = format!("there is no API key: set {}.api_key", settings::table());
+        return Err(Fault::bad_config(message));
+    }
+    Ok(())
+}
 
 /// Asks, and again in another form where the server says that it wants one.
 fn ask(request: &Request, settings: &Settings) -> Result<Response, ProviderError> {
@@ -77,17 +99,22 @@ fn ask(request: &Request, settings: &Settings) -> Result<Response, ProviderError
 }
 
 fn post(request: &Request, settings: &Settings, form: &Form) -> http::Request {
-    let mut post = http::post(format!("{}/v1/messages", settings.server.base_url()))
+    let post = http::post(format!("{}/v1/messages", settings.server.base_url()))
         .header("anthropic-version", VERSION)
         .header("accept", "text/event-stream")
         .json(&request::body(request, settings, form))
         .timeout(settings.server.timeout())
         .max_body(MAX_RESPONSE_BYTES);
+    authorized(post, settings)
+}
+
+/// A request with the key, and the operator's headers beside or instead of the usual ones.
+fn authorized(mut request: http::Request, settings: &Settings) -> http::Request {
     if config::has_secret("api_key") {
-        post = post.header("x-api-key", "{secret:api_key}");
+        request = request.header("x-api-key", "{secret:api_key}");
     }
     let is_set = |(name, _): &(String, String)| settings.headers.iter().any(|(set, _)| set == name);
-    post.headers.retain(|header| !is_set(header));
-    post.headers.extend(settings.headers.iter().cloned());
-    post
+    request.headers.retain(|header| !is_set(header));
+    request.headers.extend(settings.headers.iter().cloned());
+    request
 }

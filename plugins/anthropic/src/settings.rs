@@ -7,8 +7,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// Whose settings they are.
+/// Whose settings they are, unless a table of the configuration makes another provider of this plugin.
 const PROVIDER: &str = "anthropic";
+
+/// Where its settings are.
+pub(crate) fn table() -> String {
+    format!("providers_config.{}", provider())
+}
+
+pub(crate) fn provider() -> String {
+    config::provider_name(PROVIDER)
+}
 
 /// The configuration for one request.
 pub(crate) struct Settings {
@@ -43,6 +52,12 @@ struct Configured {
 }
 
 impl Settings {
+    /// The configuration for asking about the server itself.
+    pub(crate) fn of_server() -> Result<Self, Fault> {
+        let (model, options) = ("any".to_owned(), "{}".to_owned());
+        Self::of(&Request { model, system: String::new(), messages: Vec::new(), tools: Vec::new(), options })
+    }
+
     /// The configuration, with the request's own options before it.
     pub(crate) fn of(request: &Request) -> Result<Self, Fault> {
         let Configured { base_url, model, timeout_secs, headers, extra, tuning } = config::get()?;
@@ -53,7 +68,7 @@ impl Settings {
             return Err(Fault::bad_config("no model is named: set provider.model, such as claude-opus-5-5"));
         }
         Ok(Self {
-            server: Server::new(PROVIDER, without_version(&base_url))
+            server: Server::new(provider(), without_version(&base_url))
                 .with_timeout(Duration::from_secs(timeout_secs.max(1))),
             model,
             tuning: Tuning {
@@ -61,8 +76,8 @@ impl Settings {
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
-            headers: server::headers(PROVIDER, &headers)?,
-            extra: server::extra(PROVIDER, extra.as_deref().unwrap_or_default())?,
+            headers: server::headers(&provider(), &headers)?,
+            extra: server::extra(&provider(), extra.as_deref().unwrap_or_default())?,
         })
     }
 }

@@ -8,7 +8,7 @@ use crate::pending::File;
 use crate::quotes;
 
 /// Most threads whose beginning is remembered.
-const MAX_STARTERS: usize = 64;
+const MAX_STARTERS: usize = 16;
 
 /// The beginnings of threads in which nothing was said to the bot yet.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]

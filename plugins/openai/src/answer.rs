@@ -3,6 +3,7 @@
 use crate::calls::{Calls, Piece};
 use crate::failure;
 use crate::kept::Kept;
+use crate::settings;
 use crate::tokens;
 use prx_sdk::http;
 use prx_sdk::json;
@@ -211,7 +212,8 @@ impl<'a> Answer<'a> {
             return Ok(());
         }
         let message = format!(
-            "the answer is longer than {MAX_ANSWER_BYTES} bytes; set providers_config.openai.max_tokens lower"
+            "the answer is longer than {MAX_ANSWER_BYTES} bytes; set {}.max_tokens lower",
+            settings::table()
         );
         Err(http::Error::new(http::ErrorKind::TooLarge, message).into())
     }

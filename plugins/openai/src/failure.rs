@@ -1,6 +1,6 @@
 //! Why there is no answer, and what to do about it.
 
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use prx_sdk::log;
 use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
 use prx_sdk::refusal::Refusal;
@@ -24,14 +24,15 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
     }
     let base_url = settings.server.base_url();
     if refusal.is_too_long() {
-        return refusal.too_long(request, "openai");
+        return refusal.too_long(request, &settings::provider());
     }
     if settings.files && refusal.is_about_files(request) {
         return Fault::new(
             FaultCode::BadInput,
             format!(
-                "the server refused the request: {said}. If the model takes no pictures, set \
-                 providers_config.openai.files = false: it is told their names then"
+                "the server refused the request: {said}. If the model takes no pictures, set {}.files = false: it is told \
+                 their names then",
+                settings::table()
             ),
         )
         .into();
@@ -48,6 +49,14 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
             .into()
         }
         ..400 | 404 | 405 => settings.server.not_here(refusal, "chat completions do").into(),
+        status => explain(status, refusal),
+    }
+}
+
+/// A list of models that does not come.
+pub(crate) fn no_list(refusal: &Refusal, settings: &Settings) -> ProviderError {
+    match refusal.status {
+        ..400 | 404 | 405 => settings.server.not_here(refusal, "a server with a list of models does").into(),
         status => explain(status, refusal),
     }
 }
@@ -90,7 +99,7 @@ fn explain(status: u16, refusal: &Refusal) -> ProviderError {
     match status {
         401 => lasting(
             FaultCode::Denied,
-            "the API key was refused: set providers_config.openai.api_key to one that is valid".to_owned(),
+            format!("the API key was refused: set {}.api_key to one that is valid", settings::table()),
         ),
         403 => lasting(FaultCode::Denied, format!("the API key may not do this: {said}")),
         402 => lasting(FaultCode::Quota, format!("there is a matter of billing: {said}")),
@@ -116,7 +125,7 @@ fn explain(status: u16, refusal: &Refusal) -> ProviderError {
 /// What to do about a request that is refused.
 fn advice(refusal: &Refusal) -> String {
     if refusal.mentions("v1/responses") {
-        return "; set providers_config.openai.api = \"responses\", or leave it out".to_owned();
+        return format!("; set {}.api = \"responses\", or leave it out", settings::table());
     }
     let is_about = |(field, _): &&(&str, &str)| {
         refusal.param.as_deref().is_some_and(|param| param.starts_with(field))
@@ -124,7 +133,7 @@ fn advice(refusal: &Refusal) -> String {
             || refusal.mentions(&format!("`{field}"))
     };
     match SETTINGS.iter().find(is_about) {
-        Some((_, setting)) => format!("; see providers_config.openai.{setting}"),
+        Some((_, setting)) => format!("; see {}.{setting}", settings::table()),
         None => String::new(),
     }
 }

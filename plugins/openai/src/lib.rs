@@ -33,12 +33,15 @@ use answer::Answer;
 use form::{Form, MAX_CHANGES};
 use prx_sdk::config;
 use prx_sdk::http::{self, Response};
-use prx_sdk::provider::{Completion, Provider, ProviderError, Request, Sink};
+use prx_sdk::provider::{Completion, ModelInfo, Provider, ProviderError, Request, Sink};
 use prx_sdk::refusal::Refusal;
 use settings::{Api, Settings};
 
 /// Most bytes of a response on the wire.
 const MAX_RESPONSE_BYTES: usize = 64 << 20;
+
+/// Most bytes of a list of models.
+const MAX_LIST_BYTES: usize = 8 << 20;
 
 /// Asks a server.
 pub struct OpenAi;
@@ -47,6 +50,24 @@ impl Provider for OpenAi {
     /// None are known without asking the server.
     fn models() -> Vec<String> {
         Vec::new()
+    }
+
+    fn list_models() -> Result<Vec<ModelInfo>, ProviderError> {
+        let settings = Settings::of_server()?;
+        let mut other = false;
+        loop {
+            let get = http::get(settings.models_url(other)).max_body(MAX_LIST_BYTES);
+            let get = authorized(get, &settings).timeout(settings.server.timeout());
+            let response = get.send().map_err(|error| settings.server.no_answer(error))?;
+            if response.is_success() {
+                return settings.server.read_models(response);
+            }
+            let refusal = Refusal::read(response);
+            if !matches!(refusal.status, 404 | 405) || other || !settings.has_other_base() {
+                return Err(failure::no_list(&refusal, &settings));
+            }
+            other = true;
+        }
     }
 
     fn complete(request: Request, sink: &Sink) -> Result<Completion, ProviderError> {
@@ -86,16 +107,21 @@ fn post(request: &Request, settings: &Settings, form: &Form) -> http::Request {
         Api::Chat => request::body(request, settings, form),
         Api::Responses => responses::body(request, settings, form),
     };
-    let mut post = http::post(settings.url(api, form.other_base))
+    let post = http::post(settings.url(api, form.other_base))
         .json(&body)
         .timeout(settings.server.timeout())
         .max_body(MAX_RESPONSE_BYTES);
+    authorized(post, settings)
+}
+
+/// A request with the key, and the operator's headers.
+fn authorized(mut request: http::Request, settings: &Settings) -> http::Request {
     // A header of the operator's own may carry the key.
     let carries_key =
         |(name, value): &(String, String)| name == "authorization" || value.contains("{secret:api_key}");
     if config::has_secret("api_key") && !settings.headers.iter().any(carries_key) {
-        post = post.bearer("api_key");
+        request = request.bearer("api_key");
     }
-    post.headers.extend(settings.headers.iter().cloned());
-    post
+    request.headers.extend(settings.headers.iter().cloned());
+    request
 }

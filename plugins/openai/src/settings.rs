@@ -7,8 +7,17 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
 
-/// Whose settings they are.
+/// Whose settings they are, unless a table of the configuration makes another provider of this plugin.
 const PROVIDER: &str = "openai";
+
+/// Where its settings are.
+pub(crate) fn table() -> String {
+    format!("providers_config.{}", provider())
+}
+
+pub(crate) fn provider() -> String {
+    config::provider_name(PROVIDER)
+}
 
 /// What may stand at the end of an address that was copied whole.
 const PATHS: [&str; 2] = ["/chat/completions", "/responses"];
@@ -81,7 +90,7 @@ impl Settings {
         let base_url = base_url.trim_end_matches('/');
         let base_url = PATHS.iter().find_map(|path| base_url.strip_suffix(path)).unwrap_or(base_url);
         Ok(Self {
-            server: Server::new(PROVIDER, base_url)
+            server: Server::new(provider(), base_url)
                 .with_timeout(Duration::from_secs(configured.timeout_secs.max(1))),
             query,
             model,
@@ -93,21 +102,36 @@ impl Settings {
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
-            headers: server::headers(PROVIDER, &configured.headers)?,
-            extra: server::extra(PROVIDER, configured.extra.as_deref().unwrap_or_default())?,
+            headers: server::headers(&provider(), &configured.headers)?,
+            extra: server::extra(&provider(), configured.extra.as_deref().unwrap_or_default())?,
         })
+    }
+
+    /// The configuration for asking about the server itself.
+    pub(crate) fn of_server() -> Result<Self, Fault> {
+        let (model, options) = ("any".to_owned(), "{}".to_owned());
+        Self::of(&Request { model, system: String::new(), messages: Vec::new(), tools: Vec::new(), options })
+    }
+
+    /// Where the list of models is.
+    pub(crate) fn models_url(&self, other: bool) -> String {
+        self.path_url("models", other)
     }
 
     /// Where an API is. A server's address may be given with or without the version at its end: what has no path gets
     /// it; `other` is the address that was not meant then.
     pub(crate) fn url(&self, api: Api, other: bool) -> String {
-        let base = match self.other_base().filter(|_| other != self.has_no_path()) {
-            Some(base) => base,
-            None => self.server.base_url().to_owned(),
-        };
         let path = match api {
             Api::Chat => "chat/completions",
             Api::Responses => "responses",
+        };
+        self.path_url(path, other)
+    }
+
+    fn path_url(&self, path: &str, other: bool) -> String {
+        let base = match self.other_base().filter(|_| other != self.has_no_path()) {
+            Some(base) => base,
+            None => self.server.base_url().to_owned(),
         };
         let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
         format!("{base}/{path}{query}")
@@ -141,7 +165,8 @@ fn api(name: &str) -> Result<Option<Api>, Fault> {
         "chat" => Ok(Some(Api::Chat)),
         "responses" => Ok(Some(Api::Responses)),
         other => Err(Fault::bad_config(format!(
-            "providers_config.openai.api is `{other}`: set it to \"chat\" or \"responses\", or leave it out"
+            "{}.api is `{other}`: set it to \"chat\" or \"responses\", or leave it out",
+            table()
         ))),
     }
 }

@@ -42,6 +42,7 @@ mod plugins_api;
 mod process;
 mod provider_data;
 mod provider_faults;
+mod provider_tables;
 mod providers;
 mod reference;
 mod retention;

@@ -234,7 +234,7 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
     .await;
     let secret = format!("headers = {{ authorization = \"Bearer file:{}\" }}", token.display());
     home.configure(&format!(
-        "{}{}{}{}{}",
+        "{}{}{}{}{}[rate_limits]\nenabled = false\n",
         over_http("moved", &site.url().replace("/mcp", "/moved/mcp"), &secret),
         over_http("elsewhere", &elsewhere.url(), ""),
         over_http("old", &site.url().replace("/mcp", "/sse"), &secret),

@@ -43,8 +43,9 @@ impl<'a> Changes<'a> {
     /// The plugins whose settings or grants differ.
     pub fn plugins(&self) -> BTreeSet<&'a str> {
         let (before, after) = (&self.before.components, &self.after.components);
+        let givers = |name: &'a str| [name, before.plugin_of(name), after.plugin_of(name)];
         differing(&before.plugins_config, &after.plugins_config)
-            .chain(differing(&before.providers_config, &after.providers_config))
+            .chain(differing(&before.providers_config, &after.providers_config).flat_map(givers))
             .chain(differing(&before.grants, &after.grants))
             .collect()
     }

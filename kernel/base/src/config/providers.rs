@@ -44,6 +44,12 @@ impl Components {
         tables.filter(move |(name, table)| *name != plugin && provider_plugin(name, table) == plugin)
     }
 
+    /// The models of a provider for which something is set.
+    pub fn models_set<'a>(&'a self, provider: &str) -> impl Iterator<Item = &'a str> {
+        let models = self.providers_config.get(provider).and_then(|table| table.get("models"));
+        models.and_then(Value::as_object).into_iter().flat_map(|models| models.keys().map(String::as_str))
+    }
+
     /// What is set for a model of a provider.
     pub fn model(&self, provider: &str, model: &str) -> ModelSettings {
         let models = self.providers_config.get(provider).and_then(|table| table.get("models"));

@@ -5,12 +5,12 @@ use super::*;
 /// When the clock of [`Home`] begins.
 const START: &str = "2026-03-21T10:00:00Z";
 
-fn heard(place: &Conversation, user: &str, text: &str) -> (Conversation, Overheard) {
+fn heard(place: &Conversation, user: &str, text: &str) -> (usize, Conversation, Overheard) {
     let sender = Sender { id: user.into(), name: user.to_uppercase() };
-    (place.clone(), Overheard { sender, text: text.into(), at: START.parse().unwrap() })
+    (0, place.clone(), Overheard { sender, text: text.into(), at: START.parse().unwrap() })
 }
 
-async fn hear(store: &Store, said: Vec<(Conversation, Overheard)>) {
+async fn hear(store: &Store, said: Vec<(usize, Conversation, Overheard)>) {
     store.commit_step(StepCommit { overheard: said, ..step(Vec::new()) }).await.unwrap();
 }
 
@@ -41,6 +41,15 @@ async fn what_was_said_before_comes_once_and_is_bounded() {
     let large = "x".repeat(6 << 10);
     hear(&store, (0..5).map(|_| heard(&here, "ann", &large)).collect()).await;
     assert_eq!(before(&store, inbound(&here, "4")).await.len(), 2, "16 KiB are the most");
+    let (_, place, after) = heard(&here, "ann", "after");
+    let both = vec![heard(&here, "ann", "before"), (1, place, after)];
+    let receipt =
+        store.commit_step(StepCommit { overheard: both, ..step(vec![inbound(&here, "4b")]) }).await.unwrap();
+    let turn = store.claim_turn(&receipt.accepted[0].session).await.unwrap().unwrap();
+    store.complete_turn(done(&turn, &["yes"])).await.unwrap();
+    let before_it = turn.message.context.overheard;
+    assert_eq!(before_it.iter().map(|said| said.text.as_str()).collect::<Vec<_>>(), ["before"]);
+    assert_eq!(before(&store, inbound(&here, "4c")).await, ["after"]);
     hear(&store, vec![heard(&here, "ann", "forgotten")]).await;
     let anew = NewInbound { command: Some(Command::NewSession), ..inbound(&here, "5") };
     assert_eq!(before(&store, anew).await, [""; 0]);
@@ -53,8 +62,9 @@ async fn what_was_overheard_is_let_go_with_the_day_and_with_its_person() {
     let here = conversation("here");
     let yesterday =
         START.parse::<Timestamp>().unwrap().checked_sub(Duration::from_secs(25 * 60 * 60)).unwrap();
-    let (_, said) = heard(&here, "ann", "old");
-    hear(&store, vec![(here.clone(), Overheard { at: yesterday, ..said }), heard(&here, "7", "mine")]).await;
+    let (.., said) = heard(&here, "ann", "old");
+    hear(&store, vec![(0, here.clone(), Overheard { at: yesterday, ..said }), heard(&here, "7", "mine")])
+        .await;
     hear(&store, vec![heard(&here, "bo", "his")]).await;
     store.forget_overheard().await.unwrap();
     let erased = store.erase_user(&Owner { channel: "chat".into(), user_id: "7".into() }).await.unwrap();
