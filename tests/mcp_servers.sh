@@ -1,6 +1,6 @@
 #!/bin/sh
 # Calls every tool of the official MCP servers once, through the REST API, and shows what each says in a table; then a tool
-# that holds up its whole server for long, over stdio and HTTP.
+# that holds up its whole server for long, over stdio and HTTP, and one behind a login, made with the official SDK.
 # Usage: tests/mcp_servers.sh [--short] [path to prx]
 # PYTHON names a python that has `mcp`, `mcp-server-time` and `mcp-server-fetch`; NODE_MODULES is a folder that has
 # `@modelcontextprotocol/server-filesystem` and `server-everything`. Otherwise they are installed into a folder of their own,
@@ -12,8 +12,8 @@ short=
 [ "${1:-}" != --short ] || { short=yes && shift; }
 prx=$(realpath "${1:-target/debug/prx}")
 home=$(mktemp -d)
-gateway= far=
-trap '[ -z "$far" ] || kill "$far"; [ -z "$gateway" ] || kill "$gateway"; wait; rm -rf "$home"' EXIT
+gateway= far= guarded=
+trap '[ -z "$far" ] || kill "$far"; [ -z "$guarded" ] || kill "$guarded"; [ -z "$gateway" ] || kill "$gateway"; wait; rm -rf "$home"' EXIT
 
 not_tested() {
     echo "NOT TESTED: $1" >&2
@@ -53,9 +53,84 @@ if sys.argv[1] == "stdio":
 else:
     server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
 PY
-port=$("$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+cat >"$home/guarded.py" <<'PY'
+import secrets, sys, time
+from mcp.server import MCPServer
+from mcp.server.auth.provider import AccessToken, AuthorizationCode, RefreshToken, construct_redirect_uri
+from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions
+from mcp.shared.auth import OAuthToken
+
+URL = "http://127.0.0.1:" + sys.argv[1]
+
+class Everyone:
+    """An authorization server that lets everybody in, for two seconds at a time."""
+    def __init__(self):
+        self.clients, self.codes, self.access, self.refresh = {}, {}, {}, {}
+
+    async def get_client(self, client_id):
+        return self.clients.get(client_id)
+
+    async def register_client(self, client):
+        self.clients[client.client_id] = client
+
+    async def authorize(self, client, params):
+        code = AuthorizationCode(
+            code=secrets.token_hex(), scopes=params.scopes or [], expires_at=time.time() + 60,
+            client_id=client.client_id, code_challenge=params.code_challenge, redirect_uri=params.redirect_uri,
+            redirect_uri_provided_explicitly=params.redirect_uri_provided_explicitly, resource=params.resource)
+        self.codes[code.code] = code
+        return construct_redirect_uri(str(params.redirect_uri), code=code.code, state=params.state)
+
+    def tokens(self, client, scopes, resource):
+        access, refresh = secrets.token_hex(), secrets.token_hex()
+        self.access[access] = AccessToken(
+            token=access, client_id=client.client_id, scopes=scopes, expires_at=int(time.time()) + 2, resource=resource)
+        self.refresh[refresh] = RefreshToken(
+            token=refresh, client_id=client.client_id, scopes=scopes, resource=resource)
+        return OAuthToken(access_token=access, token_type="Bearer", expires_in=2, refresh_token=refresh)
+
+    async def load_authorization_code(self, client, code):
+        return self.codes.get(code)
+
+    async def exchange_authorization_code(self, client, code):
+        del self.codes[code.code]
+        return self.tokens(client, code.scopes, code.resource)
+
+    async def load_refresh_token(self, client, token):
+        return self.refresh.get(token)
+
+    async def exchange_refresh_token(self, client, token, scopes):
+        del self.refresh[token.token]
+        print("refreshed", flush=True)
+        return self.tokens(client, scopes, token.resource)
+
+    async def load_access_token(self, token):
+        return self.access.get(token)
+
+    async def revoke_token(self, token):
+        pass
+
+settings = AuthSettings(
+    issuer_url=URL, resource_server_url=URL + "/mcp", validate_token_resource=True,
+    client_registration_options=ClientRegistrationOptions(enabled=True))
+server = MCPServer("guarded", auth_server_provider=Everyone(), auth=settings)
+
+@server.tool()
+def secret() -> str:
+    """Tells what only those hear who are let in."""
+    return "let in"
+
+server.run("streamable-http", host="127.0.0.1", port=int(sys.argv[1]))
+PY
+free_port() {
+    "$python" -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+port=$(free_port)
 "$python" "$home/slow.py" "$port" >"$home/far.log" 2>&1 &
 far=$!
+guarded_port=$(free_port)
+"$python" "$home/guarded.py" "$guarded_port" >"$home/guarded.log" 2>&1 &
+guarded=$!
 mkdir "$home/files"
 cat >"$home/prx.toml" <<TOML
 [rate_limits]
@@ -77,11 +152,13 @@ command = "$python"
 args = ["$home/slow.py", "stdio"]
 [mcp_servers.slow_http]
 url = "http://127.0.0.1:$port/mcp"
+[mcp_servers.guarded]
+url = "http://127.0.0.1:$guarded_port/mcp"
 TOML
 start_gateway
 
-SHORT="$short" FILES="$home/files" BASE="$url" TOKEN="$token" "$python" - <<'PYTHON'
-import base64, concurrent.futures, http.server, json, os, threading, time, urllib.error, urllib.request
+SHORT="$short" PRX="$prx" HOME_DIR="$home" FILES="$home/files" BASE="$url" TOKEN="$token" "$python" - <<'PYTHON'
+import base64, concurrent.futures, http.server, json, os, subprocess, threading, time, urllib.error, urllib.request
 
 def ask(method, path, body=None):
     headers = {"authorization": "Bearer " + os.environ["TOKEN"], "content-type": "application/json"}
@@ -156,7 +233,7 @@ def offered():
     return {tool["name"] for tool in ask("GET", "/tools")[1]["tools"]}
 deadline = time.monotonic() + 120
 while not SERVERS <= {name.split(".")[0] for name in offered()}:
-    assert time.monotonic() < deadline, ask("GET", "/mcp/servers")
+    assert time.monotonic() < deadline, ask("GET", "/mcp")
     time.sleep(0.2)
 
 failed = []
@@ -188,8 +265,33 @@ with concurrent.futures.ThreadPoolExecutor() as pool:
     list(pool.map(lambda tool: row(tool, {"seconds": seconds}, f"held up for {seconds} s"), sorted(SLOW)))
 for tool in sorted(SLOW):
     row(tool, {"seconds": 0}, "held up for 0 s")
-_, servers = ask("GET", "/mcp/servers")
+assert not failed, json.dumps(failed, indent=1)
+
+def guarded():
+    return next(server for server in ask("GET", "/mcp")[1]["servers"] if server["name"] == "guarded")
+
+def until(what, condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, (what, guarded())
+        time.sleep(0.1)
+
+until("the login to be asked for", lambda: "prx mcp login guarded" in (guarded()["error"] or ""))
+home = os.environ["HOME_DIR"]
+options = ["--config", home + "/prx.toml", "--data-dir", home + "/data"]
+login = subprocess.Popen([os.environ["PRX"], "mcp", "login", "guarded", *options], stderr=subprocess.PIPE, text=True)
+url = next(line.strip() for line in login.stderr if line.startswith("http"))
+# What a browser does: it goes where it is sent, and ends at the command's own address.
+urllib.request.urlopen(url, timeout=60).read()
+assert login.wait(60) == 0
+until("the server to be connected", lambda: guarded()["status"] == "connected")
+row("guarded.secret", {}, "let in")
+time.sleep(3)
+row("guarded.secret", {}, "let in")
+with open(home + "/guarded.log") as log:
+    assert "refreshed" in log.read(), "the token has run out, and was renewed"
+_, servers = ask("GET", "/mcp")
 assert not failed, json.dumps(failed, indent=1)
 assert all(server["status"] == "connected" for server in servers["servers"]), servers
 PYTHON
-echo "VERIFIED with every tool of server-filesystem, server-everything, mcp-server-time and mcp-server-fetch"
+echo "VERIFIED with every tool of server-filesystem, server-everything, mcp-server-time and mcp-server-fetch, and a login to a server made with the official SDK"

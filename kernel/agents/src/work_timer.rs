@@ -1,10 +1,10 @@
 //! How long a turn has worked without a word of a model. The timer pauses while the turn only waits for a person: that counts neither towards its
 //! timeout nor is it waited for at shutdown.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -16,8 +16,8 @@ pub(super) struct WorkTimer {
     tracker: TaskTracker,
     running: Mutex<Running>,
     paused: watch::Sender<bool>,
-    /// When a model was last heard.
-    heard: Mutex<Timestamp>,
+    /// When a model was last heard, in milliseconds of the clock, plus one; zero: not yet.
+    heard: AtomicU64,
 }
 
 struct Running {
@@ -35,7 +35,7 @@ impl WorkTimer {
             tracker: tracker.clone(),
             running,
             paused: watch::Sender::new(false),
-            heard: Mutex::new(Timestamp::MIN),
+            heard: AtomicU64::new(0),
         }
     }
 
@@ -56,7 +56,7 @@ impl WorkTimer {
 
     /// A model is heard: the timer begins anew.
     pub(super) fn hear(&self, clock: &Clock) {
-        *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = clock.now();
+        self.heard.store(clock.now_ms() + 1, Relaxed);
     }
 
     /// Ends when the timer has run for `timeout` since a model was last heard.
@@ -64,16 +64,15 @@ impl WorkTimer {
         let mut left = timeout;
         loop {
             self.is_paused(false).await;
-            let started = clock.now();
+            let started = clock.now_ms();
             tokio::select! {
                 () = clock.sleep(left) => {}
                 () = self.is_paused(true) => {}
             }
-            let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-            let since = |begin| Duration::try_from(clock.now().duration_since(begin)).unwrap_or_default();
-            left = match heard >= started {
-                true => timeout.saturating_sub(since(heard)),
-                false => left.saturating_sub(since(started)),
+            let since = |begin| Duration::from_millis(clock.now_ms().saturating_sub(begin));
+            left = match self.heard.load(Relaxed).checked_sub(1) {
+                Some(heard) if heard >= started => timeout.saturating_sub(since(heard)),
+                _ => left.saturating_sub(since(started)),
             };
             if left.is_zero() {
                 return;
@@ -101,6 +100,7 @@ mod tests {
     use std::pin::pin;
 
     use futures_util::FutureExt;
+    use jiff::Timestamp;
 
     use super::*;
 
