@@ -266,7 +266,14 @@ impl StreamableHttpClient for Client {
             let why = format!("HTTP {status}, and its body is in {encoding}, which was not asked for");
             return Err(Error::UnexpectedServerResponse(why.into()));
         }
-        let body = response.collect().await.map_err(Error::Client)?;
+        let body = match response.collect().await {
+            Ok(body) => body,
+            Err(failure) if !status.is_success() => {
+                let why = format!("HTTP {status}, and its body can't be read: {failure}");
+                return Err(Error::UnexpectedServerResponse(why.into()));
+            }
+            Err(failure) => return Err(Error::Client(failure)),
+        };
         let text = String::from_utf8_lossy(&body);
         if session.is_some() && is_forgotten(status, &text) {
             return Err(Error::SessionExpired);

@@ -16,7 +16,7 @@ fn request(messages: Vec<Message>) -> Request {
         model: MODEL.to_owned(),
         system: String::new(),
         messages,
-        tools: vec![tool("hello"), tool("get_weather")],
+        tools: vec![tool("hello"), tool("get__weather")],
         options: "{}".to_owned(),
     }
 }
@@ -38,7 +38,7 @@ fn an_echo_says_what_it_is_and_what_it_was_given() {
         completion.text,
         "local-1 is a built-in stand-in: it runs no model and repeats what it is given.\n\n\
          You said: good morning\n\n\
-         It was given 1 message. `/tool NAME {json}` calls one of 2 tools: `hello`, `get_weather`."
+         It was given 1 message. `/tool NAME {json}` calls one of 2 tools: `hello`, `get__weather`."
     );
     assert_eq!(completion.stop, StopReason::End);
     assert!(deltas.len() > 10);
@@ -67,9 +67,9 @@ fn a_tool_is_called_and_its_result_is_the_answer() {
     assert_eq!(complete(failed).0.text, "`hello` failed: Hello, Ada!");
 
     let dotted = complete(vec![user("/tool get.weather")]).0.tool_calls.remove(0);
-    assert_eq!(dotted.name, "get_weather", "as it is shown");
+    assert_eq!(dotted.name, "get__weather", "as it is shown");
 
-    let later = [conversation, vec![user("/tool get_weather")]].concat();
+    let later = [conversation, vec![user("/tool get__weather")]].concat();
     let second = complete(later).0.tool_calls.remove(0);
     assert_eq!((second.id.as_str(), second.arguments.as_str()), ("call_2", "{}"));
 }

@@ -40,7 +40,8 @@ const BEYOND: [&str; 8] =
     ["exceed", "larger", "greater", "longer", "too long", "too large", "beyond", "overflow"];
 
 /// What the window's number stands behind.
-const BEFORE_NUMBER: [&str; 14] = [
+const BEFORE_NUMBER: [&str; 13] = [
+    " > ",
     "maximum context length is ",
     "maximum context length of ",
     "maximum prompt length is ",
@@ -53,8 +54,6 @@ const BEFORE_NUMBER: [&str; 14] = [
     "limit ",
     "length should be [1, ",
     "must be <= ",
-    "tokens > ",
-    " > ",
 ];
 
 /// What the number of tokens that were asked for stands behind.

@@ -53,7 +53,11 @@ async fn answers(gateway: &Gateway, hook: &str, session: &str) -> Vec<String> {
             path if path.contains("/blobs/") => &blob,
             _ => session,
         };
-        let name = if path.0.contains("/channels/") { "refused" } else { "telegram" };
+        let name = match path.0 {
+            path if path.contains("/channels/") => "refused",
+            path if path.contains("/providers/") => "local",
+            _ => "telegram",
+        };
         let path = path.0.replace("{id}", id).replace("{name}", name);
         if path.ends_with("/stream") || path.ends_with("/events") || path.starts_with("/in/") {
             continue;

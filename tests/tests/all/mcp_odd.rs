@@ -229,7 +229,7 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
     let elsewhere =
         Site::start(json!({"initialize": [{"status": 308, "headers": {"location": away}}]})).await;
     let zipped = Site::start(
-        json!({"initialize": [{"status": 403, "headers": {"content-encoding": "gzip"}, "line": "\u{1f}"}]}),
+        json!({"initialize": [{"status": 403, "headers": {"content-encoding": "br"}, "line": "\u{1f}"}]}),
     )
     .await;
     let secret = format!("headers = {{ authorization = \"Bearer file:{}\" }}", token.display());
@@ -264,7 +264,7 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
                 "HTTP 308 Permanent Redirect: it redirects to another origin; if that is right, set url to {away}"
             ),
         ),
-        ("zipped", "HTTP 403 Forbidden, and its body is in gzip, which was not asked for".into()),
+        ("zipped", "HTTP 403 Forbidden, and its body is in br, which was not asked for".into()),
         ("secretive", "HTTP 403 Forbidden".into()),
     ];
     for (name, why) in expected {

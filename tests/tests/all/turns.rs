@@ -208,11 +208,8 @@ async fn another_provider_answers_when_the_first_cant() {
     let told = follow(&gateway, &session, "anyone?").await.rest().await;
     assert!(one(&told, "done")["content"].as_str().unwrap().contains("stand-in"), "{told:?}");
     one(&told, "restart");
-    let wrong = say(&gateway, &session, "senseless").await.error(502, "bad_gateway");
-    assert!(
-        wrong.contains("this makes no sense") && !wrong.contains("local"),
-        "nobody else is asked: {wrong}"
-    );
+    let elsewhere = say(&gateway, &session, "senseless").await.expect(200);
+    assert!(elsewhere["content"].as_str().unwrap().contains("stand-in"), "another may take it: {elsewhere}");
     say(&gateway, &session, "are you well").await.expect(200);
     assert_eq!(gateway.client().get("/status").await.expect(200)["status"], "healthy");
 

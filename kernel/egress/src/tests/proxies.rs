@@ -212,9 +212,8 @@ async fn sockets_go_through_a_proxy_too() {
         let mut socket = egress.connect(&policy, upgrade).await.unwrap();
         socket.queue(&Payload::render(&[text("hello")], &policy).unwrap()).unwrap();
         let said = loop {
-            match socket.advance(true).await.unwrap() {
-                Progress::Frame(frame) => break frame,
-                _ => {}
+            if let Progress::Frame(frame) = socket.advance(true).await.unwrap() {
+                break frame;
             }
         };
         assert_eq!(said, Frame::Text("hello".into()), "{origin}");
