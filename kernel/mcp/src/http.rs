@@ -266,14 +266,7 @@ impl StreamableHttpClient for Client {
             let why = format!("HTTP {status}, and its body is in {encoding}, which was not asked for");
             return Err(Error::UnexpectedServerResponse(why.into()));
         }
-        let body = match response.collect().await {
-            Ok(body) => body,
-            Err(failure) if !status.is_success() => {
-                let why = format!("HTTP {status}, and its body can't be read: {failure}");
-                return Err(Error::UnexpectedServerResponse(why.into()));
-            }
-            Err(failure) => return Err(Error::Client(failure)),
-        };
+        let body = response.collect().await.map_err(|failure| unreadable(status, failure))?;
         let text = String::from_utf8_lossy(&body);
         if session.is_some() && is_forgotten(status, &text) {
             return Err(Error::SessionExpired);
@@ -347,6 +340,14 @@ fn missing_scope(challenge: &HeaderValue) -> Option<String> {
     let challenge = challenge.to_str().ok()?;
     parameter(challenge, "error").filter(|error| error == "insufficient_scope")?;
     Some(parameter(challenge, "scope").unwrap_or_else(|| "another scope".into()))
+}
+
+/// An answer whose body can't be read. Of a refusal the status says enough.
+fn unreadable(status: StatusCode, failure: Failure) -> Error {
+    if status.is_success() {
+        return Error::Client(failure);
+    }
+    Error::UnexpectedServerResponse(format!("HTTP {status}, and its body can't be read: {failure}").into())
 }
 
 /// How a body is encoded, where it is.

@@ -114,6 +114,10 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
         assert!(shows.is_none_or(|shows| said.contains(&shows)), "{said}");
         assert!(said.contains("agent.history_messages") && said.contains(words), "{said}");
     }
+}
+
+#[test]
+fn what_was_asked_for_is_known_and_other_limits_are_no_length() {
     for (words, requested) in [
         ("prompt is too long: 214676 tokens > 200000 maximum", Some(214_676)),
         ("maximum context length is 4096 tokens. However, you requested 5000 tokens", Some(5000)),

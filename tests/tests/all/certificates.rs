@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -15,6 +15,7 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::system::now;
 use prx_tests::wait::{TEST_TIMEOUT, until};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd, generate_simple_self_signed};
 use rustix::process::Signal;
@@ -112,8 +113,7 @@ async fn a_renewed_certificate_is_shown_and_open_streams_go_on() {
 
 /// Writes a certificate that ends so many days from now.
 fn write_ending(folder: &Path, days: i64) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let ends = now.saturating_add_signed(days * 86_400);
+    let ends = now().saturating_add_signed(days * 86_400);
     let mut params = CertificateParams::new(["localhost".to_owned()]).unwrap();
     params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(ends);
     let key = KeyPair::generate().unwrap();
