@@ -5,10 +5,14 @@ use std::process::Command;
 use std::sync::OnceLock;
 use std::{env, fs};
 
-/// The freshly built binary. Cargo decides whether there is anything to build, once a process.
+/// The freshly built binary, or the one that `PRX_BIN` names, to measure one version beside another. Cargo decides whether
+/// there is anything to build, once a process.
 pub(crate) fn prx() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(path) = env::var_os("PRX_BIN") {
+            return PathBuf::from(path);
+        }
         let built = profile_dir();
         let profile = match built.file_name().and_then(|name| name.to_str()) {
             Some("debug") | None => "dev",
