@@ -11,6 +11,7 @@ use bytes::Bytes;
 use divan::Bencher;
 use prx_base::clock::Clock;
 use prx_egress::Egress;
+use prx_host::bindings::common::Segment;
 use prx_host::bindings::connector::{Command, Context, Event, HttpDone, HttpOutcome, HttpResponse, Step};
 use prx_host::bindings::tool::CallContext;
 use prx_host::{Code, Connector, Engine, Limits, Links, Scope, Services};
@@ -126,12 +127,18 @@ impl Listening {
     async fn settle(&mut self, event: Event) {
         let step = self.step(&event).await;
         self.state = step.state.unwrap_or_default();
-        let token = step.commands.iter().find_map(|command| match command {
-            Command::Http(request) => Some(request.token),
+        // What it does beside, it does without the answers. The first request of a step, or the one for messages.
+        let requests = step.commands.iter().filter_map(|command| match command {
+            Command::Http(request) => Some((is_poll(&request.url), request.token)),
             _ => None,
         });
-        self.token = token.unwrap();
+        let first_poll = requests.rev().max_by_key(|(is_poll, _)| *is_poll);
+        self.token = first_poll.map_or(self.token, |(_, token)| token);
     }
+}
+
+fn is_poll(url: &[Segment]) -> bool {
+    url.iter().any(|piece| matches!(piece, Segment::Text(text) if text.contains("getUpdates")))
 }
 
 /// One message in an answer of 2 KB.
