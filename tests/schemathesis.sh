@@ -62,8 +62,8 @@ session=$(post sessions '{}' | id)
 # Left out: what would revoke its own token or switch its provider off, files that can't be made up, streams without
 # an end, and MCP, which is a protocol of its own. That a URL or a setting is one that is accepted, arguments those of
 # one tool, a text of so many bytes, or a message one that is there, no schema can say; and of names the generator makes
-# some that their pattern rules out. And an answer that was kept
-# under an idempotency key may tell of something that was removed since.
+# some that their pattern rules out. And an answer that was kept under an idempotency key may tell of something that was
+# removed since.
 cat > "$home/schemathesis.toml" <<END
 [[operations]]
 include-operation-id = ["post_hooks_id_test", "post_hooks_id_deliveries_delivery_replay"]
@@ -90,13 +90,18 @@ parameters = { stream = "false" }
 checks.negative_data_rejection.enabled = false
 
 [[operations]]
-include-operation-id = ["post_sessions", "post_auth_tokens", "post_hooks", "patch_hooks_id", "patch_config", "post_memory", "post_tools_name_call", "put_plugins_name_grants"]
+include-operation-id = ["post_sessions", "post_auth_tokens", "post_hooks", "patch_hooks_id", "patch_config", "post_memory", "post_tools_name_call", "put_plugins_name_grants", "post_mcp_name_login_complete"]
 checks.positive_data_acceptance.enabled = false
 
 [[operations]]
 include-operation-id = "get_sessions_id_messages"
 parameters = { id = "$session" }
 checks.positive_data_acceptance.enabled = false
+
+# The model stand-in, whose models are known without asking a server.
+[[operations]]
+include-operation-id = "get_providers_name_models"
+parameters = { name = "local" }
 
 [[operations]]
 include-operation-id = "get_hooks_id_deliveries"
