@@ -52,6 +52,64 @@ impl Continued {
     }
 }
 
+/// A text on its way, part by part: the messages whose places its parts take, and those that it has become. Kept in the
+/// connector's state with the rest of the text.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Replacing {
+    /// The messages that show the text so far, from the one after the next on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    shown: Vec<Part>,
+    /// What the message that is edited next shows so far; 0: that is not known.
+    #[serde(skip_serializing_if = "is_zero")]
+    before: u64,
+    /// The messages that it has become so far.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    became: Vec<Part>,
+}
+
+impl Replacing {
+    /// Has the parts of the text take the places of these, the first of which is edited next.
+    pub fn follow(&mut self, shown: Vec<Part>) {
+        let mut shown = shown.into_iter();
+        self.before = shown.next().map_or(0, |first| first.digest);
+        self.shown = shown.collect();
+    }
+
+    /// Whether the message that is edited next shows just this already.
+    pub fn is_shown(&self, part: &str) -> bool {
+        self.before != 0 && self.before == digest(part)
+    }
+
+    /// This part of the text is in that message now.
+    pub fn note(&mut self, id: String, part: &str) {
+        self.became.push(Part { id, digest: digest(part) });
+    }
+
+    /// Goes on to the message whose place the next part takes; none: it is a new one.
+    pub fn go_on(&mut self) -> Option<String> {
+        let Part { id, digest } = (!self.shown.is_empty()).then(|| self.shown.remove(0))?;
+        self.before = digest;
+        Some(id)
+    }
+
+    /// The messages that show the text now.
+    pub fn became(&mut self) -> Vec<Part> {
+        std::mem::take(&mut self.became)
+    }
+}
+
+/// A part with a word at its end that it may be there already: it is sent once more, and nobody knows whether it arrived.
+pub fn maybe_repeated(part: &str) -> String {
+    let end = if part.is_empty() { "" } else { "\n\n" };
+    format!("{part}{end}(maybe a repetition)")
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(digest: &u64) -> bool {
+    *digest == 0
+}
+
 /// A short number that is the same for the same text.
 pub fn digest(text: &str) -> u64 {
     // FNV-1a: nobody gains by two texts of one number.

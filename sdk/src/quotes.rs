@@ -80,6 +80,19 @@ impl Quotes {
         }
     }
 
+    /// What a message that nobody addressed says besides its files, of which only the names are known: its own text, and what
+    /// it passes on.
+    pub fn overheard(self, text: String, files: impl IntoIterator<Item = (FileOf, String)>) -> String {
+        let mut lines: Vec<String> = Some(text).filter(|text| !text.trim().is_empty()).into_iter().collect();
+        for quote in self.forwarded {
+            let from = quote.author.map(|author| format!(" from {author}")).unwrap_or_default();
+            lines.push(format!("[forwarded{from}] {}", quote.text));
+        }
+        let files = files.into_iter().filter(|(of, _)| *of != FileOf::ReplyTo);
+        lines.extend(files.map(|(_, name)| format!("[{name}]")));
+        lines.join("\n")
+    }
+
     /// Puts what is quoted into a message, with the files that belong to it. What belongs to no quoted message is the
     /// message's own.
     pub fn put_into(self, message: &mut Inbound, files: Vec<(FileOf, Attachment)>) {

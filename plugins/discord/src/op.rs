@@ -1,7 +1,7 @@
 //! One thing to do on the platform, as REST calls.
 
 use prx_sdk::connector::{Choice, Content, Operation, Outbound, Target};
-use prx_sdk::continued::{Part, digest};
+use prx_sdk::continued::{Part, Replacing, maybe_repeated};
 use prx_sdk::markdown::simplified;
 use prx_sdk::operations::Resumable;
 use prx_sdk::text;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::message::is_id;
-use crate::state::{is_false, is_zero};
+use crate::state::is_false;
 use crate::upload::{self, MAX_FILE};
 
 /// The most that one message holds. The platform counts characters; UTF-16 units are never fewer.
@@ -18,8 +18,6 @@ pub(crate) const MAX_TEXT: usize = 2000;
 const MAX_CHOICES: usize = 25;
 const MAX_CHOICE_ID: usize = 100;
 const MAX_LABEL: usize = 80;
-/// Said where a message is sent once more of which nobody knows whether it arrived.
-const REPETITION: &str = "(maybe a repetition)";
 
 /// An operation with its progress: whatever is needed to make its next call.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,15 +72,9 @@ pub struct Parts {
     files: Vec<Upload>,
     /// Each file in a message of its own.
     apart: bool,
-    /// The messages that show the text so far, from the second part on: the parts that follow take their places.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    shown: Vec<Part>,
-    /// What the message that is edited shows so far; 0: that is not known.
-    #[serde(skip_serializing_if = "is_zero")]
-    before: u64,
-    /// The messages that it has become so far.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    became: Vec<Part>,
+    /// The messages whose places its parts take.
+    #[serde(flatten)]
+    replacing: Replacing,
     /// The reader is told that it may be there twice.
     #[serde(skip_serializing_if = "is_false")]
     is_marked: bool,
@@ -189,9 +181,7 @@ impl Op {
     pub(crate) fn follow(&mut self, shown: Vec<Part>) -> bool {
         match &mut self.work {
             Work::Send(parts) => {
-                let mut shown = shown.into_iter();
-                parts.before = shown.next().map_or(0, |first| first.digest);
-                parts.shown = shown.collect();
+                parts.replacing.follow(shown);
                 parts.skip_shown()
             }
             Work::Delete { more, .. } => {
@@ -205,7 +195,7 @@ impl Op {
     /// What became of a text, now that nothing is left to be done: its first message, and all that show it.
     pub(crate) fn became(&mut self) -> Option<(String, Vec<Part>)> {
         let Work::Send(parts) = &mut self.work else { return None };
-        Some((parts.first.clone()?, std::mem::take(&mut parts.became)))
+        Some((parts.first.clone()?, parts.replacing.became()))
     }
 
     /// The files that go with the next call.
@@ -284,11 +274,7 @@ impl Parts {
 
     /// Passes over the parts that are shown as they are: whether there is a call to make.
     fn skip_shown(&mut self) -> bool {
-        while self.edit.is_some()
-            && self.before != 0
-            && self.before == digest(&self.part)
-            && self.files().is_empty()
-        {
+        while self.edit.is_some() && self.replacing.is_shown(&self.part) && self.files().is_empty() {
             self.step(None);
         }
         !self.part.is_empty() || !self.files.is_empty() || self.edit.is_some()
@@ -297,14 +283,11 @@ impl Parts {
     fn step(&mut self, message: Option<String>) {
         let message = self.edit.take().or(message);
         if let Some(id) = message.clone().filter(|_| !self.part.is_empty()) {
-            self.became.push(Part { id, digest: digest(&self.part) });
+            self.replacing.note(id, &self.part);
         }
         self.first = self.first.take().or(message);
         (self.part, self.rest) = text::cut(&self.rest, MAX_TEXT);
-        let next = (!self.shown.is_empty()).then(|| self.shown.remove(0));
-        if let Some(Part { id, digest }) = next.filter(|part| is_id(&part.id)) {
-            (self.edit, self.before) = (Some(id), digest);
-        }
+        self.edit = self.replacing.go_on().filter(|id| is_id(id));
     }
 
     /// The files that go with the next message: none before the last of the text.
@@ -322,9 +305,7 @@ impl Parts {
     /// Tells the reader that the next part may be there already, unless it takes another's place.
     fn mark_repetition(&mut self) {
         if self.edit.is_none() && !self.is_marked {
-            let end = if self.part.is_empty() { "" } else { "\n\n" };
-            let whole = format!("{}{end}{REPETITION}", self.part);
-            let (part, over) = text::cut(&whole, MAX_TEXT);
+            let (part, over) = text::cut(&maybe_repeated(&self.part), MAX_TEXT);
             self.rest =
                 [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
             (self.part, self.is_marked) = (part, true);

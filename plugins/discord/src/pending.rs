@@ -78,16 +78,12 @@ impl pending::PendingMessage for PendingMessage {
     }
 
     fn overheard(self, files: Vec<File>) -> Option<Overheard> {
-        let mut lines: Vec<String> =
-            Some(self.text).filter(|text| !text.trim().is_empty()).into_iter().collect();
-        lines.extend(self.quotes.forwarded.into_iter().map(|quote| format!("[forwarded] {}", quote.text)));
-        lines.extend(
-            files.iter().filter(|file| file.of != FileOf::ReplyTo).map(|file| format!("[{}]", file.name)),
-        );
+        let files = files.into_iter().map(|file| (file.of, file.name));
+        let text = self.quotes.overheard(self.text, files);
         Some(Overheard {
             target: Target::conversation(self.channel),
             sender: Sender { id: self.sender.0, name: self.sender.1, is_bot: false },
-            text: lines.join("\n"),
+            text,
             sent_at: self.sent_at,
         })
         .filter(|said| self.hears && !said.text.is_empty())

@@ -133,19 +133,12 @@ impl pending::PendingMessage for PendingMessage {
     }
 
     fn overheard(self, files: Vec<File>) -> Option<Overheard> {
-        let mut lines: Vec<String> =
-            Some(self.text).filter(|text| !text.trim().is_empty()).into_iter().collect();
-        for quote in self.quotes.forwarded {
-            let from = quote.author.map(|author| format!(" from {author}")).unwrap_or_default();
-            lines.push(format!("[forwarded{from}] {}", quote.text));
-        }
-        lines.extend(
-            files.iter().filter(|file| file.of != FileOf::ReplyTo).map(|file| format!("[{}]", file.title())),
-        );
+        let files = files.iter().map(|file| (file.of, file.title().to_owned()));
+        let text = self.quotes.overheard(self.text, files);
         Some(Overheard {
             target: self.place.target(None),
             sender: Sender { id: self.sender.0.to_string(), name: self.sender.1, is_bot: false },
-            text: lines.join("\n"),
+            text,
             sent_at: self.sent_at,
         })
         .filter(|said| self.hears && !said.text.is_empty())

@@ -1,7 +1,7 @@
 //! Something to say: text, files and buttons, in as many calls as they need.
 
 use prx_sdk::connector::{Attachment, AttachmentKind, Choice, Content};
-use prx_sdk::continued::{Part, digest};
+use prx_sdk::continued::{Part, Replacing, maybe_repeated};
 use prx_sdk::markdown::linked;
 use prx_sdk::upload::Upload;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::ask::MAX_DATA;
 use crate::html;
-use crate::state::{is_false, is_zero};
+use crate::state::is_false;
 use crate::text::{self, MAX_CAPTION, MAX_TEXT};
 
 /// The method that puts another text into a message.
@@ -17,8 +17,6 @@ pub(crate) const EDIT: &str = "editMessageText";
 
 /// A larger picture goes as a file.
 const MAX_PHOTO: u64 = 10 << 20;
-/// Said where a message is sent once more of which nobody knows whether it arrived.
-const REPETITION: &str = "(maybe a repetition)";
 
 /// What is still to be said.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,15 +34,9 @@ pub struct Speech {
     reply_to: Option<i64>,
     /// The first of the messages that it has become so far.
     first: Option<i64>,
-    /// The messages that show the text so far, from the second part on: the parts that follow take their places.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    shown: Vec<Part>,
-    /// What the message that is edited shows so far; 0: that is not known.
-    #[serde(skip_serializing_if = "is_zero")]
-    before: u64,
-    /// The messages that it has become so far.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    became: Vec<Part>,
+    /// The messages whose places its parts take.
+    #[serde(flatten)]
+    replacing: Replacing,
     /// The reader is told that it may be there twice.
     #[serde(skip_serializing_if = "is_false")]
     is_marked: bool,
@@ -110,9 +102,7 @@ impl Speech {
     /// Tells the reader that the next part may be there already, unless it takes another's place.
     pub fn mark_repetition(&mut self) {
         if self.edit.is_none() && !self.is_marked {
-            let end = if self.part.is_empty() { "" } else { "\n\n" };
-            let whole = format!("{}{end}{REPETITION}", self.part);
-            let (part, over) = text::cut(&whole, MAX_TEXT);
+            let (part, over) = text::cut(&maybe_repeated(&self.part), MAX_TEXT);
             self.rest =
                 [over, std::mem::take(&mut self.rest)].join(if self.rest.is_empty() { "" } else { "\n\n" });
             (self.part, self.is_marked) = (part, true);
@@ -174,9 +164,7 @@ impl Speech {
 
     /// Has the parts of a text take the places of those that are shown of it.
     pub fn follow(&mut self, shown: Vec<Part>) {
-        let mut shown = shown.into_iter();
-        self.before = shown.next().map_or(0, |first| first.digest);
-        self.shown = shown.collect();
+        self.replacing.follow(shown);
     }
 
     /// Steps on after a call that went well: whether there is another one to make.
@@ -187,7 +175,7 @@ impl Speech {
 
     /// Passes over the parts that are shown as they are: whether there is a call to make.
     pub fn skip_shown(&mut self) -> bool {
-        while self.edit.is_some() && self.before != 0 && self.before == digest(&self.part) {
+        while self.edit.is_some() && self.replacing.is_shown(&self.part) {
             self.step(None);
         }
         !self.part.is_empty() || !self.files.is_empty() || self.edit.is_some()
@@ -197,7 +185,7 @@ impl Speech {
         let is_text = !matches!(self.next(), Next::File(_));
         let message = self.edit.take().or(message);
         if let Some(id) = message.filter(|_| is_text && !self.part.is_empty()) {
-            self.became.push(Part { id: id.to_string(), digest: digest(&self.part) });
+            self.replacing.note(id.to_string(), &self.part);
         }
         (self.part, self.rest) = if is_text {
             text::cut(&self.rest, MAX_TEXT)
@@ -206,15 +194,12 @@ impl Speech {
             (String::new(), String::new())
         };
         self.first = self.first.or(message);
-        let next = (!self.shown.is_empty()).then(|| self.shown.remove(0));
-        if let Some(Part { id, digest }) = next {
-            (self.edit, self.before) = (id.parse().ok(), digest);
-        }
+        self.edit = self.replacing.go_on().and_then(|id| id.parse().ok());
     }
 
     /// The messages that show the text now.
     pub fn became(&mut self) -> Vec<Part> {
-        std::mem::take(&mut self.became)
+        self.replacing.became()
     }
 
     /// Has a picture that the platform does not take for one go as a file. False: there is none.
