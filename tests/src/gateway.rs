@@ -341,6 +341,21 @@ impl Gateway {
         skills.iter().filter_map(|skill| Some(skill["name"].as_str()?.to_owned())).collect()
     }
 
+    /// An MCP server, as the API shows it.
+    pub async fn mcp_server(&self, name: &str) -> Value {
+        let list = self.client.get("/mcp").await.expect(200);
+        let mut servers = list["servers"].as_array().expect("servers").iter();
+        servers.find(|server| server["name"] == name).unwrap_or_else(|| panic!("{list}")).clone()
+    }
+
+    /// The same, once it is connected.
+    pub async fn mcp_connected(&self, name: &str) -> Value {
+        until("the server to be connected", async || {
+            Some(self.mcp_server(name).await).filter(|server| server["status"] == "connected")
+        })
+        .await
+    }
+
     /// Calls a tool over the API.
     pub async fn call_tool(&self, name: &str, arguments: Value) -> crate::client::Answer {
         self.client.post(&format!("/tools/{name}/call"), serde_json::json!({"arguments": arguments})).await

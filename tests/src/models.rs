@@ -137,6 +137,13 @@ impl FakeModel {
         until("the model to be asked", async || Some(self.asked()).filter(|all| all.len() >= count)).await
     }
 
+    /// Waits until there were so many requests. What the last of them says: the words of the conversation's last message.
+    pub async fn until_told(&self, count: usize) -> String {
+        let asked = self.until_asked(count).await;
+        let last = asked[count - 1].body["messages"].as_array().and_then(|messages| messages.last());
+        last.expect("a message")["content"].to_string().replace("\\n", "\n")
+    }
+
     /// Which vendor's server it is like.
     pub fn dialect(&self) -> Dialect {
         self.state.dialect

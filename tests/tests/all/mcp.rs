@@ -16,20 +16,6 @@ fn near(more: &str) -> String {
     format!("[mcp_servers.near]\ncommand = {SERVER:?}\n{more}")
 }
 
-async fn server(gateway: &Gateway, name: &str) -> Value {
-    let list = gateway.client().get("/mcp").await.expect(200);
-    let servers = list["servers"].as_array().unwrap();
-    servers.iter().find(|server| server["name"] == name).unwrap_or_else(|| panic!("{list}")).clone()
-}
-
-async fn connected(gateway: &Gateway, name: &str) -> Value {
-    until("the server to be connected", async || {
-        let server = server(gateway, name).await;
-        (server["status"] == "connected").then_some(server)
-    })
-    .await
-}
-
 async fn said(gateway: &Gateway, tool: &str, arguments: Value) -> String {
     let result = gateway.call_tool(tool, arguments).await.expect(200);
     assert_eq!(result["is_error"], false, "{result}");
@@ -52,7 +38,7 @@ async fn gone(pid: Pid) {
 #[tokio::test]
 async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
     let gateway = Gateway::start(&near("")).await;
-    let near = connected(&gateway, "near").await;
+    let near = gateway.mcp_connected("near").await;
     assert_eq!(near["transport"], "stdio");
     assert_eq!(
         near["tools"],
@@ -86,7 +72,7 @@ async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
 
     said(&gateway, "near.grow", json!({})).await;
     until("the new tool to be listed", async || {
-        let near = server(&gateway, "near").await;
+        let near = gateway.mcp_server("near").await;
         near["tools"].as_array().unwrap().contains(&json!("grown")).then_some(())
     })
     .await;
@@ -96,24 +82,24 @@ async fn a_servers_tools_are_listed_and_called_over_the_api_and_in_a_turn() {
 #[tokio::test]
 async fn a_killed_server_is_seen_and_comes_back_by_itself_and_when_asked() {
     let gateway = Gateway::start(&near("")).await;
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let first = process(&gateway, "near.pid").await;
     kill_process(first, Signal::KILL).unwrap();
     let seen = until("the loss to be seen", async || {
-        let near = server(&gateway, "near").await;
+        let near = gateway.mcp_server("near").await;
         (near["status"] != "connected").then_some(near)
     })
     .await;
     assert_eq!((&seen["tools"], seen.get("connected_at")), (&json!([]), None));
     assert!(seen["error"].as_str().unwrap().contains("signal: 9"), "{seen}");
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let second = process(&gateway, "near.pid").await;
     assert_ne!(first, second);
 
     let answer = gateway.client().post("/mcp/near/reconnect", json!({})).await.expect(200);
     assert_eq!(answer, json!({"name": "near", "status": "reconnecting"}));
     gateway.client().post("/mcp/near/reconnect", json!({})).await.expect(200);
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let third = process(&gateway, "near.pid").await;
     assert_ne!(second, third);
     gone(second).await;
@@ -129,7 +115,7 @@ async fn a_killed_server_is_seen_and_comes_back_by_itself_and_when_asked() {
 #[tokio::test]
 async fn a_servers_whole_process_group_ends_with_the_gateway() {
     let gateway = Gateway::start(&near("")).await;
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let (child, grandchild) = (process(&gateway, "near.pid").await, process(&gateway, "near.spawn").await);
     assert!(Path::new(&format!("/proc/{}", grandchild.as_raw_nonzero())).exists());
     gateway.stop().await;
@@ -150,7 +136,7 @@ async fn a_server_that_cant_be_started_says_why_and_stops_nothing() {
     ];
     for (name, why) in expected {
         let error = until("the server to be given up for now", async || {
-            Some(server(&gateway, name).await["error"].as_str()?.to_owned())
+            Some(gateway.mcp_server(name).await["error"].as_str()?.to_owned())
         })
         .await;
         assert!(error.starts_with(why), "{name}: {error}");
@@ -207,7 +193,7 @@ async fn a_servers_environment_is_its_own_and_its_secrets_stay_out_of_the_log() 
 #[tokio::test]
 async fn a_gateway_is_a_server_to_another_one_over_http() {
     let far = Gateway::start(&near("")).await;
-    connected(&far, "near").await;
+    far.mcp_connected("near").await;
     let token = far.home().run(&["auth", "token", "--scope", "tools:write"]).await;
     let home = Home::new("");
     let secret = home.path().join("token");
@@ -219,7 +205,7 @@ async fn a_gateway_is_a_server_to_another_one_over_http() {
     );
     home.configure(&config);
     let gateway = Gateway::start_in(home).await;
-    let listed = connected(&gateway, "far").await;
+    let listed = gateway.mcp_connected("far").await;
     assert_eq!(listed["transport"], "http");
     assert!(listed["tools"].as_array().unwrap().contains(&json!("near__echo")), "{listed}");
     let result = gateway.call_tool("far.near__echo", json!({"text": "from afar"})).await.expect(200);
@@ -234,7 +220,7 @@ async fn a_gateway_is_a_server_to_another_one_over_http() {
     let failed = gateway.call_tool("far.near__fail", json!({})).await.expect(200);
     assert_eq!(failed, json!({"content": "can't be done", "is_error": true}));
     let barred = until("the server without a token to be refused", async || {
-        Some(server(&gateway, "barred").await["error"].as_str()?.to_owned())
+        Some(gateway.mcp_server("barred").await["error"].as_str()?.to_owned())
     })
     .await;
     assert!(barred.contains("401"), "{barred}");
@@ -243,7 +229,7 @@ async fn a_gateway_is_a_server_to_another_one_over_http() {
     let call = gateway.call_tool("far.near__echo", json!({})).await;
     assert!(call.status == 404 || call.expect(200)["is_error"] == true);
     let lost = until("the loss to be seen", async || {
-        let far = server(&gateway, "far").await;
+        let far = gateway.mcp_server("far").await;
         (far["status"] != "connected").then_some(far)
     })
     .await;

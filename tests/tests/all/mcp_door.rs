@@ -24,15 +24,6 @@ fn near(more: &str) -> String {
     format!("[mcp_servers.near]\ncommand = {SERVER:?}\n{more}")
 }
 
-async fn connected(gateway: &Gateway, name: &str) {
-    until("the server to be connected", async || {
-        let list = gateway.client().get("/mcp").await.expect(200);
-        let mut servers = list["servers"].as_array().unwrap().iter();
-        servers.any(|server| server["name"] == name && server["status"] == "connected").then_some(())
-    })
-    .await;
-}
-
 fn message(id: u32, method: &str, params: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params})
 }
@@ -79,7 +70,7 @@ async fn every_client_takes_every_name_and_a_name_stays_its_tools() {
     fs::write(&file, json!(tools).to_string()).unwrap();
     home.configure(&near(&format!("env = {{ TOOLS = {file:?} }}\n[rate_limits]\nenabled = false\n")));
     let gateway = Gateway::start_in(home).await;
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let first = names(&gateway).await;
     let shown: BTreeSet<&String> = first.iter().map(|(_, name)| name).collect();
     assert_eq!(shown.len(), first.len(), "no two are the same: {first:?}");
@@ -109,7 +100,7 @@ async fn every_client_takes_every_name_and_a_name_stays_its_tools() {
     assert_eq!(grown.iter().filter(|one| first.contains(one)).count(), first.len(), "{grown:?}");
     let home = gateway.stop().await;
     let gateway = Gateway::start_in(home).await;
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     assert_eq!(names(&gateway).await, first, "over a restart");
     gateway.stop().await;
 }
@@ -137,7 +128,7 @@ async fn a_call_ends_when_its_client_cancels_it_or_hangs_up() {
         near("")
     ));
     let gateway = Gateway::start_in(home).await;
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let client = gateway.client();
     let wait = |session: Option<&'static str>| {
         let client = client.clone();
@@ -195,7 +186,7 @@ async fn it_ends_through_a_further_gateway(gateway: &Gateway) {
         gateway.address()
     ))
     .await;
-    connected(&outer, "far").await;
+    outer.mcp_connected("far").await;
     let body = call(1, "far__near__wait", json!({})).to_string();
     let through = outer.client().clone();
     let through = tokio::spawn(async move { through.send(post(&through, None), body.into()).await });
@@ -220,7 +211,7 @@ async fn session(client: &Client, capabilities: Value) -> String {
 async fn a_tool_with_ask_is_called_after_a_person_has_allowed_it_and_not_otherwise() {
     let gateway =
         Gateway::start(&near("[tools]\npolicy = { \"near.*\" = \"ask\" }\nask_timeout_secs = 60\n")).await;
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let client = gateway.client();
     let echo = |id: u32| call(id, "near__echo", json!({"text": "hi"})).to_string();
     let able = session(client, json!({"elicitation": {}})).await;
@@ -277,7 +268,7 @@ async fn a_tool_with_ask_is_called_after_a_person_has_allowed_it_and_not_otherwi
 #[tokio::test]
 async fn a_client_of_the_protocol_without_sessions_asks_and_calls_once_more() {
     let gateway = Gateway::start(&near("[tools]\npolicy = { \"near.*\" = \"ask\" }\n")).await;
-    connected(&gateway, "near").await;
+    gateway.mcp_connected("near").await;
     let client = gateway.client();
     let meta = json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",

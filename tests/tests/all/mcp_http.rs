@@ -11,10 +11,7 @@ const SERVER: &str = env!("CARGO_BIN_EXE_prx-test-mcp");
 
 async fn becomes(gateway: &Gateway, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     until("the server to stand as wanted", async || {
-        let list = gateway.client().get("/mcp").await.expect(200);
-        let server =
-            list["servers"].as_array().unwrap().iter().find(|server| server["name"] == name).unwrap();
-        wanted(server).then(|| server.clone())
+        Some(gateway.mcp_server(name).await).filter(|server| wanted(server))
     })
     .await
 }

@@ -11,14 +11,9 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
-async fn server(gateway: &Gateway) -> Value {
-    let list = gateway.client().get("/mcp").await.expect(200);
-    list["servers"].as_array().unwrap().iter().find(|server| server["name"] == "far").unwrap().clone()
-}
-
 async fn becomes(gateway: &Gateway, wanted: impl Fn(&Value) -> bool) -> Value {
     until("the server to stand as wanted", async || {
-        Some(server(gateway).await).filter(|server| wanted(server))
+        Some(gateway.mcp_server("far").await).filter(|server| wanted(server))
     })
     .await
 }

@@ -5,7 +5,7 @@ use std::fs;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::mcp::{Site, process, text, tools};
 use prx_tests::wait::until;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SERVER: &str = env!("CARGO_BIN_EXE_prx-test-mcp");
 
@@ -22,20 +22,6 @@ const FORGOTTEN: [(u16, &str); 4] = [
     (404, "Session not found"),
     (400, ""),
 ];
-
-async fn server(gateway: &Gateway, name: &str) -> Value {
-    let list = gateway.client().get("/mcp").await.expect(200);
-    let servers = list["servers"].as_array().unwrap();
-    servers.iter().find(|server| server["name"] == name).unwrap_or_else(|| panic!("{list}")).clone()
-}
-
-async fn connected(gateway: &Gateway, name: &str) -> Value {
-    until("the server to be connected", async || {
-        let server = server(gateway, name).await;
-        (server["status"] == "connected").then_some(server)
-    })
-    .await
-}
 
 async fn said(gateway: &Gateway, tool: &str) -> String {
     let answer = gateway.call_tool(tool, json!({})).await.expect(200);
@@ -69,7 +55,7 @@ async fn a_server_that_does_one_thing_after_the_other_is_not_taken_for_dead() {
     let gateway = Gateway::start_in(home).await;
     let mut since = Vec::new();
     for name in ["slow", "far", "mute"] {
-        since.push(connected(&gateway, name).await["connected_at"].clone());
+        since.push(gateway.mcp_connected(name).await["connected_at"].clone());
     }
     let napped = tokio::join!(
         said(&gateway, "slow.nap"),
@@ -85,7 +71,7 @@ async fn a_server_that_does_one_thing_after_the_other_is_not_taken_for_dead() {
     );
     assert_eq!(said(&gateway, "mute.nap").await, "here");
     for (name, since) in ["slow", "far", "mute"].into_iter().zip(since) {
-        let server = server(&gateway, name).await;
+        let server = gateway.mcp_server(name).await;
         assert_eq!((&server["status"], &server["connected_at"]), (&json!("connected"), &since), "{server}");
     }
     gateway.stop().await;
@@ -133,7 +119,7 @@ async fn an_odd_list_of_tools_is_read_as_far_as_it_can_be() {
         ("lost", json!([]), "its answer to tools/list has no list of tools"),
     ];
     for (name, names, problem) in listed {
-        let server = connected(&gateway, name).await;
+        let server = gateway.mcp_connected(name).await;
         assert_eq!(server["tools"], names, "{server}");
         assert!(server["problem"].as_str().unwrap_or_default().starts_with(problem), "{server}");
     }
@@ -182,7 +168,7 @@ async fn what_cant_be_read_of_an_answer_costs_no_more_than_itself() {
     ));
     let gateway = Gateway::start_in(home).await;
     for name in ["near", "far"] {
-        connected(&gateway, name).await;
+        gateway.mcp_connected(name).await;
         let mixed = said(&gateway, &format!("{name}.mixed")).await;
         assert_eq!(
             mixed,
@@ -211,7 +197,7 @@ async fn what_cant_be_read_of_an_answer_costs_no_more_than_itself() {
     ];
     for (name, begin, end) in expected {
         let error = until("the server to be given up for now", async || {
-            Some(server(&gateway, name).await["error"].as_str()?.to_owned())
+            Some(gateway.mcp_server(name).await["error"].as_str()?.to_owned())
         })
         .await;
         assert!(error.starts_with(begin) && error.ends_with(end), "{name}: {error}");
@@ -242,14 +228,14 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
         over_http("secretive", &zipped.url(), &secret),
     ));
     let gateway = Gateway::start_in(home).await;
-    connected(&gateway, "moved").await;
+    gateway.mcp_connected("moved").await;
     assert_eq!(said(&gateway, "moved.echo").await, "here");
     assert!(
         site.seen().iter().all(|seen| seen.contains("canary-4711") && seen.contains("identity")),
         "{:?}",
         site.seen()
     );
-    connected(&gateway, "old").await;
+    gateway.mcp_connected("old").await;
     assert_eq!(said(&gateway, "old.echo").await, "here");
     let begun = site.asked("initialize") + 1;
     for (count, (status, body)) in (begun..).zip(FORGOTTEN) {
@@ -269,7 +255,7 @@ async fn a_site_that_moved_or_forgot_is_served_all_the_same() {
     ];
     for (name, why) in expected {
         let error = until("the server to be refused", async || {
-            Some(server(&gateway, name).await["error"].as_str()?.to_owned())
+            Some(gateway.mcp_server(name).await["error"].as_str()?.to_owned())
         })
         .await;
         assert_eq!(error, why, "{name}");

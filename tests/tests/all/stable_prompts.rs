@@ -5,7 +5,6 @@ use std::fs;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::models::{Asked, Dialect, FakeModel};
-use prx_tests::wait::until;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -19,14 +18,6 @@ fn parts(asked: &Asked) -> Vec<String> {
     // Where a vendor is told to keep what it has read is no part of that.
     let plain = |raw: &str| raw.replace(r#""cache_control":{"type":"ephemeral"},"#, "");
     before.into_iter().chain(messages.into_iter().map(RawValue::get)).map(plain).collect()
-}
-
-async fn connected(gateway: &Gateway) {
-    until("the server to be connected", async || {
-        let list = gateway.client().get("/mcp").await.expect(200);
-        (list["servers"][0]["status"] == "connected").then_some(())
-    })
-    .await;
 }
 
 async fn say(gateway: &Gateway, session: &str, text: &str) {
@@ -53,7 +44,7 @@ async fn each_request_begins_with_the_bytes_of_the_one_before() {
             model.config("")
         ));
         let gateway = Gateway::start_in(home).await;
-        connected(&gateway).await;
+        gateway.mcp_connected("near").await;
         let session = gateway.open_session("ada").await;
         // The same tools are called again and again, also with ids that the server repeats.
         let calls =
@@ -65,10 +56,10 @@ async fn each_request_begins_with_the_bytes_of_the_one_before() {
         }
         gateway.client().post("/plugins/hello-tool/reload", json!({})).await.expect(200);
         gateway.client().post("/mcp/near/reconnect", json!({})).await.expect(200);
-        connected(&gateway).await;
+        gateway.mcp_connected("near").await;
         say(&gateway, &session, "Again?").await;
         let gateway = gateway.restart().await;
-        connected(&gateway).await;
+        gateway.mcp_connected("near").await;
         say(&gateway, &session, "And now?").await;
 
         let asked: Vec<_> = model.asked().iter().map(parts).collect();

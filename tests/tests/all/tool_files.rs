@@ -120,11 +120,7 @@ async fn a_picture_from_an_mcp_server_goes_with_the_reply_and_the_model_reads_it
         [{"show": "request"}],
     ]}]);
     let gateway = Gateway::start_in(scripted::home(&script, &server)).await;
-    until("the server to be connected", async || {
-        let list = gateway.client().get("/mcp").await.expect(200);
-        (list["servers"][0]["status"] == "connected").then_some(())
-    })
-    .await;
+    gateway.mcp_connected("near").await;
     let session = gateway.open_session("ada").await;
     let body = json!({"content": "draw"});
     let reply = gateway.client().post(&format!("/sessions/{session}/messages"), body).await.expect(200);
@@ -150,11 +146,7 @@ async fn a_model_sees_the_picture_that_a_tool_returned() {
     for dialect in Dialect::ALL {
         let model = FakeModel::start(dialect).await;
         let gateway = Gateway::start(&model.config(&server)).await;
-        until("the server to be connected", async || {
-            let list = gateway.client().get("/mcp").await.expect(200);
-            (list["servers"][0]["status"] == "connected").then_some(())
-        })
-        .await;
+        gateway.mcp_connected("near").await;
         let session = gateway.open_session("ada").await;
         let path = format!("/sessions/{session}/messages");
         let draw = async || {

@@ -6,13 +6,6 @@ use serde_json::{Value, json};
 
 use super::no_rule_broken;
 
-/// What a model was asked last: the words of the conversation's last message.
-async fn asked(model: &FakeModel, count: usize) -> String {
-    let asked = model.until_asked(count).await;
-    let messages = asked[count - 1].body["messages"].as_array().expect("messages").clone();
-    messages.last().expect("a message")["content"].to_string().replace("\\n", "\n")
-}
-
 #[tokio::test]
 async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered() {
     let (discord, model) = (FakeDiscord::start().await, FakeModel::start(Dialect::OPENAI).await);
@@ -30,7 +23,7 @@ async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered(
     let channel = FakeDiscord::channel_of(1).to_string();
     let there = in_server(json!({"channel_id": channel, "mentions": mention}));
     discord.write_with(2, &to_bot, there);
-    let first = asked(&model, 1).await;
+    let first = model.until_told(1).await;
     let said = "[said here before, not to you]\n> user1: I am vegetarian\n\nuser2: what can I cook?";
     assert!(first.contains(said), "{first}");
 
@@ -38,14 +31,14 @@ async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered(
     let file = discord.file("cat.png", "image/png");
     let answered = json!({"id": "9", "author": author, "content": "Look at her.", "attachments": [file]});
     discord.write_with(5, "is she well?", json!({"type": 19, "referenced_message": answered}));
-    let second = asked(&model, 2).await;
+    let second = model.until_told(2).await;
     let said = "[in reply to a message from carl, with cat.png]\n> Look at her.\n\nis she well?";
     assert!(second.contains(said) && second.contains("image/png"), "{second}");
 
     let passed_on = json!([{"message": {"content": "We owe you 3000 euros.", "attachments": []}}]);
     discord.write_with(5, "", json!({"message_snapshots": passed_on}));
     discord.write(5, "is that so?");
-    let third = asked(&model, 3).await;
+    let third = model.until_told(3).await;
     let said = "[forwarded, not the sender's own words]\n> We owe you 3000 euros.\n\nis that so?";
     assert!(third.contains(said), "{third}");
     discord.until("all answers", |discord| (discord.sent().len() >= 3).then_some(())).await;

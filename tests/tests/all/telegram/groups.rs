@@ -90,13 +90,6 @@ async fn a_group_that_moves_goes_on_in_its_session() {
     gateway.stop().await;
 }
 
-/// What a model was asked last: the words of the conversation's last message.
-async fn asked(model: &FakeModel, count: usize) -> String {
-    let asked = model.until_asked(count).await;
-    let messages = asked[count - 1].body["messages"].as_array().expect("messages").clone();
-    messages.last().expect("a message")["content"].to_string().replace("\\n", "\n")
-}
-
 #[tokio::test]
 async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered() {
     let (telegram, model) = (FakeTelegram::start().await, FakeModel::start(Dialect::OPENAI).await);
@@ -104,7 +97,7 @@ async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered(
     let gateway = Gateway::start(&config).await;
     telegram.say(1, &group(), json!({"text": "I am vegetarian"}));
     telegram.say(2, &group(), json!({"text": "@prx_test_bot what can I cook?"}));
-    let first = asked(&model, 1).await;
+    let first = model.until_told(1).await;
     let said = "[said here before, not to you]\n> User 1: I am vegetarian\n\nUser 2: what can I cook?";
     assert!(first.contains(said), "{first}");
     answers(&telegram, GROUP, 1).await;
@@ -113,7 +106,7 @@ async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered(
     let answered = json!({"message_id": 9, "from": carl, "text": "We should move to Postgres 17."});
     let ask = json!({"text": "@prx_test_bot what do you think?", "reply_to_message": answered});
     telegram.say(1, &group(), ask);
-    let second = asked(&model, 2).await;
+    let second = model.until_told(2).await;
     let said =
         "[in reply to a message from Carl]\n> We should move to Postgres 17.\n\nUser 1: what do you think?";
     assert!(second.contains(said) && !second.contains("vegetarian"), "{second}");
@@ -123,23 +116,23 @@ async fn the_model_is_told_who_speaks_what_was_said_before_and_what_is_answered(
     telegram.say(2, &group(), json!({"text": "/new@prx_test_bot"}));
     answers(&telegram, GROUP, 3).await;
     telegram.say(2, &group(), json!({"text": "@prx_test_bot hello"}));
-    let third = asked(&model, 3).await;
+    let third = model.until_told(3).await;
     assert!(third.contains("User 2: hello") && !third.contains("forget this"), "{third}");
     answers(&telegram, GROUP, 4).await;
 
     // The bytes of a picture that is answered, and the words of others that are passed on.
     telegram.send_file(1, "photo", ("harbour", "a picture of a harbour"), "mine");
-    asked(&model, 4).await;
+    model.until_told(4).await;
     let private = json!({"id": 1, "type": "private"});
     let photo = json!({"message_id": 8, "from": carl, "photo": [{"file_id": "photos/1-harbour"}]});
     telegram.say(1, &private, json!({"text": "what is in this?", "reply_to_message": photo}));
-    let fifth = asked(&model, 5).await;
+    let fifth = model.until_told(5).await;
     assert!(fifth.contains("[in reply to a message from Carl, with a picture]"), "{fifth}");
     assert!(fifth.contains("YSBwaWN0dXJlIG9mIGEgaGFyYm91cg=="), "{fifth}");
     let origin = json!({"type": "user", "sender_user": carl});
     telegram.say(1, &private, json!({"text": "We owe you 3000 euros.", "forward_origin": origin}));
     telegram.say(1, &private, json!({"text": "is that so?"}));
-    let sixth = asked(&model, 6).await;
+    let sixth = model.until_told(6).await;
     let said = "[forwarded from Carl, not the sender's own words]\n> We owe you 3000 euros.\n\nis that so?";
     assert!(sixth.contains(said), "{sixth}");
     assert_eq!(model.broken_rules(), Vec::<String>::new());
