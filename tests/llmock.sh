@@ -5,28 +5,14 @@
 # LLMOCK names the program; otherwise it is installed into a folder of its own, with --short never. With --short only the
 # scripted faults are tried, and neither the random ones nor quotas and small windows.
 set -eu
-. "$(dirname "$0")/start_gateway.sh"
+. "$(dirname "$0")/common.sh"
 
-short=
-[ "${1:-}" != --short ] || { short=yes && shift; }
-prx=$(realpath "${1:-target/debug/prx}")
-home=$(mktemp -d)
+read_arguments "$@"
 gateway=
 trap '[ -z "$gateway" ] || kill "$gateway"; wait; rm -rf "$home"' EXIT
 
-llmock=${LLMOCK:-llmock}
-if ! command -v "$llmock" >/dev/null; then
-    if [ -n "$short" ]; then
-        echo "NOT TESTED: llmock is not installed" >&2
-        exit 77
-    fi
-    if ! { python3 -m venv "$home/venv" && "$home/venv/bin/pip" install -q llmock; } >"$home/pip" 2>&1; then
-        echo "NOT TESTED: llmock can't be installed here:" >&2
-        tail -n 3 "$home/pip" >&2
-        exit 77
-    fi
-    llmock=$home/venv/bin/llmock
-fi
+program_of "${LLMOCK:-llmock}" llmock
+llmock=$program
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 cat >"$home/prx.toml" <<TOML

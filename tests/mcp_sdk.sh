@@ -5,28 +5,14 @@
 # PYTHON names a python that has `mcp`; otherwise it is installed into a folder of its own. With --short that is never
 # done, and no server is killed to see it come back.
 set -eu
+. "$(dirname "$0")/common.sh"
 
-short=
-[ "${1:-}" != --short ] || { short=yes && shift; }
-prx=$(realpath "${1:-target/debug/prx}")
-home=$(mktemp -d)
+read_arguments "$@"
 started=
 trap 'kill $started 2>/dev/null || true; wait; rm -rf "$home"' EXIT
 cd "$home"
 
-python=${PYTHON:-python3}
-if ! "$python" -c 'from mcp.server import MCPServer' 2>/dev/null; then
-    if [ -n "$short" ]; then
-        echo "NOT TESTED: $python has no mcp of version 2" >&2
-        exit 77
-    fi
-    if ! { python3 -m venv venv && venv/bin/pip install --quiet "mcp>=2,<3"; } >pip.log 2>&1; then
-        echo "NOT TESTED: the MCP SDK can't be installed here:" >&2
-        tail -n 3 pip.log >&2
-        exit 77
-    fi
-    python=$home/venv/bin/python
-fi
+python_with 'from mcp.server import MCPServer' 'mcp>=2,<3'
 
 cat > server.py <<'PY'
 import sys

@@ -6,26 +6,13 @@
 # `@modelcontextprotocol/server-filesystem` and `server-everything`. Otherwise they are installed into a folder of their own,
 # with --short never. With --short the long tool takes 3 s instead of 50 s.
 set -eu
-. "$(dirname "$0")/start_gateway.sh"
+. "$(dirname "$0")/common.sh"
 
-short=
-[ "${1:-}" != --short ] || { short=yes && shift; }
-prx=$(realpath "${1:-target/debug/prx}")
-home=$(mktemp -d)
+read_arguments "$@"
 gateway= far= guarded=
 trap '[ -z "$far" ] || kill "$far"; [ -z "$guarded" ] || kill "$guarded"; [ -z "$gateway" ] || kill "$gateway"; wait; rm -rf "$home"' EXIT
 
-not_tested() {
-    echo "NOT TESTED: $1" >&2
-    exit 77
-}
-python=${PYTHON:-python3}
-if ! "$python" -c 'import mcp.server.mcpserver, mcp_server_time, mcp_server_fetch' 2>/dev/null; then
-    [ -z "$short" ] || not_tested "$python has no mcp of version 2 with mcp-server-time and mcp-server-fetch"
-    { python3 -m venv "$home/venv" && "$home/venv/bin/pip" install -q 'mcp>=2,<3' mcp-server-time mcp-server-fetch; } \
-        >"$home/pip" 2>&1 || { tail -n 3 "$home/pip" >&2 && not_tested "the python servers can't be installed here"; }
-    python=$home/venv/bin/python
-fi
+python_with 'import mcp.server.mcpserver, mcp_server_time, mcp_server_fetch' 'mcp>=2,<3' mcp-server-time mcp-server-fetch
 modules=${NODE_MODULES:-$home/node_modules}
 if [ ! -d "$modules/@modelcontextprotocol/server-everything" ]; then
     [ -z "$short" ] || not_tested "NODE_MODULES has no @modelcontextprotocol/server-everything"

@@ -4,17 +4,12 @@
 # Usage: tests/nginx.sh [--short] [path to prx]
 # It needs nginx and python3, and no rights.
 set -eu
-. "$(dirname "$0")/start_gateway.sh"
+. "$(dirname "$0")/common.sh"
 
-[ "${1:-}" != --short ] || shift
-prx=$(realpath "${1:-target/debug/prx}")
-nginx=$(PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v nginx) || {
-    echo "NOT VERIFIED: nginx is not installed" >&2
-    exit 77
-}
-home=$(mktemp -d)
+read_arguments "$@"
 gateway= proxy=
 trap '[ -z "$proxy" ] || kill "$proxy"; [ -z "$gateway" ] || kill "$gateway"; wait; rm -rf "$home"' EXIT
+nginx=$(PATH="$PATH:/usr/sbin:/usr/local/sbin" command -v nginx) || not_tested "nginx is not installed"
 
 : >"$home/prx.toml"
 start_gateway

@@ -3,7 +3,7 @@
 # Usage: tests/schemathesis.sh [--short] [path to prx] [further arguments to schemathesis]
 # With --short it asks less, and installs nothing.
 set -eu
-. "$(dirname "$0")/start_gateway.sh"
+. "$(dirname "$0")/common.sh"
 
 short=
 examples=30
@@ -20,18 +20,8 @@ home=$(mktemp -d)
 gateway=
 trap '[ -z "$gateway" ] || kill "$gateway" 2>/dev/null || true; rm -rf "$home"' EXIT INT TERM
 
-tool=${SCHEMATHESIS:-schemathesis}
-if ! command -v "$tool" >/dev/null; then
-    if [ -n "$short" ]; then
-        echo "NOT TESTED: $tool is not installed" >&2
-        exit 77
-    fi
-    if ! python3 -m venv "$home/venv" 2>/dev/null || ! "$home/venv/bin/pip" install -q schemathesis; then
-        echo "schemathesis is not here and can't be installed: it needs python3 with venv and pip, and PyPI" >&2
-        exit 77
-    fi
-    tool=$home/venv/bin/schemathesis
-fi
+program_of "${SCHEMATHESIS:-schemathesis}" schemathesis
+tool=$program
 
 # What there is to ask about: a channel and a server that nobody answers at, hooks, a delivery, a session.
 cat > "$home/prx.toml" <<'END'

@@ -3,28 +3,13 @@
 # Usage: tests/standardwebhooks.sh [--short] [path to prx]
 # PYTHON names a python that has the library; otherwise it is installed into a folder of its own, with --short never.
 set -eu
-. "$(dirname "$0")/start_gateway.sh"
+. "$(dirname "$0")/common.sh"
 
-short=
-[ "${1:-}" != --short ] || { short=yes && shift; }
-prx=$(realpath "${1:-target/debug/prx}")
-home=$(mktemp -d)
+read_arguments "$@"
 gateway=
 trap '[ -z "$gateway" ] || kill "$gateway"; rm -rf "$home"' EXIT
 
-python=${PYTHON:-python3}
-if ! "$python" -c 'import standardwebhooks' 2>/dev/null; then
-    if [ -n "$short" ]; then
-        echo "NOT VERIFIED: $python has no standardwebhooks" >&2
-        exit 77
-    fi
-    if ! { python3 -m venv "$home/venv" && "$home/venv/bin/pip" install -q standardwebhooks; } >"$home/pip" 2>&1; then
-        echo "NOT VERIFIED: the standardwebhooks library can't be installed here:"
-        tail -n 3 "$home/pip"
-        exit 77
-    fi
-    python=$home/venv/bin/python
-fi
+python_with 'import standardwebhooks' standardwebhooks
 
 printf '[hooks]\nallow_private = true\n' >"$home/prx.toml"
 start_gateway
