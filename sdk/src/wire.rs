@@ -44,31 +44,26 @@ macro_rules! capability {
     };
 }
 
+/// One that imports what the gateway gives to all but connectors.
+macro_rules! importing_capability {
+    ($name:ident, $world:literal, { $($with:tt)* }) => {
+        capability!($name, $world, {
+            "prx:plugin/common@0.2.0": crate::wire::imports::common,
+            "prx:plugin/log@0.2.0": crate::wire::imports::log,
+            "prx:plugin/config@0.2.0": crate::wire::imports::config,
+            "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
+            "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
+            "prx:plugin/memory@0.2.0": crate::wire::imports::memory,
+            $($with)*
+        });
+    };
+}
+
 capability!(connector, "connector-plugin", {
     "prx:plugin/common@0.2.0": crate::wire::imports::common,
 });
-capability!(tool, "tool-plugin", {
-    "prx:plugin/common@0.2.0": crate::wire::imports::common,
-    "prx:plugin/log@0.2.0": crate::wire::imports::log,
-    "prx:plugin/config@0.2.0": crate::wire::imports::config,
-    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
-    "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
-    "prx:plugin/memory@0.2.0": crate::wire::imports::memory,
-});
-capability!(skill, "skill-plugin", {
-    "prx:plugin/common@0.2.0": crate::wire::imports::common,
-    "prx:plugin/log@0.2.0": crate::wire::imports::log,
-    "prx:plugin/config@0.2.0": crate::wire::imports::config,
-    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
-    "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
-    "prx:plugin/memory@0.2.0": crate::wire::imports::memory,
-});
-capability!(provider, "provider-plugin", {
-    "prx:plugin/common@0.2.0": crate::wire::imports::common,
-    "prx:plugin/log@0.2.0": crate::wire::imports::log,
-    "prx:plugin/config@0.2.0": crate::wire::imports::config,
-    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
-    "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
-    "prx:plugin/memory@0.2.0": crate::wire::imports::memory,
+importing_capability!(tool, "tool-plugin", {});
+importing_capability!(skill, "skill-plugin", {});
+importing_capability!(provider, "provider-plugin", {
     "prx:plugin/sink@0.2.0": crate::wire::imports::sink,
 });
