@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hyper::Request;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::mcp::Script;
 use crate::server::{Reply, Server, Service};
@@ -23,6 +24,8 @@ struct State {
     script: Script,
     /// What is different about it.
     plan: Mutex<Plan>,
+    /// Taken while it answers one who asks for tokens.
+    answering: Semaphore,
     inner: Mutex<Inner>,
 }
 
@@ -61,8 +64,12 @@ impl Guarded {
     /// Starts both.
     pub async fn start(answers: Value) -> Self {
         let plan = Plan { registers: true, consents: true, codes: true, lasts: 3600, answers: true };
-        let state =
-            Arc::new(State { script: Script::new(answers), plan: Mutex::new(plan), inner: Mutex::default() });
+        let state = Arc::new(State {
+            script: Script::new(answers),
+            plan: Mutex::new(plan),
+            answering: Semaphore::new(1),
+            inner: Mutex::default(),
+        });
         let site = Server::start(Arc::new(Site(Arc::clone(&state)))).await;
         let authority = Server::start(Arc::new(Authority(Arc::clone(&state)))).await;
         {
@@ -86,6 +93,11 @@ impl Guarded {
     /// Changes what it does.
     pub fn plan(&self, change: impl FnOnce(&mut Plan)) {
         change(&mut self.state.plan.lock().unwrap());
+    }
+
+    /// Whoever asks for tokens waits for the answer until this is dropped.
+    pub async fn hold(&self) -> SemaphorePermit<'_> {
+        self.state.answering.acquire().await.unwrap()
     }
 
     /// Makes the tokens for requests invalid, and those for the next ones if it is wanted.
@@ -161,8 +173,19 @@ impl Service for Site {
 impl Service for Authority {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
         let state = &self.0;
-        let plan = state.plan.lock().unwrap().clone();
-        let mut inner = state.inner.lock().unwrap();
+        let reply = state.decide(&request);
+        if request.uri().path() == "/token" {
+            drop(state.answering.acquire().await);
+        }
+        reply
+    }
+}
+
+impl State {
+    /// What the authority answers. What it takes for good is used up by then.
+    fn decide(&self, request: &Request<Bytes>) -> Reply {
+        let plan = self.plan.lock().unwrap().clone();
+        let mut inner = self.inner.lock().unwrap();
         let here = inner.authority.clone();
         match request.uri().path() {
             "/.well-known/oauth-authorization-server" => {

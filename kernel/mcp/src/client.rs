@@ -12,6 +12,7 @@ use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, JsonObj
 use rmcp::service::{Peer, ServiceError};
 use serde_json::Value;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{Instrument, info_span};
 
 use super::content::{Files, Outcome};
@@ -319,8 +320,14 @@ impl Mcp {
         for running in servers.values() {
             running.server.stop(limit);
         }
-        // A task that ended by a defect has let go of its process, too.
-        join_all(servers.into_values().map(|running| running.task)).await;
+        join_all(servers.into_values().map(|running| async move {
+            // A task that ended by a defect has let go of its process, too.
+            let _ = running.task.await;
+            if let Some(login) = &running.server.login {
+                let _ = timeout(limit, login.settled()).await;
+            }
+        }))
+        .await;
     }
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {

@@ -1,6 +1,7 @@
 //! Logins to servers that want one: OAuth's authorization code with PKCE, begun here and finished by a person in a
 //! browser. Tokens are kept in the store, renewed before they expire, and once after they were refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 use url::{Url, form_urlencoded};
 
 use super::discovery::{Endpoints, Outside, is_loopback};
@@ -61,7 +62,7 @@ impl Login {
     ///
     /// # Errors
     /// There is none any more.
-    pub(super) async fn token(&self) -> Result<Option<String>, NoToken> {
+    pub(super) async fn token(self: &Arc<Self>) -> Result<Option<String>, NoToken> {
         let Some(tokens) = self.kept()?.tokens else { return Ok(None) };
         if !self.is_over(&tokens) {
             return Ok(Some(tokens.access));
@@ -79,7 +80,14 @@ impl Login {
     ///
     /// # Errors
     /// There is none.
-    pub(super) async fn renewed(&self, refused: &str) -> Result<String, NoToken> {
+    pub(super) async fn renewed(self: &Arc<Self>, refused: &str) -> Result<String, NoToken> {
+        let (login, refused) = (self.clone(), refused.to_owned());
+        to_its_end(async move { login.renew(&refused).await })
+            .await
+            .unwrap_or_else(|error| Err(NoToken::Unknown(error.message().to_owned())))
+    }
+
+    async fn renew(&self, refused: &str) -> Result<String, NoToken> {
         let _asking = self.asking.lock().await;
         let mut login = self.kept()?;
         let Some(tokens) = login.tokens.take() else { return Err(NoToken::LoggedOut) };
@@ -103,6 +111,11 @@ impl Login {
             Err(Refused::ForGood(why)) => self.end(login, &why).await,
             Err(Refused::Now(why)) => Err(NoToken::Unknown(format!("its token can't be renewed: {why}"))),
         }
+    }
+
+    /// Returns once no tokens are asked for: what an authorization server answered is kept.
+    pub(super) async fn settled(&self) {
+        drop(self.asking.lock().await);
     }
 
     /// What is to be done about a server that answers 401 with this challenge.
@@ -162,7 +175,12 @@ impl Login {
     ///
     /// # Errors
     /// 400 where that is no answer to the login that has begun, 409 where none has begun or consent or the code is refused.
-    pub(super) async fn complete(&self, redirected: &str) -> Result<()> {
+    pub(super) async fn complete(self: &Arc<Self>, redirected: &str) -> Result<()> {
+        let (login, redirected) = (self.clone(), redirected.to_owned());
+        to_its_end(async move { login.finish(&redirected).await }).await?
+    }
+
+    async fn finish(&self, redirected: &str) -> Result<()> {
         let again = format!("; begin again with prx mcp login {}", self.name);
         let url = Url::parse(redirected.trim());
         let url = url.map_err(|error| {
@@ -375,6 +393,12 @@ impl Refused {
             Self::ForGood(why) | Self::Now(why) => why,
         }
     }
+}
+
+/// Does something to its end, even if nobody waits for it any more: a code or a refresh token is used up by asking, and an
+/// answer that nobody keeps is a login lost.
+async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
+    tokio::spawn(work.in_current_span()).await.map_err(Error::internal)
 }
 
 fn json_headers(kind: &str) -> Vec<(String, Vec<Segment>)> {

@@ -169,6 +169,56 @@ async fn a_person_logs_in_and_the_tokens_are_renewed_until_they_are_revoked() {
     gateway.stop().await;
 }
 
+/// A refresh token is good once: whoever goes away while the answer is on its way loses nothing.
+#[tokio::test]
+async fn tokens_that_come_after_their_caller_has_gone_are_kept() {
+    let guarded = guarded().await;
+    let gateway = Gateway::start(&config(&guarded)).await;
+    becomes(&gateway, |server| server["error"].is_string()).await;
+    let asked = async |count: usize| {
+        until("a request for tokens", async || (guarded.seen().len() == count).then_some(())).await
+    };
+
+    // A login, by a caller that waits no longer.
+    let ended = guarded.browse(&begin(&gateway).await);
+    let held = guarded.hold().await;
+    let (client, redirect) = (gateway.client(), json!({"redirect": ended}));
+    tokio::select! {
+        _ = client.post("/mcp/far/login/complete", redirect) => panic!("answered before the authority was"),
+        () = asked(1) => {}
+    }
+    drop(held);
+    until("the login", async || {
+        gateway.client().post("/mcp/far/reconnect", json!({})).await.expect(200);
+        gateway.mcp_server("far").await["status"].as_str().filter(|status| *status == "connected").map(drop)
+    })
+    .await;
+
+    // A renewal, for a connection that is made anew.
+    let held = guarded.hold().await;
+    guarded.revoke(false);
+    let (call, ()) = tokio::join!(called(&gateway), async {
+        asked(2).await;
+        gateway.client().post("/mcp/far/reconnect", json!({})).await.expect(200);
+        drop(held);
+    });
+    becomes(&gateway, connected).await;
+    assert_eq!(called(&gateway).await, "let in", "after {call}");
+
+    // Another one, for a gateway that stops.
+    let held = guarded.hold().await;
+    guarded.revoke(false);
+    tokio::select! {
+        _ = called(&gateway) => panic!("answered before the authority was"),
+        () = asked(3) => {}
+    }
+    // It is told to stop first.
+    let (gateway, ()) = tokio::join!(gateway.restart(), async { drop(held) });
+    becomes(&gateway, connected).await;
+    assert_eq!(called(&gateway).await, "let in");
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn the_command_line_listens_for_the_browser_or_takes_what_is_pasted() {
     let guarded = guarded().await;
