@@ -1,5 +1,6 @@
 //! A linked component and the calls it answers, each by an instance that no other call has meanwhile.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -210,12 +211,13 @@ impl Code {
         let limits = &linked.shared.links.limits;
         let meter = Meter::new(limits.cpu, &linked.share);
         let mut slot = None;
-        let outcome = within(limits, &meter, async {
+        let work = async {
             let instance = slot.insert(linked.acquire(lease, &meter).await?);
             instance.store.data_mut().call = scope.into();
             work(instance).await
-        });
-        match outcome.await? {
+        };
+        let outcome = within(limits, &meter, pin!(work)).await?;
+        match outcome {
             Ok(answer) => {
                 if let Some(instance) = slot {
                     linked.release(instance);

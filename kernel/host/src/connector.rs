@@ -1,5 +1,6 @@
 //! Connectors: one warm instance, called for each batch of events.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +32,8 @@ impl Connector {
         let limits = bounded(&linked.shared.links.limits);
         let meter = Meter::new(limits.cpu, &linked.share);
         let host = Host::pure(&linked.shared, Arc::clone(&meter));
-        let started = within(&limits, &meter, GuestInstance::start(&linked, host, MAX_STEP_BYTES)).await?;
+        let starting = GuestInstance::start(&linked, host, MAX_STEP_BYTES);
+        let started = within(&limits, &meter, pin!(starting)).await?;
         let instance = started.map_err(|error| classify(&error, None, &linked.shared))?;
         match instance.guest.connector {
             Some(_) => Ok(Self { linked, instance: Some(instance) }),
@@ -80,7 +82,8 @@ impl Connector {
         let meter = Meter::new(limits.cpu, &self.linked.share);
         instance.resume(&meter);
         instance.store.data_mut().set_inputs(now_ms, seed);
-        match within(&limits, &meter, work(&mut instance)).await? {
+        let outcome = within(&limits, &meter, pin!(work(&mut instance))).await?;
+        match outcome {
             Ok(answer) => {
                 self.instance = Some(instance);
                 Ok(answer)

@@ -1,6 +1,6 @@
 //! Instances of a component, and what holds them to their limits.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -46,15 +46,15 @@ impl Exports {
         }
     }
 
-    fn load(&self, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Guest> {
+    fn load(&self, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Box<Guest>> {
         let (connector, tool) = (self.connector.as_ref(), self.tool.as_ref());
         let (skill, provider) = (self.skill.as_ref(), self.provider.as_ref());
-        Ok(Guest {
+        Ok(Box::new(Guest {
             connector: connector.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             tool: tool.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             skill: skill.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             provider: provider.map(|indices| indices.load(&mut *store, instance)).transpose()?,
-        })
+        }))
     }
 }
 
@@ -74,16 +74,13 @@ pub(super) struct Guest {
 /// An instance of a component. After a trap, or a call that timed out, it can't be used any more.
 pub(super) struct GuestInstance {
     pub(super) store: Store<Host>,
-    pub(super) guest: Guest,
+    /// Boxed, for each call moves the instance about.
+    pub(super) guest: Box<Guest>,
     /// What it has of its plugin's share.
     _place: Option<Place>,
 }
 
 /// The instance that a call is going to run on, leased from the pool of its component.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one a call, on the stack; a box would be an allocation a call"
-)]
 pub(super) enum Lease {
     /// On an instance that was idle.
     Idle(GuestInstance),
@@ -218,7 +215,7 @@ impl Linked {
 pub(super) async fn within<R>(
     limits: &Limits,
     meter: &Arc<Meter>,
-    work: impl Future<Output = wasmtime::Result<R>>,
+    work: Pin<&mut impl Future<Output = wasmtime::Result<R>>>,
 ) -> Result<wasmtime::Result<R>, CallError> {
     let work = pin!(async {
         meter.begin().await;
