@@ -16,6 +16,10 @@ use unicode_segmentation::UnicodeSegmentation;
 
 /// The length in UTF-16 units: as most platforms count, and never less than the number of characters.
 pub fn units(text: &str) -> usize {
+    // Quickly seen, and so of most texts.
+    if text.is_ascii() {
+        return text.len();
+    }
     text.chars().map(char::len_utf16).sum()
 }
 

@@ -134,7 +134,7 @@ fn command(text: &str) -> Option<Command<'_>> {
 
 /// Where `@username` stands as a word of its own: its bounds in bytes.
 fn mention(text: &str, username: &str) -> Option<(usize, usize)> {
-    if username.is_empty() {
+    if username.is_empty() || !text.contains('@') {
         return None;
     }
     let (text, sign) = (text.to_ascii_lowercase(), format!("@{}", username.to_ascii_lowercase()));
@@ -170,6 +170,15 @@ impl Message {
     /// Whether someone else said it, elsewhere.
     pub(crate) fn is_forward(&self) -> bool {
         self.forward_origin.is_some() || self.forward_date.is_some()
+    }
+
+    /// Whether there is more to it than its own words and files.
+    pub(crate) fn quotes_something(&self) -> bool {
+        self.reply_to_message.is_some()
+            || self.external_reply.is_some()
+            || self.reply_to_story.is_some()
+            || self.quote.is_some()
+            || self.is_forward()
     }
 
     /// What its sender wrote, be it under a picture. What is passed on are the words of others.

@@ -8,16 +8,14 @@ use serde_json::value::RawValue;
 use crate::pending::File;
 use crate::shown;
 use crate::state::Bot;
-use crate::update::{MessageMedia, Raw, User};
+use crate::update::{Message, MessageMedia, Raw, User};
 
 /// What the message of an update quotes, and the files of that.
-pub(crate) fn of(bot: &Bot, raw: &RawValue) -> (Quotes, Vec<File>) {
-    let text = raw.get();
-    if !["\"reply_to_", "\"external_reply\"", "\"quote\"", "\"forward_"].iter().any(|key| text.contains(key))
-    {
+pub(crate) fn of(bot: &Bot, said: &Message, raw: &RawValue) -> (Quotes, Vec<File>) {
+    if !said.quotes_something() {
         return (Quotes::default(), Vec::new());
     }
-    let message = serde_json::from_str::<Raw>(text).map(|raw| raw.message).unwrap_or_default();
+    let message = serde_json::from_str::<Raw>(raw.get()).map(|raw| raw.message).unwrap_or_default();
     let (mut quotes, mut files) = (Quotes::default(), Vec::new());
     if let Some((quote, its_files)) = answered(bot, &message) {
         quotes.reply_to = Some(quote);

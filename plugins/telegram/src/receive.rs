@@ -130,11 +130,11 @@ fn message(
     }
     let media = media(number, raw, out);
     let (album, spoken) = (media.media_group_id.clone(), media.spoken());
-    let part = Part::new(album, media.files(), quotes::of(&state.bot, raw));
+    let part = Part::new(album, media.files(), quotes::of(&state.bot, message, raw));
     let Some(Part { album, files, quotes }) = join(cx, state, message, part, out) else { return Ok(()) };
     let shows = files.iter().any(|file| file.of != FileOf::ReplyTo);
     let is_silent = message.own_words().is_none_or(|words| words.trim().is_empty());
-    let shown = spoken.or_else(|| shown::line(raw).filter(|_| is_silent && !shows));
+    let shown = spoken.or_else(|| if is_silent && !shows { shown::line(raw) } else { None });
     let shown = shown.filter(|_| !message.is_forward());
     let passes_on = quotes.forwarded.iter().any(|quote| !quote.text.trim().is_empty());
     let given = Given { alone: !shows && !passes_on && shown.is_none(), follows: state.follows(message) };
@@ -204,6 +204,9 @@ fn join(
     part: Part,
     out: &mut Commands,
 ) -> Option<Part> {
+    if state.pending.is_empty() {
+        return Some(part);
+    }
     let (place, sender) = (state.place_of(message), message.sender().map(|sender| sender.id));
     let is_theirs = |pending: &PendingMessage| pending.place == place && Some(pending.sender.0) == sender;
     let is_near = |pending: &PendingMessage| {

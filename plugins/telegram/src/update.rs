@@ -45,6 +45,11 @@ pub(crate) struct Message {
     pub date: u64,
     pub chat: Chat,
     pub reply_to_message: Option<Box<Replied>>,
+    /// Set when it answers something of elsewhere.
+    pub external_reply: Option<IgnoredAny>,
+    pub reply_to_story: Option<IgnoredAny>,
+    /// The part of what it answers that was chosen.
+    pub quote: Option<IgnoredAny>,
     /// Set when someone else said it, elsewhere.
     pub forward_origin: Option<IgnoredAny>,
     /// The same, as servers say it that are older than origins.
