@@ -330,6 +330,10 @@ impl<'a> Html<'a> {
                 self.spare -= units(&aligned).saturating_sub(length);
                 escape(&aligned, &mut self.out);
             }
+            None if self.quotes > 0 => {
+                let lines = source.lines().map(|line| line.trim_start_matches(['>', ' ']));
+                escape(&lines.collect::<Vec<_>>().join("\n"), &mut self.out);
+            }
             None => escape(source, &mut self.out),
         }
         self.out.push_str("</pre>");

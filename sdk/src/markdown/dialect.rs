@@ -18,7 +18,7 @@ const SIGNS: [char; 5] = ['\\', '*', '_', '~', '`'];
 ///
 /// | what | becomes |
 /// |---|---|
-/// | tables outside of quotes | code blocks, their columns aligned |
+/// | tables | code blocks, their columns aligned |
 /// | links by reference | links; the definitions are left out |
 /// | images | links |
 /// | underlined headings, and those below the third level | headings up to the third level |
@@ -69,6 +69,8 @@ struct Edits<'a, 'h> {
     quotes: usize,
     /// A quote holds code, whose lines are nobody else's.
     quotes_code: bool,
+    /// The lines of quotes that are written anew already.
+    quoted: Vec<Range<usize>>,
     table: Option<Table>,
     /// The words of the image that is open, and where it is.
     image: Option<(String, String)>,
@@ -88,6 +90,7 @@ impl<'a, 'h> Edits<'a, 'h> {
             items: 0,
             quotes: 0,
             quotes_code: false,
+            quoted: Vec::new(),
             table: None,
             image: None,
             code: None,
@@ -187,7 +190,7 @@ impl<'a, 'h> Edits<'a, 'h> {
 
     fn begin(&mut self, tag: Tag<'_>, range: Range<usize>) {
         match tag {
-            Tag::Table(alignments) if self.quotes == 0 => self.table = Some(Table::new(alignments)),
+            Tag::Table(alignments) => self.table = Some(Table::new(alignments)),
             Tag::Heading { level, .. } => self.heading(level as usize, &range),
             Tag::Strong if self.text[range.clone()].starts_with("__") => {
                 self.edit(range.start..range.start + 2, "**");
@@ -234,12 +237,28 @@ impl<'a, 'h> Edits<'a, 'h> {
         }
     }
 
+    /// A table as code, out of the lists that it is in. Behind a list's marker the code begins there, its lines as deep; in
+    /// a quote each of them has the sign of one.
     fn table(&mut self, range: &Range<usize>) {
-        let source = &self.text[range.clone()];
+        let source = self.text[range.clone()].trim_end();
         let aligned = self.table.take().and_then(|table| table.aligned(MAX_GROWTH * units(source)));
-        if let Some(aligned) = aligned.filter(|aligned| !aligned.contains("```")) {
-            self.block(range, &format!("```\n{aligned}\n```"));
+        let Some(aligned) = aligned.filter(|aligned| !aligned.contains("```")) else { return };
+        let line = self.text[..range.start].rfind('\n').map_or(0, |at| at + 1);
+        let before = &self.text[line..range.start];
+        let marker = before.trim_start_matches([' ', '>']);
+        let end = range.start + source.len();
+        let (lines, depth) = match marker.is_empty() {
+            true => (line..end, 0),
+            false if self.quotes > 0 => (range.start..end, marker.chars().count()),
+            false => (range.start..end, before.chars().count()),
+        };
+        let sign = if self.quotes > 0 { "> " } else { "" };
+        let first = if marker.is_empty() { sign } else { "" };
+        let block = format!("```\n{aligned}\n```").replace('\n', &format!("\n{sign}{}", " ".repeat(depth)));
+        if self.quotes > 0 {
+            self.quoted.push(lines.clone());
         }
+        self.edit(lines, format!("{first}{block}"));
     }
 
     fn code_block(&mut self, range: &Range<usize>) {
@@ -284,6 +303,10 @@ impl<'a, 'h> Edits<'a, 'h> {
             let begin = at + line.len() - line.trim_start_matches(' ').len();
             let rest = line.trim_start_matches(' ');
             let marks = rest.len() - rest.trim_start_matches(['>', ' ']).len();
+            if self.quoted.iter().any(|lines| lines.contains(&at)) {
+                at += line.len();
+                continue;
+            }
             match (rest[..marks].matches('>').count(), rest[..marks].ends_with(' ')) {
                 (0, _) if !rest.trim().is_empty() => self.edit(at..at, "> "),
                 (0, _) | (1, true) => {}

@@ -80,7 +80,9 @@ fn tables_become_code_and_the_rest_stays() {
     let text = "Look:\n\n| a | b |\n|---|--:|\n| **x** | `1` |\n\nand *that*\n\n|c|\n|-|\n";
     let code = "Look:\n\n```\na | b\n--+--\nx | 1\n```\n\nand *that*\n\n```\nc\n-\n```\n";
     assert_eq!(simplified(text), code);
-    for text in ["a | b", "- |a|\n  |-|", "> |a|\n> |-|", "```\n|a|\n|-|\n```", "|```|\n|-|"] {
+    assert_eq!(simplified("> |a|\n> |-|"), "> ```\n> a\n> -\n> ```");
+    assert_eq!(simplified("- |a|\n  |-|\n- b"), "- ```\n  a\n  -\n  ```\n- b");
+    for text in ["a | b", "```\n|a|\n|-|\n```", "|```|\n|-|"] {
         assert!(matches!(simplified(text), Cow::Borrowed(_)), "{text}");
     }
 }
@@ -146,4 +148,18 @@ fn any_text_can_be_simplified() {
         assert!(simplified.len() <= 8 * text.len() + 64, "{text:?}");
         assert_eq!(simplified.trim().is_empty(), text.trim().is_empty(), "{text:?}");
     }
+}
+
+#[test]
+fn a_table_in_a_quote_is_code_in_each_message_that_it_is_cut_into() {
+    let rows: String = (0..80).map(|row| format!("> | {row} | a value |\n")).collect();
+    let text = format!("> Look:\n>\n> | n | what |\n> |---|---|\n{rows}>\n> Good.");
+    let (part, rest) = crate::text::cut(&simplified(&text), 1_000);
+    assert!(part.starts_with("> Look:\n> \n> ```\n> n  | what\n") && part.ends_with("\n> ```"), "{part}");
+    assert!(rest.starts_with("```\n") && rest.matches("```").count() == 2, "{rest}");
+    assert_eq!((part + &rest).matches("a value").count(), 80);
+    let marker = "- | n | what |\n  |---|---|\n".to_owned() + &rows.replace("> ", "  ");
+    let (part, rest) = crate::text::cut(&simplified(&marker), 1_000);
+    assert!(part.starts_with("- ```\n  n  | what\n") && part.ends_with("\n  ```"), "{part}");
+    assert!(rest.starts_with("```\n") && rest.matches("```").count() == 2, "{rest}");
 }
