@@ -3,7 +3,9 @@
 //! The rules it enforces: the token in the path; no `getUpdates` while a webhook is set; a newer `getUpdates`
 //! ends an older one with 409; an offset confirms and drops what lies before it; texts of 1 to 4096 and captions of up
 //! to 1024 UTF-16 units once their HTML is read; messages only to chats that have written to the bot; drafts only in
-//! private ones; a webhook's address is https, and what it doesn't accept is brought again.
+//! private ones; a webhook's address is https, and what it doesn't accept is brought again. Rich messages it knows only when
+//! it is started so, as servers do from Bot API 10.1 on: of tags that are closed in order, and of no more blocks than there
+//! may be.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -76,6 +78,8 @@ pub struct Sent {
     pub message: i64,
     /// What it says, as last edited.
     pub text: String,
+    /// Whether it is a rich message, as last edited.
+    pub rich: bool,
     /// The topic it went to.
     pub thread: Option<i64>,
     /// The buttons under it, null without.
@@ -109,6 +113,8 @@ struct State {
     waiting: VecDeque<Value>,
     chats: HashSet<i64>,
     webhook_gone: bool,
+    /// It has the methods of Bot API 10.1.
+    has_rich: bool,
     hook: Option<Hook>,
     deliveries: Vec<Option<u16>>,
     faults: HashMap<String, VecDeque<Fault>>,
@@ -139,7 +145,15 @@ struct Numbers {
 impl FakeTelegram {
     /// Starts a server whose bot still has the webhook of an earlier life set.
     pub async fn start() -> Self {
-        let mut state = State::default();
+        Self::start_with(State::default()).await
+    }
+
+    /// The same with rich messages.
+    pub async fn start_with_rich_messages() -> Self {
+        Self::start_with(State { has_rich: true, ..State::default() }).await
+    }
+
+    async fn start_with(mut state: State) -> Self {
         state.numbers.update = 100_000;
         state.numbers.message = 500;
         state.menu = Value::Array(Vec::new());

@@ -15,12 +15,19 @@ pub struct Config {
     pub hear_groups: bool,
     pub webhook: bool,
     pub webhook_url: String,
+    pub rich_messages: String,
 }
 
 const NOBODY_ALLOWED: &str = "allowed_users is empty, so everyone is refused: \
     list user ids or usernames there, or \"*\" for everyone";
 const NO_ADDRESS: &str = "webhook is on and webhook_url is empty: set it to this gateway's public https address \
     followed by /in/ and the channel's name, or turn webhook off";
+
+const NO_SUCH_FORM: &str = "rich_messages takes \"auto\" or \"off\"";
+
+/// What `rich_messages` takes.
+const AUTO: &str = "auto";
+const OFF: &str = "off";
 
 const PUBLIC_API: &str = "https://api.telegram.org";
 
@@ -34,6 +41,7 @@ impl Default for Config {
             hear_groups: false,
             webhook: false,
             webhook_url: String::new(),
+            rich_messages: AUTO.to_owned(),
         }
     }
 }
@@ -43,6 +51,9 @@ impl Config {
     pub fn problem(&self) -> Option<&'static str> {
         if self.refuses_everyone() {
             return Some(NOBODY_ALLOWED);
+        }
+        if ![AUTO, OFF].contains(&self.rich_messages.as_str()) {
+            return Some(NO_SUCH_FORM);
         }
         (self.webhook && self.webhook_url.is_empty()).then_some(NO_ADDRESS)
     }
@@ -66,6 +77,11 @@ impl Config {
     /// Where the Bot API is, without a slash at the end.
     pub fn api_base(&self) -> &str {
         if self.api_base.is_empty() { PUBLIC_API } else { self.api_base.trim_end_matches('/') }
+    }
+
+    /// Whether texts that gain by it go out as rich messages.
+    pub fn rich_messages(&self) -> bool {
+        self.rich_messages == AUTO
     }
 
     /// How long the platform may hold a poll open, in seconds.

@@ -24,6 +24,7 @@ impl Connector for Telegram {
         match event {
             Event::Started => {
                 state.heard.begin(cx.now);
+                state.rich.forget();
                 state.ops.pause_all_but(&[]);
                 poll::begin(cx, state, out);
                 state.pending_queue(cx, out).resume(&[], &[]);
@@ -38,6 +39,7 @@ impl Connector for Telegram {
             }
             Event::ConfigChanged => {
                 state.token_worked = false;
+                state.rich.forget();
                 poll::begin(cx, state, out);
             }
             Event::HttpDone(done) => answered(cx, state, &done, out),

@@ -14,9 +14,9 @@ use pulldown_cmark::{CodeBlockKind, CowStr, Event, LinkType, Tag, TagEnd};
 /// Most marks that lie in each other; deeper ones are left out.
 const MAX_DEPTH: usize = 6;
 /// Begins and ends what is hidden until it is touched.
-const SPOILER: &str = "||";
+pub(crate) const SPOILER: &str = "||";
 /// What a link may lead to.
-const SCHEMES: [&str; 4] = ["https://", "http://", "tg://", "mailto:"];
+pub(crate) const SCHEMES: [&str; 4] = ["https://", "http://", "tg://", "mailto:"];
 
 /// The HTML of a Markdown text. Its tags are always closed in order; its text is never longer than the Markdown or than
 /// `limit` UTF-16 units, whichever is more.
@@ -301,14 +301,10 @@ impl<'a> Html<'a> {
     }
 
     fn code_block(&mut self, kind: &CodeBlockKind<'_>) {
-        let info = if let CodeBlockKind::Fenced(info) = kind { info } else { "" };
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "+#-_.".contains(c);
-        let language =
-            info.split_whitespace().next().filter(|word| word.chars().all(|c| is_plain(restored(c))));
-        match language {
+        match language(kind) {
             Some(language) => {
                 self.out.push_str("<pre><code class=\"language-");
-                escape(language, &mut self.out);
+                escape(&language, &mut self.out);
                 self.out.push_str("\">");
                 self.code = Some("</code></pre>");
             }
@@ -340,9 +336,16 @@ impl<'a> Html<'a> {
     }
 }
 
+/// The language of a code block, in one plain word.
+pub(crate) fn language(kind: &CodeBlockKind<'_>) -> Option<String> {
+    let CodeBlockKind::Fenced(info) = kind else { return None };
+    let word: String = info.split_whitespace().next()?.chars().map(restored).collect();
+    word.chars().all(|c| c.is_ascii_alphanumeric() || "+#-_.".contains(c)).then_some(word)
+}
+
 /// The tags of the spoilers of a text, by the places of their signs. A spoiler ends in the same element that it begins in,
 /// so that tags never cross, and what stands between words is none.
-fn spoilers(source: &str) -> BTreeMap<usize, &'static str> {
+pub(crate) fn spoilers(source: &str) -> BTreeMap<usize, &'static str> {
     let mut found = BTreeMap::new();
     // Of each element that is open: where a spoiler begins in it.
     let mut open: Vec<Option<usize>> = vec![None];
@@ -399,7 +402,8 @@ fn escape_text(text: &str, out: &mut String) {
     escape(rest, out);
 }
 
-fn escape(text: &str, out: &mut String) {
+/// Text and the values of attributes, with what is hidden from the parser as itself.
+pub(crate) fn escape(text: &str, out: &mut String) {
     for c in text.chars() {
         match restored(c) {
             '&' => out.push_str("&amp;"),

@@ -2,7 +2,7 @@
 //!
 //! `poll` keeps one long poll open, or a `webhook` set. `receive` turns updates into messages, `classify` decides which of
 //! them are for the agent, `shown` what they show, `pending` and `media` fetch their files, `ask` takes pressed buttons, `menu` offers commands. `send` carries out the
-//! agent's operations (`op`, `speech`, with Markdown as `html`) at the pace that chats take (`pace`). `state` is all that outlives a restart.
+//! agent's operations (`op`, `speech`, with Markdown as `html`, or as a `rich` message) at the pace that chats take (`pace`). `state` is all that outlives a restart.
 
 mod api;
 mod ask;
@@ -20,6 +20,7 @@ mod pending;
 mod poll;
 mod quotes;
 mod receive;
+mod rich;
 mod send;
 mod shown;
 mod speech;

@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 
 use crate::call;
 use crate::config::Config;
-use crate::speech::{Speech, marked};
+use crate::rich;
+use crate::speech::{Markup, Speech, marked};
 use crate::text::{self, MAX_TEXT};
 
 /// Timeout of a call without a file.
@@ -31,6 +32,9 @@ pub struct Op {
     pub work: Work,
     /// The platform could not read the text's marks: this part goes out without.
     pub plain: bool,
+    /// Whether this part goes out as a rich message; false: the platform did not take it. None: neither yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rich: Option<bool>,
 }
 
 /// Where it happens.
@@ -77,7 +81,9 @@ impl Resumable for Op {
     }
 
     fn has_progress(&self) -> bool {
-        self.plain || self.speech().is_some_and(|speech| speech.message().is_some())
+        self.plain
+            || self.rich == Some(false)
+            || self.speech().is_some_and(|speech| speech.message().is_some())
     }
 }
 
@@ -98,7 +104,7 @@ impl Op {
             Operation::Draft(_) if chat.is_group() => return Ok(None),
             Operation::Draft((number, content)) => Work::Draft { number, text: latest(&content.markdown) },
         };
-        Ok(Some(Op { id, token: 0, attempt, chat, work, plain: false }))
+        Ok(Some(Op { id, token: 0, attempt, chat, work, plain: false, rich: None }))
     }
 
     /// The same, with a word for the reader if what it sends may be there already.
@@ -111,6 +117,41 @@ impl Op {
         self
     }
 
+    /// Has the next part go out as a rich message if it gains by that and the server may have them, and not if it has none.
+    pub fn choose_markup(&mut self, may_be_rich: bool) {
+        self.rich = match self.rich {
+            Some(true) if !may_be_rich => None,
+            None if may_be_rich && !self.plain && self.gains_by_rich() => Some(true),
+            chosen => chosen,
+        };
+    }
+
+    fn gains_by_rich(&self) -> bool {
+        match &self.work {
+            Work::Say(speech) => speech.gains_by_rich(),
+            Work::Draft { text, .. } => rich::render(text).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Has the next part go out as plain HTML. False: it does already.
+    pub fn leave_rich(&mut self) -> bool {
+        let leaves = self.markup() == Markup::Rich;
+        if leaves {
+            self.rich = Some(false);
+        }
+        leaves
+    }
+
+    /// How the next part goes out.
+    pub fn markup(&self) -> Markup {
+        match self.rich {
+            _ if self.plain => Markup::Plain,
+            Some(true) => Markup::Rich,
+            _ => Markup::Html,
+        }
+    }
+
     /// Whether making the next call a second time changes nothing.
     pub fn is_repeatable(&self) -> bool {
         self.speech().is_none_or(Speech::is_repeatable)
@@ -119,7 +160,8 @@ impl Op {
     /// The Bot API method of the next call.
     pub fn method(&self) -> &'static str {
         match &self.work {
-            Work::Say(speech) => speech.method(),
+            Work::Say(speech) => speech.method(self.markup()),
+            Work::Draft { .. } if self.markup() == Markup::Rich => "sendRichMessageDraft",
             Work::Draft { .. } => "sendMessageDraft",
             Work::Delete { .. } => "deleteMessage",
             Work::React { .. } => "setMessageReaction",
@@ -146,9 +188,9 @@ impl Op {
 
     fn parameters(&self, chat: i64) -> Value {
         let mut call = match &self.work {
-            Work::Say(speech) => speech.parameters(self.plain),
+            Work::Say(speech) => speech.parameters(self.markup()),
             Work::Draft { number, text } => {
-                let mut call = marked("text", text, self.plain);
+                let mut call = marked("text", text, self.markup());
                 call["draft_id"] = json!(draft_id(*number));
                 call
             }
@@ -173,7 +215,7 @@ impl Op {
 
     /// Steps on after a call that went well: whether there is another one to make.
     pub fn advance(&mut self, message: Option<i64>) -> bool {
-        self.plain = false;
+        (self.plain, self.rich) = (false, None);
         match &mut self.work {
             Work::Say(speech) => speech.advance(message),
             Work::Delete { message, more } => {

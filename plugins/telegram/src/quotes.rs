@@ -6,6 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::pending::File;
+use crate::rich;
 use crate::shown;
 use crate::state::Bot;
 use crate::update::{Message, MessageMedia, Raw, User};
@@ -122,7 +123,8 @@ fn content(message: &Value) -> (String, Vec<File>) {
     let media = MessageMedia::deserialize(message).unwrap_or_default();
     let spoken = media.spoken();
     let files = media.files();
-    let words = text_in(message, "text").or_else(|| text_in(message, "caption"));
+    let words =
+        text_in(message, "text").or_else(|| text_in(message, "caption")).or_else(|| rich::text_of(message));
     let is_silent = words.is_none() && files.is_empty();
     let shown = spoken.or_else(|| shown::of(message).filter(|_| is_silent));
     (words.into_iter().chain(shown).collect::<Vec<_>>().join("\n"), files)

@@ -12,10 +12,11 @@ use crate::config::Config;
 use crate::menu;
 use crate::pending::{Awaits, File, PendingMessage};
 use crate::quotes;
+use crate::rich;
 use crate::shown;
 use crate::state::State;
 use crate::text::{MAX_TEXT, units};
-use crate::update::{Message, MessageMedia, Numbered, Update, WithMedia, WithPress};
+use crate::update::{Message, MessageMedia, Numbered, Raw, Update, WithMedia, WithPress};
 
 /// Updates this far below the offset are not old ones: after a quiet week the platform numbers anew.
 const RENUMBERED: i64 = 100_000;
@@ -84,7 +85,7 @@ pub(crate) fn update(
     out: &mut Commands,
 ) {
     // What serde has to say may quote the message, so it is not logged.
-    let Ok(update) = serde_json::from_str::<Update>(raw.get()) else {
+    let Some(update) = read(raw) else {
         out.log(LogLevel::Warn, format!("update {number} has a shape that is not understood"));
         if let Ok(WithPress { callback_query }) = serde_json::from_str(raw.get()) {
             ask::acknowledge(cx, state, &callback_query.id, out);
@@ -100,6 +101,19 @@ pub(crate) fn update(
     if let Err(ignored) = result {
         out.log(ignored.level(), format!("update {number} ignored: {ignored}"));
     }
+}
+
+/// An update, if it is of a shape that is understood. The words of a rich message are those of its blocks.
+fn read(raw: &RawValue) -> Option<Update> {
+    let mut update = serde_json::from_str::<Update>(raw.get()).ok()?;
+    let message = update.message.as_mut().or(update.edited_message.as_mut());
+    if let Some(message) = message.filter(|message| message.text.is_none())
+        && raw.get().contains("\"rich_message\"")
+    {
+        message.text =
+            serde_json::from_str::<Raw>(raw.get()).ok().and_then(|raw| rich::text_of(&raw.message));
+    }
+    Some(update)
 }
 
 /// A message was edited. It is heard if it speaks to the bot only now: where it is alone with a person, all was heard.

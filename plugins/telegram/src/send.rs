@@ -10,11 +10,14 @@ use crate::api::{Failure, Sent};
 use crate::call;
 use crate::config::Config;
 use crate::op::{Op, Work};
-use crate::speech::EDIT;
+use crate::speech::{EDIT, Markup};
 use crate::state::State;
 
 /// The pause of an operation after a refusal of the token, which worked before.
 const REFUSED_PAUSE: Duration = Duration::from_secs(60);
+
+const WITHOUT_RICH: &str = "the Bot API server is older than 10.1, or has no rich messages: tables and formulas go out as plain HTML, \
+    for a day or until the channel starts anew";
 
 const LOST: &str = "the platform's answer was lost";
 
@@ -70,6 +73,7 @@ fn request(cx: &Context<Config>, state: &mut State, mut op: Op, out: &mut Comman
         return later(state, op, after, call::COOLING, out);
     }
     let chat = state.chat_of(op.chat.id);
+    op.choose_markup(cx.config.rich_messages() && state.rich.may_have(cx.now));
     if let Some(left) = state.pace.wait(cx.now, chat, op.method() == EDIT) {
         return wait(state, op, left, out);
     }
@@ -107,6 +111,9 @@ fn finish(state: &mut State, mut op: Op, out: &mut Commands) {
 }
 
 fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure, out: &mut Commands) {
+    if op.markup() == Markup::Rich && leaves_rich(cx, state, &mut op, &failure, out) {
+        return request(cx, state, op, out);
+    }
     match failure {
         Failure::Refused(reason) if !op.plain && is_about_marks(&reason) => {
             op.plain = true;
@@ -161,6 +168,51 @@ fn failed(cx: &Context<Config>, state: &mut State, mut op: Op, failure: Failure,
     }
 }
 
+/// Whether the part that was not taken as a rich message goes out as plain HTML now. Nothing of it is there: what may have
+/// been done is not done in another form.
+fn leaves_rich(
+    cx: &Context<Config>,
+    state: &mut State,
+    op: &mut Op,
+    failure: &Failure,
+    out: &mut Commands,
+) -> bool {
+    let leaves = match failure {
+        Failure::Refused(reason) | Failure::Token(reason) if is_without_rich(op, reason) => {
+            if state.rich.lacks(cx.now) {
+                out.log(LogLevel::Info, format!("{}: {reason}; {WITHOUT_RICH}", op.method()));
+            }
+            true
+        }
+        Failure::Refused(reason) => {
+            let leaves = !is_about_thread(reason) && !is_done_already(op, reason) && advice(reason).is_none();
+            if leaves {
+                out.log(
+                    LogLevel::Debug,
+                    format!("{}: {} goes out in another form: {reason}", op.id, op.method()),
+                );
+            }
+            leaves
+        }
+        // What stands in front of the server may know no such method either.
+        Failure::Server(_) => op.attempt > 1,
+        _ => false,
+    };
+    leaves && op.leave_rich()
+}
+
+/// A server from before Bot API 10.1: it knows no such method, or sees no text in an edit.
+fn is_without_rich(op: &Op, reason: &str) -> bool {
+    let said = reason.to_ascii_lowercase();
+    let is_unknown =
+        ["not found", "unknown", "unsupported", "not supported"].iter().any(|sign| said.contains(sign));
+    let sees_no_text =
+        ["text must be non-empty", "message text is empty"].iter().any(|sign| said.contains(sign));
+    said.starts_with("not found")
+        || (said.contains("method") && is_unknown)
+        || (op.method() == EDIT && sees_no_text)
+}
+
 fn later(state: &mut State, op: Op, after: Duration, reason: &str, out: &mut Commands) {
     out.log(LogLevel::Warn, format!("{}: {} in attempt {}: {reason}", op.id, op.method(), op.attempt));
     wait(state, op, after, out);
@@ -174,6 +226,11 @@ fn wait(state: &mut State, op: Op, after: Duration, out: &mut Commands) {
 
 /// A refusal with what mends it, where a permission does, or a person.
 fn with_advice(reason: String) -> String {
+    advice(&reason).map_or(reason.clone(), |advice| format!("{reason}; {advice}"))
+}
+
+/// What mends a refusal, where that is known.
+fn advice(reason: &str) -> Option<&'static str> {
     const ADVICE: [(&[&str], &str); 4] = [
         (&["bot was kicked", "bot is not a member"], "add the bot to the group again"),
         (
@@ -192,7 +249,7 @@ fn with_advice(reason: String) -> String {
     ];
     let said = reason.to_ascii_lowercase();
     let found = ADVICE.iter().find(|(signs, _)| signs.iter().any(|sign| said.contains(sign)));
-    found.map_or(reason.clone(), |(_, advice)| format!("{reason}; {advice}"))
+    found.map(|(_, advice)| *advice)
 }
 
 fn is_about_marks(reason: &str) -> bool {

@@ -8,12 +8,23 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::ask::MAX_DATA;
-use crate::html;
 use crate::state::is_false;
 use crate::text::{self, MAX_CAPTION, MAX_TEXT};
+use crate::{html, rich};
 
 /// The method that puts another text into a message.
 pub(crate) const EDIT: &str = "editMessageText";
+
+/// How a text goes out with its marks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Markup {
+    /// As the HTML that every server knows.
+    Html,
+    /// As a rich message, which servers know from Bot API 10.1 on.
+    Rich,
+    /// Without marks.
+    Plain,
+}
 
 /// A larger picture goes as a file.
 const MAX_PHOTO: u64 = 10 << 20;
@@ -109,11 +120,17 @@ impl Speech {
         }
     }
 
+    /// Whether the next part gains by being a rich message. Captions can't be one.
+    pub fn gains_by_rich(&self) -> bool {
+        matches!(self.next(), Next::Edit(_) | Next::Text) && rich::render(&self.part).is_some()
+    }
+
     /// The method of the next call.
-    pub fn method(&self) -> &'static str {
+    pub fn method(&self, markup: Markup) -> &'static str {
         match self.next() {
             Next::Edit(_) => EDIT,
             Next::Remove(_) => "deleteMessage",
+            Next::Text if markup == Markup::Rich => "sendRichMessage",
             Next::Text => "sendMessage",
             Next::File(file) if file.photo => "sendPhoto",
             Next::File(_) => "sendDocument",
@@ -139,17 +156,17 @@ impl Speech {
     }
 
     /// The parameters of the next call.
-    pub fn parameters(&self, plain: bool) -> Value {
+    pub fn parameters(&self, markup: Markup) -> Value {
         let (mut call, last) = match self.next() {
             Next::Edit(message) => {
-                let mut call = marked("text", &self.part, plain);
+                let mut call = marked("text", &self.part, markup);
                 call["message_id"] = json!(message);
                 (call, self.rest.is_empty() && self.files.is_empty())
             }
             Next::Remove(message) => (json!({ "message_id": message }), false),
-            Next::Text => (marked("text", &self.part, plain), self.rest.is_empty() && self.files.is_empty()),
+            Next::Text => (marked("text", &self.part, markup), self.rest.is_empty() && self.files.is_empty()),
             Next::File(_) if self.part.is_empty() => (json!({}), self.files.len() == 1),
-            Next::File(_) => (marked("caption", &self.part, plain), self.files.len() == 1),
+            Next::File(_) => (marked("caption", &self.part, markup), self.files.len() == 1),
         };
         if let (Some(message), None, true) = (self.reply_to, self.first, self.sends()) {
             call["reply_parameters"] = json!({ "message_id": message, "allow_sending_without_reply": true });
@@ -241,10 +258,15 @@ impl From<Attachment> for OutgoingFile {
     }
 }
 
-/// A message's text or a file's caption, with its marks or without.
-pub(crate) fn marked(field: &str, text: &str, plain: bool) -> Value {
-    if plain {
+/// A message's text or a file's caption in this form: the parameters that carry it.
+pub(crate) fn marked(field: &str, text: &str, markup: Markup) -> Value {
+    if markup == Markup::Plain {
         return json!({ field: text });
+    }
+    if markup == Markup::Rich
+        && let Some(html) = rich::render(text)
+    {
+        return json!({ "rich_message": { "html": html } });
     }
     let limit = if field == "caption" { MAX_CAPTION } else { MAX_TEXT };
     json!({ field: html::render(text, limit), "parse_mode": "HTML" })

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::op::Op;
 use crate::pace::Pace;
 use crate::pending::{Pending, PendingMessage, Place};
+use crate::rich::Support;
 use crate::stage::Poll;
 use crate::update::Message;
 
@@ -49,6 +50,9 @@ pub struct State {
     /// The pause after a 429 that does not say how long it stands.
     #[serde(skip_serializing_if = "Cooldown::is_over")]
     pub cooldown: Cooldown,
+    /// Whether the server takes rich messages.
+    #[serde(skip_serializing_if = "Support::is_open")]
+    pub(crate) rich: Support,
     /// The platform has accepted the token since it was last changed.
     #[serde(skip_serializing_if = "is_false")]
     pub token_worked: bool,

@@ -11,7 +11,7 @@ const MAX_LINE: usize = 200;
 const SHOWN: usize = 40;
 
 /// Holds a file of texts against what becomes of them on a platform: under each heading stands a text, and under the
-/// platform's name the messages that it becomes. With `INSTA_UPDATE=always` in the environment the file is written anew.
+/// platform's name the messages that it becomes; where it becomes none there is no such name. With `INSTA_UPDATE=always` in the environment the file is written anew.
 ///
 /// # Panics
 /// Something else becomes of a text than the file says.
@@ -25,7 +25,10 @@ pub fn rendered(file: &Path, platform: &str, render: impl Fn(&str) -> Vec<String
         let shown: Vec<String> = messages.iter().map(|message| visible(message)).collect();
         let own = if messages == [text] { Becomes::Same } else { Becomes::Messages(shown) };
         let mut becomes = section.becomes.clone();
-        becomes.insert(platform.to_owned(), own);
+        match messages.is_empty() {
+            true => becomes.remove(platform),
+            false => becomes.insert(platform.to_owned(), own),
+        };
         let changed = Section { becomes, ..section.clone() };
         let shown = changed.shown();
         if changed != section {

@@ -11,7 +11,7 @@ impl State {
         chat.filter(|chat| self.chats.contains(chat)).ok_or((400, "Bad Request: chat not found".into()))
     }
 
-    pub(super) fn send(&mut self, parameters: &Value, text: String) -> Outcome {
+    pub(super) fn send(&mut self, parameters: &Value, text: String, rich: bool) -> Outcome {
         let chat = self.chat(parameters)?;
         let keyboard = object(&parameters["reply_markup"]);
         for button in
@@ -24,8 +24,10 @@ impl State {
         self.numbers.message += 1;
         let message = self.numbers.message;
         let thread = number(&parameters["message_thread_id"]);
-        self.sent.push(Sent { chat, message, text: text.clone(), thread, keyboard, file: Value::Null });
-        Ok(described(chat, message, &text))
+        let sent = Sent { chat, message, text, rich, thread, keyboard, file: Value::Null };
+        let described = described(&sent);
+        self.sent.push(sent);
+        Ok(described)
     }
 
     pub(super) fn send_file(&mut self, parameters: &Value, kind: &str) -> Outcome {
@@ -34,15 +36,15 @@ impl State {
             return Err((400, format!("Bad Request: there is no {kind} in the request")));
         }
         let caption = text(parameters, "caption", 0..=1024)?;
-        let described = self.send(parameters, caption)?;
+        let described = self.send(parameters, caption, false)?;
         if let Some(sent) = self.sent.last_mut() {
             sent.file = json!({ "kind": kind, "name": file["name"], "content": file["content"] });
         }
         Ok(described)
     }
 
-    pub(super) fn draft(&mut self, parameters: &Value) -> Outcome {
-        let (chat, text) = (self.chat(parameters)?, text(parameters, "text", 1..=4096)?);
+    pub(super) fn draft(&mut self, parameters: &Value, text: String) -> Outcome {
+        let chat = self.chat(parameters)?;
         if chat < 0 {
             return Err((400, "Bad Request: TEXTDRAFT_PEER_INVALID".into()));
         }
@@ -55,14 +57,13 @@ impl State {
         }
     }
 
-    pub(super) fn edit_message(&mut self, parameters: &Value) -> Outcome {
-        let text = text(parameters, "text", 1..=4096)?;
+    pub(super) fn edit_message(&mut self, parameters: &Value, text: String, rich: bool) -> Outcome {
         let sent = self.sent(parameters)?;
-        if sent.text == text {
+        if sent.text == text && sent.rich == rich {
             return Err((400, "Bad Request: message is not modified".into()));
         }
-        sent.text.clone_from(&text);
-        Ok(described(sent.chat, sent.message, &text))
+        (sent.text, sent.rich) = (text, rich);
+        Ok(described(sent))
     }
 
     pub(super) fn delete_message(&mut self, parameters: &Value) -> Outcome {
@@ -78,7 +79,7 @@ impl State {
             return Err((400, "Bad Request: message is not modified".into()));
         }
         sent.keyboard = keyboard;
-        Ok(described(sent.chat, sent.message, &sent.text))
+        Ok(described(sent))
     }
 
     pub(super) fn answer_press(&mut self, parameters: &Value) -> Outcome {
@@ -107,12 +108,17 @@ fn object(value: &Value) -> Value {
     value.as_str().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| value.clone())
 }
 
-fn described(chat: i64, message: i64, text: &str) -> Value {
-    json!({
+fn described(sent: &Sent) -> Value {
+    let Sent { chat, message, text, .. } = sent;
+    let mut described = json!({
         "message_id": message,
         "from": {"id": 7_000_001, "is_bot": true, "first_name": "Prx", "username": "prx_test_bot"},
         "chat": {"id": chat, "type": "private", "first_name": format!("User {chat}")},
         "date": 1_774_000_000 + message,
-        "text": text,
-    })
+    });
+    match sent.rich {
+        true => described["rich_message"] = json!({"blocks": [{"type": "paragraph", "text": text}]}),
+        false => described["text"] = json!(text),
+    }
+    described
 }

@@ -88,4 +88,29 @@ fn marks_are_read() {
     for wrong in ["<b>", "</b>", "<b><i></b></i>", "<blink>x</blink>", "a < b"] {
         assert!(html::plain(wrong).is_err(), "{wrong}");
     }
+    let rich = "<h1>T</h1><p>a<br>b</p><table bordered><tr><th>x</th><td>1 &lt; 2</td></tr></table><hr/>";
+    assert_eq!(html::rich(rich).as_deref(), Ok("T\na\nb\n x  1 < 2"));
+    for wrong in ["<p>", "<p></h1>", "<marquee>x</marquee>", &"<p></p>".repeat(501)] {
+        assert!(html::rich(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[tokio::test]
+async fn rich_messages_are_known_only_where_there_are_some() {
+    let rich = json!({"chat_id": 1, "rich_message": {"html": "<p>hi</p>"}});
+    let mut edit = rich.clone();
+    edit["message_id"] = json!(501);
+    for (telegram, statuses) in [
+        (FakeTelegram::start().await, [404, 404, 400]),
+        (FakeTelegram::start_with_rich_messages().await, [200, 400, 400]),
+    ] {
+        telegram.write(1, "hi");
+        for (method, body, status) in [
+            ("sendRichMessage", &rich, statuses[0]),
+            ("sendRichMessageDraft", &rich, statuses[1]),
+            ("editMessageText", &edit, statuses[2]),
+        ] {
+            assert_eq!(call(&telegram, method, body.clone()).await.status, status, "{method}");
+        }
+    }
 }

@@ -10,6 +10,7 @@ use serde_json::json;
 mod asking;
 mod files;
 mod groups;
+mod rich;
 mod webhook;
 
 async fn running(telegram: &FakeTelegram) -> Gateway {

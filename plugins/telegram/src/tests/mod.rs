@@ -16,6 +16,7 @@ mod markdown;
 mod polling;
 mod quoting;
 mod receiving;
+mod rich;
 mod sending;
 mod stored;
 mod upgrading;
