@@ -51,7 +51,8 @@ struct Problem {
 }
 
 /// What is said while nothing is sent.
-pub(crate) const SHUT_OUT: &str = "the platform, or what stands in front of it, shuts this address out (429)";
+pub(crate) const SHUT_OUT: &str =
+    "the platform, or what stands in front of it, shuts this address out (429 or 403)";
 
 /// The number of a refusal for the size of what was sent.
 pub(crate) const TOO_LARGE: u64 = 40_005;
@@ -66,6 +67,9 @@ const MAX_DETAILS: usize = 5;
 const MAX_DETAIL_BYTES: usize = 200;
 /// How deep they are looked for.
 const MAX_DEPTH: usize = 8;
+
+/// Most bytes of a page that are looked at.
+const MAX_PAGE_BYTES: usize = 64 << 10;
 
 /// The longest `retry_after` that is believed, in seconds.
 const MAX_RETRY_AFTER_SECS: f64 = 3_600.0;
@@ -123,6 +127,7 @@ pub(crate) fn classify(response: &HttpResponse) -> Result<(), Failure> {
         // Something in between may have found it too large, and knows no numbers.
         413 => Failure::Refused { code: TOO_LARGE, reason },
         429 => rate_limited(response, &problem, is_the_apis),
+        403 if !is_the_apis && is_ban(&response.body) => Failure::ShutOut(None),
         401 if is_the_apis => Failure::Token(reason),
         // What stands in front of the platform has no say about the token, nor about what was asked.
         400..=499 if is_the_apis && problem.is_about_reference() => Failure::Reference(reason),
@@ -130,6 +135,13 @@ pub(crate) fn classify(response: &HttpResponse) -> Result<(), Failure> {
         504 | 524 => Failure::Unknown(reason),
         _ => Failure::Server(reason),
     })
+}
+
+/// Whether a page that is none of the API's says that the address is shut out: `error code: 1006`, `1015`, `1020` and the
+/// like.
+fn is_ban(body: &[u8]) -> bool {
+    const SIGN: &[u8] = b"error code: 10";
+    body.windows(SIGN.len()).take(MAX_PAGE_BYTES).any(|words| words.eq_ignore_ascii_case(SIGN))
 }
 
 fn rate_limited(response: &HttpResponse, problem: &Problem, is_the_apis: bool) -> Failure {
@@ -244,6 +256,11 @@ mod tests {
     fn how_long_to_wait_is_said_in_the_body_or_beside_it() {
         let limited = |headers: &[(&str, &str)], body: &str| failure(429, headers, body);
         let millis = Duration::from_millis;
+        assert!(matches!(
+            failure(403, &[], "<h1>Access denied</h1> Error code: 1020"),
+            Failure::ShutOut(None)
+        ));
+        assert!(matches!(failure(403, &[], "<h1>403 Forbidden</h1> nginx"), Failure::Server(_)));
         let of_route = r#"{"message": "slow", "retry_after": 1.336, "global": false}"#;
         assert_eq!(
             limited(&[("retry-after", "65")], of_route),

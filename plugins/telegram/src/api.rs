@@ -53,6 +53,9 @@ struct Envelope<'a> {
 /// What stands in front of the platform has no say about the token, nor about what was asked.
 const FOREIGN: &str = "a body that is no Bot API answer";
 
+/// Most bytes of a page that are looked at.
+const MAX_PAGE_BYTES: usize = 64 << 10;
+
 #[derive(Deserialize, Default)]
 struct Parameters {
     retry_after: Option<u32>,
@@ -66,7 +69,7 @@ pub(crate) fn answer(status: u16, body: &[u8]) -> Answer<'_> {
         Ok(Envelope { ok: false, error_code: Some(code), description, parameters, .. }) => {
             Err(failure(code, description, parameters.unwrap_or_default()))
         }
-        _ => Err(foreign(status)),
+        _ => Err(foreign(status, body)),
     }
 }
 
@@ -86,14 +89,21 @@ fn failure(code: u16, description: Option<String>, parameters: Parameters) -> Fa
 }
 
 /// What a status means when the body isn't the Bot API's.
-fn foreign(status: u16) -> Failure {
+fn foreign(status: u16, body: &[u8]) -> Failure {
     let reason = format!("HTTP {status} with {FOREIGN}");
     match status {
         413 => Failure::Refused(format!("Request Entity Too Large: {reason}")),
         429 => Failure::RateLimited(None),
+        403 if is_ban(body) => Failure::RateLimited(None),
         200..=299 | 504 => Failure::Unknown(reason),
         _ => Failure::Server(reason),
     }
+}
+
+/// Whether a page says that the address is shut out: `error code: 1006`, `1015`, `1020` and the like.
+fn is_ban(body: &[u8]) -> bool {
+    const SIGN: &[u8] = b"error code: 10";
+    body.windows(SIGN.len()).take(MAX_PAGE_BYTES).any(|words| words.eq_ignore_ascii_case(SIGN))
 }
 
 /// The bot itself, as `getMe` describes it.
@@ -161,6 +171,7 @@ mod tests {
             }
             assert_eq!(failure_of(429, body), Failure::RateLimited(None));
         }
+        assert_eq!(failure_of(403, "<h1>Access denied</h1> Error code: 1020"), Failure::RateLimited(None));
         assert!(matches!(failure_of(302, ""), Failure::Server(_)));
         assert!(matches!(failure_of(200, r#"{"ok":true}"#), Failure::Unknown(_)));
         assert!(matches!(answer(200, b"\xff\xfe"), Err(Failure::Unknown(_))));

@@ -11,7 +11,7 @@ use crate::state::State;
 
 /// What is said while nothing is sent.
 pub(crate) const COOLING: &str =
-    "the platform, or what stands in front of it, shuts this address out (429) and says not how long";
+    "the platform, or what stands in front of it, shuts this address out (429 or 403) and says not how long";
 
 /// Timeout of a call, beyond what a long poll waits for on purpose.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +53,7 @@ pub(crate) fn answer(outcome: &HttpOutcome) -> Answer<'_> {
 /// Takes note of whether the platform lets this address in: every answer that comes from there says so.
 pub(crate) fn learn(cx: &Context<Config>, state: &mut State, outcome: &HttpOutcome, out: &mut Commands) {
     let HttpOutcome::Response(response) = outcome else { return };
-    if response.status != 429 && state.cooldown.is_over() {
+    if !matches!(response.status, 403 | 429) && state.cooldown.is_over() {
         return;
     }
     match answer(outcome) {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::Discord;
 
 mod anything;
+mod banned;
 mod connecting;
 mod doubtful;
 mod files;

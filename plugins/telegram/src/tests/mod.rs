@@ -10,6 +10,7 @@ use crate::Telegram;
 
 mod anything;
 mod asking;
+mod banned;
 mod files;
 mod growing;
 mod markdown;
