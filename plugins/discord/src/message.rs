@@ -43,6 +43,8 @@ pub(crate) struct Message {
     pub sticker_items: Vec<Value>,
     #[serde(deserialize_with = "each")]
     pub embeds: Vec<Value>,
+    #[serde(deserialize_with = "each")]
+    pub components: Vec<Value>,
     pub poll: Option<Value>,
     pub activity: Option<Value>,
     flags: Value,

@@ -8,6 +8,10 @@ use crate::message::{Message, User};
 const MAX_CHARS: usize = 1_000;
 /// Most things that are shown of a message.
 const MAX_SHOWN: usize = 10;
+/// Most levels of components in each other.
+const MAX_DEPTH: usize = 5;
+/// The kind of a component that is text.
+const TEXT_DISPLAY: u64 = 10;
 
 /// The lines that say what a message shows beside its text and its files.
 pub(crate) fn lines(message: &Message) -> Vec<String> {
@@ -43,8 +47,27 @@ pub(crate) fn lines(message: &Message) -> Vec<String> {
         .map(|seconds| format!("[a voice message of {} s]", seconds.clamp(0.0, 1e6).round()));
     let voice = voice.take(if message.is_voice() { 1 } else { 0 });
     let activity = message.activity.iter().map(|_| "[an invitation to an activity]".to_owned());
+    let mut card = Vec::new();
+    message.components.iter().for_each(|component| texts(component, MAX_DEPTH, &mut card));
+    let card = (!card.is_empty()).then(|| format!("[card {}]", card.join(" | ")));
     let all = voice.chain(stickers.take(MAX_SHOWN)).chain(poll).chain(activity).chain(embeds.take(MAX_SHOWN));
+    let all = all.chain(card);
     all.map(|line| shortened(&line)).collect()
+}
+
+/// The texts of a component and of those in it.
+fn texts(component: &Value, depth: usize, found: &mut Vec<String>) {
+    if depth == 0 || found.len() >= MAX_SHOWN {
+        return;
+    }
+    if component["type"] == TEXT_DISPLAY
+        && let Some(text) = component["content"].as_str().map(str::trim).filter(|text| !text.is_empty())
+    {
+        found.push(text.to_owned());
+    }
+    for inner in component["components"].as_array().into_iter().flatten() {
+        texts(inner, depth - 1, found);
+    }
 }
 
 fn shortened(line: &str) -> String {

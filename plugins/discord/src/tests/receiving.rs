@@ -178,6 +178,9 @@ fn what_a_message_shows_beside_its_text_is_said_in_words() {
     };
     let embed = json!({"type": "rich", "title": "Build 7", "description": "failed", "url": "https://ci.example.org/7",
         "fields": [{"name": "Step", "value": "test"}], "footer": {"text": "CI"}});
+    let section =
+        json!({"type": 9, "components": [{"type": 10, "content": "failed"}], "accessory": {"type": 11}});
+    let card = json!({"type": 17, "components": [{"type": 10, "content": "Build 8"}, {"type": 14}, section]});
     for (fields, line) in [
         (json!({"sticker_items": [{"id": "1", "name": "Wave", "format_type": 1}]}), "[sticker Wave]"),
         (
@@ -186,6 +189,7 @@ fn what_a_message_shows_beside_its_text_is_said_in_words() {
             "[poll \"Lunch?\": Soup / 🍕]",
         ),
         (json!({"embeds": [embed]}), "[embed Build 7 | failed | Step: test | CI | https://ci.example.org/7]"),
+        (json!({"components": [card, 7, {"type": 10}]}), "[card Build 8 | failed]"),
         (json!({"content": "look", "embeds": [{"description": "so"}, {}, 7]}), "look\n[embed so]"),
         (json!({"activity": {"type": 3}}), "[an invitation to an activity]"),
         (json!({"sticker_items": [{}], "poll": 5, "embeds": "x"}), "[sticker]\n[poll \"\": ]"),
