@@ -183,8 +183,12 @@ impl Pump<'_> {
         for entry in ready {
             let id = entry.id.clone();
             let shown = entry.turn.as_ref().and_then(|turn| self.work.live_replies.message(turn));
+            let doubtful = entry.turn.as_ref().is_some_and(|turn| self.work.live_replies.is_doubtful(turn));
             match convert::outbound(&self.work.blobs, entry.clone(), shown) {
-                Ok(operation) => self.queue.push_back(wire::Event::Outbound(operation)),
+                Ok(mut operation) => {
+                    operation.maybe_duplicate |= doubtful;
+                    self.queue.push_back(wire::Event::Outbound(operation));
+                }
                 Err(error) => step::fail(self, id, format!("the entry can't be read: {error}")).await?,
             }
         }

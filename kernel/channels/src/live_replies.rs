@@ -76,11 +76,14 @@ impl Pump<'_> {
             self.work.timers.set(TimerKey::LiveReply(turn), NEXT_ATTEMPT_POLL);
             return ControlFlow::Continue(());
         }
-        if live_replies.message(&turn).is_some() {
+        let is_shown = live_replies.message(&turn).is_some();
+        if is_shown {
             warn!(
                 session_id = turn.session,
                 "a turn ended without a reply to take the place of what was shown"
             );
+        }
+        if is_shown || live_replies.is_doubtful(&turn) {
             self.ended_live_replies.push(turn.clone());
         }
         let last_edit = self.work.live_replies.cut_off(&turn);

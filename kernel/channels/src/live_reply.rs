@@ -30,6 +30,9 @@ struct LiveReply {
     /// The reply so far; none where it went to an earlier run of the connector.
     reply: Option<watch::Receiver<String>>,
     display: Display,
+    /// A message may be there that shows a part of the reply and can't be edited: it went out, and its id never came. The
+    /// reply is sent as a whole then, with a word that some of it may be there already.
+    doubtful: bool,
     /// The text that the platform shows.
     text: String,
     pending: Option<PendingUpdate>,
@@ -83,7 +86,8 @@ impl LiveReplies {
         let turns = left.iter().map(|streamed| streamed.turn.clone()).collect();
         for Streamed { turn, target, platform_id } in left {
             if let Some(mut live) = LiveReply::new(channel, &target, now) {
-                live.display = Display::Message(platform_id);
+                live.doubtful = platform_id.is_none();
+                live.display = platform_id.map_or(Display::Nothing, Display::Message);
                 self.0.insert(turn, live);
             }
         }
@@ -127,20 +131,26 @@ impl LiveReplies {
         Some(Update::Running { operations, next_update })
     }
 
-    /// Takes in the outcome of an operation, if it is one of these. Returns the message that shows the reply from now
-    /// on.
-    pub(super) fn settle(&mut self, id: &str, outcome: &wire::Outcome, now: Timestamp) -> Option<Streamed> {
+    /// Takes in the outcome of an operation, if it is one of these. Returns what is known from now on of the message that
+    /// shows a turn's reply, if that changes: none is there, where it is none.
+    pub(super) fn settle(
+        &mut self,
+        id: &str,
+        outcome: &wire::Outcome,
+        now: Timestamp,
+    ) -> Option<(TurnId, Option<Streamed>)> {
         let is_of = |live: &LiveReply| live.pending.as_ref().is_some_and(|pending| pending.id == id);
         let (turn, live) = self.0.iter_mut().find(|(_, live)| is_of(live))?;
         let PendingUpdate { text, kind, .. } = live.pending.take()?;
-        let mut message = None;
         match (outcome, kind) {
             (wire::Outcome::Ok(Some(platform_id)), UpdateKind::Send) => {
-                let (turn, platform_id) = (turn.clone(), platform_id.clone());
-                let target = serde_json::to_value(&live.target).unwrap_or_default();
                 live.display = Display::Message(platform_id.clone());
-                message = Some(Streamed { turn, target, platform_id });
                 live.text = text;
+                return Some((turn.clone(), Some(live.streamed(turn, Some(platform_id.clone())))));
+            }
+            (wire::Outcome::Unknown(_), UpdateKind::Send) => {
+                live.doubtful = true;
+                return None;
             }
             (wire::Outcome::Ok(_), UpdateKind::Draft | UpdateKind::Edit) => live.text = text,
             (wire::Outcome::RetryAfter(ms), _) => {
@@ -151,7 +161,20 @@ impl LiveReplies {
             // What is shown stays, until the reply is whole.
             (_, UpdateKind::Edit) => live.next_text = Timestamp::MAX,
         }
-        message
+        (kind == UpdateKind::Send).then(|| (turn.clone(), None))
+    }
+
+    /// The message that an operation sends, if it is one of these: nobody knows yet whether it is there.
+    pub(super) fn sends(&self, id: &str) -> Option<Streamed> {
+        let is_of = |live: &LiveReply| {
+            live.pending.as_ref().is_some_and(|pending| pending.id == id && pending.kind == UpdateKind::Send)
+        };
+        self.0.iter().find(|(_, live)| is_of(live)).map(|(turn, live)| live.streamed(turn, None))
+    }
+
+    /// Whether a message may be there that shows a part of a turn's reply and can't be edited.
+    pub(super) fn is_doubtful(&self, turn: &TurnId) -> bool {
+        self.0.get(turn).is_some_and(|live| live.doubtful)
     }
 
     /// The message that shows a turn's reply.
@@ -229,6 +252,7 @@ impl LiveReply {
             target,
             reply: None,
             display: Display::Nothing,
+            doubtful: false,
             text: String::new(),
             pending: None,
             next_typing: now,
@@ -236,10 +260,15 @@ impl LiveReply {
         })
     }
 
+    fn streamed(&self, turn: &TurnId, platform_id: Option<String>) -> Streamed {
+        let target = serde_json::to_value(&self.target).unwrap_or_default();
+        Streamed { turn: turn.clone(), target, platform_id }
+    }
+
     /// The operation that brings what is shown up to date, where there is something new.
     fn show(&mut self, turn: &TurnId, options: LiveReplyOptions, now: Timestamp) -> Option<wire::Outbound> {
         let text = self.reply.as_ref()?.borrow().clone();
-        if text.trim().is_empty() || text == self.text {
+        if self.doubtful || text.trim().is_empty() || text == self.text {
             return None;
         }
         // A draft is one message. What outgrows it is sent and edited from there on; the connector splits it.

@@ -22,7 +22,7 @@ const UNKNOWN_RETRY_DELAY: Duration = Duration::from_secs(1);
 /// 1. Everything that a step leaves behind is committed in one transaction: messages, outcomes of operations, live
 ///    replies and the connector's state. A crash leaves all of it or nothing.
 /// 2. The operations of the batch that stay in flight are marked as dispatched in the same transaction, so that after
-///    a crash it is known of each that it may have reached the platform.
+///    a crash it is known of each that it may have reached the platform; so is the first message of a live reply.
 /// 3. Commands are carried out after the commit, in order, and not at all if it fails.
 /// 4. The commit is on disk before commands are carried out. Only a replayable step need not wait for the disk: one
 ///    that a crash may undo, for the platform then says the same again. See [`Plan::is_replayable`].
@@ -49,6 +49,8 @@ impl Plan {
             plan.add(pump, command);
         }
         plan.commit.dispatched = plan.in_flight(pump, batch);
+        let sends = outbound_ids(batch).filter_map(|id| pump.work.live_replies.sends(id));
+        plan.commit.streams.extend(sends.map(|sent| (sent.turn.clone(), Some(sent))));
         plan.commit.streams.extend(pump.ended_live_replies.drain(..).map(|turn| (turn, None)));
         plan.commit.replayable = plan.is_replayable(pump, batch);
         plan
@@ -107,8 +109,9 @@ impl Plan {
                 if let Some(entry) = pump.work.outbound.at_work(&done.id) {
                     let outcome = classify(pump, entry, done.outcome);
                     self.commit.outcomes.push((done.id, outcome));
-                } else if let Some(shown) = pump.work.live_replies.settle(&done.id, &done.outcome, now) {
-                    self.commit.streams.push((shown.turn.clone(), Some(shown)));
+                } else {
+                    let shown = pump.work.live_replies.settle(&done.id, &done.outcome, now);
+                    self.commit.streams.extend(shown);
                 }
             }
             command => self.commands.push(command),
@@ -117,16 +120,20 @@ impl Plan {
 
     /// The operations of the batch that may reach the platform from here on.
     fn in_flight(&self, pump: &Pump<'_>, batch: &[wire::Event]) -> Vec<String> {
-        let id = |event: &wire::Event| match event {
-            wire::Event::Outbound(operation) => Some(operation.id.clone()),
-            _ => None,
-        };
-        let pending = |id: &String| {
-            let is_done = self.commit.outcomes.iter().any(|(done, _)| done == id);
+        let pending = |id: &&str| {
+            let is_done = self.commit.outcomes.iter().any(|(done, _)| done == *id);
             pump.work.outbound.at_work(id).is_some() && !is_done
         };
-        batch.iter().filter_map(id).filter(pending).collect()
+        outbound_ids(batch).filter(pending).map(str::to_owned).collect()
     }
+}
+
+/// The ids of the operations in a batch.
+fn outbound_ids(batch: &[wire::Event]) -> impl Iterator<Item = &str> {
+    batch.iter().filter_map(|event| match event {
+        wire::Event::Outbound(operation) => Some(operation.id.as_str()),
+        _ => None,
+    })
 }
 
 /// Whether the outside notices a command.

@@ -23,8 +23,8 @@ pub struct Streamed {
     pub turn: TurnId,
     /// Where the message is, as the connector put it.
     pub target: Value,
-    /// The platform's id of it.
-    pub platform_id: String,
+    /// The platform's id of it. None: it has gone out, and nobody knows yet whether it is there.
+    pub platform_id: Option<String>,
 }
 
 impl Store {
@@ -58,7 +58,8 @@ pub(super) fn erase(tx: &Tx<'_>, channel: &str, session: &str) -> Result<(), Fai
     }
 }
 
-/// Whether a turn has one.
+/// Whether a turn has one that can be edited.
 pub(super) fn is_shown(tx: &Tx<'_>, channel: &str, turn: &TurnId) -> Result<bool, Failure> {
-    Ok(tx.get(&STREAMS, (channel, turn.session.as_str(), turn.seq))?.is_some())
+    let shown = tx.get(&STREAMS, (channel, turn.session.as_str(), turn.seq))?;
+    Ok(shown.is_some_and(|shown| shown.platform_id.is_some()))
 }

@@ -77,6 +77,30 @@ async fn a_reply_in_the_making_survives_kills() {
     assert_eq!(telegram.broken_rules(), Vec::<String>::new());
 }
 
+/// Half a message that was never heard of again stands there for good: it must not look like the reply.
+#[tokio::test]
+async fn a_message_whose_id_never_came_is_followed_by_the_whole_reply_which_says_so() {
+    for is_killed in [true, false] {
+        let telegram = FakeTelegram::start().await;
+        let mut gateway = Gateway::start_in(home(&telegram, "edit", &counting(25))).await;
+        let fault =
+            if is_killed { Fault::Slow(std::time::Duration::from_secs(600)) } else { Fault::DropAfter };
+        telegram.script("sendMessage", fault);
+        telegram.write(1, "count");
+        telegram.until("the first piece", |t| (t.sent_to(1).len() == 1).then_some(())).await;
+        if is_killed {
+            gateway = Gateway::start_in(gateway.kill()).await;
+        }
+        telegram.until("the whole reply", |t| (t.sent_to(1).len() == 2).then_some(())).await;
+        telegram.write(1, "count again");
+        telegram.until("the next one", |t| (t.sent_to(1).get(2) == Some(&whole(25))).then_some(())).await;
+        gateway.stop().await;
+        let sent = telegram.sent_to(1);
+        assert!(sent[0].starts_with("I count:") && !sent[0].contains("Done"), "{is_killed}: {sent:?}");
+        assert_eq!(sent[1..], [whole(25) + "\n\n(maybe a repetition)", whole(25)], "{is_killed}");
+    }
+}
+
 #[tokio::test]
 async fn what_can_no_longer_be_edited_is_sent() {
     let telegram = FakeTelegram::start().await;

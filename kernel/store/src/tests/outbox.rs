@@ -154,7 +154,7 @@ async fn a_dead_letter_is_replayed_behind_the_rest_or_forgotten() {
 async fn a_reply_that_takes_the_place_of_a_message_may_do_so_twice() {
     let (home, store, entries) = with_outbox(&["a"]).await;
     let turn = TurnId { session: "sess_1".into(), seq: 1 };
-    let shown = Streamed { turn: turn.clone(), target: json!({}), platform_id: "7".into() };
+    let shown = Streamed { turn: turn.clone(), target: json!({}), platform_id: Some("7".into()) };
     let streams = vec![(turn.clone(), Some(shown.clone()))];
     store.commit_step(StepCommit { streams, ..step(Vec::new()) }).await.unwrap();
     assert_eq!(store.streams("chat").unwrap(), [shown]);
@@ -176,5 +176,24 @@ async fn a_reply_that_takes_the_place_of_a_message_may_do_so_twice() {
     store.commit_step(settle(&reply, instead)).await.unwrap();
     assert_eq!(store.outbox("chat", 10, Some(&entries[0].id)).unwrap()[0].operation, operation);
     assert!(store.streams("chat").unwrap().is_empty());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_reply_whose_message_is_not_known_takes_no_place_of_it() {
+    let (home, store, entries) = with_outbox(&["a"]).await;
+    let receipt = store.commit_step(step(vec![inbound(&conversation("ann"), "2")])).await.unwrap();
+    let claimed = store.claim_turn(&receipt.accepted[0].session).await.unwrap().unwrap();
+    let doubtful = Streamed { turn: claimed.id(), target: json!({}), platform_id: None };
+    let streams = vec![(claimed.id(), Some(doubtful.clone()))];
+    store.commit_step(StepCommit { streams, ..step(Vec::new()) }).await.unwrap();
+    let reply = NewOutbound { turn: Some(claimed.id()), ..outbound(&conversation("ann"), "whole") };
+    store.complete_turn(TurnDone { outbound: vec![reply], ..done(&claimed, &[]) }).await.unwrap();
+    let reply = store.outbox("chat", 10, Some(&entries[0].id)).unwrap().remove(0);
+    store.commit_step(dispatch(&reply)).await.unwrap();
+    let store = home.reopen(store).await;
+    assert_eq!(store.streams("chat").unwrap(), [doubtful], "it is remembered");
+    let recovered = store.recover_outbox("chat", OnUnknown::Resend).await.unwrap();
+    assert_eq!((recovered.len(), recovered[0].maybe_duplicate), (1, true), "it was no edit");
     store.close().await;
 }
