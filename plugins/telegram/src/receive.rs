@@ -107,8 +107,7 @@ pub(crate) fn update(
 fn read(raw: &RawValue) -> Option<Update> {
     let mut update = serde_json::from_str::<Update>(raw.get()).ok()?;
     let message = update.message.as_mut().or(update.edited_message.as_mut());
-    if let Some(message) = message.filter(|message| message.text.is_none())
-        && raw.get().contains("\"rich_message\"")
+    if let Some(message) = message.filter(|message| message.rich_message.is_some() && message.text.is_none())
     {
         message.text =
             serde_json::from_str::<Raw>(raw.get()).ok().and_then(|raw| rich::text_of(&raw.message));

@@ -15,8 +15,8 @@ mod tests;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use prx_sdk::markdown::{parser, restored, shielded};
-use pulldown_cmark::{Alignment, CodeBlockKind, CowStr, Event, HeadingLevel, LinkType, Tag, TagEnd};
+use prx_sdk::markdown::{parser, shielded};
+use pulldown_cmark::{Alignment, CodeBlockKind, CowStr, Event, LinkType, Tag, TagEnd};
 
 use crate::html::{SCHEMES, SPOILER, escape, language, spoilers};
 use formulas::{Formula, is_formula};
@@ -383,7 +383,10 @@ impl<'a> Rich<'a> {
     fn end(&mut self, tag: TagEnd) {
         match tag {
             TagEnd::Paragraph | TagEnd::HtmlBlock | TagEnd::FootnoteDefinition => self.end_paragraph(),
-            TagEnd::Heading(level) => self.end_heading(level),
+            TagEnd::Heading(level) => {
+                self.in_heading = false;
+                self.close(&format!("</{level}>"));
+            }
             TagEnd::Emphasis => self.end_mark("</i>"),
             TagEnd::Strong => self.end_mark("</b>"),
             TagEnd::Strikethrough => self.end_mark("</s>"),
@@ -404,11 +407,6 @@ impl<'a> Rich<'a> {
             }
             _ => {}
         }
-    }
-
-    fn end_heading(&mut self, level: HeadingLevel) {
-        self.in_heading = false;
-        self.close(&format!("</{level}>"));
     }
 
     fn cell(&mut self) {
@@ -493,9 +491,4 @@ impl<'a> Rich<'a> {
             self.out.push_str("<hr/>");
         }
     }
-}
-
-/// Where a text has no sign of what it hides.
-fn shown(text: &str) -> String {
-    text.chars().map(restored).collect()
 }

@@ -266,8 +266,20 @@ pub(crate) fn marked(field: &str, text: &str, markup: Markup) -> Value {
     if markup == Markup::Rich
         && let Some(html) = rich::render(text)
     {
-        return json!({ "rich_message": { "html": html } });
+        let mut rich = json!({ "html": html });
+        if is_right_to_left(text) {
+            rich["is_rtl"] = json!(true);
+        }
+        return json!({ "rich_message": rich });
     }
     let limit = if field == "caption" { MAX_CAPTION } else { MAX_TEXT };
     json!({ field: html::render(text, limit), "parse_mode": "HTML" })
+}
+
+/// Whether the first letter of a text is of a script that is read from the right.
+fn is_right_to_left(text: &str) -> bool {
+    const SCRIPTS: [std::ops::RangeInclusive<char>; 4] =
+        ['\u{590}'..='\u{8ff}', '\u{fb1d}'..='\u{fdff}', '\u{fe70}'..='\u{fefc}', '\u{1e800}'..='\u{1efff}'];
+    let first = text.chars().find(|c| c.is_alphabetic());
+    first.is_some_and(|c| SCRIPTS.iter().any(|script| script.contains(&c)))
 }

@@ -55,6 +55,8 @@ pub(crate) struct Message {
     /// The same, as servers say it that are older than origins.
     pub forward_date: Option<IgnoredAny>,
     pub text: Option<String>,
+    /// Set when it has blocks in place of a text.
+    pub rich_message: Option<IgnoredAny>,
     pub entities: Vec<Entity>,
     pub caption: Option<String>,
     pub caption_entities: Vec<Entity>,

@@ -74,7 +74,8 @@ fn read(html: &str, is_rich: bool) -> Result<String, String> {
             Some(tag) => {
                 let (tag, after) = tag.split_once('>').ok_or("Unclosed start tag")?;
                 let name = tag.trim_start_matches('/').split_whitespace().next().unwrap_or_default();
-                if !TAGS.contains(&name) && !(is_rich && RICH_TAGS.contains(&name)) {
+                let is_known = TAGS.contains(&name) || (is_rich && RICH_TAGS.contains(&name));
+                if !is_known {
                     return Err(format!("Unsupported start tag \"{name}\""));
                 }
                 mark(tag, name, &mut open)?;

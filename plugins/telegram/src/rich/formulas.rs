@@ -1,6 +1,6 @@
 //! Formulas as models write them: between dollars, which are also prices, and between `\(` and `\)`, which no parser knows.
 
-use super::shown;
+use prx_sdk::markdown::restored;
 
 /// What the backslash of a formula is hidden as.
 const BACKSLASH: char = '\u{4}';
@@ -41,7 +41,7 @@ impl Formula {
 
 /// Whether what stands between two dollars is a formula and no sum of money; `after`: what follows the second.
 pub(super) fn is_formula(text: &str, after: &str) -> bool {
-    let text = shown(text);
+    let text: String = text.chars().map(restored).collect();
     let is_name = text.chars().all(char::is_alphabetic) && text.chars().count() <= 2;
     let has_sign = text.contains(|c: char| "\\^_={}<>+".contains(c));
     !after.starts_with(char::is_alphanumeric) && (is_name || has_sign)

@@ -27,6 +27,16 @@ fn a_table_goes_out_as_a_rich_message_and_what_needs_none_as_before() {
 }
 
 #[test]
+fn what_is_read_from_the_right_is_shown_so() {
+    for (text, is_rtl) in [("**שלום**", json!(true)), ("مرحبا", json!(true)), ("1. Hello שלום", json!(null))]
+    {
+        let mut talk = Talk::listening();
+        talk.script.send("7", &format!("{text}\n\n|a|\n|-|"));
+        assert_eq!(talk.body("sendRichMessage")["rich_message"]["is_rtl"], is_rtl, "{text}");
+    }
+}
+
+#[test]
 fn it_is_not_used_where_it_is_turned_off_and_another_word_is_refused() {
     let mut off = config();
     off["rich_messages"] = json!("off");
@@ -252,7 +262,7 @@ fn what_someone_answers_or_writes_as_one_is_read() {
         {"type": "paragraph", "text": "Look:"},
         {"type": "table", "cells": [[{"text": "a"}, {"text": "b"}], [{"text": "1"}, {"text": "2"}]]},
     ]});
-    let answered = json!({"message_id": 5, "from": {"id": 99, "is_bot": true, "first_name": "Prx"}, "rich_message": rich});
+    let answered = json!({"message_id": 5, "from": {"id": 99, "is_bot": true, "first_name": "Prx"}, "rich_message": &rich});
     let heard = talk.updates(json!([message_with(1, "why 2?", json!({"reply_to_message": answered}))]));
     let quote = heard[0].reply_to.as_ref().expect("what it answers");
     assert_eq!((quote.text.as_str(), quote.from_agent), ("Look:\na | b\n1 | 2", true));
@@ -261,4 +271,12 @@ fn what_someone_answers_or_writes_as_one_is_read() {
     own["message"].as_object_mut().expect("a message").remove("text");
     let heard = talk.updates(json!([own]));
     assert_eq!(heard[0].text, "/stop");
+    let origin = json!({"type": "user", "sender_user": {"id": 8, "first_name": "Carl"}});
+    let mut passed_on = message_with(3, "", json!({"rich_message": rich, "forward_origin": origin}));
+    passed_on["message"].as_object_mut().expect("a message").remove("text");
+    talk.updates(json!([passed_on]));
+    talk.script.advance(Duration::from_secs(1));
+    let heard = talk.script.deliveries();
+    let forwarded = &heard[0].forwarded[0];
+    assert_eq!((heard[0].text.as_str(), forwarded.text.as_str()), ("", "Look:\na | b\n1 | 2"));
 }
