@@ -52,7 +52,8 @@ start_gateway() {
     compiled=$(dirname "$prx")/compiled-plugins
     mkdir -p "$home/data"
     [ ! -d "$compiled" ] || cp -r "$compiled" "$home/data/cache"
-    "$prx" serve --port 0 --config "$home/prx.toml" --data-dir "$home/data" >"$home/log" 2>&1 &
+    : >"$home/log"
+    "$prx" serve --port 0 --config "$home/prx.toml" --data-dir "$home/data" >>"$home/log" 2>&1 &
     gateway=$!
     waited=0
     until url=$(sed -n 's/^listening on \(http[^ ]*\).*/\1/p' "$home/log") && [ -n "$url" ]; do

@@ -136,29 +136,41 @@ def scripted():
         judged(f"{client}, scripted faults")
 
 def crowd(client, count, at_once):
-    """So many conversations of two messages; returns how many were answered."""
+    """So many conversations of two messages; returns how many were answered, and why the others were not."""
     def talk(number):
         own = session(f"{client} {number}")
-        return sum(say(own, f"Message {turn} of conversation {number}.")[0] == 200 for turn in range(2))
+        said = [say(own, f"Message {turn} of conversation {number}, with a few words more.") for turn in range(2)]
+        return [answer["error"]["message"] for status, answer in said if status != 200]
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
-        return sum(pool.map(talk, range(count)))
+        failed = [message for messages in pool.map(talk, range(count)) for message in messages]
+    return 2 * count - len(failed), failed
 
 def random_faults():
     rates = {429: 0.1, 500: 0.05, 503: 0.05, 529: 0.05, 400: 0.02, 403: 0.02}
-    options = [part for status, rate in rates.items() for part in ("--error-rate", f"{status}={rate}")]
-    faults = ["--stream-fault", "disconnect=0.05", "--stream-fault", "truncate=0.05"]
-    with mock(*options, *faults):
-        for client in clients():
-            answered = crowd(client, 20, 10)
-            judged(f"{client}, random errors and faults, {answered} of 40 answered")
-            assert answered >= 32, answered
+    errors = [part for status, rate in rates.items() for part in ("--error-rate", f"{status}={rate}")]
+    # A random cut is before the seventh chunk. A short call of a tool has its finish reason by then, is whole, and is taken
+    # by the gateway; llmock takes it for half an answer all the same. So only texts are cut at random, all of them longer:
+    # cut calls are among the scripted faults.
+    kinds = {
+        "errors, breaks and tools": ["--stream-fault", "disconnect=0.1"],
+        "errors, breaks and cuts": ["--stream-fault", "disconnect=0.05", "--stream-fault", "truncate=0.1",
+                                    "--tool-mode", "off", "--response-style", "echo"],
+    }
+    for kind, options in kinds.items():
+        with mock(*errors, *options):
+            for client in clients():
+                answered, failed = crowd(client, 20, 10)
+                judged(f"{client}, random {kind}, {answered} of 40 answered")
+                # What no retry can mend is said, and hardly anything else fails five times in a row.
+                others = [message for message in failed if not message.endswith((": Bad request.", ": Forbidden."))]
+                assert len(others) <= 2, others
 
 def quotas():
     with mock("--rpm", "60", "--tool-mode", "off"):
         for client in clients():
-            answered = crowd(client, 33, 4)
+            answered, failed = crowd(client, 33, 4)
             judged(f"{client}, 60 requests a minute, {answered} of 66 answered")
-            assert answered == 66, answered
+            assert answered == 66, failed
 
 def windows():
     with mock("--context-window", "3000", "--tool-mode", "off"):

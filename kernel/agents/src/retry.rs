@@ -106,17 +106,18 @@ impl ProviderFailure {
         // One that was silent has had its time already.
         let is_timeout = self.error.code() == Code::GatewayTimeout;
         let max_attempts = if is_timeout && !is_last { 1 } else { self.max_attempts };
-        let backoff = backoff(attempts, self.retry_after);
-        (attempts < max_attempts && backoff <= MAX_BACKOFF).then_some(backoff)
+        let is_short = self.retry_after.is_none_or(|retry_after| retry_after <= MAX_BACKOFF);
+        (attempts < max_attempts && is_short).then(|| backoff(attempts, self.retry_after))
     }
 }
 
-/// As long as the provider asked for, or about twice as long each time and always longer; never quite the same, so that
-/// turns which failed together don't come back together.
+/// As long as the provider asked for and up to a backoff longer, or about that backoff, which doubles each time; never quite the
+/// same, so that turns which failed together don't come back together, and where each place is fought for, none always loses.
 fn backoff(attempts: u32, retry_after: Option<Duration>) -> Duration {
+    let backoff = FIRST_BACKOFF * (1 << attempts.saturating_sub(1).min(10));
     match retry_after {
-        Some(retry_after) => retry_after + vary(FIRST_BACKOFF, 0.0..=1.0),
-        None => vary(FIRST_BACKOFF * (1 << attempts.saturating_sub(1).min(10)), 0.6..=1.0),
+        Some(retry_after) => retry_after + vary(backoff, 0.0..=1.0),
+        None => vary(backoff, 0.6..=1.0),
     }
 }
 
@@ -143,6 +144,10 @@ mod tests {
             ..failure
         };
         assert!(later(59).backoff(1, true).is_some_and(|backoff| backoff >= Duration::from_secs(59)));
+        assert!(
+            later(60).backoff(4, true).is_some(),
+            "a while longer than asked for is no reason to give up"
+        );
         assert_eq!(later(60 + 1).backoff(1, true), None);
     }
 }
