@@ -45,6 +45,7 @@ pub use failure::{Failure, Kind};
 pub use origin::{InvalidUrl, Origin};
 pub use pattern::Pattern;
 pub use policy::{Allowed, Policy, Secrets};
+pub use render::is_reserved_header;
 pub use request::{Body, BoxError, Piece, Request, Segment, Stream, Timeouts};
 pub use response::{Response, ResponseBody};
 pub use retry_after::{backoff, retry_after};

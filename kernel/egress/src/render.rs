@@ -48,6 +48,13 @@ const RESERVED: [HeaderName; 18] = [
     HeaderName::from_static("forwarded"),
 ];
 
+/// Whether a header is the gateway's alone: it says how the connection is used, or what is in the body.
+pub fn is_reserved_header(name: &HeaderName) -> bool {
+    const OF_BODIES: [HeaderName; 3] =
+        [header::CONTENT_TYPE, header::CONTENT_ENCODING, header::ACCEPT_ENCODING];
+    RESERVED.contains(name) || OF_BODIES.contains(name)
+}
+
 /// A request whose secrets are in. Header values that hold one are marked sensitive.
 pub(super) struct Outgoing {
     pub(super) method: Method,

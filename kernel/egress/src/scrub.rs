@@ -7,7 +7,7 @@ use hyper::header::{HeaderMap, HeaderValue};
 
 use super::policy::Secrets;
 use super::render::percent_encoded;
-use prx_base::config::REDACTED;
+use prx_base::config::{REDACTED, Secret};
 
 /// The shortest text that is a secret, in bytes. A shorter text is what servers that ask for no key are given, such as `ollama` or `x`:
 /// looking for it everywhere would spoil what is no secret.
@@ -29,7 +29,7 @@ impl Patterns {
     /// `None` when there is nothing to look for.
     pub(super) fn of(secrets: &Secrets) -> Option<Arc<Self>> {
         let mut all = BTreeSet::new();
-        let secrets = secrets.values().map(|secret| secret.expose());
+        let secrets = secrets.values().filter_map(Secret::looked_for);
         for secret in secrets.filter(|secret| secret.len() >= MIN_SECRET_BYTES) {
             all.insert(secret.to_owned());
             all.insert(percent_encoded(secret));

@@ -143,10 +143,15 @@ pub fn policy(manifest: &Manifest, allowance: &Allowance, config: &PluginConfig)
     let asked = granted.http.iter().filter_map(|text| Pattern::parse(text).ok());
     let named = config.origins.iter().map(|origin| Allowed { origin: origin.clone().into(), private: true });
     let http = asked.map(|origin| Allowed { origin, private }).chain(named).collect();
-    let secrets = granted.secrets.into_iter();
+    // Each header of a granted table is a secret of its own.
+    let is_granted = |name: &str| {
+        let key = name.split_once('.').map_or(name, |(key, _)| key);
+        granted.secrets.iter().any(|granted| granted == key)
+    };
+    let names = config.secrets.names().filter(|name| is_granted(name));
     Policy::new(
         http,
-        secrets.filter_map(|name| Some((name.clone(), config.secrets.get(&name)?.clone()))).collect(),
+        names.filter_map(|name| Some((name.to_owned(), config.secrets.get(name)?.clone()))).collect(),
     )
 }
 

@@ -3,6 +3,7 @@
 mod parse;
 mod schema;
 mod settings;
+mod tables;
 mod template;
 mod values;
 mod verification;

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::secrecy::Secrecy;
-use prx_base::config::{Config, REDACTED};
+use prx_base::config::{Config, REDACTED, sounds_secret};
 use prx_base::error::Result;
 
 /// Every key with its value, but for secrets: what a plugin's manifest calls one or ever called one, what a server's
@@ -19,7 +19,9 @@ pub(super) fn redacted(config: &Config, secrecy: &Secrecy<'_>) -> Result<Value> 
             let known = secrecy.table(section, name, &written)?;
             for (key, value) in table {
                 match known.is_declared(key) {
+                    true if known.is_secret(key) => hide_secret(value),
                     _ if known.is_secret(key) => hide(value),
+                    true if value.is_object() => hide_suspect("", value),
                     true => hide_credentials(value),
                     false => hide_suspect(key, value),
                 }
@@ -53,22 +55,22 @@ fn hide(value: &mut Value) {
     *value = REDACTED.into();
 }
 
+/// Hides what a plugin calls a secret: of headers, what is in them.
+fn hide_secret(value: &mut Value) {
+    match value {
+        Value::Object(headers) => headers.values_mut().for_each(hide),
+        value => hide(value),
+    }
+}
+
 fn hide_suspect(key: &str, value: &mut Value) {
     match value {
         Value::Bool(_) | Value::Number(_) | Value::Null => {}
-        _ if is_suspect(key) => hide(value),
+        _ if sounds_secret(key) => hide(value),
         Value::Object(fields) => fields.iter_mut().for_each(|(key, value)| hide_suspect(key, value)),
         Value::Array(items) => items.iter_mut().for_each(|item| hide_suspect("", item)),
         Value::String(_) => hide_credentials(value),
     }
-}
-
-/// Whether it sounds like a secret.
-fn is_suspect(name: &str) -> bool {
-    let name = name.to_lowercase();
-    ["token", "secret", "password", "passwd", "key", "credential", "authorization", "bearer"]
-        .iter()
-        .any(|word| name.contains(word))
 }
 
 /// Of a command's arguments, what sounds like a secret or follows what does: `--api-key`, `k`.
@@ -76,7 +78,7 @@ fn hide_arguments(arguments: &mut [Value]) {
     let mut awaited = false;
     for argument in arguments {
         let text = argument.as_str().unwrap_or_default();
-        let (suspect, flag) = (is_suspect(text), text.starts_with('-') && !text.contains(['=', ' ']));
+        let (suspect, flag) = (sounds_secret(text), text.starts_with('-') && !text.contains(['=', ' ']));
         let hidden = awaited || (suspect && !flag);
         awaited = suspect && flag;
         if hidden { hide(argument) } else { hide_credentials(argument) }

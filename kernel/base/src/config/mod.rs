@@ -6,7 +6,7 @@ pub use self::live::Live;
 pub use self::load::{Invalid, Parsed};
 pub use self::patch::Patched;
 pub use self::providers::{ModelSettings, is_kernel_key, provider_plugin, provider_settings};
-pub use self::secret::{REDACTED, Secret, in_this_shell, is_reference, secret_file};
+pub use self::secret::{REDACTED, Secret, in_this_shell, is_reference, secret_file, sounds_secret};
 pub use self::sections::{
     Agent, Components, Config, Egress, Gateway, Grant, Hooks, Logs, Memory, Plugins, Policy, Provider,
     RateLimits, Settings, Store, Tools,

@@ -26,14 +26,26 @@ pub fn is_reference(text: &str) -> bool {
     text.starts_with("env:") || text.starts_with("file:")
 }
 
+/// Whether what has this name, of a setting or of a header, is likely to be a secret.
+pub fn sounds_secret(name: &str) -> bool {
+    const WORDS: [&str; 9] =
+        ["token", "secret", "password", "passwd", "key", "credential", "authorization", "bearer", "cookie"];
+    let name = name.to_lowercase();
+    WORDS.iter().any(|word| name.contains(word))
+}
+
 /// A value that is never printed, logged or answered.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Arc<str>);
+pub struct Secret {
+    value: Arc<str>,
+    /// From where on it is looked for in what servers answer; none: it is not.
+    looked_for: Option<usize>,
+}
 
 impl Secret {
     /// Wraps a value that is known to be secret.
     pub fn new(value: impl Into<Arc<str>>) -> Self {
-        Self(value.into())
+        Self { value: value.into(), looked_for: Some(0) }
     }
 
     /// The secret that a setting stands for: `env:NAME`, `file:PATH`, or the secret itself. A path that does not begin
@@ -62,7 +74,26 @@ impl Secret {
 
     /// The value itself, for the one place that puts it into a request.
     pub fn expose(&self) -> &str {
-        &self.0
+        &self.value
+    }
+
+    /// The same, as a value that others may know, such as a program's title: what servers answer is not searched for it.
+    #[must_use]
+    pub fn unremarkable(self) -> Self {
+        Self { looked_for: None, ..self }
+    }
+
+    /// The same behind a word that is no secret, as a header has it: `Bearer …`.
+    #[must_use]
+    pub fn behind(self, scheme: &str) -> Self {
+        let before = scheme.len() + 1;
+        let looked_for = self.looked_for.map(|from| from + before);
+        Self { value: format!("{scheme} {}", self.value).into(), looked_for }
+    }
+
+    /// What of it is taken out of what servers answer.
+    pub fn looked_for(&self) -> Option<&str> {
+        self.value.get(self.looked_for?..)
     }
 }
 

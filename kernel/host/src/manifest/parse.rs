@@ -95,8 +95,15 @@ impl Manifest {
         if !valid_name(name) || name == "plugin" {
             return Err(format!("a key is {NAME_RULE}, and not `plugin`"));
         }
-        if key.secret && (key.r#type != Type::String || key.default.is_some() || key.extends.is_some()) {
-            return Err("a secret is a string with neither default nor extends".into());
+        let may_be_secret = matches!(key.r#type, Type::String | Type::Headers);
+        if key.secret && (!may_be_secret || key.default.is_some() || key.extends.is_some()) {
+            return Err("a secret is a string, or headers, with neither default nor extends".into());
+        }
+        if key.r#type == Type::Headers && !key.secret {
+            return Err("headers may be credentials: add secret = true".into());
+        }
+        if !key.reserved.is_empty() && key.r#type != Type::Table {
+            return Err("reserved names are those of a table".into());
         }
         if key.secret && !self.permissions.secrets.iter().any(|secret| secret == name) {
             return Err(format!("a secret that no request may carry: add \"{name}\" to permissions.secrets"));

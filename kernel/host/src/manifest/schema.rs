@@ -202,6 +202,9 @@ pub struct Key {
     pub description: String,
     /// What else setting it means.
     pub extends: Option<Extends>,
+    /// Of a table, the names that the operator can't give in it.
+    #[serde(default)]
+    pub reserved: Vec<String>,
 }
 
 /// Type of a configuration value.
@@ -218,6 +221,11 @@ pub enum Type {
     Boolean,
     /// A list of texts.
     Array,
+    /// A table of any names, with any values.
+    Table,
+    /// A table of headers for requests. Each value is a secret of its own: the one under `X-Title` of the key `headers` is put in
+    /// where a request has `{secret:headers.x-title}`.
+    Headers,
 }
 
 /// What an operator grants by setting a configuration key.
@@ -252,6 +260,8 @@ impl Type {
                 value.as_array().is_some_and(|items| items.iter().all(serde_json::Value::is_string)),
                 "a list of texts in quotes",
             ),
+            Self::Table => (value.is_object(), "a table, such as { top_k = 40 }"),
+            Self::Headers => (value.is_object(), "a table of headers, such as { X-Title = \"PRX\" }"),
         };
         if fits { Ok(()) } else { Err(wanted) }
     }

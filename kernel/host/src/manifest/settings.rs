@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::schema::{Extends, Key, Manifest};
+use super::schema::{Extends, Key, Manifest, Type};
+use super::tables;
 use prx_base::config::keys::nearest;
 use prx_base::config::{Secret, Settings};
 use prx_egress::{Origin, Secrets};
@@ -42,6 +43,12 @@ impl Manifest {
                     origins.extend(origin);
                 }
                 Ok(Some(Checked::Secret(secret))) => secrets.push((name.to_owned(), secret)),
+                Ok(Some(Checked::Headers(table))) => match tables::headers(table) {
+                    Ok(headers) => secrets.extend(
+                        headers.into_iter().map(|(header, value)| (format!("{name}.{header}"), value)),
+                    ),
+                    Err(wrong) => problems.extend(wrong.iter().map(|problem| format!("{name}{problem}"))),
+                },
                 Err(problem) => problems.push(format!("{name}: {problem}")),
             }
         }
@@ -54,10 +61,17 @@ impl Manifest {
 
     /// The secrets that the settings name as `env:NAME` or `file:PATH` and that are not there: their keys, and why.
     pub fn unresolved(&self, settings: &Settings) -> Vec<(String, String)> {
-        let secrets = self.keys().filter(|(_, key)| key.secret);
-        let named = secrets.filter_map(|(name, _)| Some((name, settings.get(name)?.as_str()?)));
-        let missing = |(name, text): (&str, &str)| Some((name.to_owned(), Secret::unresolved(text)?));
-        named.filter_map(missing).collect()
+        let mut named: Vec<(String, &str)> = Vec::new();
+        for (name, _) in self.keys().filter(|(_, key)| key.secret) {
+            match settings.get(name) {
+                Some(Value::String(text)) => named.push((name.to_owned(), text)),
+                Some(Value::Object(table)) => named.extend(table.iter().filter_map(|(entry, value)| {
+                    Some((format!("{name}.{entry}"), tables::without_scheme(value.as_str()?).1))
+                })),
+                _ => {}
+            }
+        }
+        named.into_iter().filter_map(|(name, text)| Some((name, Secret::unresolved(text)?))).collect()
     }
 
     fn unknown_key(&self, name: &str) -> String {
@@ -72,13 +86,14 @@ impl Manifest {
     }
 }
 
-enum Checked {
+enum Checked<'a> {
     Plain(Value),
+    Headers(&'a Map<String, Value>),
     Origin(Value, Option<Origin>),
     Secret(Secret),
 }
 
-fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
+fn check<'a>(key: &Key, value: Option<&'a Value>) -> Result<Option<Checked<'a>>, String> {
     let Some(value) = value else {
         if key.required {
             let about =
@@ -88,6 +103,12 @@ fn check(key: &Key, value: Option<&Value>) -> Result<Option<Checked>, String> {
         return Ok(key.default.clone().map(Checked::Plain));
     };
     key.r#type.check(value).map_err(|wanted| format!("must be {wanted}"))?;
+    if let Value::Object(table) = value {
+        return match key.r#type {
+            Type::Headers => Ok(Some(Checked::Headers(table))),
+            _ => tables::check(table, &key.reserved).map(|()| Some(Checked::Plain(value.clone()))),
+        };
+    }
     match (value.as_str(), key.extends) {
         (Some(""), _) if key.required => Err("required, and empty".into()),
         (Some(text), _) if key.secret => Secret::resolve(text).map(|secret| Some(Checked::Secret(secret))),

@@ -109,7 +109,9 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
         ),
         ("[config.days]\ntype = \"integer\"\nextends = \"http\"", "takes a string that holds a URL"),
         ("[config.key]\ntype = \"string\"\nsecret = true", "add \"key\" to permissions.secrets"),
-        ("[config.key]\ntype = \"integer\"\nsecret = true", "a secret is a string with neither"),
+        ("[config.key]\ntype = \"integer\"\nsecret = true", "a secret is a string, or headers"),
+        ("[config.key]\ntype = \"headers\"", "headers may be credentials: add secret = true"),
+        ("[config.key]\ntype = \"array\"\nreserved = [\"a\"]", "reserved names are those of a table"),
         (
             "[config.a]\ntype = \"string\"\ndefault = \"x\"\nrequired = true",
             "either required or with a default",
@@ -255,6 +257,43 @@ fn a_secret_can_live_elsewhere() {
     assert!(secret("env:PRX_NOT_SET").unwrap_err()[0].contains("variable PRX_NOT_SET is not set"));
     assert!(secret(&format!("file:{}", folder.path().display())).unwrap_err()[0].contains("is not a file"));
     assert!(secret("").unwrap_err()[0].contains("api_key: required, and empty"));
+}
+
+#[test]
+fn each_header_is_a_secret_and_a_table_has_its_bounds() {
+    let manifest = "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nsecrets = [\"headers\"]\n[config.headers]\n\
+                    type = \"headers\"\nsecret = true\n[config.extra]\ntype = \"table\"\nreserved = [\"stream\"]";
+    let manifest = Manifest::parse(manifest).unwrap();
+    let headers = json!({
+        "X-Title": "PRX in a test", "Authorization": "canary-1", "x-a": "Bearer canary-2", "x-b": "env:CARGO_PKG_NAME",
+        "x-c": "Token env:CARGO_PKG_NAME",
+    });
+    let config =
+        manifest.check_config(&settings(json!({ "headers": headers, "extra": {"top_k": [40]} }))).unwrap();
+    assert_eq!(config.json, r#"{"extra":{"top_k":[40]}}"#);
+    let package = env!("CARGO_PKG_NAME");
+    for (name, value, looked_for) in [
+        ("x-title", "PRX in a test", None),
+        ("authorization", "canary-1", Some("canary-1")),
+        ("x-a", "Bearer canary-2", Some("canary-2")),
+        ("x-b", package, Some(package)),
+        ("x-c", &format!("Token {package}"), Some(package)),
+    ] {
+        let secret = config.secrets.get(&format!("headers.{name}")).unwrap();
+        assert_eq!((secret.expose(), secret.looked_for()), (value, looked_for), "{name}");
+    }
+    let wrong = json!({"headers": {"Host": "a", "x-a": 7, "X-A": "b", "x-d": "env:PRX_NOT_SET"}, "extra": {"stream": true}});
+    let told = manifest.check_config(&settings(wrong.clone())).unwrap_err();
+    for problem in [
+        "extra: can't have `stream`, which is the gateway's own; take it out",
+        "headers.Host: is a header of the gateway's own, and can't be set",
+        "headers.x-a: must be a text in quotes, env:NAME or file:PATH",
+        "headers.x-d: the environment variable PRX_NOT_SET is not set; set it for `prx serve` and start that again, or use file:PATH",
+    ] {
+        assert!(told.contains(&problem.to_owned()), "{problem} is not in {told:#?}");
+    }
+    let missing = manifest.unresolved(&settings(wrong));
+    assert_eq!(missing.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["headers.x-d"]);
 }
 
 #[test]
