@@ -127,7 +127,8 @@ mod tests {
         let mut sessions = Vec::new();
         for user in ["over", "open"] {
             let (channel, user_id) = ("api".to_owned(), user.to_owned());
-            let new = NewSession { channel, user_id, metadata: serde_json::json!({}), conversation: None };
+            let metadata = serde_json::json!({});
+            let new = NewSession { channel, user_id, metadata, conversation: None, model: None };
             sessions.push(store.create_session(new).await.expect("opened").id);
         }
         store.terminate_session(&sessions[0]).await.expect("ended");

@@ -44,6 +44,8 @@ pub(super) struct Model<'a> {
 pub(super) struct Context {
     /// Who is asked.
     pub(super) provider: Provider,
+    /// The model that the session names, as `provider/model`.
+    named: Option<String>,
     /// What the calls of the turn may see.
     pub(super) scope: Scope,
     /// The channel of the session, to which the files belong that tools make.
@@ -85,17 +87,15 @@ impl Context {
         let offered = told.iter().map(|tool| (tool.name().to_owned(), policy(tool))).collect();
         let specs = told.into_iter().map(|tool| (Arc::clone(tool), spec(tool, &names))).collect();
         let scope = scope(store, work.turn)?;
-        let channel = match &scope.owner {
-            Some(owner) => owner.channel.clone(),
-            None => store.session(&work.turn.session)?.channel,
-        };
+        let session = store.session(&work.turn.session)?;
         let remembered = recall::block(work.services, work.turn, scope.owner.as_ref())?;
         let system = [config.agent.system_prompt.as_str(), &text, &remembered];
         let system: Vec<&str> = system.into_iter().filter(|text| !text.is_empty()).collect();
         Ok(Self {
-            provider: config.provider.clone(),
+            provider: config.provider.with_model(session.model.as_deref()),
+            named: session.model,
             scope,
-            channel,
+            channel: session.channel,
             offered,
             tools: specs,
             names,
@@ -131,17 +131,26 @@ impl Context {
                 return Err(too_much(needed, model));
             }
         }
-        let options = match model.max_output {
-            Some(longest) => serde_json::json!({ "max_tokens": longest }).to_string(),
-            None => "{}".to_owned(),
-        };
         Ok(wire::Request {
             model: model.name.to_owned(),
             system: self.system.clone(),
             messages,
             tools,
-            options,
+            options: self.options(model),
         })
+    }
+
+    /// What is set for a model, as a JSON object. A model that the session names counts for more than one of the
+    /// provider's own settings.
+    fn options(&self, model: &Model<'_>) -> String {
+        let mut options = serde_json::Map::new();
+        if let Some(longest) = model.max_output {
+            options.insert("max_tokens".to_owned(), longest.into());
+        }
+        if self.named.as_deref() == Some(format!("{}/{}", model.provider, model.name).as_str()) {
+            options.insert("model".to_owned(), model.name.into());
+        }
+        serde_json::Value::Object(options).to_string()
     }
 
     /// The tools that a model is told of whose requests may cost so much; 0: any number.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use super::page;
 use crate::gateway::Gateway;
+use crate::settings::providers;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Error, Result};
 use prx_http::describe::Takes;
@@ -27,6 +28,9 @@ struct OpenedSession<'a> {
     user_id: &'a str,
     status: SessionStatus,
     created_at: String,
+    /// What answers in it, as `provider/model`, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
     metadata: &'a Value,
 }
 
@@ -52,6 +56,9 @@ struct SessionView<'a> {
     /// Tokens that it may still cost, where `agent.max_tokens_per_session` bounds them.
     #[serde(skip_serializing_if = "Option::is_none")]
     tokens_left: Option<u64>,
+    /// What answers in it, as `provider/model`, where that was said when it was opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
     metadata: &'a Value,
 }
 
@@ -82,9 +89,14 @@ const CHANNEL: Parameter<Name> = Parameter::new(
 );
 const USER_ID: Parameter<Name> = Parameter::new("user_id", Name, "whose it is; `anonymous` if not said");
 const METADATA: Parameter<Object> = Parameter::new("metadata", Object, "kept as it is; at most 16 KiB");
+const MODEL: Parameter<Name> = Parameter::new(
+    "model",
+    Name,
+    "what answers in it: `MODEL` of the configured provider, or `PROVIDER/MODEL`; the configured one if not said",
+);
 
 pub(super) const CREATE: Doc = Doc::new("Open a session")
-    .takes(Takes::Object(&[&CHANNEL, &USER_ID, &METADATA]))
+    .takes(Takes::Object(&[&CHANNEL, &USER_ID, &METADATA, &MODEL]))
     .answers::<OpenedSession>(&[201]);
 
 pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
@@ -96,6 +108,7 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         user_id: fields.get(&USER_ID)?.unwrap_or_else(|| ANONYMOUS.into()),
         metadata: metadata(fields.get(&METADATA)?)?,
         conversation: None,
+        model: fields.get(&MODEL)?.map(|text| model(&gateway, text)).transpose()?,
     };
     let session = gateway.store.create_session(new).await?;
     Reply::created(&OpenedSession {
@@ -104,8 +117,28 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         user_id: &session.user_id,
         status: session.status,
         created_at: rfc3339(session.created_at),
+        model: session.model.as_deref(),
         metadata: &session.metadata,
     })
+}
+
+/// The model that a session is to be answered by, as `provider/model`.
+fn model(gateway: &Gateway, text: String) -> Result<String> {
+    let config = gateway.base.config.current();
+    let Some((provider, model)) = text.split_once('/') else {
+        return Ok(format!("{}/{text}", config.provider.name));
+    };
+    let plugins = gateway.plugins.known();
+    let providers = providers(&config.components, &plugins);
+    if providers.contains(provider) && !model.is_empty() {
+        return Ok(text);
+    }
+    let all = providers.into_iter().collect::<Vec<_>>().join(", ");
+    Err(Error::bad_request(format!(
+        "`model` is {text:?}, which begins with no provider and its model; there are the providers: {all}. A model whose own \
+         name has a slash stands behind its provider: {:?}",
+        format!("{}/{text}", config.provider.name)
+    )))
 }
 
 /// Whoever opens a session of a channel speaks for its users, and is told what the agent remembers of them. That is for
@@ -176,6 +209,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
         listed: SessionSummary::from(&session),
         turn_count: session.turn_count,
         token_usage: session.token_usage,
+        model: session.model.as_deref(),
         tokens_left: budget.map(|most| most.saturating_sub(session.token_usage.total())),
         metadata: &session.metadata,
     })

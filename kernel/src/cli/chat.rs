@@ -17,6 +17,9 @@ pub(super) struct Arguments {
     /// Continue this session instead of opening a new one
     #[arg(long, value_name = "ID")]
     session: Option<String>,
+    /// What answers in the new session: MODEL of the configured provider, or PROVIDER/MODEL; `prx model list` has them
+    #[arg(long, value_name = "MODEL", conflicts_with = "session")]
+    model: Option<String>,
 }
 
 /// Earlier messages that are shown when a session goes on.
@@ -33,7 +36,7 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
             show_earlier(gateway, &session).await?;
             session
         }
-        None => open(gateway).await?,
+        None => open(gateway, arguments.model).await?,
     };
     note(&format!("session {session}; end with Ctrl-D, go on with: prx chat --session {session}"));
     let lines = BufReader::new(tokio::io::stdin()).lines();
@@ -51,9 +54,13 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
     }
 }
 
-async fn open(gateway: &Client) -> Result<String, Failure> {
+async fn open(gateway: &Client, model: Option<String>) -> Result<String, Failure> {
     let user = std::env::var("USER").unwrap_or_else(|_| "owner".into());
-    let opened = gateway.post("/api/v1/sessions", json!({"channel": "cli", "user_id": user})).await?;
+    let mut session = json!({"channel": "cli", "user_id": user});
+    if let Some(model) = model {
+        session["model"] = model.into();
+    }
+    let opened = gateway.post("/api/v1/sessions", session).await?;
     Ok(opened["id"].as_str().unwrap_or_default().to_owned())
 }
 

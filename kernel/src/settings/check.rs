@@ -88,12 +88,20 @@ fn check_providers(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> V
     let unknown = choices.filter(|(_, name)| {
         !before.contains(name) && !plugins.get(components.plugin_of(name)).is_some_and(gives)
     });
+    let all = providers(components, plugins).into_iter().collect::<Vec<_>>().join(", ");
+    unknown.map(|(key, name)| format!("{key}: there is no provider {name}; there are: {all}")).collect()
+}
+
+/// The providers that may be named: plugins that give models, and the tables that make further ones of them.
+pub(crate) fn providers<'a>(
+    components: &'a Components,
+    plugins: &'a BTreeMap<String, Known>,
+) -> BTreeSet<&'a str> {
     let own = plugins.keys().map(String::as_str);
     let tables = components.providers_config.keys().map(String::as_str);
+    let gives = |known: &Known| known.may_give(Capability::Provider);
     let is_given = |name: &&str| plugins.get(components.plugin_of(name)).is_some_and(gives);
-    let all: BTreeSet<&str> = own.chain(tables).filter(is_given).collect();
-    let all = all.into_iter().collect::<Vec<_>>().join(", ");
-    unknown.map(|(key, name)| format!("{key}: there is no provider {name}; there are: {all}")).collect()
+    own.chain(tables).filter(is_given).collect()
 }
 
 fn check_channel(name: &str, table: &Settings, plugins: &BTreeMap<String, Known>) -> Vec<String> {

@@ -53,6 +53,7 @@ impl Home {
             user_id: "user_123".into(),
             metadata: json!({"source": "web-app"}),
             conversation: None,
+            model: None,
         };
         home.runtime.block_on(join_all((0..sessions).map(|_| home.store.create_session(new()))));
         home

@@ -282,6 +282,7 @@ fn open_session(
             user_id: inbound.user_id.clone(),
             metadata: inbound.metadata.clone(),
             conversation: Some(inbound.conversation.clone()),
+            model: None,
         },
     )?;
     if let Some(mut busy) = busy {

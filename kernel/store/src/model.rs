@@ -35,6 +35,9 @@ pub struct Session {
     pub metadata: Value,
     /// Where on a platform it takes place; none for those made over HTTP.
     pub conversation: Option<Conversation>,
+    /// Which model answers in it, as `provider/model`; none: the one of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
 }
 
 /// Where a session is in its life.
@@ -103,6 +106,8 @@ pub struct NewSession {
     pub metadata: Value,
     /// Where on a platform it takes place.
     pub conversation: Option<Conversation>,
+    /// Which model answers in it, as `provider/model`; none: the one of the configuration.
+    pub model: Option<String>,
 }
 
 /// Which sessions to list.

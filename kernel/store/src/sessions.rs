@@ -108,6 +108,7 @@ impl SessionRow {
             token_usage: Usage::default(),
             metadata: new.metadata,
             conversation: new.conversation,
+            model: new.model,
         };
         if let Some(conversation) = &session.conversation {
             tx.change(CONVERSATIONS)?.insert(conversation.key(), session.id.as_str())?;

@@ -216,6 +216,15 @@ impl Provider {
         let further = self.fallbacks.iter().filter_map(|choice| keys::provider_and_model(choice));
         std::iter::once(first).chain(further)
     }
+
+    /// The same where a session names the model that answers, as `provider/model`: that one first, then the fallbacks.
+    #[must_use]
+    pub fn with_model(&self, choice: Option<&str>) -> Self {
+        let Some((name, model)) = choice.and_then(keys::provider_and_model) else { return self.clone() };
+        let is_other = |fallback: &&String| Some(fallback.as_str()) != choice;
+        let fallbacks = self.fallbacks.iter().filter(is_other).cloned().collect();
+        Self { name: name.to_owned(), model: model.to_owned(), fallbacks }
+    }
 }
 
 /// `[tools]`
@@ -434,5 +443,10 @@ mod tests {
         let fallbacks = vec!["other/vendor/large".to_owned()];
         let provider = Provider { fallbacks, ..Provider::default() };
         assert_eq!(provider.choices().collect::<Vec<_>>(), [("local", "local-1"), ("other", "vendor/large")]);
+        assert_eq!(provider.with_model(None), provider);
+        let small = provider.with_model(Some("other/small"));
+        assert_eq!(small.choices().collect::<Vec<_>>(), [("other", "small"), ("other", "vendor/large")]);
+        let large = provider.with_model(Some("other/vendor/large"));
+        assert_eq!(large.choices().collect::<Vec<_>>(), [("other", "vendor/large")], "asked once");
     }
 }

@@ -64,7 +64,13 @@ impl Home {
 
 fn new_session(channel: &str) -> NewSession {
     let metadata = json!({"source": "web-app"});
-    NewSession { channel: channel.into(), user_id: "user_123".into(), metadata, conversation: None }
+    NewSession {
+        channel: channel.into(),
+        user_id: "user_123".into(),
+        metadata,
+        conversation: None,
+        model: None,
+    }
 }
 
 fn conversation(name: &str) -> Conversation {
