@@ -23,6 +23,7 @@ pub use self::dialect::{Call, Dialect};
 mod anthropic;
 mod dialect;
 mod openai;
+mod responses;
 
 /// The key that a server takes.
 pub const KEY: &str = "sk-canary-7Yq2vWc9TzLr4XnB8mKdPj3";
@@ -80,10 +81,10 @@ impl FakeModel {
 
     /// What has to be in `prx.toml` so that it answers, with these lines for its provider besides.
     pub fn config(&self, more: &str) -> String {
-        let Dialect { provider, model, base, .. } = self.state.dialect;
+        let Dialect { provider, model, base, settings, .. } = self.state.dialect;
         format!(
             "[provider]\nname = {provider:?}\nmodel = {model:?}\n[providers_config.{provider}]\napi_key = \
-             {KEY:?}\nbase_url = \"http://{}{base}\"\n{more}\n",
+             {KEY:?}\nbase_url = \"http://{}{base}\"\n{settings}\n{more}\n",
             self.server.address
         )
     }
@@ -140,7 +141,9 @@ impl FakeModel {
     /// Waits until there were so many requests. What the last of them says: the words of the conversation's last message.
     pub async fn until_told(&self, count: usize) -> String {
         let asked = self.until_asked(count).await;
-        let last = asked[count - 1].body["messages"].as_array().and_then(|messages| messages.last());
+        let last = asked[count - 1].body[self.state.dialect.conversation]
+            .as_array()
+            .and_then(|messages| messages.last());
         last.expect("a message")["content"].to_string().replace("\\n", "\n")
     }
 

@@ -10,6 +10,8 @@ pub(super) const DIALECT: Dialect = Dialect {
     provider: "anthropic",
     model: "claude-opus-5-5",
     base: "",
+    settings: "",
+    conversation: "messages",
     path: "/v1/messages",
     key: || ("x-api-key", KEY.to_owned()),
     ask: |text| {

@@ -3,7 +3,7 @@
 use hyper::HeaderMap;
 use serde_json::Value;
 
-use super::{anthropic, openai};
+use super::{anthropic, openai, responses};
 
 /// A tool call: id, name, arguments.
 pub type Call<'a> = (&'a str, &'a str, Value);
@@ -17,6 +17,10 @@ pub struct Dialect {
     pub model: &'static str,
     /// What comes after the server's address in `base_url`.
     pub(super) base: &'static str,
+    /// What else has to be set for its provider.
+    pub(super) settings: &'static str,
+    /// The field of a request that has the conversation.
+    pub conversation: &'static str,
     /// Where requests go.
     pub(super) path: &'static str,
     /// The header that carries the key, and its value.
@@ -42,6 +46,8 @@ impl Dialect {
     pub const ANTHROPIC: Self = anthropic::DIALECT;
     /// OpenAI's chat completions.
     pub const OPENAI: Self = openai::DIALECT;
-    /// All of them.
+    /// OpenAI's Responses API, of the same plugin.
+    pub const RESPONSES: Self = responses::DIALECT;
+    /// One for each plugin.
     pub const ALL: [Self; 2] = [Self::ANTHROPIC, Self::OPENAI];
 }

@@ -10,6 +10,8 @@ pub(super) const DIALECT: Dialect = Dialect {
     provider: "openai",
     model: "gpt-5.4",
     base: "/v1",
+    settings: "",
+    conversation: "messages",
     path: "/v1/chat/completions",
     key: || ("authorization", format!("Bearer {KEY}")),
     ask: |text| json!({"model": DIALECT.model, "stream": true, "messages": [{"role": "user", "content": text}]}),
