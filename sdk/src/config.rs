@@ -27,11 +27,25 @@ pub fn provider_name(usual: &str) -> String {
     get::<Named>().ok().and_then(|named| named.provider).unwrap_or_else(|| usual.to_owned())
 }
 
+/// The headers that the operator set under a configuration key of type `headers`: their names in small letters, and what stands for
+/// their values, which no plugin sees.
+pub fn headers(key: &str) -> Vec<(String, String)> {
+    let names = secrets().into_iter().filter_map(|name| {
+        let header = name.strip_prefix(key)?.strip_prefix('.')?;
+        Some((header.to_owned(), format!("{{secret:{name}}}")))
+    });
+    names.collect()
+}
+
 /// Whether the secret of this name is set and granted, so that a request can carry it.
 pub fn has_secret(name: &str) -> bool {
+    secrets().iter().any(|known| known == name)
+}
+
+fn secrets() -> Vec<String> {
     #[cfg(target_family = "wasm")]
     let names = crate::wire::imports::config::secrets();
     #[cfg(not(target_family = "wasm"))]
     let names = crate::testing::secrets();
-    names.iter().any(|known| known == name)
+    names
 }

@@ -2,7 +2,7 @@
 //!
 //! Requests leave through the gateway, which lets them go only to the origins that the manifest asks for and the
 //! operator granted, and puts secrets in. A header value may hold `{secret:KEY}` where KEY is a configuration key that
-//! the manifest declares secret; the plugin never sees the value.
+//! the manifest declares secret; the plugin never sees the value. [`crate::config::headers`] has the ones that the operator set.
 //!
 //! ```
 //! use prx_sdk::http::{self, Response};
@@ -88,6 +88,14 @@ impl Request {
     /// Adds a header.
     pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// Sets these headers, each in the place of what there is of its name.
+    pub fn set_headers(mut self, headers: Vec<(String, String)>) -> Self {
+        let is_set = |name: &str| headers.iter().any(|(set, _)| set.eq_ignore_ascii_case(name));
+        self.headers.retain(|(name, _)| !is_set(name));
+        self.headers.extend(headers);
         self
     }
 

@@ -15,17 +15,19 @@
 //! # Ok::<(), prx_sdk::provider::ProviderError>(())
 //! ```
 
+mod model;
+
+pub use model::ModelName;
+
 use crate::http::{self, ErrorKind, Response};
 use crate::json::{self, Unreadable};
 use crate::log;
 use crate::provider::{Fault, FaultCode, ModelInfo, ProviderError};
 use crate::refusal::Refusal;
 use crate::sse::{self, Content, Events};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::time::Duration;
 
-/// Most headers that can be set.
-const MAX_HEADERS: usize = 32;
 /// What some servers say last.
 const DONE: &str = "[DONE]";
 
@@ -336,42 +338,4 @@ pub fn models(said: &Value) -> Option<Vec<ModelInfo>> {
         Some(ModelInfo { id, window: number(&WINDOWS), max_output: number(&MAX_OUTPUTS) })
     };
     Some(models.iter().take(MAX_MODELS).filter_map(model).collect())
-}
-
-/// Headers from lines of a name and a value, as an operator sets them.
-///
-/// # Errors
-/// One that is none, or more than can be set.
-pub fn headers(provider: &str, lines: &[String]) -> Result<Vec<(String, String)>, Fault> {
-    if lines.len() > MAX_HEADERS {
-        let found = lines.len();
-        return Err(Fault::bad_config(format!(
-            "providers_config.{provider}.headers has {found} headers; {MAX_HEADERS} can be set"
-        )));
-    }
-    let header = |line: &String| {
-        let (name, value) = line.split_once(':').filter(|(name, _)| !name.trim().is_empty()).ok_or_else(|| {
-            let line = json::excerpt(line.as_bytes());
-            Fault::bad_config(format!(
-                "providers_config.{provider}.headers has `{line}`: each is \"Name: value\", such as \"X-Title: PRX\""
-            ))
-        })?;
-        Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
-    };
-    lines.iter().map(header).collect()
-}
-
-/// Fields of a request's body from a JSON object, as an operator sets them.
-///
-/// # Errors
-/// It is no object.
-pub fn extra(provider: &str, text: &str) -> Result<Map<String, Value>, Fault> {
-    match text.trim() {
-        "" => Ok(Map::new()),
-        text => serde_json::from_str(text).map_err(|error| {
-            Fault::bad_config(format!(
-                "providers_config.{provider}.extra has to be a JSON object, such as '{{\"top_k\": 40}}': {error}"
-            ))
-        }),
-    }
 }

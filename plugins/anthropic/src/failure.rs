@@ -37,8 +37,9 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
     };
     match kind {
         "not_found_error" if named.is_some() || refusal.mentions("model") => Fault::bad_config(format!(
-            "there is no model `{}` at {base_url}: set provider.model to one there is, such as claude-opus-5-5 ({said})",
-            settings.model
+            "there is no model `{}` at {base_url}: {} ({said})",
+            settings.model.as_str(),
+            settings.model.advice()
         ))
         .into(),
         "" | "not_found_error" => settings.server.not_here(refusal, "the Messages API does").into(),
@@ -46,7 +47,7 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
         "invalid_request_error" if refusal.is_about_files(request) => {
             Fault::bad_input(format!("the API refused the request: {said}")).into()
         }
-        kind => explain(kind, refusal),
+        kind => settings.model.explained(refusal, explain(kind, refusal)),
     }
 }
 

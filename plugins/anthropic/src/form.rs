@@ -35,13 +35,13 @@ pub(crate) struct Form {
 impl Form {
     /// The form that this server and model took the last time.
     pub(crate) fn known(settings: &Settings) -> Self {
-        KNOWN.with(|known| known.of(&settings.server, &settings.model))
+        KNOWN.with(|known| known.of(&settings.server, settings.model.as_str()))
     }
 
     /// Remembers that a server has taken this form.
     pub(crate) fn remember(&self, settings: &Settings) {
         let form = Self { without_now: BTreeSet::new(), ..self.clone() };
-        KNOWN.with(|known| known.remember(&settings.server, &settings.model, form));
+        KNOWN.with(|known| known.remember(&settings.server, settings.model.as_str(), form));
     }
 
     pub(crate) fn has(&self, field: &str) -> bool {

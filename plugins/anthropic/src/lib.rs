@@ -113,8 +113,5 @@ fn authorized(mut request: http::Request, settings: &Settings) -> http::Request 
     if config::has_secret("api_key") {
         request = request.header("x-api-key", "{secret:api_key}");
     }
-    let is_set = |(name, _): &(String, String)| settings.headers.iter().any(|(set, _)| set == name);
-    request.headers.retain(|header| !is_set(header));
-    request.headers.extend(settings.headers.iter().cloned());
-    request
+    request.set_headers(settings.headers.clone())
 }

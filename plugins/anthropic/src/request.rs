@@ -14,7 +14,7 @@ pub(crate) const THOUGHTS: &str = "thoughts";
 /// The body of a request.
 pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value {
     let mut body = json!({
-        "model": settings.model,
+        "model": settings.model.as_str(),
         "max_tokens": form.max_tokens(settings),
         "messages": messages(&request.messages, form.has(THOUGHTS)),
         "stream": true,

@@ -2,7 +2,7 @@
 
 use prx_sdk::config;
 use prx_sdk::provider::{Fault, Request};
-use prx_sdk::server::{self, Server};
+use prx_sdk::server::{ModelName, Server};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) fn provider() -> String {
 pub(crate) struct Settings {
     /// Its address is without a slash and without the API's version at its end.
     pub(crate) server: Server,
-    pub(crate) model: String,
+    pub(crate) model: ModelName,
     pub(crate) tuning: Tuning,
     /// Headers beyond the usual ones, or instead of them.
     pub(crate) headers: Vec<(String, String)>,
@@ -45,8 +45,7 @@ struct Configured {
     model: Option<String>,
     timeout_secs: u64,
     #[serde(default)]
-    headers: Vec<String>,
-    extra: Option<String>,
+    extra: Map<String, Value>,
     #[serde(flatten)]
     tuning: Tuning,
 }
@@ -60,24 +59,20 @@ impl Settings {
 
     /// The configuration, with the request's own options before it.
     pub(crate) fn of(request: &Request) -> Result<Self, Fault> {
-        let Configured { base_url, model, timeout_secs, headers, extra, tuning } = config::get()?;
+        let Configured { base_url, model, timeout_secs, extra, tuning } = config::get()?;
         let own: Tuning = serde_json::from_str(&request.options)
             .map_err(|error| Fault::bad_input(format!("the request's options make no sense: {error}")))?;
-        let model = model.filter(|model| !model.is_empty()).unwrap_or_else(|| request.model.clone());
-        if model.is_empty() {
-            return Err(Fault::bad_config("no model is named: set provider.model, such as claude-opus-5-5"));
-        }
         Ok(Self {
             server: Server::new(provider(), without_version(&base_url))
                 .with_timeout(Duration::from_secs(timeout_secs.max(1))),
-            model,
+            model: ModelName::of(request, model, &provider())?,
             tuning: Tuning {
                 max_tokens: own.max_tokens.or(tuning.max_tokens),
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
-            headers: server::headers(&provider(), &headers)?,
-            extra: server::extra(&provider(), extra.as_deref().unwrap_or_default())?,
+            headers: config::headers("headers"),
+            extra,
         })
     }
 }

@@ -7,12 +7,14 @@ use prx_sdk::refusal::Refusal;
 use serde_json::Value;
 
 /// Fields of a request, and the settings that they come from.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 7] = [
     ("reasoning", "effort"),
     ("temperature", "temperature"),
-    ("max_tokens", "max_tokens"),
-    ("max_completion_tokens", "max_tokens"),
+    ("max_tokens", "max_tokens and token_limit"),
+    ("max_completion_tokens", "max_tokens and token_limit"),
     ("max_output_tokens", "max_tokens"),
+    ("tools[", "schemas"),
+    ("tools", "max_tools"),
 ];
 
 /// An answer that says no.
@@ -43,13 +45,14 @@ pub(crate) fn refused(refusal: &Refusal, request: &Request, settings: &Settings)
             || refusal.mentions("model") =>
         {
             Fault::bad_config(format!(
-                "there is no model `{}` at {base_url}: set provider.model to one there is ({said})",
-                settings.model
+                "there is no model `{}` at {base_url}: {} ({said})",
+                settings.model.as_str(),
+                settings.model.advice()
             ))
             .into()
         }
         ..400 | 404 | 405 => settings.server.not_here(refusal, "chat completions do").into(),
-        status => explain(status, refusal),
+        status => settings.model.explained(refusal, explain(status, refusal)),
     }
 }
 

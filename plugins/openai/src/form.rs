@@ -55,13 +55,13 @@ pub(crate) struct Form {
     /// Both addresses were tried, for this request.
     asked_both: bool,
     /// The newer name for the most tokens of an answer.
-    pub(crate) new_token_limit: bool,
+    new_token_limit: bool,
     /// How many tools are offered.
-    pub(crate) max_tools: Option<usize>,
+    max_tools: Option<usize>,
     /// Letters of a tool's description.
     pub(crate) max_description: Option<usize>,
     /// Tools' schemas have nothing at their top but properties.
-    pub(crate) plain_schemas: bool,
+    plain_schemas: bool,
     /// Reasoning is wanted with every answer that calls tools, also with another model's.
     pub(crate) wants_reasoning: bool,
     /// The same of a call's signature.
@@ -75,18 +75,37 @@ pub(crate) struct Form {
 impl Form {
     /// The form that this server and model took the last time.
     pub(crate) fn known(settings: &Settings) -> Self {
-        KNOWN.with(|known| known.of(&settings.server, &settings.model))
+        KNOWN.with(|known| known.of(&settings.server, settings.model.as_str()))
     }
 
     /// Remembers that a server has taken this form.
     pub(crate) fn remember(&self, settings: &Settings) {
         let form = Self { asked_both: false, without_reasoning: false, ..self.clone() };
-        KNOWN.with(|known| known.remember(&settings.server, &settings.model, form));
+        KNOWN.with(|known| known.remember(&settings.server, settings.model.as_str(), form));
     }
 
     /// The API to ask.
     pub(crate) fn api(&self, settings: &Settings) -> Api {
         settings.api.unwrap_or(if self.responses { Api::Responses } else { Api::Chat })
+    }
+
+    /// What the most tokens of an answer are called. OpenAI's newer models refuse the older name, most other servers know no
+    /// other.
+    pub(crate) fn token_limit(&self, settings: &Settings) -> &'static str {
+        match settings.fixed.new_token_limit.unwrap_or(self.new_token_limit) {
+            true => "max_completion_tokens",
+            false => "max_tokens",
+        }
+    }
+
+    /// How many tools are offered at most, as it is set or as the server says.
+    pub(crate) fn max_tools(&self, settings: &Settings) -> usize {
+        settings.fixed.max_tools.or(self.max_tools).unwrap_or(usize::MAX)
+    }
+
+    /// Whether tools' schemas have nothing at their top but properties.
+    pub(crate) fn has_plain_schemas(&self, settings: &Settings) -> bool {
+        settings.fixed.plain_schemas.unwrap_or(self.plain_schemas)
     }
 
     pub(crate) fn has(&self, field: &str) -> bool {
@@ -112,7 +131,7 @@ impl Form {
                 (self.other_base, self.asked_both) = (!self.other_base, true);
             }
         } else if !is_no_address {
-            self.learn(refusal, request);
+            self.learn(refusal, request, settings);
         }
         if *self != before {
             log::warn(&format!("asked again in another form, for the server said: {}", refusal.message()));
@@ -120,13 +139,14 @@ impl Form {
         *self != before
     }
 
-    fn learn(&mut self, refusal: &Refusal, request: &Request) {
+    fn learn(&mut self, refusal: &Refusal, request: &Request, settings: &Settings) {
+        let fixed = &settings.fixed;
         let limit = |below: usize| limit(refusal.message(), below);
         let is_limit = ["too long", "too many", "maximum", "at most", "more than", "exceed"];
         let is_limit =
             refusal.is("array_above_max_length") || is_limit.iter().any(|word| refusal.mentions(word));
         if refusal.mentions("max_completion_tokens") {
-            self.new_token_limit = true;
+            self.new_token_limit = fixed.new_token_limit.is_none();
         } else if is_about_reasoning(refusal) {
             self.without_reasoning = true;
         } else if is_missing(refusal) && refusal.mentions("reasoning_content") {
@@ -140,11 +160,13 @@ impl Form {
         } else if refusal.mentions("does not support tools") || refusal.mentions("tools are not supported") {
             self.without.insert("tools");
         } else if refusal.is("invalid_function_parameters") || names_top_key(refusal) {
-            self.plain_schemas |= request.tools.iter().any(|tool| has_top_key(&tool.parameters));
+            self.plain_schemas |= fixed.plain_schemas.is_none()
+                && request.tools.iter().any(|tool| has_top_key(&tool.parameters));
         } else if is_limit && refusal.mentions("description") {
             self.max_description = Some(limit(usize::MAX).unwrap_or(1024));
         } else if is_limit && refusal.mentions("tools") && !refusal.mentions("name") {
-            self.max_tools = limit(request.tools.len()).or(self.max_tools);
+            let most = request.tools.len().min(self.max_tools(settings));
+            self.max_tools = limit(most).filter(|_| fixed.max_tools.is_none()).or(self.max_tools);
         } else if UNKNOWN.iter().any(|word| refusal.mentions(word)) {
             // A degree of thinking that there isn't is the operator's to change.
             let is_value = |field: &str| field.starts_with("reasoning") && refusal.is("unsupported_value");

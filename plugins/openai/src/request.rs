@@ -25,18 +25,16 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
         shown
     });
     let messages: Vec<Value> = system.into_iter().chain(said).collect();
-    let mut body = json!({"model": settings.model, "messages": messages, "stream": settings.stream});
+    let mut body = json!({"model": settings.model.as_str(), "messages": messages, "stream": settings.stream});
     if settings.stream && form.has("stream_options") {
         body["stream_options"] = json!({"include_usage": true});
     }
-    let tools = offered(&request.tools, form);
+    let tools = offered(&request.tools, settings, form);
     if !tools.is_empty() {
         body["tools"] = tools.iter().map(tool).collect();
     }
     if let Some(most) = settings.tuning.max_tokens {
-        // OpenAI's newer models refuse the older name, most other servers know no other.
-        let name = if form.new_token_limit { "max_completion_tokens" } else { "max_tokens" };
-        body[name] = most.into();
+        body[form.token_limit(settings)] = most.into();
     }
     if let Some(temperature) = settings.tuning.temperature.filter(|_| form.has("temperature")) {
         body["temperature"] = temperature.into();
@@ -129,27 +127,28 @@ pub(crate) fn result_text(result: &ToolResult) -> String {
 
 /// The tools as the server takes them: one that it refuses would cost the whole request. The kernel holds calls to the
 /// whole schema in any case.
-pub(crate) fn offered(tools: &[ToolSpec], form: &Form) -> Vec<ToolSpec> {
+pub(crate) fn offered(tools: &[ToolSpec], settings: &Settings, form: &Form) -> Vec<ToolSpec> {
     if !form.has("tools") {
         log::warn("the model takes no tools: it is asked without them");
         return Vec::new();
     }
-    let most = form.max_tools.unwrap_or(tools.len()).min(tools.len());
+    let most = form.max_tools(settings).min(tools.len());
     if most < tools.len() {
         let left_out: Vec<&str> = tools[most..].iter().map(|tool| tool.name.as_str()).collect();
         log::warn(&format!("the server takes {most} tools at most; left out: {}", left_out.join(", ")));
     }
+    let is_plain = form.has_plain_schemas(settings);
     let fitting = |tool: &ToolSpec| {
         let description = tool.description.chars().take(form.max_description.unwrap_or(usize::MAX)).collect();
-        ToolSpec { name: tool.name.clone(), description, parameters: schema(tool, form).to_string() }
+        ToolSpec { name: tool.name.clone(), description, parameters: schema(tool, is_plain).to_string() }
     };
     tools[..most].iter().map(fitting).collect()
 }
 
-/// The schema of a tool's arguments.
-fn schema(tool: &ToolSpec, form: &Form) -> Value {
+/// The schema of a tool's arguments; a plain one has nothing at its top but properties.
+fn schema(tool: &ToolSpec, is_plain: bool) -> Value {
     let mut schema: Map<String, Value> = serde_json::from_str(&tool.parameters).unwrap_or_default();
-    if form.plain_schemas {
+    if is_plain {
         schema.retain(|key, _| !form::TOP_KEYS.contains(&key.as_str()));
         schema.insert("type".to_owned(), "object".into());
     }

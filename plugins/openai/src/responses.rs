@@ -28,7 +28,7 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
     let input: Vec<Value> =
         request.messages.iter().flat_map(|message| items(message, &mut files, &mut ids, form)).collect();
     let mut body =
-        json!({"model": settings.model, "input": input, "stream": settings.stream, "store": false});
+        json!({"model": settings.model.as_str(), "input": input, "stream": settings.stream, "store": false});
     if form.has("include") {
         // Nothing is kept by the server, so reasoning is returned with each request.
         body["include"] = json!(["reasoning.encrypted_content"]);
@@ -36,7 +36,7 @@ pub(crate) fn body(request: &Request, settings: &Settings, form: &Form) -> Value
     if !request.system.is_empty() {
         body["instructions"] = request.system.as_str().into();
     }
-    let tools = request::offered(&request.tools, form);
+    let tools = request::offered(&request.tools, settings, form);
     if !tools.is_empty() {
         body["tools"] = tools.iter().map(tool).collect();
     }

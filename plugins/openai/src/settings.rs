@@ -2,7 +2,7 @@
 
 use prx_sdk::config;
 use prx_sdk::provider::{Fault, Request};
-use prx_sdk::server::{self, Server};
+use prx_sdk::server::{ModelName, Server};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -22,28 +22,36 @@ pub(crate) fn provider() -> String {
 /// What may stand at the end of an address that was copied whole.
 const PATHS: [&str; 2] = ["/chat/completions", "/responses"];
 
+/// What `api` may be.
+const APIS: [(&str, Api); 2] = [("chat", Api::Chat), ("responses", Api::Responses)];
+/// What `token_limit` may be, and whether that is the newer name.
+const TOKEN_LIMITS: [(&str, bool); 2] = [("max_tokens", false), ("max_completion_tokens", true)];
+/// What `schemas` may be, and whether that is plain.
+const SCHEMAS: [(&str, bool); 2] = [("plain", true), ("whole", false)];
+
 /// The configuration for one request.
 pub(crate) struct Settings {
     /// Its address is without a slash at its end, and without a query.
     pub(crate) server: Server,
     /// What follows a question mark in it.
     query: Option<String>,
-    pub(crate) model: String,
+    pub(crate) model: ModelName,
     /// Which API to ask; none: chat completions, until a server says that it wants the other.
     pub(crate) api: Option<Api>,
     pub(crate) stream: bool,
     /// The model takes pictures and PDFs.
     pub(crate) files: bool,
     pub(crate) tuning: Tuning,
-    /// Headers beyond the usual ones.
+    /// How requests are put where servers differ.
+    pub(crate) fixed: Fixed,
+    /// Headers beyond the usual ones, or instead of them.
     pub(crate) headers: Vec<(String, String)>,
     /// Fields of the body beyond the usual ones, or instead of them.
     pub(crate) extra: Map<String, Value>,
 }
 
 /// An API of this kind of server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Api {
     Chat,
     Responses,
@@ -57,6 +65,16 @@ pub(crate) struct Tuning {
     pub(crate) effort: Option<String>,
 }
 
+/// What is not left to be learned from a server's refusals.
+pub(crate) struct Fixed {
+    /// Whether the most tokens of an answer go by their newer name.
+    pub(crate) new_token_limit: Option<bool>,
+    /// How many tools are offered at most.
+    pub(crate) max_tools: Option<usize>,
+    /// Whether tools' schemas have nothing at their top but properties.
+    pub(crate) plain_schemas: Option<bool>,
+}
+
 #[derive(Deserialize)]
 struct Configured {
     base_url: String,
@@ -65,9 +83,11 @@ struct Configured {
     stream: bool,
     files: bool,
     timeout_secs: u64,
+    token_limit: String,
+    max_tools: Option<usize>,
+    schemas: String,
     #[serde(default)]
-    headers: Vec<String>,
-    extra: Option<String>,
+    extra: Map<String, Value>,
     #[serde(flatten)]
     tuning: Tuning,
 }
@@ -76,13 +96,9 @@ impl Settings {
     /// The configuration, with the request's own options before it.
     pub(crate) fn of(request: &Request) -> Result<Self, Fault> {
         let configured: Configured = config::get()?;
-        let (model, tuning) = (configured.model, configured.tuning);
+        let tuning = configured.tuning;
         let own: Tuning = serde_json::from_str(&request.options)
             .map_err(|error| Fault::bad_input(format!("the request's options make no sense: {error}")))?;
-        let model = model.filter(|model| !model.is_empty()).unwrap_or_else(|| request.model.clone());
-        if model.is_empty() {
-            return Err(Fault::bad_config("no model is named: set provider.model"));
-        }
         let (base_url, query) = match configured.base_url.split_once('?') {
             Some((base_url, query)) => (base_url, Some(query.to_owned())),
             None => (configured.base_url.as_str(), None),
@@ -93,8 +109,8 @@ impl Settings {
             server: Server::new(provider(), base_url)
                 .with_timeout(Duration::from_secs(configured.timeout_secs.max(1))),
             query,
-            model,
-            api: configured.api.as_deref().map(api).transpose()?.flatten(),
+            model: ModelName::of(request, configured.model, &provider())?,
+            api: word("api", configured.api.as_deref().unwrap_or_default(), &APIS)?,
             stream: configured.stream,
             files: configured.files,
             tuning: Tuning {
@@ -102,8 +118,13 @@ impl Settings {
                 temperature: own.temperature.or(tuning.temperature),
                 effort: own.effort.or(tuning.effort),
             },
-            headers: server::headers(&provider(), &configured.headers)?,
-            extra: server::extra(&provider(), configured.extra.as_deref().unwrap_or_default())?,
+            fixed: Fixed {
+                new_token_limit: word("token_limit", &configured.token_limit, &TOKEN_LIMITS)?,
+                max_tools: configured.max_tools,
+                plain_schemas: word("schemas", &configured.schemas, &SCHEMAS)?,
+            },
+            headers: config::headers("headers"),
+            extra: configured.extra,
         })
     }
 
@@ -159,14 +180,13 @@ impl Settings {
     }
 }
 
-fn api(name: &str) -> Result<Option<Api>, Fault> {
-    match name.trim() {
-        "" => Ok(None),
-        "chat" => Ok(Some(Api::Chat)),
-        "responses" => Ok(Some(Api::Responses)),
-        other => Err(Fault::bad_config(format!(
-            "{}.api is `{other}`: set it to \"chat\" or \"responses\", or leave it out",
-            table()
-        ))),
+/// What a word of a setting stands for; none: it is left to the server.
+fn word<T: Copy>(key: &str, set: &str, words: &[(&str, T)]) -> Result<Option<T>, Fault> {
+    let set = set.trim();
+    let found = words.iter().find(|(word, _)| *word == set).map(|(_, meaning)| *meaning);
+    if found.is_some() || matches!(set, "" | "auto") {
+        return Ok(found);
     }
+    let words = words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(" or ");
+    Err(Fault::bad_config(format!("{}.{key} is `{set}`: set it to {words}, or leave it out", table())))
 }

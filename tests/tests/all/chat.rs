@@ -118,3 +118,22 @@ async fn ctrl_c_stops_the_answer_and_then_the_conversation() {
     .await;
     assert_eq!(status.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_model_is_chosen_for_the_new_session() {
+    let script = json!([{"answers": [[{"text": "At your service."}]]}]);
+    let home = scripted::home(&script, "");
+    let gateway = Gateway::start_in(home).await;
+    let mut chat = Chat::start(&gateway, &["--model", "scripted/other"]);
+    chat.write("hello").await;
+    chat.until("At your service.").await;
+    chat.end().await;
+    let sessions = gateway.sessions("cli").await;
+    let id = sessions[0]["id"].as_str().unwrap();
+    let shown = gateway.home().run(&["session", "show", id]).await;
+    assert!(shown.stdout.contains("scripted/other"), "{}", shown.stdout);
+    let refused = gateway.home().run(&["chat", "--model", "nobody/x"]).await;
+    assert!(refused.code != Some(0) && refused.stderr.contains("scripted"), "{}", refused.stderr);
+    let both = gateway.home().run(&["chat", "--model", "x", "--session", id]).await;
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
+}

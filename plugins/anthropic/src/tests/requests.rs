@@ -159,18 +159,19 @@ fn ids_that_came_twice_are_told_apart() {
 #[test]
 fn addresses_headers_and_fields_of_the_operators_own() {
     for base_url in ["http://127.0.0.1:9", "http://127.0.0.1:9/v1/", "http://127.0.0.1:9/v1/messages"] {
-        let headers = ["anthropic-beta: a, b", "X-Api-Key: none"];
-        configure(json!({"base_url": base_url, "headers": headers, "extra": "{\"top_k\": 4}"}));
+        configure(json!({"base_url": base_url, "extra": {"top_k": 4}}));
+        testing::set_secrets(&["api_key", "headers.anthropic-version", "headers.x-api-key"]);
         let sent = sent(request(vec![user("Hello")]));
         assert_eq!(sent.url, "http://127.0.0.1:9/v1/messages");
         assert_eq!(body(&sent)["top_k"], 4);
         let of = |name: &str| -> Vec<&str> {
             sent.headers.iter().filter(|header| header.0 == name).map(|header| &*header.1).collect()
         };
-        assert_eq!((of("anthropic-beta"), of("x-api-key")), (vec!["a, b"], vec!["none"]));
+        for header in ["anthropic-version", "x-api-key"] {
+            assert_eq!(of(header), [format!("{{secret:headers.{header}}}")], "instead of the usual one");
+        }
     }
-    configure(json!({"extra": "top_k = 4"}));
-    testing::serve(|_| panic!("nothing is sent"));
-    let failure = complete(request(vec![user("Hello")])).0.unwrap_err();
-    assert!(failure.fault.message.contains("providers_config.anthropic.extra"), "{failure:?}");
+    testing::set_secrets(&["headers.authorization"]);
+    let sent = sent(request(vec![user("Hello")]));
+    assert!(sent.headers.iter().all(|(name, _)| name != "x-api-key"), "a header carries the key");
 }

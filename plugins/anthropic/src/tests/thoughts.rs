@@ -105,7 +105,7 @@ fn thoughts_that_are_refused_are_left_out_of_this_request() {
         ),
     ] {
         let request = after(answered(vec![Ok(interleaved().into_bytes())]).0.unwrap());
-        configure(json!({"extra": "{\"thinking\": {\"type\": \"enabled\", \"budget_tokens\": 2000}}"}));
+        configure(json!({"extra": {"thinking": {"type": "enabled", "budget_tokens": 2000}}}));
         let bodies = Rc::new(RefCell::new(Vec::new()));
         let seen = Rc::clone(&bodies);
         testing::serve(move |request| {

@@ -189,3 +189,53 @@ fn a_server_that_always_wants_another_form_is_given_up() {
     });
     assert!(!complete(request(vec![user("Hello")])).0.unwrap_err().retryable);
 }
+
+#[test]
+fn what_is_set_is_not_learned() {
+    let schema = json!({"type": "object", "properties": {}, "oneOf": [{}]});
+    let set =
+        json!({"max_tokens": 50, "token_limit": "max_completion_tokens", "max_tools": 3, "schemas": "plain"});
+    let asked = until_taken(set, with_tools(5, schema.clone(), ""), refusal("no", None), |_, _| true).1;
+    assert_eq!((asked.len(), &asked[0]["max_completion_tokens"]), (1, &json!(50)));
+    assert_eq!(asked[0].get("max_tokens"), None);
+    let tools = asked[0]["tools"].as_array().unwrap();
+    assert_eq!(tools.len(), 3);
+    assert!(tools.iter().all(|tool| tool["function"]["parameters"].get("oneOf").is_none()), "{tools:?}");
+
+    for (set, says, setting) in [
+        (
+            json!({"model": "a", "token_limit": "max_tokens", "max_tokens": 50}),
+            "'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+            "providers_config.openai.max_tokens and token_limit",
+        ),
+        (
+            json!({"model": "b", "max_tools": 5}),
+            "Invalid 'tools': array too long. Expected an array with maximum length 2.",
+            "providers_config.openai.max_tools",
+        ),
+        (
+            json!({"model": "c", "schemas": "whole"}),
+            "Invalid schema for function 't0': schema must not have 'oneOf' at the top level ('tools[0]').",
+            "providers_config.openai.schemas",
+        ),
+    ] {
+        let (outcome, asked) =
+            until_taken(set, with_tools(5, schema.clone(), ""), refusal(says, None), |_, _| false);
+        let message = outcome.0.unwrap_err().fault.message;
+        assert!(asked.len() == 1 && message.contains(setting), "{}: {message}", asked.len());
+    }
+}
+
+#[test]
+fn a_refusal_that_says_nothing_teaches_nothing() {
+    for said in ["Bad request.", "Invalid request", "Unprocessable entity", ""] {
+        let mut wanted = with_tools(5, json!({"oneOf": [{}]}), "Does things");
+        wanted.options = json!({"max_tokens": 50, "temperature": 0.5, "effort": "low"}).to_string();
+        let refused = (
+            400,
+            json!({"error": {"message": said, "type": "invalid_request_error", "code": "bad_request"}}),
+        );
+        let (outcome, asked) = until_taken(json!({"model": said}), wanted, refused, |_, _| false);
+        assert!(outcome.0.is_err() && asked.len() == 1, "{said}: asked {} times", asked.len());
+    }
+}

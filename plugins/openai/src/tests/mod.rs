@@ -38,8 +38,10 @@ fn request(messages: Vec<Message>) -> Request {
 
 /// Configures the plugin as the gateway would, with these keys instead of the manifest's defaults.
 fn configure(keys: Value) {
-    let mut config =
-        json!({ "base_url": "http://127.0.0.1:9/v1/", "stream": true, "files": true, "timeout_secs": 300 });
+    let mut config = json!({
+        "base_url": "http://127.0.0.1:9/v1/", "stream": true, "files": true, "timeout_secs": 300, "token_limit": "auto",
+        "schemas": "auto",
+    });
     config.as_object_mut().unwrap().extend(keys.as_object().unwrap().clone());
     testing::configure(config);
     testing::set_secrets(&["api_key"]);

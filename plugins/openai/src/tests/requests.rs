@@ -170,25 +170,19 @@ fn an_address_is_understood_with_and_without_its_version() {
 
 #[test]
 fn headers_and_fields_of_the_operators_own_go_along() {
-    let headers = ["X-Title: PRX", "api-key: {secret:api_key}", "Authorization: Basic x"];
-    configure(json!({"headers": headers, "extra": "{\"top_k\": 40, \"stream_options\": {}}"}));
+    configure(json!({"extra": {"top_k": 40, "stream_options": {}}}));
+    testing::set_secrets(&["api_key", "headers.x-title", "headers.authorization"]);
     let sent = sent(request(vec![user("Hello")]));
     let of = |name: &str| -> Vec<&str> {
         sent.headers.iter().filter(|header| header.0 == name).map(|header| &*header.1).collect()
     };
-    assert_eq!((of("x-title"), of("api-key")), (vec!["PRX"], vec!["{secret:api_key}"]));
-    assert_eq!(of("authorization"), ["Basic x"], "instead of the usual one");
+    assert_eq!(of("x-title"), ["{secret:headers.x-title}"]);
+    assert_eq!(of("authorization"), ["{secret:headers.authorization}"], "instead of the usual one");
     assert_eq!((&body(&sent)["top_k"], &body(&sent)["stream_options"]), (&json!(40), &json!({})));
-    configure(json!({"headers": ["api-key: {secret:api_key}"]}));
-    assert_eq!(
-        authorization(&self::sent(request(vec![user("Hello")]))),
-        None,
-        "the key is in another header"
-    );
     for (key, value, says) in [
-        ("headers", json!(["no colon"]), "`no colon`"),
-        ("extra", json!("[1]"), "JSON object"),
-        ("api", json!("completions"), "\"chat\" or \"responses\""),
+        ("api", "completions", "\"chat\" or \"responses\""),
+        ("token_limit", "tokens", "\"max_tokens\" or \"max_completion_tokens\""),
+        ("schemas", "strict", "\"plain\" or \"whole\""),
     ] {
         configure(json!({ key: value }));
         testing::serve(|_| panic!("nothing is sent"));
@@ -197,4 +191,13 @@ fn headers_and_fields_of_the_operators_own_go_along() {
         let message = failure.fault.message;
         assert!(message.contains(says) && message.contains(&format!("openai.{key}")), "{message}");
     }
+}
+
+#[test]
+fn the_model_that_a_session_names_counts_for_more_than_a_setting() {
+    configure(json!({"model": "llama3.2"}));
+    let mut wanted = request(vec![user("Hello")]);
+    wanted.options = json!({"model": "gpt-5.4"}).to_string();
+    assert_eq!(body(&sent(wanted))["model"], "gpt-5.4");
+    assert_eq!(body(&sent(request(vec![user("Hello")])))["model"], "llama3.2");
 }
