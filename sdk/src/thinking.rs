@@ -14,8 +14,10 @@
 //! ```
 
 /// What thoughts stand between.
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 6] = [
     ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<seed:think>", "</seed:think>"),
     ("<thinking>", "</thinking>"),
     ("<thought>", "</thought>"),
     ("<reasoning>", "</reasoning>"),
@@ -181,6 +183,9 @@ mod tests {
             ("\n<think>\nHm, 3 < 4 </thin> ü\n</think>\n\nYes.", "\nHm, 3 < 4 </thin> ü\n", "Yes."),
             ("<thinking>Hm.</thinking> <think>So.</think> Yes.", "Hm.So.", "Yes."),
             ("<think></think>Yes.", "", "Yes."),
+            ("[THINK]Hm, [0][/THINK]Yes.", "Hm, [0]", "Yes."),
+            ("<seed:think>Hm.</seed:think>\nYes.", "Hm.", "Yes."),
+            ("[TH] is a line.", "", "[TH] is a line."),
             ("<think>Hm.", "Hm.", ""),
             ("<think>Hm.</thi", "Hm.</thi", ""),
             ("  Yes: <think> is a tag.</think>", "", "  Yes: <think> is a tag.</think>"),
@@ -199,6 +204,7 @@ mod tests {
             ("Two and two.</think>\nFour.", "Four."),
             ("</think>Four.", "Four."),
             ("Hm.\n</reasoning>\nFour.", "Four."),
+            ("Hm.\n[/THINK]\nFour.", "Four."),
             ("Close it with `</think>` then.", "Close it with `</think>` then."),
             ("Write <think>…\n</think>\n around it.", "Write <think>…\n</think>\n around it."),
         ] {

@@ -117,7 +117,7 @@ fn backoff(attempts: u32, retry_after: Option<Duration>) -> Duration {
     let backoff = FIRST_BACKOFF * (1 << attempts.saturating_sub(1).min(10));
     match retry_after {
         Some(retry_after) => retry_after + vary(backoff, 0.0..=1.0),
-        None => vary(backoff, 0.6..=1.0),
+        None => vary(backoff, 0.75..=1.0),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Why there is no answer, and what to do about it.
 
+use crate::form;
 use crate::settings::{self, Settings};
 use prx_sdk::log;
 use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
@@ -127,7 +128,7 @@ fn explain(status: u16, refusal: &Refusal) -> ProviderError {
 
 /// What to do about a request that is refused.
 fn advice(refusal: &Refusal) -> String {
-    if refusal.mentions("v1/responses") {
+    if form::asks_for_responses(refusal) {
         return format!("; set {}.api = \"responses\", or leave it out", settings::table());
     }
     let is_about = |(field, _): &&(&str, &str)| {

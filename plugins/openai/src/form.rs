@@ -124,7 +124,7 @@ impl Form {
         }
         let before = self.clone();
         let is_no_address = matches!(refusal.status, 404 | 405);
-        if refusal.mentions("v1/responses") {
+        if asks_for_responses(refusal) {
             self.responses |= settings.api.is_none();
         } else if is_no_address && !refusal.mentions("model") {
             if settings.has_other_base() && !self.asked_both {
@@ -174,6 +174,13 @@ impl Form {
             self.without.extend(OPTIONAL.iter().find(is_it));
         }
     }
+}
+
+/// Whether a server says that it wants to be asked through the Responses API.
+pub(crate) fn asks_for_responses(refusal: &Refusal) -> bool {
+    ["v1/responses", "responses api", "responses endpoint", "chatcompletion operation does not work"]
+        .iter()
+        .any(|words| refusal.mentions(words))
 }
 
 /// Whether it is the reasoning of an earlier answer that a server can't read: it is another server's, or another account's.

@@ -106,6 +106,53 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
         (400, "Invalid request: Your request exceeded model token limit: 8192", Some(8192)),
         (400, "inputs tokens + max_new_tokens must be <= 4096: input is too long", Some(4096)),
         (413, "", None),
+        (
+            400,
+            "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
+            Some(32_768),
+        ),
+        (
+            422,
+            "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs` tokens and 100 \
+             `max_new_tokens`",
+            Some(4096),
+        ),
+        (422, "Input validation error: `inputs` must have less than 1024 tokens. Given: 2000", Some(1024)),
+        (
+            400,
+            "too many tokens: total number of tokens in the prompt cannot exceed 4081 - received 5000. Try a shorter prompt",
+            Some(4081),
+        ),
+        (400, "The input (5000 tokens) is longer than the model's context length (4096 tokens).", Some(4096)),
+        (
+            400,
+            "Please reduce the length of the messages. Current length is 9000 while limit is 8192",
+            Some(8192),
+        ),
+        (400, "The prompt is too long: 138210, model maximum context length: 131071", Some(131_071)),
+        (413, "Request body too large for gpt-4o model. Max size: 8000 tokens.", Some(8000)),
+        (400, "The input token count exceeds the maximum number of tokens allowed 1048576.", Some(1_048_576)),
+        (400, "Too many input tokens. Max input tokens: 8192, request input token count: 10000", Some(8192)),
+        (
+            400,
+            "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context \
+             length of only 4096 tokens",
+            Some(4096),
+        ),
+        (400, "the input length exceeds the context length", None),
+        (400, "Range of input length should be [1, 30720]", Some(30_720)),
+        (400, "Prompt exceeds max length", None),
+        (
+            400,
+            "litellm.ContextWindowExceededError: ContextWindowExceededError: OpenAIException - refused",
+            None,
+        ),
+        (
+            400,
+            "Invalid 'messages[1].content': string too long. Expected a string with maximum length 1048576, but got one with \
+             length 2000000 instead.",
+            None,
+        ),
     ] {
         let refusal = read(status, json!({"error": {"message": words}}).to_string());
         assert!(refusal.is_too_long(), "{words}");
@@ -129,6 +176,11 @@ fn what_was_asked_for_is_known_and_other_limits_are_no_length() {
         ("Request too large for model `x`: Limit 6000, Requested 7000", Some(7000)),
         ("maximum prompt length is 131072 but the request contains 537812 tokens.", Some(537_812)),
         ("Please reduce the length of the messages", None),
+        ("Please reduce the length of the messages. Current length is 9000 while limit is 8192", Some(9000)),
+        ("maximum context length is 4096 tokens. However, your request has 5000 input tokens.", Some(5000)),
+        ("The input (5000 tokens) is longer than the model's context length (4096 tokens).", Some(5000)),
+        ("too many tokens: the prompt cannot exceed 4081 - received 5000", Some(5000)),
+        ("`inputs` must have less than 1024 tokens. Given: 2000", Some(2000)),
     ] {
         assert_eq!(read(400, json!({"error": words}).to_string()).length().requested, requested, "{words}");
     }
@@ -136,6 +188,10 @@ fn what_was_asked_for_is_known_and_other_limits_are_no_length() {
         (429, "Rate limit reached: too many tokens, limit 30000 of the token limit exceeded"),
         (401, "the token limit of your key is exceeded"),
         (400, "temperature must not be larger than 2"),
+        (
+            400,
+            "Invalid 'tools[0].function.description': string too long. Expected a string with maximum length 1024",
+        ),
         (500, "out of memory"),
     ] {
         assert!(!read(status, json!({"error": words}).to_string()).is_too_long(), "{words}");

@@ -10,7 +10,7 @@ const CODES: [&str; 5] = [
 ];
 
 /// Words that say it alone, in small letters.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 26] = [
     "prompt is too long",
     "prompt too long",
     "input is too long",
@@ -31,6 +31,12 @@ const WORDS: [&str; 20] = [
     "input tokens exceed",
     "range of input length should be",
     "request too large for model",
+    "exceeds max length",
+    "too many tokens: ",
+    "`inputs` must have less than",
+    "`max_new_tokens` must be <=",
+    "contextwindowexceedederror",
+    "max input tokens: ",
 ];
 
 /// Words for the window, which say it beside one of the next list.
@@ -40,24 +46,33 @@ const BEYOND: [&str; 8] =
     ["exceed", "larger", "greater", "longer", "too long", "too large", "beyond", "overflow"];
 
 /// What the window's number stands behind.
-const BEFORE_NUMBER: [&str; 13] = [
+const BEFORE_NUMBER: [&str; 22] = [
     " > ",
     "maximum context length is ",
     "maximum context length of ",
+    "maximum context length: ",
+    "context length (",
+    "context length of only ",
     "maximum prompt length is ",
     "maximum number of tokens allowed (",
+    "maximum number of tokens allowed ",
+    "max input tokens: ",
+    "max size: ",
+    "cannot exceed ",
+    "must have less than ",
     "available context size (",
     "context limit of ",
     "token limit: ",
     "limit of ",
     "limit: ",
+    "limit is ",
     "limit ",
     "length should be [1, ",
     "must be <= ",
 ];
 
 /// What the number of tokens that were asked for stands behind.
-const BEFORE_REQUESTED: [&str; 10] = [
+const BEFORE_REQUESTED: [&str; 16] = [
     "requested ",
     "prompt is too long: ",
     "input token count (",
@@ -68,6 +83,12 @@ const BEFORE_REQUESTED: [&str; 10] = [
     "your prompt contains at least ",
     "prompt contains ",
     "given: ",
+    "current length is ",
+    "your request has ",
+    "the input (",
+    "request input token count: ",
+    "received ",
+    "keep the first ",
 ];
 
 /// Whether it is the length that a server refuses; its words in small letters.
@@ -80,7 +101,13 @@ pub(super) fn is_too_long(status: u16, codes: &[String], words: &str) -> bool {
         _ => {}
     }
     let has = |list: &[&str]| list.iter().any(|known| words.contains(known));
-    codes.iter().any(|code| CODES.contains(&code.as_str())) || has(&WORDS) || (has(&WINDOW) && has(&BEYOND))
+    // One message alone may be too long, counted in letters.
+    let is_message =
+        words.contains("string too long") && ["messages[", "'input"].iter().any(|part| words.contains(part));
+    is_message
+        || codes.iter().any(|code| CODES.contains(&code.as_str()))
+        || has(&WORDS)
+        || (has(&WINDOW) && has(&BEYOND))
 }
 
 /// The tokens of the window, where the words name them.

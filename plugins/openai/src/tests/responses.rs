@@ -190,8 +190,12 @@ fn a_conversation_with_tools_and_files() {
 
 #[test]
 fn a_model_that_wants_it_is_asked_through_it() {
-    let says = "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'.";
-    let serve = || {
+    let words = [
+        "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions. To use function tools, use /v1/responses or set reasoning_effort to 'none'.",
+        "This model is only available through the Responses API.",
+        "The chatCompletion operation does not work with the specified model, gpt-5-pro. Please choose different model and try again.",
+    ];
+    let serve = |says: &'static str| {
         let asked = Rc::new(RefCell::new(Vec::new()));
         let keep = Rc::clone(&asked);
         testing::serve(move |request| {
@@ -203,14 +207,16 @@ fn a_model_that_wants_it_is_asked_through_it() {
         });
         asked
     };
-    configure(json!({}));
-    let asked = serve();
-    for _ in 0..2 {
-        assert_eq!(complete(request(vec![user("Hello")])).0.unwrap().text, "Grüß dich 🌍");
+    for says in words {
+        configure(json!({ "model": says }));
+        let asked = serve(says);
+        for _ in 0..2 {
+            assert_eq!(complete(request(vec![user("Hello")])).0.unwrap().text, "Grüß dich 🌍");
+        }
+        assert_eq!(asked.take(), ["completions", "responses", "responses"], "it is known from then on");
     }
-    assert_eq!(asked.take(), ["completions", "responses", "responses"], "it is known from then on");
     configure(json!({"api": "chat"}));
-    let asked = serve();
+    let asked = serve(words[1]);
     let failure = complete(request(vec![user("Hello")])).0.unwrap_err();
     assert!(failure.fault.message.contains("providers_config.openai.api = \"responses\""), "{failure:?}");
     assert_eq!(asked.take(), ["completions"]);
