@@ -343,16 +343,18 @@ impl From<Tokens> for Usage {
 /// # Errors
 /// It stopped because the server failed.
 fn stop(reason: &str) -> Result<Option<StopReason>, ProviderError> {
+    let failed = || {
+        let words = format!("the answer ended with the reason `{reason}`");
+        failure::mid_stream(&Value::String(words))
+    };
     Ok(match reason.to_ascii_lowercase().as_str() {
         "null" | "none" => None,
         "end_turn" | "stop_sequence" | "stop" => Some(StopReason::End),
         "tool_use" | "tool_calls" => Some(StopReason::ToolUse),
         "max_tokens" | "model_context_window_exceeded" | "length" => Some(StopReason::Length),
         "refusal" | "content_filter" => Some(StopReason::Refused),
-        "error" | "failed" | "abort" | "aborted" | "cancelled" | "canceled" | "timeout" => {
-            let words = format!("the answer ended with the reason `{reason}`");
-            return Err(failure::mid_stream(&Value::String(words)));
-        }
+        "abort" | "aborted" | "cancelled" | "canceled" | "timeout" => return Err(failed()),
+        reason if reason.contains("error") || reason.contains("fail") => return Err(failed()),
         _ => Some(StopReason::Other),
     })
 }

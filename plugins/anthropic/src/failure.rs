@@ -31,8 +31,9 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
     let by_status = || KINDS.iter().find(|(known, _)| *known == status).map(|(_, kind)| *kind);
     let kind = match named.or_else(by_status) {
         Some(kind) => kind,
+        // What a server does not serve at all it will not serve later, either.
+        None if matches!(status, 422 | 501 | 505) => "invalid_request_error",
         None if matches!(status, 408 | 409 | 425 | 500..) => "api_error",
-        None if status == 422 => "invalid_request_error",
         None => "",
     };
     match kind {

@@ -123,21 +123,23 @@ fn stop(reason: &str) -> Result<Option<StopReason>, ProviderError> {
         "tool_calls" | "tool_call" | "function_call" | "tool_use" => Some(StopReason::ToolUse),
         "length" | "max_tokens" | "model_length" | "max_output_tokens" => Some(StopReason::Length),
         "content_filter" | "safety" | "sensitive" | "recitation" | "blocklist" | "prohibited_content"
-        | "refusal" => Some(StopReason::Refused),
-        "error"
-        | "failed"
-        | "abort"
+        | "refusal" | "language" | "spii" | "image_safety" => Some(StopReason::Refused),
+        failure if failure.contains("error") || failure.contains("fail") => return Err(stopped(reason)),
+        "abort"
         | "aborted"
         | "cancelled"
         | "canceled"
         | "timeout"
-        | "network_error"
-        | "server_error"
-        | "internal_error"
         | "insufficient_system_resource"
-        | "malformed_function_call" => {
-            return Err(failure::mid_stream(&json!(format!("the answer ended with the reason `{reason}`"))));
-        }
+        | "malformed_response"
+        | "malformed_function_call"
+        | "unexpected_tool_call"
+        | "too_many_tool_calls"
+        | "missing_thought_signature" => return Err(stopped(reason)),
         _ => Some(StopReason::Other),
     })
+}
+
+fn stopped(reason: &str) -> ProviderError {
+    failure::mid_stream(&json!(format!("the answer ended with the reason `{reason}`")))
 }

@@ -114,7 +114,8 @@ fn explain(status: u16, refusal: &Refusal) -> ProviderError {
             Fault::new(FaultCode::Quota, format!("the account's rate limit is reached: {said}")),
             refusal.retry_after,
         ),
-        408 | 409 | 425 | 500.. => ProviderError::passing(
+        // What a server does not serve at all it will not serve later, either.
+        408 | 409 | 425 | 500 | 502..=504 | 506.. => ProviderError::passing(
             Fault::unavailable(format!("the server has a problem: {said}")),
             refusal.retry_after,
         ),

@@ -40,6 +40,7 @@ fn each_refusal_says_what_to_do() {
             false,
             "anthropic.api_key",
         ),
+        (501, "{\"detail\": \"no tools here\"}".to_owned(), FaultCode::Unavailable, false, "no tools here"),
         (402, error("billing_error", "no credit"), FaultCode::Quota, false, "no credit"),
         (403, error("permission_error", "not yours"), FaultCode::Denied, false, "not yours"),
         (404, error("not_found_error", "model: x"), FaultCode::BadConfig, false, "`claude-opus-5-5`"),

@@ -53,6 +53,13 @@ fn each_refusal_says_what_to_do() {
         (500, json!({"message": "oops"}).to_string(), FaultCode::Unavailable, true, "oops"),
         (503, "<html>".to_owned(), FaultCode::Unavailable, true, "status 503"),
         (529, "\"busy\"".to_owned(), FaultCode::Unavailable, true, "busy"),
+        (
+            501,
+            json!({"message": "no tools here"}).to_string(),
+            FaultCode::Unavailable,
+            false,
+            "no tools here",
+        ),
     ] {
         let failure = refused(status, &[], body);
         assert_eq!((failure.fault.code, failure.retryable), (code, retryable), "{status}: {failure:?}");

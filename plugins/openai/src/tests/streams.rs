@@ -68,10 +68,16 @@ fn why_it_stopped_is_told() {
         ("stop", StopReason::End),
         ("length", StopReason::Length),
         ("content_filter", StopReason::Refused),
+        ("IMAGE_SAFETY", StopReason::Refused),
         ("something_new", StopReason::Other),
     ] {
         let stream = stream_of(&[delta(json!({"content": "Well"})), finish(reason)]);
         assert_eq!(answered(vec![Ok(stream.into_bytes())]).0.unwrap().stop, stop, "{reason}");
+    }
+    for reason in ["error", "engine_error", "FAILED", "UNEXPECTED_TOOL_CALL", "malformed_function_call"] {
+        let stream = stream_of(&[delta(json!({"content": "Well"})), finish(reason)]);
+        let failure = answered(vec![Ok(stream.into_bytes())]).0.unwrap_err();
+        assert!(failure.retryable && failure.fault.message.contains(reason), "{failure:?}");
     }
 }
 
