@@ -112,6 +112,18 @@ async fn what_can_not_be_added_is_refused_with_its_name() {
         }
     }
 
+    for (key, says) in [
+        ("api", "must be one of chat, responses, auto, not \"nonsense\""),
+        ("token_limit", "must be one of max_tokens, max_completion_tokens, auto"),
+        ("schemas", "must be one of whole, plain, auto"),
+        ("max_tools", "must be a whole number"),
+    ] {
+        let key = format!("providers_config.openai.{key}");
+        let message =
+            client.patch("/config", json!({ key.as_str(): "nonsense" })).await.error(400, "bad_request");
+        assert!(message.contains(&key) && message.contains(says), "{message}");
+    }
+
     let home = Home::new("[providers_config.openai]\nextra = { messages = [] }\n");
     let checked = home.run(&["config", "check"]).await;
     assert_eq!(checked.code, Some(78), "{checked:?}");

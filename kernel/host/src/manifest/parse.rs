@@ -114,8 +114,12 @@ impl Manifest {
         if key.extends.is_some() && key.r#type != Type::String {
             return Err("extends = \"http\" takes a string that holds a URL".into());
         }
+        if !key.values.is_empty() && (key.r#type != Type::String || key.secret) {
+            return Err("values are those of a string that is no secret".into());
+        }
         let Some(default) = &key.default else { return Ok(()) };
         key.r#type.check(default).map_err(|wanted| format!("the default must be {wanted}"))?;
+        key.check_words(default).map_err(|wanted| format!("the default {wanted}"))?;
         match (key.extends, default.as_str()) {
             (Some(Extends::Http), Some(url)) if !url.is_empty() => self.check_default_url(url),
             _ => Ok(()),

@@ -202,6 +202,9 @@ pub struct Key {
     pub description: String,
     /// What else setting it means.
     pub extends: Option<Extends>,
+    /// Of a text, the only words that it may be, besides none; where there are none, it may be any.
+    #[serde(default)]
+    pub values: Vec<String>,
     /// Of a table, the names that the operator can't give in it.
     #[serde(default)]
     pub reserved: Vec<String>,

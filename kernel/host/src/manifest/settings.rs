@@ -86,6 +86,19 @@ impl Manifest {
     }
 }
 
+impl Key {
+    /// Whether a text is one of the words that it may be.
+    pub(super) fn check_words(&self, value: &Value) -> Result<(), String> {
+        let is_one = |text: &str| text.is_empty() || self.values.iter().any(|word| word == text);
+        match value.as_str() {
+            Some(text) if !self.values.is_empty() && !is_one(text) => {
+                Err(format!("must be one of {}, not {text:?}", self.values.join(", ")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 enum Checked<'a> {
     Plain(Value),
     Headers(&'a Map<String, Value>),
@@ -103,6 +116,7 @@ fn check<'a>(key: &Key, value: Option<&'a Value>) -> Result<Option<Checked<'a>>,
         return Ok(key.default.clone().map(Checked::Plain));
     };
     key.r#type.check(value).map_err(|wanted| format!("must be {wanted}"))?;
+    key.check_words(value)?;
     if let Value::Object(table) = value {
         return match key.r#type {
             Type::Headers => Ok(Some(Checked::Headers(table))),

@@ -44,6 +44,10 @@ type = "array"
 [config.days]
 type = "integer"
 default = 3
+
+[config.units]
+type = "string"
+values = ["metric", "imperial"]
 "#;
 
 fn settings(value: serde_json::Value) -> Settings {
@@ -110,6 +114,11 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
         ("[config.days]\ntype = \"integer\"\nextends = \"http\"", "takes a string that holds a URL"),
         ("[config.key]\ntype = \"string\"\nsecret = true", "add \"key\" to permissions.secrets"),
         ("[config.key]\ntype = \"integer\"\nsecret = true", "a secret is a string, or headers"),
+        (
+            "[config.key]\ntype = \"string\"\nvalues = [\"a\", \"b\"]\ndefault = \"c\"",
+            "the default must be one of a, b, not \"c\"",
+        ),
+        ("[config.key]\ntype = \"integer\"\nvalues = [\"a\"]", "values are those of a string"),
         ("[config.key]\ntype = \"headers\"", "headers may be credentials: add secret = true"),
         ("[config.key]\ntype = \"array\"\nreserved = [\"a\"]", "reserved names are those of a table"),
         (
@@ -298,8 +307,11 @@ fn each_header_is_a_secret_and_a_table_has_its_bounds() {
 
 #[test]
 fn everything_wrong_with_a_configuration_is_told_at_once() {
-    let told = problems(json!({ "api_kay": "x", "places": "Bern", "days": 3.5, "api_base": "nowhere" }));
-    assert_eq!(told.len(), 5, "{told:?}");
+    let told = problems(
+        json!({ "api_kay": "x", "places": "Bern", "days": 3.5, "api_base": "nowhere", "units": "mertic" }),
+    );
+    assert_eq!(told.len(), 6, "{told:?}");
+    assert!(told.contains(&"units: must be one of metric, imperial, not \"mertic\"".to_owned()));
     assert!(told.contains(&"api_kay: is no key there is; did you mean \"api_key\"?".to_owned()));
     assert!(told.contains(&"api_key: required, and not set (from the account page)".to_owned()));
     assert!(told.contains(&"places: must be a list of texts in quotes".to_owned()));
