@@ -106,6 +106,14 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
         (400, "Invalid request: Your request exceeded model token limit: 8192", Some(8192)),
         (400, "inputs tokens + max_new_tokens must be <= 4096: input is too long", Some(4096)),
         (413, "", None),
+    ] {
+        is_known(status, words, window);
+    }
+}
+
+#[test]
+fn too_long_a_conversation_is_known_in_further_servers_words() {
+    for (status, words, window) in [
         (
             400,
             "Prompt contains 40000 tokens and 0 draft tokens, too large for model with 32768 maximum context length",
@@ -154,13 +162,18 @@ fn too_long_a_conversation_is_known_in_every_servers_words() {
             None,
         ),
     ] {
-        let refusal = read(status, json!({"error": {"message": words}}).to_string());
-        assert!(refusal.is_too_long(), "{words}");
-        let said = refusal.too_long(&request(Vec::new()), "openai").fault.message;
-        let shows = window.map(|window| format!("window, which is {window},"));
-        assert!(shows.is_none_or(|shows| said.contains(&shows)), "{said}");
-        assert!(said.contains("agent.history_messages") && said.contains(words), "{said}");
+        is_known(status, words, window);
     }
+}
+
+/// Whether these words are known for what they are, and the window that they name is told.
+fn is_known(status: u16, words: &str, window: Option<u64>) {
+    let refusal = read(status, json!({"error": {"message": words}}).to_string());
+    assert!(refusal.is_too_long(), "{words}");
+    let said = refusal.too_long(&request(Vec::new()), "openai").fault.message;
+    let shows = window.map(|window| format!("window, which is {window},"));
+    assert!(shows.is_none_or(|shows| said.contains(&shows)), "{said}");
+    assert!(said.contains("agent.history_messages") && said.contains(words), "{said}");
 }
 
 #[test]

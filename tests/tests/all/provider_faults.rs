@@ -173,6 +173,24 @@ async fn a_connection_that_breaks() {
 }
 
 #[tokio::test]
+async fn a_connection_that_always_breaks_is_called_that_and_no_silence() {
+    for dialect in Dialect::ALL {
+        let model = FakeModel::start(dialect).await;
+        let (gateway, path) = with(&model, "").await;
+        for _ in 0..5 {
+            let live = model.live();
+            begin(&dialect, &live).await;
+            live.break_off().await;
+        }
+        let broken = gateway.client().post(&path, json!({"content": "Hello"})).await;
+        let message = broken.error(503, "unavailable");
+        assert!(message.contains("the connection broke off") && !message.contains("silence"), "{message}");
+        assert_eq!(model.asked().len(), 5);
+        goes_on(&gateway, &path).await;
+    }
+}
+
+#[tokio::test]
 async fn an_error_in_the_middle_of_an_answer() {
     for dialect in Dialect::ALL {
         interrupted(dialect, "", "verloaded", async |model| {

@@ -111,7 +111,12 @@ async fn what_can_not_be_added_is_refused_with_its_name() {
             );
         }
     }
+}
 
+#[tokio::test]
+async fn a_word_that_is_none_is_refused_and_so_is_a_start_with_what_can_not_be() {
+    let gateway = Gateway::start("").await;
+    let client = gateway.client();
     for (key, says) in [
         ("api", "must be one of chat, responses, auto, not \"nonsense\""),
         ("token_limit", "must be one of max_tokens, max_completion_tokens, auto"),
