@@ -135,6 +135,7 @@ async fn with_retries(
                 health.answered(provider);
                 return Ok(completion);
             }
+            Err(failure) if progress.unfinished.is_heard() => failure.in_the_middle(),
             Err(failure) => failure,
         };
         attempts += 1;

@@ -41,6 +41,13 @@ pub(super) struct Unfinished {
     pub(super) failure: Option<String>,
 }
 
+impl Unfinished {
+    /// Whether anything of it came.
+    pub(super) fn is_heard(&self) -> bool {
+        !self.text.is_empty() || self.heard_bytes > 0
+    }
+}
+
 impl Progress {
     /// Takes in an answer that asks for tools. Each call gets an id that no other one of the turn has.
     pub(super) fn ask(&mut self, text: String, calls: Vec<ToolCall>) {

@@ -68,6 +68,14 @@ impl ProviderFailure {
         }
     }
 
+    /// The same where an answer had begun: the provider is there, and what it gave is no answer.
+    pub(super) fn in_the_middle(self) -> Self {
+        match self.error.code() {
+            Code::Unavailable => Self { error: Error::new(Code::BadGateway, self.error.message()), ..self },
+            _ => self,
+        }
+    }
+
     /// A call of the provider that failed.
     pub(super) fn broken(provider: &str, failure: &CallError) -> Self {
         let (code, message, max_attempts) = match failure {

@@ -183,7 +183,7 @@ async fn a_connection_that_always_breaks_is_called_that_and_no_silence() {
             live.break_off().await;
         }
         let broken = gateway.client().post(&path, json!({"content": "Hello"})).await;
-        let message = broken.error(503, "unavailable");
+        let message = broken.error(502, "bad_gateway");
         assert!(message.contains("the connection broke off") && !message.contains("silence"), "{message}");
         assert_eq!(model.asked().len(), 5);
         goes_on(&gateway, &path).await;
