@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{Method, Request};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::sleep;
 
 use crate::gateway::Home;
@@ -19,10 +19,17 @@ use crate::server::{Reply, Server, Service};
 ///
 /// An answer is what JSON-RPC says (`result` or `error`), with `sleep_ms` before it, `progress` `{times, every_ms}` during
 /// that, `notify` a list of methods to notify of before, `silent` for no answer, `line` for a text instead of an answer, and
-/// over HTTP `status` and `headers`.
+/// over HTTP `status` and `headers`. With `echo` the answer is a text, the parameters of the request.
+///
+/// `ask` is a list of parameters of `elicitation/create`: each is sent when the one before is answered, or with `at_once` all
+/// of them together, and what comes back is the text of the answer, unless it has a `result`. With `rash` nothing is waited for.
 pub struct Script {
     answers: Value,
     asked: Mutex<HashMap<String, usize>>,
+    /// The parameters of the last request of each method.
+    params: Mutex<HashMap<String, Value>>,
+    /// Who waits for the answer to which question.
+    questions: Mutex<HashMap<String, UnboundedSender<Value>>>,
 }
 
 /// An answer, and when.
@@ -32,14 +39,38 @@ pub struct Step {
     /// How long it takes from there.
     pub wait: Duration,
     /// The answer, if there is one.
-    pub line: Option<String>,
+    line: Option<String>,
+    id: Value,
     told: Value,
+}
+
+impl Step {
+    /// What is asked before the answer, and whether all at once.
+    pub fn questions(&self) -> (Vec<Value>, bool) {
+        (self.told["ask"].as_array().cloned().unwrap_or_default(), self.told["at_once"] == true)
+    }
+
+    /// Whether the answers to its questions are waited for.
+    pub fn waits(&self) -> bool {
+        self.told["rash"] != true
+    }
+
+    /// The answer, if there is one, after these answers to its questions.
+    pub fn line(&self, answers: &[Value]) -> Option<String> {
+        match answers.is_empty() || !self.told["result"].is_null() {
+            true => self.line.clone(),
+            false => {
+                let said = text(&json!(answers).to_string())["result"].take();
+                Some(json!({"jsonrpc": "2.0", "id": self.id, "result": said}).to_string())
+            }
+        }
+    }
 }
 
 impl Script {
     /// One that answers `initialize` and `ping` by itself, and knows nothing else but this.
     pub fn new(answers: Value) -> Self {
-        Self { answers, asked: Mutex::default() }
+        Self { answers, asked: Mutex::default(), params: Mutex::default(), questions: Mutex::default() }
     }
 
     /// The script in a file.
@@ -52,9 +83,37 @@ impl Script {
         self.asked.lock().unwrap().get(method).copied().unwrap_or_default()
     }
 
+    /// The parameters of the last request of this method.
+    pub fn params(&self, method: &str) -> Value {
+        self.params.lock().unwrap().get(method).cloned().unwrap_or_default()
+    }
+
+    /// A request that puts a question, and where its answer comes.
+    pub fn question(&self, params: &Value) -> (Value, UnboundedReceiver<Value>) {
+        let mut questions = self.questions.lock().unwrap();
+        let id = format!("q{}", questions.len());
+        let (sender, answer) = unbounded_channel();
+        questions.insert(id.clone(), sender);
+        (json!({"jsonrpc": "2.0", "id": id, "method": "elicitation/create", "params": params}), answer)
+    }
+
+    /// Takes in the answer to a question, as JSON-RPC says it.
+    fn answered(&self, message: &Value) {
+        let questions = self.questions.lock().unwrap();
+        if let Some(waiting) = message["id"].as_str().and_then(|id| questions.get(id)) {
+            let said = message.get("result").or(message.get("error")).cloned().unwrap_or_default();
+            // A rash one does not wait.
+            let _ = waiting.send(said);
+        }
+    }
+
     /// What it does with a message; nothing with one that wants no answer.
     pub fn step(&self, message: &Value) -> Option<Step> {
-        let method = message["method"].as_str()?;
+        let Some(method) = message["method"].as_str() else {
+            self.answered(message);
+            return None;
+        };
+        self.params.lock().unwrap().insert(method.to_owned(), message["params"].clone());
         let tool = message["params"]["name"].as_str().filter(|_| method == "tools/call");
         let keys = [tool.map(|tool| format!("{method}:{tool}")), Some(method.to_owned())];
         let known = |key: &String| Some((key.clone(), self.answers.get(key)?.as_array()?.clone()));
@@ -66,10 +125,15 @@ impl Script {
             *count - 1
         };
         let id = message.get("id")?;
-        let told = match found {
+        let mut told = match found {
             Some((_, list)) => list[at.min(list.len() - 1)].clone(),
             None => unscripted(method),
         };
+        if told["echo"] == true {
+            let mut params = message["params"].clone();
+            params.as_object_mut().unwrap().remove("_meta");
+            told["result"] = text(&params.to_string())["result"].take();
+        }
         let token = &message["params"]["_meta"]["progressToken"];
         let every = Duration::from_millis(told["progress"]["every_ms"].as_u64().unwrap_or_default());
         let progress = (0..told["progress"]["times"].as_u64().unwrap_or_default()).map(|done| {
@@ -89,6 +153,7 @@ impl Script {
             before: notices.chain(progress).collect(),
             wait: Duration::from_millis(told["sleep_ms"].as_u64().unwrap_or_default()),
             line: (told["silent"] != true).then_some(line),
+            id: id.clone(),
             told,
         })
     }
@@ -130,7 +195,7 @@ pub struct Site {
 }
 
 struct State {
-    script: Script,
+    script: Arc<Script>,
     sessions: Mutex<HashSet<String>>,
     /// What it says to who comes with a session that it does not know.
     forgotten: Mutex<(u16, String)>,
@@ -145,7 +210,7 @@ impl Site {
     /// Starts one.
     pub async fn start(answers: Value) -> Self {
         let state = Arc::new(State {
-            script: Script::new(answers),
+            script: Arc::new(Script::new(answers)),
             sessions: Mutex::default(),
             forgotten: Mutex::new((404, String::new())),
             turn: tokio::sync::Mutex::default(),
@@ -171,6 +236,11 @@ impl Site {
         self.state.script.asked(method)
     }
 
+    /// The parameters of the last request of this method.
+    pub fn params(&self, method: &str) -> Value {
+        self.state.script.params(method)
+    }
+
     /// The headers of every request, as text.
     pub fn seen(&self) -> Vec<String> {
         self.state.seen.lock().unwrap().clone()
@@ -190,7 +260,7 @@ impl State {
             }
             ("POST", "/post", Some(pieces)) => {
                 let step = self.script.step(&serde_json::from_slice(request.body()).unwrap());
-                if let Some(line) = step.and_then(|step| step.line) {
+                if let Some(line) = step.and_then(|step| step.line(&[])) {
                     pieces.try_send(Ok(format!("event: message\ndata: {line}\n\n").into())).unwrap();
                 }
                 Reply::Json(202, String::new())
@@ -224,6 +294,10 @@ impl Service for State {
             let (status, body) = self.forgotten.lock().unwrap().clone();
             return Reply::Json(status, body);
         }
+        if message.get("method").is_none() {
+            self.script.answered(&message);
+            return Reply::Json(202, String::new());
+        }
         // Not as those do that answer many at once.
         let _turn = self.turn.lock().await;
         let Some(step) = self.script.step(&message) else { return Reply::Json(202, String::new()) };
@@ -237,20 +311,40 @@ impl Service for State {
             self.sessions.lock().unwrap().insert(session.clone());
             headers.push(("mcp-session-id", session));
         }
-        if step.before.is_empty() {
+        if step.before.is_empty() && step.questions().0.is_empty() {
             sleep(step.wait).await;
-            return Reply::Headed(u16::try_from(status).unwrap(), headers, step.line.unwrap_or_default());
+            let line = step.line(&[]).unwrap_or_default();
+            return Reply::Headed(u16::try_from(status).unwrap(), headers, line);
         }
         headers.push(("content-type", "text/event-stream".into()));
         let (pieces, answer) = mpsc::channel(16);
-        tokio::spawn(async move {
-            let mut all = step.before;
-            all.extend(step.line.map(|line| (step.wait, serde_json::from_str(&line).unwrap())));
-            for (after, message) in all {
-                sleep(after).await;
-                let _ = pieces.send(Ok(format!("data: {message}\n\n").into())).await;
-            }
-        });
+        tokio::spawn(stream(Arc::clone(&self.script), step, pieces));
         Reply::Stream(headers, answer)
+    }
+}
+
+/// Says what comes before an answer, and the answer, as events.
+async fn stream(script: Arc<Script>, step: Step, pieces: mpsc::Sender<std::io::Result<Bytes>>) {
+    let say = async |message: String| drop(pieces.send(Ok(format!("data: {message}\n\n").into())).await);
+    for (after, message) in &step.before {
+        sleep(*after).await;
+        say(message.to_string()).await;
+    }
+    let (questions, at_once) = step.questions();
+    let (mut waiting, mut answers) = (Vec::new(), Vec::new());
+    for params in &questions {
+        let (request, answer) = script.question(params);
+        say(request.to_string()).await;
+        waiting.push(answer);
+        if !at_once && step.waits() {
+            answers.extend(waiting.pop().unwrap().recv().await);
+        }
+    }
+    for mut answer in waiting.into_iter().filter(|_| step.waits()) {
+        answers.extend(answer.recv().await);
+    }
+    sleep(step.wait).await;
+    if let Some(line) = step.line(&answers) {
+        say(line).await;
     }
 }

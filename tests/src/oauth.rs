@@ -164,7 +164,7 @@ impl Service for Site {
         }
         let message = serde_json::from_slice(request.body()).unwrap_or_default();
         match state.script.step(&message) {
-            Some(step) => Reply::Json(200, step.line.unwrap()),
+            Some(step) => Reply::Json(200, step.line(&[]).unwrap()),
             None => Reply::Json(202, String::new()),
         }
     }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 
-use prx_tests::mcp::Script;
+use prx_tests::mcp::{Script, Step};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, JsonObject,
     ListToolsResult, PaginatedRequestParams, RequestId, ResourceContents, ServerCapabilities, ServerConfig,
@@ -122,30 +122,53 @@ fn further() -> Vec<Tool> {
     serde_json::from_slice(&list).expect("a list of tools")
 }
 
-/// Answers as a script says, one request after the other.
-fn play(script: &Script) {
-    let say = |line: &str| {
-        let mut out = stdout().lock();
-        out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).expect("the gateway reads");
-    };
+fn say(line: &str) {
+    let mut out = stdout().lock();
+    out.write_all(format!("{line}\n").as_bytes()).and_then(|()| out.flush()).expect("the gateway reads");
+}
+
+/// Answers as a script says, one request after the other; those with questions side by side with the rest.
+fn play(script: &Arc<Script>) {
     for line in stdin().lock().lines() {
         let message = serde_json::from_str(&line.expect("text")).expect("JSON");
         let Some(step) = script.step(&message) else { continue };
-        for (after, message) in step.before {
-            sleep(after);
-            say(&message.to_string());
+        if step.questions().0.is_empty() {
+            perform(script, &step);
+        } else {
+            let script = Arc::clone(script);
+            std::thread::spawn(move || perform(&script, &step));
         }
-        sleep(step.wait);
-        if let Some(line) = step.line {
-            say(&line);
+    }
+}
+
+fn perform(script: &Script, step: &Step) {
+    for (after, message) in &step.before {
+        sleep(*after);
+        say(&message.to_string());
+    }
+    let (questions, at_once) = step.questions();
+    let (mut waiting, mut answers) = (Vec::new(), Vec::new());
+    for params in &questions {
+        let (request, answer) = script.question(params);
+        say(&request.to_string());
+        waiting.push(answer);
+        if !at_once && step.waits() {
+            answers.extend(waiting.pop().and_then(|mut answer| answer.blocking_recv()));
         }
+    }
+    for mut answer in waiting.into_iter().filter(|_| step.waits()) {
+        answers.extend(answer.blocking_recv());
+    }
+    sleep(step.wait);
+    if let Some(line) = step.line(&answers) {
+        say(&line);
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     if let Ok(script) = std::env::var("SCRIPT") {
-        return play(&Script::read(&script));
+        return play(&Arc::new(Script::read(&script)));
     }
     let token = std::env::var("TOKEN").unwrap_or_default();
     eprintln!("hello from the server, token {token}");
