@@ -1,4 +1,4 @@
-//! Approval: a person is asked whether a tool may be called.
+//! Approval: a person is asked whether a tool may be called, or for an MCP server while it works on a call.
 
 use std::time::Duration;
 
@@ -6,9 +6,9 @@ use tracing::info;
 
 use super::stream::TurnEvent;
 use super::work::Work;
-use super::{arguments, reply};
+use super::{arguments, command, reply};
 use prx_base::error::Result;
-use prx_store::{Approval, Decision, NewApproval};
+use prx_store::{Approval, Decision, Elicitation, NewApproval};
 use serde_json::Value;
 
 /// Whether a tool may be called.
@@ -28,30 +28,62 @@ pub fn question(tool: &str, arguments: &Value) -> Result<String, String> {
     Ok(format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}\n```"))
 }
 
-/// Asks on the channel that the message came by, and whoever follows the turn, and waits for an answer up to
-/// `tools.ask_timeout_secs`. A turn that is taken up again goes on with the question it asked before.
+/// Asks whether a tool may be called.
 ///
 /// # Errors
 /// The store has failed.
 pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Value) -> Result<Verdict> {
-    let (store, turn) = (&work.services.store, work.turn);
     let words = match question(tool, arguments) {
         Ok(words) => words,
         Err(why) => {
             return Ok(Verdict::Refused(format!("the user has to allow it and can't be asked: {why}")));
         }
     };
-    let timeout = Duration::from_secs(work.services.base.config.current().tools.ask_timeout_secs);
+    let about = About { call, tool, arguments, elicitation: None };
+    let timeout = timeout(work);
+    Ok(match put(work, about, words, std::future::pending()).await? {
+        Decision::Allow => Verdict::Allowed,
+        Decision::Deny => Verdict::Refused("the user does not allow it".into()),
+        Decision::Expired => Verdict::Refused(format!("the user did not allow it within {timeout:?}")),
+    })
+}
+
+/// What a question is about.
+pub(super) struct About<'a> {
+    /// The call's id in the turn.
+    pub(super) call: &'a str,
+    pub(super) tool: &'a str,
+    pub(super) arguments: &'a Value,
+    /// What the tool's server asks; none: the question is whether the tool may be called.
+    pub(super) elicitation: Option<Elicitation>,
+}
+
+/// Puts a question on the channel that the message came by, and to whoever follows the turn, and waits for an answer up
+/// to `tools.ask_timeout_secs`, or until the question is `withdrawn`. A turn that is taken up again goes on with the
+/// question it asked before.
+///
+/// # Errors
+/// The store has failed.
+pub(super) async fn put(
+    work: &Work<'_>,
+    about: About<'_>,
+    words: String,
+    withdrawn: impl Future<Output = ()>,
+) -> Result<Decision> {
+    let (store, turn) = (&work.services.store, work.turn);
+    let choices = if about.elicitation.is_some() { command::answers } else { command::choices };
+    let tool = about.tool;
     let new = NewApproval {
         turn: turn.id(),
-        call: call.into(),
+        call: about.call.into(),
         tool: tool.into(),
-        arguments: arguments.clone(),
+        arguments: about.arguments.clone(),
+        elicitation: about.elicitation,
         user: turn.inbound.as_ref().map(|inbound| inbound.user_id.clone()),
-        timeout,
+        timeout: timeout(work),
     };
     let id = store.new_approval_id();
-    let sent = reply::question(turn, &id, words);
+    let sent = reply::question(turn, choices(&id), words);
     let approval = store.ask_approval(id, new, sent).await?;
     info!(tool, approval = approval.id, "the user is asked");
     work.reply.event(TurnEvent::Approval(approval.clone()));
@@ -60,6 +92,7 @@ pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Val
     let decided = tokio::select! {
         decided = decided(work, &approval) => Some(decided),
         () = work.services.base.clock.sleep(left.try_into().unwrap_or_default()) => None,
+        () = withdrawn => None,
     };
     work.timer.resume();
     let decision = match decided {
@@ -67,11 +100,12 @@ pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Val
         None => store.decide_approval(&turn.session, &approval.id, Decision::Expired).await?,
     };
     info!(tool, approval = approval.id, ?decision, "the question is answered");
-    Ok(match decision {
-        Decision::Allow => Verdict::Allowed,
-        Decision::Deny => Verdict::Refused("the user does not allow it".into()),
-        Decision::Expired => Verdict::Refused(format!("the user did not allow it within {timeout:?}")),
-    })
+    Ok(decision)
+}
+
+/// How long a person has.
+fn timeout(work: &Work<'_>) -> Duration {
+    Duration::from_secs(work.services.base.config.current().tools.ask_timeout_secs)
 }
 
 /// Waits for an answer.

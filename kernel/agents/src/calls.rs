@@ -4,8 +4,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
-use super::approval::{self, Verdict};
+use super::approval::{self, About, Verdict};
 use super::context::Context;
+use super::elicitation;
 use super::progress::Progress;
 use super::stream::TurnEvent;
 use super::tool::{CallContext, Executed, ToolResult};
@@ -13,6 +14,7 @@ use super::work::Work;
 use prx_base::config::Policy;
 use prx_base::error::Result;
 use prx_base::events::NewEvent;
+use prx_mcp::Person;
 use prx_store::{NewMessage, ToolCall};
 
 /// Makes every call that has no result yet, as many as the turn may make; the rest are answered with why they were not
@@ -106,6 +108,11 @@ async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> Result<Exe
     let scope = context.scope.clone();
     let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
     let session = Some(work.turn.session.clone());
-    let call = CallContext { session, call: id.clone(), user, channel: context.channel.clone(), scope };
-    tools.execute(name, arguments, call).await.map_err(|error| error.to_string())
+    let (person, questions) = Person::new(work.turn.session.clone());
+    let (call, channel, person) = (id.clone(), context.channel.clone(), Some(person));
+    let on_behalf = CallContext { session, call, user, channel, scope, person };
+    let asking =
+        elicitation::answer(work, About { call: id, tool: name, arguments, elicitation: None }, questions);
+    let (executed, ()) = tokio::join!(tools.execute(name, arguments, on_behalf), asking);
+    executed.map_err(|error| error.to_string())
 }

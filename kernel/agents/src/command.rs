@@ -1,5 +1,5 @@
 //! What people say to the gateway itself rather than to the agent, and what they are offered to say: `/new`, `/stop`,
-//! and the answers to a request for approval.
+//! and the answers to a question.
 
 use prx_store::{Approval, Choice, Command, Decision};
 
@@ -13,6 +13,9 @@ pub(crate) const NEW_CONVERSATION: &str = "This is a new conversation: what was 
 const ALLOW: &str = "Allow once";
 /// The choice that does not let a tool be called.
 const DENY: &str = "Deny";
+/// The choices of a person whom an MCP server asks something.
+const YES: &str = "Yes";
+const NO: &str = "No";
 
 /// What a message asks of the gateway itself; none where it is all meant for the agent.
 pub fn command(text: &str) -> Option<Command> {
@@ -29,16 +32,25 @@ fn decision(text: &str) -> Option<Decision> {
     match text.as_str() {
         "1" | "allow" => Some(Decision::Allow),
         "2" => Some(Decision::Deny),
-        _ if text == ALLOW.to_lowercase() => Some(Decision::Allow),
-        _ if text == DENY.to_lowercase() => Some(Decision::Deny),
+        _ if [ALLOW, YES].iter().any(|label| text == label.to_lowercase()) => Some(Decision::Allow),
+        _ if [DENY, NO].iter().any(|label| text == label.to_lowercase()) => Some(Decision::Deny),
         _ => None,
     }
 }
 
 /// The choices of a person who is asked for an approval, in their order.
 pub(crate) fn choices(approval: &str) -> [Choice; 2] {
+    labelled(approval, [ALLOW, DENY])
+}
+
+/// The choices of a person whom an MCP server asks something, in their order: to allow is to answer yes.
+pub(crate) fn answers(approval: &str) -> [Choice; 2] {
+    labelled(approval, [YES, NO])
+}
+
+fn labelled(approval: &str, [yes, no]: [&str; 2]) -> [Choice; 2] {
     let [allow, deny] = Approval::choices(approval);
-    [Choice { id: allow, label: ALLOW.into() }, Choice { id: deny, label: DENY.into() }]
+    [Choice { id: allow, label: yes.into() }, Choice { id: deny, label: no.into() }]
 }
 
 #[cfg(test)]
@@ -56,6 +68,8 @@ mod tests {
             ("allow", allow),
             ("2", deny),
             ("DENY", deny),
+            ("yes", allow),
+            (" No", deny),
             ("/New", None),
             ("/new plan", None),
             ("please /stop", None),

@@ -15,6 +15,7 @@ mod command;
 mod completion;
 mod context;
 mod context_window;
+mod elicitation;
 mod failure;
 mod progress;
 mod provider_health;

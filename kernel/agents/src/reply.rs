@@ -1,10 +1,10 @@
 //! Where a turn's reply goes.
 
-use super::command::{NEW, choices};
+use super::command::NEW;
 use super::failure::TurnFailure;
 use super::stream::ReplyStream;
 use prx_base::events::Activity;
-use prx_store::{Attachment, Content, NewMessage, NewOutbound, Operation, Stop, Turn};
+use prx_store::{Attachment, Choice, Content, NewMessage, NewOutbound, Operation, Stop, Turn};
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
@@ -30,10 +30,10 @@ pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option
     }
 }
 
-/// Asks the person whether a tool may be called, in these words.
-pub(super) fn question(turn: &Turn, approval: &str, markdown: String) -> Option<NewOutbound> {
+/// Asks the person, in these words, which of two choices it is to be.
+pub(super) fn question(turn: &Turn, choices: [Choice; 2], markdown: String) -> Option<NewOutbound> {
     let content = Content { markdown, attachments: Vec::new() };
-    operation(turn, Operation::Ask(content, choices(approval).into()))
+    operation(turn, Operation::Ask(content, choices.into()))
 }
 
 /// Says that the agent is at work on a turn, where a channel can show it.

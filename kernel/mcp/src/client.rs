@@ -8,19 +8,22 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use jiff::Timestamp;
 use rmcp::RoleClient;
-use rmcp::model::{CallToolRequest, CallToolRequestParams, ClientRequest, JsonObject};
+use rmcp::model::JsonObject;
 use rmcp::service::{Peer, ServiceError};
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{Instrument, info_span};
 
+use super::call::{Call, is_unfinished};
 use super::content::{Files, Outcome};
 use super::failure;
 use super::login::Login;
 use super::requests::{Limit, Unanswered};
+use super::resources::Offer;
 use super::server::{Connector, Server, State};
 use super::settings;
+use super::under_way::Person;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
 use prx_egress::Egress;
@@ -68,13 +71,15 @@ pub struct Tool {
     pub problem: Option<String>,
 }
 
-/// Where the files in a tool's answer go.
-#[derive(Debug, Clone, Copy)]
-pub struct KeptFiles<'a> {
-    /// The channel of the session that the tool is called in.
+/// Whom a tool is called for.
+#[derive(Debug, Clone)]
+pub struct Caller<'a> {
+    /// The channel of the session that the tool is called in: the files in its answer belong there.
     pub channel: &'a str,
     /// How large they may be.
     pub limits: BlobLimits,
+    /// Who is asked what the server wants to know; none: nobody.
+    pub person: Option<Person>,
 }
 
 /// A cheap-clone handle to all configured servers.
@@ -229,15 +234,16 @@ impl Mcp {
     }
 
     /// Calls a server's tool; nothing if the server is not connected or has no such tool. That the tool failed or did
-    /// not answer is an outcome like any other. The files in its answer are kept for a channel, up to these limits.
+    /// not answer is an outcome like any other. The files in its answer are kept for the caller's channel. What the
+    /// server wants to know meanwhile is put to the caller's person.
     pub async fn call(
         &self,
         server: &str,
         tool: &str,
         arguments: JsonObject,
-        files: KeptFiles<'_>,
+        caller: Caller<'_>,
     ) -> Option<Outcome> {
-        let (found, peer) = self.find(server, tool)?;
+        let (found, peer, offer) = self.find(server, tool)?;
         let each = found.options.timeout;
         let setting = match each {
             Some(_) => format!("mcp_servers.{server}.timeout_secs"),
@@ -245,20 +251,20 @@ impl Mcp {
         };
         let each = each.unwrap_or(Duration::from_secs(self.base.config.current().tools.timeout_secs));
         let limit = Limit { each, most: each.max(MAX_CALL) };
-        let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
-        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
-        let under_way = found.traffic.call();
-        let answer = found.traffic.ask(&peer, request, limit).await;
-        drop(under_way);
+        let open = found.traffic.calls.open(server, caller.person);
+        let call = Call { traffic: &found.traffic, peer: &peer, open: &open, limit };
+        let answer = call.answer(tool, arguments, offer).await;
+        let notes = open.notes();
+        drop(open);
         if !matches!(answer, Ok(_) | Err(Unanswered::Failed(ServiceError::McpError(_)))) {
             found.ping_now();
         }
-        Some(match answer {
+        let outcome = match answer {
             Ok(result) if is_unfinished(&result) => {
                 Outcome::failed("the tool asks for something that only a person could give")
             }
             Ok(result) => {
-                Files { store: &self.store, channel: files.channel, limits: files.limits }
+                Files { store: &self.store, channel: caller.channel, limits: caller.limits }
                     .outcome(result)
                     .await
             }
@@ -270,7 +276,8 @@ impl Mcp {
                 "{server}.{tool} told of its progress and did not end within {:?}, which is the most",
                 limit.most
             )),
-        })
+        };
+        Some(outcome.with_notes(&notes))
     }
 
     /// Disconnects every server, and returns when their processes are gone; those that do not end within `limit` by
@@ -280,10 +287,13 @@ impl Mcp {
         self.stop_all(all, limit.min(STOP_TIMEOUT)).await;
     }
 
-    fn find(&self, server: &str, tool: &str) -> Option<(Arc<Server>, Peer<RoleClient>)> {
+    fn find(&self, server: &str, tool: &str) -> Option<(Arc<Server>, Peer<RoleClient>, Option<Offer>)> {
         let server = self.running().get(server)?.server.clone();
-        let peer = server.status().session.as_ref().filter(|session| session.tools.has(tool))?.peer.clone();
-        Some((server, peer))
+        let status = server.status();
+        let session = status.session.as_ref().filter(|session| session.tools.has(tool))?;
+        let (peer, offer) = (session.peer.clone(), session.tools.offer(tool));
+        drop(status);
+        Some((server, peer, offer))
     }
 
     async fn stop_changed(&self) {
@@ -333,10 +343,4 @@ impl Mcp {
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Whether a result is none yet: the server waits for a person, or goes on by itself.
-fn is_unfinished(result: &Value) -> bool {
-    let kind = result.get("resultType").and_then(Value::as_str);
-    matches!(kind, Some("input_required" | "task"))
 }

@@ -7,14 +7,20 @@ use std::time::Duration;
 use futures_util::future::{BoxFuture, Shared};
 use futures_util::{FutureExt, Sink, Stream, sink, stream};
 use rmcp::model::{
-    ClientCapabilities, ClientConfig, ClientJsonRpcMessage, ClientRequest, Implementation, ListToolsRequest,
-    PingRequest, ProgressNotificationParam, ServerJsonRpcMessage,
+    ClientCapabilities, ClientConfig, ClientJsonRpcMessage, ClientRequest, CustomRequest, CustomResult,
+    ElicitRequestParams, ElicitResult, ElicitationCapability, ErrorCode, ErrorData,
+    FormElicitationCapability, Implementation, ListToolsRequest, PingRequest, ProgressNotificationParam,
+    ServerJsonRpcMessage, UrlElicitationCapability,
 };
-use rmcp::service::{NotificationContext, Peer, RunningServiceCancellationToken, ServiceError};
+use rmcp::service::{
+    InboundStreamOrigin, NotificationContext, Peer, RequestContext, RunningServiceCancellationToken,
+    ServiceError,
+};
 use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::sink_stream::SinkStreamTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, RoleClient, ServiceExt};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
 use tokio::sync::Notify;
@@ -22,14 +28,17 @@ use tokio::time::timeout;
 
 use super::failure;
 use super::http::Client;
-use super::listing::{self, Listing};
+use super::listing::Listing;
 use super::login::Login;
 use super::old_site::OldSite;
 use super::process::{Messages, Process};
 use super::requests::{Limit, Traffic, Unanswered};
+use super::resources::Offer;
 use super::settings::{Target, Wanted};
 use prx_egress::Egress;
 
+/// How a server asks a person.
+pub(super) const ELICITATION: &str = "elicitation/create";
 /// How long a server may take to answer a ping, and how long at least where it is pinged more often.
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_PING_TIMEOUT: Duration = Duration::from_secs(5);
@@ -43,7 +52,8 @@ pub(super) struct Connection {
     process: Option<Process>,
 }
 
-/// Handles notifications of the server: that its tools have changed, and that it gets on with a request.
+/// Handles what the server sends by itself: that its tools have changed, that it gets on with a request, and what it asks
+/// a person.
 #[derive(Clone)]
 pub(super) struct Listener {
     pub(super) tools_changed: Arc<Notify>,
@@ -80,11 +90,44 @@ impl ClientHandler for Listener {
         self.traffic.progressed(&about.progress_token);
     }
 
+    async fn create_elicitation(
+        &self,
+        request: ElicitRequestParams,
+        context: RequestContext<RoleClient>,
+    ) -> Result<ElicitResult, ErrorData> {
+        let odd = |why: serde_json::Error| ErrorData::internal_error(why.to_string(), None);
+        let params = serde_json::to_value(request).map_err(odd)?;
+        serde_json::from_value(self.elicit(&params, &context).await).map_err(odd)
+    }
+
+    /// What the SDK can't read, a question with an odd form included.
+    async fn on_custom_request(
+        &self,
+        request: CustomRequest,
+        context: RequestContext<RoleClient>,
+    ) -> Result<CustomResult, ErrorData> {
+        if request.method != ELICITATION {
+            return Err(ErrorData::new(ErrorCode::METHOD_NOT_FOUND, request.method, None));
+        }
+        Ok(CustomResult(self.elicit(&request.params.unwrap_or_default(), &context).await))
+    }
+
     fn get_info(&self) -> ClientConfig {
-        ClientConfig::new(
-            ClientCapabilities::default(),
-            Implementation::new("prx", env!("CARGO_PKG_VERSION")),
-        )
+        let mut capabilities = ClientCapabilities::default();
+        let elicitation = ElicitationCapability::new().with_form(FormElicitationCapability::new());
+        capabilities.elicitation = Some(elicitation.with_url(UrlElicitationCapability::new()));
+        ClientConfig::new(capabilities, Implementation::new("prx", env!("CARGO_PKG_VERSION")))
+    }
+}
+
+impl Listener {
+    /// What a question of the server is answered; that it was put away once the server has taken it back.
+    async fn elicit(&self, params: &Value, context: &RequestContext<RoleClient>) -> Value {
+        let origin = context.extensions.get::<InboundStreamOrigin>();
+        tokio::select! {
+            answer = self.traffic.calls.elicit(origin, params) => answer,
+            () = context.ct.cancelled() => json!({"action": "cancel"}),
+        }
     }
 }
 
@@ -139,26 +182,29 @@ impl Connection {
         Ok(Self { peer, traffic, closed, cancel, process })
     }
 
-    /// The tools that the server has now, as far as they are wanted. One that says that it has none, or knows no such
+    /// The tools that the server has now, and what else can be done with it, as far as they are wanted. One that says that it has none, or knows no such
     /// request, has none; one that does not say is asked.
     ///
     /// # Errors
     /// It did not say.
     pub(super) async fn tools(&self, wanted: &Wanted) -> Result<Listing, Unlisted> {
-        let may_have_none = self.peer.peer_info().is_none_or(|info| info.capabilities.tools.is_none());
-        match Listing::read(&self.peer, &self.traffic, wanted).await {
+        let info = self.peer.peer_info();
+        let may_have_none = info.as_ref().is_none_or(|info| info.capabilities.tools.is_none());
+        let offers = info.map(|info| Offer::all(&info.capabilities)).unwrap_or_default();
+        let none = || Ok(Listing::without_tools(wanted, offers.clone()));
+        match Listing::read(&self.peer, &self.traffic, wanted, offers.clone()).await {
             Ok(tools) => Ok(tools),
-            Err(refusal) if listing::has_none(&refusal) => Ok(Listing::default()),
+            Err(refusal) if refusal.is_unknown_method() => none(),
             Err(Unanswered::Failed(ServiceError::McpError(error))) => {
                 if may_have_none {
-                    return Ok(Listing::default());
+                    return none();
                 }
                 Err(Unlisted::Refused(format!("it did not list its tools: {}", error.message)))
             }
             Err(Unanswered::Failed(error)) => {
                 Err(Unlisted::Lost(format!("it did not list its tools: {}", failure::request(&error))))
             }
-            Err(_) if may_have_none => Ok(Listing::default()),
+            Err(_) if may_have_none => none(),
             Err(_) => Err(Unlisted::Lost("it did not list its tools in time".into())),
         }
     }

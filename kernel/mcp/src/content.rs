@@ -33,6 +33,15 @@ impl Outcome {
     pub(super) fn failed(reason: impl Into<String>) -> Self {
         Self { text: reason.into(), structured: None, is_error: true, attachments: Vec::new() }
     }
+
+    /// The same with what the gateway has to say about it, each on a line of its own.
+    pub(super) fn with_notes(mut self, notes: &[String]) -> Self {
+        for note in notes {
+            self.text.push_str(if self.text.is_empty() { "" } else { "\n" });
+            self.text.push_str(note);
+        }
+        self
+    }
 }
 
 /// Keeps the files of an answer.

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::RoleClient;
-use rmcp::model::{ClientRequest, ErrorCode, ListToolsRequest, PaginatedRequestParams};
+use rmcp::model::{ClientRequest, ListToolsRequest, PaginatedRequestParams};
 use rmcp::service::{Peer, ServiceError};
 use serde_json::Value;
 
 use super::requests::{Limit, Traffic, Unanswered};
+use super::resources::Offer;
 use super::schema;
 use super::settings::Wanted;
 
@@ -27,9 +28,10 @@ const PAGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A server's tools.
 #[derive(Clone, Default)]
 pub(super) struct Listing {
-    /// In the server's own order.
+    /// In the server's own order, then what is offered besides.
     pub(super) tools: Arc<[Listed]>,
     names: Arc<HashSet<String>>,
+    offers: Arc<[Offer]>,
     /// Why there are not those that the server or its operator says.
     pub(super) problem: Option<String>,
 }
@@ -48,6 +50,7 @@ pub(super) struct Listed {
 #[derive(Default)]
 struct Reader {
     wanted: Wanted,
+    offers: Vec<Offer>,
     tools: Vec<Listed>,
     names: HashSet<String>,
     seen: usize,
@@ -62,7 +65,18 @@ impl Listing {
         self.names.contains(name)
     }
 
-    /// Has a server list its tools, and stops to read where there are too many.
+    /// What a tool of that name does beside those of the server itself; none if it is one of these.
+    pub(super) fn offer(&self, name: &str) -> Option<Offer> {
+        self.offers.iter().copied().find(|offer| offer.name() == name)
+    }
+
+    /// Of a server that has no tools of its own.
+    pub(super) fn without_tools(wanted: &Wanted, offers: Vec<Offer>) -> Self {
+        Reader { wanted: wanted.clone(), offers, ..Reader::default() }.into()
+    }
+
+    /// Has a server list its tools, and stops to read where there are too many. What it offers besides has its place after
+    /// them, unless one of them has its name.
     ///
     /// # Errors
     /// It did not answer, or refused.
@@ -70,8 +84,9 @@ impl Listing {
         peer: &Peer<RoleClient>,
         traffic: &Traffic,
         wanted: &Wanted,
+        offers: Vec<Offer>,
     ) -> Result<Self, Unanswered> {
-        let mut reader = Reader { wanted: wanted.clone(), ..Reader::default() };
+        let mut reader = Reader { wanted: wanted.clone(), offers, ..Reader::default() };
         let (mut cursor, mut cursors) = (None, HashSet::new());
         for _ in 0..MAX_PAGES {
             let params = PaginatedRequestParams::default().with_cursor(cursor.take());
@@ -167,20 +182,34 @@ impl Reader {
 
 impl From<Reader> for Listing {
     fn from(reader: Reader) -> Self {
-        let Reader { wanted, tools, names, nameless, problem, .. } = reader;
+        let Reader { wanted, mut offers, mut tools, mut names, nameless, problem, .. } = reader;
+        offers.retain(|offer| {
+            wanted.takes(offer.name()) && !tools.iter().any(|tool| tool.name == offer.name())
+        });
+        // A server with as many tools as are kept has no room for more.
+        offers.truncate(MAX_TOOLS - tools.len());
+        names.extend(offers.iter().map(|offer| offer.name().to_owned()));
+        tools.extend(offers.iter().map(|offer| Listed::from(*offer)));
         let nameless =
             (nameless > 0).then(|| format!("{nameless} of its tools have no name and are left out"));
         let vain = wanted.in_vain(tools.iter().map(|tool| tool.name.as_str()));
         let vain = vain.map(|pattern| format!("tools: {pattern:?} is none of its tools"));
         let problem: Vec<String> = [problem, nameless, vain].into_iter().flatten().collect();
         let problem = (!problem.is_empty()).then(|| problem.join("; "));
-        Self { tools: tools.into(), names: Arc::new(names), problem }
+        Self { tools: tools.into(), names: Arc::new(names), offers: offers.into(), problem }
     }
 }
 
-/// Whether a server that refuses to list its tools has none.
-pub(super) fn has_none(refusal: &Unanswered) -> bool {
-    matches!(refusal, Unanswered::Failed(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND)
+impl From<Offer> for Listed {
+    fn from(offer: Offer) -> Self {
+        Self {
+            name: offer.name().into(),
+            description: offer.description().into(),
+            parameters: offer.parameters(),
+            read_only: true,
+            problem: None,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -206,5 +235,28 @@ mod tests {
         assert_eq!(names, [("plain", false), ("bare", false), ("worded", true), ("plain", true)]);
         assert!(listing.tools[0].read_only && listing.has("bare") && !listing.has("worded"));
         assert_eq!(listing.problem.as_deref(), Some("5 of its tools have no name and are left out"));
+    }
+    #[test]
+    fn what_is_offered_beside_tools_obeys_the_list_and_leaves_a_server_its_own_names() {
+        let all = vec![Offer::ListResources, Offer::ReadResource, Offer::ListPrompts, Offer::GetPrompt];
+        let page = vec![json!({"name": "read_resource"}), json!({"name": "other"})];
+        let patterns = |list: &[&str]| Wanted::of(list);
+        let mut reader = Reader {
+            wanted: patterns(&["*_resource*", "get_prompt"]),
+            offers: all.clone(),
+            ..Reader::default()
+        };
+        assert!(reader.read(page));
+        let listing = Listing::from(reader);
+        let names: Vec<_> = listing.tools.iter().map(|tool| tool.name.as_str()).collect();
+        assert_eq!(names, ["read_resource", "list_resources", "get_prompt"]);
+        assert_eq!(listing.offer("list_resources"), Some(Offer::ListResources));
+        assert_eq!((listing.offer("read_resource"), listing.offer("list_prompts")), (None, None));
+        assert!(listing.has("get_prompt") && !listing.has("list_prompts"));
+        assert_eq!(listing.problem, None);
+        let full = (0..MAX_TOOLS).map(|n| json!({"name": format!("tool{n}")})).collect();
+        let mut reader = Reader { offers: all, ..Reader::default() };
+        assert!(reader.read(full));
+        assert_eq!(Listing::from(reader).tools.len(), MAX_TOOLS);
     }
 }

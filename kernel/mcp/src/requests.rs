@@ -1,22 +1,24 @@
 //! Requests to a server: how long they may take, and what it answers, as JSON.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rmcp::RoleClient;
-use rmcp::model::{CancelledNotificationParam, ClientRequest, ProgressToken, RequestId};
-use rmcp::service::{Peer, PeerRequestOptions, ServiceError};
+use rmcp::model::{CancelledNotificationParam, ClientRequest, ErrorCode, ProgressToken, RequestId};
+use rmcp::service::{Peer, PeerRequestOptions, RequestHandle, ServiceError};
 use serde_json::Value;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
+
+use super::under_way::{Call, Calls};
 
 /// What is under way between the gateway and one server.
 #[derive(Default)]
 pub(super) struct Traffic {
-    calls: AtomicUsize,
+    pub(super) calls: Arc<Calls>,
     answers: AtomicU64,
     /// Who waits for which progress. The lock is never held across an await.
     progress: Mutex<HashMap<ProgressToken, Arc<Notify>>>,
@@ -48,16 +50,17 @@ impl Limit {
     }
 }
 
-impl Traffic {
-    /// Counts a call of a tool as under way until this is dropped.
-    pub(super) fn call(self: &Arc<Self>) -> impl Drop + use<> {
-        self.calls.fetch_add(1, Ordering::AcqRel);
-        Call(Arc::clone(self))
+impl Unanswered {
+    /// Whether the server says that it knows no such request.
+    pub(super) fn is_unknown_method(&self) -> bool {
+        matches!(self, Self::Failed(ServiceError::McpError(error)) if error.code == ErrorCode::METHOD_NOT_FOUND)
     }
+}
 
+impl Traffic {
     /// Whether a call of a tool is under way.
     pub(super) fn is_busy(&self) -> bool {
-        self.calls.load(Ordering::Acquire) > 0
+        self.calls.any()
     }
 
     /// How many requests were answered, refused ones included.
@@ -82,12 +85,24 @@ impl Traffic {
         request: ClientRequest,
         limit: Limit,
     ) -> Result<Value, Unanswered> {
-        let last = Instant::now() + limit.most;
-        let mut next = (Instant::now() + limit.each).min(last);
-        let sent = peer.send_request_with_option(request, PeerRequestOptions::no_options());
+        self.ask_for(None, peer, request, limit).await
+    }
+
+    /// The same for a call, in which the server may put questions to a person: their time does not count.
+    ///
+    /// # Errors
+    /// There is no result.
+    pub(super) async fn ask_for(
+        &self,
+        call: Option<&Call>,
+        peer: &Peer<RoleClient>,
+        request: ClientRequest,
+        limit: Limit,
+    ) -> Result<Value, Unanswered> {
+        let mut deadline = Deadline::new(limit, call.map(Call::waiting));
         let mut handle = tokio::select! {
-            sent = sent => sent.map_err(Unanswered::Failed)?,
-            () = sleep_until(next) => return Err(Unanswered::Silent),
+            sent = self.send(call, peer, request) => sent.map_err(Unanswered::Failed)?,
+            () = deadline.reached() => return Err(Unanswered::Silent),
         };
         let progress = Arc::new(Notify::new());
         self.progress().insert(handle.progress_token.clone(), Arc::clone(&progress));
@@ -105,13 +120,27 @@ impl Traffic {
                     let as_json = |_| Unanswered::Failed(ServiceError::UnexpectedResponse);
                     return serde_json::to_value(answer).map_err(as_json);
                 }
-                () = progress.notified() => next = (Instant::now() + limit.each).min(last),
-                () = sleep_until(next) => {
-                    let is_endless = next == last && limit.most > limit.each;
-                    return Err(if is_endless { Unanswered::Endless } else { Unanswered::Silent });
+                () = progress.notified() => deadline.renew(),
+                () = deadline.reached() => {
+                    return Err(if deadline.is_last() { Unanswered::Endless } else { Unanswered::Silent });
                 }
             }
         }
+    }
+
+    /// Sends a request, and notes its id before any question in it is read.
+    async fn send(
+        &self,
+        call: Option<&Call>,
+        peer: &Peer<RoleClient>,
+        request: ClientRequest,
+    ) -> Result<RequestHandle<RoleClient>, ServiceError> {
+        let _sending = self.calls.sending().await;
+        let handle = peer.send_request_with_option(request, PeerRequestOptions::no_options()).await?;
+        if let Some(call) = call {
+            call.sent(handle.id.clone());
+        }
+        Ok(handle)
     }
 
     fn progress(&self) -> MutexGuard<'_, HashMap<ProgressToken, Arc<Notify>>> {
@@ -119,11 +148,54 @@ impl Traffic {
     }
 }
 
-struct Call(Arc<Traffic>);
+/// When an answer is waited for no more. It stands still while a person is asked.
+struct Deadline {
+    limit: Limit,
+    next: Instant,
+    last: Instant,
+    /// How many questions have no answer yet.
+    waiting: Option<watch::Receiver<usize>>,
+    /// Since when it stands still.
+    stopped: Option<Instant>,
+}
 
-impl Drop for Call {
-    fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::AcqRel);
+impl Deadline {
+    fn new(limit: Limit, waiting: Option<watch::Receiver<usize>>) -> Self {
+        let last = Instant::now() + limit.most;
+        let next = (Instant::now() + limit.each).min(last);
+        Self { limit, next, last, waiting, stopped: None }
+    }
+
+    /// There is progress.
+    fn renew(&mut self) {
+        self.next = (Instant::now() + self.limit.each).min(self.last);
+    }
+
+    /// Whether it could not be renewed any more.
+    fn is_last(&self) -> bool {
+        self.next == self.last && self.limit.most > self.limit.each
+    }
+
+    async fn reached(&mut self) {
+        loop {
+            let Some(waiting) = &mut self.waiting else { return sleep_until(self.next).await };
+            if *waiting.borrow_and_update() == 0 {
+                let stopped = self.stopped.take().map_or(Duration::ZERO, |since| since.elapsed());
+                self.next += stopped;
+                self.last += stopped;
+                tokio::select! {
+                    () = sleep_until(self.next) => return,
+                    changed = waiting.changed() => if changed.is_ok() { continue },
+                }
+            } else {
+                self.stopped.get_or_insert_with(Instant::now);
+                if waiting.changed().await.is_ok() {
+                    continue;
+                }
+            }
+            // The call is over, and with it whoever could be asked.
+            self.waiting = None;
+        }
     }
 }
 

@@ -106,6 +106,12 @@ impl Default for Options {
 pub(super) struct Wanted(Option<Vec<String>>);
 
 impl Wanted {
+    /// Those that fit one of these patterns.
+    #[cfg(test)]
+    pub(super) fn of(patterns: &[&str]) -> Self {
+        Self(Some(patterns.iter().map(|pattern| (*pattern).to_owned()).collect()))
+    }
+
     /// Whether a tool is among them.
     pub(super) fn takes(&self, name: &str) -> bool {
         self.0.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern, name)))

@@ -1,4 +1,4 @@
-//! Questions that a turn asks before it calls a tool.
+//! Questions that a turn asks: before it calls a tool, and for an MCP server while that works on a call.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use prx_base::error::{Error, Result};
 use prx_http::describe::Takes;
 use prx_http::parameter::{Either, Parameter, Required};
 use prx_http::{Call, Doc, Reply};
-use prx_store::{Approval, Decision};
+use prx_store::{Approval, Decision, Elicitation};
 
-/// A call that waits to be allowed.
+/// A call that waits for a person.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Approval")]
 pub(super) struct ApprovalView<'a> {
@@ -24,6 +24,23 @@ pub(super) struct ApprovalView<'a> {
     arguments: &'a Value,
     asked_at: String,
     expires_at: String,
+    /// What the tool's MCP server asks; without it the question is whether the tool may be called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elicitation: Option<ElicitationView<'a>>,
+}
+
+/// What an MCP server asks.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Elicitation")]
+struct ElicitationView<'a> {
+    /// Its words.
+    message: &'a str,
+    /// The page that it wants opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<&'a str>,
+    /// What `allow` answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<&'a Value>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -48,12 +65,19 @@ impl<'a> From<&'a Approval> for ApprovalView<'a> {
             arguments: &approval.asked.arguments,
             asked_at: rfc3339(approval.asked_at),
             expires_at: rfc3339(approval.expires_at),
+            elicitation: approval.asked.elicitation.as_ref().map(ElicitationView::from),
         }
     }
 }
 
+impl<'a> From<&'a Elicitation> for ElicitationView<'a> {
+    fn from(asked: &'a Elicitation) -> Self {
+        Self { message: &asked.message, url: asked.url.as_deref(), content: asked.content.as_ref() }
+    }
+}
+
 pub(super) const LIST: Doc =
-    Doc::new("List the tool calls of a session that wait to be allowed").answers::<Approvals>(&[200]);
+    Doc::new("List the tool calls of a session that wait for a person: to be allowed, or for an answer to their MCP server").answers::<Approvals>(&[200]);
 
 pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     let open = gateway.store.approvals(call.param("id"))?;
@@ -67,9 +91,10 @@ const DECISION: Parameter<Required<Either<Decision>>> = Parameter::new(
 )
 .required();
 
-pub(super) const DECIDE: Doc = Doc::new("Allow or deny a tool call that waits for it")
-    .takes(Takes::Object(&[&DECISION]))
-    .answers::<Decided>(&[200]);
+pub(super) const DECIDE: Doc =
+    Doc::new("Allow or deny a tool call that waits for it, or answer yes or no to what its MCP server asks")
+        .takes(Takes::Object(&[&DECISION]))
+        .answers::<Decided>(&[200]);
 
 pub(super) async fn decide(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let wanted = call.body.object().await?.get(&DECISION)?;

@@ -123,7 +123,7 @@ impl Chat<'_> {
         let decision = match line.map(|line| line.trim().to_lowercase()).as_deref() {
             Some("a" | "allow" | "y" | "yes") => "allow",
             Some("d" | "deny" | "n" | "no") | None => "deny",
-            Some(_) => return note("answer with allow or deny"),
+            Some(_) => return note("answer with allow or deny, yes or no"),
         };
         if let Some(id) = answer.asked.pop_front() {
             self.tell(&["approvals", &id], json!({"decision": decision})).await;
@@ -161,7 +161,7 @@ impl Answer {
             "tool_result" => note(&shortened(&text(&data["content"]))),
             "approval" => {
                 self.end_line()?;
-                note(&format!("may it call {}? allow or deny", text(&data["tool"])));
+                note(&question(data));
                 self.asked.extend(data["id"].as_str().map(str::to_owned));
             }
             "done" => {
@@ -187,6 +187,21 @@ impl Answer {
     fn end_line(&mut self) -> Result<(), Failure> {
         if std::mem::take(&mut self.streamed) { say("") } else { Ok(()) }
     }
+}
+
+/// What a person is asked: whether a tool may be called, or what its server wants to know.
+fn question(approval: &Value) -> String {
+    let (tool, asked) = (text(&approval["tool"]), &approval["elicitation"]);
+    if asked.is_null() {
+        return format!("may it call {tool}? allow or deny");
+    }
+    let mut words = format!("the server of {tool} asks: {}", text(&asked["message"]));
+    if asked["url"].is_string() {
+        words.push_str(&format!("\nit wants this page opened: {}", text(&asked["url"])));
+    } else if asked["content"].as_object().is_some_and(|content| !content.is_empty()) {
+        words.push_str(&format!("\nyes answers {}", printable(&asked["content"].to_string(), false)));
+    }
+    words + "\nyes or no"
 }
 
 fn text(value: &Value) -> String {

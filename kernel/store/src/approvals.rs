@@ -1,4 +1,4 @@
-//! Questions that a turn asks a person before it calls a tool.
+//! Questions that a turn asks a person: before it calls a tool, and for an MCP server while that works on a call.
 
 use std::time::Duration;
 
@@ -48,11 +48,27 @@ pub struct NewApproval {
     pub tool: String,
     /// What it is to be called with.
     pub arguments: Value,
+    /// What the tool's server asks while it is called; none: whether it may be called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elicitation: Option<Elicitation>,
     /// Who may answer on the channel, by the platform's id; over the API whoever may write to the session.
     pub user: Option<String>,
     /// How long the question stands.
     #[serde(rename = "patience")]
     pub timeout: Duration,
+}
+
+/// What an MCP server asks a person, as far as yes or no answers it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Elicitation {
+    /// Which question of its call it is, from 1. A call that is made again after a crash asks the same ones again.
+    pub number: u32,
+    /// The server's words.
+    pub message: String,
+    /// The page that the person is asked to open.
+    pub url: Option<String>,
+    /// What yes answers, by the names that the server gave; none where a page is to be opened.
+    pub content: Option<Value>,
 }
 
 impl Approval {
@@ -84,7 +100,10 @@ impl Store {
                 return Err(Error::conflict("The turn that asks is over").into());
             }
             let asked_before = all(tx, &asked.turn.session)?;
-            let same = |known: &Approval| known.asked.turn == asked.turn && known.asked.call == asked.call;
+            let same = |known: &Approval| {
+                let known = &known.asked;
+                known.turn == asked.turn && known.call == asked.call && known.elicitation == asked.elicitation
+            };
             if let Some(known) = asked_before.into_iter().find(same) {
                 return Ok(known);
             }

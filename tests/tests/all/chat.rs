@@ -77,7 +77,7 @@ async fn an_answer_comes_as_it_is_made_and_tools_are_asked_for() {
     chat.write("greet Ada").await;
     chat.until("[may it call hello? allow or deny]").await;
     chat.write("maybe").await;
-    chat.until("[answer with allow or deny]").await;
+    chat.until("[answer with allow or deny, yes or no]").await;
     chat.write("allow").await;
     chat.until("So be it.").await;
     let (said, asides) = chat.end().await;

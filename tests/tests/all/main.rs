@@ -35,6 +35,8 @@ mod mcp_door;
 mod mcp_http;
 mod mcp_login;
 mod mcp_odd;
+mod mcp_questions;
+mod mcp_resources;
 mod memory;
 mod mishaps;
 mod parameters;

@@ -4,6 +4,7 @@ use std::fs;
 
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::mcp::process;
 use prx_tests::models::{Asked, Dialect, FakeModel};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -38,13 +39,18 @@ async fn each_request_begins_with_the_bytes_of_the_one_before() {
             json!({"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "integer"}}});
         let tools: Vec<Value> = names.map(|name| json!({"name": name, "inputSchema": schema})).collect();
         fs::write(&file, json!(tools).to_string()).unwrap();
+        let shelf = json!({"initialize": [{"result": {
+            "protocolVersion": "2025-06-18", "capabilities": {"resources": {}, "prompts": {}}, "serverInfo": {},
+        }}]});
         home.configure(&format!(
             "{}[agent]\nsystem_prompt = \"You are kind.\"\n[mcp_servers.near]\ncommand = {SERVER:?}\nenv = {{ TOOLS = \
-             {file:?} }}\n[rate_limits]\nenabled = false\n",
-            model.config("")
+             {file:?} }}\n[rate_limits]\nenabled = false\n{}",
+            model.config(""),
+            process(&home, SERVER, "shelf", &shelf, "")
         ));
         let gateway = Gateway::start_in(home).await;
         gateway.mcp_connected("near").await;
+        gateway.mcp_connected("shelf").await;
         let session = gateway.open_session("ada").await;
         // The same tools are called again and again, also with ids that the server repeats.
         let calls =
@@ -55,16 +61,23 @@ async fn each_request_begins_with_the_bytes_of_the_one_before() {
             say(&gateway, &session, "Greet her.").await;
         }
         gateway.client().post("/plugins/hello-tool/reload", json!({})).await.expect(200);
-        gateway.client().post("/mcp/near/reconnect", json!({})).await.expect(200);
-        gateway.mcp_connected("near").await;
+        for server in ["near", "shelf"] {
+            gateway.client().post(&format!("/mcp/{server}/reconnect"), json!({})).await.expect(200);
+            gateway.mcp_connected(server).await;
+        }
         say(&gateway, &session, "Again?").await;
         let gateway = gateway.restart().await;
         gateway.mcp_connected("near").await;
+        gateway.mcp_connected("shelf").await;
         say(&gateway, &session, "And now?").await;
 
         let asked: Vec<_> = model.asked().iter().map(|asked| parts(asked, dialect)).collect();
         assert_eq!(asked.len(), 8);
         assert!(model.asked()[0].body["tools"].as_array().unwrap().len() >= 30, "{:?}", asked[0][0]);
+        assert!(
+            asked[0][0].contains("\"shelf__read_resource\"")
+                && asked[0][0].contains("\"shelf__list_prompts\"")
+        );
         assert!(asked[0][0].contains("\"near__echo\"") && asked[0].concat().contains("You are kind."));
         for (before, after) in asked.iter().zip(&asked[1..]) {
             assert!(after.len() > before.len(), "the conversation grows");

@@ -21,7 +21,7 @@ use prx_base::error::{Code, Error, Result};
 use prx_base::events::{Kind, NewEvent};
 use prx_host::bindings::tool as wire;
 use prx_host::{CallError, Makes, Plugins, Scope};
-use prx_mcp::{KeptFiles, Mcp};
+use prx_mcp::{Caller, Mcp, Person};
 use prx_store::{Attachment, BlobLimits, Store};
 
 mod catalog;
@@ -68,6 +68,8 @@ pub struct CallContext {
     pub channel: String,
     /// What it may see of the conversation.
     pub scope: Scope,
+    /// Who is asked what an MCP server wants to know meanwhile; none: nobody.
+    pub person: Option<Person>,
 }
 
 /// What a tool said.
@@ -289,7 +291,7 @@ impl Tools {
         context: CallContext,
     ) -> Result<ToolResult> {
         let limits = self.blob_limits();
-        let CallContext { session, call, user, channel, mut scope } = context;
+        let CallContext { session, call, user, channel, mut scope, .. } = context;
         let context = wire::CallContext { session, call, user };
         scope.makes = Some(Makes { channel, limits });
         match self.plugins.call_tool(name, &arguments.to_string(), &context, scope).await {
@@ -314,8 +316,9 @@ impl Tools {
         context: CallContext,
     ) -> Result<ToolResult> {
         let arguments = arguments.as_object().cloned().unwrap_or_default();
-        let files = KeptFiles { channel: &context.channel, limits: self.blob_limits() };
-        match self.mcp.call(server, tool, arguments, files).await {
+        let CallContext { channel, person, .. } = context;
+        let caller = Caller { channel: &channel, limits: self.blob_limits(), person };
+        match self.mcp.call(server, tool, arguments, caller).await {
             Some(prx_mcp::Outcome { text, structured, is_error, attachments }) => {
                 Ok(ToolResult { content: text, structured, is_error, attachments })
             }

@@ -70,6 +70,7 @@ async fn lived(store: &Store) {
         call: "c".into(),
         tool: "t".into(),
         arguments: json!({ "a": CANARY }),
+        elicitation: None,
         user: Some("7".into()),
         timeout: DAY,
     };

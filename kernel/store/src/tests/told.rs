@@ -25,6 +25,7 @@ fn question(turn: &Turn, call: &str) -> NewApproval {
         call: call.into(),
         tool: "pay".into(),
         arguments: json!({"amount": 7}),
+        elicitation: None,
         user: Some("7".into()),
         timeout: Duration::from_secs(60),
     }

@@ -1,0 +1,108 @@
+//! Elicitation: a person is asked what an MCP server wants to know while it works on a call.
+
+use tokio::sync::mpsc::Receiver;
+use tracing::error;
+
+use super::approval::{self, About};
+use super::arguments;
+use super::work::Work;
+use prx_base::text::is_seen;
+use prx_mcp::Question;
+use prx_mcp::door::Answer;
+use prx_store::{Decision, Elicitation};
+
+/// Puts a call's questions to the person, one after the other, until the call is over.
+pub(super) async fn answer(work: &Work<'_>, call: About<'_>, mut questions: Receiver<Question>) {
+    let About { call, tool, arguments, .. } = call;
+    while let Some(mut question) = questions.recv().await {
+        if question.is_withdrawn() {
+            continue;
+        }
+        let words = match words(&question.server, &question.asked) {
+            Ok(words) => words,
+            Err(why) => {
+                question.decline(format!("it can't be shown: {why}"));
+                continue;
+            }
+        };
+        let about = About { call, tool, arguments, elicitation: Some(question.asked.clone()) };
+        let decided = approval::put(work, about, words, question.withdrawn()).await;
+        question.answer(match decided {
+            Ok(Decision::Allow) => Answer::Accepted,
+            Ok(Decision::Deny) => Answer::Declined,
+            Ok(Decision::Expired) => Answer::None,
+            Err(error) => {
+                error!(%error, "what the server of a tool asks can't be put to the user");
+                Answer::None
+            }
+        });
+    }
+}
+
+/// What a person is asked, in Markdown: the server's words as they are, and what yes means.
+///
+/// # Errors
+/// What yes answers can't be shown; says why.
+fn words(server: &str, asked: &Elicitation) -> Result<String, String> {
+    let said = format!("The MCP server `{server}` asks:\n\n{}", quoted(&asked.message));
+    if let Some(url) = &asked.url {
+        return Ok(format!(
+            "{said}\n\nIt wants you to open this page. Look where it leads: answer Yes when you have opened it, and No if you \
+             don't trust it.\n\n{}",
+            quoted(url)
+        ));
+    }
+    match &asked.content {
+        Some(content) if content.as_object().is_some_and(|content| !content.is_empty()) => {
+            Ok(format!("{said}\n\nYes answers this:\n\n```json\n{}\n```", arguments::shown(content)?))
+        }
+        _ => Ok(said),
+    }
+}
+
+/// A text in a block that nothing in it ends. What is not seen in it is left out.
+fn quoted(text: &str) -> String {
+    let text: String = text.chars().filter(|c| is_seen(*c) || *c == '\n').collect();
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or_default();
+    let fence = "`".repeat(longest.max(2) + 1);
+    format!("{fence}\n{}\n{fence}", text.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn asked(message: &str) -> Elicitation {
+        Elicitation { number: 1, message: message.into(), url: None, content: Some(json!({})) }
+    }
+
+    #[test]
+    fn a_person_is_shown_whose_words_they_are_and_what_yes_means() {
+        assert_eq!(
+            words("near", &asked("Sure?\n[Yes](https://evil.example)")).unwrap(),
+            "The MCP server `near` asks:\n\n```\nSure?\n[Yes](https://evil.example)\n```"
+        );
+        let form = Elicitation { content: Some(json!({"sure": true})), ..asked("Sure?") };
+        assert!(
+            words("near", &form)
+                .unwrap()
+                .ends_with("Yes answers this:\n\n```json\n{\n  \"sure\": true\n}\n```")
+        );
+        let page = Elicitation { url: Some("https://example.org/a".into()), content: None, ..asked("Sure?") };
+        let shown = words("near", &page).unwrap();
+        assert!(
+            shown.contains("if you don't trust it") && shown.ends_with("```\nhttps://example.org/a\n```")
+        );
+        let many: serde_json::Map<_, _> = (0..50).map(|n| (format!("f{n}"), json!(true))).collect();
+        let form = Elicitation { content: Some(many.into()), ..asked("Sure?") };
+        assert!(words("near", &form).unwrap_err().contains("more than the 40"));
+    }
+
+    #[test]
+    fn nothing_in_a_question_ends_its_block_or_hides_in_it() {
+        assert_eq!(quoted("a\u{202e}b\u{1b}[2J\r\n``` x"), "````\nab[2J\n``` x\n````");
+        assert_eq!(quoted("a `b` ``c``"), "```\na `b` ``c``\n```");
+    }
+}
