@@ -206,6 +206,13 @@ CALLS = [
     ("everything.gzip-file-as-resource", {"name": "a.gz", "data": "data:text/plain;base64,aGk="}, ""),
     ("everything.toggle-simulated-logging", {}, "logging"),
     ("everything.toggle-subscriber-updates", {}, "updates"),
+    # Outside of a turn nobody is there to be asked.
+    ("everything.trigger-elicitation-request", {}, "it wants name filled in"),
+    ("everything.trigger-url-elicitation", {"url": "https://example.org/"}, "there is nobody to ask"),
+    ("everything.list_resources", {}, "demo://resource/dynamic/text/{resourceId}"),
+    ("everything.read_resource", {"uri": "demo://resource/dynamic/blob/1"}, "goes with the answer"),
+    ("everything.list_prompts", {}, "args-prompt"),
+    ("everything.get_prompt", {"name": "args-prompt", "arguments": {"city": "Paris"}}, "Paris"),
     ("everything.trigger-long-running-operation", {"duration": 2, "steps": 2}, "completed"),
     ("time.get_current_time", {"timezone": "Europe/Berlin"}, "Europe/Berlin"),
     ("time.convert_time", {"source_timezone": "Asia/Tokyo", "time": "12:30", "target_timezone": "Etc/UTC"}, "03:30"),
@@ -214,6 +221,9 @@ CALLS = [
 # What can only be called as a task, which is refused in words.
 TASKS = {"everything.simulate-research-query": {"topic": "tea"}}
 SLOW = {"slow_stdio.hold_up", "slow_http.hold_up"}
+
+# What servers have of resources and prompts beside those above: some of it is nothing.
+READS = {"list_resources": {}, "list_prompts": {}, "read_resource": {"uri": "demo://none"}, "get_prompt": {"name": "none"}}
 
 SERVERS = {"files", "everything", "time", "fetch", "slow_stdio", "slow_http"}
 def offered():
@@ -245,7 +255,35 @@ for tool, arguments in TASKS.items():
         failed.append((tool, status, said))
 known = {tool for tool, *_ in CALLS} | set(TASKS) | SLOW
 mine = {name for name in offered() if name.split(".")[0] in SERVERS}
+for tool in sorted(mine - known):
+    name = tool.split(".")[1]
+    if name in READS:
+        known.add(tool)
+        status, said = call(tool, READS[name])
+        good = status == 200 and said["is_error"] == (not name.startswith("list_"))
+        print(f"| {tool:42} | {'yes' if good else 'NO':3} | {' '.join(json.dumps(said).split())[:70]} |")
+        if not good:
+            failed.append((tool, status, said))
 assert mine == known, f"not called: {sorted(mine - known)}; not there: {sorted(known - mine)}"
+
+# In a turn a person is asked, and says yes: within the call, and after a refusal until a page was opened.
+session = ask("POST", "/sessions", {"user_id": "me"})[1]["id"]
+page, first = "https://example.org/", "https://modelcontextprotocol.io/"
+with concurrent.futures.ThreadPoolExecutor() as pool:
+    for error_path, wanted in [("false", [page]), ("true", [first, page])]:
+        words = '/tool everything.trigger-url-elicitation {"url": "%s", "errorPath": %s}' % (page, error_path)
+        turn = pool.submit(ask, "POST", f"/sessions/{session}/messages", {"content": words})
+        opened = []
+        while not turn.done():
+            for asked in ask("GET", f"/sessions/{session}/approvals")[1]["approvals"]:
+                opened.append(asked["elicitation"]["url"])
+                ask("POST", f"/sessions/{session}/approvals/{asked['id']}", {"decision": "allow"})
+            time.sleep(0.1)
+        status, reply = turn.result()
+        good = status == 200 and opened == wanted and "accept" in json.dumps(reply)
+        print(f"| {'in a turn, errorPath ' + error_path:42} | {'yes' if good else 'NO':3} | {' '.join(json.dumps(reply).split())[:70]} |")
+        if not good:
+            failed.append((opened, status, reply))
 
 seconds = 3 if os.environ["SHORT"] else 50
 with concurrent.futures.ThreadPoolExecutor() as pool:
