@@ -65,6 +65,12 @@ impl Home {
         fs::write(self.path().join("prx.toml"), config).expect("a writable home");
     }
 
+    /// Adds this to `prx.toml`.
+    pub fn append(&self, config: &str) {
+        let before = fs::read_to_string(self.path().join("prx.toml")).expect("a configuration");
+        self.configure(&format!("{before}\n{config}"));
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         self.dir.path()

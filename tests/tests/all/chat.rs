@@ -3,6 +3,7 @@ use std::process::Stdio;
 
 use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
+use prx_tests::mcp::{process, tools};
 use prx_tests::scripted;
 use prx_tests::wait::until;
 use rustix::process::{Pid, Signal, kill_process};
@@ -94,6 +95,31 @@ async fn an_answer_comes_as_it_is_made_and_tools_are_asked_for() {
     again.until("[may it call hello? allow or deny]").await;
     let (said, asides) = again.end().await;
     assert!(said.ends_with("So be it.\n") && asides.contains("the user does not allow it"), "{said}{asides}");
+}
+
+#[tokio::test]
+async fn what_an_mcp_server_asks_is_shown_and_answered() {
+    let call = json!({"call": {"name": "near__book", "arguments": {}}});
+    let home = scripted::home(&json!([{"answers": [[call], [{"text": "So be it."}]]}]), "");
+    let sure = json!({"message": "Really?", "requestedSchema": {
+        "type": "object", "properties": {"sure": {"type": "boolean"}}, "required": ["sure"],
+    }});
+    let page =
+        json!({"message": "Log in", "mode": "url", "elicitationId": "7", "url": "https://example.org/"});
+    let script = json!({"tools/list": [tools(&["book"])], "tools/call": [{"ask": [sure, page]}]});
+    home.append(&process(&home, env!("CARGO_BIN_EXE_prx-test-mcp"), "near", &script, ""));
+    let gateway = Gateway::start_in(home).await;
+    gateway.mcp_connected("near").await;
+    let mut chat = Chat::start(&gateway, &[]);
+    chat.write("go").await;
+    chat.until("[the server of near.book asks: Really?\nyes answers {\"sure\":true}\nyes or no]").await;
+    chat.write("yes").await;
+    chat.until("asks: Log in\nit wants this page opened: https://example.org/\nyes or no]").await;
+    chat.write("no").await;
+    chat.until("So be it.").await;
+    let (_, asides) = chat.end().await;
+    let told = r#"[{"action":"accept","content":{"sure":true}},{"action":"decline"}]"#;
+    assert!(asides.contains(told), "{asides}");
 }
 
 #[tokio::test]

@@ -44,19 +44,11 @@ fn home(config: &str) -> Home {
 
 /// A gateway with a server that is a process, by the name of `near`.
 async fn start(answers: Value, config: &str) -> Gateway {
-    let home = home("");
-    let config = format!("{config}\n{}", process(&home, SERVER, "near", &book(answers), ""));
-    add(&home, &config);
+    let home = home(config);
+    home.append(&process(&home, SERVER, "near", &book(answers), ""));
     let gateway = Gateway::start_in(home).await;
     gateway.mcp_connected("near").await;
     gateway
-}
-
-/// Adds to the configuration of a home.
-fn add(home: &Home, config: &str) {
-    let file = home.path().join("prx.toml");
-    let before = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, format!("{before}\n{config}")).unwrap();
 }
 
 async fn say(gateway: &Gateway, session: &str, text: &str) -> Answer {
@@ -363,4 +355,30 @@ async fn a_refusal_until_a_page_is_opened_is_tried_again_once_it_is() {
     assert_eq!(result(&gateway, &session).await, "let in");
     answered(&gateway, &session, "near", &["deny"]).await;
     assert_eq!(result(&gateway, &session).await, "Log in first");
+}
+
+#[tokio::test]
+async fn what_another_gateway_asks_a_person_goes_through_this_one() {
+    let far = start(json!([text("booked")]), "[tools.policy]\n\"near.*\" = \"ask\"\n").await;
+    let token = far.home().run(&["auth", "token", "--scope", "tools:write"]).await;
+    let call = json!({"call": {"name": "far__near__book", "arguments": {"day": 1}}});
+    let home = scripted::home(&json!([{"answers": [[call], [{"text": "Well."}]]}]), "");
+    home.append(&format!(
+        "[mcp_servers.far]\nurl = \"http://{}/mcp\"\nheaders = {{ authorization = \"Bearer {}\" }}\n",
+        far.address(),
+        token.stdout.trim()
+    ));
+    let gateway = Gateway::start_in(home).await;
+    gateway.mcp_connected("far").await;
+    let session = gateway.open_session("ada").await;
+    for (decision, told) in
+        [("allow", "booked"), ("deny", "near.book was not called: the user does not allow it")]
+    {
+        let asked = answered(&gateway, &session, "go", &[decision]).await;
+        let elicitation = &asked[0]["elicitation"];
+        let words = elicitation["message"].as_str().unwrap();
+        assert!(words.contains("May I call the tool `near.book`") && words.contains("\"day\": 1"), "{words}");
+        assert_eq!(elicitation["content"], json!({}));
+        assert_eq!(result(&gateway, &session).await, told);
+    }
 }
