@@ -18,7 +18,6 @@ const RESERVED_CAPACITY: usize = 32;
 
 /// One thing that a turn said.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and the large ones end the turn")]
 pub enum TurnEvent {
     /// The next piece of the reply.
     Token(String),
@@ -38,7 +37,7 @@ pub enum TurnEvent {
         /// The tool's name.
         name: String,
     },
-    /// A tool waits for a person to allow its call.
+    /// A tool waits for a person to allow its call, or to answer what its MCP server asks.
     Approval(Approval),
     /// A tool is about to be called.
     ToolCall {
