@@ -86,6 +86,14 @@ impl ClientHandler for Listener {
         self.tools_changed.notify_one();
     }
 
+    async fn on_resource_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.more_come();
+    }
+
+    async fn on_prompt_list_changed(&self, _: NotificationContext<RoleClient>) {
+        self.more_come();
+    }
+
     async fn on_progress(&self, about: ProgressNotificationParam, _: NotificationContext<RoleClient>) {
         self.traffic.progressed(&about.progress_token);
     }
@@ -121,6 +129,13 @@ impl ClientHandler for Listener {
 }
 
 impl Listener {
+    /// Resources or prompts have changed, which are listed when they are asked for: tools come only with the first.
+    fn more_come(&self) {
+        if self.traffic.may_come_first() {
+            self.tools_changed.notify_one();
+        }
+    }
+
     /// What a question of the server is answered; that it was put away once the server has taken it back.
     async fn elicit(&self, params: &Value, context: &RequestContext<RoleClient>) -> Value {
         let origin = context.extensions.get::<InboundStreamOrigin>();
@@ -189,8 +204,8 @@ impl Connection {
     /// It did not say.
     pub(super) async fn tools(&self, wanted: &Wanted) -> Result<Listing, Unlisted> {
         let info = self.peer.peer_info();
-        let may_have_none = info.as_ref().is_none_or(|info| info.capabilities.tools.is_none());
-        let offers = info.map(|info| Offer::all(&info.capabilities)).unwrap_or_default();
+        let may_have_none = info.is_none_or(|info| info.capabilities.tools.is_none());
+        let offers = Offer::all(&self.peer, &self.traffic).await;
         let none = || Ok(Listing::without_tools(wanted, offers.clone()));
         match Listing::read(&self.peer, &self.traffic, wanted, offers.clone()).await {
             Ok(tools) => Ok(tools),

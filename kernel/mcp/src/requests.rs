@@ -1,7 +1,7 @@
 //! Requests to a server: how long they may take, and what it answers, as JSON.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ use super::under_way::{Call, Calls};
 pub(super) struct Traffic {
     pub(super) calls: Arc<Calls>,
     answers: AtomicU64,
+    /// There is nothing of something that the server says it has.
+    lacks_some: AtomicBool,
     /// Who waits for which progress. The lock is never held across an await.
     progress: Mutex<HashMap<ProgressToken, Arc<Notify>>>,
 }
@@ -66,6 +68,16 @@ impl Traffic {
     /// How many requests were answered, refused ones included.
     pub(super) fn answers(&self) -> u64 {
         self.answers.load(Ordering::Acquire)
+    }
+
+    /// Notes whether there is nothing of something that the server says it has.
+    pub(super) fn lacks_some(&self, lacks: bool) {
+        self.lacks_some.store(lacks, Ordering::Release);
+    }
+
+    /// Whether resources or prompts that come now are the first.
+    pub(super) fn may_come_first(&self) -> bool {
+        self.lacks_some.load(Ordering::Acquire)
     }
 
     /// Renews the time of the request that this is about.

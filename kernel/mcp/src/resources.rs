@@ -1,12 +1,13 @@
 //! Resources and prompts of a server, as tools beside its own: models know how to use nothing else.
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use rmcp::RoleClient;
 use rmcp::model::{
     ClientRequest, GetPromptRequest, GetPromptRequestParams, JsonObject, ListPromptsRequest,
     ListResourceTemplatesRequest, ListResourcesRequest, PaginatedRequestParams, ReadResourceRequest,
-    ReadResourceRequestParams, ServerCapabilities,
+    ReadResourceRequestParams,
 };
 use rmcp::service::Peer;
 use serde_json::{Map, Value, json};
@@ -18,6 +19,8 @@ use super::requests::{Limit, Traffic, Unanswered};
 const MAX_LISTED: usize = 256;
 const MAX_PAGES: usize = 16;
 const MAX_BYTES: usize = 256 << 10;
+/// How long a server may take to say whether there is anything.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Most messages of a prompt that are read.
 const MAX_MESSAGES: usize = 256;
 
@@ -57,11 +60,34 @@ const PROMPTS: Kind = Kind {
     fields: &["name", "title", "description", "arguments"],
 };
 
+impl Kind {
+    /// Whether a server has any of it. One that does not say has.
+    async fn has_any(&self, peer: &Peer<RoleClient>, traffic: &Traffic) -> bool {
+        let first = (self.request)(PaginatedRequestParams::default());
+        match traffic.ask(peer, first, Limit::of(FIRST_TIMEOUT)).await {
+            Ok(page) => {
+                let listed = page.get(self.key).and_then(Value::as_array);
+                let more = page.get("nextCursor").and_then(Value::as_str);
+                listed.is_some_and(|listed| !listed.is_empty()) || more.is_some_and(|more| !more.is_empty())
+            }
+            Err(unanswered) => !unanswered.is_unknown_method(),
+        }
+    }
+}
+
 impl Offer {
-    /// What a server offers that can do this.
-    pub(super) fn all(capabilities: &ServerCapabilities) -> Vec<Self> {
-        let resources = capabilities.resources.is_some().then_some([Self::ListResources, Self::ReadResource]);
-        let prompts = capabilities.prompts.is_some().then_some([Self::ListPrompts, Self::GetPrompt]);
+    /// What a server offers: what it says that it can do, unless there is nothing of it. Many say so of all.
+    pub(super) async fn all(peer: &Peer<RoleClient>, traffic: &Traffic) -> Vec<Self> {
+        let Some(info) = peer.peer_info() else { return Vec::new() };
+        let (resources, prompts) =
+            (info.capabilities.resources.is_some(), info.capabilities.prompts.is_some());
+        let has = async |kind: &Kind, may_have: bool| may_have && kind.has_any(peer, traffic).await;
+        let (has_resources, has_templates, has_prompts) =
+            tokio::join!(has(&RESOURCES, resources), has(&TEMPLATES, resources), has(&PROMPTS, prompts));
+        let has_resources = has_resources || has_templates;
+        traffic.lacks_some(resources != has_resources || prompts != has_prompts);
+        let resources = has_resources.then_some([Self::ListResources, Self::ReadResource]);
+        let prompts = has_prompts.then_some([Self::ListPrompts, Self::GetPrompt]);
         resources.into_iter().chain(prompts).flatten().collect()
     }
 

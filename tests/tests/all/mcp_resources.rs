@@ -2,6 +2,7 @@
 
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::mcp::{Site, process, text, tools};
+use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_prx-test-mcp");
@@ -14,6 +15,7 @@ fn shelf(more: &Value) -> Value {
             "serverInfo": {"name": "shelf", "version": "1"},
         }}],
         "resources/list": [
+            {"result": {"resources": [{"uri": "book://1", "name": "one", "mimeType": "text/plain", "_meta": {"x": 1}}], "nextCursor": "b"}},
             {"result": {"resources": [{"uri": "book://1", "name": "one", "mimeType": "text/plain", "_meta": {"x": 1}}], "nextCursor": "b"}},
             {"result": {"resources": [{"uri": "book://2", "name": "two", "description": "The second", "icons": []}, {"name": 7}]}},
         ],
@@ -109,9 +111,9 @@ async fn what_a_server_lists_and_refuses_has_bounds_and_its_own_tools_come_first
         "resources/read": [refused], "prompts/list": [{"result": {"prompts": many}}],
     });
     let modest = json!({
-        "resources/list": [{"result": {"resources": null}}],
+        "resources/list": [{"result": {"resources": [{"uri": "book://1"}]}}, {"result": {"resources": null}}],
         "resources/templates/list": [{"error": {"code": -32601, "message": "unknown"}}],
-        "prompts/list": [{"silent": true}],
+        "prompts/list": [{"result": {"prompts": [{"name": "greet"}]}}, {"silent": true}],
     });
     home.configure(&format!(
         "{}{}{}",
@@ -140,4 +142,27 @@ async fn what_a_server_lists_and_refuses_has_bounds_and_its_own_tools_come_first
     // The call after.
     assert_eq!(said(&gateway, "modest.list_resources", json!({})).await["content"], "there are none");
     gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_has_none_offers_none_until_the_first_comes() {
+    let home = Home::new("");
+    let none = json!({"result": {"resources": [], "prompts": [], "resourceTemplates": []}});
+    let come = json!({"result": {"resources": [{"uri": "book://1", "name": "one"}]}});
+    let script = shelf(&json!({
+        "tools/list": [tools(&["print"])], "resources/list": [none, come], "resources/templates/list": [none],
+        "prompts/list": [none],
+        "tools/call": [{"notify": ["notifications/resources/list_changed"], "result": text("printed")["result"]}],
+    }));
+    home.configure(&process(&home, SERVER, "press", &script, ""));
+    let gateway = Gateway::start_in(home).await;
+    assert_eq!(listed(&gateway, "press").await, json!(["print"]));
+    assert_eq!(said(&gateway, "press.print", json!({})).await["content"], "printed");
+    let offered = json!(["print", "list_resources", "read_resource"]);
+    until("the first resource to be seen", async || {
+        (listed(&gateway, "press").await == offered).then_some(())
+    })
+    .await;
+    let list = said(&gateway, "press.list_resources", json!({})).await;
+    assert_eq!(list["content"], r#"{"name":"one","uri":"book://1"}"#);
 }

@@ -26,6 +26,17 @@ async fn say(gateway: &Gateway, session: &str, text: &str) {
     gateway.client().post(&path, json!({"content": text})).await.expect(200);
 }
 
+/// A server that has resources and prompts.
+fn shelf() -> Value {
+    json!({
+        "initialize": [{"result": {
+            "protocolVersion": "2025-06-18", "capabilities": {"resources": {}, "prompts": {}}, "serverInfo": {},
+        }}],
+        "resources/list": [{"result": {"resources": [{"uri": "book://1", "name": "one"}]}}],
+        "prompts/list": [{"result": {"prompts": [{"name": "greet"}]}}],
+    })
+}
+
 #[tokio::test]
 async fn each_request_begins_with_the_bytes_of_the_one_before() {
     for dialect in [Dialect::ANTHROPIC, Dialect::OPENAI, Dialect::RESPONSES] {
@@ -39,14 +50,11 @@ async fn each_request_begins_with_the_bytes_of_the_one_before() {
             json!({"type": "object", "properties": {"z": {"type": "string"}, "a": {"type": "integer"}}});
         let tools: Vec<Value> = names.map(|name| json!({"name": name, "inputSchema": schema})).collect();
         fs::write(&file, json!(tools).to_string()).unwrap();
-        let shelf = json!({"initialize": [{"result": {
-            "protocolVersion": "2025-06-18", "capabilities": {"resources": {}, "prompts": {}}, "serverInfo": {},
-        }}]});
         home.configure(&format!(
             "{}[agent]\nsystem_prompt = \"You are kind.\"\n[mcp_servers.near]\ncommand = {SERVER:?}\nenv = {{ TOOLS = \
              {file:?} }}\n[rate_limits]\nenabled = false\n{}",
             model.config(""),
-            process(&home, SERVER, "shelf", &shelf, "")
+            process(&home, SERVER, "shelf", &shelf(), "")
         ));
         let gateway = Gateway::start_in(home).await;
         gateway.mcp_connected("near").await;
