@@ -50,6 +50,8 @@ pub struct Turns {
     /// What a shutdown waits for.
     at_work: TaskTracker,
     shutdown: CancellationToken,
+    /// Cancelled when turns are worked on no more. What they called is ended next, which is no result of theirs.
+    cut_off: CancellationToken,
 }
 
 impl Turns {
@@ -63,6 +65,7 @@ impl Turns {
             permits: Arc::new(Semaphore::new(MAX_CONCURRENT_TURNS)),
             at_work: TaskTracker::new(),
             shutdown: CancellationToken::new(),
+            cut_off: CancellationToken::new(),
         };
         tokio::spawn(turns.clone().dispatch());
         tokio::spawn(turns.clone().wake_workers());
@@ -136,9 +139,10 @@ impl Turns {
                 info!("turns are cut off; the next start takes them up again");
             }
         }
-        let cut_off = self.workers.sessions();
-        if !cut_off.is_empty()
-            && let Err(error) = self.services.store.excuse_turns(cut_off).await
+        let left = self.workers.sessions();
+        self.cut_off.cancel();
+        if !left.is_empty()
+            && let Err(error) = self.services.store.excuse_turns(left).await
         {
             error!(%error, "the attempts at turns that are cut off count");
         }
@@ -158,7 +162,11 @@ impl Turns {
             let span = info_span!("turn", session_id = session);
             let timer = WorkTimer::new(&self.at_work);
             let work = async move {
-                turns.work(&session, wakeup, &timer).await;
+                tokio::select! {
+                    biased;
+                    () = turns.cut_off.cancelled() => {}
+                    () = turns.work(&session, wakeup, &timer) => {}
+                }
                 drop(permit);
             };
             tokio::spawn(work.instrument(span));

@@ -299,14 +299,15 @@ async fn a_question_goes_to_nobody_whose_call_it_may_not_be_about() {
 }
 
 #[tokio::test]
-async fn a_question_survives_a_crash() {
+async fn a_question_survives_a_stop_and_a_crash() {
     let gateway = start(json!([{"ask": [sure("Really?")]}]), "").await;
     let session = gateway.open_session("ada").await;
     drop(gateway.client().stream(&format!("/sessions/{session}/messages"), json!({"content": "near"})).await);
     let asked = question(&gateway, &session).await;
+    let gateway = gateway.restart().await;
+    assert_eq!(asked, question(&gateway, &session).await, "the same question, once");
     let gateway = Gateway::start_in(gateway.kill()).await;
-    let again = question(&gateway, &session).await;
-    assert_eq!(asked, again, "the same question, once");
+    assert_eq!(asked, question(&gateway, &session).await, "the same question, once");
     decide(&gateway, &session, &asked, "allow").await;
     until("the reply", async || {
         let messages = gateway.messages(&session).await;
