@@ -88,6 +88,8 @@ impl Shared {
 
     /// Compacts the file. A disk that fails meanwhile fails the store.
     pub(super) fn compact(&self) -> Answer<Compacted> {
+        // Right after the start the index is still read from what was committed before.
+        self.index.with(|_| ());
         let mut database = self.database.write().unwrap_or_else(PoisonError::into_inner);
         let database = database.as_mut().filter(|_| self.is_healthy()).ok_or_else(failed)?;
         let before = self.file_bytes().map_err(Error::internal)?;
