@@ -177,13 +177,21 @@ async fn a_connection_that_always_breaks_is_called_that_and_no_silence() {
     for dialect in Dialect::ALL {
         let model = FakeModel::start(dialect).await;
         let (gateway, path) = with(&model, "").await;
+        let mut attempts = Vec::new();
         for _ in 0..5 {
             let live = model.live();
             begin(&dialect, &live).await;
+            attempts.push(live);
+        }
+        let mut events = gateway.client().stream(&path, json!({"content": "Hello"})).await;
+        for live in attempts {
+            while events.next().await.expect("a word of each attempt").0 != "token" {}
             live.break_off().await;
         }
-        let broken = gateway.client().post(&path, json!({"content": "Hello"})).await;
-        let message = broken.error(502, "bad_gateway");
+        let (name, data) = events.rest().await.pop().expect("an end");
+        let error = &data["error"];
+        assert_eq!((name.as_str(), &error["code"]), ("error", &json!("bad_gateway")), "{error}");
+        let message = error["message"].as_str().expect("a message");
         assert!(message.contains("the connection broke off") && !message.contains("silence"), "{message}");
         assert_eq!(model.asked().len(), 5);
         goes_on(&gateway, &path).await;
