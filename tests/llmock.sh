@@ -161,9 +161,10 @@ def random_faults():
             for client in clients():
                 answered, failed = crowd(client, 20, 10)
                 judged(f"{client}, random {kind}, {answered} of 40 answered")
-                # What no retry can mend is said, and hardly anything else fails five times in a row.
+                # What no retry can mend is said, and hardly anything else fails five times in a row: of 100 questions, at
+                # rates of a third, about one does, and more than five in 40 turns once in some thousand runs.
                 others = [message for message in failed if not message.endswith((": Bad request.", ": Forbidden."))]
-                assert len(others) <= 2, others
+                assert len(others) <= 5, others
 
 def quotas():
     with mock("--rpm", "60", "--tool-mode", "off"):

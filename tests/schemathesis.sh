@@ -83,6 +83,11 @@ checks.negative_data_rejection.enabled = false
 include-operation-id = ["post_sessions", "post_auth_tokens", "post_hooks", "patch_hooks_id", "patch_config", "post_memory", "post_tools_name_call", "put_plugins_name_grants", "post_mcp_name_login_complete"]
 checks.positive_data_acceptance.enabled = false
 
+# In a session of its own making, which may name a model that there is not: then no answer comes.
+[[operations]]
+include-operation-id = "post_sessions_id_messages"
+parameters = { id = "$session" }
+
 [[operations]]
 include-operation-id = "get_sessions_id_messages"
 parameters = { id = "$session" }
