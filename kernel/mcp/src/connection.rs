@@ -28,7 +28,7 @@ use tokio::time::timeout;
 
 use super::failure;
 use super::http::Client;
-use super::listing::Listing;
+use super::listing::{Listing, Reader};
 use super::login::Login;
 use super::old_site::OldSite;
 use super::process::{Messages, Process};
@@ -197,8 +197,8 @@ impl Connection {
         Ok(Self { peer, traffic, closed, cancel, process })
     }
 
-    /// The tools that the server has now, and what else can be done with it, as far as they are wanted. One that says that it has none, or knows no such
-    /// request, has none; one that does not say is asked.
+    /// The tools that the server has now, and what else can be done with it, as far as they are wanted. One that says that
+    /// it has no tools, or knows no such request, has none; one that does not say is asked.
     ///
     /// # Errors
     /// It did not say.
@@ -206,22 +206,23 @@ impl Connection {
         let info = self.peer.peer_info();
         let may_have_none = info.is_none_or(|info| info.capabilities.tools.is_none());
         let offers = Offer::all(&self.peer, &self.traffic).await;
-        let none = || Ok(Listing::without_tools(wanted, offers.clone()));
-        match Listing::read(&self.peer, &self.traffic, wanted, offers.clone()).await {
-            Ok(tools) => Ok(tools),
-            Err(refusal) if refusal.is_unknown_method() => none(),
-            Err(Unanswered::Failed(ServiceError::McpError(error))) => {
-                if may_have_none {
-                    return none();
+        let reader =
+            match Reader::of(&self.peer, &self.traffic, wanted).await {
+                Ok(reader) => reader,
+                Err(refusal) if refusal.is_unknown_method() => Reader::new(wanted),
+                Err(
+                    Unanswered::Failed(ServiceError::McpError(_)) | Unanswered::Silent | Unanswered::Endless,
+                ) if may_have_none => Reader::new(wanted),
+                Err(Unanswered::Failed(ServiceError::McpError(error))) => {
+                    return Err(Unlisted::Refused(format!("it did not list its tools: {}", error.message)));
                 }
-                Err(Unlisted::Refused(format!("it did not list its tools: {}", error.message)))
-            }
-            Err(Unanswered::Failed(error)) => {
-                Err(Unlisted::Lost(format!("it did not list its tools: {}", failure::request(&error))))
-            }
-            Err(_) if may_have_none => none(),
-            Err(_) => Err(Unlisted::Lost("it did not list its tools in time".into())),
-        }
+                Err(Unanswered::Failed(error)) => {
+                    let why = failure::request(&error);
+                    return Err(Unlisted::Lost(format!("it did not list its tools: {why}")));
+                }
+                Err(_) => return Err(Unlisted::Lost("it did not list its tools in time".into())),
+            };
+        Ok(reader.finish(offers))
     }
 
     /// Makes sure that the server still answers a ping; a refusal is an answer. It has as long as it is until the next

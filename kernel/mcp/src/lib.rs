@@ -13,6 +13,7 @@ mod http;
 mod listing;
 mod login;
 mod old_site;
+mod pages;
 mod process;
 mod redact;
 mod requests;

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rmcp::RoleClient;
-use rmcp::model::{ClientRequest, ListToolsRequest, PaginatedRequestParams};
+use rmcp::model::{ClientRequest, ListToolsRequest};
 use rmcp::service::{Peer, ServiceError};
 use serde_json::Value;
 
+use super::pages::{Next, Pages};
 use super::requests::{Limit, Traffic, Unanswered};
 use super::resources::Offer;
 use super::schema;
@@ -48,9 +49,8 @@ pub(super) struct Listed {
 
 /// Tools while they are read.
 #[derive(Default)]
-struct Reader {
+pub(super) struct Reader {
     wanted: Wanted,
-    offers: Vec<Offer>,
     tools: Vec<Listed>,
     names: HashSet<String>,
     seen: usize,
@@ -69,36 +69,33 @@ impl Listing {
     pub(super) fn offer(&self, name: &str) -> Option<Offer> {
         self.offers.iter().copied().find(|offer| offer.name() == name)
     }
+}
 
-    /// Of a server that has no tools of its own.
-    pub(super) fn without_tools(wanted: &Wanted, offers: Vec<Offer>) -> Self {
-        Reader { wanted: wanted.clone(), offers, ..Reader::default() }.into()
+impl Reader {
+    /// Of a server that has no tools.
+    pub(super) fn new(wanted: &Wanted) -> Self {
+        Self { wanted: wanted.clone(), ..Self::default() }
     }
 
-    /// Has a server list its tools, and stops to read where there are too many. What it offers besides has its place after
-    /// them, unless one of them has its name.
+    /// Has a server list its tools, and stops to read where there are too many.
     ///
     /// # Errors
     /// It did not answer, or refused.
-    pub(super) async fn read(
+    pub(super) async fn of(
         peer: &Peer<RoleClient>,
         traffic: &Traffic,
         wanted: &Wanted,
-        offers: Vec<Offer>,
     ) -> Result<Self, Unanswered> {
-        let mut reader = Reader { wanted: wanted.clone(), offers, ..Reader::default() };
-        let (mut cursor, mut cursors) = (None, HashSet::new());
-        for _ in 0..MAX_PAGES {
-            let params = PaginatedRequestParams::default().with_cursor(cursor.take());
-            let request = ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params));
+        let (mut reader, mut pages) = (Self::new(wanted), Pages::at_most(MAX_PAGES));
+        loop {
+            let request = ListToolsRequest::with_param(pages.request());
+            let request = ClientRequest::ListToolsRequest(request);
             let mut page = traffic.ask(peer, request, Limit::of(PAGE_TIMEOUT)).await?;
-            let next = page.get("nextCursor").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let is_last = next.is_empty();
             let listed = match page.get_mut("tools").map(Value::take) {
                 Some(Value::Array(listed)) => listed,
                 _ => {
                     reader.problem = Some("its answer to tools/list has no list of tools".into());
-                    return Ok(reader.into());
+                    return Ok(reader);
                 }
             };
             let read = tokio::task::spawn_blocking(move || {
@@ -109,23 +106,26 @@ impl Listing {
                 return Err(Unanswered::Failed(ServiceError::UnexpectedResponse));
             };
             reader = now;
-            if is_last || is_full {
-                return Ok(reader.into());
+            if is_full {
+                return Ok(reader);
             }
-            if !cursors.insert(next.clone()) {
-                reader.problem =
-                    Some("it lists the same page of its tools again and again; it was read once".into());
-                return Ok(reader.into());
+            match pages.turn(&page) {
+                Next::Page => continue,
+                Next::Nothing => {}
+                Next::Again => {
+                    let problem = "it lists the same page of its tools again and again; it was read once";
+                    reader.problem = Some(problem.into());
+                }
+                Next::TooMany => {
+                    reader.problem = Some(format!(
+                        "it lists its tools on more than {MAX_PAGES} pages; those after them are left out"
+                    ));
+                }
             }
-            cursor = Some(next);
+            return Ok(reader);
         }
-        reader.problem =
-            Some(format!("it lists its tools on more than {MAX_PAGES} pages; those after them are left out"));
-        Ok(reader.into())
     }
-}
 
-impl Reader {
     /// Reads a page, and returns whether there may be more.
     fn read(&mut self, page: Vec<Value>) -> bool {
         for tool in page {
@@ -180,9 +180,10 @@ impl Reader {
     }
 }
 
-impl From<Reader> for Listing {
-    fn from(reader: Reader) -> Self {
-        let Reader { wanted, mut offers, mut tools, mut names, nameless, problem, .. } = reader;
+impl Reader {
+    /// The tools that were read. What the server offers besides has its place after them, unless one of them has its name.
+    pub(super) fn finish(self, mut offers: Vec<Offer>) -> Listing {
+        let Self { wanted, mut tools, mut names, nameless, problem, .. } = self;
         offers.retain(|offer| {
             wanted.takes(offer.name()) && !tools.iter().any(|tool| tool.name == offer.name())
         });
@@ -196,7 +197,7 @@ impl From<Reader> for Listing {
         let vain = vain.map(|pattern| format!("tools: {pattern:?} is none of its tools"));
         let problem: Vec<String> = [problem, nameless, vain].into_iter().flatten().collect();
         let problem = (!problem.is_empty()).then(|| problem.join("; "));
-        Self { tools: tools.into(), names: Arc::new(names), offers: offers.into(), problem }
+        Listing { tools: tools.into(), names: Arc::new(names), offers: offers.into(), problem }
     }
 }
 
@@ -229,25 +230,22 @@ mod tests {
         let Value::Array(page) = page else { unreachable!("a list") };
         let mut reader = Reader::default();
         assert!(reader.read(page));
-        let listing = Listing::from(reader);
+        let listing = reader.finish(Vec::new());
         let names: Vec<_> =
             listing.tools.iter().map(|tool| (tool.name.as_str(), tool.problem.is_some())).collect();
         assert_eq!(names, [("plain", false), ("bare", false), ("worded", true), ("plain", true)]);
         assert!(listing.tools[0].read_only && listing.has("bare") && !listing.has("worded"));
         assert_eq!(listing.problem.as_deref(), Some("5 of its tools have no name and are left out"));
     }
+
     #[test]
     fn what_is_offered_beside_tools_obeys_the_list_and_leaves_a_server_its_own_names() {
         let all = vec![Offer::ListResources, Offer::ReadResource, Offer::ListPrompts, Offer::GetPrompt];
         let page = vec![json!({"name": "read_resource"}), json!({"name": "other"})];
         let patterns = |list: &[&str]| Wanted::of(list);
-        let mut reader = Reader {
-            wanted: patterns(&["*_resource*", "get_prompt"]),
-            offers: all.clone(),
-            ..Reader::default()
-        };
+        let mut reader = Reader::new(&patterns(&["*_resource*", "get_prompt"]));
         assert!(reader.read(page));
-        let listing = Listing::from(reader);
+        let listing = reader.finish(all.clone());
         let names: Vec<_> = listing.tools.iter().map(|tool| tool.name.as_str()).collect();
         assert_eq!(names, ["read_resource", "list_resources", "get_prompt"]);
         assert_eq!(listing.offer("list_resources"), Some(Offer::ListResources));
@@ -255,8 +253,8 @@ mod tests {
         assert!(listing.has("get_prompt") && !listing.has("list_prompts"));
         assert_eq!(listing.problem, None);
         let full = (0..MAX_TOOLS).map(|n| json!({"name": format!("tool{n}")})).collect();
-        let mut reader = Reader { offers: all, ..Reader::default() };
+        let mut reader = Reader::default();
         assert!(reader.read(full));
-        assert_eq!(Listing::from(reader).tools.len(), MAX_TOOLS);
+        assert_eq!(reader.finish(all).tools.len(), MAX_TOOLS);
     }
 }

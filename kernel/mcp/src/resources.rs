@@ -1,6 +1,5 @@
 //! Resources and prompts of a server, as tools beside its own: models know how to use nothing else.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use rmcp::RoleClient;
@@ -13,6 +12,7 @@ use rmcp::service::Peer;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
+use super::pages::{self, Next, Pages};
 use super::requests::{Limit, Traffic, Unanswered};
 
 /// Most things that are listed, most pages on which a server lists them, and the bytes that they have in all.
@@ -67,8 +67,7 @@ impl Kind {
         match traffic.ask(peer, first, Limit::of(FIRST_TIMEOUT)).await {
             Ok(page) => {
                 let listed = page.get(self.key).and_then(Value::as_array);
-                let more = page.get("nextCursor").and_then(Value::as_str);
-                listed.is_some_and(|listed| !listed.is_empty()) || more.is_some_and(|more| !more.is_empty())
+                listed.is_some_and(|listed| !listed.is_empty()) || pages::cursor(&page).is_some()
             }
             Err(unanswered) => !unanswered.is_unknown_method(),
         }
@@ -227,12 +226,11 @@ struct List<'a> {
 impl List<'_> {
     /// Reads all of one kind, and returns whether that was all there is.
     async fn read(&mut self, kind: &Kind) -> Result<bool, Unanswered> {
-        let (mut cursor, mut cursors) = (None, HashSet::new());
+        let mut pages = Pages::at_most(MAX_PAGES);
         self.found.insert(kind.key.into(), json!([]));
-        for _ in 0..MAX_PAGES {
-            let page = PaginatedRequestParams::default().with_cursor(cursor.take());
+        loop {
             let limit = Limit::of(self.until.saturating_duration_since(Instant::now()));
-            let mut page = self.traffic.ask(self.peer, (kind.request)(page), limit).await?;
+            let mut page = self.traffic.ask(self.peer, (kind.request)(pages.request()), limit).await?;
             let listed = match page.get_mut(kind.key).map(Value::take) {
                 Some(Value::Array(listed)) => listed,
                 _ => Vec::new(),
@@ -240,16 +238,11 @@ impl List<'_> {
             if !self.take(kind, listed) {
                 return Ok(false);
             }
-            let next = page.get("nextCursor").and_then(Value::as_str).unwrap_or_default();
-            if next.is_empty() {
-                return Ok(true);
+            match pages.turn(&page) {
+                Next::Page => {}
+                next => return Ok(next == Next::Nothing),
             }
-            if !cursors.insert(next.to_owned()) {
-                return Ok(false);
-            }
-            cursor = Some(next.to_owned());
         }
-        Ok(false)
     }
 
     /// Takes in a page, and returns whether there was room for all of it.
