@@ -61,7 +61,7 @@ impl Outside {
     ) -> Result<(StatusCode, Bytes), String> {
         let parsed = Url::parse(url).map_err(|error| format!("{url}: {error}"))?;
         let host = parsed.host_str().unwrap_or_default();
-        if parsed.scheme() != "https" && !is_loopback(&parsed) {
+        if !is_shielded(&parsed) {
             return Err(format!("{url}: a login goes over https only"));
         }
         let origin = Origin::of_url(url).map_err(|problem| format!("{url}: {problem}"))?;
@@ -200,13 +200,18 @@ impl Outside {
 }
 
 /// Whether a URL leads to this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
+fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(url::Host::Ipv4(address)) => address.is_loopback(),
         Some(url::Host::Ipv6(address)) => address.is_loopback(),
         Some(url::Host::Domain(name)) => name == "localhost",
         None => false,
     }
+}
+
+/// Whether what goes to a URL is read by nobody on its way: over TLS, or within this machine.
+pub(super) fn is_shielded(url: &Url) -> bool {
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url))
 }
 
 /// A parameter of a challenge such as `Bearer realm="x", scope="a b"`.

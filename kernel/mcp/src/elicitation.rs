@@ -1,10 +1,9 @@
 //! What a server asks a person, read as far as yes or no answers it.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use serde_json::{Map, Value};
-use url::{Host, Url};
+use url::Url;
 
+use super::discovery::is_shielded;
 use prx_base::text::{escaped, is_seen};
 use prx_store::Elicitation;
 
@@ -97,13 +96,7 @@ fn page(given: &Value) -> Result<String, String> {
         ));
     }
     let url = Url::parse(given).map_err(|_| "the page that it wants opened has no URL".to_owned())?;
-    let is_here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => Ipv4Addr::is_loopback(&address),
-        Some(Host::Ipv6(address)) => Ipv6Addr::is_loopback(&address),
-        None => false,
-    };
-    if !(url.scheme() == "https" || (url.scheme() == "http" && is_here)) {
+    if !is_shielded(&url) {
         return Err("the page that it wants opened is not reached by https".into());
     }
     if !url.username().is_empty() || url.password().is_some() {

@@ -15,7 +15,7 @@ use tokio::sync::Mutex;
 use tracing::{Instrument, info, warn};
 use url::{Url, form_urlencoded};
 
-use super::discovery::{Endpoints, Outside, is_loopback};
+use super::discovery::{Endpoints, Outside, is_shielded};
 use super::settings::Oauth;
 use prx_base::clock::Clock;
 use prx_base::error::{Error, Result};
@@ -82,9 +82,12 @@ impl Login {
     /// There is none.
     pub(super) async fn renewed(self: &Arc<Self>, refused: &str) -> Result<String, NoToken> {
         let (login, refused) = (self.clone(), refused.to_owned());
-        to_its_end(async move { login.renew(&refused).await })
+        // To its end, even if nobody waits for it any more: a refresh token is used up by asking, and an answer that nobody
+        // keeps is a login lost.
+        let renewing = tokio::spawn(async move { login.renew(&refused).await }.in_current_span());
+        renewing
             .await
-            .unwrap_or_else(|error| Err(NoToken::Unknown(error.message().to_owned())))
+            .unwrap_or_else(|panic| Err(NoToken::Unknown(Error::internal(panic).message().to_owned())))
     }
 
     async fn renew(&self, refused: &str) -> Result<String, NoToken> {
@@ -131,8 +134,7 @@ impl Login {
     /// 400 for a redirect that is none; 409 where a login is not possible.
     pub(super) async fn begin(&self, redirect_uri: &str, challenge: &str) -> Result<String> {
         let redirect = Url::parse(redirect_uri).ok();
-        let may = |url: &Url| url.scheme() == "https" || (url.scheme() == "http" && is_loopback(url));
-        if !redirect.as_ref().is_some_and(|url| may(url) && url.fragment().is_none()) {
+        if !redirect.as_ref().is_some_and(|url| is_shielded(url) && url.fragment().is_none()) {
             return Err(Error::bad_request(
                 "`redirect_uri` takes an https URL, or an http URL of this machine such as http://127.0.0.1:3121/callback",
             ));
@@ -145,7 +147,7 @@ impl Login {
         let asked = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
         let mut url = Url::parse(&endpoints.authorization)
             .map_err(|error| fail(format!("authorization_endpoint: {error}")))?;
-        if url.scheme() != "https" && !is_loopback(&url) {
+        if !is_shielded(&url) {
             return Err(fail(format!("authorization_endpoint: {url} is not https")));
         }
         let scope = match self.settings.scopes.is_empty() {
@@ -175,12 +177,7 @@ impl Login {
     ///
     /// # Errors
     /// 400 where that is no answer to the login that has begun, 409 where none has begun or consent or the code is refused.
-    pub(super) async fn complete(self: &Arc<Self>, redirected: &str) -> Result<()> {
-        let (login, redirected) = (self.clone(), redirected.to_owned());
-        to_its_end(async move { login.finish(&redirected).await }).await?
-    }
-
-    async fn finish(&self, redirected: &str) -> Result<()> {
+    pub(super) async fn complete(&self, redirected: &str) -> Result<()> {
         let again = format!("; begin again with prx mcp login {}", self.name);
         let url = Url::parse(redirected.trim());
         let url = url.map_err(|error| {
@@ -393,12 +390,6 @@ impl Refused {
             Self::ForGood(why) | Self::Now(why) => why,
         }
     }
-}
-
-/// Does something to its end, even if nobody waits for it any more: a code or a refresh token is used up by asking, and an
-/// answer that nobody keeps is a login lost.
-async fn to_its_end<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Result<T> {
-    tokio::spawn(work.in_current_span()).await.map_err(Error::internal)
 }
 
 fn json_headers(kind: &str) -> Vec<(String, Vec<Segment>)> {
