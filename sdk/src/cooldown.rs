@@ -16,6 +16,16 @@ const MAX_PAUSE_MS: u64 = 3_600_000;
 /// How long the others wait for the answer to the one request that goes ahead, in milliseconds.
 const TRIAL_MS: u64 = 5_000;
 
+/// Most bytes of a page that are looked at.
+const MAX_PAGE_BYTES: usize = 64 << 10;
+
+/// Whether a page that came with 403 in a platform's place says that the address is shut out: `error code: 1006`, `1015`, `1020`
+/// and the like.
+pub fn is_ban(page: &[u8]) -> bool {
+    const SIGN: &[u8] = b"error code: 10";
+    page.windows(SIGN.len()).take(MAX_PAGE_BYTES).any(|words| words.eq_ignore_ascii_case(SIGN))
+}
+
 /// The pause of one origin, if there is one. Kept in the connector's state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

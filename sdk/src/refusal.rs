@@ -28,6 +28,18 @@ const MAX_BODY_BYTES: usize = 64 << 10;
 /// Most bytes of a message that are passed on.
 const MAX_QUOTE_BYTES: usize = 400;
 
+/// Whether what a server answers with this status may go away by itself. What it does not serve at all (501, 505) it will not
+/// serve later, either.
+pub fn may_pass(status: u16) -> bool {
+    matches!(status, 408 | 409 | 425 | 500 | 502..=504 | 506..)
+}
+
+/// Whether a reason for which an answer ended, in small letters, is that the server failed or was stopped.
+pub fn is_failure(reason: &str) -> bool {
+    matches!(reason, "abort" | "aborted" | "cancelled" | "canceled" | "timeout")
+        || ["error", "fail"].iter().any(|word| reason.contains(word))
+}
+
 /// A server's own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Refusal {

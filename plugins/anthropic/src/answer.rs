@@ -6,7 +6,7 @@ use prx_sdk::http;
 use prx_sdk::json;
 use prx_sdk::parts::Parts;
 use prx_sdk::provider::{Completion, Delta, ProviderError, Request, Sink, StopReason, ToolCall, Usage};
-use prx_sdk::refusal::Refusal;
+use prx_sdk::refusal::{Refusal, is_failure};
 use prx_sdk::thinking::{self, Splitter};
 use serde_json::{Value, json};
 
@@ -343,18 +343,16 @@ impl From<Tokens> for Usage {
 /// # Errors
 /// It stopped because the server failed.
 fn stop(reason: &str) -> Result<Option<StopReason>, ProviderError> {
-    let failed = || {
-        let words = format!("the answer ended with the reason `{reason}`");
-        failure::mid_stream(&Value::String(words))
-    };
     Ok(match reason.to_ascii_lowercase().as_str() {
         "null" | "none" => None,
         "end_turn" | "stop_sequence" | "stop" => Some(StopReason::End),
         "tool_use" | "tool_calls" => Some(StopReason::ToolUse),
         "max_tokens" | "model_context_window_exceeded" | "length" => Some(StopReason::Length),
         "refusal" | "content_filter" => Some(StopReason::Refused),
-        "abort" | "aborted" | "cancelled" | "canceled" | "timeout" => return Err(failed()),
-        reason if reason.contains("error") || reason.contains("fail") => return Err(failed()),
+        failure if is_failure(failure) => {
+            let words = format!("the answer ended with the reason `{reason}`");
+            return Err(failure::mid_stream(&Value::String(words)));
+        }
         _ => Some(StopReason::Other),
     })
 }

@@ -3,7 +3,7 @@
 use crate::settings::{self, Settings};
 use prx_sdk::log;
 use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
-use prx_sdk::refusal::Refusal;
+use prx_sdk::refusal::{Refusal, may_pass};
 use serde_json::Value;
 
 /// Statuses, and the kind of error that each stands for.
@@ -31,9 +31,8 @@ pub(crate) fn refused(refusal: &Refusal, id: &str, request: &Request, settings: 
     let by_status = || KINDS.iter().find(|(known, _)| *known == status).map(|(_, kind)| *kind);
     let kind = match named.or_else(by_status) {
         Some(kind) => kind,
-        // What a server does not serve at all it will not serve later, either.
-        None if matches!(status, 422 | 501 | 505) => "invalid_request_error",
-        None if matches!(status, 408 | 409 | 425 | 500..) => "api_error",
+        None if may_pass(status) => "api_error",
+        None if matches!(status, 422 | 500..) => "invalid_request_error",
         None => "",
     };
     match kind {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use prx_sdk::connector::HttpResponse;
+use prx_sdk::cooldown;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -68,9 +69,6 @@ const MAX_DETAIL_BYTES: usize = 200;
 /// How deep they are looked for.
 const MAX_DEPTH: usize = 8;
 
-/// Most bytes of a page that are looked at.
-const MAX_PAGE_BYTES: usize = 64 << 10;
-
 /// The longest `retry_after` that is believed, in seconds.
 const MAX_RETRY_AFTER_SECS: f64 = 3_600.0;
 
@@ -127,7 +125,7 @@ pub(crate) fn classify(response: &HttpResponse) -> Result<(), Failure> {
         // Something in between may have found it too large, and knows no numbers.
         413 => Failure::Refused { code: TOO_LARGE, reason },
         429 => rate_limited(response, &problem, is_the_apis),
-        403 if !is_the_apis && is_ban(&response.body) => Failure::ShutOut(None),
+        403 if !is_the_apis && cooldown::is_ban(&response.body) => Failure::ShutOut(None),
         401 if is_the_apis => Failure::Token(reason),
         // What stands in front of the platform has no say about the token, nor about what was asked.
         400..=499 if is_the_apis && problem.is_about_reference() => Failure::Reference(reason),
@@ -135,13 +133,6 @@ pub(crate) fn classify(response: &HttpResponse) -> Result<(), Failure> {
         504 | 524 => Failure::Unknown(reason),
         _ => Failure::Server(reason),
     })
-}
-
-/// Whether a page that is none of the API's says that the address is shut out: `error code: 1006`, `1015`, `1020` and the
-/// like.
-fn is_ban(body: &[u8]) -> bool {
-    const SIGN: &[u8] = b"error code: 10";
-    body.windows(SIGN.len()).take(MAX_PAGE_BYTES).any(|words| words.eq_ignore_ascii_case(SIGN))
 }
 
 fn rate_limited(response: &HttpResponse, problem: &Problem, is_the_apis: bool) -> Failure {

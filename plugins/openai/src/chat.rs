@@ -5,6 +5,7 @@ use crate::calls::Piece;
 use crate::failure;
 use prx_sdk::json;
 use prx_sdk::provider::{ProviderError, StopReason};
+use prx_sdk::refusal::is_failure;
 use serde_json::{Value, json};
 
 /// Takes a chunk in, or the whole answer.
@@ -124,13 +125,8 @@ fn stop(reason: &str) -> Result<Option<StopReason>, ProviderError> {
         "length" | "max_tokens" | "model_length" | "max_output_tokens" => Some(StopReason::Length),
         "content_filter" | "safety" | "sensitive" | "recitation" | "blocklist" | "prohibited_content"
         | "refusal" | "language" | "spii" | "image_safety" => Some(StopReason::Refused),
-        failure if failure.contains("error") || failure.contains("fail") => return Err(stopped(reason)),
-        "abort"
-        | "aborted"
-        | "cancelled"
-        | "canceled"
-        | "timeout"
-        | "insufficient_system_resource"
+        failure if is_failure(failure) => return Err(stopped(reason)),
+        "insufficient_system_resource"
         | "malformed_response"
         | "malformed_function_call"
         | "unexpected_tool_call"

@@ -4,7 +4,7 @@ use crate::form;
 use crate::settings::{self, Settings};
 use prx_sdk::log;
 use prx_sdk::provider::{Fault, FaultCode, ProviderError, Request};
-use prx_sdk::refusal::Refusal;
+use prx_sdk::refusal::{Refusal, may_pass};
 use serde_json::Value;
 
 /// Fields of a request, and the settings that they come from.
@@ -114,8 +114,7 @@ fn explain(status: u16, refusal: &Refusal) -> ProviderError {
             Fault::new(FaultCode::Quota, format!("the account's rate limit is reached: {said}")),
             refusal.retry_after,
         ),
-        // What a server does not serve at all it will not serve later, either.
-        408 | 409 | 425 | 500 | 502..=504 | 506.. => ProviderError::passing(
+        status if may_pass(status) => ProviderError::passing(
             Fault::unavailable(format!("the server has a problem: {said}")),
             refusal.retry_after,
         ),

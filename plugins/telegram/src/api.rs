@@ -1,5 +1,6 @@
 //! Answers of the Bot API, and what has to be done about one that is no result.
 
+use prx_sdk::cooldown;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -53,9 +54,6 @@ struct Envelope<'a> {
 /// What stands in front of the platform has no say about the token, nor about what was asked.
 const FOREIGN: &str = "a body that is no Bot API answer";
 
-/// Most bytes of a page that are looked at.
-const MAX_PAGE_BYTES: usize = 64 << 10;
-
 #[derive(Deserialize, Default)]
 struct Parameters {
     retry_after: Option<u32>,
@@ -94,16 +92,10 @@ fn foreign(status: u16, body: &[u8]) -> Failure {
     match status {
         413 => Failure::Refused(format!("Request Entity Too Large: {reason}")),
         429 => Failure::RateLimited(None),
-        403 if is_ban(body) => Failure::RateLimited(None),
+        403 if cooldown::is_ban(body) => Failure::RateLimited(None),
         200..=299 | 504 => Failure::Unknown(reason),
         _ => Failure::Server(reason),
     }
-}
-
-/// Whether a page says that the address is shut out: `error code: 1006`, `1015`, `1020` and the like.
-fn is_ban(body: &[u8]) -> bool {
-    const SIGN: &[u8] = b"error code: 10";
-    body.windows(SIGN.len()).take(MAX_PAGE_BYTES).any(|words| words.eq_ignore_ascii_case(SIGN))
 }
 
 /// The bot itself, as `getMe` describes it.
