@@ -9,6 +9,7 @@ mod rendered;
 mod script;
 #[cfg(test)]
 mod tests;
+mod waiting;
 
 pub use chance::Chance;
 #[cfg(feature = "http")]
@@ -19,3 +20,4 @@ pub(crate) use imports::{blobs, config, kv, log, memory, secrets};
 pub use imports::{configure, give, made, set_secrets};
 pub use rendered::rendered;
 pub use script::Script;
+pub use waiting::Waiting;

@@ -164,6 +164,13 @@ impl<C: Connector> Script<C> {
         id
     }
 
+    /// Asks once more for an operation that did not succeed.
+    pub fn repeat(&mut self, id: &str, attempt: u32, target: Target, operation: Operation) {
+        let maybe_duplicate = matches!(self.outcome(id), Some(Outcome::Unknown(_)));
+        let id = id.to_owned();
+        self.feed(Event::Outbound(Outbound { id, target, operation, attempt, maybe_duplicate }));
+    }
+
     /// Asks for this text to be sent to a conversation, and returns the operation's id.
     pub fn send(&mut self, conversation: &str, markdown: &str) -> String {
         self.operate(Target::conversation(conversation), Operation::Send(Content::text(markdown)))

@@ -1,28 +1,19 @@
 //! A ban without a time: the calls to the platform over all of it, however many conversations wait.
 
+use prx_sdk::testing::Waiting;
+
 use super::*;
 
 /// How long the platform shuts the address out, in seconds.
 const BAN: u64 = 3_600;
 
-/// One reply that waits.
-struct Waiting {
-    id: String,
-    channel: u64,
-    attempt: u32,
-    /// When it is asked for again, in Unix milliseconds; none while its call is under way.
-    due: Option<u64>,
-}
-
 /// As many conversations with a reply each, under a ban that says nothing of its end. Returns the calls that were under way
 /// when it began, and those that were made during it.
 fn banned(conversations: u64, status: u16) -> (usize, usize) {
     let mut talk = Talk::live();
-    let begin = |channel: u64| Waiting {
-        id: talk.script.send(&channel.to_string(), "hello"),
-        channel,
-        attempt: 1,
-        due: None,
+    let begin = |channel: u64| {
+        let operation = Operation::Send(Content::text("hello"));
+        Waiting::begin(&mut talk.script, Target::conversation(channel.to_string()), operation)
     };
     let mut waiting: Vec<_> = (100..100 + conversations).map(begin).collect();
     let under_way = talk.script.requests().len();
@@ -30,7 +21,7 @@ fn banned(conversations: u64, status: u16) -> (usize, usize) {
     for second in 0..BAN {
         calls += answer_all(&mut talk, status);
         for reply in &mut waiting {
-            again(&mut talk, reply);
+            reply.again(&mut talk.script);
             calls += answer_all(&mut talk, status);
         }
         if second % 10 == 0 {
@@ -41,10 +32,10 @@ fn banned(conversations: u64, status: u16) -> (usize, usize) {
     // What was shut out is let in again, and nothing is lost.
     for second in 0..2 * BAN {
         for reply in &mut waiting {
-            again(&mut talk, reply);
+            reply.again(&mut talk.script);
             answer_all(&mut talk, 200);
         }
-        waiting.retain(|reply| !matches!(talk.script.outcome(&reply.id), Some(Outcome::Ok(_))));
+        waiting.retain(|reply| !reply.is_done(&talk.script));
         if waiting.is_empty() {
             break;
         }
@@ -66,25 +57,6 @@ fn answer_all(talk: &mut Talk, status: u16) -> usize {
         answered += 1;
     }
     answered
-}
-
-/// Asks once more for a reply whose time has come, as the gateway does.
-fn again(talk: &mut Talk, reply: &mut Waiting) {
-    let now = talk.script.now();
-    match (reply.due, talk.script.outcome(&reply.id)) {
-        (None, Some(Outcome::RetryAfter(after))) => reply.due = Some(now + u64::from(*after)),
-        (Some(due), _) if due <= now => {
-            (reply.attempt, reply.due) = (reply.attempt + 1, None);
-            talk.script.feed(prx_sdk::connector::Event::Outbound(Outbound {
-                id: reply.id.clone(),
-                target: Target::conversation(reply.channel.to_string()),
-                operation: Operation::Send(Content::text("hello")),
-                attempt: reply.attempt,
-                maybe_duplicate: false,
-            }));
-        }
-        _ => {}
-    }
 }
 
 /// Before there was such a pause, each conversation asked once a second: 180 calls a minute with three of them, measured

@@ -171,13 +171,8 @@ impl Talk {
 
     /// Asks once more for an operation that did not succeed.
     fn retry(&mut self, id: &str, attempt: u32, markdown: &str) {
-        self.script.feed(prx_sdk::connector::Event::Outbound(Outbound {
-            id: id.to_owned(),
-            target: Target::conversation("50"),
-            operation: Operation::Send(Content::text(markdown)),
-            attempt,
-            maybe_duplicate: matches!(self.script.outcome(id), Some(Outcome::Unknown(_))),
-        }));
+        let operation = Operation::Send(Content::text(markdown));
+        self.script.repeat(id, attempt, Target::conversation("50"), operation);
     }
 
     fn outcome(&self, id: &str) -> &Outcome {

@@ -1,6 +1,7 @@
 //! A ban without a time: the calls to the platform over all of it, however many conversations wait.
 
 use prx_sdk::connector::Content;
+use prx_sdk::testing::Waiting;
 
 use super::sending::sent;
 use super::*;
@@ -8,23 +9,13 @@ use super::*;
 /// How long the platform shuts the address out, in seconds.
 const BAN: u64 = 3_600;
 
-/// One reply that waits.
-struct Waiting {
-    id: String,
-    chat: i64,
-    attempt: u32,
-    /// When it is asked for again, in Unix milliseconds; none while its call is under way.
-    due: Option<u64>,
-}
-
 /// As many conversations with a reply each, under a ban that says nothing of its end. Returns the calls that were under way
 /// when it began, and those that were made during it.
 fn banned(conversations: i64, status: u16) -> (usize, usize) {
     let mut talk = Talk::listening();
-    let reply = |chat: i64| (Target::conversation(chat.to_string()), Operation::Send(Content::text("hello")));
-    let begin = |chat| {
-        let (target, operation) = reply(chat);
-        Waiting { id: talk.script.operate(target, operation), chat, attempt: 1, due: None }
+    let begin = |chat: i64| {
+        let operation = Operation::Send(Content::text("hello"));
+        Waiting::begin(&mut talk.script, Target::conversation(chat.to_string()), operation)
     };
     let mut waiting: Vec<_> = (100..100 + conversations).map(begin).collect();
     let under_way = talk.script.requests().len();
@@ -32,7 +23,7 @@ fn banned(conversations: i64, status: u16) -> (usize, usize) {
     for _ in 0..BAN {
         calls += refuse_all(&mut talk, status);
         for reply in &mut waiting {
-            again(&mut talk, reply);
+            reply.again(&mut talk.script);
             calls += refuse_all(&mut talk, status);
         }
         talk.script.advance(Duration::from_secs(1));
@@ -41,7 +32,7 @@ fn banned(conversations: i64, status: u16) -> (usize, usize) {
     talk.script.advance(Duration::from_secs(BAN));
     for _ in 0..60 {
         for reply in &mut waiting {
-            again(&mut talk, reply);
+            reply.again(&mut talk.script);
         }
         for method in ["deleteWebhook", "getMe", "getMyCommands", "getUpdates", "sendMessage"] {
             while let Some(token) = talk.calls(method).first().map(|call| call.token) {
@@ -59,7 +50,7 @@ fn banned(conversations: i64, status: u16) -> (usize, usize) {
                 talk.script.answer(token, 200, json!({"ok": true, "result": result}));
             }
         }
-        waiting.retain(|reply| !matches!(talk.script.outcome(&reply.id), Some(Outcome::Ok(_))));
+        waiting.retain(|reply| !reply.is_done(&talk.script));
         talk.script.advance(Duration::from_secs(1));
     }
     assert!(waiting.is_empty(), "{} of {conversations} replies are lost", waiting.len());
@@ -74,25 +65,6 @@ fn refuse_all(talk: &mut Talk, status: u16) -> usize {
         refused += 1;
     }
     refused
-}
-
-/// Asks once more for a reply whose time has come, as the gateway does.
-fn again(talk: &mut Talk, reply: &mut Waiting) {
-    let now = talk.script.now();
-    match (reply.due, talk.script.outcome(&reply.id)) {
-        (None, Some(Outcome::RetryAfter(after))) => reply.due = Some(now + u64::from(*after)),
-        (Some(due), _) if due <= now => {
-            (reply.attempt, reply.due) = (reply.attempt + 1, None);
-            talk.script.feed(prx_sdk::connector::Event::Outbound(Outbound {
-                id: reply.id.clone(),
-                target: Target::conversation(reply.chat.to_string()),
-                operation: Operation::Send(Content::text("hello")),
-                attempt: reply.attempt,
-                maybe_duplicate: false,
-            }));
-        }
-        _ => {}
-    }
 }
 
 /// Before there was such a pause, each conversation asked once a second and the poll besides: 180 to 240 calls a minute with

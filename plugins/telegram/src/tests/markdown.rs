@@ -11,26 +11,22 @@ use crate::text::{MAX_TEXT, cut};
 
 #[test]
 fn each_text_becomes_what_the_file_says() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/markdown.md");
-    testing::rendered(&file, "Telegram", |text| {
-        let (mut messages, mut rest) = (Vec::new(), linked(text).into_owned());
-        while !rest.is_empty() {
-            let (part, left) = cut(&rest, MAX_TEXT);
-            messages.push(marked("text", &part, Markup::Html)["text"].as_str().unwrap().to_owned());
-            rest = left;
-        }
-        messages
-    });
+    compare("Telegram", |part| Some(marked("text", part, Markup::Html)["text"].as_str().unwrap().to_owned()));
 }
 
 #[test]
 fn each_text_that_gains_by_it_becomes_the_rich_message_that_the_file_says() {
+    compare("Telegram, as a rich message", |part| rich::render(part).map(|html| in_lines(&html)));
+}
+
+/// Holds what becomes of each part of each text against the file.
+fn compare(platform: &str, render: impl Fn(&str) -> Option<String>) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/markdown.md");
-    testing::rendered(&file, "Telegram, as a rich message", |text| {
+    testing::rendered(&file, platform, |text| {
         let (mut messages, mut rest) = (Vec::new(), linked(text).into_owned());
         while !rest.is_empty() {
             let (part, left) = cut(&rest, MAX_TEXT);
-            messages.extend(rich::render(&part).map(|html| in_lines(&html)));
+            messages.extend(render(&part));
             rest = left;
         }
         messages

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::{Command, HttpRequest, Inbound, Operation, Outbound, Outcome, Target};
+use prx_sdk::connector::{Command, HttpRequest, Inbound, Operation, Outcome, Target};
 use prx_sdk::testing::Script;
 use serde_json::{Value, json};
 
@@ -105,13 +105,7 @@ impl Talk {
     }
 
     fn attempt(&mut self, id: &str, attempt: u32, operation: Operation) {
-        self.script.feed(prx_sdk::connector::Event::Outbound(Outbound {
-            id: id.to_owned(),
-            target: Target::conversation("7"),
-            operation,
-            attempt,
-            maybe_duplicate: matches!(self.script.outcome(id), Some(Outcome::Unknown(_))),
-        }));
+        self.script.repeat(id, attempt, Target::conversation("7"), operation);
     }
 
     fn outcome(&self, id: &str) -> &Outcome {
