@@ -10,6 +10,7 @@ use super::page;
 use crate::gateway::Gateway;
 use crate::settings::providers;
 use prx_base::clock::rfc3339;
+use prx_base::config::keys::provider_and_model;
 use prx_base::error::{Code, Error, Result};
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Name, Number, Object, OneOf, Parameter};
@@ -125,12 +126,12 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
 /// The model that a session is to be answered by, as `provider/model`.
 fn model(gateway: &Gateway, text: String) -> Result<String> {
     let config = gateway.base.config.current();
-    let Some((provider, model)) = text.split_once('/') else {
+    if !text.contains('/') {
         return Ok(format!("{}/{text}", config.provider.name));
-    };
+    }
     let plugins = gateway.plugins.known();
     let providers = providers(&config.components, &plugins);
-    if providers.contains(provider) && !model.is_empty() {
+    if provider_and_model(&text).is_some_and(|(provider, _)| providers.contains(provider)) {
         return Ok(text);
     }
     let all = providers.into_iter().collect::<Vec<_>>().join(", ");
