@@ -56,9 +56,10 @@ pub use crate::wire::connector::{
     Webhook, WebhookReply, WsConnect,
 };
 
+use crate::random::Random;
+use crate::stored;
 use crate::wire::connector as wire;
 use serde::{Serialize, de::DeserializeOwned};
-use std::cell::Cell;
 use std::time::Duration;
 
 /// The backoff after the first failure, in milliseconds.
@@ -114,23 +115,18 @@ pub struct Context<C> {
     pub now: UnixMs,
     /// The channel's configuration.
     pub config: C,
-    random: Cell<u64>,
+    random: Random,
 }
 
 impl<C> Context<C> {
     /// A context as the kernel would make it; the seed decides every `random` that follows.
     pub fn new(channel: impl Into<String>, now: UnixMs, seed: u64, config: C) -> Self {
-        Self { channel: channel.into(), now, config, random: Cell::new(seed) }
+        Self { channel: channel.into(), now, config, random: Random::new(seed) }
     }
 
     /// The next random number of this call: for jitter and nonces, not for keys.
     pub fn random(&self) -> u64 {
-        // SplitMix64: any seed will do, and a replay of the call gives the same numbers.
-        let next = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
-        self.random.set(next);
-        let mixed = (next ^ (next >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.random.next()
     }
 
     /// A random number of this range, both ends included.
@@ -186,26 +182,18 @@ impl<T: Connector> wire::Guest for T {
     }
 
     fn migrate(from_version: u32, state: Vec<u8>) -> Result<Vec<u8>, Fault> {
-        encode(&T::migrate(from_version, &state)?)
+        stored::write(&T::migrate(from_version, &state)?)
     }
 }
 
 fn step<T: Connector>(context: wire::Context, before: &[u8], events: Vec<Event>) -> Result<Step, Fault> {
     let config = serde_json::from_str(&context.config).map_err(|e| Fault::bad_config(e.to_string()))?;
     let cx = Context::new(context.channel, context.now, context.seed, config);
-    let mut state: T::State = match before {
-        [] => T::State::default(),
-        bytes => serde_json::from_slice(bytes)
-            .map_err(|e| Fault::internal(format!("cannot read its state: {e}")))?,
-    };
+    let mut state: T::State = stored::read(before)?;
     let mut out = Commands::default();
     for event in events {
         T::handle(&cx, &mut state, event, &mut out)?;
     }
-    let after = encode(&state)?;
+    let after = stored::write(&state)?;
     Ok(Step { commands: out.into(), state: (after != before).then_some(after) })
-}
-
-fn encode(state: &impl Serialize) -> Result<Vec<u8>, Fault> {
-    serde_json::to_vec(state).map_err(|e| Fault::internal(format!("cannot write its state: {e}")))
 }

@@ -7,6 +7,7 @@
 //! |---|---|---|
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`], [`operations`], [`cooldown`] and [`heard`] help it with long texts, with files, with retries and with edits |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
+//! | an agent | [`agent::Agent`] | its arguments, [`log`], [`config`], [`transcript`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`server`], [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
 //!
@@ -14,6 +15,7 @@
 
 #[macro_use]
 mod plugin;
+pub mod agent;
 pub mod blobs;
 #[cfg(feature = "http")]
 pub mod calls;
@@ -42,6 +44,7 @@ pub mod parts;
 pub mod pending;
 pub mod provider;
 pub mod quotes;
+mod random;
 #[cfg(feature = "http")]
 pub mod refusal;
 #[cfg(feature = "http")]
@@ -50,6 +53,7 @@ pub mod sink;
 pub mod skill;
 #[cfg(feature = "http")]
 pub mod sse;
+mod stored;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 #[cfg(feature = "markdown")]
@@ -58,6 +62,7 @@ pub mod text;
 pub mod thinking;
 pub mod threads;
 pub mod tool;
+pub mod transcript;
 pub mod types;
 pub mod upload;
 #[doc(hidden)]

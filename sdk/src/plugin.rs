@@ -1,6 +1,6 @@
 /// Makes a component of what was written: exports its capabilities and embeds its manifest.
 ///
-/// Called once in a crate. `connector`, `tool`, `skill` and `provider`, as many as there are, name the type that
+/// Called once in a crate. `connector`, `tool`, `skill`, `provider` and `agent`, as many as there are, name the type that
 /// implements the trait of that name; instead of `tool`, `tools` lists typed ones. `manifest`, at the end, is a path
 /// from the folder of `Cargo.toml`.
 ///
@@ -46,6 +46,10 @@ macro_rules! plugin {
     };
     (skill: $plugin:ident, $($rest:tt)+) => {
         $crate::__export!(skill, $plugin, $crate::skill::Skill);
+        $crate::plugin! { $($rest)+ }
+    };
+    (agent: $plugin:ident, $($rest:tt)+) => {
+        $crate::__export!(agent, $plugin, $crate::agent::Agent);
         $crate::plugin! { $($rest)+ }
     };
     (provider: $plugin:ident, $($rest:tt)+) => {

@@ -19,6 +19,7 @@ pub mod imports {
                 import prx:plugin/blobs@0.2.0;
                 import prx:plugin/memory@0.2.0;
                 import prx:plugin/sink@0.2.0;
+                import prx:plugin/transcript@0.2.0;
             }
         ",
         path: "../wit",
@@ -26,7 +27,7 @@ pub mod imports {
         generate_unused_types: true,
         additional_derives: [PartialEq, Eq],
     });
-    pub use prx::plugin::{blobs, common, config, kv, log, memory, sink};
+    pub use prx::plugin::{blobs, common, config, kv, log, memory, sink, transcript};
 }
 
 macro_rules! capability {
@@ -66,4 +67,10 @@ importing_capability!(tool, "tool-plugin", {});
 importing_capability!(skill, "skill-plugin", {});
 importing_capability!(provider, "provider-plugin", {
     "prx:plugin/sink@0.2.0": crate::wire::imports::sink,
+});
+capability!(agent, "agent-plugin", {
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
+    "prx:plugin/log@0.2.0": crate::wire::imports::log,
+    "prx:plugin/config@0.2.0": crate::wire::imports::config,
+    "prx:plugin/transcript@0.2.0": crate::wire::imports::transcript,
 });

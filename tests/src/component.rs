@@ -19,7 +19,10 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 10] = [
+    "prx-agent",
+    "prx-echo-agent",
+    "prx-router-agent",
     "prx-hello-tool",
     "prx-memory",
     "prx-scripted",

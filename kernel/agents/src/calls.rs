@@ -1,54 +1,17 @@
-//! The tools that a model asks for in one answer, called side by side.
+//! The tools that a model asks for.
 
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use serde_json::{Value, json};
 
 use super::approval::{self, About, Verdict};
 use super::context::Context;
 use super::elicitation;
-use super::progress::Progress;
 use super::stream::TurnEvent;
 use super::tool::{CallContext, Executed, ToolResult};
 use super::work::Work;
 use prx_base::config::Policy;
-use prx_base::error::Result;
 use prx_base::events::NewEvent;
 use prx_mcp::Person;
 use prx_store::{NewMessage, ToolCall};
-
-/// Makes every call that has no result yet, as many as the turn may make; the rest are answered with why they were not
-/// made. What is done is kept while others are at work: after a crash it is not done again.
-///
-/// # Errors
-/// The store has failed.
-pub(super) async fn make(work: &Work<'_>, context: &Context, progress: &mut Progress) -> Result<()> {
-    let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-    let open: Vec<Call> =
-        progress.open_calls().into_iter().map(|(before, call)| Call::new(call, before < limit)).collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    for Call { id, name, arguments, .. } in &open {
-        let (id, name, arguments) = (id.clone(), name.clone(), arguments.clone());
-        work.reply.event(TurnEvent::ToolCall { id, name, arguments });
-    }
-    work.timer.set_tasks(open.len());
-    let mut calls: FuturesUnordered<_> = open.into_iter().map(|call| answer(work, context, call)).collect();
-    while let Some((result, event)) = calls.next().await {
-        progress.events.extend(event);
-        let (id, content) = (result.tool_call_id.clone().unwrap_or_default(), result.content.clone());
-        let event = TurnEvent::ToolResult { id, content, is_error: result.is_error };
-        progress.settle(result);
-        work.save(progress).await?;
-        work.reply.event(event);
-        if !calls.is_empty() {
-            work.timer.pause();
-        }
-    }
-    Ok(())
-}
 
 /// A call as the model asked for it.
 struct Call {
@@ -71,8 +34,18 @@ impl Call {
     }
 }
 
-/// The answer to a call, for the model, and the event that it was made, if it was.
-async fn answer(work: &Work<'_>, context: &Context, call: Call) -> (NewMessage, Option<NewEvent>) {
+/// Makes a call of a turn, before which so many others were asked for; as many as the turn may make, the rest are answered
+/// with why they were not made. Returns the answer for the model, and the event that it was made, if it was.
+pub(super) async fn answer(
+    work: &Work<'_>,
+    context: &Context,
+    asked: ToolCall,
+    before: usize,
+) -> (NewMessage, Option<NewEvent>) {
+    let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
+    let call = Call::new(asked, before < usize::try_from(limit).unwrap_or(usize::MAX));
+    let (id, name, arguments) = (call.id.clone(), call.name.clone(), call.arguments.clone());
+    work.reply.event(TurnEvent::ToolCall { id, name, arguments });
     let made = match call.within_limit {
         true => make_one(work, context, &call).await,
         false => {

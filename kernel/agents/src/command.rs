@@ -7,8 +7,6 @@ use prx_store::{Approval, Choice, Command, Decision};
 pub(crate) const NEW: &str = "/new";
 /// Said alone, it stops the turn at work.
 const STOP: &str = "/stop";
-/// The reply to [`NEW`].
-pub(crate) const NEW_CONVERSATION: &str = "This is a new conversation: what was said before is left behind.";
 /// The choice that lets a tool be called, this once.
 const ALLOW: &str = "Allow once";
 /// The choice that does not let a tool be called.

@@ -1,16 +1,19 @@
-//! One answer of a model: from the configured provider, with retries, or from the first fallback that gives one.
+//! One answer of a model: from the one that is asked for, or from the first of the configured ones that gives one, with
+//! retries.
+
+use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
 
+use super::compose::{self, Part};
 use super::context::{Context, Model};
-use super::context_window::{request_bytes, request_cost};
-use super::failure::TurnFailure;
-use super::progress::{Progress, Unfinished};
+use super::context_window::{estimate, request_bytes, request_cost};
 use super::retry::{Fallback, ProviderFailure};
 use super::stream::TurnEvent;
 use super::work::{Services, Work};
 use prx_base::error::Error;
+use prx_host::bindings::agent;
 use prx_host::bindings::provider as wire;
 use prx_host::bindings::sink::Delta;
 use prx_store::{ProviderData, Usage};
@@ -23,10 +26,78 @@ const MAX_UNSEEN_INPUT: u64 = 4 << 10;
 /// Tokens that a model may think, and that nobody is shown.
 const MAX_UNSEEN_OUTPUT: u64 = 16 << 10;
 
-/// How often a conversation that is too long for a model is asked with less of it.
-const MAX_TRIMS: usize = 3;
+/// An answer in the making, and what it has cost so far.
+#[derive(Debug, Default)]
+pub(super) struct Live {
+    /// What was said of it.
+    pub(super) text: String,
+    /// What was shown of an answer that is whole.
+    pub(super) shown: String,
+    /// Bytes of what the model was heard to think.
+    heard_bytes: u64,
+    /// What was asked, in tokens, by estimate; zero: nothing is under way.
+    asked: u64,
+    /// Why it begins anew.
+    failure: Option<String>,
+    /// Of attempts that are over.
+    usage: Usage,
+}
 
-/// One of the providers that may be asked.
+impl Live {
+    /// What was spent until now and was not taken before, with an answer that is broken off, by estimate: nobody tells what
+    /// that has cost.
+    pub(super) fn spent(&mut self) -> Usage {
+        self.break_off();
+        std::mem::take(&mut self.usage)
+    }
+
+    /// The same for an answer of which this was heard.
+    pub(super) fn spent_on(&mut self, text: &str) -> Usage {
+        text.clone_into(&mut self.text);
+        let spent = self.spent();
+        self.text.clear();
+        spent
+    }
+
+    /// Whether anything of it came.
+    fn is_heard(&self) -> bool {
+        !self.text.is_empty() || self.heard_bytes > 0
+    }
+
+    fn break_off(&mut self) {
+        let asked = std::mem::take(&mut self.asked);
+        if asked > 0 && !self.text.is_empty() {
+            self.usage = self.usage.plus(Usage { input: asked, output: estimate(&self.text) });
+        }
+    }
+}
+
+/// What a model is asked.
+pub(super) struct Question<'a> {
+    pub(super) context: &'a Context,
+    pub(super) ask: &'a agent::AskModel,
+    pub(super) parts: &'a [Part<'a>],
+    pub(super) live: &'a Mutex<Live>,
+}
+
+/// An answer, and whose it is.
+pub(super) struct Answer {
+    pub(super) completion: wire::Completion,
+    pub(super) provider: String,
+    pub(super) model: String,
+    /// What the provider wants to see again.
+    pub(super) data: Option<ProviderData>,
+}
+
+/// Why there is none.
+pub(super) struct NoAnswer {
+    pub(super) error: Error,
+    pub(super) kind: agent::FailureKind,
+    /// Nobody takes what was asked.
+    pub(super) refused: bool,
+}
+
+/// One of the models that may be asked.
 #[derive(Clone, Copy)]
 struct Choice<'a> {
     provider: &'a str,
@@ -35,77 +106,78 @@ struct Choice<'a> {
     is_last: bool,
 }
 
-/// Asks the providers in the order of the configuration until one answers. What was said of an answer that is then begun
-/// anew is taken back, and whoever listens is told so.
+/// Asks the models in order until one answers. What was said of an answer that is then begun anew is taken back, and
+/// whoever listens is told so.
 ///
 /// # Errors
 /// Nobody could; says what each said and what to do.
-pub(super) async fn complete(
-    work: &Work<'_>,
-    context: &Context,
-    progress: &mut Progress,
-) -> Result<wire::Completion, TurnFailure> {
-    let (mut failed, mut refused): (Vec<Error>, bool) = (Vec::new(), false);
-    let mut choices = context.provider.choices().peekable();
-    while let Some((provider, model)) = choices.next() {
-        let choice = Choice { provider, model, is_last: choices.peek().is_none() };
-        match within_window(work, context, choice, progress).await {
-            Ok(mut completion) => {
-                progress.provider_data =
-                    completion.data.take().and_then(|data| provider_data(provider, model, data));
-                return Ok(context.own_names(completion));
-            }
-            Err((error, Fallback::TooLong)) => return Err(TurnFailure::permanent(error)),
-            Err((error, fallback)) => {
-                refused |= fallback == Fallback::Refused;
-                failed.push(error);
+pub(super) async fn complete(work: &Work<'_>, question: &Question<'_>) -> Result<Answer, NoAnswer> {
+    let (mut failed, mut refused, mut window): (Vec<Error>, bool, Option<Option<u64>>) =
+        (Vec::new(), false, None);
+    let choices = question.context.choices(question.ask.model.as_deref());
+    for (n, (provider, model)) in choices.iter().enumerate() {
+        let choice = Choice { provider, model, is_last: n + 1 == choices.len() };
+        match once(work, question, choice).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => {
+                refused |= failure.fallback == Fallback::Refused;
+                if let Some(length) = failure.too_long {
+                    window = window.or(Some(length.window));
+                }
+                let is_over = failure.fallback == Fallback::TooLong;
+                failed.push(failure.error);
+                if is_over {
+                    break;
+                }
             }
         }
     }
-    Err(TurnFailure { refused, ..TurnFailure::permanent(all(failed)) })
+    let kind = match window {
+        Some(window) => agent::FailureKind::TooLong(window),
+        None if refused => agent::FailureKind::Refused,
+        None => agent::FailureKind::Unavailable,
+    };
+    Err(NoAnswer { error: all(failed), kind, refused })
 }
 
-/// Asks one provider, with less of the conversation where it is refused for its length.
-async fn within_window(
+/// Asks one model.
+async fn once(
     work: &Work<'_>,
-    context: &Context,
+    question: &Question<'_>,
     choice: Choice<'_>,
-    progress: &mut Progress,
-) -> Result<wire::Completion, (Error, Fallback)> {
+) -> Result<Answer, ProviderFailure> {
     let Services { base, plugins, windows, .. } = work.services;
     let Choice { provider, model, .. } = choice;
-    let mut last: Option<(u64, ProviderFailure)> = None;
-    for _ in 0..=MAX_TRIMS {
-        let config = base.config.current();
-        let shown = Model {
-            provider,
-            name: model,
-            takes_pictures: plugins.takes_pictures(provider),
-            limit: windows.limit(&config, provider, model),
-            max_output: config.components.model(provider, model).max_output,
-        };
-        let request = match context.request(&progress.messages, &shown) {
-            Ok(request) => request,
-            Err(error) => return Err((error, Fallback::NextProvider)),
-        };
-        let cost = request_cost(&request);
-        if last.as_ref().is_some_and(|(refused, _)| cost >= *refused) {
-            break;
-        }
-        let failure = match with_retries(work, context, choice, &request, progress).await {
-            Ok(completion) => {
-                windows.taken(provider, model, cost);
-                return Ok(completion);
-            }
-            Err(failure) => failure,
-        };
-        let Some(length) = failure.too_long else { return Err((failure.error, failure.fallback)) };
-        info!(provider, model, cost, "the conversation is too long for the model: some of it is left out");
-        windows.refused(&config, (provider, model), length, cost);
-        last = Some((cost, failure));
+    let config = base.config.current();
+    let shown = Model {
+        provider,
+        name: model,
+        takes_pictures: plugins.takes_pictures(provider),
+        limit: windows.limit(&config, provider, model),
+        max_output: config.components.model(provider, model).max_output,
+    };
+    let messages = compose::messages(question.context, question.parts, &shown);
+    let request = question.context.request(question.ask, messages, &shown);
+    let (cost, allowed) = (request_cost(&request), shown.limit.allowed);
+    if allowed > 0 && cost > allowed {
+        return Err(ProviderFailure::not_allowed(provider, model, cost, allowed));
     }
-    let failure = last.map(|(_, failure)| (failure.error, failure.fallback));
-    Err(failure.unwrap_or_else(|| (Error::internal("nobody was asked"), Fallback::NextProvider)))
+    match with_retries(work, question, choice, &request).await {
+        Ok(mut completion) => {
+            windows.taken(provider, model, cost);
+            let data = completion.data.take().and_then(|data| provider_data(provider, model, data));
+            let completion = question.context.own_names(completion);
+            let (provider, model) = (provider.to_owned(), model.to_owned());
+            Ok(Answer { completion, provider, model, data })
+        }
+        Err(failure) => {
+            if let Some(length) = failure.too_long {
+                info!(provider, model, cost, "the conversation is too long for the model");
+                windows.refused(&config, (provider, model), length, cost);
+            }
+            Err(failure)
+        }
+    }
 }
 
 /// The errors of every provider that was tried, as one.
@@ -122,20 +194,19 @@ fn all(failed: Vec<Error>) -> Error {
 /// Asks one provider, and again as often as its failure is worth a retry.
 async fn with_retries(
     work: &Work<'_>,
-    context: &Context,
+    question: &Question<'_>,
     choice: Choice<'_>,
     request: &wire::Request,
-    progress: &mut Progress,
 ) -> Result<wire::Completion, ProviderFailure> {
     let (provider, health) = (choice.provider, &work.services.provider_health);
     let mut attempts = 0;
     loop {
-        let failure = match attempt(work, context, provider, request, progress).await {
+        let failure = match attempt(work, question, provider, request).await {
             Ok(completion) => {
                 health.answered(provider);
                 return Ok(completion);
             }
-            Err(failure) if progress.unfinished.is_heard() => failure.in_the_middle(),
+            Err(failure) if lock(question.live).is_heard() => failure.in_the_middle(),
             Err(failure) => failure,
         };
         attempts += 1;
@@ -143,8 +214,11 @@ async fn with_retries(
         if failure.fallback == Fallback::NextProvider && failure.too_long.is_none() {
             health.failed(provider, failure.error.message());
         }
-        progress.break_off();
-        progress.unfinished.failure = Some(failure.error.message().to_owned());
+        {
+            let mut live = lock(question.live);
+            live.break_off();
+            live.failure = Some(failure.error.message().to_owned());
+        }
         match failure.backoff(attempts, choice.is_last) {
             Some(backoff) => work.services.base.clock.sleep(backoff).await,
             None => return Err(failure),
@@ -155,30 +229,37 @@ async fn with_retries(
 /// One attempt, its pieces passed on as they come.
 async fn attempt(
     work: &Work<'_>,
-    context: &Context,
+    question: &Question<'_>,
     provider: &str,
     request: &wire::Request,
-    progress: &mut Progress,
 ) -> Result<wire::Completion, ProviderFailure> {
-    let before = std::mem::take(&mut progress.unfinished);
-    if let Some(reason) = before.failure.filter(|_| !before.text.is_empty()) {
-        work.reply.event(TurnEvent::Restart { reason });
+    let again = {
+        let mut live = lock(question.live);
+        let text = std::mem::take(&mut live.text);
+        (live.heard_bytes, live.asked) = (0, request_cost(request));
+        live.shown.clear();
+        live.failure.take().filter(|_| !text.is_empty())
+    };
+    if question.ask.shown {
+        if let Some(reason) = again {
+            work.reply.event(TurnEvent::Restart { reason });
+        }
+        work.reply.restart();
     }
-    progress.unfinished.asked = request_cost(request);
-    work.reply.restart();
     let (deltas, pieces) = mpsc::channel(64);
-    let scope = context.scope.clone();
+    let scope = question.context.scope.clone();
     let completing = async { Ok(work.services.plugins.complete(provider, request, deltas, scope).await) };
-    let passing_on = pass_on(work, context, pieces, &mut progress.unfinished);
+    let passing_on = pass_on(work, question, pieces);
     let Ok((completed, ())) = tokio::try_join!(completing, passing_on) else {
         return Err(ProviderFailure::too_long(provider, MAX_ANSWER_BYTES));
     };
     let completion = completed
         .map_err(|failure| ProviderFailure::broken(provider, &failure))?
         .map_err(|refused| ProviderFailure::refused(provider, &refused))?;
-    let seen = progress.unfinished.heard_bytes;
-    progress.unfinished = Unfinished::default();
-    progress.usage = progress.usage.plus(usage(provider, request, &completion, seen));
+    let mut live = lock(question.live);
+    let spent = usage(provider, request, &completion, live.heard_bytes);
+    let shown = std::mem::take(&mut live.text);
+    *live = Live { usage: live.usage.plus(spent), shown, ..Live::default() };
     Ok(completion)
 }
 
@@ -218,31 +299,40 @@ struct TooLong;
 /// Passes the pieces of an answer on to whoever listens, and notes them.
 async fn pass_on(
     work: &Work<'_>,
-    context: &Context,
+    question: &Question<'_>,
     mut pieces: mpsc::Receiver<Delta>,
-    unfinished: &mut Unfinished,
 ) -> Result<(), TooLong> {
-    let mut thought = 0;
+    let (mut thought, shown) = (0, question.ask.shown);
     while let Some(piece) = pieces.recv().await {
         work.timer.hear(&work.services.base.clock);
+        let mut live = lock(question.live);
         match piece {
             Delta::Text(text) => {
-                work.reply.token(&text);
-                unfinished.text.push_str(&text);
+                if shown {
+                    work.reply.token(&text);
+                }
+                live.text.push_str(&text);
             }
             Delta::Thinking(text) => {
                 thought += text.len();
-                unfinished.heard_bytes += text.len() as u64;
-                work.reply.event(TurnEvent::Thinking(text));
+                live.heard_bytes += text.len() as u64;
+                if shown {
+                    work.reply.event(TurnEvent::Thinking(text));
+                }
             }
-            Delta::ToolCallStarted((id, name)) => {
-                let name = context.names.own(&name).to_owned();
+            Delta::ToolCallStarted((id, name)) if shown => {
+                let name = question.context.names.own(&name).to_owned();
                 work.reply.event(TurnEvent::ToolCallStarted { id, name });
             }
+            Delta::ToolCallStarted(_) => {}
         }
-        if unfinished.text.len().max(thought) > MAX_ANSWER_BYTES {
+        if live.text.len().max(thought) > MAX_ANSWER_BYTES {
             return Err(TooLong);
         }
     }
     Ok(())
+}
+
+pub(super) fn lock(live: &Mutex<Live>) -> std::sync::MutexGuard<'_, Live> {
+    live.lock().unwrap_or_else(PoisonError::into_inner)
 }

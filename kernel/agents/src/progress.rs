@@ -4,55 +4,51 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::context_window::estimate;
 use prx_base::events::NewEvent;
+use prx_host::bindings::agent::{Command, Token};
 use prx_store::{Attachment, NewMessage, ProviderData, Role, ToolCall, Usage};
 
-/// What was said in a turn, and what that has cost.
+/// What was said in a turn, what is under way, and what that has cost.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Progress {
+    /// The plugin whose agent has begun it.
+    pub(super) agent: Option<String>,
     /// What was said after the person's message.
     pub(super) messages: Vec<NewMessage>,
+    /// What the agent has asked for and was not told of yet.
+    pub(super) open: Vec<Open>,
+    /// How often a model was asked.
+    pub(super) asked: u32,
     /// What was spent since the last time that it was recorded.
     #[serde(skip)]
     pub(super) usage: Usage,
     /// What has happened since the last time that it was recorded.
     #[serde(skip)]
     pub(super) events: Vec<NewEvent>,
-    /// What the provider wants to see again with the last answer.
-    #[serde(skip)]
-    pub(super) provider_data: Option<ProviderData>,
-    /// The completion at work.
-    #[serde(skip)]
-    pub(super) unfinished: Unfinished,
 }
 
-/// A completion in the making.
-#[derive(Debug, Default)]
-pub(super) struct Unfinished {
-    /// What was said of it.
-    pub(super) text: String,
-    /// Bytes of what the model was heard to think.
-    pub(super) heard_bytes: u64,
-    /// What was asked, in tokens, by estimate.
-    pub(super) asked: u64,
-    /// Why it begins anew.
-    pub(super) failure: Option<String>,
-}
-
-impl Unfinished {
-    /// Whether anything of it came.
-    pub(super) fn is_heard(&self) -> bool {
-        !self.text.is_empty() || self.heard_bytes > 0
-    }
+/// Something that an agent has asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Open {
+    pub(super) token: Token,
+    pub(super) command: Command,
+    /// It may have been done: only a call of a tool that changes something says so.
+    #[serde(default)]
+    pub(super) begun: bool,
 }
 
 impl Progress {
-    /// Takes in an answer that asks for tools. Each call gets an id that no other one of the turn has.
-    pub(super) fn ask(&mut self, text: String, calls: Vec<ToolCall>) {
+    /// Takes in a model's answer. Each call gets an id that no other one of the turn has.
+    pub(super) fn answer(
+        &mut self,
+        id: String,
+        text: String,
+        calls: Vec<ToolCall>,
+        data: Option<ProviderData>,
+    ) -> &NewMessage {
         let mut taken: BTreeSet<String> = self.calls().map(|call| call.id.clone()).collect();
-        let mut provider_data = self.provider_data.take();
+        let mut provider_data = data;
         let mut unique = |mut call: ToolCall| {
             let first = if call.id.is_empty() { "call" } else { &call.id };
             let further = (2_u32..).map(|n| format!("{first}_{n}"));
@@ -68,7 +64,27 @@ impl Progress {
             call
         };
         let tool_calls = calls.into_iter().map(&mut unique).collect();
-        self.messages.push(NewMessage { tool_calls, provider_data, ..NewMessage::assistant(text) });
+        let said = NewMessage { id: Some(id), tool_calls, provider_data, ..NewMessage::assistant(text) };
+        self.messages.push_mut(said)
+    }
+
+    /// How many calls of the turn were asked for before this one.
+    pub(super) fn calls_before(&self, open: &Open) -> usize {
+        let Command::CallTool((_, call)) = &open.command else { return 0 };
+        self.calls().take_while(|asked| asked.id != call.id).count()
+    }
+
+    /// The ids of the calls that are under way.
+    pub(super) fn calls_under_way(&self) -> impl Iterator<Item = &str> {
+        self.open.iter().filter_map(|open| match &open.command {
+            Command::CallTool((_, call)) => Some(call.id.as_str()),
+            _ => None,
+        })
+    }
+
+    /// How many calls nobody has answered yet.
+    pub(super) fn waiting_calls(&self) -> u32 {
+        u32::try_from(self.open_calls().len()).unwrap_or(u32::MAX)
     }
 
     /// Every call that was asked for.
@@ -112,15 +128,6 @@ impl Progress {
     pub(super) fn close(&mut self, why: &str) {
         for (_, call) in self.open_calls() {
             self.settle(NewMessage::tool(call.id, why, true));
-        }
-    }
-
-    /// Counts a completion that was broken off, by estimate: nobody tells what it has cost.
-    pub(super) fn break_off(&mut self) {
-        let Unfinished { text, asked, .. } = &mut self.unfinished;
-        let asked = std::mem::take(asked);
-        if asked > 0 && !text.is_empty() {
-            self.usage = self.usage.plus(Usage { input: asked, output: estimate(text) });
         }
     }
 }

@@ -30,6 +30,11 @@ pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option
     }
 }
 
+/// Something that is said before the end of a turn.
+pub(super) fn in_between(turn: &Turn, text: &str) -> Option<NewOutbound> {
+    operation(turn, Operation::send(text, Vec::new()))
+}
+
 /// Asks the person, in these words, which of two choices it is to be.
 pub(super) fn question(turn: &Turn, choices: [Choice; 2], markdown: String) -> Option<NewOutbound> {
     let content = Content { markdown, attachments: Vec::new() };

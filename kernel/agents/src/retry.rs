@@ -101,6 +101,17 @@ impl ProviderFailure {
         Self { error, max_attempts, retry_after: None, fallback: Fallback::NextProvider, too_long: None }
     }
 
+    /// A request that costs more than the operator allows; it is not sent.
+    pub(super) fn not_allowed(provider: &str, model: &str, cost: u64, allowed: u64) -> Self {
+        let message = format!(
+            "This needs about {cost} tokens, and {provider}/{model} is shown {allowed} at most: say less at once, or raise \
+             agent.max_context_tokens, and providers_config.{provider}.models.{model:?}.window where that is set"
+        );
+        let too_long = Some(wire::ContextLength { window: Some(allowed), requested: Some(cost) });
+        let error = Error::bad_request(message);
+        Self { error, max_attempts: 1, retry_after: None, fallback: Fallback::NextProvider, too_long }
+    }
+
     /// An answer that was cut off after so many bytes.
     pub(super) fn too_long(provider: &str, max_bytes: usize) -> Self {
         let message = format!("The provider {provider} was cut off after {max_bytes} bytes of one answer");

@@ -5,23 +5,22 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::command::{self, NEW_CONVERSATION};
-use super::context::Context;
+use super::completion::lock;
+use super::course::{Course, Finished};
 use super::failure::{TurnFailure, session_terminated};
 use super::progress::Progress;
-use super::skills::SkillOutcome;
+use super::reply;
 use super::work::Work;
-use super::{budget, calls, completion, reply, skills};
 use prx_base::error::{Code, Error};
-use prx_host::bindings::{provider as wire, skill};
-use prx_store::{Command, MAX_ATTEMPTS, Message, NewMessage, Stop, ToolCall, TurnDone, TurnState};
+use prx_host::bindings::agent::StoppedBy;
+use prx_store::{MAX_ATTEMPTS, Message, NewMessage, Stop, TurnDone, TurnState};
 
 /// Ends an answer of which nothing more came.
 const BROKE_OFF: &str = "\n\n[The answer broke off here: nothing more of it came. Ask me to go on.]";
 
 /// How a turn's work ended.
 enum TurnEnd {
-    Answered(String),
+    Finished(Finished),
     Stopped(Stop),
 }
 
@@ -36,32 +35,37 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
         progress.close("not finished: the turn was given up");
         return Err(TurnFailure { said: progress.messages, ..TurnFailure::permanent(given_up()) });
     }
-    let ended = work_to_end(work, &mut progress).await;
+    let mut course = Course::of(work, progress).await?;
+    let ended = work_to_end(work, &mut course).await;
     work.timer.set_tasks(1);
-    progress.break_off();
+    let text = std::mem::take(&mut lock(&course.live).text);
+    let usage = lock(&course.live).spent_on(&text);
+    course.progress.usage = course.progress.usage.plus(usage);
     match ended {
-        Ok(TurnEnd::Answered(text)) => {
-            let (attachments, provider_data) = (progress.files(), progress.provider_data.take());
-            let said = NewMessage { attachments, provider_data, ..NewMessage::assistant(text) };
-            complete(work, progress, said, None).await
-        }
+        Ok(TurnEnd::Finished(finished)) => complete(work, course.progress, finished, None).await,
         Ok(TurnEnd::Stopped(why)) => {
-            progress.close("not finished: the user stopped the turn");
-            let text = std::mem::take(&mut progress.unfinished.text);
+            course.progress.close("not finished: the user stopped the turn");
             info!(bytes = text.len(), "the turn was stopped");
-            let said = NewMessage { stopped: true, ..NewMessage::assistant(text) };
-            complete(work, progress, said, Some(why)).await
+            let by = match why {
+                Stop::Asked => StoppedBy::Person,
+                Stop::Interrupted => StoppedBy::NewerMessage,
+            };
+            let mut finished = course.stop(by, &text).await?;
+            if finished.said.content.is_empty() {
+                finished.said = NewMessage { stopped: true, ..NewMessage::assistant(text) };
+            }
+            complete(work, course.progress, finished, Some(why)).await
         }
-        Err(failure) if is_silence(&failure) && !progress.unfinished.text.trim().is_empty() => {
+        Err(failure) if is_silence(&failure) && !text.trim().is_empty() => {
             warn!(error = %failure.error, "the answer broke off");
-            progress.close("not finished: the answer broke off");
-            let text = std::mem::take(&mut progress.unfinished.text) + BROKE_OFF;
+            course.progress.close("not finished: the answer broke off");
             work.reply.token(BROKE_OFF);
-            let said = NewMessage { attachments: progress.files(), ..NewMessage::assistant(text) };
-            complete(work, progress, said, None).await
+            let said = NewMessage::assistant(text + BROKE_OFF);
+            complete(work, course.progress, Finished::saying(said), None).await
         }
         Err(failure) => {
-            work.save(&mut progress).await?;
+            course.save().await?;
+            let mut progress = course.progress;
             progress.close("not finished: the turn ended with an error");
             Err(TurnFailure { said: progress.messages, ..failure })
         }
@@ -75,7 +79,7 @@ fn is_silence(failure: &TurnFailure) -> bool {
 
 /// Works on an answer until it is there, the turn is cancelled, or it has worked for `agent.turn_timeout_secs` without a
 /// word of a model.
-async fn work_to_end(work: &Work<'_>, progress: &mut Progress) -> Result<TurnEnd, TurnFailure> {
+async fn work_to_end<'a>(work: &'a Work<'a>, course: &mut Course<'a>) -> Result<TurnEnd, TurnFailure> {
     let base = &work.services.base;
     let timeout = Duration::from_secs(base.config.current().agent.turn_timeout_secs);
     tokio::select! {
@@ -85,7 +89,7 @@ async fn work_to_end(work: &Work<'_>, progress: &mut Progress) -> Result<TurnEnd
             None => Err(TurnFailure::permanent(session_terminated(&work.turn.session))),
         },
         () = work.timer.timeout(&base.clock, timeout) => Err(timed_out(timeout)),
-        answered = Box::pin(answer(work, progress)) => answered.map(TurnEnd::Answered),
+        finished = Box::pin(course.go_on()) => finished.map(TurnEnd::Finished),
     }
 }
 
@@ -119,92 +123,22 @@ fn timed_out(timeout: Duration) -> TurnFailure {
     TurnFailure::permanent(Error::new(Code::GatewayTimeout, message))
 }
 
-/// Answers what is meant for the gateway itself; the skill that the message triggers; or the model.
-async fn answer(work: &Work<'_>, progress: &mut Progress) -> Result<String, TurnFailure> {
-    let is_inbound = work.turn.inbound.is_some();
-    if is_inbound && command::command(&work.turn.message.content) == Some(Command::NewSession) {
-        return Ok(reply_at_once(work, NEW_CONVERSATION.into()));
-    }
-    match skills::activate(work).await? {
-        SkillOutcome::Reply(text) => Ok(reply_at_once(work, text)),
-        SkillOutcome::Instruct(instructions) => converse(work, progress, Some(instructions)).await,
-        SkillOutcome::Nothing => converse(work, progress, None).await,
-    }
-}
-
-fn reply_at_once(work: &Work<'_>, text: String) -> String {
-    work.reply.token(&text);
-    text
-}
-
-/// Has the provider speak and call tools until it has a reply.
-async fn converse(
-    work: &Work<'_>,
-    progress: &mut Progress,
-    instructions: Option<skill::Instructions>,
-) -> Result<String, TurnFailure> {
-    let context = Context::of(work, instructions).await?;
-    let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
-    loop {
-        calls::make(work, &context, progress).await?;
-        budget::check(work)?;
-        let completion = completion::complete(work, &context, progress).await?;
-        if completion.tool_calls.is_empty() || limit == 0 {
-            return Ok(finished(work, completion));
-        }
-        // It was told before that there is nothing left.
-        if progress.calls().count() as u64 > u64::from(limit) {
-            return Ok(last_words(completion.text, limit));
-        }
-        progress.ask(completion.text, completion.tool_calls.into_iter().map(tool_call).collect());
-        work.save(progress).await?;
-    }
-}
-
-/// An answer, and why it is not what it should be, where the provider says that.
-fn finished(work: &Work<'_>, completion: wire::Completion) -> String {
-    let wire::Completion { mut text, stop, .. } = completion;
-    let note = match stop {
-        wire::StopReason::Length => {
-            "[The answer was cut off here: it reached the greatest length that the provider allows (max_tokens in its \
-             settings). Ask me to go on.]"
-        }
-        wire::StopReason::Refused if text.trim().is_empty() => "[The model will not answer this.]",
-        _ => return text,
-    };
-    let gap = if text.is_empty() { "" } else { "\n\n" };
-    let note = format!("{gap}{note}");
-    work.reply.token(&note);
-    text.push_str(&note);
-    text
-}
-
-fn last_words(text: String, limit: u32) -> String {
-    match text.is_empty() {
-        true => {
-            format!("There is no answer yet, and this turn has made its {limit} tool calls. Ask me to go on.")
-        }
-        false => text,
-    }
-}
-
 async fn complete(
     work: &Work<'_>,
     progress: Progress,
-    said: NewMessage,
+    finished: Finished,
     stop: Option<Stop>,
 ) -> Result<Message, TurnFailure> {
     let (services, turn) = (work.services, work.turn);
+    let Finished { mut said, kept, end_session, is_silent } = finished;
+    said.attachments = progress.files();
     let Progress { mut messages, usage, events, .. } = progress;
-    let outbound = reply::last(turn, &said, stop).into_iter().collect();
+    let outbound = if is_silent { None } else { reply::last(turn, &said, stop) };
     messages.push(said);
     let count = services.store.session(&turn.session)?.turn_count + 1;
-    let end_session = count >= services.base.config.current().agent.max_turns;
-    let done = TurnDone { id: turn.id(), messages, usage, outbound, events, end_session };
+    let end_session = end_session || count >= services.base.config.current().agent.max_turns;
+    let outbound = outbound.into_iter().collect();
+    let done = TurnDone { id: turn.id(), messages, usage, outbound, events, end_session, agent: kept };
     let mut completed = services.store.complete_turn(done).await?;
     completed.messages.pop().ok_or_else(|| session_terminated(&turn.session).into())
-}
-
-fn tool_call(call: wire::ToolCall) -> ToolCall {
-    ToolCall { id: call.id, name: call.name, arguments: call.arguments }
 }

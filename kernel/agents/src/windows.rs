@@ -53,6 +53,13 @@ impl Windows {
         Limit { allowed, learned, with_tools: lower(allowed, named) }
     }
 
+    /// How large a model's window is: as the operator says, or as was learned; at most what the operator allows.
+    pub(super) fn window(&self, config: &Config, provider: &str, model: &str) -> Option<u64> {
+        let told = config.components.model(provider, model).window.or_else(|| self.learned(provider, model));
+        let allowed = Some(config.agent.max_context_tokens).filter(|tokens| *tokens > 0);
+        [told, allowed].into_iter().flatten().min()
+    }
+
     /// The window that a provider named when it refused a conversation.
     pub(super) fn learned(&self, provider: &str, model: &str) -> Option<u64> {
         self.lock().iter().find(|known| known.is_of(provider, model))?.window
@@ -102,13 +109,6 @@ impl Windows {
 impl Learned {
     fn is_of(&self, provider: &str, model: &str) -> bool {
         self.provider == provider && self.model == model
-    }
-}
-
-impl Limit {
-    /// The lower of both; 0: any number.
-    pub(super) fn lowest(self) -> u64 {
-        lower(self.allowed, self.learned)
     }
 }
 

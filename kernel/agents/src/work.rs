@@ -1,6 +1,5 @@
 //! A turn at work, as every step of it sees it.
 
-use super::progress::Progress;
 use super::provider_health::ProviderHealth;
 use super::stream::ReplyStream;
 use super::tool::Tools;
@@ -8,7 +7,6 @@ use super::windows::Windows;
 use super::work_timer::WorkTimer;
 use super::workers::Wakeup;
 use prx_base::Base;
-use prx_base::error::{Error, Result};
 use prx_host::Plugins;
 use prx_host::memory::Memory;
 use prx_store::{Store, Turn};
@@ -44,17 +42,4 @@ pub(super) struct Work<'a> {
     pub(super) timer: &'a WorkTimer,
     /// Wakes it when something about it has changed in the store.
     pub(super) wakeup: Wakeup,
-}
-
-impl Work<'_> {
-    /// Puts the turn's progress on disk, counts what it has cost, and records the events of it.
-    ///
-    /// # Errors
-    /// The store has failed.
-    pub(super) async fn save(&self, progress: &mut Progress) -> Result<()> {
-        let kept = serde_json::to_value(&*progress).map_err(Error::internal)?;
-        let usage = std::mem::take(&mut progress.usage);
-        let events = std::mem::take(&mut progress.events);
-        self.services.store.record_progress(&self.turn.id(), kept, usage, events).await
-    }
 }

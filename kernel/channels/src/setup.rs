@@ -112,6 +112,14 @@ pub fn check(settings: &Settings, manifest: &Manifest) -> Result<PluginConfig, V
         problems.push(format!("{INTERRUPTS}: takes true or false, not {wrong}"));
     }
     problems.extend(mode.as_ref().and_then(Value::as_str).and_then(|mode| unsupported_mode(mode, manifest)));
+    problems.extend(settings.remove("agent").and_then(|agent| match agent {
+        Value::String(_) => None,
+        other => Some(format!("agent: takes the name of an agent in quotes, not {other}")),
+    }));
+    problems.extend(settings.remove("agents").and_then(|agents| {
+        let fits = agents.as_object().is_some_and(|table| table.values().all(Value::is_string));
+        (!fits).then(|| "agents: takes a table of conversations, each with the name of an agent".to_owned())
+    }));
     match manifest.check_config(&settings) {
         Ok(config) if problems.is_empty() => Ok(config),
         Ok(_) => Err(problems),

@@ -56,7 +56,8 @@ impl Generation {
         let providers = names.map(|name| format!("provider:{name}"));
         let tools = description.tools.iter().map(|tool| format!("tool:{}", tool.name));
         let skills = description.skills.iter().map(|skill| format!("skill:{}", skill.name));
-        channel.into_iter().chain(providers).chain(tools).chain(skills).collect()
+        let agent = description.agent.then(|| format!("agent:{}", self.name()));
+        channel.into_iter().chain(agent).chain(providers).chain(tools).chain(skills).collect()
     }
 
     /// The code of one of its providers.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use wasmtime::component::{Linker, Resource};
 
 use super::bindings::common::Attachment;
-use super::bindings::{provider, sink, skill, tool};
+use super::bindings::{agent, provider, sink, skill, tool};
 use super::call::CallError;
 use super::connector::Connector;
 use super::delta_sink::DeltaSink;
@@ -32,6 +32,8 @@ pub struct Description {
     pub models: Option<Vec<String>>,
     /// Whether it is a connector.
     pub connector: bool,
+    /// Whether it is an agent.
+    pub agent: bool,
 }
 
 /// A component linked to what it gets: one generation of a plugin. Cloning it is cheap.
@@ -72,8 +74,11 @@ impl Code {
         // One at a time, beside the plugin's share: old code that uses it up does not keep new code out.
         self.call_at(Lease::New(None), Scope::default(), async |instance| {
             let GuestInstance { store, guest, .. } = instance;
-            let mut description =
-                Description { connector: guest.connector.is_some(), ..Description::default() };
+            let mut description = Description {
+                connector: guest.connector.is_some(),
+                agent: guest.agent.is_some(),
+                ..Description::default()
+            };
             if let Some(tool) = &guest.tool {
                 description.tools = tool.call_tools(&mut *store).await?;
             }
@@ -166,6 +171,38 @@ impl Code {
             provider.call_list_models(&mut instance.store).await
         })
         .await
+    }
+
+    /// Has the agent handle events of a turn, in order. `scope` gives it the session's transcript.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn handle_turn(
+        &self,
+        context: &agent::Context,
+        state: &[u8],
+        events: &[agent::Event],
+        scope: Scope,
+    ) -> Result<agent::Step, CallError> {
+        let answer = self.call(scope, async |instance| {
+            instance.store.data_mut().set_inputs(context.now, context.seed);
+            let agent = instance.guest.agent.as_ref().ok_or(Missing("agent"))?;
+            agent.call_handle(&mut instance.store, context, state, events).await
+        });
+        answer.await?.map_err(CallError::Fault)
+    }
+
+    /// Brings an agent's state that an older version wrote up to this one's.
+    ///
+    /// # Errors
+    /// As [`Code::handle_turn`].
+    pub async fn migrate_turn(&self, from_version: u32, state: &[u8]) -> Result<Vec<u8>, CallError> {
+        let answer = self.call(Scope::default(), async |instance| {
+            instance.store.data_mut().set_inputs(0, 0);
+            let agent = instance.guest.agent.as_ref().ok_or(Missing("agent"))?;
+            agent.call_migrate(&mut instance.store, from_version, state).await
+        });
+        answer.await?.map_err(CallError::Fault)
     }
 
     /// Starts the connector: an instance that stays warm, for one task to own.

@@ -44,6 +44,8 @@ pub enum Capability {
     Skill,
     /// A model provider.
     Provider,
+    /// An agent.
+    Agent,
 }
 
 /// What a component says of itself without being run.
@@ -286,6 +288,7 @@ impl<'a> Walk<'a> {
             "tool" => Capability::Tool,
             "skill" => Capability::Skill,
             "provider" => Capability::Provider,
+            "agent" => Capability::Agent,
             _ => {
                 let message = format!("exports {name}, which this kernel does not know how to use");
                 return Err(InspectError::Capabilities(message));
@@ -305,10 +308,16 @@ impl<'a> Walk<'a> {
         let manifest = Manifest::parse(manifest)?;
         let wrong = |message: &str| Err(InspectError::Capabilities(message.to_owned()));
         if self.capabilities.is_empty() {
-            return wrong("exports none of connector, tool, skill and provider of prx:plugin");
+            return wrong("exports none of connector, tool, skill, provider and agent of prx:plugin");
         }
         if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
             return wrong("its manifest has [channel], but it exports no connector");
+        }
+        if manifest.agent.is_some() && !self.capabilities.contains(&Capability::Agent) {
+            return wrong("its manifest has [agent], but it exports no agent");
+        }
+        if self.capabilities.contains(&Capability::Agent) && self.capabilities.len() > 1 {
+            return wrong("it exports an agent and something else: an agent goes alone");
         }
         let Self { capabilities, imports, exports, heaviest, .. } = self;
         // The outermost component has been closed last, and holds all others.

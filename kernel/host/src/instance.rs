@@ -9,7 +9,7 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-use super::bindings::{connector, provider, skill, tool};
+use super::bindings::{agent, connector, provider, skill, tool};
 use super::call::CallError;
 use super::imports::{CallState, Host, Shared};
 use super::journal::Level;
@@ -34,6 +34,7 @@ pub(super) struct Exports {
     tool: Option<tool::GuestIndices>,
     skill: Option<skill::GuestIndices>,
     provider: Option<provider::GuestIndices>,
+    agent: Option<agent::GuestIndices>,
 }
 
 impl Exports {
@@ -43,17 +44,19 @@ impl Exports {
             tool: tool::GuestIndices::new(component).ok(),
             skill: skill::GuestIndices::new(component).ok(),
             provider: provider::GuestIndices::new(component).ok(),
+            agent: agent::GuestIndices::new(component).ok(),
         }
     }
 
     fn load(&self, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Box<Guest>> {
         let (connector, tool) = (self.connector.as_ref(), self.tool.as_ref());
-        let (skill, provider) = (self.skill.as_ref(), self.provider.as_ref());
+        let (skill, provider, agent) = (self.skill.as_ref(), self.provider.as_ref(), self.agent.as_ref());
         Ok(Box::new(Guest {
             connector: connector.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             tool: tool.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             skill: skill.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             provider: provider.map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            agent: agent.map(|indices| indices.load(&mut *store, instance)).transpose()?,
         }))
     }
 }
@@ -69,6 +72,7 @@ pub(super) struct Guest {
     pub(super) tool: Option<tool::Guest>,
     pub(super) skill: Option<skill::Guest>,
     pub(super) provider: Option<provider::Guest>,
+    pub(super) agent: Option<agent::Guest>,
 }
 
 /// An instance of a component. After a trap, or a call that timed out, it can't be used any more.
@@ -186,7 +190,10 @@ impl Linked {
                 Ok(instance)
             }
             Lease::New(place) => {
-                let host = Host::new(&self.shared, Arc::clone(meter));
+                let host = match self.exports.agent {
+                    Some(_) => Host::pure(&self.shared, Arc::clone(meter)),
+                    None => Host::new(&self.shared, Arc::clone(meter)),
+                };
                 let instance = GuestInstance::start(self, host, MAX_ANSWER_BYTES).await?;
                 Ok(GuestInstance { _place: place, ..instance })
             }

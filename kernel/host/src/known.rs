@@ -44,6 +44,7 @@ impl Known {
             let said = &generation.description;
             let all = [
                 (Capability::Channel, said.connector),
+                (Capability::Agent, said.agent),
                 (Capability::Provider, said.models.is_some()),
                 (Capability::Tool, !said.tools.is_empty()),
                 (Capability::Skill, !said.skills.is_empty()),

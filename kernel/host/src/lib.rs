@@ -55,7 +55,7 @@ pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::registry::{Options, Plugins, Progress};
 pub use self::review::Review;
-pub use self::scope::{Makes, Scope};
+pub use self::scope::{Makes, Scope, Transcript};
 pub use self::services::Services;
 pub use self::watch::Watch;
 

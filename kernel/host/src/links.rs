@@ -92,8 +92,12 @@ fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
             fits(import, WIT_VERSION)?;
             if links.memory.is_none() { not_asked("memory = \"read\"") } else { Ok(()) }
         }
-        "prx:plugin/log" | "prx:plugin/config" | "prx:plugin/blobs" | "prx:plugin/sink"
-        | "prx:plugin/common" => fits(import, WIT_VERSION),
+        "prx:plugin/log"
+        | "prx:plugin/config"
+        | "prx:plugin/blobs"
+        | "prx:plugin/sink"
+        | "prx:plugin/common"
+        | "prx:plugin/transcript" => fits(import, WIT_VERSION),
         "wasi:http/types" | "wasi:http/outgoing-handler" => {
             fits(import, WASI_VERSION)?;
             if links.http.is_none() { not_asked("http = [\"https://api.example.com\"]") } else { Ok(()) }

@@ -10,8 +10,8 @@ mod verification;
 
 pub use self::parse::ManifestError;
 pub use self::schema::{
-    About, Channel, Extends, Feature, Instance, Key, Limits, Manifest, MemoryAccess, Permissions, Provider,
-    Type,
+    About, Agent, Channel, Extends, Feature, Instance, Key, Limits, Manifest, MemoryAccess, Permissions,
+    Provider, Type,
 };
 pub use self::settings::PluginConfig;
 pub use self::template::{Piece, Template};

@@ -240,6 +240,11 @@ impl Plugins {
         self.0.base.config.current().components.plugin_of(provider).to_owned()
     }
 
+    /// The generation of an agent's plugin that serves; none while it is disabled, failed, unknown or no agent.
+    pub fn agent(&self, plugin: &str) -> Option<Arc<Generation>> {
+        self.catalog().serving(plugin).filter(|generation| generation.description.agent).cloned()
+    }
+
     /// The generation of a plugin that serves, now and from now on; none while it is disabled, failed or unknown.
     pub fn connector(&self, plugin: &str) -> watch::Receiver<Option<Arc<Generation>>> {
         let mut channels = self.0.serving.lock().unwrap_or_else(PoisonError::into_inner);

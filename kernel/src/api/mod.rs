@@ -5,6 +5,7 @@ use prx_http::{BadTable, Router};
 
 pub use self::table::table;
 
+mod agents;
 mod approvals;
 mod audit;
 mod blobs;

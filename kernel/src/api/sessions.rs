@@ -32,6 +32,9 @@ struct OpenedSession<'a> {
     /// What answers in it, as `provider/model`, where that was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
+    /// Who answers in it, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
     metadata: &'a Value,
 }
 
@@ -60,6 +63,9 @@ struct SessionView<'a> {
     /// What answers in it, as `provider/model`, where that was said when it was opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     model: Option<&'a str>,
+    /// Who answers in it, where that was said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent: Option<&'a str>,
     metadata: &'a Value,
 }
 
@@ -96,8 +102,11 @@ const MODEL: Parameter<Name> = Parameter::new(
     "what answers in it: `MODEL` of the configured provider, or `PROVIDER/MODEL`; the configured one if not said",
 );
 
+const AGENT: Parameter<Name> =
+    Parameter::new("agent", Name, "who answers in it; as its channel says, or `default`, if not said");
+
 pub(super) const CREATE: Doc = Doc::new("Open a session")
-    .takes(Takes::Object(&[&CHANNEL, &USER_ID, &METADATA, &MODEL]))
+    .takes(Takes::Object(&[&CHANNEL, &USER_ID, &METADATA, &MODEL, &AGENT]))
     .answers::<OpenedSession>(&[201]);
 
 pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
@@ -110,6 +119,7 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         metadata: metadata(fields.get(&METADATA)?)?,
         conversation: None,
         model: fields.get(&MODEL)?.map(|text| model(&gateway, text)).transpose()?,
+        agent: fields.get(&AGENT)?.map(|name| agent(&gateway, name)).transpose()?,
     };
     let session = gateway.store.create_session(new).await?;
     Reply::created(&OpenedSession {
@@ -119,8 +129,19 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         status: session.status,
         created_at: rfc3339(session.created_at),
         model: session.model.as_deref(),
+        agent: session.agent.as_deref(),
         metadata: &session.metadata,
     })
+}
+
+/// The agent that is to answer.
+fn agent(gateway: &Gateway, name: String) -> Result<String> {
+    let config = gateway.base.config.current();
+    if config.agent(&name).is_some() {
+        return Ok(name);
+    }
+    let all: Vec<String> = config.agents().map(|agent| agent.name).collect();
+    Err(Error::bad_request(format!("there is no agent {name:?}; there are: {}", all.join(", "))))
 }
 
 /// The model that a session is to be answered by, as `provider/model`.
@@ -211,6 +232,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
         turn_count: session.turn_count,
         token_usage: session.token_usage,
         model: session.model.as_deref(),
+        agent: session.agent.as_deref(),
         tokens_left: budget.map(|most| most.saturating_sub(session.token_usage.total())),
         metadata: &session.metadata,
     })

@@ -5,8 +5,8 @@ use std::sync::{Arc, LazyLock};
 use hyper::Method;
 
 use super::{
-    approvals, audit, blobs, channels, config, events, grants, hooks, inbound, logs, mcp, memory, messages,
-    metrics, openapi, plugins, providers, sessions, skills, status, store, tokens, tools, users,
+    agents, approvals, audit, blobs, channels, config, events, grants, hooks, inbound, logs, mcp, memory,
+    messages, metrics, openapi, plugins, providers, sessions, skills, status, store, tokens, tools, users,
 };
 use crate::gateway::Gateway;
 use prx_base::error::Result;
@@ -71,6 +71,7 @@ pub fn table() -> Vec<Route<Gateway>> {
 
         get("/api/v1/skills", S::SKILLS_READ, skills::list).doc(skills::LIST),
 
+        get("/api/v1/agents", S::STATUS_READ, agents::list).doc(agents::LIST),
         get("/api/v1/providers", S::STATUS_READ, providers::list).doc(providers::LIST),
         get("/api/v1/providers/{name}/models", S::STATUS_READ, providers::models).doc(providers::MODELS),
 

@@ -20,6 +20,9 @@ pub(super) struct Arguments {
     /// What answers in the new session: MODEL of the configured provider, or PROVIDER/MODEL; `prx model list` has them
     #[arg(long, value_name = "MODEL", conflicts_with = "session")]
     model: Option<String>,
+    /// Who answers in the new session: one of the agents in the configuration
+    #[arg(long, value_name = "NAME", conflicts_with = "session")]
+    agent: Option<String>,
 }
 
 /// Earlier messages that are shown when a session goes on.
@@ -36,7 +39,7 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
             show_earlier(gateway, &session).await?;
             session
         }
-        None => open(gateway, arguments.model).await?,
+        None => open(gateway, arguments.model, arguments.agent).await?,
     };
     note(&format!("session {session}; end with Ctrl-D, go on with: prx chat --session {session}"));
     let lines = BufReader::new(tokio::io::stdin()).lines();
@@ -54,11 +57,14 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
     }
 }
 
-async fn open(gateway: &Client, model: Option<String>) -> Result<String, Failure> {
+async fn open(gateway: &Client, model: Option<String>, agent: Option<String>) -> Result<String, Failure> {
     let user = std::env::var("USER").unwrap_or_else(|_| "owner".into());
     let mut session = json!({"channel": "cli", "user_id": user});
     if let Some(model) = model {
         session["model"] = model.into();
+    }
+    if let Some(agent) = agent {
+        session["agent"] = agent.into();
     }
     let opened = gateway.post("/api/v1/sessions", session).await?;
     Ok(opened["id"].as_str().unwrap_or_default().to_owned())

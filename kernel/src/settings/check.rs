@@ -30,8 +30,18 @@ pub(super) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
         whole if whole.starts_with("takes ") => Some(format!("mcp_servers.{name}: {whole}")),
         problem => Some(format!("mcp_servers.{name}.{problem}")),
     });
+    let agents = changes.tables(|config| &config.components.agents);
+    let agents = agents.flat_map(|entry| check_agent(entry, changes.after, plugins));
+    let named = check_agent_names(changes).into_iter();
     let provider = check_providers(changes, plugins).into_iter();
-    let all = provider.chain(channels).chain(providers).chain(settings).chain(servers).chain(grants);
+    let all = provider
+        .chain(agents)
+        .chain(named)
+        .chain(channels)
+        .chain(providers)
+        .chain(settings)
+        .chain(servers)
+        .chain(grants);
     all.filter_map(|problem| problem.split_once(": ").map(|(key, what)| (key.into(), what.into()))).collect()
 }
 
@@ -134,6 +144,63 @@ fn check_provider((name, table): (&str, &Settings), plugins: &BTreeMap<String, K
         Some(known) => known.manifest.check_config(&provider_settings(table)).err().unwrap_or_default(),
     };
     problems.into_iter().map(|problem| format!("providers_config.{name}.{problem}")).collect()
+}
+
+fn check_agent(
+    (name, _): (&str, &Settings),
+    config: &Config,
+    plugins: &BTreeMap<String, Known>,
+) -> Vec<String> {
+    let Some(agent) = config.agent(name) else { return Vec::new() };
+    let mut problems = match plugins.get(&agent.plugin) {
+        None => vec![no_plugin(&agent.plugin, plugins)],
+        Some(known) if !known.may_give(Capability::Agent) => {
+            vec![format!("plugin: {} is no agent", agent.plugin)]
+        }
+        Some(known) => {
+            let mut settings = agent.settings.clone();
+            // What is common is there for agents that take it.
+            let own = config.components.agents.get(name);
+            settings.retain(|key, _| {
+                known.manifest.config.contains_key(key) || own.is_some_and(|own| own.contains_key(key))
+            });
+            known.manifest.check_config(&settings).err().unwrap_or_default()
+        }
+    };
+    let all = providers(&config.components, plugins);
+    let models = agent.models.iter().map(|model| ("models", model.as_str()));
+    let table = config.components.agents.get(name);
+    let first = table.and_then(|table| table.get("provider")?.as_str()).map(|model| ("provider", model));
+    for (key, model) in first.into_iter().chain(models) {
+        if !model.split_once('/').is_some_and(|(provider, model)| all.contains(provider) && !model.is_empty())
+        {
+            let known = all.iter().copied().collect::<Vec<_>>().join(", ");
+            problems
+                .push(format!("{key}: {model:?} is no `provider/model`; there are the providers: {known}"));
+        }
+    }
+    problems.into_iter().map(|problem| format!("agents.{name}.{problem}")).collect()
+}
+
+/// Channels that name an agent which there is not.
+fn check_agent_names(changes: Changes<'_>) -> Vec<String> {
+    let known: Vec<String> = changes.after.agents().map(|agent| agent.name).collect();
+    let channels = changes.tables(|config| &config.components.channels_config);
+    let mut problems = Vec::new();
+    for (channel, table) in channels {
+        let of_channel = table.get("agent").map(|agent| ("agent".to_owned(), agent));
+        let conversations = table.get("agents").and_then(serde_json::Value::as_object).into_iter().flatten();
+        let conversations = conversations.map(|(id, agent)| (format!("agents.{id}"), agent));
+        for (key, agent) in of_channel.into_iter().chain(conversations) {
+            let Some(name) = agent.as_str().filter(|name| !known.iter().any(|known| known == name)) else {
+                continue;
+            };
+            let all = known.join(", ");
+            problems
+                .push(format!("channels_config.{channel}.{key}: there is no agent {name}; there are: {all}"));
+        }
+    }
+    problems
 }
 
 fn check_plugin(

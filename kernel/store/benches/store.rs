@@ -54,6 +54,7 @@ impl Home {
             metadata: json!({"source": "web-app"}),
             conversation: None,
             model: None,
+            agent: None,
         };
         home.runtime.block_on(join_all((0..sessions).map(|_| home.store.create_session(new()))));
         home
@@ -118,6 +119,7 @@ async fn answer(store: Store, session: String, answers: usize) {
             outbound: Vec::new(),
             events: Vec::new(),
             end_session: false,
+            agent: prx_store::AgentCommit::default(),
         };
         store.complete_turn(done).await.unwrap();
     }

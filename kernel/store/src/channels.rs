@@ -13,7 +13,7 @@ use super::rows::{Cause, Failure, Result};
 use super::sessions::{self, SessionRow};
 use super::streams::Streamed;
 use super::tx::Tx;
-use super::{approvals, events, guests, outbox, overheard, queue, streams};
+use super::{agents, approvals, events, guests, outbox, overheard, queue, streams};
 use prx_base::events::Kind;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
@@ -274,6 +274,7 @@ fn open_session(
     inbound: &NewInbound,
     previous: Option<SessionRow>,
 ) -> Result<SessionRow, Failure> {
+    let before = previous.as_ref().map(|previous| previous.session.id.clone());
     let busy = previous.map(|previous| previous.busy(tx)).transpose()?.flatten();
     let mut row = SessionRow::open(
         tx,
@@ -283,8 +284,12 @@ fn open_session(
             metadata: inbound.metadata.clone(),
             conversation: Some(inbound.conversation.clone()),
             model: None,
+            agent: None,
         },
     )?;
+    if let Some(before) = before.filter(|_| !inbound.begins_anew()) {
+        agents::pass_on(tx, &before, &row.session.id)?;
+    }
     if let Some(mut busy) = busy {
         row.predecessor = Some(busy.session.id.clone());
         busy.successor = Some(row.session.id.clone());

@@ -22,7 +22,7 @@ use super::queue::TURNS;
 use super::rows::{Cause, Failure, MAX_PAGE, Result};
 use super::sessions::{CONVERSATIONS, SESSIONS, SessionRow};
 use super::tx::{Effect, Tx};
-use super::{approvals, deliveries, guests, idempotency, outbox, streams, turns};
+use super::{agents, approvals, deliveries, guests, idempotency, outbox, streams, turns};
 
 /// Rows that one commit removes, of each kind.
 const BATCH: usize = 256;
@@ -298,6 +298,8 @@ fn erase_part(tx: &Tx<'_>, id: &str) -> Result<Part, Failure> {
 fn erase_turns(tx: &Tx<'_>, turns: &[TurnId]) -> Result<Part, Failure> {
     let mut part = Part { erased: Erased::default(), files: Vec::new(), whole: false };
     let Some(id) = turns.first().map(|turn| turn.session.as_str()) else { return Ok(part) };
+    // What its agent has made of them, too.
+    agents::forget(tx, id)?;
     // Its own person may have been erased meanwhile.
     if tx.get(&SESSIONS, id)?.is_none() {
         return Ok(part);
@@ -343,6 +345,7 @@ fn remove_session(tx: &Tx<'_>, id: &str, row: SessionRow) -> Result<(), Failure>
         tx.remove(&TURNS, (id, turn.seq))?;
     }
     streams::erase(tx, &row.session.channel, id)?;
+    agents::forget(tx, id)?;
     guests::forget_all(tx, &row.session.channel, id)?;
     if let Some(conversation) = &row.session.conversation {
         let newest = tx.open(CONVERSATIONS)?.get(conversation.key())?.map(|newest| newest.value() == id);

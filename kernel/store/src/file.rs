@@ -17,8 +17,8 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv, mcp_logins,
-    memory, messages, outbox, overheard, plugins, queue, spending, streams, tokens, turns,
+    agents, approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv,
+    mcp_logins, memory, messages, outbox, overheard, plugins, queue, spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -214,6 +214,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     turns::create_tables(transaction)?;
     blobs::create_tables(transaction)?;
     channels::create_tables(transaction)?;
+    agents::create_tables(transaction)?;
     approvals::create_tables(transaction)?;
     audit::create_tables(transaction)?;
     outbox::create_tables(transaction)?;

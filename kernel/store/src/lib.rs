@@ -15,6 +15,7 @@
 //!   [`HookProblem`].
 //! - **Pending turns** are queued by session; [`Ready`] hands out the sessions that have some.
 
+pub use self::agents::{AgentCommit, AgentRecord, AgentState, TurnStep};
 pub use self::approvals::{Approval, Elicitation, NewApproval};
 pub use self::audit::{Actor, AuditEntry, AuditFilter, AuditPage, Deed, RefusedCallers};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
@@ -48,6 +49,7 @@ pub use self::streams::Streamed;
 pub use self::tokens::TokenRecord;
 pub use self::turns::MAX_ATTEMPTS;
 
+mod agents;
 mod approvals;
 mod audit;
 mod blobs;

@@ -194,6 +194,9 @@ pub struct ToolCall {
 /// A message to be stored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewMessage {
+    /// Its id, where it was named before it is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Who said it.
     pub role: Role,
     /// The platform's id of the person who said it, where the session belongs to someone else.
@@ -224,10 +227,13 @@ pub struct NewMessage {
 impl Message {
     /// What was said, without when and under which id.
     pub fn said(self) -> NewMessage {
-        let Self { role, user_id, content, tool_calls, tool_call_id, is_error, attachments, stopped, .. } =
-            self;
+        let Self {
+            id, role, user_id, content, tool_calls, tool_call_id, is_error, attachments, stopped, ..
+        } = self;
+        let id = Some(id);
         let (context, provider_data) = (self.context, self.provider_data);
         NewMessage {
+            id,
             role,
             user_id,
             content,
@@ -246,6 +252,7 @@ impl NewMessage {
     /// What a person says.
     pub fn user(content: impl Into<String>) -> Self {
         Self {
+            id: None,
             role: Role::User,
             user_id: None,
             content: content.into(),

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::agents::AgentCommit;
 use super::message::{Attachment, Message, NewMessage, Quoted};
 use super::operation::Operation;
 use prx_base::events::NewEvent;
@@ -38,6 +39,9 @@ pub struct Session {
     /// Which model answers in it, as `provider/model`; none: the one of the configuration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+    /// Which agent answers in it; none: as the configuration says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
 }
 
 /// Where a session is in its life.
@@ -108,6 +112,8 @@ pub struct NewSession {
     pub conversation: Option<Conversation>,
     /// Which model answers in it, as `provider/model`; none: the one of the configuration.
     pub model: Option<String>,
+    /// Which agent answers in it; none: as the configuration says.
+    pub agent: Option<String>,
 }
 
 /// Which sessions to list.
@@ -209,6 +215,8 @@ pub struct TurnDone {
     pub events: Vec<NewEvent>,
     /// Ends the session with it; while more turns wait, the session stays open for them.
     pub end_session: bool,
+    /// What its agent keeps.
+    pub agent: AgentCommit,
 }
 
 /// How a turn ends that has no answer.

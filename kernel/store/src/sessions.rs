@@ -109,6 +109,7 @@ impl SessionRow {
             metadata: new.metadata,
             conversation: new.conversation,
             model: new.model,
+            agent: new.agent,
         };
         if let Some(conversation) = &session.conversation {
             tx.change(CONVERSATIONS)?.insert(conversation.key(), session.id.as_str())?;

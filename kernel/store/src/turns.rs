@@ -17,7 +17,7 @@ use super::ready::Ready;
 use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows, Snapshot};
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{Effect, Tx};
-use super::{approvals, blobs, events, outbox, spending};
+use super::{agents, approvals, blobs, events, outbox, spending};
 use prx_base::events::{Kind, NewEvent};
 
 const PARKED: Rows<(&str, u64), ParkedTurn> = Rows::new("parked");
@@ -358,6 +358,7 @@ fn complete(tx: &Tx<'_>, done: TurnDone) -> Result<Completed, Failure> {
         let data = json!({ "session_id": id.session, "message_id": reply.id });
         events::announce(tx, Kind::MessageSent, data)?;
     }
+    agents::keep(tx, &id.session, &done.agent)?;
     leave(tx, &mut session, id.seq)?;
     session.touch(tx.now());
     session.session.turn_count += 1;
@@ -377,7 +378,11 @@ fn append(
     said: Vec<NewMessage>,
 ) -> Result<Vec<Message>, Failure> {
     let said = (OPENING + 1..).zip(said);
-    said.map(|(place, message)| messages::append(tx, session, (seq, place), tx.id("msg"), message)).collect()
+    let append = |(place, message): (u32, NewMessage)| {
+        let id = agents::id_of(tx, &message);
+        messages::append(tx, session, (seq, place), id, message)
+    };
+    said.map(append).collect()
 }
 
 /// Puts a turn aside, and tells the id of the message that began it.

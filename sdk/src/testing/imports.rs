@@ -177,3 +177,28 @@ pub(crate) mod memory {
         })
     }
 }
+
+/// The entries of the one conversation that a test thread plays.
+pub(crate) mod transcript {
+    use std::cell::RefCell;
+    use std::collections::BTreeMap;
+
+    thread_local! {
+        static ENTRIES: RefCell<BTreeMap<String, String>> = RefCell::default();
+    }
+
+    pub(crate) fn read(id: &str, offset: u32, length: u32) -> Option<String> {
+        ENTRIES.with_borrow(|entries| {
+            let text = entries.get(id)?;
+            Some(super::super::conversation::cut(text, offset as usize, length as usize))
+        })
+    }
+
+    pub(crate) fn keep(id: &str, text: &str) {
+        ENTRIES.with_borrow_mut(|entries| entries.insert(id.to_owned(), text.to_owned()));
+    }
+
+    pub(crate) fn clear() {
+        ENTRIES.with_borrow_mut(BTreeMap::clear);
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
 
 mod chance;
+mod conversation;
 #[cfg(feature = "http")]
 mod http;
 mod imports;
@@ -12,11 +13,12 @@ mod tests;
 mod waiting;
 
 pub use chance::Chance;
+pub use conversation::{Answer, Conversation, Request};
 #[cfg(feature = "http")]
 pub(crate) use http::send;
 #[cfg(feature = "http")]
 pub use http::serve;
-pub(crate) use imports::{blobs, config, kv, log, memory, secrets};
+pub(crate) use imports::{blobs, config, kv, log, memory, secrets, transcript};
 pub use imports::{configure, give, made, set_secrets};
 pub use rendered::rendered;
 pub use script::Script;

@@ -3,6 +3,7 @@
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::origin::Origin;
+use prx_tests::scripted;
 use serde_json::{Value, json};
 
 async fn say(gateway: &Gateway, session: &str, text: &str) -> String {
@@ -98,12 +99,19 @@ async fn a_summary_needs_no_model() {
 
 #[tokio::test]
 async fn a_review_instructs_the_provider() {
-    let gateway = Gateway::start("").await;
+    let home = scripted::home(&json!([{"answers": [[{"show": "request"}]]}]), "");
+    let gateway = Gateway::start_in(home).await;
     let session = gateway.open_session("ada").await;
-    let reply = say(&gateway, &session, "/review fn main() { loop {} }").await;
-    assert!(reply.contains("instructions of"), "the provider was given the skill's instructions: {reply}");
-    let plain = say(&gateway, &session, "fn main() {}").await;
-    assert!(!plain.contains("instructions of"), "for that turn only: {plain}");
+    let told = async |text: &str| -> Vec<String> {
+        let request: Value = serde_json::from_str(&say(&gateway, &session, text).await).unwrap();
+        let messages = request["messages"].as_array().unwrap().iter().filter(|said| said["role"] == "user");
+        messages.map(|said| said["text"].as_str().unwrap().to_owned()).collect()
+    };
+    let reviewed = told("/review fn main() { loop {} }").await;
+    assert!(reviewed[0].starts_with("You are reviewing code"), "{reviewed:?}");
+    assert_eq!(reviewed[1..], ["/review fn main() { loop {} }"]);
+    let plain = told("fn main() {}").await;
+    assert_eq!(plain, ["/review fn main() { loop {} }", "fn main() {}"], "for that turn only");
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@
     reason = "a test fails by panicking; not every module does it in each of these ways"
 )]
 
+mod agents;
 mod audit;
 mod authors;
 mod bad_input;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::keys::{COMPONENT_TABLES, GRANT_KEYS, KEYS, Key, PROVIDER_KEYS, Type, nearest};
+use super::keys::{AGENT_KEYS, COMPONENT_TABLES, GRANT_KEYS, KEYS, Key, PROVIDER_KEYS, Type, nearest};
 
 /// One thing wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,9 +101,10 @@ fn check_components(section: &str, value: &Value, problems: &mut Vec<Problem>) {
             Value::Object(_) if section == "grants" => {
                 check_table(&path, table, GRANT_KEYS.iter().map(|key| (key.path, key)), problems);
             }
-            Value::Object(table) if section == "providers_config" => {
+            Value::Object(table) if matches!(section, "providers_config" | "agents") => {
+                let keys = if section == "agents" { AGENT_KEYS } else { PROVIDER_KEYS };
                 // The others are the plugin's.
-                for key in PROVIDER_KEYS {
+                for key in keys {
                     if let Some(value) = table.get(key.path) {
                         check_value(&format!("{path}.{}", key.path), value, key, problems);
                     }

@@ -185,7 +185,17 @@ pub const KEYS: &[Key] = &[
 
 /// Tables with one table a component in them; the component's manifest says which keys those take.
 pub const COMPONENT_TABLES: &[&str] =
-    &["channels_config", "providers_config", "plugins_config", "mcp_servers", "grants"];
+    &["channels_config", "providers_config", "plugins_config", "mcp_servers", "agents", "grants"];
+
+/// What is the kernel's of `[agents.<agent>]`; its plugin's manifest says which further keys it takes.
+pub const AGENT_KEYS: &[Key] = &[
+    hot("plugin", Type::Text, "the plugin that is the agent; without it the builtin one"),
+    hot("provider", Type::Text, "who is asked, as `provider/model`; without it the configured one"),
+    hot("fallbacks", Type::TextList, "who is asked then, in order, as `provider/model`"),
+    hot("models", Type::TextList, "what people and callers may choose, as `provider/model`"),
+    hot("tools", Type::TextList, "tools that it may call, `*` for any piece of a name; all, if not said"),
+    hot("skills", Type::TextList, "skills that it may bring in, in the same way; all, if not said"),
+];
 
 /// What is the kernel's of `[providers_config.<provider>]`; its plugin's manifest says which further keys it takes.
 pub const PROVIDER_KEYS: &[Key] = &[

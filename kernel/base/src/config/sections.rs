@@ -58,6 +58,8 @@ pub struct Components {
     pub plugins_config: BTreeMap<String, Settings>,
     /// `[mcp_servers.<server>]`
     pub mcp_servers: BTreeMap<String, Settings>,
+    /// `[agents.<agent>]`
+    pub agents: BTreeMap<String, Settings>,
     /// `[grants.<plugin>]`
     pub grants: BTreeMap<String, Grant>,
 }
@@ -70,6 +72,7 @@ impl fmt::Debug for Components {
             .field("providers_config", &self.providers_config.keys())
             .field("plugins_config", &self.plugins_config.keys())
             .field("mcp_servers", &self.mcp_servers.keys())
+            .field("agents", &self.agents.keys())
             .field("grants", &self.grants)
             .finish()
     }

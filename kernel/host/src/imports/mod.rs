@@ -13,6 +13,7 @@ mod random;
 mod shared;
 mod sink;
 mod stdio;
+mod transcript;
 mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
@@ -31,6 +32,7 @@ pub(super) fn link(linker: &mut Linker<Host>, links: &Links) -> wasmtime::Result
     bindings::config::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::blobs::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     bindings::sink::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    bindings::transcript::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     if links.kv_bytes.is_some() {
         bindings::kv::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     }

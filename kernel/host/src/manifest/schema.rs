@@ -27,6 +27,8 @@ pub struct Manifest {
     pub instance: Instance,
     /// Only with the capability `channel`.
     pub channel: Option<Channel>,
+    /// Only with the capability `agent`.
+    pub agent: Option<Agent>,
     /// What its provider takes.
     #[serde(default)]
     pub provider: Provider,
@@ -127,6 +129,15 @@ pub struct Limits {
 pub struct Instance {
     /// A clean instance may serve the next call.
     pub reuse: bool,
+}
+
+/// `[agent]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Agent {
+    /// Version of the state that it writes.
+    #[serde(default = "first_version")]
+    pub state_version: u32,
 }
 
 /// `[channel]`

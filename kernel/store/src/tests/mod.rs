@@ -70,6 +70,7 @@ fn new_session(channel: &str) -> NewSession {
         metadata,
         conversation: None,
         model: None,
+        agent: None,
     }
 }
 
@@ -129,6 +130,7 @@ fn done(turn: &Turn, replies: &[&str]) -> TurnDone {
         outbound: Vec::new(),
         events: Vec::new(),
         end_session: false,
+        agent: crate::AgentCommit::default(),
     }
 }
 

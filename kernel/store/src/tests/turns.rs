@@ -159,6 +159,7 @@ async fn unknown_sessions_are_told() {
         outbound: Vec::new(),
         events: Vec::new(),
         end_session: false,
+        agent: crate::AgentCommit::default(),
     };
     assert_eq!(
         store.accept_message("sess_xyz", store.new_message_id(), "hi".into()).await.unwrap_err().code(),

@@ -1,0 +1,50 @@
+//! Agents, as they are configured.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::gateway::Gateway;
+use prx_base::error::Result;
+use prx_http::{Call, Doc, Reply};
+
+#[derive(Serialize, JsonSchema)]
+struct Agents {
+    agents: Vec<Agent>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Agent")]
+struct Agent {
+    name: String,
+    /// The plugin that it is.
+    plugin: String,
+    /// Who is asked first, as `provider/model`.
+    model: String,
+    /// What people and callers may choose beside that.
+    models: Vec<String>,
+    /// Channels and conversations that it answers, as `channel` or `channel/conversation`; those that name no agent are
+    /// answered by `default`.
+    answers: Vec<String>,
+    /// Why it can't answer.
+    problem: Option<String>,
+}
+
+pub(super) const LIST: Doc = Doc::new("List agents").answers::<Agents>(&[200]);
+
+pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    let config = gateway.base.config.current();
+    let agents = config.agents().map(|agent| {
+        let serves = gateway.plugins.agent(&agent.plugin).is_some();
+        Agent {
+            model: format!("{}/{}", agent.provider.name, agent.provider.model),
+            answers: config.answered_by(&agent.name),
+            problem: (!serves).then(|| format!("its plugin {} is not running, or is no agent", agent.plugin)),
+            models: agent.models,
+            plugin: agent.plugin,
+            name: agent.name,
+        }
+    });
+    Reply::ok(&Agents { agents: agents.collect() })
+}

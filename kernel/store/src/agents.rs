@@ -1,0 +1,166 @@
+//! What agents keep: their state in each session, where its history begins, and what one session of a conversation leaves
+//! for the next.
+
+use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use serde_json::Value;
+
+use super::handle::Store;
+use super::message::NewMessage;
+use super::model::{NewOutbound, TurnId, Usage};
+use super::queue::TURNS;
+use super::rows::{Cause, Failure, Result};
+use super::sessions::SessionRow;
+use super::tx::Tx;
+use super::{events, outbox, spending};
+use prx_base::events::NewEvent;
+
+/// By session and plugin.
+const STATES: TableDefinition<'static, (&str, &str), (u32, &[u8])> = TableDefinition::new("agent_states");
+/// By session: the first message that is part of its history.
+const BEGINNINGS: TableDefinition<'static, &str, &str> = TableDefinition::new("agent_beginnings");
+/// By session: what it leaves for the next one.
+const LEFT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("agent_left");
+/// By session: what the one before has left for it.
+const CARRIED: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("agent_carried");
+
+pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
+    transaction.open_table(STATES)?;
+    transaction.open_table(BEGINNINGS)?;
+    transaction.open_table(LEFT)?;
+    transaction.open_table(CARRIED)?;
+    Ok(())
+}
+
+/// What an agent remembers of a session between two steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentState {
+    /// The version of its shape, from the plugin's manifest.
+    pub version: u32,
+    /// Only the agent can read it.
+    pub bytes: Vec<u8>,
+}
+
+/// What an agent has at the beginning of a turn.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentRecord {
+    /// Its state; none: it has none in this session.
+    pub state: Option<AgentState>,
+    /// The first message that is part of the history; none: all are.
+    pub history_from: Option<String>,
+    /// What the session before has left.
+    pub carried: Option<Vec<u8>>,
+}
+
+/// What a step of an agent changes for good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentCommit {
+    /// Its plugin.
+    pub plugin: String,
+    /// Its state, where the step has changed it.
+    pub state: Option<AgentState>,
+    /// What the next session of the conversation is given, where the step has changed it.
+    pub left: Option<Vec<u8>>,
+    /// The first message that is part of the history from now on.
+    pub history_from: Option<String>,
+}
+
+/// A step in the middle of a turn.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TurnStep {
+    /// What a later attempt at the turn would need.
+    pub progress: Value,
+    /// What has been spent since the last time.
+    pub usage: Usage,
+    /// What has happened since.
+    pub events: Vec<NewEvent>,
+    /// What is said before the end.
+    pub outbound: Vec<NewOutbound>,
+    /// What its agent keeps.
+    pub agent: AgentCommit,
+}
+
+impl Store {
+    /// What an agent has kept of a session.
+    pub fn agent_record(&self, session: &str, plugin: &str) -> Result<AgentRecord> {
+        self.read(|snapshot| {
+            let state = snapshot.open(STATES)?.get((session, plugin))?.map(|row| {
+                let (version, bytes) = row.value();
+                AgentState { version, bytes: bytes.to_owned() }
+            });
+            let history_from = snapshot.open(BEGINNINGS)?.get(session)?.map(|id| id.value().to_owned());
+            let carried = snapshot.open(CARRIED)?.get(session)?.map(|bytes| bytes.value().to_owned());
+            Ok(AgentRecord { state, history_from, carried })
+        })
+    }
+
+    /// Keeps a step of a turn, all of it or nothing. Of a turn that is over only what it has cost is counted.
+    ///
+    /// # Errors
+    /// `not_found` for the session.
+    pub async fn record_step(&self, turn: &TurnId, step: TurnStep) -> Result<()> {
+        let id = turn.clone();
+        self.write(move |tx| {
+            if step.usage != Usage::default() {
+                let mut session = SessionRow::load(tx, &id.session)?;
+                spending::count(tx, &mut session, step.usage)?;
+                session.save(tx)?;
+            }
+            for event in step.events {
+                events::announce(tx, event.kind, event.data)?;
+            }
+            let Some(mut row) = tx.get(&TURNS, (&id.session, id.seq))? else { return Ok(()) };
+            row.progress = Some(step.progress);
+            tx.put(&TURNS, (&id.session, id.seq), &row)?;
+            for said in step.outbound {
+                outbox::add(tx, said)?;
+            }
+            keep(tx, &id.session, &step.agent)
+        })
+        .await
+    }
+}
+
+/// Keeps what a step changes for good.
+pub(super) fn keep(tx: &Tx<'_>, session: &str, agent: &AgentCommit) -> Result<(), Failure> {
+    if let Some(state) = &agent.state {
+        tx.change(STATES)?
+            .insert((session, agent.plugin.as_str()), (state.version, state.bytes.as_slice()))?;
+    }
+    if let Some(left) = &agent.left {
+        tx.change(LEFT)?.insert(session, left.as_slice())?;
+    }
+    if let Some(first) = &agent.history_from {
+        tx.change(BEGINNINGS)?.insert(session, first.as_str())?;
+    }
+    Ok(())
+}
+
+/// Gives a session what the one before it in the conversation has left.
+pub(super) fn pass_on(tx: &Tx<'_>, from: &str, to: &str) -> Result<(), Failure> {
+    let left = tx.open(LEFT)?.get(from)?.map(|bytes| bytes.value().to_owned());
+    if let Some(left) = left.filter(|left| !left.is_empty()) {
+        tx.change(CARRIED)?.insert(to, left.as_slice())?;
+    }
+    Ok(())
+}
+
+/// Forgets all that agents have kept of a session: what is erased may be part of it.
+pub(super) fn forget(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
+    let mut states = tx.change(STATES)?;
+    let plugins: Vec<String> = states
+        .range((session, "")..(session, "~"))?
+        .map(|row| Ok::<_, redb::StorageError>(row?.0.value().1.to_owned()))
+        .collect::<Result<_, _>>()?;
+    for plugin in plugins {
+        states.remove((session, plugin.as_str()))?;
+    }
+    tx.change(BEGINNINGS)?.remove(session)?;
+    tx.change(LEFT)?.remove(session)?;
+    tx.change(CARRIED)?.remove(session)?;
+    Ok(())
+}
+
+/// A message that keeps the id it was given while its turn was at work.
+pub(super) fn id_of(tx: &Tx<'_>, message: &NewMessage) -> String {
+    message.id.clone().unwrap_or_else(|| tx.id("msg"))
+}

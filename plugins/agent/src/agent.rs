@@ -1,0 +1,325 @@
+//! The events of a turn, in order.
+
+use prx_sdk::agent::{
+    Activation, Agent, Answered, Command, Commands, Context, Event, Failed, FailureKind, Fault, LogLevel,
+    Message, Reply, StopReason, Token, ToolCall, ToolDone,
+};
+
+use crate::command;
+use crate::config::Config;
+use crate::request::{self, tokens};
+use crate::skills;
+use crate::state::{Known, KnownRole, State, Turn, Wait};
+use crate::summary;
+use crate::words::{self, Words};
+
+/// How often a request is made smaller after a model has refused it for its length.
+const MAX_REFUSALS: u32 = 4;
+/// The result of a call for which nothing is left of the turn's limit.
+const NOT_LEFT: &str =
+    "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is";
+
+/// The agent that is always there.
+pub struct Assistant;
+
+/// What each step works with.
+pub(crate) struct Work<'a> {
+    pub cx: &'a Context<Config>,
+    pub state: &'a mut State,
+    pub out: &'a mut Commands,
+}
+
+impl Agent for Assistant {
+    type Config = Config;
+    type State = State;
+
+    fn handle(
+        cx: &Context<Config>,
+        state: &mut State,
+        event: Event,
+        out: &mut Commands,
+    ) -> Result<(), Fault> {
+        let mut work = Work { cx, state, out };
+        if let Event::Message(message) = event {
+            work.begin(message);
+            return Ok(());
+        }
+        let Some(mut turn) = work.state.turn.take() else {
+            return Err(Fault::internal("an event of a turn that has not begun"));
+        };
+        let goes_on = match event {
+            Event::Activated((token, activation)) => work.activated(&mut turn, token, activation),
+            Event::Recalled((token, memories)) => {
+                turn.over(token);
+                turn.memories = memories;
+                work.advance(&mut turn)
+            }
+            Event::Answered(answered) => work.answered(&mut turn, answered),
+            Event::Failed(failed) => work.failed(&mut turn, failed),
+            Event::ToolDone(done) => work.tool_done(&mut turn, &done),
+            Event::Changed(means) => {
+                turn.may_use(means);
+                true
+            }
+            Event::Resumed((_, means)) => {
+                turn.may_use(means);
+                !turn.waits.is_empty() || work.advance(&mut turn)
+            }
+            Event::Stopped(_) => {
+                work.out.finish(Reply::Last);
+                false
+            }
+            Event::SkillFile((token, text)) => work.skill_file(&mut turn, token, text),
+            Event::Message(_) | Event::Chosen(_) => true,
+        };
+        if goes_on {
+            work.state.turn = Some(turn);
+        }
+        Ok(())
+    }
+}
+
+impl Work<'_> {
+    pub(crate) fn words(&self) -> &'static Words {
+        words::of(&self.cx.config.language, self.cx.session.language.as_deref())
+    }
+
+    /// Begins a turn: a command, or what is to be known before a model is asked.
+    fn begin(&mut self, message: Message) {
+        if message.history.is_empty() && *self.state == State::default() {
+            self.take_over();
+        }
+        let mut turn = Turn { text: message.text, own: message.history.len(), ..Turn::default() };
+        turn.known = message.history.iter().chain([&message.entry]).map(Known::from).collect();
+        let skills = message.means.skills.clone();
+        turn.may_use(message.means);
+        let goes_on = match command::of(&turn.text) {
+            Some(command) => self.command(&mut turn, command, &skills),
+            None => self.prepare(&mut turn, &skills),
+        };
+        self.state.turn = goes_on.then_some(turn);
+    }
+
+    /// Goes on from where the session before has ended.
+    fn take_over(&mut self) {
+        let carried = self.cx.session.carried.as_deref().unwrap_or_default();
+        self.state.summary = String::from_utf8_lossy(carried).into_owned();
+    }
+
+    fn prepare(&mut self, turn: &mut Turn, skills: &[prx_sdk::agent::SkillSummary]) -> bool {
+        if let Some((skill, rest)) = skills::triggered(skills, &turn.text) {
+            let (skill, rest) = (skill.to_owned(), rest.to_owned());
+            let token = turn.next();
+            turn.waits.push(Wait::Skill(token));
+            self.out.activate_skill(token, skill, rest);
+        }
+        if self.cx.config.memories > 0 {
+            let token = turn.next();
+            turn.waits.push(Wait::Memories(token));
+            self.out.recall(token, turn.text.clone(), self.cx.config.memories);
+        }
+        self.advance(turn)
+    }
+
+    /// Asks the model once nothing is waited for, or for a summary before. Returns whether the turn goes on.
+    fn advance(&mut self, turn: &mut Turn) -> bool {
+        if !turn.waits.is_empty() {
+            return true;
+        }
+        if let Some(end) = summary::due(self.cx, self.state, turn) {
+            return self.summarize(turn, end);
+        }
+        let token = turn.next();
+        turn.waits.push(Wait::Model(token));
+        self.out.ask_model(request::question(self.cx, self.state, turn, token));
+        true
+    }
+
+    pub(crate) fn summarize(&mut self, turn: &mut Turn, end: usize) -> bool {
+        turn.summaries += 1;
+        let token = turn.next();
+        turn.waits.push(Wait::Summary(token, end));
+        self.out.ask_model(summary::question(self.cx, self.state, turn, end, token));
+        true
+    }
+
+    fn activated(&mut self, turn: &mut Turn, token: Token, activation: Result<Activation, Fault>) -> bool {
+        if let Some(Wait::SkillCall(_, call)) = turn.over(token) {
+            let (text, is_error) = match activation {
+                Ok(Activation::Reply(text)) => (text, false),
+                Ok(Activation::Instruct(instructions)) => (instructions.text, false),
+                Err(fault) => (fault.message, true),
+            };
+            self.out.tool_result(call, text, is_error);
+            return self.advance(turn);
+        }
+        match activation {
+            Ok(Activation::Reply(text)) => {
+                self.out.finish(Reply::Text(text));
+                false
+            }
+            Ok(Activation::Instruct(instructions)) => {
+                (turn.instructions, turn.only) = (instructions.text, instructions.tools);
+                self.advance(turn)
+            }
+            Err(fault) => {
+                self.out.log(LogLevel::Warn, format!("the skill failed: {}", fault.message));
+                self.advance(turn)
+            }
+        }
+    }
+
+    fn answered(&mut self, turn: &mut Turn, answered: Answered) -> bool {
+        match turn.over(answered.token) {
+            Some(Wait::Summary(_, end)) => self.summarized(turn, end, answered.text.trim()),
+            Some(Wait::Model(_)) => {
+                self.learn(turn, &answered);
+                turn.known.push(Known::from(&answered.entry));
+                match answered.calls.is_empty() {
+                    true => self.last(&answered),
+                    false => self.call(turn, answered),
+                }
+            }
+            _ => true,
+        }
+    }
+
+    /// Notes how much more a request costs than its entries do: tools, and what an estimate misses.
+    fn learn(&mut self, turn: &Turn, answered: &Answered) {
+        if answered.input_tokens > 0 {
+            let estimate = request::cost(&turn.known) + tokens(&self.state.summary);
+            self.state.overhead = answered.input_tokens.saturating_sub(estimate);
+        }
+    }
+
+    /// The answer is the reply.
+    fn last(&mut self, answered: &Answered) -> bool {
+        let (words, text) = (self.words(), answered.text.trim_end());
+        let gap = if text.is_empty() { "" } else { "\n\n" };
+        self.out.finish(match answered.stop {
+            StopReason::Length => Reply::Text(format!("{text}{gap}{}", words.cut_off)),
+            StopReason::Refused if text.is_empty() => Reply::Text(words.refused.into()),
+            _ => Reply::Last,
+        });
+        false
+    }
+
+    /// Makes the calls that the model asks for, as many as are left.
+    fn call(&mut self, turn: &mut Turn, answered: Answered) -> bool {
+        if turn.told_no_calls_left {
+            let text = answered.text.trim();
+            let made = turn.known[turn.own..].iter().filter(|known| known.role == KnownRole::Tool).count();
+            let none = || words::with(self.words().no_calls_left, &[&made.to_string()]);
+            let text = if text.is_empty() { none() } else { text.to_owned() };
+            self.out.finish(Reply::Text(text));
+            return false;
+        }
+        let left = self.cx.left.tool_calls as usize;
+        for (n, call) in answered.calls.into_iter().enumerate() {
+            if call.name == skills::TOOL && skills::tool(turn).is_some() {
+                self.bring_in(turn, call);
+            } else if n < left {
+                let token = turn.next();
+                turn.waits.push(Wait::Tool(token));
+                self.out.call_tool(token, call);
+            } else {
+                turn.told_no_calls_left = true;
+                self.out.tool_result(call.id, NOT_LEFT, true);
+            }
+        }
+        self.advance(turn)
+    }
+
+    /// Answers a call with which the model brings in a skill.
+    fn bring_in(&mut self, turn: &mut Turn, call: ToolCall) {
+        let wanted = match skills::wanted(turn, &call) {
+            Ok(wanted) => wanted,
+            Err(why) => return self.out.tool_result(call.id, why, true),
+        };
+        let token = turn.next();
+        turn.waits.push(Wait::SkillCall(token, call.id));
+        match wanted.file {
+            Some(file) => self.out.push(Command::ReadSkillFile((token, (wanted.name, file)))),
+            None => self.out.activate_skill(token, wanted.name, String::new()),
+        }
+    }
+
+    fn skill_file(&mut self, turn: &mut Turn, token: Token, text: Option<String>) -> bool {
+        if let Some(Wait::SkillCall(_, call)) = turn.over(token) {
+            let is_error = text.is_none();
+            let text = text.unwrap_or_else(|| "there is no such file that can be read".into());
+            self.out.tool_result(call, text, is_error);
+        }
+        self.advance(turn)
+    }
+
+    fn tool_done(&mut self, turn: &mut Turn, done: &ToolDone) -> bool {
+        turn.over(done.token);
+        turn.known.push(Known::from(&done.entry));
+        self.advance(turn)
+    }
+
+    fn failed(&mut self, turn: &mut Turn, failed: Failed) -> bool {
+        match turn.over(failed.token) {
+            Some(Wait::Summary(_, end)) => self.not_summarized(turn, end, &failed),
+            Some(Wait::Model(_)) => match failed.kind {
+                FailureKind::TooLong(window) if turn.refusals < MAX_REFUSALS => {
+                    let cost = request::cost(&turn.known);
+                    let window = window.unwrap_or(cost / 4 * 3).min(cost / 10 * 9).max(1);
+                    self.state.learned_window = Some(window);
+                    turn.refusals += 1;
+                    self.advance(turn)
+                }
+                _ => self.give_up(),
+            },
+            _ => true,
+        }
+    }
+
+    fn give_up(&mut self) -> bool {
+        self.out.finish(Reply::Failed);
+        false
+    }
+
+    fn summarized(&mut self, turn: &mut Turn, end: usize, text: &str) -> bool {
+        let text = &text[..text.floor_char_boundary(summary::MAX_BYTES)];
+        if text.is_empty() {
+            return self.forget(turn, end);
+        }
+        self.state.summary = text.to_owned();
+        self.leave_behind(turn, end);
+        if turn.compacts {
+            self.out.finish(Reply::Text(words::with(self.words().compacted, &[&end.to_string()])));
+            return false;
+        }
+        self.advance(turn)
+    }
+
+    fn not_summarized(&mut self, turn: &mut Turn, end: usize, failed: &Failed) -> bool {
+        if turn.compacts {
+            return self.give_up();
+        }
+        self.out.log(LogLevel::Warn, format!("what was said could not be summarized: {}", failed.message));
+        self.forget(turn, end)
+    }
+
+    /// Goes on without the older part, and says so where the model and later turns see it.
+    fn forget(&mut self, turn: &mut Turn, end: usize) -> bool {
+        let note = self.words().forgotten;
+        if !self.state.summary.ends_with(note) {
+            let gap = if self.state.summary.is_empty() { "" } else { "\n\n" };
+            self.state.summary.push_str(&format!("{gap}{note}"));
+        }
+        self.leave_behind(turn, end);
+        self.advance(turn)
+    }
+
+    fn leave_behind(&mut self, turn: &mut Turn, end: usize) {
+        if let Some(first) = turn.known.get(end) {
+            self.out.forget_before(first.id.clone());
+        }
+        turn.known.drain(..end.min(turn.known.len()));
+        turn.own = turn.own.saturating_sub(end);
+        self.out.carry(self.state.summary.clone());
+    }
+}

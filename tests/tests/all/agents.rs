@@ -1,0 +1,117 @@
+//! Agents: who answers where, swapped and gone in the middle of conversations.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use prx_tests::client::Answer;
+use prx_tests::component::Component;
+use prx_tests::gateway::{Gateway, Home};
+use prx_tests::scripted;
+use serde_json::{Value, json};
+
+async fn open(gateway: &Gateway, more: Value) -> Answer {
+    let mut body = json!({"user_id": "ann"});
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    gateway.client().post("/sessions", body).await
+}
+
+async fn say(gateway: &Gateway, session: &str, text: &str) -> Answer {
+    gateway.client().post(&format!("/sessions/{session}/messages"), json!({"content": text})).await
+}
+
+async fn answer(gateway: &Gateway, session: &str, text: &str) -> String {
+    say(gateway, session, text).await.expect(200)["content"].as_str().unwrap().to_owned()
+}
+
+fn home(script: &Value, config: &str) -> Home {
+    let home = scripted::home(script, config);
+    home.place_plugin("echo-agent", &Component::of("prx-echo-agent").bytes());
+    home.place_plugin("router-agent", &Component::of("prx-router-agent").bytes());
+    home
+}
+
+#[tokio::test]
+async fn a_session_is_answered_by_the_agent_that_it_names() {
+    let config = "[agents.parrot]\nplugin = \"echo-agent\"\n\
+                  [agents.plain]\nsystem_prompt = \"You are plain.\"\ntools = []\n\
+                  [agents.router]\nplugin = \"router-agent\"\nmodels = [\"local/local-1\"]\n";
+    let home = home(&json!([{"answers": [[{"show": "request"}]]}]), config);
+    let gateway = Gateway::start_in(home).await;
+    let agents = gateway.client().get("/agents").await.expect(200);
+    let names: Vec<&str> =
+        agents["agents"].as_array().unwrap().iter().map(|agent| agent["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["default", "parrot", "plain", "router"]);
+    let plugins = gateway.client().get("/plugins").await.expect(200).to_string();
+    assert!(plugins.contains("agent:agent") && plugins.contains("agent:echo-agent"), "{plugins}");
+
+    let of = async |agent: &str| {
+        let opened = open(&gateway, json!({"agent": agent})).await.expect(201);
+        assert_eq!(opened["agent"], agent);
+        opened["id"].as_str().unwrap().to_owned()
+    };
+    let parrot = of("parrot").await;
+    assert_eq!(answer(&gateway, &parrot, "hello").await, "1: hello");
+    let plain = of("plain").await;
+    let shown = answer(&gateway, &plain, "hello").await;
+    assert!(shown.contains("You are plain."), "{shown}");
+    let router = of("router").await;
+    assert!(answer(&gateway, &router, "A proof, please").await.contains("A proof, please"));
+    let unknown = open(&gateway, json!({"agent": "nobody"})).await.error(400, "bad_request");
+    assert!(unknown.contains("default, parrot, plain, router"), "{unknown}");
+
+    let gateway = gateway.restart().await;
+    assert_eq!(answer(&gateway, &parrot, "again").await, "2: again", "its state is kept");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_agent_may_not_do_fails_its_turn_and_the_next_one_goes_on() {
+    let config = "[agents.wild]\nplugin = \"hostile\"\n";
+    let home = home(&json!([{"answers": [[{"text": "Fine."}]]}]), config);
+    let gateway = Gateway::start_in(home).await;
+    let session =
+        open(&gateway, json!({"agent": "wild"})).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let gone = say(&gateway, &session, "hello").await.error(503, "unavailable");
+    assert!(gone.contains("wild") && gone.contains("hostile"), "{gone}");
+    let other = open(&gateway, json!({})).await.expect(201)["id"].as_str().unwrap().to_owned();
+    assert_eq!(answer(&gateway, &other, "hello").await, "Fine.");
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn fifty_reloads_of_the_agent_lose_nothing() {
+    let script = json!([
+        {"when": "tool", "answers": [[{"call": {"name": "hello", "arguments": {"name": "Ada"}}}], [{"text": "It said hello."}]]},
+        {"answers": [[{"text": "Fine."}]]},
+    ]);
+    let home = home(&script, "");
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    let gateway = Arc::new(Gateway::start_in(home).await);
+    let done = Arc::new(AtomicBool::new(false));
+    let talks = (0..6).map(|n| {
+        let (gateway, done) = (Arc::clone(&gateway), Arc::clone(&done));
+        tokio::spawn(async move {
+            let session = open(&gateway, json!({})).await.expect(201)["id"].as_str().unwrap().to_owned();
+            let mut turns = 0;
+            while !done.load(Ordering::Relaxed) {
+                let (text, wanted) =
+                    if (turns + n) % 2 == 0 { ("use the tool", "It said hello.") } else { ("hi", "Fine.") };
+                assert_eq!(answer(&gateway, &session, text).await, wanted);
+                turns += 1;
+            }
+            (session, turns)
+        })
+    });
+    let talks: Vec<_> = talks.collect();
+    for n in 0..50 {
+        let reloaded = gateway.client().post("/plugins/agent/reload", json!({})).await.expect(200);
+        assert!(reloaded["name"] == "agent", "{n}: {reloaded}");
+    }
+    done.store(true, Ordering::Relaxed);
+    for talk in talks {
+        let (session, turns) = talk.await.unwrap();
+        let shown = gateway.client().get(&format!("/sessions/{session}")).await.expect(200);
+        assert_eq!(shown["turn_count"], turns);
+        assert!(turns > 0);
+    }
+}
