@@ -3,21 +3,14 @@
 
 use std::sync::Arc;
 
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use super::work::{Services, Work};
+use super::work::Work;
 use prx_base::config::{AgentSettings, Settings};
 use prx_base::error::{Code, Error, Result};
 use prx_host::bindings::agent as wire;
-use prx_host::{CallError, Generation, Plugins, Scope, Transcript};
+use prx_host::{CallError, Generation, Level, Plugins, Scope, Transcript};
 use prx_store::{AgentRecord, AgentState};
-
-/// Most bytes of what an agent keeps of a session.
-const MAX_STATE_BYTES: usize = 256 << 10;
-/// Most bytes of what it leaves for the next session.
-const MAX_CARRY_BYTES: usize = 64 << 10;
-/// Most commands of one step.
-const MAX_COMMANDS: usize = 256;
 
 /// The agent of a turn.
 pub(super) struct Agent {
@@ -25,12 +18,25 @@ pub(super) struct Agent {
     pub(super) name: String,
     /// Its plugin.
     pub(super) plugin: String,
-    settings: Settings,
+    pub(super) settings: Settings,
     pub(super) state: AgentState,
+    /// Its state before the version of that changed, and where the history began then.
+    earlier: Option<(AgentState, String)>,
     /// What the session before has left.
     pub(super) carried: Option<Vec<u8>>,
     /// The code that did the last step.
     serving: Option<Arc<Generation>>,
+}
+
+/// What became of the state when other code took it up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum TakenUp {
+    AsItWas,
+    /// It has another version now.
+    Migrated,
+    /// The code can't read what code of another version has made of it, and goes on from what it had before; its history
+    /// began here, empty for all of it.
+    Earlier(String),
 }
 
 impl Agent {
@@ -41,6 +47,7 @@ impl Agent {
             plugin: settings.plugin.clone(),
             settings: settings.settings.clone(),
             state: record.state.unwrap_or_default(),
+            earlier: record.earlier,
             carried: record.carried,
             serving: None,
         }
@@ -49,9 +56,8 @@ impl Agent {
     /// Its settings as its code takes them, with the defaults of its manifest.
     ///
     /// # Errors
-    /// They don't fit, or its plugin is not running.
-    pub(super) fn config(&self, plugins: &Plugins) -> Result<String> {
-        let code = plugins.agent(&self.plugin).ok_or_else(|| self.gone())?;
+    /// They don't fit.
+    pub(super) fn config(&self, code: &Generation) -> Result<String> {
         let mut settings = self.settings.clone();
         // What is common to all agents is for those that take it.
         settings.retain(|key, _| code.manifest.config.contains_key(key));
@@ -64,89 +70,114 @@ impl Agent {
         Ok(checked.map_err(wrong)?.json)
     }
 
-    /// Has it handle events: by the newest code there is, and if that is broken by the code before.
+    /// The code that may do the next step: the newest, and then what there is to go back to while that is on probation, or
+    /// where it is new in this turn.
     ///
     /// # Errors
-    /// It can't, or did what it may not; says why.
-    pub(super) async fn step(
-        &mut self,
-        work: &Work<'_>,
-        context: &wire::Context,
-        events: &[wire::Event],
-        transcript: Arc<dyn Transcript>,
-    ) -> Result<wire::Step> {
-        let Services { plugins, .. } = work.services;
-        let newest = plugins.agent(&self.plugin).ok_or_else(|| self.gone())?;
-        let previous = self.serving.clone().filter(|serving| !Arc::ptr_eq(serving, &newest));
-        let failure = match self.handle(&newest, context, events, transcript.clone()).await {
-            Ok(step) => {
-                if let Some(previous) = &previous {
-                    info!(
-                        agent = self.name,
-                        from = previous.number,
-                        to = newest.number,
-                        "the turn goes on in new code"
-                    );
-                }
-                self.serving = Some(newest);
-                return Ok(step);
-            }
-            Err(failure) => failure,
-        };
-        plugins.report(&newest, Err(&failure));
-        let Some(previous) = previous.filter(|_| failure.is_defect()) else {
-            return Err(failure.into_error(&self.plugin));
-        };
-        error!(agent = self.name, from = newest.number, to = previous.number, %failure, "new code broke; the code before goes on");
-        let step = self.handle(&previous, context, events, transcript).await;
-        plugins.withdraw(newest, previous, failure.to_string()).await;
-        step.map_err(|failure| failure.into_error(&self.plugin))
+    /// Its plugin is not running.
+    pub(super) fn codes(&self, plugins: &Plugins) -> Result<Vec<Arc<Generation>>> {
+        let code = plugins.agent(&self.plugin).ok_or_else(|| self.gone())?;
+        let before = self.serving.clone().filter(|serving| !Arc::ptr_eq(serving, &code.newest));
+        Ok([Some(code.newest), before.or(code.before)].into_iter().flatten().collect())
     }
 
-    async fn handle(
-        &mut self,
+    /// Has this code take up the state.
+    ///
+    /// # Errors
+    /// It can't, and has none of its own from before.
+    pub(super) async fn take_up(&mut self, code: &Generation) -> Result<TakenUp, CallError> {
+        let version = code.manifest.agent.as_ref().map_or(1, |agent| agent.state_version);
+        let from = self.state.version;
+        if from == version || self.state.bytes.is_empty() {
+            self.state.version = version;
+            return Ok(TakenUp::AsItWas);
+        }
+        match code.code.migrate_turn(from, &self.state.bytes).await {
+            Ok(bytes) => {
+                info!(agent = self.name, from, to = version, "the state is migrated");
+                self.state = AgentState { version, bytes };
+                Ok(TakenUp::Migrated)
+            }
+            Err(failure) => match self.earlier.take_if(|(earlier, _)| earlier.version == version) {
+                Some((earlier, history_from)) => {
+                    info!(agent = self.name, from, to = version, "the state from before is taken up again");
+                    self.state = earlier;
+                    Ok(TakenUp::Earlier(history_from))
+                }
+                None => Err(failure),
+            },
+        }
+    }
+
+    /// Has this code handle events.
+    ///
+    /// # Errors
+    /// It can't.
+    pub(super) async fn handle(
+        &self,
         code: &Generation,
         context: &wire::Context,
         events: &[wire::Event],
         transcript: Arc<dyn Transcript>,
     ) -> Result<wire::Step, CallError> {
-        let version = state_version(code);
-        if self.state.version != version && !self.state.bytes.is_empty() {
-            let bytes = code.code.migrate_turn(self.state.version, &self.state.bytes).await?;
-            self.state = AgentState { version, bytes };
-        }
-        self.state.version = version;
         let scope = Scope { transcript: Some(transcript), ..Scope::default() };
-        let step = code.code.handle_turn(context, &self.state.bytes, events, scope).await?;
-        within_bounds(&step).map_err(CallError::Trap)?;
-        Ok(step)
+        code.code.handle_turn(context, &self.state.bytes, events, scope).await
+    }
+
+    /// Notes that this code has done a step.
+    pub(super) fn served(&mut self, work: &Work<'_>, code: Arc<Generation>) {
+        work.services.plugins.did_well(&code);
+        if let Some(before) = self.serving.as_ref().filter(|before| !Arc::ptr_eq(before, &code)) {
+            info!(
+                agent = self.name,
+                from = before.number,
+                to = code.number,
+                "the turn goes on in other code"
+            );
+        }
+        self.serving = Some(code);
+    }
+
+    /// Has new code that broke replaced by the code before, everywhere.
+    pub(super) fn withdraw(
+        &self,
+        work: &Work<'_>,
+        broken: &Arc<Generation>,
+        before: &Arc<Generation>,
+        why: String,
+    ) {
+        error!(
+            agent = self.name,
+            from = broken.number,
+            to = before.number,
+            why,
+            "new code broke; the code before goes on"
+        );
+        let (plugins, broken, before) = (work.services.plugins.clone(), broken.clone(), before.clone());
+        // That may have to wait for something else that is done to the plugin; the turn need not.
+        tokio::spawn(async move { plugins.withdraw(broken, before, why).await });
+    }
+
+    /// Writes its lines to the log.
+    pub(super) fn log(&self, code: &Generation, lines: Vec<(wire::LogLevel, String)>) {
+        let module = format!("agent::{}", self.name);
+        for (level, line) in lines {
+            let level = match level {
+                wire::LogLevel::Trace => Level::Trace,
+                wire::LogLevel::Debug => Level::Debug,
+                wire::LogLevel::Info => Level::Info,
+                wire::LogLevel::Warn => Level::Warn,
+                wire::LogLevel::Error => Level::Error,
+            };
+            code.code.journal().write_as(&module, level, &line);
+        }
     }
 
     fn gone(&self) -> Error {
-        Error::new(
-            Code::Unavailable,
-            format!("The agent {} can't answer: its plugin {} is not running", self.name, self.plugin),
-        )
+        let message = format!(
+            "The agent {} can't answer: its plugin {} is not running; `prx plugin list` says why",
+            self.name, self.plugin
+        );
+        Error::new(Code::Unavailable, message)
     }
-}
-
-fn state_version(code: &Generation) -> u32 {
-    code.manifest.agent.as_ref().map_or(1, |agent| agent.state_version)
-}
-
-/// Whether a step is no larger than steps may be.
-fn within_bounds(step: &wire::Step) -> Result<(), String> {
-    let state = step.state.as_ref().map_or(0, Vec::len);
-    let carry = step.carry.as_ref().map_or(0, Vec::len);
-    for (what, found, most) in [
-        ("bytes of state", state, MAX_STATE_BYTES),
-        ("bytes for the next session", carry, MAX_CARRY_BYTES),
-        ("commands", step.commands.len(), MAX_COMMANDS),
-    ] {
-        if found > most {
-            warn!(found, most, "a step of an agent has too many {what}");
-            return Err(format!("a step of it has {found} {what}; the most is {most}"));
-        }
-    }
-    Ok(())
 }

@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::stream::TurnEvent;
 use super::work::Work;
 use super::{arguments, command, reply};
 use prx_base::error::Result;
-use prx_store::{Approval, Decision, Elicitation, NewApproval};
+use prx_host::bindings::agent::Token;
+use prx_host::bindings::common;
+use prx_store::{Approval, Choice, Decision, Elicitation, NewApproval, Question};
 use serde_json::Value;
 
 /// Whether a tool may be called.
@@ -17,6 +19,8 @@ pub(super) enum Verdict {
     Allowed,
     /// It may not; says why.
     Refused(String),
+    /// Nobody has said so in time; says for how long.
+    Expired(String),
 }
 
 /// What a person is asked before a tool is called, in Markdown.
@@ -39,13 +43,40 @@ pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Val
             return Ok(Verdict::Refused(format!("the user has to allow it and can't be asked: {why}")));
         }
     };
-    let about = About { call, tool, arguments, elicitation: None };
+    let about = About { call, tool, arguments, elicitation: None, question: None };
     let timeout = timeout(work);
     Ok(match put(work, about, words, std::future::pending()).await? {
-        Decision::Allow => Verdict::Allowed,
+        Decision::Allow | Decision::Chosen(_) => Verdict::Allowed,
         Decision::Deny => Verdict::Refused("the user does not allow it".into()),
-        Decision::Expired => Verdict::Refused(format!("the user did not allow it within {timeout:?}")),
+        Decision::Expired => Verdict::Expired(format!("the user did not allow it within {timeout:?}")),
     })
+}
+
+/// Asks a person for the agent, under its name for the question. Returns the choice; none: nobody has chosen in time.
+pub(super) async fn choose(
+    work: &Work<'_>,
+    token: Token,
+    text: String,
+    choices: Vec<common::Choice>,
+) -> Option<String> {
+    let choice = |choice: common::Choice| Choice { id: choice.id, label: choice.label };
+    let question = Question { text: text.clone(), choices: choices.into_iter().map(choice).collect() };
+    let (call, arguments) = (format!("question_{token}"), Value::Object(serde_json::Map::new()));
+    let about = About {
+        call: &call,
+        tool: "",
+        arguments: &arguments,
+        elicitation: None,
+        question: Some(question.clone()),
+    };
+    match put(work, about, text, std::future::pending()).await {
+        Ok(Decision::Chosen(at)) => question.choices.into_iter().nth(at.into()).map(|choice| choice.id),
+        Ok(Decision::Allow | Decision::Deny | Decision::Expired) => None,
+        Err(error) => {
+            warn!(%error, "what the agent asks can't be put to the user");
+            None
+        }
+    }
 }
 
 /// What a question is about.
@@ -56,6 +87,8 @@ pub(super) struct About<'a> {
     pub(super) arguments: &'a Value,
     /// What the tool's server asks; none: the question is whether the tool may be called.
     pub(super) elicitation: Option<Elicitation>,
+    /// What the agent asks; none: it is about a tool.
+    pub(super) question: Option<Question>,
 }
 
 /// Puts a question on the channel that the message came by, and to whoever follows the turn, and waits for an answer up
@@ -71,7 +104,12 @@ pub(super) async fn put(
     withdrawn: impl Future<Output = ()>,
 ) -> Result<Decision> {
     let (store, turn) = (&work.services.store, work.turn);
-    let choices = if about.elicitation.is_some() { command::answers } else { command::choices };
+    let id = store.new_approval_id();
+    let choices = match &about.question {
+        Some(question) => command::numbered(&id, &question.choices),
+        None if about.elicitation.is_some() => command::answers(&id),
+        None => command::choices(&id),
+    };
     let tool = about.tool;
     let new = NewApproval {
         turn: turn.id(),
@@ -79,11 +117,11 @@ pub(super) async fn put(
         tool: tool.into(),
         arguments: about.arguments.clone(),
         elicitation: about.elicitation,
+        question: about.question,
         user: turn.inbound.as_ref().map(|inbound| inbound.user_id.clone()),
         timeout: timeout(work),
     };
-    let id = store.new_approval_id();
-    let sent = reply::question(turn, choices(&id), words);
+    let sent = reply::question(turn, choices, words);
     let approval = store.ask_approval(id, new, sent).await?;
     info!(tool, approval = approval.id, "the user is asked");
     work.reply.event(TurnEvent::Approval(approval.clone()));

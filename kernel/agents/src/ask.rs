@@ -4,16 +4,19 @@ use std::sync::{Arc, Mutex};
 
 use tracing::warn;
 
+use super::calls::{self, Called};
 use super::completion::{self, Answer, Live, NoAnswer, Question, lock};
 use super::compose;
 use super::context::Context;
+use super::course::SPARE_QUESTIONS;
 use super::entries::Entries;
 use super::progress::Open;
 use super::work::Work;
-use super::{budget, calls, skills};
+use super::{approval, budget, skills};
+use prx_base::error::{Code, Error};
 use prx_base::events::NewEvent;
 use prx_host::bindings::agent as wire;
-use prx_host::bindings::common::Fault;
+use prx_host::bindings::common::{Fault, FaultCode};
 use prx_store::{NewMessage, ToolCall, Usage};
 
 /// What it is done with.
@@ -24,6 +27,8 @@ pub(super) struct Doing<'a> {
     pub(super) live: Arc<Mutex<Live>>,
     /// How many calls of the turn come before this one.
     pub(super) calls_before: usize,
+    /// How often the turn has asked a model, with this time.
+    pub(super) asked: u32,
 }
 
 /// What came of it, under the agent's name for it.
@@ -33,9 +38,21 @@ pub(super) struct Outcome {
 }
 
 pub(super) enum Done {
-    Answered { answer: Box<Answer>, usage: Usage },
-    NotAnswered { failure: NoAnswer, usage: Usage },
-    Called { result: NewMessage, event: Option<NewEvent>, outcome: wire::ToolOutcome },
+    Answered {
+        answer: Box<Answer>,
+        usage: Usage,
+    },
+    NotAnswered {
+        failure: NoAnswer,
+        usage: Usage,
+    },
+    /// A call may be made.
+    Allowed,
+    Called {
+        result: NewMessage,
+        event: Option<NewEvent>,
+        outcome: wire::ToolOutcome,
+    },
     Activated(Result<wire::Activation, Fault>),
     Recalled(Vec<String>),
     SkillFile(Option<String>),
@@ -49,9 +66,15 @@ pub(super) async fn perform(doing: Doing<'_>, open: Open) -> Done {
         Command::AskModel(ask) => ask_model(&doing, &ask).await,
         Command::CallTool((_, call)) => {
             let call = ToolCall { id: call.id, name: call.name, arguments: call.arguments };
-            let (result, event) = calls::answer(doing.work, &doing.context, call, doing.calls_before).await;
-            let outcome = if result.is_error { wire::ToolOutcome::Failed } else { wire::ToolOutcome::Done };
-            Done::Called { result, event, outcome }
+            let before = doing.calls_before;
+            match calls::answer(doing.work, &doing.context, call, before, open.begun).await {
+                Called::Allowed => Done::Allowed,
+                Called::Answered { result, event, outcome } => Done::Called { result, event, outcome },
+            }
+        }
+        Command::ActivateSkill((_, (name, _))) if !doing.context.agent.has_skill(&name) => {
+            let message = format!("{name} is not among the skills of this agent");
+            Done::Activated(Err(Fault { code: FaultCode::Denied, message }))
         }
         Command::ActivateSkill((_, (name, text))) => {
             Done::Activated(skills::activate(doing.work, &doing.entries, &name, text).await)
@@ -67,33 +90,43 @@ pub(super) async fn perform(doing: Doing<'_>, open: Open) -> Done {
             Done::Recalled(recalled.into_iter().flatten().map(|entry| entry.text).collect())
         }
         Command::ReadSkillFile(_) => Done::SkillFile(None),
-        _ => Done::Chosen(None),
+        Command::AskPerson((token, (text, choices))) => {
+            Done::Chosen(approval::choose(doing.work, token, text, choices).await)
+        }
+        // Nothing to wait for.
+        Command::ToolResult(_)
+        | Command::Say(_)
+        | Command::Cancel(_)
+        | Command::Finish(_)
+        | Command::ForgetBefore(_)
+        | Command::Log(_) => Done::Chosen(None),
     }
 }
 
 async fn ask_model(doing: &Doing<'_>, ask: &wire::AskModel) -> Done {
-    if let Err(error) = budget::check(doing.work) {
-        let failure = NoAnswer { error, kind: wire::FailureKind::Budget, refused: false };
-        return Done::NotAnswered { failure, usage: Usage::default() };
-    }
     let models = doing.context.models();
-    let is_it = |named: &&str| models.iter().any(|(provider, model)| *named == format!("{provider}/{model}"));
-    if let Some(name) = ask.model.as_deref().filter(|name| !is_it(name)) {
-        let message = format!(
-            "The model {name} may not be chosen here: set agents.{}.models",
-            doing.context.agent.name
-        );
-        let error = prx_base::error::Error::bad_request(message);
-        let failure = NoAnswer { error, kind: wire::FailureKind::Denied, refused: false };
-        return Done::NotAnswered { failure, usage: Usage::default() };
+    let names: Vec<String> = models.iter().map(|(provider, model)| format!("{provider}/{model}")).collect();
+    let model = ask.model.clone().or_else(|| names.first().cloned());
+    let not_asked = |error: Error, kind: wire::FailureKind| Done::NotAnswered {
+        failure: NoAnswer { error, kind, refused: false, model: model.clone() },
+        usage: Usage::default(),
+    };
+    let most = doing.context.config.agent.max_tool_calls_per_turn + SPARE_QUESTIONS;
+    if doing.asked > most {
+        let message = format!("The turn has asked models {most} times, which is the most");
+        return not_asked(Error::new(Code::RateLimited, message), wire::FailureKind::Budget);
+    }
+    if let Err(error) = budget::check(doing.work) {
+        return not_asked(error, wire::FailureKind::Budget);
+    }
+    if let Some(name) = ask.model.as_ref().filter(|name| !names.contains(name)) {
+        let agent = &doing.context.agent.name;
+        let message = format!("The model {name} may not be chosen here: set agents.{agent}.models");
+        return not_asked(Error::new(Code::BadGateway, message), wire::FailureKind::Denied);
     }
     let parts = match compose::parts(&doing.entries, &ask.messages) {
         Ok(parts) => parts,
-        Err(misfit) => {
-            let error = prx_base::error::Error::internal(misfit);
-            let failure = NoAnswer { error, kind: wire::FailureKind::Refused, refused: false };
-            return Done::NotAnswered { failure, usage: Usage::default() };
-        }
+        Err(misfit) => return not_asked(Error::internal(misfit), wire::FailureKind::Refused),
     };
     let question = Question { context: &doing.context, ask, parts: &parts, live: &doing.live };
     let answered = completion::complete(doing.work, &question).await;

@@ -10,6 +10,7 @@ use super::tool::{CallContext, Executed, ToolResult};
 use super::work::Work;
 use prx_base::config::Policy;
 use prx_base::events::NewEvent;
+use prx_host::bindings::agent::ToolOutcome;
 use prx_mcp::Person;
 use prx_store::{NewMessage, ToolCall};
 
@@ -34,48 +35,93 @@ impl Call {
     }
 }
 
+/// What came of a call.
+pub(super) enum Called {
+    /// A person allows it, and it is not made yet: that is to be kept first.
+    Allowed,
+    /// Its result for the model, and the event that it was made, if it was.
+    Answered { result: NewMessage, event: Option<NewEvent>, outcome: ToolOutcome },
+}
+
+/// Why a call was not made.
+enum NotMade {
+    /// A person allows it.
+    Allowed,
+    /// For the model to read.
+    Refused(String),
+    /// No person has said anything in time.
+    Expired(String),
+    /// Anything else that was in its way.
+    Failed(String),
+}
+
+impl From<String> for NotMade {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
 /// Makes a call of a turn, before which so many others were asked for; as many as the turn may make, the rest are answered
-/// with why they were not made. Returns the answer for the model, and the event that it was made, if it was.
+/// with why they were not made. `allowed`: nobody has to be asked any more.
 pub(super) async fn answer(
     work: &Work<'_>,
     context: &Context,
     asked: ToolCall,
     before: usize,
-) -> (NewMessage, Option<NewEvent>) {
+    allowed: bool,
+) -> Called {
     let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
     let call = Call::new(asked, before < usize::try_from(limit).unwrap_or(usize::MAX));
     let (id, name, arguments) = (call.id.clone(), call.name.clone(), call.arguments.clone());
-    work.reply.event(TurnEvent::ToolCall { id, name, arguments });
+    if !allowed {
+        work.reply.event(TurnEvent::ToolCall { id, name, arguments });
+    }
     let made = match call.within_limit {
-        true => make_one(work, context, &call).await,
-        false => {
-            Err("not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is"
-                .into())
-        }
+        true => make_one(work, context, &call, allowed).await,
+        false => Err(NotMade::Refused(
+            "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is"
+                .into(),
+        )),
     };
-    let (result, event) = match made {
+    let (result, event, outcome) = match made {
         Ok(Executed { outcome, event }) => {
-            (outcome.unwrap_or_else(|error| ToolResult::failed(error.to_string())), Some(event))
+            let result = outcome.unwrap_or_else(|error| ToolResult::failed(error.to_string()));
+            let outcome = if result.is_error { ToolOutcome::Failed } else { ToolOutcome::Done };
+            (result, Some(event), outcome)
         }
-        Err(reason) => (ToolResult::failed(reason), None),
+        Err(NotMade::Allowed) => return Called::Allowed,
+        Err(NotMade::Refused(why)) => (ToolResult::failed(why), None, ToolOutcome::Refused),
+        Err(NotMade::Expired(why)) => (ToolResult::failed(why), None, ToolOutcome::Expired),
+        Err(NotMade::Failed(why)) => (ToolResult::failed(why), None, ToolOutcome::Failed),
     };
     let ToolResult { content, is_error, attachments, .. } = result;
-    (NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) }, event)
+    let result = NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) };
+    Called::Answered { result, event, outcome }
 }
 
 /// One call, or what was in its way, for the model.
-async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> Result<Executed, String> {
+async fn make_one(
+    work: &Work<'_>,
+    context: &Context,
+    call: &Call,
+    allowed: bool,
+) -> Result<Executed, NotMade> {
     let (tools, Call { id, name, arguments, .. }) = (&work.services.tools, call);
     let Some(policy) = context.policy_of(name) else {
         let shown = context.names.shown(name);
-        return Err(format!("There is no tool {shown} to be called in this turn"));
+        return Err(NotMade::Refused(format!("There is no tool {shown} to be called in this turn")));
     };
     tools.check(name, arguments).await.map_err(|error| error.to_string())?;
-    if policy == Policy::Ask {
+    if policy == Policy::Ask && !allowed {
         match approval::ask(work, id, name, arguments).await {
-            Ok(Verdict::Allowed) => {}
-            Ok(Verdict::Refused(why)) => return Err(format!("{name} was not called: {why}")),
-            Err(error) => return Err(error.to_string()),
+            Ok(Verdict::Allowed) => return Err(NotMade::Allowed),
+            Ok(Verdict::Refused(why)) => {
+                return Err(NotMade::Refused(format!("{name} was not called: {why}")));
+            }
+            Ok(Verdict::Expired(why)) => {
+                return Err(NotMade::Expired(format!("{name} was not called: {why}")));
+            }
+            Err(error) => return Err(error.to_string().into()),
         }
     }
     let scope = context.scope.clone();
@@ -84,8 +130,11 @@ async fn make_one(work: &Work<'_>, context: &Context, call: &Call) -> Result<Exe
     let (person, questions) = Person::new(work.turn.session.clone());
     let (call, channel, person) = (id.clone(), context.channel.clone(), Some(person));
     let on_behalf = CallContext { session, call, user, channel, scope, person };
-    let asking =
-        elicitation::answer(work, About { call: id, tool: name, arguments, elicitation: None }, questions);
+    let asking = elicitation::answer(
+        work,
+        About { call: id, tool: name, arguments, elicitation: None, question: None },
+        questions,
+    );
     let (executed, ()) = tokio::join!(tools.execute(name, arguments, on_behalf), asking);
-    executed.map_err(|error| error.to_string())
+    executed.map_err(|error| error.to_string().into())
 }

@@ -37,18 +37,26 @@ fn decision(text: &str) -> Option<Decision> {
 }
 
 /// The choices of a person who is asked for an approval, in their order.
-pub(crate) fn choices(approval: &str) -> [Choice; 2] {
+pub(crate) fn choices(approval: &str) -> Vec<Choice> {
     labelled(approval, [ALLOW, DENY])
 }
 
 /// The choices of a person whom an MCP server asks something, in their order: to allow is to answer yes.
-pub(crate) fn answers(approval: &str) -> [Choice; 2] {
+pub(crate) fn answers(approval: &str) -> Vec<Choice> {
     labelled(approval, [YES, NO])
 }
 
-fn labelled(approval: &str, [yes, no]: [&str; 2]) -> [Choice; 2] {
+/// The choices of a person whom the agent asks something, by their places.
+pub(crate) fn numbered(approval: &str, choices: &[Choice]) -> Vec<Choice> {
+    let places = choices.iter().enumerate();
+    places
+        .map(|(at, choice)| Choice { id: Approval::choice(approval, at), label: choice.label.clone() })
+        .collect()
+}
+
+fn labelled(approval: &str, [yes, no]: [&str; 2]) -> Vec<Choice> {
     let [allow, deny] = Approval::choices(approval);
-    [Choice { id: allow, label: yes.into() }, Choice { id: deny, label: no.into() }]
+    vec![Choice { id: allow, label: yes.into() }, Choice { id: deny, label: no.into() }]
 }
 
 #[cfg(test)]

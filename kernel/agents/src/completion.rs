@@ -93,6 +93,8 @@ pub(super) struct Answer {
 pub(super) struct NoAnswer {
     pub(super) error: Error,
     pub(super) kind: agent::FailureKind,
+    /// Who was asked first, as `provider/model`.
+    pub(super) model: Option<String>,
     /// Nobody takes what was asked.
     pub(super) refused: bool,
 }
@@ -137,7 +139,8 @@ pub(super) async fn complete(work: &Work<'_>, question: &Question<'_>) -> Result
         None if refused => agent::FailureKind::Refused,
         None => agent::FailureKind::Unavailable,
     };
-    Err(NoAnswer { error: all(failed), kind, refused })
+    let model = choices.first().map(|(provider, model)| format!("{provider}/{model}"));
+    Err(NoAnswer { error: all(failed), kind, model, refused })
 }
 
 /// Asks one model.

@@ -1,13 +1,14 @@
 //! What an agent names of a conversation, put together as a request to a model.
 
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 
 use super::context::{self, Context, Model};
 use super::entries::{self, Entries};
 use super::tool::Names;
 use prx_host::bindings::agent;
 use prx_host::bindings::provider as wire;
-use prx_store::{NewMessage, Role, ToolCall};
+use prx_store::{Attachment, AttachmentKind, NewMessage, Role, ToolCall};
 
 /// Ends an answer that a person has stopped.
 const STOPPED: &str = "[stopped here by the user]";
@@ -23,8 +24,10 @@ const SHORTENED: &str = "\n[shortened]";
 pub(super) enum Misfit {
     #[error("it names an entry that there is not: {0}")]
     NoEntry(String),
-    #[error("it names the result of a call without the call: {0}")]
+    #[error("it names the result of a call, and not before it the entry that has asked for the call: {0}")]
     Alone(String),
+    #[error("it names an entry twice: {0}")]
+    Twice(String),
     #[error("it asks a model about nothing")]
     Nothing,
 }
@@ -36,43 +39,54 @@ pub(super) struct Part<'a> {
     is_entry: bool,
 }
 
-/// The messages that the parts of a request name, in order. The results of calls follow them where they are not named.
-pub(super) fn parts<'a>(entries: &'a Entries, named: &[agent::Part]) -> Result<Vec<Part<'a>>, Misfit> {
-    let id_of = |part: &agent::Part| match part {
-        agent::Part::Entry(id) | agent::Part::Shortened((id, _)) => Some(id.clone()),
-        agent::Part::Text(_) => None,
+impl<'a> Part<'a> {
+    fn entry(said: Cow<'a, NewMessage>) -> Self {
+        Self { said, is_entry: true }
+    }
+}
+
+/// The messages that the parts of a request name, in order. The results of an entry's calls follow it in the order of the
+/// calls, wherever they are named, and also where they are not.
+pub(super) fn parts<'a>(entries: &'a Entries, wanted: &[agent::Part]) -> Result<Vec<Part<'a>>, Misfit> {
+    let size = |part: &agent::Part| match part {
+        agent::Part::Shortened((id, most)) => Some((id.clone(), *most)),
+        agent::Part::Entry(_) | agent::Part::Text(_) => None,
     };
-    let ids: Vec<String> = named.iter().filter_map(id_of).collect();
-    let mut parts: Vec<Part<'a>> = Vec::with_capacity(named.len());
-    let mut open: Vec<&str> = Vec::new();
-    for part in named {
+    let sizes: HashMap<String, u32> = wanted.iter().filter_map(size).collect();
+    let as_named = |said: &'a NewMessage| match said.id.as_ref().and_then(|id| sizes.get(id)) {
+        Some(most) => shortened(said, *most),
+        None => Cow::Borrowed(said),
+    };
+    let mut parts: Vec<Part<'a>> = Vec::with_capacity(wanted.len());
+    let mut named: HashSet<&Option<String>> = HashSet::new();
+    let mut placed: HashSet<&Option<String>> = HashSet::new();
+    for part in wanted {
         let said = match part {
             agent::Part::Text((role, text)) => {
                 parts.push(Part { said: Cow::Owned(own_words(*role, text)), is_entry: false });
                 continue;
             }
-            agent::Part::Entry(id) => Cow::Borrowed(find(entries, id)?),
-            agent::Part::Shortened((id, most)) => shortened(find(entries, id)?, *most),
-        };
-        if let Some(call) = said.tool_call_id.as_deref() {
-            let at = open.iter().position(|open| *open == call);
-            open.remove(at.ok_or_else(|| Misfit::Alone(call.to_owned()))?);
-        }
-        let id = said.id.clone().unwrap_or_default();
-        parts.push(Part { said, is_entry: true });
-        for call in entries.get(&id).into_iter().flat_map(|said| &said.tool_calls) {
-            match entries.result_of(&call.id) {
-                Some(result) if ids.iter().any(|id| result.id.as_ref() == Some(id)) => open.push(&call.id),
-                Some(result) => parts.push(Part { said: Cow::Borrowed(result), is_entry: true }),
-                None => {}
+            agent::Part::Entry(id) | agent::Part::Shortened((id, _)) => {
+                entries.get(id).ok_or_else(|| Misfit::NoEntry(id.clone()))?
             }
+        };
+        let id = || said.id.clone().unwrap_or_default();
+        if !named.insert(&said.id) {
+            return Err(Misfit::Twice(id()));
+        }
+        if said.role == Role::Tool {
+            if !placed.contains(&said.id) {
+                return Err(Misfit::Alone(id()));
+            }
+            continue;
+        }
+        parts.push(Part::entry(as_named(said)));
+        for result in entries.results_of(said) {
+            placed.insert(&result.id);
+            parts.push(Part::entry(as_named(result)));
         }
     }
     if parts.is_empty() { Err(Misfit::Nothing) } else { Ok(parts) }
-}
-
-fn find<'a>(entries: &'a Entries, id: &str) -> Result<&'a NewMessage, Misfit> {
-    entries.get(id).ok_or_else(|| Misfit::NoEntry(id.to_owned()))
 }
 
 fn own_words(role: agent::Role, text: &str) -> NewMessage {
@@ -94,19 +108,23 @@ fn shortened(said: &NewMessage, most: u32) -> Cow<'_, NewMessage> {
 }
 
 /// The messages as a provider takes them: an answer follows each question, and pictures of tools come as from the user.
+/// They stay there in later turns: what a vendor has read once is the same then.
 pub(super) fn messages(context: &Context, parts: &[Part<'_>], model: &Model<'_>) -> Vec<wire::Message> {
     let mut messages = Vec::with_capacity(parts.len());
     let mut parts = parts.iter().peekable();
-    let mut pictures: Vec<&NewMessage> = Vec::new();
+    let mut seen: HashSet<&str> = HashSet::new();
+    let mut pictures: Vec<&Attachment> = Vec::new();
     while let Some(part) = parts.next() {
         messages.push(message(&part.said, &context.names, model));
-        let next = parts.peek();
-        if part.said.role == Role::Tool && model.takes_pictures {
-            pictures.push(&part.said);
+        for file in part.said.attachments.iter().filter(|_| model.takes_pictures) {
+            let is_new = file.kind == AttachmentKind::Image && seen.insert(&file.blob);
+            if is_new && part.said.role == Role::Tool {
+                pictures.push(file);
+            }
         }
-        let next_role = next.map(|next| next.said.role);
-        if next_role != Some(Role::Tool) && !pictures.is_empty() {
-            messages.extend(context.pictures(&pictures));
+        let next = parts.peek();
+        if next.is_none_or(|next| next.said.role != Role::Tool) && !pictures.is_empty() {
+            messages.push(shown(&pictures));
             pictures.clear();
         }
         let unanswered = part.said.role != Role::Assistant || !part.said.tool_calls.is_empty();
@@ -119,6 +137,14 @@ pub(super) fn messages(context: &Context, parts: &[Part<'_>], model: &Model<'_>)
         }
     }
     messages
+}
+
+/// What tools have returned for the eye, as from the user: models take pictures from nobody else.
+fn shown(pictures: &[&Attachment]) -> wire::Message {
+    let names: Vec<&str> = pictures.iter().map(|file| file.name.as_deref().unwrap_or("a picture")).collect();
+    let text = format!("[from the tools, not from the user: {}]", names.join(", "));
+    let attachments = pictures.iter().map(|file| (*file).clone().into()).collect();
+    wire::Message::User(wire::UserMessage { text, attachments })
 }
 
 fn assistant(text: &str) -> wire::Message {

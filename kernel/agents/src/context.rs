@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::recall;
-use super::tool::{Names, Room, Tool};
+use super::tool::{Catalog, Names, Room, Tool};
 use super::windows::Limit;
 use super::work::{Services, Work};
-use prx_base::config::{AgentSettings, Policy, Provider};
+use prx_base::config::{AgentSettings, Config, Policy, Provider};
 use prx_base::error::Result;
 use prx_host::Scope;
 use prx_host::bindings::agent;
 use prx_host::bindings::provider as wire;
-use prx_store::{Attachment, AttachmentKind, NewMessage, ProviderData, Store, Turn};
+use prx_store::{ProviderData, Store, Turn};
 
 /// Who is asked.
 pub(super) struct Model<'a> {
@@ -32,6 +32,9 @@ pub(super) struct Model<'a> {
 pub(super) struct Context {
     /// Who decides.
     pub(super) agent: AgentSettings,
+    /// What it was put together from.
+    pub(super) config: Arc<Config>,
+    pub(super) catalog: Arc<Catalog>,
     /// Who is asked.
     pub(super) provider: Provider,
     /// The model that the session names, as `provider/model`.
@@ -78,6 +81,8 @@ impl Context {
         Ok(Self {
             provider: agent.provider.with_model(session.model.as_deref()),
             agent,
+            config,
+            catalog,
             named: session.model,
             scope,
             channel: session.channel,
@@ -152,21 +157,6 @@ impl Context {
         let left_out = Room::of(max_tokens).left_out(self.tools.iter().map(|(tool, _)| tool));
         let told = self.tools.iter().filter(|(tool, _)| !left_out.has(tool.name()));
         told.map(|(_, spec)| spec.clone()).collect()
-    }
-
-    /// What tools have returned for the eye, as from the user: models take pictures from nobody else. What the person
-    /// sent is before them already.
-    pub(super) fn pictures(&self, results: &[&NewMessage]) -> Option<wire::Message> {
-        let is_new = |file: &&Attachment| {
-            let sent = self.scope.attachments.iter().any(|sent| sent.blob == file.blob);
-            file.kind == AttachmentKind::Image && !sent
-        };
-        let pictures: Vec<_> =
-            results.iter().flat_map(|said| &said.attachments).filter(is_new).cloned().collect();
-        let names = pictures.iter().map(|file| file.name.as_deref().unwrap_or("a picture"));
-        let text = format!("[from the tools, not from the user: {}]", names.collect::<Vec<_>>().join(", "));
-        let attachments: Vec<_> = pictures.iter().cloned().map(Into::into).collect();
-        (!attachments.is_empty()).then_some(wire::Message::User(wire::UserMessage { text, attachments }))
     }
 
     /// A completion with the tools' own names.

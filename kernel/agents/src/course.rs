@@ -5,67 +5,72 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use futures_util::future::{AbortHandle, Abortable, Aborted};
+use futures_util::future::{AbortHandle, Aborted};
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use tracing::{debug, error, info, trace, warn};
+use tracing::warn;
 
-use super::agent::Agent;
-use super::ask::{self, Done, Outcome};
+use super::agent::{Agent, TakenUp};
+use super::ask::Outcome;
+use super::commands::Applied;
 use super::completion::{Live, lock};
-use super::compose;
 use super::context::Context;
 use super::entries::{Entries, entry};
 use super::failure::TurnFailure;
-use super::progress::{Open, Progress};
-use super::reply;
+use super::means;
+use super::progress::Progress;
+use super::stream::TurnEvent;
 use super::work::Work;
 use prx_base::config::AgentSettings;
 use prx_base::error::{Code, Error, Result};
 use prx_host::bindings::agent as wire;
-use prx_store::{AgentCommit, NewMessage, NewOutbound, Role, ToolCall, TurnStep};
+use prx_host::{CallError, Generation};
+use prx_store::{AgentCommit, AgentState, NewMessage, NewOutbound, TurnStep};
 
-/// What stands for the result of a call that the agent let be.
-const NOT_MADE: &str = "not made";
 /// Questions to models of one turn beyond one for each call of a tool.
-const SPARE_QUESTIONS: u32 = 20;
+pub(super) const SPARE_QUESTIONS: u32 = 20;
 
 /// A turn and its agent.
 pub(super) struct Course<'a> {
-    work: &'a Work<'a>,
-    context: Arc<Context>,
-    agent: Agent,
-    entries: Arc<Entries>,
+    pub(super) work: &'a Work<'a>,
+    pub(super) context: Arc<Context>,
+    pub(super) agent: Agent,
+    pub(super) entries: Arc<Entries>,
     pub(super) progress: Progress,
     /// The answer that is shown as it comes.
     pub(super) live: Arc<Mutex<Live>>,
     /// What failed last.
-    failure: Option<TurnFailure>,
-    cancels: BTreeMap<wire::Token, AbortHandle>,
+    pub(super) failure: Option<TurnFailure>,
+    pub(super) cancels: BTreeMap<wire::Token, AbortHandle>,
+    /// What the agent was told that it may use.
+    told: wire::Means,
 }
 
-/// What a step comes to besides its state.
-#[derive(Default)]
-struct Applied {
-    begun: Vec<Open>,
-    said: Vec<NewOutbound>,
-    kept: AgentCommit,
-    finish: Option<wire::Finish>,
+/// What is under way.
+pub(super) type UnderWay<'a> =
+    FuturesUnordered<Pin<Box<dyn Future<Output = Result<Outcome, Aborted>> + Send + 'a>>>;
+
+/// Why a step counts for nothing.
+pub(super) enum Broken {
+    /// Its code failed.
+    Code(CallError),
+    /// It wants what it may not.
+    Rule(String),
+    /// Nothing of the agent's: the store has failed, say.
+    Turn(TurnFailure),
 }
 
-/// The settings of the agent that answers in a turn's session.
-///
-/// # Errors
-/// There is none of the name that the session has, or the store has failed.
-fn settings_of(work: &Work<'_>) -> Result<AgentSettings> {
-    let session = work.services.store.session(&work.turn.session)?;
-    let config = work.services.base.config.current();
-    let conversation = session.conversation.as_ref().map(|conversation| conversation.conversation.as_str());
-    let name = config.agent_for(session.agent.as_deref(), &session.channel, conversation);
-    config.agent(name).ok_or_else(|| {
-        let all: Vec<String> = config.agents().map(|agent| agent.name).collect();
-        Error::conflict(format!("There is no agent {name} any more; there are: {}", all.join(", ")))
-    })
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self::Turn(error.into())
+    }
+}
+
+/// A turn before a step.
+struct Before {
+    progress: Progress,
+    entries: Arc<Entries>,
+    state: AgentState,
 }
 
 /// How a turn's work ended.
@@ -83,7 +88,20 @@ impl Finished {
     }
 }
 
-type UnderWay<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = Result<Outcome, Aborted>> + Send + 'a>>>;
+/// The settings of the agent that answers in a turn's session.
+///
+/// # Errors
+/// There is none of the name that the session has, or the store has failed.
+fn settings_of(work: &Work<'_>) -> Result<AgentSettings> {
+    let session = work.services.store.session(&work.turn.session)?;
+    let config = work.services.base.config.current();
+    let conversation = session.conversation.as_ref().map(|conversation| conversation.conversation.as_str());
+    let name = config.agent_for(session.agent.as_deref(), &session.channel, conversation);
+    config.agent(name).ok_or_else(|| {
+        let all: Vec<String> = config.agents().map(|agent| agent.name).collect();
+        Error::conflict(format!("There is no agent {name} any more; there are: {}", all.join(", ")))
+    })
+}
 
 impl<'a> Course<'a> {
     /// Begins a turn, or takes it up where it was left.
@@ -96,11 +114,12 @@ impl<'a> Course<'a> {
         let record = services.store.agent_record(&work.turn.session, &settings.plugin)?;
         let from = record.history_from.clone();
         let entries = Entries::of(&services.store, work.turn, from.as_deref(), &progress.messages)?;
-        let called: Vec<String> = entries.called().map(str::to_owned).collect();
-        let context = Context::of(work, settings, called.iter().map(String::as_str)).await?;
+        let agent = Agent::new(&settings, record);
+        let context = Context::of(work, settings, entries.called()).await?;
         Ok(Self {
             work,
-            agent: Agent::new(&context.agent, record),
+            told: means::means(work, &context),
+            agent,
             context: Arc::new(context),
             entries: Arc::new(entries),
             progress,
@@ -116,38 +135,36 @@ impl<'a> Course<'a> {
     /// The agent fails, or the store.
     pub(super) async fn go_on(&mut self) -> Result<Finished, TurnFailure> {
         let mut under_way = UnderWay::new();
-        let mut events = vec![self.first_event()];
-        for open in self.progress.open.clone() {
-            self.begin(&mut under_way, open);
-        }
+        let mut events = self.first_events(&mut under_way).await?;
         loop {
-            let applied = self.step(&events).await?;
+            let applied = self.step(events, &mut under_way).await?;
             if let Some(finish) = applied.finish {
                 return self.finish(finish, applied.kept);
             }
             for open in applied.begun {
                 self.begin(&mut under_way, open);
             }
-            events.clear();
-            self.work.timer.pause();
-            let first = loop {
-                match under_way.next().await {
-                    Some(Ok(outcome)) => break Some(outcome),
-                    Some(Err(Aborted)) => {}
-                    None => break None,
-                }
-            };
-            self.work.timer.resume();
-            let Some(first) = first else {
+            events = self.next_events(&mut under_way).await?;
+            if events.is_empty() {
                 return Err(self.broke("it asks for nothing, and does not end the turn").into());
-            };
-            events.push(self.take(first).await?);
-            while let Some(Some(more)) = under_way.next().now_or_never() {
-                if let Ok(outcome) = more {
-                    events.push(self.take(outcome).await?);
-                }
             }
+            events.splice(0..0, self.changed().await?);
         }
+    }
+
+    /// What happens next; nothing where nothing is under way.
+    async fn next_events(&mut self, under_way: &mut UnderWay<'a>) -> Result<Vec<wire::Event>> {
+        let mut events = Vec::new();
+        self.work.timer.pause();
+        while events.is_empty() {
+            let Some(outcome) = under_way.next().await else { break };
+            events.extend(self.take(under_way, outcome).await?);
+        }
+        self.work.timer.resume();
+        while let Some(Some(outcome)) = under_way.next().now_or_never() {
+            events.extend(self.take(under_way, outcome).await?);
+        }
+        Ok(events)
     }
 
     /// Tells the agent that the turn is to end, and returns its last words.
@@ -157,80 +174,163 @@ impl<'a> Course<'a> {
     pub(super) async fn stop(&mut self, by: wire::StoppedBy, partial: &str) -> Result<Finished, TurnFailure> {
         self.progress.open.clear();
         let partial = (!partial.is_empty()).then(|| entry(&NewMessage::assistant(partial), 0));
-        let applied = self.step(&[wire::Event::Stopped(wire::Stopped { by, partial })]).await?;
+        let stopped = wire::Event::Stopped(wire::Stopped { by, partial });
+        let applied = self.step(vec![stopped], &mut UnderWay::new()).await?;
+        self.progress.open.clear();
         let last = wire::Finish { reply: wire::Reply::Last, end_session: false };
         self.finish(applied.finish.unwrap_or(last), applied.kept)
     }
 
-    fn first_event(&self) -> wire::Event {
-        let means = self.means();
-        if self.progress.agent.as_deref() == Some(&self.agent.plugin) {
-            let tokens = self.progress.open.iter().map(|open| open.token).collect();
-            return wire::Event::Resumed((tokens, means));
+    async fn first_events(&mut self, under_way: &mut UnderWay<'a>) -> Result<Vec<wire::Event>> {
+        if self.progress.agent.as_deref() != Some(&self.agent.plugin) {
+            self.progress.open.clear();
+            self.close_calls();
+            return Ok(vec![means::message(self.work, &self.entries, self.told.clone())]);
         }
-        let entries = &self.entries;
-        let mut history: Vec<wire::Entry> = entries.history().map(|said| said.entry()).collect();
-        let opening = entries.opening().map(|said| said.entry());
-        if !entries.since().is_empty() {
-            // Another agent has worked on it: what was said since stands before the question.
-            history.extend(opening.clone());
-            history.extend(entries.since().iter().map(|said| said.entry()));
-        }
-        let message = &self.work.turn.message;
-        wire::Event::Message(wire::Message {
-            entry: opening.unwrap_or_else(|| entry(&message.clone().said(), 0)),
-            text: message.content.clone(),
-            attachments: message.attachments.iter().cloned().map(Into::into).collect(),
-            means,
-            history,
-            older: entries.older,
-        })
+        let tokens = self.progress.open.iter().map(|open| open.token).collect();
+        let came = self.take_up(under_way).await?;
+        let mut events = vec![wire::Event::Resumed((tokens, self.told.clone()))];
+        events.extend(came);
+        Ok(events)
     }
 
-    fn means(&self) -> wire::Means {
+    /// What may be used now, if that has changed since the agent was told. An agent that was replaced in the configuration
+    /// ends its turn as it began it.
+    async fn changed(&mut self) -> Result<Option<wire::Event>> {
         let services = self.work.services;
+        let catalog = services.tools.catalog().await;
         let config = services.base.config.current();
-        let models = self.context.models().into_iter().map(|(provider, model)| wire::Model {
-            window: services.windows.window(&config, &provider, &model),
-            max_output: config.components.model(&provider, &model).max_output,
-            pictures: services.plugins.takes_pictures(&provider),
-            name: format!("{provider}/{model}"),
-        });
-        let tools = self.context.offered().map(|(tool, policy)| wire::ToolSummary {
-            name: tool.name().to_owned(),
-            source: tool.definition().source.to_string(),
-            read_only: tool.definition().read_only,
-            policy: match policy {
-                prx_base::config::Policy::Ask => wire::ToolPolicy::Ask,
-                _ => wire::ToolPolicy::Allow,
-            },
-        });
-        let skills = services.plugins.skills().into_iter();
-        let skills = skills.filter(|skill| self.context.agent.has_skill(&skill.info.name));
-        let skills = skills.map(|skill| wire::SkillSummary {
-            name: skill.info.name,
-            description: skill.info.description,
-            triggers: skill.info.triggers,
-        });
-        wire::Means { models: models.collect(), tools: tools.collect(), skills: skills.collect() }
+        if Arc::ptr_eq(&catalog, &self.context.catalog) && Arc::ptr_eq(&config, &self.context.config) {
+            return Ok(None);
+        }
+        let settings = settings_of(self.work).ok().filter(|settings| settings.plugin == self.agent.plugin);
+        let settings = settings.unwrap_or_else(|| self.context.agent.clone());
+        self.agent.settings.clone_from(&settings.settings);
+        let context = Context::of(self.work, settings, self.entries.called()).await?;
+        self.context = Arc::new(context);
+        let now = means::means(self.work, &self.context);
+        if now == self.told {
+            return Ok(None);
+        }
+        self.told.clone_from(&now);
+        Ok(Some(wire::Event::Changed(now)))
     }
 
-    /// Has the agent handle events, and commits its step unless that ends the turn.
-    async fn step(&mut self, events: &[wire::Event]) -> Result<Applied, TurnFailure> {
-        let context = self.agent_context()?;
+    /// Has the agent handle events, and commits its step unless that ends the turn: by the newest code, and if that is on
+    /// probation and breaks, by the code before it.
+    async fn step(
+        &mut self,
+        mut events: Vec<wire::Event>,
+        under_way: &mut UnderWay<'a>,
+    ) -> Result<Applied, TurnFailure> {
+        let codes = self.agent.codes(&self.work.services.plugins).map_err(TurnFailure::permanent)?;
+        let mut codes = codes.into_iter().peekable();
+        let mut broken: Option<(Arc<Generation>, String)> = None;
+        loop {
+            let Some(code) = codes.next() else { return Err(self.broke("there is no code of it").into()) };
+            if let Some((broken, why)) = broken.take() {
+                self.agent.withdraw(self.work, &broken, &code, why);
+            }
+            let before = codes.peek().map(|_| self.before());
+            let failure = match self.step_by(&code, &mut events, under_way).await {
+                Ok(mut applied) => {
+                    self.agent.served(self.work, code);
+                    if applied.finish.is_none() {
+                        let kept = std::mem::take(&mut applied.kept);
+                        self.commit(std::mem::take(&mut applied.said), kept).await?;
+                    }
+                    return Ok(applied);
+                }
+                Err(failure) => failure,
+            };
+            let why = match &failure {
+                Broken::Code(failure) => {
+                    self.work.services.plugins.report(&code, Err(failure));
+                    failure.is_defect().then(|| failure.to_string())
+                }
+                Broken::Rule(why) => {
+                    warn!(agent = self.agent.name, plugin = self.agent.plugin, "did what it may not: {why}");
+                    Some(why.clone())
+                }
+                Broken::Turn(_) => None,
+            };
+            let (Some(why), Some(before)) = (why, before) else { return Err(self.failed(failure)) };
+            (self.progress, self.entries, self.agent.state) = (before.progress, before.entries, before.state);
+            broken = Some((code, why));
+        }
+    }
+
+    async fn step_by(
+        &mut self,
+        code: &Arc<Generation>,
+        events: &mut Vec<wire::Event>,
+        under_way: &mut UnderWay<'a>,
+    ) -> Result<Applied, Broken> {
+        let taken_up = self.agent.take_up(code).await.map_err(Broken::Code)?;
+        if let TakenUp::Earlier(from) = &taken_up {
+            // It knows nothing of this turn.
+            under_way.clear();
+            self.cancels.clear();
+            self.progress.open.clear();
+            self.close_calls();
+            let (store, turn) = (&self.work.services.store, self.work.turn);
+            let entries = Entries::of(
+                store,
+                turn,
+                Some(from).filter(|from| !from.is_empty()).map(String::as_str),
+                &self.progress.messages,
+            )?;
+            self.entries = Arc::new(entries);
+            *events = vec![means::message(self.work, &self.entries, self.told.clone())];
+        }
+        let context = self.agent_context(code)?;
         let transcript: Arc<dyn prx_host::Transcript> = Arc::clone(&self.entries) as _;
-        let step = self.agent.step(self.work, &context, events, transcript).await?;
+        let step = self.agent.handle(code, &context, events, transcript).await.map_err(Broken::Code)?;
+        // From here on it knows what came.
+        self.progress.open.retain(|open| open.came.is_none());
         let mut applied = self.apply(step)?;
+        self.agent.log(code, std::mem::take(&mut applied.logged));
+        if taken_up != TakenUp::AsItWas {
+            applied.kept.state = Some(self.agent.state.clone());
+        }
+        if let TakenUp::Earlier(from) = taken_up {
+            applied.kept.history_from.get_or_insert(from);
+        }
         self.progress.agent = Some(self.agent.plugin.clone());
         applied.kept.plugin.clone_from(&self.agent.plugin);
-        if applied.finish.is_none() {
-            let kept = std::mem::take(&mut applied.kept);
-            self.commit(std::mem::take(&mut applied.said), kept).await?;
-        }
         Ok(applied)
     }
 
-    async fn commit(&mut self, outbound: Vec<NewOutbound>, agent: AgentCommit) -> Result<()> {
+    fn before(&self) -> Before {
+        let (progress, entries) = (self.progress.clone(), Arc::clone(&self.entries));
+        Before { progress, entries, state: self.agent.state.clone() }
+    }
+
+    fn failed(&self, failure: Broken) -> TurnFailure {
+        match failure {
+            Broken::Code(failure) => {
+                let (agent, plugin) = (&self.agent.name, &self.agent.plugin);
+                let error = failure.into_error(plugin);
+                // Whatever it is, it is not the fault of whoever spoke.
+                let code = match error.code() {
+                    Code::Unavailable | Code::GatewayTimeout => error.code(),
+                    _ => Code::BadGateway,
+                };
+                TurnFailure::permanent(Error::new(
+                    code,
+                    format!("The agent {agent} failed: {}", error.message()),
+                ))
+            }
+            Broken::Rule(why) => self.broke(why).into(),
+            Broken::Turn(failure) => failure,
+        }
+    }
+
+    /// Keeps a step: how far the turn has come, what is said, and what the agent keeps.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub(super) async fn commit(&mut self, outbound: Vec<NewOutbound>, agent: AgentCommit) -> Result<()> {
         let progress = serde_json::to_value(&self.progress).map_err(Error::internal)?;
         let usage = std::mem::take(&mut self.progress.usage);
         let events = std::mem::take(&mut self.progress.events);
@@ -246,7 +346,7 @@ impl<'a> Course<'a> {
         self.commit(Vec::new(), AgentCommit::default()).await
     }
 
-    fn agent_context(&self) -> Result<wire::Context> {
+    fn agent_context(&self, code: &Generation) -> Result<wire::Context> {
         let services = self.work.services;
         let session = services.store.session(&self.work.turn.session)?;
         let config = services.base.config.current();
@@ -255,7 +355,7 @@ impl<'a> Course<'a> {
         let budget = config.agent.max_tokens_per_session;
         Ok(wire::Context {
             agent: self.agent.name.clone(),
-            config: self.agent.config(&services.plugins)?,
+            config: self.agent.config(code)?,
             now: services.base.clock.now_ms(),
             seed: self.work.turn.seq,
             left: wire::Allowance {
@@ -277,186 +377,9 @@ impl<'a> Course<'a> {
         })
     }
 
-    /// Takes in what a step wants, as far as it may.
-    fn apply(&mut self, step: wire::Step) -> Result<Applied, TurnFailure> {
-        let mut applied = Applied::default();
-        if let Some(bytes) = step.state {
-            self.agent.state.bytes = bytes;
-            applied.kept.state = Some(self.agent.state.clone());
-        }
-        applied.kept.left = step.carry;
-        for command in step.commands {
-            if applied.finish.is_some() {
-                break;
-            }
-            self.command(command, &mut applied)?;
-        }
-        Ok(applied)
-    }
-
-    fn command(&mut self, command: wire::Command, applied: &mut Applied) -> Result<(), TurnFailure> {
-        use wire::Command;
-        match command {
-            Command::AskModel(ask) => {
-                self.close_calls();
-                compose::parts(&self.entries, &ask.messages).map_err(|misfit| self.broke(misfit))?;
-                self.progress.asked += 1;
-                self.open(ask.token, Command::AskModel(ask), applied)?;
-            }
-            Command::CallTool((token, call)) => {
-                if !self.progress.open_calls().iter().any(|(_, open)| open.id == call.id) {
-                    return Err(self
-                        .broke(format!("it makes a call that no model asks for: {}", call.id))
-                        .into());
-                }
-                self.open(token, Command::CallTool((token, call)), applied)?;
-            }
-            Command::ToolResult(result) => {
-                self.settle(NewMessage::tool(result.call, result.text, result.is_error))
-            }
-            Command::ActivateSkill((token, what)) => {
-                self.open(token, Command::ActivateSkill((token, what)), applied)?;
-            }
-            Command::ReadSkillFile((token, what)) => {
-                self.open(token, Command::ReadSkillFile((token, what)), applied)?;
-            }
-            Command::Recall((token, what)) => self.open(token, Command::Recall((token, what)), applied)?,
-            Command::AskPerson((token, what)) => {
-                self.open(token, Command::AskPerson((token, what)), applied)?
-            }
-            Command::Say(text) => {
-                applied.said.extend(reply::in_between(self.work.turn, &text));
-                self.keep(NewMessage::assistant(text));
-            }
-            Command::Cancel(token) => {
-                self.progress.open.retain(|open| open.token != token);
-                if let Some(cancel) = self.cancels.remove(&token) {
-                    cancel.abort();
-                }
-            }
-            Command::Finish(finish) => applied.finish = Some(finish),
-            Command::ForgetBefore(id) => match self.entries.get(&id) {
-                Some(_) => applied.kept.history_from = Some(id),
-                None => return Err(self.broke(format!("it names an entry that there is not: {id}")).into()),
-            },
-            Command::Log((level, line)) => self.log(level, &line),
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, token: wire::Token, command: wire::Command, applied: &mut Applied) -> Result<()> {
-        if self.progress.open.iter().any(|open| open.token == token) {
-            return Err(self.broke(format!("it asks twice under the token {token}")));
-        }
-        let open = Open { token, command, begun: false };
-        self.progress.open.push(open.clone());
-        applied.begun.push(open);
-        Ok(())
-    }
-
-    fn begin(&mut self, under_way: &mut UnderWay<'a>, open: Open) {
-        let token = open.token;
-        let is_shown = matches!(&open.command, wire::Command::AskModel(ask) if ask.shown);
-        let live = if is_shown { Arc::clone(&self.live) } else { Arc::default() };
-        let doing = ask::Doing {
-            work: self.work,
-            context: Arc::clone(&self.context),
-            entries: Arc::clone(&self.entries),
-            live,
-            calls_before: self.progress.calls_before(&open),
-        };
-        let (abort, registration) = AbortHandle::new_pair();
-        self.cancels.insert(token, abort);
-        self.work.timer.resume();
-        let timer = self.work.timer;
-        let doing = async move {
-            let done = ask::perform(doing, open).await;
-            timer.pause();
-            Outcome { token, done }
-        };
-        under_way.push(Box::pin(Abortable::new(doing, registration)));
-    }
-
-    /// Takes in what came of something. The results of tools are kept before anyone is told.
-    async fn take(&mut self, outcome: Outcome) -> Result<wire::Event> {
-        let Outcome { token, done } = outcome;
-        self.cancels.remove(&token);
-        let asked = self.progress.open.iter().position(|open| open.token == token);
-        let asked = asked.map(|at| self.progress.open.remove(at));
-        Ok(match done {
-            Done::Answered { answer, usage } => {
-                self.progress.usage = self.progress.usage.plus(usage);
-                let kept = asked
-                    .is_none_or(|asked| matches!(asked.command, wire::Command::AskModel(ask) if ask.kept));
-                self.answered(token, *answer, kept)
-            }
-            Done::NotAnswered { failure, usage } => {
-                self.progress.usage = self.progress.usage.plus(usage);
-                let message = failure.error.message().to_owned();
-                let kind = failure.kind;
-                self.failure =
-                    Some(TurnFailure { refused: failure.refused, ..TurnFailure::permanent(failure.error) });
-                wire::Event::Failed(wire::Failed { token, model: None, kind, message, partial: None })
-            }
-            Done::Called { result, event, outcome } => {
-                self.progress.events.extend(event);
-                let text = result.content.clone();
-                let result = self.named(result);
-                self.settle(result.clone());
-                self.commit(Vec::new(), AgentCommit::default()).await?;
-                self.work.reply.event(super::stream::TurnEvent::ToolResult {
-                    id: result.tool_call_id.clone().unwrap_or_default(),
-                    content: text.clone(),
-                    is_error: result.is_error,
-                });
-                let entry = entry(&result, self.work.services.base.clock.now_ms());
-                wire::Event::ToolDone(wire::ToolDone { token, entry, outcome, text })
-            }
-            Done::Activated(activation) => wire::Event::Activated((token, activation)),
-            Done::Recalled(memories) => wire::Event::Recalled((token, memories)),
-            Done::SkillFile(text) => wire::Event::SkillFile((token, text)),
-            Done::Chosen(choice) => wire::Event::Chosen((token, choice)),
-        })
-    }
-
-    fn answered(&mut self, token: wire::Token, answer: super::completion::Answer, kept: bool) -> wire::Event {
-        let super::completion::Answer { completion, provider, model, data } = answer;
-        let calls: Vec<ToolCall> = completion
-            .tool_calls
-            .into_iter()
-            .map(|call| ToolCall { id: call.id, name: call.name, arguments: call.arguments })
-            .collect();
-        let at = self.work.services.base.clock.now_ms();
-        let said = match kept {
-            true => {
-                let id = self.work.services.store.new_message_id();
-                let said = self.progress.answer(id, completion.text, calls, data).clone();
-                Arc::make_mut(&mut self.entries).push(said.clone(), at);
-                said
-            }
-            false => NewMessage::assistant(completion.text),
-        };
-        let call = |call: &ToolCall| prx_host::bindings::common::ToolCall {
-            id: call.id.clone(),
-            name: call.name.clone(),
-            arguments: call.arguments.clone(),
-        };
-        wire::Event::Answered(wire::Answered {
-            token,
-            entry: entry(&said, at),
-            model: format!("{provider}/{model}"),
-            calls: said.tool_calls.iter().map(call).collect(),
-            text: said.content,
-            stop: completion.stop,
-            input_tokens: completion.usage.input,
-            output_tokens: completion.usage.output,
-        })
-    }
-
     fn finish(&mut self, finish: wire::Finish, kept: AgentCommit) -> Result<Finished, TurnFailure> {
         self.close_calls();
-        let is_answer = |said: &NewMessage| said.role == Role::Assistant && said.tool_calls.is_empty();
-        let last = self.progress.messages.pop_if(|said| is_answer(said));
+        let last = self.progress.take_answer();
         let is_silent = matches!(finish.reply, wire::Reply::Silent);
         let said = match finish.reply {
             wire::Reply::Last => last.unwrap_or_else(|| NewMessage::assistant("")),
@@ -480,40 +403,11 @@ impl<'a> Course<'a> {
         match text.strip_prefix(shown.as_str()) {
             Some(rest) => drop(self.work.reply.token(rest)),
             None => {
-                self.work
-                    .reply
-                    .event(super::stream::TurnEvent::Restart { reason: "it is said otherwise".into() });
+                self.work.reply.event(TurnEvent::Restart { reason: "it is said otherwise".into() });
                 self.work.reply.restart();
                 self.work.reply.token(text);
             }
         }
-    }
-
-    /// Answers the calls that nobody makes.
-    fn close_calls(&mut self) {
-        let under_way: Vec<String> = self.progress.calls_under_way().map(str::to_owned).collect();
-        for (_, call) in self.progress.open_calls() {
-            if !under_way.contains(&call.id) {
-                self.settle(NewMessage::tool(call.id, NOT_MADE, true));
-            }
-        }
-    }
-
-    fn settle(&mut self, result: NewMessage) {
-        let result = self.named(result);
-        Arc::make_mut(&mut self.entries).push(result.clone(), self.work.services.base.clock.now_ms());
-        self.progress.settle(result);
-    }
-
-    fn keep(&mut self, said: NewMessage) {
-        let said = self.named(said);
-        Arc::make_mut(&mut self.entries).push(said.clone(), self.work.services.base.clock.now_ms());
-        self.progress.messages.push(said);
-    }
-
-    fn named(&self, said: NewMessage) -> NewMessage {
-        let id = said.id.unwrap_or_else(|| self.work.services.store.new_message_id());
-        NewMessage { id: Some(id), ..said }
     }
 
     fn broke(&self, why: impl std::fmt::Display) -> Error {
@@ -521,16 +415,5 @@ impl<'a> Course<'a> {
             Code::BadGateway,
             format!("The agent {} ({}) did what it may not: {why}", self.agent.name, self.agent.plugin),
         )
-    }
-
-    fn log(&self, level: wire::LogLevel, line: &str) {
-        let agent = &self.agent.name;
-        match level {
-            wire::LogLevel::Trace => trace!(agent, "{line}"),
-            wire::LogLevel::Debug => debug!(agent, "{line}"),
-            wire::LogLevel::Info => info!(agent, "{line}"),
-            wire::LogLevel::Warn => warn!(agent, "{line}"),
-            wire::LogLevel::Error => error!(agent, "{line}"),
-        }
     }
 }

@@ -25,11 +25,12 @@ pub(super) async fn answer(work: &Work<'_>, call: About<'_>, mut questions: Rece
                 continue;
             }
         };
-        let about = About { call, tool, arguments, elicitation: Some(question.asked.clone()) };
+        let about =
+            About { call, tool, arguments, elicitation: Some(question.asked.clone()), question: None };
         let decided = approval::put(work, about, words, question.withdrawn()).await;
         question.answer(match decided {
             Ok(Decision::Allow) => Answer::Accepted,
-            Ok(Decision::Deny) => Answer::Declined,
+            Ok(Decision::Deny | Decision::Chosen(_)) => Answer::Declined,
             Ok(Decision::Expired) => Answer::None,
             Err(error) => {
                 error!(%error, "what the server of a tool asks can't be put to the user");

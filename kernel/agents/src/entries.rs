@@ -97,15 +97,26 @@ impl Entries {
 
     /// The entry of this id.
     pub(super) fn get(&self, id: &str) -> Option<&NewMessage> {
-        let place = *self.places.get(id)?;
-        let found = self.before.get(place).or_else(|| self.since.get(place - self.before.len()));
-        found.map(|found| &found.said)
+        self.at(*self.places.get(id)?)
     }
 
-    /// The result of a call.
-    pub(super) fn result_of(&self, call: &str) -> Option<&NewMessage> {
-        let all = self.since.iter().rev().chain(self.before.iter().rev());
-        all.map(|said| &said.said).find(|said| said.tool_call_id.as_deref() == Some(call))
+    /// The results of an entry's calls, in the order of the calls. Ids of calls are unique within a turn only: they are
+    /// those that stand before anyone else speaks.
+    pub(super) fn results_of<'a>(&'a self, asking: &'a NewMessage) -> impl Iterator<Item = &'a NewMessage> {
+        let place = asking.id.as_ref().and_then(|id| self.places.get(id)).copied();
+        let after = place.into_iter().flat_map(|place| (place + 1..).map_while(|place| self.at(place)));
+        let results: Vec<&NewMessage> = after
+            .take_while(|said| said.role != Role::User && said.tool_calls.is_empty())
+            .filter(|said| said.role == Role::Tool)
+            .collect();
+        asking.tool_calls.iter().filter_map(move |call| {
+            results.iter().copied().find(|result| result.tool_call_id.as_ref() == Some(&call.id))
+        })
+    }
+
+    fn at(&self, place: usize) -> Option<&NewMessage> {
+        let found = self.before.get(place).or_else(|| self.since.get(place - self.before.len()));
+        found.map(|found| &found.said)
     }
 
     /// The names of the tools that were called.

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use prx_base::events::NewEvent;
-use prx_host::bindings::agent::{Command, Token};
-use prx_store::{Attachment, NewMessage, ProviderData, Role, ToolCall, Usage};
+use prx_host::bindings::agent::{Command, Event, Token};
+use prx_store::{Attachment, NewMessage, ProviderData, ToolCall, Usage};
 
 /// What was said in a turn, what is under way, and what that has cost.
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Progress {
     /// The plugin whose agent has begun it.
@@ -18,8 +18,14 @@ pub(super) struct Progress {
     pub(super) messages: Vec<NewMessage>,
     /// What the agent has asked for and was not told of yet.
     pub(super) open: Vec<Open>,
+    /// The last answer of a model among them, by its id.
+    pub(super) last_answer: Option<String>,
     /// How often a model was asked.
     pub(super) asked: u32,
+    /// Steps of the agent.
+    pub(super) steps: u32,
+    /// Things that it has said before its reply.
+    pub(super) said: u32,
     /// What was spent since the last time that it was recorded.
     #[serde(skip)]
     pub(super) usage: Usage,
@@ -33,9 +39,12 @@ pub(super) struct Progress {
 pub(super) struct Open {
     pub(super) token: Token,
     pub(super) command: Command,
-    /// It may have been done: only a call of a tool that changes something says so.
+    /// Of a call: nobody has to be asked any more, and it may have been made. Only calls that change something say so.
     #[serde(default)]
     pub(super) begun: bool,
+    /// What came of it, as long as the agent was not told. Of a call's result the text is among the messages.
+    #[serde(default)]
+    pub(super) came: Option<Event>,
 }
 
 impl Progress {
@@ -65,6 +74,8 @@ impl Progress {
         };
         let tool_calls = calls.into_iter().map(&mut unique).collect();
         let said = NewMessage { id: Some(id), tool_calls, provider_data, ..NewMessage::assistant(text) };
+        // An answer that asks for calls is no reply.
+        self.last_answer = said.id.clone().filter(|_| said.tool_calls.is_empty());
         self.messages.push_mut(said)
     }
 
@@ -76,7 +87,7 @@ impl Progress {
 
     /// The ids of the calls that are under way.
     pub(super) fn calls_under_way(&self) -> impl Iterator<Item = &str> {
-        self.open.iter().filter_map(|open| match &open.command {
+        self.open.iter().filter(|open| open.came.is_none()).filter_map(|open| match &open.command {
             Command::CallTool((_, call)) => Some(call.id.as_str()),
             _ => None,
         })
@@ -114,7 +125,7 @@ impl Progress {
     /// Takes in the result of one of the open calls. Results stand in the order of their calls.
     pub(super) fn settle(&mut self, result: NewMessage) {
         self.messages.push(result);
-        let Some(asking) = self.messages.iter().rposition(|message| message.role == Role::Assistant) else {
+        let Some(asking) = self.messages.iter().rposition(|message| !message.tool_calls.is_empty()) else {
             return;
         };
         let (before, results) = self.messages.split_at_mut(asking + 1);
@@ -122,6 +133,18 @@ impl Progress {
         results.sort_by_key(|result| {
             calls.iter().position(|call| Some(call.id.as_str()) == result.tool_call_id.as_deref())
         });
+    }
+
+    /// The result of a call.
+    pub(super) fn result(&self, call: &str) -> Option<&NewMessage> {
+        self.messages.iter().rfind(|message| message.tool_call_id.as_deref() == Some(call))
+    }
+
+    /// Takes the last answer of a model out of what was said: it is the reply, or there is another one.
+    pub(super) fn take_answer(&mut self) -> Option<NewMessage> {
+        let id = self.last_answer.take()?;
+        let at = self.messages.iter().position(|said| said.id.as_ref() == Some(&id))?;
+        Some(self.messages.remove(at))
     }
 
     /// Has every open call answered with why there is no result: none may be left without one.

@@ -35,10 +35,10 @@ pub(super) fn in_between(turn: &Turn, text: &str) -> Option<NewOutbound> {
     operation(turn, Operation::send(text, Vec::new()))
 }
 
-/// Asks the person, in these words, which of two choices it is to be.
-pub(super) fn question(turn: &Turn, choices: [Choice; 2], markdown: String) -> Option<NewOutbound> {
+/// Asks the person, in these words, which of the choices it is to be.
+pub(super) fn question(turn: &Turn, choices: Vec<Choice>, markdown: String) -> Option<NewOutbound> {
     let content = Content { markdown, attachments: Vec::new() };
-    operation(turn, Operation::Ask(content, choices.into()))
+    operation(turn, Operation::Ask(content, choices))
 }
 
 /// Says that the agent is at work on a turn, where a channel can show it.

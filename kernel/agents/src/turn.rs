@@ -56,23 +56,41 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
             }
             complete(work, course.progress, finished, Some(why)).await
         }
-        Err(failure) if is_silence(&failure) && !text.trim().is_empty() => {
+        Err(failure) if is_silence(&failure) => {
             warn!(error = %failure.error, "the answer broke off");
             course.progress.close("not finished: the answer broke off");
-            work.reply.token(BROKE_OFF);
-            let said = NewMessage::assistant(text + BROKE_OFF);
-            complete(work, course.progress, Finished::saying(said), None).await
+            match last_words(work, &mut course, &text).await {
+                Some(finished) => complete(work, course.progress, finished, None).await,
+                None => give_up(course, failure).await,
+            }
         }
-        Err(failure) => {
-            course.save().await?;
-            let mut progress = course.progress;
-            progress.close("not finished: the turn ended with an error");
-            Err(TurnFailure { said: progress.messages, ..failure })
-        }
+        Err(failure) => give_up(course, failure).await,
     }
 }
 
-/// Whether nothing came any more. What had come by then is kept.
+/// What is said where nothing came any more: what the agent says to that, or what had come by then; none where that is
+/// nothing.
+async fn last_words(work: &Work<'_>, course: &mut Course<'_>, text: &str) -> Option<Finished> {
+    match course.stop(StoppedBy::Deadline, text).await {
+        Ok(finished) if !finished.said.content.is_empty() => return Some(finished),
+        Ok(_) => {}
+        Err(failure) => warn!(error = %failure.error, "the agent has no last words"),
+    }
+    if text.trim().is_empty() {
+        return None;
+    }
+    work.reply.token(BROKE_OFF);
+    Some(Finished::saying(NewMessage::assistant(text.to_owned() + BROKE_OFF)))
+}
+
+async fn give_up(mut course: Course<'_>, failure: TurnFailure) -> Result<Message, TurnFailure> {
+    course.save().await?;
+    let mut progress = course.progress;
+    progress.close("not finished: the turn ended with an error");
+    Err(TurnFailure { said: progress.messages, ..failure })
+}
+
+/// Whether nothing came any more.
 fn is_silence(failure: &TurnFailure) -> bool {
     failure.error.code() == Code::GatewayTimeout
 }

@@ -33,6 +33,8 @@ pub struct Generation {
     pub(super) digest: [u8; 32],
     /// Calls in a row that failed through its own fault.
     pub(super) failures: AtomicU32,
+    /// Steps of an agent's that it has done well.
+    pub(super) steps: AtomicU32,
 }
 
 impl Generation {
@@ -152,6 +154,15 @@ pub struct PluginAbout {
     pub granted: Permissions,
 }
 
+/// The code of an agent.
+#[derive(Clone)]
+pub struct AgentCode {
+    /// The code that serves.
+    pub newest: Arc<Generation>,
+    /// While that is on probation: the code that served before.
+    pub before: Option<Arc<Generation>>,
+}
+
 /// A tool and who gives it.
 #[derive(Debug, Clone)]
 pub struct ToolEntry {
@@ -180,6 +191,8 @@ pub(super) struct Entry {
     pub(super) manifest: Option<Arc<Manifest>>,
     /// The code that serves, or that would if the plugin were enabled.
     pub(super) generation: Option<Arc<Generation>>,
+    /// Of an agent: the code that served before, until this one has passed its probation.
+    pub(super) before: Option<Arc<Generation>>,
     /// The number of the newest generation there was.
     pub(super) newest: u64,
     pub(super) error: Option<String>,
@@ -189,7 +202,7 @@ impl Entry {
     /// A plugin of which nothing has been loaded.
     pub(super) fn blank(disabled: bool) -> Self {
         let status = if disabled { Status::Disabled } else { Status::Failed };
-        Self { status, manifest: None, generation: None, newest: 0, error: None }
+        Self { status, manifest: None, generation: None, before: None, newest: 0, error: None }
     }
 
     /// The generation that serves.

@@ -338,7 +338,10 @@ impl Plugins {
         }
         self.change(name, |entry| {
             let disabled = entry.status == Status::Disabled;
+            // Code that is on probation itself is nothing to go back to.
+            let before = entry.before.or(entry.generation).filter(|before| before.description.agent);
             Some(Entry {
+                before: before.filter(|_| generation.description.agent),
                 status: if disabled { Status::Disabled } else { Status::Loaded },
                 manifest: Some(Arc::clone(&generation.manifest)),
                 generation: Some(Arc::clone(&generation)),

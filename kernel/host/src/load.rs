@@ -106,6 +106,7 @@ pub(super) async fn load(
         allowance: terms.allowance,
         digest,
         failures: AtomicU32::new(0),
+        steps: AtomicU32::new(0),
     })
 }
 

@@ -14,7 +14,7 @@ use super::bindings::common::{Fault, FaultCode};
 use super::bindings::{provider, sink, skill, tool};
 use super::bundled::Bundled;
 use super::call::CallError;
-use super::catalog::{Catalog, Entry, Generation, PluginStatus, SkillEntry, Status, ToolEntry};
+use super::catalog::{AgentCode, Catalog, Entry, Generation, PluginStatus, SkillEntry, Status, ToolEntry};
 use super::component::Code;
 use super::engine::Engine;
 use super::folder::Folder;
@@ -28,6 +28,8 @@ use prx_store::Store;
 
 /// Failures in a row through a plugin's own fault after which it is quarantined.
 const MAX_FAILURES_IN_A_ROW: u32 = 5;
+/// Steps of an agent's after which new code of it has passed its probation.
+const PROBATION_STEPS: u32 = 32;
 
 /// Which plugins a gateway loads.
 #[derive(Debug, Clone)]
@@ -240,9 +242,24 @@ impl Plugins {
         self.0.base.config.current().components.plugin_of(provider).to_owned()
     }
 
-    /// The generation of an agent's plugin that serves; none while it is disabled, failed, unknown or no agent.
-    pub fn agent(&self, plugin: &str) -> Option<Arc<Generation>> {
-        self.catalog().serving(plugin).filter(|generation| generation.description.agent).cloned()
+    /// The code of an agent's plugin that serves, and while that is on probation the code before it; none while the plugin
+    /// is disabled, failed, unknown or no agent.
+    pub fn agent(&self, plugin: &str) -> Option<AgentCode> {
+        let catalog = self.catalog();
+        let entry = catalog.entry(plugin)?;
+        let newest = entry.serving().filter(|generation| generation.description.agent)?;
+        Some(AgentCode { newest: Arc::clone(newest), before: entry.before.clone() })
+    }
+
+    /// Counts a step that an agent's code has done well. With the last one of its probation the code before it is let go.
+    pub fn did_well(&self, generation: &Arc<Generation>) {
+        generation.reset_failures();
+        if generation.steps.fetch_add(1, Ordering::Relaxed) + 1 == PROBATION_STEPS {
+            self.change(generation.name(), |entry| {
+                let is_it = entry.generation.as_ref().is_some_and(|serving| Arc::ptr_eq(serving, generation));
+                (is_it && entry.before.is_some()).then(|| Entry { before: None, ..entry })
+            });
+        }
     }
 
     /// The generation of a plugin that serves, now and from now on; none while it is disabled, failed or unknown.

@@ -42,7 +42,8 @@ impl Plugins {
         self.forget_secrets(&withdrawn.manifest, &before.manifest).await?;
         self.change(name, |entry| {
             let (generation, manifest) = (Some(Arc::clone(before)), Some(Arc::clone(&before.manifest)));
-            holds(&entry).then(|| Entry { generation, manifest, error: Some(reason.to_owned()), ..entry })
+            let error = Some(reason.to_owned());
+            holds(&entry).then(|| Entry { generation, manifest, before: None, error, ..entry })
         });
         let (from, to) = (withdrawn.number, before.number);
         tracing::warn!(plugin = name, from, to, "withdrawn: {reason}");

@@ -1,4 +1,4 @@
-//! Questions that a turn asks: before it calls a tool, and for an MCP server while that works on a call.
+//! Questions that a turn asks: before it calls a tool, for an MCP server while that works on a call, and for its agent.
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use crate::gateway::Gateway;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Error, Result};
 use prx_http::describe::Takes;
-use prx_http::parameter::{Either, Parameter, Required};
+use prx_http::parameter::{Either, Parameter, Text};
 use prx_http::{Call, Doc, Reply};
-use prx_store::{Approval, Decision, Elicitation};
+use prx_store::{Approval, Choice, Decision, Elicitation, Question};
 
-/// A call that waits for a person.
+/// What waits for a person: a call of a tool, or its agent.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Approval")]
 pub(super) struct ApprovalView<'a> {
@@ -27,6 +27,26 @@ pub(super) struct ApprovalView<'a> {
     /// What the tool's MCP server asks; without it the question is whether the tool may be called.
     #[serde(skip_serializing_if = "Option::is_none")]
     elicitation: Option<ElicitationView<'a>>,
+    /// What the agent asks; then there is no tool.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    question: Option<QuestionView<'a>>,
+}
+
+/// What the agent asks.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Question")]
+struct QuestionView<'a> {
+    /// Its words, in CommonMark.
+    text: &'a str,
+    choices: Vec<ChoiceView<'a>>,
+}
+
+/// What may be answered.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Choice")]
+struct ChoiceView<'a> {
+    id: &'a str,
+    label: &'a str,
 }
 
 /// What an MCP server asks.
@@ -53,7 +73,31 @@ struct Approvals<'a> {
 #[schemars(rename = "Decided")]
 struct Decided<'a> {
     id: &'a str,
-    decision: Decision,
+    decision: Word,
+    /// What was chosen, where there are choices.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    choice: Option<&'a str>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(rename = "Decision")]
+enum Word {
+    Allow,
+    Deny,
+    Chosen,
+    Expired,
+}
+
+impl From<Decision> for Word {
+    fn from(decision: Decision) -> Self {
+        match decision {
+            Decision::Allow => Self::Allow,
+            Decision::Deny => Self::Deny,
+            Decision::Chosen(_) => Self::Chosen,
+            Decision::Expired => Self::Expired,
+        }
+    }
 }
 
 impl<'a> From<&'a Approval> for ApprovalView<'a> {
@@ -66,7 +110,15 @@ impl<'a> From<&'a Approval> for ApprovalView<'a> {
             asked_at: rfc3339(approval.asked_at),
             expires_at: rfc3339(approval.expires_at),
             elicitation: approval.asked.elicitation.as_ref().map(ElicitationView::from),
+            question: approval.asked.question.as_ref().map(QuestionView::from),
         }
+    }
+}
+
+impl<'a> From<&'a Question> for QuestionView<'a> {
+    fn from(asked: &'a Question) -> Self {
+        let choice = |choice: &'a Choice| ChoiceView { id: &choice.id, label: &choice.label };
+        Self { text: &asked.text, choices: asked.choices.iter().map(choice).collect() }
     }
 }
 
@@ -84,30 +136,55 @@ pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     Reply::ok(&Approvals { approvals: open.iter().map(ApprovalView::from).collect() })
 }
 
-const DECISION: Parameter<Required<Either<Decision>>> = Parameter::new(
+const DECISION: Parameter<Either<Decision>> = Parameter::new(
     "decision",
     Either(&[("allow", Decision::Allow), ("deny", Decision::Deny)]),
-    "`allow` or `deny`",
-)
-.required();
+    "`allow` or `deny`, what is asked about a tool",
+);
+
+const CHOICE: Parameter<Text> =
+    Parameter::new("choice", Text, "the id of a choice, where the agent asks something");
 
 pub(super) const DECIDE: Doc =
-    Doc::new("Allow or deny a tool call that waits for it, or answer yes or no to what its MCP server asks")
-        .takes(Takes::Object(&[&DECISION]))
+    Doc::new("Allow or deny a tool call that waits for it, answer yes or no to what its MCP server asks, or choose what to answer the agent")
+        .takes(Takes::Object(&[&DECISION, &CHOICE]))
         .answers::<Decided>(&[200]);
 
 pub(super) async fn decide(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
-    let wanted = call.body.object().await?.get(&DECISION)?;
+    let mut body = call.body.object().await?;
+    let (decision, choice) = (body.get(&DECISION)?, body.get(&CHOICE)?);
     let (session, id) = (call.param("id"), call.param("approval"));
     gateway.store.session(session)?;
+    let asked = gateway.store.approval(session, id)?.asked;
+    let wanted = wanted(decision, choice.as_deref(), asked.question.as_ref())?;
     let decision = gateway.store.decide_approval(session, id, wanted).await?;
     if decision != wanted {
         let known = match decision {
             Decision::Allow => "was allowed before",
             Decision::Deny => "was denied before",
+            Decision::Chosen(_) => "was answered before",
             Decision::Expired => "has expired",
         };
         return Err(Error::conflict(format!("Approval {id} {known}")));
     }
-    Reply::ok(&Decided { id, decision })
+    Reply::ok(&Decided { id, decision: decision.into(), choice: choice.as_deref() })
+}
+
+/// What a request decides about a question.
+///
+/// # Errors
+/// It does not answer that; says what does.
+fn wanted(decision: Option<Decision>, choice: Option<&str>, question: Option<&Question>) -> Result<Decision> {
+    match (question, decision, choice) {
+        (None, Some(decision), None) => Ok(decision),
+        (None, ..) => Err(Error::bad_request("decision is required, and nothing else: allow or deny")),
+        (Some(question), None, Some(id)) if let Some(place) = question.place(id) => {
+            Ok(Decision::Chosen(place))
+        }
+        (Some(question), ..) => {
+            let ids: Vec<&str> = question.choices.iter().map(|choice| choice.id.as_str()).collect();
+            let message = format!("choice is required, and nothing else: one of {}", ids.join(", "));
+            Err(Error::bad_request(message))
+        }
+    }
 }

@@ -100,7 +100,7 @@ struct Chat<'a> {
 struct Answer {
     streamed: bool,
     /// Calls that wait to be allowed, oldest first.
-    asked: VecDeque<String>,
+    asked: VecDeque<Value>,
 }
 
 impl Chat<'_> {
@@ -126,13 +126,21 @@ impl Chat<'_> {
 
     /// Takes a line for the answer to the oldest question; the end of the input is a no.
     async fn decide(&self, answer: &mut Answer, line: Option<&str>) {
-        let decision = match line.map(|line| line.trim().to_lowercase()).as_deref() {
-            Some("a" | "allow" | "y" | "yes") => "allow",
-            Some("d" | "deny" | "n" | "no") | None => "deny",
-            Some(_) => return note("answer with allow or deny, yes or no"),
+        let Some(asked) = answer.asked.front() else { return };
+        let choices = asked["question"]["choices"].as_array();
+        let body = match (choices, line.map(|line| line.trim().to_lowercase()).as_deref()) {
+            (Some(choices), Some(said)) => match chosen(choices, said) {
+                Some(id) => json!({ "choice": id }),
+                None => return note("answer with the number of a choice, or its words"),
+            },
+            // Without an answer the question expires; the turn is stopped.
+            (Some(_), None) => return self.tell(&["cancel"], json!({})).await,
+            (None, Some("a" | "allow" | "y" | "yes")) => json!({"decision": "allow"}),
+            (None, Some("d" | "deny" | "n" | "no") | None) => json!({"decision": "deny"}),
+            (None, Some(_)) => return note("answer with allow or deny, yes or no"),
         };
-        if let Some(id) = answer.asked.pop_front() {
-            self.tell(&["approvals", &id], json!({"decision": decision})).await;
+        if let Some(asked) = answer.asked.pop_front() {
+            self.tell(&["approvals", &text(&asked["id"])], body).await;
         }
     }
 
@@ -168,7 +176,7 @@ impl Answer {
             "approval" => {
                 self.end_line()?;
                 note(&question(data));
-                self.asked.extend(data["id"].as_str().map(str::to_owned));
+                self.asked.push_back(data.clone());
             }
             "done" => {
                 match self.streamed {
@@ -195,8 +203,24 @@ impl Answer {
     }
 }
 
-/// What a person is asked: whether a tool may be called, or what its server wants to know.
+/// The id of the choice that a line names: by its number, from 1, or by its words.
+fn chosen(choices: &[Value], said: &str) -> Option<String> {
+    let is_it = |at: usize, choice: &Value| {
+        said.parse() == Ok(at + 1) || text(&choice["label"]).to_lowercase() == said
+    };
+    let found = choices.iter().enumerate().find(|(at, choice)| is_it(*at, choice));
+    found.and_then(|(_, choice)| choice["id"].as_str()).map(str::to_owned)
+}
+
+/// What a person is asked: what the agent wants to know, whether a tool may be called, or what its server wants to know.
 fn question(approval: &Value) -> String {
+    if let Some(choices) = approval["question"]["choices"].as_array() {
+        let mut words = text(&approval["question"]["text"]);
+        for (at, choice) in choices.iter().enumerate() {
+            words.push_str(&format!("\n{}: {}", at + 1, text(&choice["label"])));
+        }
+        return words;
+    }
     let (tool, asked) = (text(&approval["tool"]), &approval["elicitation"]);
     if asked.is_null() {
         return format!("may it call {tool}? allow or deny");

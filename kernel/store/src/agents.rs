@@ -16,7 +16,11 @@ use prx_base::events::NewEvent;
 
 /// By session and plugin.
 const STATES: TableDefinition<'static, (&str, &str), (u32, &[u8])> = TableDefinition::new("agent_states");
-/// By session: the first message that is part of its history.
+/// By session and plugin: the state before the last change of its version, and where the history began then, empty for all
+/// of it. The code of that version goes on from there if it comes back.
+const EARLIER: TableDefinition<'static, (&str, &str), (u32, &[u8], &str)> =
+    TableDefinition::new("agent_states_earlier");
+/// By session: the first message that is part of its history; empty: all are.
 const BEGINNINGS: TableDefinition<'static, &str, &str> = TableDefinition::new("agent_beginnings");
 /// By session: what it leaves for the next one.
 const LEFT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("agent_left");
@@ -25,6 +29,7 @@ const CARRIED: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("age
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     transaction.open_table(STATES)?;
+    transaction.open_table(EARLIER)?;
     transaction.open_table(BEGINNINGS)?;
     transaction.open_table(LEFT)?;
     transaction.open_table(CARRIED)?;
@@ -47,6 +52,8 @@ pub struct AgentRecord {
     pub state: Option<AgentState>,
     /// The first message that is part of the history; none: all are.
     pub history_from: Option<String>,
+    /// The state before the last change of its version, and where the history began then.
+    pub earlier: Option<(AgentState, String)>,
     /// What the session before has left.
     pub carried: Option<Vec<u8>>,
 }
@@ -60,7 +67,7 @@ pub struct AgentCommit {
     pub state: Option<AgentState>,
     /// What the next session of the conversation is given, where the step has changed it.
     pub left: Option<Vec<u8>>,
-    /// The first message that is part of the history from now on.
+    /// The first message that is part of the history from now on; empty: all are.
     pub history_from: Option<String>,
 }
 
@@ -88,8 +95,13 @@ impl Store {
                 AgentState { version, bytes: bytes.to_owned() }
             });
             let history_from = snapshot.open(BEGINNINGS)?.get(session)?.map(|id| id.value().to_owned());
+            let history_from = history_from.filter(|id| !id.is_empty());
+            let earlier = snapshot.open(EARLIER)?.get((session, plugin))?.map(|row| {
+                let (version, bytes, from) = row.value();
+                (AgentState { version, bytes: bytes.to_owned() }, from.to_owned())
+            });
             let carried = snapshot.open(CARRIED)?.get(session)?.map(|bytes| bytes.value().to_owned());
-            Ok(AgentRecord { state, history_from, carried })
+            Ok(AgentRecord { state, history_from, earlier, carried })
         })
     }
 
@@ -123,8 +135,15 @@ impl Store {
 /// Keeps what a step changes for good.
 pub(super) fn keep(tx: &Tx<'_>, session: &str, agent: &AgentCommit) -> Result<(), Failure> {
     if let Some(state) = &agent.state {
-        tx.change(STATES)?
-            .insert((session, agent.plugin.as_str()), (state.version, state.bytes.as_slice()))?;
+        let key = (session, agent.plugin.as_str());
+        let mut states = tx.change(STATES)?;
+        let before = states.get(key)?.map(|row| (row.value().0, row.value().1.to_owned()));
+        if let Some((version, bytes)) = before.filter(|(version, _)| *version != state.version) {
+            let from = tx.open(BEGINNINGS)?.get(session)?.map(|id| id.value().to_owned());
+            let from = from.unwrap_or_default();
+            tx.change(EARLIER)?.insert(key, (version, bytes.as_slice(), from.as_str()))?;
+        }
+        states.insert(key, (state.version, state.bytes.as_slice()))?;
     }
     if let Some(left) = &agent.left {
         tx.change(LEFT)?.insert(session, left.as_slice())?;
@@ -147,12 +166,14 @@ pub(super) fn pass_on(tx: &Tx<'_>, from: &str, to: &str) -> Result<(), Failure> 
 /// Forgets all that agents have kept of a session: what is erased may be part of it.
 pub(super) fn forget(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
     let mut states = tx.change(STATES)?;
+    let mut earlier = tx.change(EARLIER)?;
     let plugins: Vec<String> = states
         .range((session, "")..(session, "~"))?
         .map(|row| Ok::<_, redb::StorageError>(row?.0.value().1.to_owned()))
         .collect::<Result<_, _>>()?;
     for plugin in plugins {
         states.remove((session, plugin.as_str()))?;
+        earlier.remove((session, plugin.as_str()))?;
     }
     tx.change(BEGINNINGS)?.remove(session)?;
     tx.change(LEFT)?.remove(session)?;

@@ -1,4 +1,5 @@
-//! Questions that a turn asks a person: before it calls a tool, and for an MCP server while that works on a call.
+//! Questions that a turn asks a person: before it calls a tool, for an MCP server while that works on a call, and for its
+//! agent.
 
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use serde_json::Value;
 
 use super::handle::Store;
 use super::model::{Command, Decision, NewInbound, NewOutbound, TurnId};
+use super::operation::Choice;
 use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows};
 use super::sessions::SessionRow;
 use super::tx::{Effect, Tx};
@@ -42,15 +44,18 @@ pub struct Approval {
 pub struct NewApproval {
     /// The turn that asks.
     pub turn: TurnId,
-    /// The call's id in that turn.
+    /// The call's id in that turn; of a question of the agent's, its own name for that.
     pub call: String,
-    /// The tool.
+    /// The tool; empty where the agent asks.
     pub tool: String,
     /// What it is to be called with.
     pub arguments: Value,
     /// What the tool's server asks while it is called; none: whether it may be called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elicitation: Option<Elicitation>,
+    /// What the agent asks; none: it is about a tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
     /// Who may answer on the channel, by the platform's id; over the API whoever may write to the session.
     pub user: Option<String>,
     /// How long the question stands.
@@ -71,10 +76,61 @@ pub struct Elicitation {
     pub content: Option<Value>,
 }
 
+/// What an agent asks a person.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Question {
+    /// Its words, in CommonMark.
+    pub text: String,
+    /// What may be answered, by the agent's own ids.
+    pub choices: Vec<Choice>,
+}
+
+impl Question {
+    /// The place of the choice with this id.
+    pub fn place(&self, id: &str) -> Option<u8> {
+        self.choices.iter().position(|choice| choice.id == id).and_then(|at| u8::try_from(at).ok())
+    }
+
+    /// The choice that a person has said in words: its number, from 1, or its label.
+    fn said(&self, text: &str) -> Option<u8> {
+        let (text, number) = (text.trim(), text.trim().parse::<usize>().ok());
+        let is_it = |at: usize, choice: &Choice| {
+            number == Some(at + 1) || choice.label.to_lowercase() == text.to_lowercase()
+        };
+        let at = self.choices.iter().enumerate().position(|(at, choice)| is_it(at, choice));
+        at.and_then(|at| u8::try_from(at).ok())
+    }
+}
+
 impl Approval {
     /// The ids of the choices that a person has: to allow, and to deny.
     pub fn choices(id: &str) -> [String; 2] {
         [format!("allow:{id}"), format!("deny:{id}")]
+    }
+
+    /// The id of the choice at this place of a question that has choices.
+    pub fn choice(id: &str, place: usize) -> String {
+        format!("{place}:{id}")
+    }
+
+    /// What a message decides; none if it is no answer.
+    fn decided_by(&self, inbound: &NewInbound) -> Option<Decision> {
+        match (&inbound.choice, &self.asked.question) {
+            (Some(choice), None) => {
+                let [allow, deny] = Self::choices(&self.id);
+                let words = [(allow, Decision::Allow), (deny, Decision::Deny)];
+                words.into_iter().find(|(word, _)| word == choice).map(|(_, decision)| decision)
+            }
+            (Some(choice), Some(question)) => {
+                let at = (0..question.choices.len()).find(|at| Self::choice(&self.id, *at) == *choice)?;
+                u8::try_from(at).ok().map(Decision::Chosen)
+            }
+            (None, None) => match inbound.command {
+                Some(Command::Decide(decision)) => Some(decision),
+                _ => None,
+            },
+            (None, Some(question)) => question.said(&inbound.text).map(Decision::Chosen),
+        }
     }
 }
 
@@ -102,7 +158,10 @@ impl Store {
             let asked_before = all(tx, &asked.turn.session)?;
             let same = |known: &Approval| {
                 let known = &known.asked;
-                known.turn == asked.turn && known.call == asked.call && known.elicitation == asked.elicitation
+                known.turn == asked.turn
+                    && known.call == asked.call
+                    && known.elicitation == asked.elicitation
+                    && known.question == asked.question
             };
             if let Some(known) = asked_before.into_iter().find(same) {
                 return Ok(known);
@@ -161,25 +220,12 @@ pub(super) fn answer(tx: &Tx<'_>, session: &str, inbound: &NewInbound) -> Result
     let mut open = all(tx, session)?;
     open.retain(|approval| approval.decision.is_none() && approval.asked.user.as_ref() == user);
     let found = open.into_iter().find_map(|approval| {
-        let decision = match (&inbound.choice, inbound.command) {
-            (Some(choice), _) => chosen(&approval.id, choice),
-            (None, Some(Command::Decide(decision))) => Some(decision),
-            (None, _) => None,
-        };
-        Some((approval, decision?))
+        let decision = approval.decided_by(inbound)?;
+        Some((approval, decision))
     });
     let Some((approval, decision)) = found else { return Ok(false) };
     decide(tx, approval, decision)?;
     Ok(true)
-}
-
-fn chosen(id: &str, choice: &str) -> Option<Decision> {
-    let [allow, deny] = Approval::choices(id);
-    match choice {
-        _ if *choice == allow => Some(Decision::Allow),
-        _ if *choice == deny => Some(Decision::Deny),
-        _ => None,
-    }
 }
 
 /// Forgets the questions of a session, whose turn is over.

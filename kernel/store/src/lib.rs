@@ -16,7 +16,7 @@
 //! - **Pending turns** are queued by session; [`Ready`] hands out the sessions that have some.
 
 pub use self::agents::{AgentCommit, AgentRecord, AgentState, TurnStep};
-pub use self::approvals::{Approval, Elicitation, NewApproval};
+pub use self::approvals::{Approval, Elicitation, NewApproval, Question};
 pub use self::audit::{Actor, AuditEntry, AuditFilter, AuditPage, Deed, RefusedCallers};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
 pub use self::channels::{ChannelState, StepCommit, StepReceipt};

@@ -255,13 +255,15 @@ pub struct ParkedTurn {
 }
 
 /// What a person decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decision {
     /// This once.
     Allow,
     /// No.
     Deny,
+    /// The choice at this place, from 0, of a question that has choices.
+    Chosen(u8),
     /// Nothing, until it was too late.
     Expired,
 }

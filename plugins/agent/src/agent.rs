@@ -9,7 +9,7 @@ use crate::command;
 use crate::config::Config;
 use crate::request::{self, tokens};
 use crate::skills;
-use crate::state::{Known, KnownRole, State, Turn, Wait};
+use crate::state::{Known, KnownModel, KnownRole, State, Turn, Wait};
 use crate::summary;
 use crate::words::{self, Words};
 
@@ -186,15 +186,21 @@ impl Work<'_> {
 
     /// Notes how much more a request costs than its entries do: tools, and what an estimate misses.
     fn learn(&mut self, turn: &Turn, answered: &Answered) {
-        if answered.input_tokens > 0 {
+        let taken = answered.input_tokens;
+        if let Some(learned) = self.state.learned.as_mut().filter(|learned| learned.name == answered.model) {
+            // It takes more than was thought.
+            learned.window = learned.window.map(|window| window.max(taken));
+        }
+        if taken > 0 {
             let estimate = request::cost(&turn.known) + tokens(&self.state.summary);
-            self.state.overhead = answered.input_tokens.saturating_sub(estimate);
+            self.state.overhead = taken.saturating_sub(estimate);
         }
     }
 
     /// The answer is the reply.
     fn last(&mut self, answered: &Answered) -> bool {
-        let (words, text) = (self.words(), answered.text.trim_end());
+        // What was shown of it stays as it is.
+        let (words, text) = (self.words(), answered.text.as_str());
         let gap = if text.is_empty() { "" } else { "\n\n" };
         self.out.finish(match answered.stop {
             StopReason::Length => Reply::Text(format!("{text}{gap}{}", words.cut_off)),
@@ -263,17 +269,24 @@ impl Work<'_> {
         match turn.over(failed.token) {
             Some(Wait::Summary(_, end)) => self.not_summarized(turn, end, &failed),
             Some(Wait::Model(_)) => match failed.kind {
-                FailureKind::TooLong(window) if turn.refusals < MAX_REFUSALS => {
-                    let cost = request::cost(&turn.known);
-                    let window = window.unwrap_or(cost / 4 * 3).min(cost / 10 * 9).max(1);
-                    self.state.learned_window = Some(window);
-                    turn.refusals += 1;
-                    self.advance(turn)
-                }
+                FailureKind::TooLong(window) if turn.refusals < MAX_REFUSALS => self.too_long(turn, window),
                 _ => self.give_up(),
             },
             _ => true,
         }
+    }
+
+    /// Asks again with less, if less can be asked.
+    fn too_long(&mut self, turn: &mut Turn, window: Option<u64>) -> bool {
+        let shortened = request::shortened(self.cx, self.state, turn).len();
+        let cost = request::cost(&turn.known);
+        let window = window.unwrap_or(cost / 4 * 3).min(cost / 10 * 9).max(1);
+        let name = request::model(self.state, turn).map(|model| model.name.clone()).unwrap_or_default();
+        self.state.learned = Some(KnownModel { name, window: Some(window) });
+        turn.refusals += 1;
+        let is_less = summary::due(self.cx, self.state, turn).is_some()
+            || request::shortened(self.cx, self.state, turn).len() > shortened;
+        if is_less { self.advance(turn) } else { self.give_up() }
     }
 
     fn give_up(&mut self) -> bool {

@@ -86,8 +86,7 @@ impl Work<'_> {
     }
 
     fn model<'a>(&'a self, turn: &'a Turn) -> &'a str {
-        let first = turn.models.first().map(|model| model.name.as_str());
-        self.state.model.as_deref().or(first).unwrap_or("?")
+        request::model(self.state, turn).map_or("?", |model| &model.name)
     }
 
     fn models(&self, turn: &Turn) -> String {
@@ -106,7 +105,7 @@ impl Work<'_> {
         match (found.next(), found.next()) {
             (Some(name), None) => {
                 let answer = with(self.words().model_chosen, &[name]);
-                (self.state.model, self.state.learned_window) = (Some(name.clone()), None);
+                self.state.model = Some(name.clone());
                 answer
             }
             _ => {

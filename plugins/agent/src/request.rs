@@ -4,7 +4,7 @@ use prx_sdk::agent::{AskModel, Context, Part, Role, Token};
 
 use crate::config::Config;
 use crate::skills;
-use crate::state::{Known, KnownRole, State, Turn};
+use crate::state::{Known, KnownModel, KnownRole, State, Turn};
 
 /// Begins the block of memories. What comes from a person, and perhaps from someone who wanted the agent to do something,
 /// is told apart from what the operator says.
@@ -21,7 +21,7 @@ const ANSWER: u64 = 1024;
 /// The question that a turn puts to its model, as much of it as fits.
 pub(crate) fn question(cx: &Context<Config>, state: &State, turn: &Turn, token: Token) -> AskModel {
     let mut ask = AskModel::new(token);
-    ask.model.clone_from(&state.model);
+    ask.model = chosen(state, turn);
     ask.system = system(cx, state);
     let (instructions, own) = (instructions(turn), turn.own);
     let shortened = shortened(cx, state, turn);
@@ -65,12 +65,24 @@ fn instructions(turn: &Turn) -> String {
     blocks.join("\n\n")
 }
 
+/// The person's choice of a model, as long as it may be chosen.
+pub(crate) fn chosen(state: &State, turn: &Turn) -> Option<String> {
+    state.model.clone().filter(|name| turn.models.iter().any(|model| model.name == *name))
+}
+
+/// The model that is asked: the person's choice as long as it may be chosen, or the operator's.
+pub(crate) fn model<'a>(state: &State, turn: &'a Turn) -> Option<&'a KnownModel> {
+    let chosen = state.model.as_ref();
+    let chosen = chosen.and_then(|name| turn.models.iter().find(|model| model.name == *name));
+    chosen.or(turn.models.first())
+}
+
 /// What a model may be shown, in tokens of the estimate; none: nobody knows.
 pub(crate) fn room(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<u64> {
-    let chosen = state.model.as_deref();
-    let model = turn.models.iter().find(|model| chosen.is_none_or(|name| name == model.name));
-    let told = model.and_then(|model| model.window);
-    let window = [told, state.learned_window].into_iter().flatten().min()?;
+    let model = model(state, turn)?;
+    let learned = state.learned.as_ref().filter(|learned| learned.name == model.name);
+    let told = [model.window, learned.and_then(|learned| learned.window)];
+    let window = told.into_iter().flatten().min()?;
     let said = tokens(&system(cx, state)) + tokens(&instructions(turn));
     // An answer has told what the estimate misses: the tools, for one.
     let fixed = said.max(state.overhead + tokens(&state.summary)) + ANSWER.min(window / 4);
@@ -78,7 +90,7 @@ pub(crate) fn room(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<u
 }
 
 /// The results of tools that are shortened so that the rest fits, the oldest first: those of this turn last.
-fn shortened(cx: &Context<Config>, state: &State, turn: &Turn) -> Vec<usize> {
+pub(crate) fn shortened(cx: &Context<Config>, state: &State, turn: &Turn) -> Vec<usize> {
     let Some(room) = room(cx, state, turn) else { return Vec::new() };
     let mut total = cost(&turn.known);
     let mut all = Vec::new();

@@ -14,8 +14,8 @@ pub struct State {
     pub summary: String,
     /// The model that the person chose.
     pub model: Option<String>,
-    /// The window of the model in tokens, as a refusal told.
-    pub learned_window: Option<u64>,
+    /// The window of a model in tokens, as a refusal told.
+    pub learned: Option<KnownModel>,
     /// How many tokens the last request has cost more than its entries, as its answer told.
     pub overhead: u64,
     pub turn: Option<Turn>,

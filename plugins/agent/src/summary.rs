@@ -3,7 +3,7 @@
 use prx_sdk::agent::{AskModel, Context, Part, Role, Token};
 
 use crate::config::Config;
-use crate::request::{cost, room};
+use crate::request::{chosen, cost, room};
 use crate::state::{KnownRole, MAX_KNOWN, State, Turn};
 
 /// What the model is asked for.
@@ -58,7 +58,7 @@ pub(crate) fn question(
     token: Token,
 ) -> AskModel {
     let mut ask = AskModel::new(token).aside();
-    ask.model.clone_from(&state.model);
+    ask.model = chosen(state, turn);
     ask.system = ASK.to_owned();
     if !state.summary.is_empty() {
         ask.messages.push(Part::Text((Role::User, format!("The summary so far:\n\n{}", state.summary))));

@@ -379,13 +379,16 @@ async fn a_conversation_that_is_too_long_goes_on_with_less_of_it() {
         assert_eq!(say("hi").await.expect(200)["content"], "You said: hi", "and it goes on");
         let bodies: Vec<String> =
             model.asked()[before..].iter().map(|asked| asked.body.to_string()).collect();
-        assert_eq!(bodies.len(), 3, "from then on it is kept below");
+        assert_eq!(bodies.len(), 4, "it is summarized, and from then on kept below");
         assert!(bodies[0].contains("first long") && bodies[0].contains("third long"));
+        assert!(bodies[1].contains("first long") && bodies[1].contains("Summarize the conversation"));
         assert!(
-            !bodies[1].contains("first long") && bodies[1].contains("third long"),
-            "the oldest is left out"
+            !bodies[2].contains("first long") && bodies[2].contains("third long"),
+            "the oldest is left to the summary: {}",
+            bodies[2]
         );
-        assert!(bodies[2].len() < bodies[0].len());
+        assert!(bodies[2].contains("<summary>") && bodies[3].contains("<summary>"));
+        assert!(bodies[3].len() < bodies[0].len());
         let kept = gateway.client().get(&path).await.expect(200).to_string();
         assert!(kept.contains("first long"), "nothing is lost");
 

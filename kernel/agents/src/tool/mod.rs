@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
+pub(crate) use self::catalog::Catalog;
 pub(crate) use self::catalog::Tool;
-use self::catalog::{Catalog, Definition, Revision, Source};
+use self::catalog::{Definition, Revision, Source};
 pub use self::names::Names;
 pub(crate) use self::offer::Room;
 use prx_base::Base;

@@ -71,6 +71,7 @@ async fn lived(store: &Store) {
         tool: "t".into(),
         arguments: json!({ "a": CANARY }),
         elicitation: None,
+        question: None,
         user: Some("7".into()),
         timeout: DAY,
     };

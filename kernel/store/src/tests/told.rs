@@ -26,6 +26,7 @@ fn question(turn: &Turn, call: &str) -> NewApproval {
         tool: "pay".into(),
         arguments: json!({"amount": 7}),
         elicitation: None,
+        question: None,
         user: Some("7".into()),
         timeout: Duration::from_secs(60),
     }
