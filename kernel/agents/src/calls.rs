@@ -73,7 +73,8 @@ pub(super) async fn answer(
     let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
     let call = Call::new(asked, before < usize::try_from(limit).unwrap_or(usize::MAX));
     let (id, name, arguments) = (call.id.clone(), call.name.clone(), call.arguments.clone());
-    if !allowed {
+    // Of what a person was asked about, everybody was told before.
+    if !(allowed && context.policy_of(&name) == Some(Policy::Ask)) {
         work.reply.event(TurnEvent::ToolCall { id, name, arguments });
     }
     let made = match call.within_limit {

@@ -173,6 +173,10 @@ impl<'a> Course<'a> {
     /// The agent fails, or the store.
     pub(super) async fn stop(&mut self, by: wire::StoppedBy, partial: &str) -> Result<Finished, TurnFailure> {
         self.progress.open.clear();
+        if self.progress.agent.is_none() {
+            // It has heard nothing of this turn.
+            return Ok(Finished::saying(NewMessage::assistant("")));
+        }
         let partial = (!partial.is_empty()).then(|| entry(&NewMessage::assistant(partial), 0));
         let stopped = wire::Event::Stopped(wire::Stopped { by, partial });
         let applied = self.step(vec![stopped], &mut UnderWay::new()).await?;

@@ -50,7 +50,10 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
                 Stop::Asked => StoppedBy::Person,
                 Stop::Interrupted => StoppedBy::NewerMessage,
             };
-            let mut finished = course.stop(by, &text).await?;
+            let mut finished = course.stop(by, &text).await.unwrap_or_else(|failure| {
+                warn!(error = %failure.error, "the agent has no last words");
+                Finished::saying(NewMessage::assistant(""))
+            });
             if finished.said.content.is_empty() {
                 finished.said = NewMessage { stopped: true, ..NewMessage::assistant(text) };
             }

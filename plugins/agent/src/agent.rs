@@ -45,7 +45,13 @@ impl Agent for Assistant {
             return Ok(());
         }
         let Some(mut turn) = work.state.turn.take() else {
-            return Err(Fault::internal("an event of a turn that has not begun"));
+            return match event {
+                Event::Stopped(_) => {
+                    work.out.finish(Reply::Last);
+                    Ok(())
+                }
+                _ => Err(Fault::internal("an event of a turn that has not begun")),
+            };
         };
         let goes_on = match event {
             Event::Activated((token, activation)) => work.activated(&mut turn, token, activation),

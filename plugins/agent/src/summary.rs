@@ -36,17 +36,14 @@ pub(crate) fn due(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<us
 pub(crate) fn cut(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<usize> {
     let own = turn.own;
     let keep = cx.config.keep_messages as usize;
-    let half = room(cx, state, turn).map_or(u64::MAX, |room| room / 2);
-    let begins = |n: &usize| turn.known[*n].role == KnownRole::User;
-    let fits = |n: &usize| cost(&turn.known[*n..]) <= half;
+    let room = room(cx, state, turn).unwrap_or(u64::MAX);
     let wanted = own.saturating_sub(keep);
-    let candidates: Vec<usize> = (1..=own).filter(begins).collect();
-    candidates
-        .iter()
-        .copied()
-        .find(|n| *n >= wanted && fits(n))
-        .or(candidates.last().copied())
-        .filter(|n| *n > 0)
+    let candidates: Vec<usize> = (1..=own).filter(|n| turn.known[*n].role == KnownRole::User).collect();
+    let within =
+        |most: u64| candidates.iter().copied().find(|n| *n >= wanted && cost(&turn.known[*n..]) <= most);
+    // Half of the room is left to what comes, unless then nothing would stay whole.
+    let half = within(room / 2).filter(|n| *n < own);
+    half.or_else(|| within(room / 4 * 3)).or(candidates.last().copied())
 }
 
 /// The question for a summary of what is before `end`.
