@@ -15,7 +15,7 @@
 //!   [`HookProblem`].
 //! - **Pending turns** are queued by session; [`Ready`] hands out the sessions that have some.
 
-pub use self::agents::{AgentCommit, AgentRecord, AgentState, TurnStep};
+pub use self::agents::{AgentCommit, AgentRecord, AgentState};
 pub use self::approvals::{Approval, Elicitation, NewApproval, Question};
 pub use self::audit::{Actor, AuditEntry, AuditFilter, AuditPage, Deed, RefusedCallers};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
@@ -45,6 +45,7 @@ pub use self::outbox::{DeadLetter, OnUnknown, OutboxEntry, OutboxOutcome, Outbox
 pub use self::plugins::PluginRecord;
 pub use self::ready::Ready;
 pub use self::rows::{MAX_PAGE, Page, Result};
+pub use self::steps::TurnStep;
 pub use self::streams::Streamed;
 pub use self::tokens::TokenRecord;
 pub use self::turns::MAX_ATTEMPTS;
@@ -86,6 +87,7 @@ mod rows;
 mod sessions;
 mod settlement;
 mod spending;
+mod steps;
 mod streams;
 mod subscriptions;
 #[cfg(test)]
