@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use tracing::warn;
 
-use super::calls::{self, Called};
+use super::calls::{self, CallResult, Called};
 use super::completion::{self, Answer, Live, NoAnswer, Question, lock};
 use super::compose;
 use super::context::Context;
@@ -14,10 +14,9 @@ use super::progress::Open;
 use super::work::Work;
 use super::{approval, budget, skills};
 use prx_base::error::{Code, Error};
-use prx_base::events::NewEvent;
 use prx_host::bindings::agent as wire;
 use prx_host::bindings::common::{Fault, FaultCode};
-use prx_store::{NewMessage, ToolCall, Usage};
+use prx_store::{ToolCall, Usage};
 
 /// What it is done with.
 pub(super) struct Doing<'a> {
@@ -43,16 +42,12 @@ pub(super) enum Done {
         usage: Usage,
     },
     NotAnswered {
-        failure: NoAnswer,
+        failure: Box<NoAnswer>,
         usage: Usage,
     },
     /// A call may be made.
     Allowed,
-    Called {
-        result: NewMessage,
-        event: Option<NewEvent>,
-        outcome: wire::ToolOutcome,
-    },
+    Called(Box<CallResult>),
     Activated(Result<wire::Activation, Fault>),
     Recalled(Vec<String>),
     SkillFile(Option<String>),
@@ -69,7 +64,7 @@ pub(super) async fn perform(doing: Doing<'_>, open: Open) -> Done {
             let before = doing.calls_before;
             match calls::answer(doing.work, &doing.context, call, before, open.begun).await {
                 Called::Allowed => Done::Allowed,
-                Called::Answered { result, event, outcome } => Done::Called { result, event, outcome },
+                Called::Answered(result) => Done::Called(result),
             }
         }
         Command::ActivateSkill((_, (name, _))) if !doing.context.agent.has_skill(&name) => {
@@ -108,7 +103,7 @@ async fn ask_model(doing: &Doing<'_>, ask: &wire::AskModel) -> Done {
     let names: Vec<String> = models.iter().map(|(provider, model)| format!("{provider}/{model}")).collect();
     let model = ask.model.clone().or_else(|| names.first().cloned());
     let not_asked = |error: Error, kind: wire::FailureKind| Done::NotAnswered {
-        failure: NoAnswer { error, kind, refused: false, model: model.clone() },
+        failure: Box::new(NoAnswer { error, kind, refused: false, model: model.clone() }),
         usage: Usage::default(),
     };
     let most = doing.context.config.agent.max_tool_calls_per_turn + SPARE_QUESTIONS;
@@ -133,6 +128,6 @@ async fn ask_model(doing: &Doing<'_>, ask: &wire::AskModel) -> Done {
     let usage = lock(&doing.live).spent();
     match answered {
         Ok(answer) => Done::Answered { answer: Box::new(answer), usage },
-        Err(failure) => Done::NotAnswered { failure, usage },
+        Err(failure) => Done::NotAnswered { failure: Box::new(failure), usage },
     }
 }

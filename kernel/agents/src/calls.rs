@@ -39,8 +39,16 @@ impl Call {
 pub(super) enum Called {
     /// A person allows it, and it is not made yet: that is to be kept first.
     Allowed,
-    /// Its result for the model, and the event that it was made, if it was.
-    Answered { result: NewMessage, event: Option<NewEvent>, outcome: ToolOutcome },
+    Answered(Box<CallResult>),
+}
+
+/// What came of a call that was answered.
+pub(super) struct CallResult {
+    /// For the model.
+    pub(super) result: NewMessage,
+    /// That it was made, if it was.
+    pub(super) event: Option<NewEvent>,
+    pub(super) outcome: ToolOutcome,
 }
 
 /// Why a call was not made.
@@ -97,7 +105,7 @@ pub(super) async fn answer(
     };
     let ToolResult { content, is_error, attachments, .. } = result;
     let result = NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) };
-    Called::Answered { result, event, outcome }
+    Called::Answered(Box::new(CallResult { result, event, outcome }))
 }
 
 /// One call, or what was in its way, for the model.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::future::{AbortHandle, Abortable, Aborted};
 
 use super::ask::{self, Done, Outcome};
+use super::calls::CallResult;
 use super::completion::Answer;
 use super::course::{Course, UnderWay};
 use super::entries::entry;
@@ -122,13 +123,15 @@ impl<'a> Course<'a> {
             }
             Done::NotAnswered { failure, usage } => {
                 self.progress.usage = self.progress.usage.plus(usage);
+                let failure = *failure;
                 let message = failure.error.message().to_owned();
                 let (kind, model) = (failure.kind, failure.model);
                 self.failure =
                     Some(TurnFailure { refused: failure.refused, ..TurnFailure::permanent(failure.error) });
                 wire::Event::Failed(wire::Failed { token, model, kind, message, partial: None })
             }
-            Done::Called { result, event, outcome } => {
+            Done::Called(called) => {
+                let CallResult { result, event, outcome } = *called;
                 self.progress.events.extend(event);
                 let result = self.settle(result);
                 let told = self.tool_done(token, &result, outcome);

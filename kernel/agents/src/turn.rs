@@ -20,7 +20,7 @@ const BROKE_OFF: &str = "\n\n[The answer broke off here: nothing more of it came
 
 /// How a turn's work ended.
 enum TurnEnd {
-    Finished(Finished),
+    Finished(Box<Finished>),
     Stopped(Stop),
 }
 
@@ -42,7 +42,7 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
     let usage = lock(&course.live).spent_on(&text);
     course.progress.usage = course.progress.usage.plus(usage);
     match ended {
-        Ok(TurnEnd::Finished(finished)) => complete(work, course.progress, finished, None).await,
+        Ok(TurnEnd::Finished(finished)) => complete(work, course.progress, *finished, None).await,
         Ok(TurnEnd::Stopped(why)) => {
             course.progress.close("not finished: the user stopped the turn");
             info!(bytes = text.len(), "the turn was stopped");
@@ -110,7 +110,7 @@ async fn work_to_end<'a>(work: &'a Work<'a>, course: &mut Course<'a>) -> Result<
             None => Err(TurnFailure::permanent(session_terminated(&work.turn.session))),
         },
         () = work.timer.timeout(&base.clock, timeout) => Err(timed_out(timeout)),
-        finished = Box::pin(course.go_on()) => finished.map(TurnEnd::Finished),
+        finished = Box::pin(course.go_on()) => finished.map(|finished| TurnEnd::Finished(Box::new(finished))),
     }
 }
 

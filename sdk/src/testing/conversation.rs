@@ -53,9 +53,12 @@ struct ScriptedModel {
     answer: Box<dyn FnMut(&Request) -> Answer>,
 }
 
+/// What a tool makes of its arguments.
+type PlayedTool = Box<dyn FnMut(&Value) -> Result<String, String>>;
+
 struct ScriptedTool {
     summary: ToolSummary,
-    call: Box<dyn FnMut(&Value) -> Result<String, String>>,
+    call: PlayedTool,
 }
 
 /// What has happened since the last message.
