@@ -143,9 +143,12 @@ impl Work<'_> {
 
     pub(crate) fn summarize(&mut self, turn: &mut Turn, end: usize) -> bool {
         turn.summaries += 1;
+        let part = summary::part(self.cx, self.state, turn, end);
+        turn.rest = end - part;
+        let end = part;
         let token = turn.next();
         turn.waits.push(Wait::Summary(token, end));
-        self.out.ask_model(summary::question(self.cx, self.state, turn, end, token));
+        self.out.ask_model(summary::question(self.state, turn, end, token));
         true
     }
 
@@ -285,14 +288,18 @@ impl Work<'_> {
     /// Asks again with less, if less can be asked.
     fn too_long(&mut self, turn: &mut Turn, window: Option<u64>) -> bool {
         let shortened = request::shortened(self.cx, self.state, turn).len();
-        let cost = request::cost(&turn.known);
+        self.refused(turn, window, request::cost(&turn.known));
+        let is_less = summary::due(self.cx, self.state, turn).is_some()
+            || request::shortened(self.cx, self.state, turn).len() > shortened;
+        if is_less { self.advance(turn) } else { self.give_up() }
+    }
+
+    /// Notes that a model has refused what costs so much, for its length.
+    fn refused(&mut self, turn: &mut Turn, window: Option<u64>, cost: u64) {
         let window = window.unwrap_or(cost / 4 * 3).min(cost / 10 * 9).max(1);
         let name = request::model(self.state, turn).map(|model| model.name.clone()).unwrap_or_default();
         self.state.learned = Some(KnownModel { name, window: Some(window) });
         turn.refusals += 1;
-        let is_less = summary::due(self.cx, self.state, turn).is_some()
-            || request::shortened(self.cx, self.state, turn).len() > shortened;
-        if is_less { self.advance(turn) } else { self.give_up() }
     }
 
     fn give_up(&mut self) -> bool {
@@ -301,20 +308,34 @@ impl Work<'_> {
     }
 
     fn summarized(&mut self, turn: &mut Turn, end: usize, text: &str) -> bool {
-        let text = &text[..text.floor_char_boundary(summary::MAX_BYTES)];
+        let text = &text[..text.floor_char_boundary(summary::max_bytes(self.state, turn))];
         if text.is_empty() {
             return self.forget(turn, end);
         }
         self.state.summary = text.to_owned();
         self.leave_behind(turn, end);
+        turn.covered += end;
+        if turn.rest > 0 {
+            return self.summarize(turn, turn.rest);
+        }
         if turn.compacts {
-            self.out.finish(Reply::Text(words::with(self.words().compacted, &[&end.to_string()])));
+            let count = turn.covered.to_string();
+            self.out.finish(Reply::Text(words::with(self.words().compacted, &[&count])));
             return false;
         }
         self.advance(turn)
     }
 
     fn not_summarized(&mut self, turn: &mut Turn, end: usize, failed: &Failed) -> bool {
+        if let FailureKind::TooLong(window) = failed.kind
+            && turn.refusals < MAX_REFUSALS
+        {
+            let all = end + turn.rest;
+            self.refused(turn, window, summary::cost_of(turn, end));
+            if summary::part(self.cx, self.state, turn, all) < end {
+                return self.summarize(turn, all);
+            }
+        }
         if turn.compacts {
             return self.give_up();
         }

@@ -77,12 +77,17 @@ pub(crate) fn model<'a>(state: &State, turn: &'a Turn) -> Option<&'a KnownModel>
     chosen.or(turn.models.first())
 }
 
-/// What a model may be shown, in tokens of the estimate; none: nobody knows.
-pub(crate) fn room(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<u64> {
+/// The window of the model that is asked, in tokens: as the kernel knows it, or as a refusal told; none: nobody knows.
+pub(crate) fn window(state: &State, turn: &Turn) -> Option<u64> {
     let model = model(state, turn)?;
     let learned = state.learned.as_ref().filter(|learned| learned.name == model.name);
     let told = [model.window, learned.and_then(|learned| learned.window)];
-    let window = told.into_iter().flatten().min()?;
+    told.into_iter().flatten().min()
+}
+
+/// What a model may be shown, in tokens of the estimate; none: nobody knows.
+pub(crate) fn room(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<u64> {
+    let window = window(state, turn)?;
     let said = tokens(&system(cx, state)) + tokens(&instructions(turn));
     // An answer has told what the estimate misses: the tools, for one.
     let fixed = said.max(state.overhead + tokens(&state.summary)) + ANSWER.min(window / 4);

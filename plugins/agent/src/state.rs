@@ -51,6 +51,10 @@ pub struct Turn {
     pub told_no_calls_left: bool,
     /// The person asked for the summary.
     pub compacts: bool,
+    /// Entries that are to be summarized after those that are being summarized.
+    pub rest: usize,
+    /// Entries that were summarized in this turn.
+    pub covered: usize,
 }
 
 /// What a turn waits for, by token.

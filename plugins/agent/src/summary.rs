@@ -3,7 +3,7 @@
 use prx_sdk::agent::{AskModel, Context, Part, Role, Token};
 
 use crate::config::Config;
-use crate::request::{chosen, cost, room};
+use crate::request::{chosen, cost, room, window};
 use crate::state::{KnownRole, MAX_KNOWN, State, Turn};
 
 /// What the model is asked for.
@@ -15,12 +15,20 @@ const ASK: &str = "You summarize conversations for yourself. Write what you have
 const NOW: &str = "Summarize the conversation so far, with the summary before it.";
 /// To how many bytes each entry is shortened.
 const EACH: u32 = 2000;
-/// Most bytes of a summary.
-pub(crate) const MAX_BYTES: usize = 16 << 10;
+/// Most summaries of one turn: a long conversation that a small model takes over is summarized part by part.
+const MAX_SUMMARIES: u32 = 100;
+/// Most bytes of a summary, however large the window is.
+const MAX_BYTES: usize = 16 << 10;
+
+/// Most bytes of a summary: about a third of the model's window.
+pub(crate) fn max_bytes(state: &State, turn: &Turn) -> usize {
+    let third = window(state, turn).and_then(|tokens| usize::try_from(tokens / 3 * 4).ok());
+    third.map_or(MAX_BYTES, |third| third.min(MAX_BYTES))
+}
 
 /// Where the part begins that stays whole, if the part before it is to be summarized now.
 pub(crate) fn due(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<usize> {
-    if turn.summaries >= 3 {
+    if turn.summaries >= MAX_SUMMARIES {
         return None;
     }
     let percent = u64::from(cx.config.summarize_at.clamp(10, 100));
@@ -46,34 +54,30 @@ pub(crate) fn cut(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<us
     half.or_else(|| within(room / 4 * 3)).or(candidates.last().copied())
 }
 
+/// Up to where one summary reaches of what is before `end`: the oldest for which there is room, in whole turns, one at
+/// least. What follows is for the next one.
+pub(crate) fn part(cx: &Context<Config>, state: &State, turn: &Turn, end: usize) -> usize {
+    let Some(room) = room(cx, state, turn) else { return end };
+    let begins = |n: &usize| *n == end || turn.known[*n].role == KnownRole::User;
+    let ends: Vec<usize> = (1..=end).filter(begins).collect();
+    let fits = |n: &&usize| cost_of(turn, **n) <= room;
+    ends.iter().rfind(fits).or(ends.first()).copied().unwrap_or(end)
+}
+
+/// What the question for a summary of what is before `end` costs, in tokens.
+pub(crate) fn cost_of(turn: &Turn, end: usize) -> u64 {
+    turn.known[..end].iter().map(|known| u64::from(known.tokens.min(EACH / 4 + 4)) + 4).sum()
+}
+
 /// The question for a summary of what is before `end`.
-pub(crate) fn question(
-    cx: &Context<Config>,
-    state: &State,
-    turn: &Turn,
-    end: usize,
-    token: Token,
-) -> AskModel {
+pub(crate) fn question(state: &State, turn: &Turn, end: usize, token: Token) -> AskModel {
     let mut ask = AskModel::new(token).aside();
     ask.model = chosen(state, turn);
     ask.system = ASK.to_owned();
     if !state.summary.is_empty() {
         ask.messages.push(Part::Text((Role::User, format!("The summary so far:\n\n{}", state.summary))));
     }
-    // What there is no room for is shown from its newest end: the oldest is in the summary before it.
-    let room = room(cx, state, turn).unwrap_or(u64::MAX / 2);
-    let mut from = end;
-    let mut total = 0;
-    for (n, known) in turn.known[..end].iter().enumerate().rev() {
-        total += u64::from(known.tokens.min(EACH / 4)) + 4;
-        if total > room {
-            break;
-        }
-        if known.role == KnownRole::User {
-            from = n;
-        }
-    }
-    for known in &turn.known[from..end] {
+    for known in &turn.known[..end] {
         ask.messages.push(match known.tokens > EACH / 4 {
             true => Part::Shortened((known.id.clone(), EACH)),
             false => Part::Entry(known.id.clone()),

@@ -161,6 +161,44 @@ fn a_window_is_learned_from_a_refusal() {
     }
 }
 
+/// A model that keeps the facts of what it summarizes, and refuses what is above its window.
+fn keeps_facts(window: u64, says: Option<u64>) -> impl FnMut(&Request) -> Answer {
+    move |request| {
+        if request.tokens() > window {
+            return Answer::Fails(FailureKind::TooLong(says), "too long".into());
+        }
+        if request.kept {
+            return "ok".into();
+        }
+        let all: Vec<&str> = request.messages.iter().flat_map(|(_, text)| text.lines()).collect();
+        let facts = all.into_iter().filter(|line| line.starts_with("FACT"));
+        format!("Facts:\n{}", facts.collect::<Vec<_>>().join("\n")).into()
+    }
+}
+
+#[test]
+fn a_small_model_takes_over_a_long_conversation_and_nothing_is_lost() {
+    for (window, says) in [(Some(1500), Some(1500)), (None, Some(1500)), (None, None)] {
+        let mut talk = Conversation::<Assistant>::new(json!({"memories": 0, "keep_messages": 4}));
+        talk.model("main/large", |_| "ok".into());
+        match window {
+            Some(window) => talk.model_with_window("main/small", window, keeps_facts(1500, says)),
+            None => talk.model("main/small", keeps_facts(1500, says)),
+        }
+        for n in 0..80 {
+            talk.say(&format!("FACT {n} of many\n{}", "words ".repeat(30)));
+        }
+        assert!(talk.say("/model small").contains("main/small"));
+        assert_eq!(talk.say("Go on"), "ok", "{says:?}");
+        let asked = talk.requests().last().expect("a request");
+        let shown = |fact: &str| {
+            asked.system.contains(fact) || asked.messages.iter().any(|(_, text)| text.contains(fact))
+        };
+        let lost: Vec<u32> = (0..80).filter(|n| !shown(&format!("FACT {n} of many"))).collect();
+        assert!(lost.is_empty(), "{says:?}: {lost:?}");
+    }
+}
+
 #[test]
 fn one_message_too_long_by_itself_fails_and_the_next_goes_on() {
     let mut talk = Conversation::<Assistant>::new(json!({"memories": 0}));
