@@ -10,7 +10,13 @@ use prx_host::bindings::agent as wire;
 pub(super) fn means(work: &Work<'_>, context: &Context) -> wire::Means {
     let services = work.services;
     let config = &context.config;
-    let models = context.models().into_iter().map(|(provider, model)| wire::Model {
+    let known = context.models();
+    for (provider, _) in
+        known.iter().filter(|(provider, model)| config.components.model(provider, model).window.is_none())
+    {
+        services.windows.look_up(&services.base.clock, &services.plugins, provider);
+    }
+    let models = known.into_iter().map(|(provider, model)| wire::Model {
         window: services.windows.window(config, &provider, &model),
         max_output: config.components.model(&provider, &model).max_output,
         pictures: services.plugins.takes_pictures(&provider),

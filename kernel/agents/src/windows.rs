@@ -1,10 +1,15 @@
-//! The context window of each model: what the operator set, and what was learned where a provider refused a conversation
-//! for its length.
+//! The context window of each model: what the operator set, what was learned where a provider refused a conversation for
+//! its length, and what its server says in its list of models.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tracing::debug;
+
+use prx_base::clock::Clock;
 use prx_base::config::{Config, ModelSettings};
+use prx_host::Plugins;
 use prx_host::bindings::provider as wire;
 
 /// Most models of which something learned is kept, the ones that were learned of last.
@@ -12,9 +17,27 @@ const MAX_LEARNED: usize = 256;
 /// Most tokens of a window that are left to the answer where nobody says how long that becomes.
 const MAX_ANSWER_TOKENS: u64 = 4096;
 
-/// What was learned of models. A cheap-clone handle; the lock is held to look or to note, never across an await.
+/// Most models of a provider's list whose windows are kept.
+const MAX_LISTED: usize = 5000;
+/// A list is asked for again after this time, and after a failure of that.
+const LIST_INTERVAL: Duration = Duration::from_hours(6);
+const RETRY_INTERVAL: Duration = Duration::from_mins(10);
+
+/// What was learned of models. A cheap-clone handle; the locks are held to look or to note, never across an await.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Windows(Arc<Mutex<VecDeque<Learned>>>);
+pub(super) struct Windows {
+    learned: Arc<Mutex<VecDeque<Learned>>>,
+    /// By provider.
+    lists: Arc<Mutex<HashMap<String, List>>>,
+}
+
+/// What a provider's server has said of its models.
+#[derive(Debug, Default)]
+struct List {
+    /// When it is to be asked again, in milliseconds of the clock.
+    due: u64,
+    windows: HashMap<String, u64>,
+}
 
 /// What a refusal has told of a model.
 #[derive(Debug, Clone)]
@@ -53,11 +76,49 @@ impl Windows {
         Limit { allowed, learned, with_tools: lower(allowed, named) }
     }
 
-    /// How large a model's window is: as the operator says, or as was learned; at most what the operator allows.
+    /// How large a model's window is: as the operator says, as was learned, or as its server says; at most what the
+    /// operator allows.
     pub(super) fn window(&self, config: &Config, provider: &str, model: &str) -> Option<u64> {
-        let told = config.components.model(provider, model).window.or_else(|| self.learned(provider, model));
+        let set = config.components.model(provider, model).window;
+        let told = set.or_else(|| self.learned(provider, model)).or_else(|| self.listed(provider, model));
         let allowed = Some(config.agent.max_context_tokens).filter(|tokens| *tokens > 0);
         [told, allowed].into_iter().flatten().min()
+    }
+
+    /// Has a provider asked for its list of models, if that is due. Nobody waits for it.
+    pub(super) fn look_up(&self, clock: &Clock, plugins: &Plugins, provider: &str) {
+        let due = {
+            let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+            let list = lists.entry(provider.to_owned()).or_default();
+            let is_due = list.due <= clock.now_ms();
+            if is_due {
+                list.due = after(clock, RETRY_INTERVAL);
+            }
+            is_due
+        };
+        if !due {
+            return;
+        }
+        let (windows, clock, plugins, provider) =
+            (self.clone(), clock.clone(), plugins.clone(), provider.to_owned());
+        tokio::spawn(async move {
+            match plugins.list_models(&provider).await {
+                Ok(Ok(models)) => {
+                    let said = models.into_iter().take(MAX_LISTED);
+                    let said =
+                        said.filter_map(|model| Some((model.id, model.window.filter(|most| *most > 0)?)));
+                    let list = List { due: after(&clock, LIST_INTERVAL), windows: said.collect() };
+                    windows.lists.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, list);
+                }
+                Ok(Err(refused)) => debug!(provider, "its models are not known: {}", refused.fault.message),
+                Err(failure) => debug!(provider, "its models are not known: {failure}"),
+            }
+        });
+    }
+
+    fn listed(&self, provider: &str, model: &str) -> Option<u64> {
+        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.get(provider)?.windows.get(model).copied()
     }
 
     /// The window that a provider named when it refused a conversation.
@@ -102,7 +163,7 @@ impl Windows {
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Learned>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -110,6 +171,10 @@ impl Learned {
     fn is_of(&self, provider: &str, model: &str) -> bool {
         self.provider == provider && self.model == model
     }
+}
+
+fn after(clock: &Clock, time: Duration) -> u64 {
+    clock.now_ms().saturating_add(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The lower of two bounds; 0 is none.
