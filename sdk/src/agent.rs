@@ -206,6 +206,13 @@ impl AskModel {
         self
     }
 
+    /// With all entries from the first to the last of these, whole, after what is there.
+    #[must_use]
+    pub fn between(mut self, first: impl Into<String>, last: impl Into<String>) -> Self {
+        self.messages.push(Part::Entries((first.into(), last.into())));
+        self
+    }
+
     /// For the agent's own use: neither shown nor kept.
     #[must_use]
     pub fn aside(mut self) -> Self {

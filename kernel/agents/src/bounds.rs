@@ -98,6 +98,7 @@ fn question(ask: &wire::AskModel) -> Result<(), String> {
     let own = ask.messages.iter().map(|part| match part {
         wire::Part::Text((_, text)) => text.len(),
         wire::Part::Entry(id) | wire::Part::Shortened((id, _)) => id.len(),
+        wire::Part::Entries((first, last)) => first.len() + last.len(),
     });
     at_most("parts of a question to a model", ask.messages.len(), MAX_PARTS)?;
     at_most(

@@ -39,54 +39,81 @@ pub(super) struct Part<'a> {
     is_entry: bool,
 }
 
-impl<'a> Part<'a> {
-    fn entry(said: Cow<'a, NewMessage>) -> Self {
-        Self { said, is_entry: true }
-    }
-}
-
 /// The messages that the parts of a request name, in order. The results of an entry's calls follow it in the order of the
 /// calls, wherever they are named, and also where they are not.
 pub(super) fn parts<'a>(entries: &'a Entries, wanted: &[agent::Part]) -> Result<Vec<Part<'a>>, Misfit> {
     let size = |part: &agent::Part| match part {
         agent::Part::Shortened((id, most)) => Some((id.clone(), *most)),
-        agent::Part::Entry(_) | agent::Part::Text(_) => None,
+        agent::Part::Entry(_) | agent::Part::Entries(_) | agent::Part::Text(_) => None,
     };
-    let sizes: HashMap<String, u32> = wanted.iter().filter_map(size).collect();
-    let as_named = |said: &'a NewMessage| match said.id.as_ref().and_then(|id| sizes.get(id)) {
-        Some(most) => shortened(said, *most),
-        None => Cow::Borrowed(said),
+    let mut request = Request {
+        entries,
+        sizes: wanted.iter().filter_map(size).collect(),
+        parts: Vec::with_capacity(wanted.len()),
+        named: HashSet::new(),
+        placed: HashSet::new(),
     };
-    let mut parts: Vec<Part<'a>> = Vec::with_capacity(wanted.len());
-    let mut named: HashSet<&Option<String>> = HashSet::new();
-    let mut placed: HashSet<&Option<String>> = HashSet::new();
     for part in wanted {
-        let said = match part {
+        match part {
             agent::Part::Text((role, text)) => {
-                parts.push(Part { said: Cow::Owned(own_words(*role, text)), is_entry: false });
-                continue;
+                let said = Cow::Owned(own_words(*role, text));
+                request.parts.push(Part { said, is_entry: false });
             }
             agent::Part::Entry(id) | agent::Part::Shortened((id, _)) => {
-                entries.get(id).ok_or_else(|| Misfit::NoEntry(id.clone()))?
+                request.name(entries.get(id).ok_or_else(|| Misfit::NoEntry(id.clone()))?)?;
             }
-        };
-        let id = || said.id.clone().unwrap_or_default();
-        if !named.insert(&said.id) {
-            return Err(Misfit::Twice(id()));
-        }
-        if said.role == Role::Tool {
-            if !placed.contains(&said.id) {
-                return Err(Misfit::Alone(id()));
+            agent::Part::Entries((first, last)) => {
+                for id in [first, last] {
+                    entries.get(id).ok_or_else(|| Misfit::NoEntry(id.clone()))?;
+                }
+                entries.between(first, last).try_for_each(|said| request.name(said))?;
             }
-            continue;
-        }
-        parts.push(Part::entry(as_named(said)));
-        for result in entries.results_of(said) {
-            placed.insert(&result.id);
-            parts.push(Part::entry(as_named(result)));
         }
     }
-    if parts.is_empty() { Err(Misfit::Nothing) } else { Ok(parts) }
+    if request.parts.is_empty() { Err(Misfit::Nothing) } else { Ok(request.parts) }
+}
+
+/// A request that is put together.
+struct Request<'a> {
+    entries: &'a Entries,
+    /// To how many bytes entries are shortened, by id.
+    sizes: HashMap<String, u32>,
+    parts: Vec<Part<'a>>,
+    /// Ids of the entries that were named.
+    named: HashSet<&'a str>,
+    /// Ids of the results that stand behind their calls.
+    placed: HashSet<&'a str>,
+}
+
+impl<'a> Request<'a> {
+    fn name(&mut self, said: &'a NewMessage) -> Result<(), Misfit> {
+        let id = id(said);
+        if !self.named.insert(id) {
+            return Err(Misfit::Twice(id.to_owned()));
+        }
+        if said.role == Role::Tool {
+            let is_there = self.placed.contains(id);
+            return is_there.then_some(()).ok_or_else(|| Misfit::Alone(id.to_owned()));
+        }
+        self.put(said);
+        for result in self.entries.results_of(said) {
+            self.placed.insert(self::id(result));
+            self.put(result);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, said: &'a NewMessage) {
+        let said = match self.sizes.get(id(said)) {
+            Some(most) => shortened(said, *most),
+            None => Cow::Borrowed(said),
+        };
+        self.parts.push(Part { said, is_entry: true });
+    }
+}
+
+fn id(said: &NewMessage) -> &str {
+    said.id.as_deref().unwrap_or_default()
 }
 
 fn own_words(role: agent::Role, text: &str) -> NewMessage {

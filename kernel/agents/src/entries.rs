@@ -114,6 +114,12 @@ impl Entries {
         })
     }
 
+    /// The entries from one to another one, both included; none where the first comes after the last.
+    pub(super) fn between(&self, first: &str, last: &str) -> impl Iterator<Item = &NewMessage> {
+        let places = self.places.get(first).zip(self.places.get(last));
+        places.into_iter().flat_map(|(first, last)| *first..=*last).filter_map(|place| self.at(place))
+    }
+
     fn at(&self, place: usize) -> Option<&NewMessage> {
         let found = self.before.get(place).or_else(|| self.since.get(place - self.before.len()));
         found.map(|found| &found.said)

@@ -25,19 +25,29 @@ pub(crate) fn question(cx: &Context<Config>, state: &State, turn: &Turn, token: 
     ask.system = system(cx, state);
     let (instructions, own) = (instructions(turn), turn.own);
     let shortened = shortened(cx, state, turn);
-    for (n, known) in turn.known.iter().enumerate() {
-        if n == own && !instructions.is_empty() {
-            ask.messages.push(Part::Text((Role::User, instructions.clone())));
-        }
-        ask.messages.push(match shortened.contains(&n) {
-            true => Part::Shortened((known.id.clone(), SHORTENED)),
-            false => Part::Entry(known.id.clone()),
-        });
+    let size = |n: usize| shortened.contains(&n).then_some(SHORTENED);
+    ask.messages.extend(parts(&turn.known[..own], size));
+    if !instructions.is_empty() {
+        ask.messages.push(Part::Text((Role::User, instructions)));
     }
+    ask.messages.extend(parts(&turn.known[own..], |n| size(n + own)));
     let may = |name: &&String| turn.only.is_empty() || turn.only.contains(name);
     ask.tools = turn.tools.iter().filter(may).cloned().collect();
     ask.own_tools.extend(skills::tool(turn));
     ask
+}
+
+/// Entries in their order, whole or shortened to so many bytes.
+pub(crate) fn parts(known: &[Known], size: impl Fn(usize) -> Option<u32>) -> Vec<Part> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (n, Known { id, .. }) in known.iter().enumerate() {
+        match (size(n), parts.last_mut()) {
+            (Some(size), _) => parts.push(Part::Shortened((id.clone(), size))),
+            (None, Some(Part::Entries((_, last)))) => last.clone_from(id),
+            (None, _) => parts.push(Part::Entries((id.clone(), id.clone()))),
+        }
+    }
+    parts
 }
 
 /// What stays the same from turn to turn.

@@ -85,6 +85,7 @@ impl Wait {
 
 /// An entry, as far as it matters here.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "(String, u32, KnownRole)", into = "(String, u32, KnownRole)")]
 pub struct Known {
     pub id: String,
     pub tokens: u32,
@@ -93,9 +94,25 @@ pub struct Known {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum KnownRole {
+    #[serde(rename = "u")]
     User,
+    #[serde(rename = "a")]
     Assistant,
+    #[serde(rename = "t")]
     Tool,
+}
+
+// There are many of them, and they are written with each step.
+impl From<(String, u32, KnownRole)> for Known {
+    fn from((id, tokens, role): (String, u32, KnownRole)) -> Self {
+        Self { id, tokens, role }
+    }
+}
+
+impl From<Known> for (String, u32, KnownRole) {
+    fn from(known: Known) -> Self {
+        (known.id, known.tokens, known.role)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,7 +3,7 @@
 use prx_sdk::agent::{AskModel, Context, Part, Role, Token};
 
 use crate::config::Config;
-use crate::request::{chosen, cost, room, window};
+use crate::request::{chosen, cost, parts, room, window};
 use crate::state::{KnownRole, MAX_KNOWN, State, Turn};
 
 /// What the model is asked for.
@@ -77,12 +77,8 @@ pub(crate) fn question(state: &State, turn: &Turn, end: usize, token: Token) -> 
     if !state.summary.is_empty() {
         ask.messages.push(Part::Text((Role::User, format!("The summary so far:\n\n{}", state.summary))));
     }
-    for known in &turn.known[..end] {
-        ask.messages.push(match known.tokens > EACH / 4 {
-            true => Part::Shortened((known.id.clone(), EACH)),
-            false => Part::Entry(known.id.clone()),
-        });
-    }
+    let size = |n: usize| (turn.known[n].tokens > EACH / 4).then_some(EACH);
+    ask.messages.extend(parts(&turn.known[..end], size));
     ask.messages.push(Part::Text((Role::User, NOW.to_owned())));
     ask
 }

@@ -1,5 +1,7 @@
 //! A turn of a conversation: each step of the agent done twice, and what it asks for played.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::{Answer, Conversation, Kept, NOT_MADE, Request, cut};
@@ -184,33 +186,35 @@ impl<A: Agent> Conversation<A> {
 
     /// The request of a command, with the kernel's rule: a call goes with its result, which follows it where it is not named.
     fn request(&self, ask: &AskModel) -> Request {
-        let named: Vec<&String> = ask.messages.iter().filter_map(id_of).collect();
-        let (mut messages, mut unanswered) = (Vec::new(), Vec::new());
+        let shortened = |id: &str| {
+            ask.messages.iter().find_map(|part| match part {
+                Part::Shortened((named, length)) if named == id => Some(*length as usize),
+                _ => None,
+            })
+        };
+        let (mut messages, mut named, mut placed) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for part in &ask.messages {
-            let Some(id) = id_of(part) else {
-                let Part::Text((role, text)) = part else { continue };
+            if let Part::Text((role, text)) = part {
                 messages.push((*role, text.clone()));
-                continue;
-            };
-            let kept = self.kept(id);
-            if let Some(call) = &kept.entry.answers {
-                let at = unanswered.iter().position(|open: &String| open == call);
-                unanswered.remove(at.unwrap_or_else(|| panic!("a result without its call: {call}")));
             }
-            let text = match part {
-                Part::Shortened((_, length)) => cut(&kept.text, 0, *length as usize),
-                _ => kept.text.clone(),
-            };
-            messages.push((kept.entry.role, text));
-            for call in &kept.entry.calls {
-                let result = self.entries.iter().find(|other| other.entry.answers.as_ref() == Some(call));
-                match result.unwrap_or_else(|| panic!("nobody has answered {call}")) {
-                    result if named.contains(&&result.entry.id) => unanswered.push(call.clone()),
-                    result => messages.push((Role::Tool, result.text.clone())),
+            for kept in self.named(part) {
+                let id = &kept.entry.id;
+                assert!(named.insert(id.clone()), "an entry is named twice: {id}");
+                if kept.entry.role == Role::Tool {
+                    assert!(placed.contains(id), "a result is named without its call: {id}");
+                    continue;
+                }
+                let results = kept.entry.calls.iter().map(|call| {
+                    let answers = |other: &&Kept| other.entry.answers.as_ref() == Some(call);
+                    self.entries.iter().find(answers).unwrap_or_else(|| panic!("nobody has answered {call}"))
+                });
+                for said in std::iter::once(kept).chain(results) {
+                    placed.insert(said.entry.id.clone());
+                    let length = shortened(&said.entry.id).unwrap_or(usize::MAX);
+                    messages.push((said.entry.role, cut(&said.text, 0, length)));
                 }
             }
         }
-        assert!(unanswered.is_empty(), "calls without their results: {unanswered:?}");
         let known = |name: &String| assert!(self.tools.contains_key(name), "there is no tool {name}");
         ask.tools.iter().for_each(known);
         let first = self.models.first().expect("a model").model.name.clone();
@@ -225,9 +229,17 @@ impl<A: Agent> Conversation<A> {
         }
     }
 
-    fn kept(&self, id: &str) -> &Kept {
-        let kept = self.entries.iter().find(|kept| kept.entry.id == id);
-        kept.unwrap_or_else(|| panic!("there is no entry {id}"))
+    /// The entries that a part names.
+    fn named(&self, part: &Part) -> &[Kept] {
+        let place = |id: &String| {
+            let at = self.entries.iter().position(|kept| kept.entry.id == *id);
+            at.unwrap_or_else(|| panic!("there is no entry {id}"))
+        };
+        match part {
+            Part::Text(_) => &[],
+            Part::Entry(id) | Part::Shortened((id, _)) => &self.entries[place(id)..][..1],
+            Part::Entries((first, last)) => &self.entries[place(first)..=place(last)],
+        }
     }
 
     /// Answers the calls that nobody has answered.
@@ -266,12 +278,5 @@ impl<A: Agent> Conversation<A> {
             answers,
             sender: None,
         }
-    }
-}
-
-fn id_of(part: &Part) -> Option<&String> {
-    match part {
-        Part::Entry(id) | Part::Shortened((id, _)) => Some(id),
-        Part::Text(_) => None,
     }
 }
