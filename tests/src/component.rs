@@ -31,8 +31,18 @@ const PACKAGES: [&str; 10] = [
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 9] =
-    ["carrying", "listing", "making", "marked", "prying", "pulse", "reaching", "stumbling", "talking"];
+const FURTHER: [&str; 10] = [
+    "asking",
+    "carrying",
+    "listing",
+    "making",
+    "marked",
+    "prying",
+    "pulse",
+    "reaching",
+    "stumbling",
+    "talking",
+];
 
 /// A plugin file in the making.
 #[derive(Debug, Clone)]

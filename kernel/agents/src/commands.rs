@@ -27,6 +27,18 @@ pub(super) struct Applied {
     pub(super) logged: Vec<(wire::LogLevel, String)>,
 }
 
+impl Applied {
+    /// Whether a crash may undo it: nothing was said, and all that is asked for can be asked for again, by the same step.
+    pub(super) fn may_be_lost(&self) -> bool {
+        use wire::Command::{AskModel, ReadSkillFile, Recall};
+        let is_harmless = |open: &Open| matches!(open.command, AskModel(_) | ReadSkillFile(_) | Recall(_));
+        self.said.is_empty()
+            && self.kept.left.is_none()
+            && self.kept.history_from.is_none()
+            && self.begun.iter().all(is_harmless)
+    }
+}
+
 impl Course<'_> {
     /// Takes in what a step wants.
     ///

@@ -27,6 +27,8 @@ use prx_host::bindings::agent as wire;
 use prx_host::{CallError, Generation};
 use prx_store::{AgentCommit, AgentState, NewMessage, NewOutbound, TurnStep};
 
+/// Between the seeds of two steps.
+const SEED_STEP: u64 = 0xd1b5_4a32_d192_ed03;
 /// Questions to models of one turn beyond one for each call of a tool.
 pub(super) const SPARE_QUESTIONS: u32 = 20;
 
@@ -44,6 +46,8 @@ pub(super) struct Course<'a> {
     pub(super) cancels: BTreeMap<wire::Token, AbortHandle>,
     /// What the agent was told that it may use.
     told: wire::Means,
+    /// What its steps have changed since the last commit.
+    unsaved: AgentCommit,
 }
 
 /// What is under way.
@@ -108,8 +112,11 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// The store has failed.
-    pub(super) async fn of(work: &'a Work<'a>, progress: Progress) -> Result<Self> {
+    pub(super) async fn of(work: &'a Work<'a>, mut progress: Progress) -> Result<Self> {
         let services = work.services;
+        if progress.seed == 0 {
+            progress.seed = getrandom::u64().unwrap_or(1);
+        }
         let settings = settings_of(work)?;
         let record = services.store.agent_record(&work.turn.session, &settings.plugin)?;
         let from = record.history_from.clone();
@@ -126,6 +133,7 @@ impl<'a> Course<'a> {
             live: Arc::default(),
             failure: None,
             cancels: BTreeMap::new(),
+            unsaved: AgentCommit::default(),
         })
     }
 
@@ -139,7 +147,7 @@ impl<'a> Course<'a> {
         loop {
             let applied = self.step(events, &mut under_way).await?;
             if let Some(finish) = applied.finish {
-                return self.finish(finish, applied.kept);
+                return self.finish(finish);
             }
             for open in applied.begun {
                 self.begin(&mut under_way, open);
@@ -182,7 +190,7 @@ impl<'a> Course<'a> {
         let applied = self.step(vec![stopped], &mut UnderWay::new()).await?;
         self.progress.open.clear();
         let last = wire::Finish { reply: wire::Reply::Last, end_session: false };
-        self.finish(applied.finish.unwrap_or(last), applied.kept)
+        self.finish(applied.finish.unwrap_or(last))
     }
 
     async fn first_events(&mut self, under_way: &mut UnderWay<'a>) -> Result<Vec<wire::Event>> {
@@ -220,7 +228,7 @@ impl<'a> Course<'a> {
         Ok(Some(wire::Event::Changed(now)))
     }
 
-    /// Has the agent handle events, and commits its step unless that ends the turn: by the newest code, and if that is on
+    /// Has the agent handle events, and commits its step, unless that ends the turn or may as well be done again: by the newest code, and if that is on
     /// probation and breaks, by the code before it.
     async fn step(
         &mut self,
@@ -239,9 +247,10 @@ impl<'a> Course<'a> {
             let failure = match self.step_by(&code, &mut events, under_way).await {
                 Ok(mut applied) => {
                     self.agent.served(self.work, code);
-                    if applied.finish.is_none() {
-                        let kept = std::mem::take(&mut applied.kept);
-                        self.commit(std::mem::take(&mut applied.said), kept).await?;
+                    let is_safe = applied.may_be_lost();
+                    self.unsaved = std::mem::take(&mut self.unsaved).then(std::mem::take(&mut applied.kept));
+                    if applied.finish.is_none() && !is_safe {
+                        self.commit(std::mem::take(&mut applied.said)).await?;
                     }
                     return Ok(applied);
                 }
@@ -334,7 +343,8 @@ impl<'a> Course<'a> {
     ///
     /// # Errors
     /// The store has failed.
-    pub(super) async fn commit(&mut self, outbound: Vec<NewOutbound>, agent: AgentCommit) -> Result<()> {
+    pub(super) async fn commit(&mut self, outbound: Vec<NewOutbound>) -> Result<()> {
+        let agent = std::mem::take(&mut self.unsaved);
         let progress = serde_json::to_value(&self.progress).map_err(Error::internal)?;
         let usage = std::mem::take(&mut self.progress.usage);
         let events = std::mem::take(&mut self.progress.events);
@@ -347,7 +357,7 @@ impl<'a> Course<'a> {
     /// # Errors
     /// The store has failed.
     pub(super) async fn save(&mut self) -> Result<()> {
-        self.commit(Vec::new(), AgentCommit::default()).await
+        self.commit(Vec::new()).await
     }
 
     fn agent_context(&self, code: &Generation) -> Result<wire::Context> {
@@ -361,7 +371,8 @@ impl<'a> Course<'a> {
             agent: self.agent.name.clone(),
             config: self.agent.config(code)?,
             now: services.base.clock.now_ms(),
-            seed: self.work.turn.seq,
+            // Another one for each step, and the same when a step is done again.
+            seed: self.progress.seed.wrapping_add(u64::from(self.progress.steps).wrapping_mul(SEED_STEP)),
             left: wire::Allowance {
                 model_calls: (most + SPARE_QUESTIONS).saturating_sub(self.progress.asked),
                 tool_calls: most.saturating_sub(made.saturating_sub(self.progress.waiting_calls())),
@@ -381,7 +392,7 @@ impl<'a> Course<'a> {
         })
     }
 
-    fn finish(&mut self, finish: wire::Finish, kept: AgentCommit) -> Result<Finished, TurnFailure> {
+    fn finish(&mut self, finish: wire::Finish) -> Result<Finished, TurnFailure> {
         self.close_calls();
         let last = self.progress.take_answer();
         let is_silent = matches!(finish.reply, wire::Reply::Silent);
@@ -398,6 +409,7 @@ impl<'a> Course<'a> {
                 return Err(failure.unwrap_or_else(unknown));
             }
         };
+        let kept = std::mem::take(&mut self.unsaved);
         Ok(Finished { said, kept, end_session: finish.end_session, is_silent })
     }
 

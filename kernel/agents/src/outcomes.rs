@@ -14,7 +14,7 @@ use super::progress::Open;
 use super::stream::TurnEvent;
 use prx_base::error::Result;
 use prx_host::bindings::{agent as wire, common};
-use prx_store::{AgentCommit, NewMessage, ToolCall};
+use prx_store::{Decision, NewMessage, ToolCall};
 
 /// The result of a call of which nobody knows whether it was made.
 const UNKNOWN: &str = "It is not known whether this call was made: the gateway stopped while it was at work. Find out before \
@@ -80,6 +80,7 @@ impl<'a> Course<'a> {
                     events.push(came);
                 }
                 (None, wire::Command::CallTool((_, call))) if open.begun => {
+                    self.expire_questions(&call.id).await?;
                     let result = self.settle(NewMessage::tool(call.id.clone(), UNKNOWN, true));
                     events.push(self.tool_done(token, &result, wire::ToolOutcome::Unknown));
                     is_lost = true;
@@ -91,6 +92,15 @@ impl<'a> Course<'a> {
             self.save().await?;
         }
         Ok(events)
+    }
+
+    /// Ends what was asked while a call was at work: nobody waits for that any more.
+    async fn expire_questions(&self, call: &str) -> Result<()> {
+        let (store, session) = (&self.work.services.store, &self.work.turn.session);
+        for approval in store.approvals(session)?.iter().filter(|approval| approval.asked.call == call) {
+            store.decide_approval(session, &approval.id, Decision::Expired).await?;
+        }
+        Ok(())
     }
 
     /// Takes in what came of something; none if there is nothing to be told yet. The results of tools are kept before
@@ -136,7 +146,7 @@ impl<'a> Course<'a> {
                 let result = self.settle(result);
                 let told = self.tool_done(token, &result, outcome);
                 self.note(token, &told);
-                self.commit(Vec::new(), AgentCommit::default()).await?;
+                self.save().await?;
                 self.work.reply.event(TurnEvent::ToolResult {
                     id: result.tool_call_id.unwrap_or_default(),
                     content: result.content,

@@ -22,6 +22,8 @@ pub(super) struct Progress {
     pub(super) last_answer: Option<String>,
     /// How often a model was asked.
     pub(super) asked: u32,
+    /// Where its random numbers begin.
+    pub(super) seed: u64,
     /// Steps of the agent.
     pub(super) steps: u32,
     /// Things that it has said before its reply.

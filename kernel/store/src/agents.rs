@@ -65,6 +65,19 @@ pub struct AgentCommit {
     pub history_from: Option<String>,
 }
 
+impl AgentCommit {
+    /// What this and then a later one change.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self {
+            plugin: if later.plugin.is_empty() { self.plugin } else { later.plugin },
+            state: later.state.or(self.state),
+            left: later.left.or(self.left),
+            history_from: later.history_from.or(self.history_from),
+        }
+    }
+}
+
 impl Store {
     /// What an agent has kept of a session.
     pub fn agent_record(&self, session: &str, plugin: &str) -> Result<AgentRecord> {

@@ -7,6 +7,8 @@ use prx_tests::client::Answer;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::scripted;
+use prx_tests::telegram::FakeTelegram;
+use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 async fn open(gateway: &Gateway, more: Value) -> Answer {
@@ -114,4 +116,58 @@ async fn fifty_reloads_of_the_agent_lose_nothing() {
         assert_eq!(shown["turn_count"], turns);
         assert!(turns > 0);
     }
+}
+
+#[tokio::test]
+async fn an_agent_asks_a_person_by_buttons_in_words_and_over_the_api() {
+    let telegram = FakeTelegram::start().await;
+    let config = telegram.config(&["*"]) + "agent = \"asker\"\n[agents.asker]\nplugin = \"asking\"\n";
+    let home = home(&json!([{"answers": [[{"text": "Fine."}]]}]), &config);
+    home.place_plugin("asking", &Component::of("asking").bytes());
+    let gateway = Gateway::start_in(home).await;
+
+    for (said, reply) in [(None, "It is g."), (Some("3"), "It is b."), (Some("dark BLUE"), "It is b.")] {
+        let before = telegram.sent().len();
+        telegram.write(1, "hi");
+        let asked = telegram.until("the question", |t| t.sent().into_iter().nth(before)).await;
+        assert!(asked.text.contains("Which colour?"), "{asked:?}");
+        match said {
+            None => drop(telegram.press(1, &asked, "Green")),
+            Some(said) => drop(telegram.write(1, said)),
+        }
+        let done =
+            |t: &FakeTelegram| t.sent()[before + 1..].iter().any(|sent| sent.text == reply).then_some(());
+        telegram.until("the reply", done).await;
+    }
+
+    let session =
+        open(&gateway, json!({"agent": "asker"})).await.expect(201)["id"].as_str().unwrap().to_owned();
+    drop(gateway.client().stream(&format!("/sessions/{session}/messages"), json!({"content": "hi"})).await);
+    let asked = question(&gateway, &session).await;
+    assert_eq!(asked["question"]["text"], "Which **colour**?");
+    assert_eq!(asked["question"]["choices"][2], json!({"id": "b", "label": "Dark blue"}));
+    let gateway = Gateway::start_in(gateway.kill()).await;
+    assert_eq!(asked, question(&gateway, &session).await, "the same question, once");
+    let path = format!("/sessions/{session}/approvals/{}", asked["id"].as_str().unwrap());
+    for wrong in [json!({"decision": "allow"}), json!({"choice": "x"}), json!({})] {
+        let told = gateway.client().post(&path, wrong).await.error(400, "bad_request");
+        assert!(told.contains("one of r, g, b"), "{told}");
+    }
+    let chosen = gateway.client().post(&path, json!({"choice": "r"})).await.expect(200);
+    assert_eq!((&chosen["decision"], &chosen["choice"]), (&json!("chosen"), &json!("r")));
+    until("the reply", async || {
+        let messages = gateway.messages(&session).await;
+        messages.last().is_some_and(|(_, content)| content == "It is r.").then_some(())
+    })
+    .await;
+    gateway.stop().await;
+}
+
+async fn question(gateway: &Gateway, session: &str) -> Value {
+    let path = format!("/sessions/{session}/approvals");
+    until("a question", async || {
+        let list = gateway.client().get(&path).await.expect(200);
+        list["approvals"].as_array().unwrap().first().cloned()
+    })
+    .await
 }

@@ -299,8 +299,14 @@ async fn a_question_goes_to_nobody_whose_call_it_may_not_be_about() {
 }
 
 #[tokio::test]
-async fn a_question_survives_a_stop_and_a_crash() {
-    let gateway = start(json!([{"ask": [sure("Really?")]}]), "").await;
+async fn a_question_survives_a_stop_and_a_crash_where_the_tool_only_reads() {
+    let mut list = tools(&["book"]);
+    list["result"]["tools"][0]["annotations"] = json!({"readOnlyHint": true});
+    let server = json!({"tools/list": [list], "tools/call": [{"ask": [sure("Really?")]}]});
+    let home = home("");
+    home.append(&process(&home, SERVER, "near", &server, ""));
+    let gateway = Gateway::start_in(home).await;
+    gateway.mcp_connected("near").await;
     let session = gateway.open_session("ada").await;
     drop(gateway.client().stream(&format!("/sessions/{session}/messages"), json!({"content": "near"})).await);
     let asked = question(&gateway, &session).await;
@@ -309,13 +315,30 @@ async fn a_question_survives_a_stop_and_a_crash() {
     let gateway = Gateway::start_in(gateway.kill()).await;
     assert_eq!(asked, question(&gateway, &session).await, "the same question, once");
     decide(&gateway, &session, &asked, "allow").await;
+    replied(&gateway, &session).await;
+    assert!(result(&gateway, &session).await.contains("accept"));
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_been_made_ends_with_its_question() {
+    let gateway = start(json!([{"ask": [sure("Really?")]}]), "").await;
+    let session = gateway.open_session("ada").await;
+    drop(gateway.client().stream(&format!("/sessions/{session}/messages"), json!({"content": "near"})).await);
+    question(&gateway, &session).await;
+    let gateway = Gateway::start_in(gateway.kill()).await;
+    replied(&gateway, &session).await;
+    assert!(result(&gateway, &session).await.contains("not known whether this call was made"));
+    assert_eq!(questions(&gateway, &session).await, Vec::<Value>::new());
+    gateway.stop().await;
+}
+
+async fn replied(gateway: &Gateway, session: &str) {
     until("the reply", async || {
-        let messages = gateway.messages(&session).await;
+        let messages = gateway.messages(session).await;
         messages.last().is_some_and(|(_, content)| content == "Well.").then_some(())
     })
     .await;
-    assert!(result(&gateway, &session).await.contains("accept"));
-    gateway.stop().await;
 }
 
 #[tokio::test]
