@@ -128,7 +128,15 @@ mod tests {
         for user in ["over", "open"] {
             let (channel, user_id) = ("api".to_owned(), user.to_owned());
             let metadata = serde_json::json!({});
-            let new = NewSession { channel, user_id, metadata, conversation: None, model: None, agent: None };
+            let new = NewSession {
+                channel,
+                user_id,
+                metadata,
+                conversation: None,
+                model: None,
+                agent: None,
+                language: None,
+            };
             sessions.push(store.create_session(new).await.expect("opened").id);
         }
         store.terminate_session(&sessions[0]).await.expect("ended");

@@ -50,7 +50,7 @@
 //!         // …
 //! #       Inbound {
 //! #           dedupe: self.id, target: Target::conversation(self.room), text: self.text, attachments,
-//! #           sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false },
+//! #           sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false, language: None },
 //! #           sent_at: 0, addressed: true, group: false, reply_to: None, forwarded: Vec::new(), choice: None,
 //! #       }
 //!     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tracing::{error, info};
 
+use super::failure::agent_is_down;
 use super::work::Work;
 use prx_base::config::{AgentSettings, Settings};
 use prx_base::error::{Code, Error, Result};
@@ -65,7 +66,7 @@ impl Agent {
         let wrong = |problems: Vec<String>| {
             let message =
                 format!("The agent {} can't answer: agents.{0}.{1}", self.name, problems.join("; "));
-            Error::new(Code::Unavailable, message)
+            agent_is_down(Error::new(Code::Unavailable, message), &self.name)
         };
         Ok(checked.map_err(wrong)?.json)
     }
@@ -178,6 +179,6 @@ impl Agent {
             "The agent {} can't answer: its plugin {} is not running; `prx plugin list` says why",
             self.name, self.plugin
         );
-        Error::new(Code::Unavailable, message)
+        agent_is_down(Error::new(Code::Unavailable, message), &self.name)
     }
 }

@@ -16,7 +16,7 @@ use super::commands::Applied;
 use super::completion::{Live, lock};
 use super::context::Context;
 use super::entries::{Entries, entry};
-use super::failure::TurnFailure;
+use super::failure::{self, TurnFailure};
 use super::means;
 use super::progress::Progress;
 use super::stream::TurnEvent;
@@ -103,7 +103,8 @@ fn settings_of(work: &Work<'_>) -> Result<AgentSettings> {
     let name = config.agent_for(session.agent.as_deref(), &session.channel, conversation);
     config.agent(name).ok_or_else(|| {
         let all: Vec<String> = config.agents().map(|agent| agent.name).collect();
-        Error::conflict(format!("There is no agent {name} any more; there are: {}", all.join(", ")))
+        let message = format!("There is no agent {name} any more; there are: {}", all.join(", "));
+        failure::agent_is_down(Error::conflict(message), name)
     })
 }
 
@@ -119,6 +120,12 @@ impl<'a> Course<'a> {
         }
         let settings = settings_of(work)?;
         let record = services.store.agent_record(&work.turn.session, &settings.plugin)?;
+        if progress.forgotten != record.forgotten {
+            // Its agent remembers nothing of it: it begins again, after what was said so far.
+            progress.close("not finished: the turn has begun again");
+            progress.open.clear();
+            (progress.agent, progress.forgotten) = (None, record.forgotten);
+        }
         let from = record.history_from.clone();
         let entries = Entries::of(&services.store, work.turn, from.as_deref(), &progress.messages)?;
         let agent = Agent::new(&settings, record);
@@ -311,6 +318,7 @@ impl<'a> Course<'a> {
         }
         self.progress.agent = Some(self.agent.plugin.clone());
         applied.kept.plugin.clone_from(&self.agent.plugin);
+        applied.kept.forgotten = self.progress.forgotten;
         Ok(applied)
     }
 
@@ -367,6 +375,7 @@ impl<'a> Course<'a> {
         let most = config.agent.max_tool_calls_per_turn;
         let made = u32::try_from(self.progress.calls().count()).unwrap_or(u32::MAX);
         let budget = config.agent.max_tokens_per_session;
+        let inbound = self.work.turn.inbound.as_ref();
         Ok(wire::Context {
             agent: self.agent.name.clone(),
             config: self.agent.config(code)?,
@@ -385,7 +394,7 @@ impl<'a> Course<'a> {
                 id: session.id,
                 channel: session.channel,
                 group: self.work.turn.message.context.sender.is_some(),
-                language: None,
+                language: inbound.and_then(|inbound| inbound.language.clone()).or(session.language),
                 metadata: session.metadata.to_string(),
                 carried: self.agent.carried.clone(),
             },

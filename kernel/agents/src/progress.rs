@@ -14,6 +14,8 @@ use prx_store::{Attachment, NewMessage, ProviderData, ToolCall, Usage};
 pub(super) struct Progress {
     /// The plugin whose agent has begun it.
     pub(super) agent: Option<String>,
+    /// How often what agents have kept of the session was forgotten when it began.
+    pub(super) forgotten: u64,
     /// What was said after the person's message.
     pub(super) messages: Vec<NewMessage>,
     /// What the agent has asked for and was not told of yet.

@@ -6,6 +6,11 @@ use super::stream::ReplyStream;
 use prx_base::events::Activity;
 use prx_store::{Attachment, Choice, Content, NewMessage, NewOutbound, Operation, Stop, Turn};
 
+/// What someone on a channel is told where the agent is not there as it is configured: the rest is for the operator, who is
+/// told by the log and the status.
+const AGENT_DOWN: &str = "This message could not be answered: the agent is not set up right at the moment. Whoever runs it \
+                          can see why; please try again later.";
+
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
     let said = operation(turn, Operation::send(text, files.to_vec()))?;
@@ -50,6 +55,9 @@ pub(super) fn activity(turn: &Turn, reply: &ReplyStream) -> Option<Activity> {
 
 /// What someone on a channel is told when their message was put aside.
 pub(super) fn apology(turn: &Turn, failure: &TurnFailure) -> Option<NewOutbound> {
+    if failure.is_agent_down() {
+        return outbound(turn, AGENT_DOWN, &[]);
+    }
     let what_now = match failure.refused {
         true if !turn.message.attachments.is_empty() => {
             format!(". Its files are left out of the conversation from here on; if this goes on, say {NEW}")

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
 
-use super::failure::{TurnFailure, session_terminated};
+use super::failure::{TurnFailure, session_ended, session_terminated};
 use super::provider_health::ProviderHealth;
 use super::reply;
 use super::stream::{Listeners, TurnStream};
@@ -21,7 +21,7 @@ use super::work::{Services, Work};
 use super::work_timer::WorkTimer;
 use super::workers::{Wakeup, Workers};
 use prx_base::Base;
-use prx_base::error::{Error, Result};
+use prx_base::error::{Code, Error, Result};
 use prx_host::Plugins;
 use prx_host::memory::Memory;
 use prx_store::{Parked, Store, Turn, TurnState};
@@ -76,12 +76,18 @@ impl Turns {
     /// Adds a message to a session, and returns what its turn says, as it is said.
     ///
     /// # Errors
-    /// There is no such session, or it is terminated.
+    /// There is no such session, or it is terminated: `details.next_session` is then the one that goes on from there.
     pub async fn submit(&self, session: &str, content: String) -> Result<TurnStream> {
-        let message = self.services.store.new_message_id();
+        let store = &self.services.store;
+        let message = store.new_message_id();
         let stream = self.listeners.listen(&message);
-        self.services.store.accept_message(session, message, content).await?;
-        Ok(stream)
+        match store.accept_message(session, message, content).await {
+            Ok(_) => Ok(stream),
+            Err(error) if error.code() == Code::Conflict => {
+                Err(session_ended(session, &store.next_session(session).await?))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Cancels the turn at work in a session, or the next one: it ends with what it has said so far. False: there is none.

@@ -60,6 +60,17 @@ pub fn escaped(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
+/// Whether a text has the shape of a BCP 47 language tag: parts of letters and digits with hyphens between them, the first of
+/// two to eight letters, at most 35 bytes in all.
+pub fn is_language_tag(text: &str) -> bool {
+    let mut parts = text.split('-');
+    let first = parts.next().unwrap_or_default();
+    let is_first = (2..=8).contains(&first.len()) && first.bytes().all(|b| b.is_ascii_alphabetic());
+    let is_part =
+        |part: &str| (1..=8).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_alphanumeric());
+    text.len() <= 35 && is_first && parts.all(is_part)
+}
+
 /// A name for a file that a platform, an API or a disk can be given: the last part of a path, without what is not seen,
 /// at most 200 bytes of it with its extension kept; none where nothing is left.
 pub fn file_name(given: &str) -> Option<String> {
@@ -92,6 +103,18 @@ mod tests {
         assert_eq!(escaped("\u{e0041}\u{a0}"), "\\udb40\\udc41\\u00a0");
         for plain in ["", "hello, wörld!", "日本語 ✓", "a b"] {
             assert_eq!(escaped(plain), plain);
+        }
+    }
+
+    #[test]
+    fn a_language_is_told_by_its_shape() {
+        for tag in ["de", "pt-br", "zh-Hant-TW", "es-419", "sl-rozaj-biske"] {
+            assert!(is_language_tag(tag), "{tag}");
+        }
+        for other in
+            ["", "d", "de-", "-de", "de_DE", "deutschland", "1de", "de\n", "dé", &"de-abcdefg".repeat(9)]
+        {
+            assert!(!is_language_tag(other), "{other:?}");
         }
     }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::blobs::{Blobs, denied};
+use prx_base::text::is_language_tag;
 use prx_egress::{self, Failure, Kind};
 use prx_host::bindings::common;
 use prx_host::bindings::connector as wire;
@@ -104,6 +105,7 @@ pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> 
         conversation: Conversation { channel: channel.into(), conversation, thread },
         user_id: inbound.sender.id,
         user_name: inbound.sender.name,
+        language: inbound.sender.language.filter(|tag| is_language_tag(tag)),
         text: inbound.text,
         command: None,
         attachments: blobs.attachments(files),

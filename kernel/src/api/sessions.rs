@@ -12,6 +12,7 @@ use crate::settings::providers;
 use prx_base::clock::rfc3339;
 use prx_base::config::keys::provider_and_model;
 use prx_base::error::{Code, Error, Result};
+use prx_base::text::is_language_tag;
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Name, Number, Object, OneOf, Parameter};
 use prx_http::{Call, Caller, Doc, Reply, Scope};
@@ -35,6 +36,9 @@ struct OpenedSession<'a> {
     /// Who answers in it, where that was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<&'a str>,
+    /// The language that is spoken in it, where that was said: of a channel's, the one that was heard of last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<&'a str>,
     metadata: &'a Value,
 }
 
@@ -66,6 +70,9 @@ struct SessionView<'a> {
     /// Who answers in it, where that was said.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent: Option<&'a str>,
+    /// The language that is spoken in it, where that was said: of a channel's, the one that was heard of last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    language: Option<&'a str>,
     metadata: &'a Value,
 }
 
@@ -105,8 +112,14 @@ const MODEL: Parameter<Name> = Parameter::new(
 const AGENT: Parameter<Name> =
     Parameter::new("agent", Name, "who answers in it; as its channel says, or `default`, if not said");
 
+const LANGUAGE: Parameter<Name> = Parameter::new(
+    "language",
+    Name,
+    "the language that is spoken in it, as a BCP 47 tag such as `de` or `pt-BR`; what the agent is set to goes before it",
+);
+
 pub(super) const CREATE: Doc = Doc::new("Open a session")
-    .takes(Takes::Object(&[&CHANNEL, &USER_ID, &METADATA, &MODEL, &AGENT]))
+    .takes(Takes::Object(&[&CHANNEL, &USER_ID, &METADATA, &MODEL, &AGENT, &LANGUAGE]))
     .answers::<OpenedSession>(&[201]);
 
 pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
@@ -120,6 +133,7 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         conversation: None,
         model: fields.get(&MODEL)?.map(|text| model(&gateway, text)).transpose()?,
         agent: fields.get(&AGENT)?.map(|name| agent(&gateway, name)).transpose()?,
+        language: fields.get(&LANGUAGE)?.map(language).transpose()?,
     };
     let session = gateway.store.create_session(new).await?;
     Reply::created(&OpenedSession {
@@ -130,8 +144,19 @@ pub(super) async fn create(gateway: Arc<Gateway>, mut call: Call) -> Result<Repl
         created_at: rfc3339(session.created_at),
         model: session.model.as_deref(),
         agent: session.agent.as_deref(),
+        language: session.language.as_deref(),
         metadata: &session.metadata,
     })
+}
+
+fn language(tag: String) -> Result<String> {
+    if is_language_tag(&tag) {
+        return Ok(tag);
+    }
+    Err(Error::bad_request(format!(
+        "`language` is {tag:?}; it takes a BCP 47 tag: two to eight letters, and after a hyphen each further parts, such as \
+         `de` or `pt-BR`"
+    )))
 }
 
 /// The agent that is to answer.
@@ -233,6 +258,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
         token_usage: session.token_usage,
         model: session.model.as_deref(),
         agent: session.agent.as_deref(),
+        language: session.language.as_deref(),
         tokens_left: budget.map(|most| most.saturating_sub(session.token_usage.total())),
         metadata: &session.metadata,
     })

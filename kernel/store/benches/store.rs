@@ -55,6 +55,7 @@ impl Home {
             conversation: None,
             model: None,
             agent: None,
+            language: None,
         };
         home.runtime.block_on(join_all((0..sessions).map(|_| home.store.create_session(new()))));
         home
@@ -134,6 +135,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         conversation,
         user_id: caller.to_string(),
         user_name: "Ann".into(),
+        language: None,
         choice: None,
         text: "What will the weather be in Oslo tomorrow?".into(),
         command: None,

@@ -6,6 +6,7 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 use super::handle::Store;
 use super::message::NewMessage;
 use super::rows::{Cause, Failure, Result};
+use super::sessions::{SESSIONS, SessionRow};
 use super::tx::Tx;
 
 /// By session and plugin.
@@ -20,6 +21,8 @@ const BEGINNINGS: TableDefinition<'static, &str, &str> = TableDefinition::new("a
 const LEFT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("agent_left");
 /// By session: what the one before has left for it.
 const CARRIED: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("agent_carried");
+/// By session: how often all of that was forgotten. What an agent has made of it before is kept no more.
+const FORGOTTEN: TableDefinition<'static, &str, u64> = TableDefinition::new("agent_forgotten");
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     transaction.open_table(STATES)?;
@@ -27,6 +30,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause>
     transaction.open_table(BEGINNINGS)?;
     transaction.open_table(LEFT)?;
     transaction.open_table(CARRIED)?;
+    transaction.open_table(FORGOTTEN)?;
     Ok(())
 }
 
@@ -50,6 +54,8 @@ pub struct AgentRecord {
     pub earlier: Option<(AgentState, String)>,
     /// What the session before has left.
     pub carried: Option<Vec<u8>>,
+    /// How often all of that was forgotten.
+    pub forgotten: u64,
 }
 
 /// What a step of an agent changes for good.
@@ -63,6 +69,8 @@ pub struct AgentCommit {
     pub left: Option<Vec<u8>>,
     /// The first message that is part of the history from now on; empty: all are.
     pub history_from: Option<String>,
+    /// [`AgentRecord::forgotten`] of the record that it comes of: nothing is kept of it once more was forgotten.
+    pub forgotten: u64,
 }
 
 impl AgentCommit {
@@ -74,6 +82,7 @@ impl AgentCommit {
             state: later.state.or(self.state),
             left: later.left.or(self.left),
             history_from: later.history_from.or(self.history_from),
+            forgotten: self.forgotten.max(later.forgotten),
         }
     }
 }
@@ -93,13 +102,53 @@ impl Store {
                 (AgentState { version, bytes: bytes.to_owned() }, from.to_owned())
             });
             let carried = snapshot.open(CARRIED)?.get(session)?.map(|bytes| bytes.value().to_owned());
-            Ok(AgentRecord { state, history_from, earlier, carried })
+            let forgotten = snapshot.open(FORGOTTEN)?.get(session)?.map_or(0, |count| count.value());
+            Ok(AgentRecord { state, history_from, earlier, carried, forgotten })
         })
+    }
+
+    /// Forgets all that agents have kept of sessions, and what has gone on from there to the sessions after them.
+    pub(super) async fn forget_kept(&self, sessions: &[String]) -> Result<()> {
+        for session in sessions {
+            let mut chain = vec![session.clone()];
+            chain.extend(self.carried_on(session).await?);
+            // From the far end, so that what is cut off by a crash finds its way again.
+            for session in chain.into_iter().rev() {
+                self.write(move |tx| forget(tx, &session)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sessions to which something has come from this one, each from the one before.
+    async fn carried_on(&self, session: &str) -> Result<Vec<String>> {
+        let mut chain: Vec<String> = Vec::new();
+        let mut last = session.to_owned();
+        loop {
+            let next = self.read(|snapshot| {
+                let row: Option<SessionRow> = snapshot.get(&SESSIONS, last.as_str())?;
+                let Some(next) = row.and_then(|row| row.next) else { return Ok(None) };
+                let is_given = snapshot.open(CARRIED)?.get(next.as_str())?.is_some();
+                Ok(is_given.then_some(next))
+            })?;
+            match next {
+                Some(next) if !chain.contains(&next) => chain.push(next.clone()),
+                _ => return Ok(chain),
+            }
+            last.clone_from(&chain[chain.len() - 1]);
+            tokio::task::yield_now().await;
+        }
     }
 }
 
 /// Keeps what a step changes for good.
 pub(super) fn keep(tx: &Tx<'_>, session: &str, agent: &AgentCommit) -> Result<(), Failure> {
+    if agent.state.is_none() && agent.left.is_none() && agent.history_from.is_none() {
+        return Ok(());
+    }
+    if tx.open(FORGOTTEN)?.get(session)?.map_or(0, |count| count.value()) != agent.forgotten {
+        return Ok(());
+    }
     if let Some(state) = &agent.state {
         let key = (session, agent.plugin.as_str());
         let mut states = tx.change(STATES)?;
@@ -120,30 +169,70 @@ pub(super) fn keep(tx: &Tx<'_>, session: &str, agent: &AgentCommit) -> Result<()
     Ok(())
 }
 
-/// Gives a session what the one before it in the conversation has left.
+/// Gives a session what the one before it has left: where no turn of that has left anything, what it was given itself.
 pub(super) fn pass_on(tx: &Tx<'_>, from: &str, to: &str) -> Result<(), Failure> {
-    let left = tx.open(LEFT)?.get(from)?.map(|bytes| bytes.value().to_owned());
+    let kept = |table: TableDefinition<'static, &'static str, &'static [u8]>| {
+        let kept = tx.open(table)?.get(from)?.map(|bytes| bytes.value().to_owned());
+        Ok::<_, Failure>(kept)
+    };
+    let left = kept(LEFT)?.map_or_else(|| kept(CARRIED), |left| Ok(Some(left)))?;
     if let Some(left) = left.filter(|left| !left.is_empty()) {
         tx.change(CARRIED)?.insert(to, left.as_slice())?;
     }
     Ok(())
 }
 
-/// Forgets all that agents have kept of a session: what is erased may be part of it.
+/// Whether a session was given something by the one before it.
+pub(super) fn is_given(tx: &Tx<'_>, session: &str) -> Result<bool, Failure> {
+    Ok(tx.open(CARRIED)?.get(session)?.is_some())
+}
+
+/// Forgets all that agents have kept of a session: what is erased may be part of it. A turn at work ends without leaving
+/// anything.
 pub(super) fn forget(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
-    let mut states = tx.change(STATES)?;
-    let mut earlier = tx.change(EARLIER)?;
-    let plugins: Vec<String> = states
-        .range((session, "")..(session, "~"))?
-        .map(|row| Ok::<_, redb::StorageError>(row?.0.value().1.to_owned()))
-        .collect::<Result<_, _>>()?;
-    for plugin in plugins {
+    erase(tx, session)?;
+    let mut forgotten = tx.change(FORGOTTEN)?;
+    let count = forgotten.get(session)?.map_or(0, |count| count.value());
+    forgotten.insert(session, count + 1)?;
+    Ok(())
+}
+
+/// Forgets it with the session.
+pub(super) fn forget_session(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
+    erase(tx, session)?;
+    tx.change(FORGOTTEN)?.remove(session)?;
+    Ok(())
+}
+
+/// Removes it. Each table's rows are written over before the first of them goes, as [`Tx::blank`] does.
+fn erase(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
+    let (mut states, mut earlier) = (tx.change(STATES)?, tx.change(EARLIER)?);
+    let rows = states.range((session, "")..(session, "~"))?.map(|row| {
+        let (key, state) = row?;
+        Ok::<_, redb::StorageError>((key.value().1.to_owned(), state.value().1.len()))
+    });
+    let plugins: Vec<(String, usize)> = rows.collect::<Result<_, _>>()?;
+    for (plugin, length) in &plugins {
+        let key = (session, plugin.as_str());
+        states.insert(key, (0, vec![0; *length].as_slice()))?;
+        let length = earlier.get(key)?.map(|row| row.value().1.len());
+        if let Some(length) = length {
+            earlier.insert(key, (0, vec![0; length].as_slice(), ""))?;
+        }
+    }
+    for (plugin, _) in &plugins {
         states.remove((session, plugin.as_str()))?;
         earlier.remove((session, plugin.as_str()))?;
     }
+    for table in [LEFT, CARRIED] {
+        let mut table = tx.change(table)?;
+        let length = table.get(session)?.map(|bytes| bytes.value().len());
+        if let Some(length) = length {
+            table.insert(session, vec![0; length].as_slice())?;
+            table.remove(session)?;
+        }
+    }
     tx.change(BEGINNINGS)?.remove(session)?;
-    tx.change(LEFT)?.remove(session)?;
-    tx.change(CARRIED)?.remove(session)?;
     Ok(())
 }
 

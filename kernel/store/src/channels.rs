@@ -13,7 +13,7 @@ use super::rows::{Cause, Failure, Result};
 use super::sessions::{self, SessionRow};
 use super::streams::Streamed;
 use super::tx::Tx;
-use super::{agents, approvals, events, guests, outbox, overheard, queue, streams};
+use super::{approvals, events, guests, outbox, overheard, queue, streams, succession};
 use prx_base::events::Kind;
 
 const STATES: TableDefinition<'static, &str, (u32, &[u8])> = TableDefinition::new("channel_states");
@@ -250,9 +250,13 @@ fn receive(
         target: inbound.target,
         user_id: inbound.user_id,
         user_name: inbound.user_name,
+        language: inbound.language,
         sent_at: inbound.sent_at,
         metadata: inbound.metadata,
     };
+    if let Some(language) = &info.language {
+        row.session.language = Some(language.clone());
+    }
     guests::note(tx, &row.session, &info.user_id)?;
     for said in &context.overheard {
         guests::note(tx, &row.session, &said.sender.id)?;
@@ -274,26 +278,14 @@ fn open_session(
     inbound: &NewInbound,
     previous: Option<SessionRow>,
 ) -> Result<SessionRow, Failure> {
-    let before = previous.as_ref().map(|previous| previous.session.id.clone());
-    let busy = previous.map(|previous| previous.busy(tx)).transpose()?.flatten();
-    let mut row = SessionRow::open(
-        tx,
-        NewSession {
-            channel: inbound.conversation.channel.clone(),
-            user_id: inbound.user_id.clone(),
-            metadata: inbound.metadata.clone(),
-            conversation: Some(inbound.conversation.clone()),
-            model: None,
-            agent: None,
-        },
-    )?;
-    if let Some(before) = before.filter(|_| !inbound.begins_anew()) {
-        agents::pass_on(tx, &before, &row.session.id)?;
-    }
-    if let Some(mut busy) = busy {
-        row.predecessor = Some(busy.session.id.clone());
-        busy.successor = Some(row.session.id.clone());
-        busy.save(tx)?;
-    }
-    Ok(row)
+    let new = NewSession {
+        channel: inbound.conversation.channel.clone(),
+        user_id: inbound.user_id.clone(),
+        metadata: inbound.metadata.clone(),
+        conversation: Some(inbound.conversation.clone()),
+        model: None,
+        agent: None,
+        language: inbound.language.clone(),
+    };
+    succession::open_after(tx, new, previous, !inbound.begins_anew())
 }

@@ -133,6 +133,9 @@ impl Store {
             }
         }
         let visited = self.sessions_with(owner).await?;
+        // What agents have made of the person's words, there and in the sessions that went on from there.
+        self.forget_kept(&sessions).await?;
+        self.forget_kept(&visited).await?;
         let mut said = Vec::new();
         for session in &visited {
             said.extend(self.turns_of(session, owner).await?);
@@ -199,6 +202,7 @@ impl Store {
         let visit = move |tx: &Tx<'_>| {
             let (parked, files) = turns::erase_parked_of(tx, &session, &guest.user_id)?;
             guests::forget(tx, &session, &guest)?;
+            agents::forget(tx, &session)?;
             Ok((parked, files))
         };
         let (parked, files) = self.write(visit).await?;
@@ -298,8 +302,6 @@ fn erase_part(tx: &Tx<'_>, id: &str) -> Result<Part, Failure> {
 fn erase_turns(tx: &Tx<'_>, turns: &[TurnId]) -> Result<Part, Failure> {
     let mut part = Part { erased: Erased::default(), files: Vec::new(), whole: false };
     let Some(id) = turns.first().map(|turn| turn.session.as_str()) else { return Ok(part) };
-    // What its agent has made of them, too.
-    agents::forget(tx, id)?;
     // Its own person may have been erased meanwhile.
     if tx.get(&SESSIONS, id)?.is_none() {
         return Ok(part);
@@ -345,7 +347,12 @@ fn remove_session(tx: &Tx<'_>, id: &str, row: SessionRow) -> Result<(), Failure>
         tx.remove(&TURNS, (id, turn.seq))?;
     }
     streams::erase(tx, &row.session.channel, id)?;
-    agents::forget(tx, id)?;
+    if let Some(next) = &row.next
+        && agents::is_given(tx, next)?
+    {
+        guests::move_on(tx, &row.session, next)?;
+    }
+    agents::forget_session(tx, id)?;
     guests::forget_all(tx, &row.session.channel, id)?;
     if let Some(conversation) = &row.session.conversation {
         let newest = tx.open(CONVERSATIONS)?.get(conversation.key())?.map(|newest| newest.value() == id);

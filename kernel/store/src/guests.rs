@@ -12,6 +12,7 @@ use super::messages::MESSAGES;
 use super::model::{Session, TurnId};
 use super::queue::OPENING;
 use super::rows::{Cause, Failure, Result, decode};
+use super::sessions::SESSIONS;
 use super::tx::Tx;
 
 /// By channel, session and user.
@@ -40,6 +41,19 @@ pub(super) fn note(tx: &Tx<'_>, session: &Session, user: &str) -> Result<(), Fai
 pub(super) fn forget(tx: &Tx<'_>, session: &str, guest: &Owner) -> Result<(), Failure> {
     tx.change(GUESTS)?.remove((guest.channel.as_str(), session, guest.user_id.as_str()))?;
     Ok(())
+}
+
+/// Notes everyone who has said something in a session that is let go as guests of the one after it, to which what its agent
+/// has made of their words went on.
+pub(super) fn move_on(tx: &Tx<'_>, from: &Session, to: &str) -> Result<(), Failure> {
+    let Some(row) = tx.get(&SESSIONS, to)? else { return Ok(()) };
+    let ended = format!("{}\0", from.id);
+    let range = (from.channel.as_str(), from.id.as_str(), "")..(from.channel.as_str(), ended.as_str(), "");
+    let mut people = vec![from.user_id.clone()];
+    for entry in tx.open(GUESTS)?.range(range)? {
+        people.push(entry?.0.value().2.to_owned());
+    }
+    people.iter().try_for_each(|user| note(tx, &row.session, user))
 }
 
 /// Forgets everyone who has said something in a session that is erased.

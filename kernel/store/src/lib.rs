@@ -90,6 +90,7 @@ mod spending;
 mod steps;
 mod streams;
 mod subscriptions;
+mod succession;
 #[cfg(test)]
 mod tests;
 mod tokens;

@@ -42,6 +42,9 @@ pub struct Session {
     /// Which agent answers in it; none: as the configuration says.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// The language that is spoken in it, as a BCP 47 tag: the one that was heard of last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
 }
 
 /// Where a session is in its life.
@@ -114,6 +117,8 @@ pub struct NewSession {
     pub model: Option<String>,
     /// Which agent answers in it; none: as the configuration says.
     pub agent: Option<String>,
+    /// The language that is spoken in it, as a BCP 47 tag.
+    pub language: Option<String>,
 }
 
 /// Which sessions to list.
@@ -194,6 +199,9 @@ pub struct InboundInfo {
     pub user_id: String,
     /// Who said it, by name.
     pub user_name: String,
+    /// The person's language as a BCP 47 tag, where the platform says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     /// When, by the platform's clock.
     pub sent_at: Timestamp,
     /// Whatever else the channel keeps with it.
@@ -290,6 +298,8 @@ pub struct NewInbound {
     pub user_id: String,
     /// Who said it, by name.
     pub user_name: String,
+    /// The person's language as a BCP 47 tag, where the platform says so.
+    pub language: Option<String>,
     /// What was said.
     pub text: String,
     /// What it asks of the gateway itself, in the words of whoever took it in.

@@ -13,7 +13,7 @@ use super::model::SessionStatus;
 use super::rows::{Failure, Result};
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::Tx;
-use super::{ids, messages, outbox, queue, turns};
+use super::{agents, ids, messages, outbox, queue, turns};
 
 /// Sessions that one look goes over, and messages that one commit removes.
 const BATCH: usize = 256;
@@ -115,6 +115,8 @@ fn trim(tx: &Tx<'_>, session: &str, moment: Timestamp) -> Result<(Erased, Vec<St
     let (parked, of_parked) = turns::erase_parked_before(tx, session, moment)?;
     files.extend(of_parked);
     if count > 0 {
+        // What its agent has made of them, too.
+        agents::forget(tx, session)?;
         let row: &mut SessionRow = &mut row;
         row.messages = row.messages.saturating_sub(count as u64);
         tx.put(&SESSIONS, session, row)?;

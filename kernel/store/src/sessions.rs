@@ -34,6 +34,9 @@ pub(super) struct SessionRow {
     pub(super) predecessor: Option<String>,
     /// The session of the same conversation whose turns wait for this one's.
     pub(super) successor: Option<String>,
+    /// The session that goes on where this one has ended, once there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) next: Option<String>,
     /// What the index knows of it.
     #[serde(skip)]
     indexed: Option<IndexEntry>,
@@ -45,9 +48,7 @@ impl Store {
         self.write(move |tx| {
             let mut row = SessionRow::open(tx, new)?;
             row.save(tx)?;
-            let Session { id, channel, user_id, .. } = &row.session;
-            let data = json!({ "session_id": id, "channel": channel, "user_id": user_id });
-            events::announce(tx, Kind::SessionCreated, data)?;
+            row.announce(tx)?;
             Ok(row.session)
         })
         .await
@@ -110,6 +111,7 @@ impl SessionRow {
             conversation: new.conversation,
             model: new.model,
             agent: new.agent,
+            language: new.language,
         };
         if let Some(conversation) = &session.conversation {
             tx.change(CONVERSATIONS)?.insert(conversation.key(), session.id.as_str())?;
@@ -121,8 +123,15 @@ impl SessionRow {
             newest_turn: 0,
             predecessor: None,
             successor: None,
+            next: None,
             indexed: None,
         })
+    }
+
+    pub(super) fn announce(&self, tx: &Tx<'_>) -> Result<(), Failure> {
+        let Session { id, channel, user_id, .. } = &self.session;
+        let data = json!({ "session_id": id, "channel": channel, "user_id": user_id });
+        events::announce(tx, Kind::SessionCreated, data)
     }
 
     pub(super) fn load(tx: &Tx<'_>, id: &str) -> Result<Self, Failure> {

@@ -389,7 +389,8 @@ fn append(
 fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> Result<String, Failure> {
     let seq = turn.seq;
     let id = session.session.id.clone();
-    let turn = turn.read(tx, &id)?;
+    // How far it came is nobody's any more, and may hold what was said by others.
+    let turn = TurnRow { progress: None, ..turn }.read(tx, &id)?;
     let parked = ParkedTurn { turn, reason: reason.to_owned(), parked_at: tx.now() };
     tx.put(&PARKED, (&id, seq), &parked)?;
     let all = tx.page(&PARKED, (&*id, 0)..=(&*id, u64::MAX), MAX_PAGE)?;
@@ -402,6 +403,8 @@ fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> R
 
 /// Takes a turn out of its queue.
 fn leave(tx: &Tx<'_>, session: &mut SessionRow, seq: u64) -> Result<(), Failure> {
+    // How far it came has words of the conversation in it.
+    tx.blank(&TURNS, (&session.session.id, seq))?;
     tx.remove(&TURNS, (&session.session.id, seq))?;
     approvals::forget(tx, &session.session.id)?;
     session.waiting = session.waiting.saturating_sub(1);

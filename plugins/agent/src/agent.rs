@@ -5,6 +5,7 @@ use prx_sdk::agent::{
     Message, Reply, StopReason, Token, ToolCall, ToolDone,
 };
 
+use crate::carry::{self, Carried};
 use crate::command;
 use crate::config::Config;
 use crate::request::{self, tokens};
@@ -80,6 +81,8 @@ impl Agent for Assistant {
         };
         if goes_on {
             work.state.turn = Some(turn);
+        } else {
+            work.leave(&turn);
         }
         Ok(())
     }
@@ -92,7 +95,7 @@ impl Work<'_> {
 
     /// Begins a turn: a command, or what is to be known before a model is asked.
     fn begin(&mut self, message: Message) {
-        if message.history.is_empty() && *self.state == State::default() {
+        if self.state.carried.is_none() {
             self.take_over();
         }
         let mut turn = Turn { text: message.text, own: message.history.len(), ..Turn::default() };
@@ -103,13 +106,24 @@ impl Work<'_> {
             Some(command) => self.command(&mut turn, command, &skills),
             None => self.prepare(&mut turn, &skills),
         };
+        if !goes_on {
+            self.leave(&turn);
+        }
         self.state.turn = goes_on.then_some(turn);
     }
 
     /// Goes on from where the session before has ended.
     fn take_over(&mut self) {
-        let carried = self.cx.session.carried.as_deref().unwrap_or_default();
-        self.state.summary = String::from_utf8_lossy(carried).into_owned();
+        let carried = Carried::of(self.cx);
+        self.state.carried = Some(carried.is_some());
+        self.state.owes_word = carried.is_some_and(|carried| !carried.whole && !carried.told);
+    }
+
+    /// Leaves what the next session is to be given.
+    fn leave(&mut self, turn: &Turn) {
+        let mut left = Carried::left(self.cx, self.state, turn);
+        left.told = self.cx.left.turns == 0;
+        self.out.carry(left.bytes());
     }
 
     fn prepare(&mut self, turn: &mut Turn, skills: &[prx_sdk::agent::SkillSummary]) -> bool {
@@ -148,7 +162,7 @@ impl Work<'_> {
         let end = part;
         let token = turn.next();
         turn.waits.push(Wait::Summary(token, end));
-        self.out.ask_model(summary::question(self.state, turn, end, token));
+        self.out.ask_model(summary::question(self.cx, self.state, turn, end, token));
         true
     }
 
@@ -163,10 +177,7 @@ impl Work<'_> {
             return self.advance(turn);
         }
         match activation {
-            Ok(Activation::Reply(text)) => {
-                self.out.finish(Reply::Text(text));
-                false
-            }
+            Ok(Activation::Reply(text)) => self.say(turn, text),
             Ok(Activation::Instruct(instructions)) => {
                 (turn.instructions, turn.only) = (instructions.text, instructions.tools);
                 self.advance(turn)
@@ -181,11 +192,12 @@ impl Work<'_> {
     fn answered(&mut self, turn: &mut Turn, answered: Answered) -> bool {
         match turn.over(answered.token) {
             Some(Wait::Summary(_, end)) => self.summarized(turn, end, answered.text.trim()),
+            Some(Wait::Closing(_)) => self.close(turn, answered.text.trim()),
             Some(Wait::Model(_)) => {
                 self.learn(turn, &answered);
                 turn.known.push(Known::from(&answered.entry));
                 match answered.calls.is_empty() {
-                    true => self.last(&answered),
+                    true => self.last(turn, &answered),
                     false => self.call(turn, answered),
                 }
             }
@@ -201,21 +213,66 @@ impl Work<'_> {
             learned.window = learned.window.map(|window| window.max(taken));
         }
         if taken > 0 {
-            let estimate = request::cost(&turn.known) + tokens(&self.state.summary);
+            let estimate = request::cost(&turn.known) + tokens(&carry::earlier(self.cx, self.state));
             self.state.overhead = taken.saturating_sub(estimate);
         }
     }
 
     /// The answer is the reply.
-    fn last(&mut self, answered: &Answered) -> bool {
+    fn last(&mut self, turn: &mut Turn, answered: &Answered) -> bool {
         // What was shown of it stays as it is.
         let (words, text) = (self.words(), answered.text.as_str());
-        let gap = if text.is_empty() { "" } else { "\n\n" };
-        self.out.finish(match answered.stop {
-            StopReason::Length => Reply::Text(format!("{text}{gap}{}", words.cut_off)),
-            StopReason::Refused if text.is_empty() => Reply::Text(words.refused.into()),
-            _ => Reply::Last,
-        });
+        let mut notes = Vec::new();
+        match answered.stop {
+            StopReason::Length => notes.push(words.cut_off),
+            StopReason::Refused if text.is_empty() => notes.push(words.refused),
+            _ => {}
+        }
+        if std::mem::take(&mut self.state.owes_word) {
+            notes.push(words.part_is_known);
+        }
+        let said = std::iter::once(text).filter(|text| !text.is_empty()).chain(notes.iter().copied());
+        let said = said.collect::<Vec<_>>().join("\n\n");
+        if self.cx.left.turns > 0 && notes.is_empty() {
+            self.out.finish(Reply::Last);
+            return false;
+        }
+        self.say(turn, said)
+    }
+
+    /// Ends the turn with these words. Where they end the session, they say so, and what is left for the next one is complete,
+    /// with the help of a model where that takes a summary.
+    pub(crate) fn say(&mut self, turn: &mut Turn, said: String) -> bool {
+        if self.cx.left.turns > 0 {
+            self.out.finish(Reply::Text(said));
+            return false;
+        }
+        turn.reply = Some(said);
+        if Carried::left(self.cx, self.state, turn).whole {
+            return self.say_farewell(turn, self.words().session_ends);
+        }
+        let token = turn.next();
+        turn.waits.push(Wait::Closing(token));
+        self.out.ask_model(summary::question(self.cx, self.state, turn, turn.known.len(), token));
+        true
+    }
+
+    fn close(&mut self, turn: &mut Turn, summary: &str) -> bool {
+        if summary.is_empty() {
+            return self.say_farewell(turn, self.words().session_ends_in_part);
+        }
+        self.state.has_summary(
+            summary[..summary.floor_char_boundary(summary::max_bytes(self.state, turn))].to_owned(),
+        );
+        // The summary stands for all of it.
+        turn.known.clear();
+        self.say_farewell(turn, self.words().session_ends)
+    }
+
+    fn say_farewell(&mut self, turn: &mut Turn, words: &str) -> bool {
+        let said = turn.reply.take().unwrap_or_default();
+        let gap = if said.is_empty() { "" } else { "\n\n" };
+        self.out.finish(Reply::Text(format!("{said}{gap}{words}")));
         false
     }
 
@@ -226,8 +283,7 @@ impl Work<'_> {
             let made = turn.known[turn.own..].iter().filter(|known| known.role == KnownRole::Tool).count();
             let none = || words::with(self.words().no_calls_left, &[&made.to_string()]);
             let text = if text.is_empty() { none() } else { text.to_owned() };
-            self.out.finish(Reply::Text(text));
-            return false;
+            return self.say(turn, text);
         }
         let left = self.cx.left.tool_calls as usize;
         for (n, call) in answered.calls.into_iter().enumerate() {
@@ -277,6 +333,11 @@ impl Work<'_> {
     fn failed(&mut self, turn: &mut Turn, failed: Failed) -> bool {
         match turn.over(failed.token) {
             Some(Wait::Summary(_, end)) => self.not_summarized(turn, end, &failed),
+            Some(Wait::Closing(_)) => {
+                let why = format!("the session could not be summarized: {}", failed.message);
+                self.out.log(LogLevel::Warn, why);
+                self.say_farewell(turn, self.words().session_ends_in_part)
+            }
             Some(Wait::Model(_)) => match failed.kind {
                 FailureKind::TooLong(window) if turn.refusals < MAX_REFUSALS => self.too_long(turn, window),
                 _ => self.give_up(),
@@ -312,7 +373,7 @@ impl Work<'_> {
         if text.is_empty() {
             return self.forget(turn, end);
         }
-        self.state.summary = text.to_owned();
+        self.state.has_summary(text.to_owned());
         self.leave_behind(turn, end);
         turn.covered += end;
         if turn.rest > 0 {
@@ -320,8 +381,7 @@ impl Work<'_> {
         }
         if turn.compacts {
             let count = turn.covered.to_string();
-            self.out.finish(Reply::Text(words::with(self.words().compacted, &[&count])));
-            return false;
+            return self.say(turn, words::with(self.words().compacted, &[&count]));
         }
         self.advance(turn)
     }
@@ -346,10 +406,12 @@ impl Work<'_> {
     /// Goes on without the older part, and says so where the model and later turns see it.
     fn forget(&mut self, turn: &mut Turn, end: usize) -> bool {
         let note = self.words().forgotten;
-        if !self.state.summary.ends_with(note) {
-            let gap = if self.state.summary.is_empty() { "" } else { "\n\n" };
-            self.state.summary.push_str(&format!("{gap}{note}"));
+        let mut summary = carry::earlier(self.cx, self.state).into_owned();
+        if !summary.ends_with(note) {
+            let gap = if summary.is_empty() { "" } else { "\n\n" };
+            summary.push_str(&format!("{gap}{note}"));
         }
+        self.state.has_summary(summary);
         self.leave_behind(turn, end);
         self.advance(turn)
     }
@@ -360,6 +422,6 @@ impl Work<'_> {
         }
         turn.known.drain(..end.min(turn.known.len()));
         turn.own = turn.own.saturating_sub(end);
-        self.out.carry(self.state.summary.clone());
+        self.leave(turn);
     }
 }

@@ -3,6 +3,7 @@
 use prx_sdk::agent::{Reply, SkillSummary};
 
 use crate::agent::Work;
+use crate::carry;
 use crate::request;
 use crate::state::{State, Turn};
 use crate::summary;
@@ -40,9 +41,14 @@ impl Work<'_> {
     pub(crate) fn command(&mut self, turn: &mut Turn, command: Command<'_>, skills: &[SkillSummary]) -> bool {
         let text = match command {
             Command::New => {
-                *self.state = State { model: self.state.model.take(), ..State::default() };
-                self.out.carry(Vec::new());
-                self.words().new_conversation.to_owned()
+                let model = self.state.model.take();
+                *self.state = State { model, carried: Some(false), ..State::default() };
+                if let Some(said) = turn.known.last() {
+                    self.out.forget_before(said.id.clone());
+                }
+                turn.known.clear();
+                self.out.finish(Reply::Text(self.words().new_conversation.to_owned()));
+                return false;
             }
             Command::Help => self.help(skills),
             Command::Status => self.status(turn),
@@ -56,8 +62,7 @@ impl Work<'_> {
                 }
             }
         };
-        self.out.finish(Reply::Text(text));
-        false
+        self.say(turn, text)
     }
 
     fn help(&self, skills: &[SkillSummary]) -> String {
@@ -79,7 +84,7 @@ impl Work<'_> {
         let (count, cost) = (turn.own.to_string(), request::cost(&turn.known[..turn.own]).to_string());
         let mut lines =
             vec![with(words.status_model, &[self.model(turn)]), with(words.status_history, &[&count, &cost])];
-        if !self.state.summary.is_empty() {
+        if !carry::earlier(self.cx, self.state).is_empty() {
             lines.push(words.status_summary.to_owned());
         }
         lines.join("\n\n")

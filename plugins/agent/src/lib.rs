@@ -5,6 +5,7 @@
 //! becomes of the older part. `command` answers `/help` and the like, in `words` of the person's language.
 
 mod agent;
+mod carry;
 mod command;
 mod config;
 mod request;

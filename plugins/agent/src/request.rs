@@ -2,6 +2,7 @@
 
 use prx_sdk::agent::{AskModel, Context, Part, Role, Token};
 
+use crate::carry;
 use crate::config::Config;
 use crate::skills;
 use crate::state::{Known, KnownModel, KnownRole, State, Turn};
@@ -53,9 +54,10 @@ pub(crate) fn parts(known: &[Known], size: impl Fn(usize) -> Option<u32>) -> Vec
 /// What stays the same from turn to turn.
 fn system(cx: &Context<Config>, state: &State) -> String {
     let mut system = cx.config.system_prompt.clone();
-    if !state.summary.is_empty() {
+    let earlier = carry::earlier(cx, state);
+    if !earlier.is_empty() {
         let gap = if system.is_empty() { "" } else { "\n\n" };
-        system.push_str(&format!("{gap}{SUMMARY}\n<summary>\n{}\n</summary>", state.summary));
+        system.push_str(&format!("{gap}{SUMMARY}\n<summary>\n{earlier}\n</summary>"));
     }
     system
 }
@@ -100,7 +102,7 @@ pub(crate) fn room(cx: &Context<Config>, state: &State, turn: &Turn) -> Option<u
     let window = window(state, turn)?;
     let said = tokens(&system(cx, state)) + tokens(&instructions(turn));
     // An answer has told what the estimate misses: the tools, for one.
-    let fixed = said.max(state.overhead + tokens(&state.summary)) + ANSWER.min(window / 4);
+    let fixed = said.max(state.overhead + tokens(&carry::earlier(cx, state))) + ANSWER.min(window / 4);
     Some(window.saturating_sub(fixed))
 }
 

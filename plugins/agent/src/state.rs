@@ -12,6 +12,12 @@ pub(crate) const MAX_KNOWN: usize = 1000;
 pub struct State {
     /// What was said before the history.
     pub summary: String,
+    /// Whether what the session before has left stands for that; none: it was not looked for yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried: Option<bool>,
+    /// The person is to be told that not all of it is there.
+    #[serde(skip_serializing_if = "is_false")]
+    pub owes_word: bool,
     /// The model that the person chose.
     pub model: Option<String>,
     /// The window of a model in tokens, as a refusal told.
@@ -19,6 +25,22 @@ pub struct State {
     /// How many tokens the last request has cost more than its entries, as its answer told.
     pub overhead: u64,
     pub turn: Option<Turn>,
+}
+
+impl State {
+    /// Whether what the session before has left stands for what was said before the history.
+    pub fn has_carried(&self) -> bool {
+        self.carried == Some(true)
+    }
+
+    /// Takes note of a summary of all that was said before the history.
+    pub fn has_summary(&mut self, summary: String) {
+        (self.summary, self.carried) = (summary, Some(false));
+    }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A turn at work.
@@ -55,6 +77,9 @@ pub struct Turn {
     pub rest: usize,
     /// Entries that were summarized in this turn.
     pub covered: usize,
+    /// The reply, which waits for what is to be left for the next session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reply: Option<String>,
 }
 
 /// What a turn waits for, by token.
@@ -68,6 +93,8 @@ pub enum Wait {
     Tool(Token),
     /// A summary of the entries before this one.
     Summary(Token, usize),
+    /// A summary of the whole session, which ends.
+    Closing(Token),
 }
 
 impl Wait {
@@ -77,6 +104,7 @@ impl Wait {
             | Self::Memories(token)
             | Self::Model(token)
             | Self::Tool(token)
+            | Self::Closing(token)
             | Self::SkillCall(token, _)
             | Self::Summary(token, _) => *token,
         }

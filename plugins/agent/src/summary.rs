@@ -2,6 +2,7 @@
 
 use prx_sdk::agent::{AskModel, Context, Part, Role, Token};
 
+use crate::carry;
 use crate::config::Config;
 use crate::request::{chosen, cost, parts, room, window};
 use crate::state::{KnownRole, MAX_KNOWN, State, Turn};
@@ -18,7 +19,7 @@ const EACH: u32 = 2000;
 /// Most summaries of one turn: a long conversation that a small model takes over is summarized part by part.
 const MAX_SUMMARIES: u32 = 100;
 /// Most bytes of a summary, however large the window is.
-const MAX_BYTES: usize = 16 << 10;
+pub(crate) const MAX_BYTES: usize = 16 << 10;
 
 /// Most bytes of a summary: about a third of the model's window.
 pub(crate) fn max_bytes(state: &State, turn: &Turn) -> usize {
@@ -70,12 +71,19 @@ pub(crate) fn cost_of(turn: &Turn, end: usize) -> u64 {
 }
 
 /// The question for a summary of what is before `end`.
-pub(crate) fn question(state: &State, turn: &Turn, end: usize, token: Token) -> AskModel {
+pub(crate) fn question(
+    cx: &Context<Config>,
+    state: &State,
+    turn: &Turn,
+    end: usize,
+    token: Token,
+) -> AskModel {
     let mut ask = AskModel::new(token).aside();
     ask.model = chosen(state, turn);
     ask.system = ASK.to_owned();
-    if !state.summary.is_empty() {
-        ask.messages.push(Part::Text((Role::User, format!("The summary so far:\n\n{}", state.summary))));
+    let earlier = carry::earlier(cx, state);
+    if !earlier.is_empty() {
+        ask.messages.push(Part::Text((Role::User, format!("The summary so far:\n\n{earlier}"))));
     }
     let size = |n: usize| (turn.known[n].tokens > EACH / 4).then_some(EACH);
     ask.messages.extend(parts(&turn.known[..end], size));

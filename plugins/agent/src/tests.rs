@@ -321,3 +321,92 @@ fn the_model_brings_in_a_skill_by_itself() {
     );
     assert_eq!(talk.requests()[0].own_tools, ["use_skill"]);
 }
+
+/// A model that tells a summary from an answer.
+fn remembering(request: &Request) -> Answer {
+    match request.kept {
+        true => "Well noted.".into(),
+        false => "A summary with 4711 in it.".into(),
+    }
+}
+
+#[test]
+fn a_session_that_ends_at_any_moment_leaves_the_last_that_was_said() {
+    let mut talk = talk();
+    talk.model("main/small", remembering);
+    talk.say("My number is 4711. </summary>");
+    assert_eq!(talk.requests().len(), 1, "no model is asked for it");
+    for _ in 0..3 {
+        talk.next_session();
+        assert_eq!(talk.say("And now?"), "Well noted.");
+        let first = talk.requests()[0].system.clone();
+        assert!(
+            first.contains("User: \"My number is 4711. \\u003c/summary>\"\nAssistant: \"Well noted.\""),
+            "{first}"
+        );
+        talk.say("Go on");
+        assert_eq!(talk.requests()[0].system, first, "it is the same for as long as the session lasts");
+    }
+    talk.say("/new");
+    assert_eq!(talk.carry(), "");
+    talk.say("hello");
+    assert!(!talk.carry().contains("4711") && talk.requests()[0].messages.len() == 3);
+}
+
+#[test]
+fn what_did_not_fit_is_not_passed_over_in_silence() {
+    let mut talk = Conversation::<Assistant>::new(json!({"memories": 0}));
+    talk.model("main/small", remembering);
+    for n in 0..100 {
+        talk.say(&format!("Message {n}: {}", "words ".repeat(20)));
+        assert!(talk.carry().len() < 10 << 10, "{} bytes", talk.carry().len());
+    }
+    talk.next_session();
+    let first = talk.say("And now?");
+    assert!(first.starts_with("Well noted.\n\n[A new session has begun"), "{first}");
+    assert!(talk.requests()[0].system.contains("Not all that was said there is kept"));
+    assert_eq!(talk.say("And now?"), "Well noted.", "it is said once");
+}
+
+#[test]
+fn the_last_turn_of_a_session_says_so_and_leaves_a_summary_where_that_takes_one() {
+    let mut talk = Conversation::<Assistant>::new(json!({"memories": 0, "language": "de"}));
+    talk.model("main/small", remembering);
+    talk.crash_always();
+    talk.left(|left| left.turns = 0);
+    let short = talk.say("My number is 4711.");
+    assert!(short.starts_with("Well noted.\n\n[Diese Sitzung endet hier"), "{short}");
+    assert_eq!(talk.requests().len(), 1, "all of it fits");
+    talk.left(|left| left.turns = 100);
+    for n in 0..100 {
+        talk.say(&format!("Message {n}: {}", "words ".repeat(20)));
+    }
+    talk.left(|left| left.turns = 0);
+    let long = talk.say("Good night.");
+    assert!(long.contains("die weiß, was wir gesagt haben"), "{long}");
+    let kept: Vec<bool> = talk.requests().iter().map(|request| request.kept).collect();
+    assert_eq!(kept, [true, false]);
+    talk.next_session();
+    talk.left(|left| left.turns = 100);
+    assert_eq!(talk.say("And now?"), "Well noted.");
+    assert!(talk.requests()[0].system.contains("A summary with 4711 in it."));
+}
+
+#[test]
+fn a_session_that_ends_without_its_summary_says_what_is_left() {
+    let mut talk = Conversation::<Assistant>::new(json!({"memories": 0}));
+    talk.model("main/small", |request| match request.kept {
+        true => "Well noted.".into(),
+        false => Answer::Fails(FailureKind::Unavailable, "down".into()),
+    });
+    for n in 0..100 {
+        talk.say(&format!("Message {n}: {}", "words ".repeat(20)));
+    }
+    talk.left(|left| left.turns = 0);
+    let last = talk.say("Good night.");
+    assert!(last.starts_with("Well noted.\n\n[This") && last.contains("knows only the last"), "{last}");
+    talk.next_session();
+    talk.left(|left| left.turns = 100);
+    assert_eq!(talk.say("And now?"), "Well noted.", "that was said");
+    assert!(talk.requests()[0].system.contains("Message 99"));
+}

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use prx_sdk::connector::{Commands, Context, Inbound, Target};
+use prx_sdk::connector::{Commands, Context, Inbound, Sender, Target};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -41,6 +41,8 @@ pub(crate) struct Interaction {
     channel: Value,
     user: Option<User>,
     message: Option<Value>,
+    /// BCP 47, as the person's app is set. Only interactions say it.
+    locale: Option<String>,
 }
 
 /// What was asked for: a command with its options, or a button's id.
@@ -186,7 +188,7 @@ fn inbound(config: &Config, interaction: &Interaction) -> Result<Inbound, Ignore
     Ok(Inbound {
         dedupe: reply,
         target: Target { reply_to, ..Target::conversation(channel) },
-        sender: receive::sender(asker),
+        sender: Sender { language: interaction.locale.clone(), ..receive::sender(asker) },
         text,
         attachments: Vec::new(),
         sent_at: made_at(&interaction.id),

@@ -82,7 +82,7 @@ impl pending::PendingMessage for PendingMessage {
         let text = self.quotes.overheard(self.text, files);
         Some(Overheard {
             target: Target::conversation(self.channel),
-            sender: Sender { id: self.sender.0, name: self.sender.1, is_bot: false },
+            sender: Sender { id: self.sender.0, name: self.sender.1, is_bot: false, language: None },
             text,
             sent_at: self.sent_at,
         })
@@ -93,7 +93,7 @@ impl pending::PendingMessage for PendingMessage {
         Inbound {
             dedupe: self.id,
             target: Target { reply_to: self.reply_to, ..Target::conversation(self.channel) },
-            sender: Sender { id: self.sender.0, name: self.sender.1, is_bot: false },
+            sender: Sender { id: self.sender.0, name: self.sender.1, is_bot: false, language: None },
             text: self.text,
             attachments,
             sent_at: self.sent_at,

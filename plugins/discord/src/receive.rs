@@ -243,7 +243,7 @@ pub(crate) fn admit(config: &Config, user: &User, guild: Option<&str>) -> Result
 }
 
 pub(crate) fn sender(user: &User) -> Sender {
-    Sender { id: user.id.clone(), name: user.name(), is_bot: user.bot }
+    Sender { id: user.id.clone(), name: user.name(), is_bot: user.bot, language: None }
 }
 
 /// What a message says, if it is for the agent.

@@ -33,6 +33,7 @@ pub(crate) fn pressed(
         place: state.place_of(message),
         reply_to: message.chat.is_group().then_some(message.message_id),
         sender: (press.from.id, press.from.name()),
+        language: press.from.language_code.clone(),
         text: message.label(data).to_owned(),
         sent_at: cx.now,
         addressed: true,

@@ -11,8 +11,15 @@ use crate::update::{Message, Replied, User};
 pub(crate) struct Accepted {
     /// Id and name.
     pub(crate) sender: (i64, String),
+    pub(crate) language: Option<String>,
     pub(crate) text: String,
     pub(crate) addressed: bool,
+}
+
+impl Accepted {
+    fn by(sender: User, text: String, addressed: bool) -> Self {
+        Self { sender: (sender.id, sender.name()), language: sender.language_code, text, addressed }
+    }
 }
 
 /// Why a message is not for the agent.
@@ -91,7 +98,7 @@ pub(crate) fn classify(
     if alone && text.trim().is_empty() {
         return Err(Ignored::NoText);
     }
-    Ok(Accepted { sender: (sender.id, sender.name()), text, addressed })
+    Ok(Accepted::by(sender, text, addressed))
 }
 
 /// What is not said to the bot: what belongs to it may be, or it is kept as what was said before.
@@ -101,7 +108,7 @@ pub(crate) fn overhear(config: &Config, message: &Message) -> Result<Accepted, I
         return Err(Ignored::NotAddressed);
     }
     let text = message.own_words().unwrap_or_default().to_owned();
-    Ok(Accepted { sender: (sender.id, sender.name()), text, addressed: false })
+    Ok(Accepted::by(sender, text, false))
 }
 
 /// Whether this user may talk to the bot.

@@ -22,6 +22,9 @@ pub struct PendingMessage {
     pub reply_to: Option<i64>,
     /// Id and name.
     pub sender: (i64, String),
+    /// The sender's, as a BCP 47 tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
     pub text: String,
     pub sent_at: u64,
     pub addressed: bool,
@@ -137,7 +140,7 @@ impl pending::PendingMessage for PendingMessage {
         let text = self.quotes.overheard(self.text, files);
         Some(Overheard {
             target: self.place.target(None),
-            sender: Sender { id: self.sender.0.to_string(), name: self.sender.1, is_bot: false },
+            sender: sender(self.sender, self.language),
             text,
             sent_at: self.sent_at,
         })
@@ -148,7 +151,7 @@ impl pending::PendingMessage for PendingMessage {
         Inbound {
             dedupe: self.dedupe,
             target: self.place.target(self.reply_to),
-            sender: Sender { id: self.sender.0.to_string(), name: self.sender.1, is_bot: false },
+            sender: sender(self.sender, self.language),
             text: self.text,
             attachments,
             sent_at: self.sent_at,
@@ -159,6 +162,10 @@ impl pending::PendingMessage for PendingMessage {
             reply_to: None,
         }
     }
+}
+
+fn sender((id, name): (i64, String), language: Option<String>) -> Sender {
+    Sender { id: id.to_string(), name, is_bot: false, language }
 }
 
 impl PendingMessage {

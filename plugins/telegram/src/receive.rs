@@ -170,6 +170,7 @@ fn message(
         place: state.place_of(message),
         reply_to: message.chat.is_group().then_some(message.message_id),
         sender: accepted.sender,
+        language: accepted.language,
         text: accepted.text,
         sent_at: message.sent_at(),
         addressed: accepted.addressed,

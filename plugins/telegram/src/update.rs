@@ -146,6 +146,8 @@ pub struct User {
     pub first_name: String,
     pub last_name: Option<String>,
     pub username: Option<String>,
+    /// BCP 47, as the person's app is set.
+    pub language_code: Option<String>,
 }
 
 impl User {

@@ -33,6 +33,8 @@ struct Answered {
 struct User {
     id: Name,
     name: Option<String>,
+    /// BCP 47.
+    language: Option<String>,
 }
 
 /// What something is called elsewhere; numbers are as good as texts.
@@ -67,7 +69,12 @@ pub(crate) fn receive(cx: &Context<Config>, webhook: &Webhook) -> Result<Inbound
             thread: message.thread.map(|thread| thread.text("thread")).transpose()?,
             reply_to: message.id.map(|id| id.text("id")).transpose()?,
         },
-        sender: Sender { name: message.user.name.unwrap_or_else(|| id.clone()), id, is_bot: false },
+        sender: Sender {
+            name: message.user.name.unwrap_or_else(|| id.clone()),
+            id,
+            is_bot: false,
+            language: message.user.language,
+        },
         text: message.text,
         attachments: Vec::new(),
         sent_at: seconds.map_or(cx.now, |seconds| seconds.saturating_mul(1000)),

@@ -45,7 +45,7 @@ impl PendingMessage for Message {
         Inbound {
             dedupe: String::new(),
             target: Target::conversation(self.room),
-            sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false },
+            sender: Sender { id: "7".into(), name: "Ann".into(), is_bot: false, language: None },
             text: self.text,
             attachments,
             sent_at: 0,

@@ -234,6 +234,11 @@ impl<A: Agent> Conversation<A> {
         transcript::clear();
     }
 
+    /// What the next session would be given, as it is kept; empty: nothing.
+    pub fn carry(&self) -> String {
+        String::from_utf8_lossy(self.carry.as_deref().unwrap_or_default()).into_owned()
+    }
+
     /// Says something to the agent; its reply, empty where it stays silent.
     pub fn say(&mut self, text: &str) -> String {
         self.turn = Turn::default();

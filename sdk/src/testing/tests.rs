@@ -75,7 +75,7 @@ fn message(number: u64, now: u64) -> Inbound {
     Inbound {
         dedupe: number.to_string(),
         target: Target::conversation("room"),
-        sender: Sender { id: "7".to_owned(), name: "Ada".to_owned(), is_bot: false },
+        sender: Sender { id: "7".to_owned(), name: "Ada".to_owned(), is_bot: false, language: None },
         text: "hello".to_owned(),
         attachments: Vec::new(),
         sent_at: now,

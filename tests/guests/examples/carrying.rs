@@ -78,7 +78,7 @@ fn message(text: &str, blob: &str) -> Inbound {
     Inbound {
         dedupe: "1".into(),
         target: Target { conversation: "c".into(), thread: None, reply_to: None },
-        sender: Sender { id: "7".into(), name: "Ada".into(), is_bot: false },
+        sender: Sender { id: "7".into(), name: "Ada".into(), is_bot: false, language: None },
         text: text.into(),
         attachments: vec![attachment(blob), attachment("blob_01hzzzzzzzzzzzzzzzzzzzzzzz")],
         sent_at: 0,

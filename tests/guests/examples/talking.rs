@@ -87,7 +87,7 @@ fn obey(cx: &Context<Value>, state: &mut Value, frame: &Value, out: &mut Command
         Some("say") => out.deliver(Inbound {
             dedupe: text("id"),
             target: Target::conversation(text("who")),
-            sender: Sender { id: text("who"), name: text("who"), is_bot: false },
+            sender: Sender { id: text("who"), name: text("who"), is_bot: false, language: None },
             text: text("text"),
             attachments: Vec::new(),
             sent_at: cx.now,

@@ -313,3 +313,49 @@ async fn whoever_reads_and_writes_meanwhile_waits_and_goes_on() {
     let store = home.reopen(store).await;
     assert_eq!(store.messages(&session, 1, None).unwrap().total, 50);
 }
+
+#[tokio::test]
+async fn what_agents_have_made_of_a_persons_words_goes_with_them() {
+    let home = Home::new();
+    let store = home.open();
+    let group = conversation("group");
+    let keep = |forgotten| AgentCommit {
+        plugin: "agent".into(),
+        state: Some(AgentState { version: 1, bytes: format!("{CANARY} state").into_bytes() }),
+        left: Some(format!("{CANARY} left").into_bytes()),
+        history_from: None,
+        forgotten,
+    };
+    let ends = |turn: &Turn, end_session, agent| TurnDone { end_session, agent, ..done(turn, &["ok"]) };
+    // Ann is a guest of Bo's session; what is made of it goes on, and on, in sessions that she never spoke in.
+    let first = say(&store, &group, "8", "bo asks", vec![]).await;
+    store.complete_turn(ends(&first, false, AgentCommit::default())).await.unwrap();
+    let hers = say(&store, &group, "7", CANARY, vec![]).await;
+    store.complete_turn(ends(&hers, true, keep(0))).await.unwrap();
+    let second = say(&store, &group, "9", "cy goes on", vec![]).await;
+    assert_eq!(store.agent_record(&second.session, "agent").unwrap().carried, keep(0).left);
+    store.complete_turn(ends(&second, true, keep(0))).await.unwrap();
+    let third = say(&store, &group, "8", "bo again", vec![]).await;
+    // The first session is let go by its age: who has spoken there is known all the same.
+    store.erase_session(&first.session).await.unwrap();
+    let step = TurnStep { progress: json!({"messages": [CANARY]}), agent: keep(0), ..TurnStep::default() };
+    store.record_step(&third.id(), step).await.unwrap();
+
+    store.erase_user(&ann()).await.unwrap();
+    for session in [&second.session, &third.session] {
+        let record = store.agent_record(session, "agent").unwrap();
+        assert_eq!((record.state, record.carried, record.forgotten > 0), (None, None, true));
+    }
+    // The turn at work knew what was forgotten: it ends, and leaves nothing.
+    store.complete_turn(ends(&third, false, keep(0))).await.unwrap();
+    assert_eq!(store.agent_record(&third.session, "agent").unwrap().state, None);
+    let later = say(&store, &group, "8", "bo once more", vec![]).await;
+    let now = store.agent_record(&third.session, "agent").unwrap().forgotten;
+    let fresh = AgentCommit { state: Some(AgentState { version: 1, bytes: b"fresh".into() }), ..keep(now) };
+    let fresh = AgentCommit { left: None, ..fresh };
+    store.complete_turn(ends(&later, false, fresh)).await.unwrap();
+    assert_eq!(store.agent_record(&third.session, "agent").unwrap().state.unwrap().bytes, b"fresh");
+    store.compact().await.unwrap();
+    store.close().await;
+    assert!(!holds(&home, CANARY));
+}

@@ -71,6 +71,7 @@ fn new_session(channel: &str) -> NewSession {
         conversation: None,
         model: None,
         agent: None,
+        language: None,
     }
 }
 
@@ -84,6 +85,7 @@ fn inbound(conversation: &Conversation, dedupe: &str) -> NewInbound {
         conversation: conversation.clone(),
         user_id: "7".into(),
         user_name: "Ann".into(),
+        language: None,
         choice: None,
         text: format!("text of {dedupe}"),
         command: None,

@@ -26,4 +26,7 @@ pub(crate) const WORDS: Words = Words {
     refused: "[Das Modell will darauf nicht antworten.]",
     no_calls_left: "Es gibt noch keine Antwort, und dieser Zug hat seine {} Werkzeugaufrufe gemacht. Bitte mich fortzufahren.",
     forgotten: "[Was früher gesagt wurde, passt nicht mehr ins Modell und konnte nicht zusammengefasst werden.]",
+    session_ends: "[Diese Sitzung endet hier, denn sie hatte alle ihre Züge (agent.max_turns); die nächste Nachricht beginnt eine neue, die weiß, was wir gesagt haben.]",
+    session_ends_in_part: "[Diese Sitzung endet hier, denn sie hatte alle ihre Züge (agent.max_turns); die nächste Nachricht beginnt eine neue, die nur das Letzte davon weiß.]",
+    part_is_known: "[Seit wir zuletzt sprachen, hat eine neue Sitzung begonnen; von dem, was davor war, weiß ich nur das Letzte.]",
 };

@@ -26,4 +26,7 @@ pub(crate) const WORDS: Words = Words {
     refused: "[The model will not answer this.]",
     no_calls_left: "There is no answer yet, and this turn has made its {} tool calls. Ask me to go on.",
     forgotten: "[What was said earlier no longer fits the model and could not be summarized.]",
+    session_ends: "[This session ends here, for it has had all its turns (agent.max_turns); the next message begins a new one, which knows what we said.]",
+    session_ends_in_part: "[This session ends here, for it has had all its turns (agent.max_turns); the next message begins a new one, which knows only the last of what we said.]",
+    part_is_known: "[A new session has begun since we last spoke; of what we said before it I know only the last part.]",
 };

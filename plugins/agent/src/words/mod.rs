@@ -28,6 +28,12 @@ pub(crate) struct Words {
     pub refused: &'static str,
     pub no_calls_left: &'static str,
     pub forgotten: &'static str,
+    /// The turn is the last of its session, and the next one knows what was said.
+    pub session_ends: &'static str,
+    /// The same where the next one only knows the end of it.
+    pub session_ends_in_part: &'static str,
+    /// Of the session before, not everything is known.
+    pub part_is_known: &'static str,
 }
 
 /// The sentences for a language, by its BCP 47 tag; English where there are none.

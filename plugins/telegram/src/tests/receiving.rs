@@ -27,7 +27,7 @@ fn a_private_message_is_delivered_with_all_that_a_reply_needs() {
         [Inbound {
             dedupe: "99:500".into(),
             target: Target::conversation("7"),
-            sender: Sender { id: "7".into(), name: "Ann Lee".into(), is_bot: false },
+            sender: Sender { id: "7".into(), name: "Ann Lee".into(), is_bot: false, language: None },
             text: "hello".into(),
             attachments: Vec::new(),
             sent_at: 1_700_000_000_000,
