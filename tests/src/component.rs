@@ -31,9 +31,10 @@ const PACKAGES: [&str; 10] = [
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 10] = [
+const FURTHER: [&str; 12] = [
     "asking",
     "carrying",
+    "counting",
     "listing",
     "making",
     "marked",
@@ -42,6 +43,7 @@ const FURTHER: [&str; 10] = [
     "reaching",
     "stumbling",
     "talking",
+    "wild",
 ];
 
 /// A plugin file in the making.

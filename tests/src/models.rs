@@ -3,7 +3,7 @@
 //! What it isn't told to answer it answers by itself, with words that repeat what was said last. It checks the key,
 //! the path and the shape of every conversation.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::{HeaderMap, Request};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
@@ -47,8 +48,34 @@ pub struct Asked {
     pub at: Instant,
 }
 
+impl Asked {
+    /// The parts of a request that a vendor reads in this order, as they came: the tools, the system prompt, and each message.
+    pub fn parts(&self, dialect: Dialect) -> Vec<String> {
+        let body: BTreeMap<String, &RawValue> = serde_json::from_slice(&self.bytes).unwrap();
+        let messages: Vec<&RawValue> = serde_json::from_str(body[dialect.conversation].get()).unwrap();
+        let before =
+            ["tools", "system", "instructions"].map(|part| body.get(part).map_or("", |raw| raw.get()));
+        // Where a vendor is told to keep what it has read is no part of that.
+        let plain = |raw: &str| raw.replace(r#""cache_control":{"type":"ephemeral"},"#, "");
+        before.into_iter().chain(messages.into_iter().map(RawValue::get)).map(plain).collect()
+    }
+}
+
 /// An answer that a test gives piece by piece. Dropping it ends the answer as servers end one.
 pub struct Live(mpsc::Sender<io::Result<Bytes>>);
+
+/// What a model does with a request, where a test says how it thinks.
+#[derive(Debug, Clone)]
+pub enum Thought {
+    /// It says this, as one piece.
+    Says(String),
+    /// It asks for these tools: id, name, arguments.
+    Calls(Vec<(String, &'static str, Value)>),
+    /// It refuses the request with this status and these words.
+    Refuses(u16, String),
+}
+
+type Mind = Arc<dyn Fn(&Value) -> Thought + Send + Sync>;
 
 enum Planned {
     /// A status, headers beyond the usual ones, and a body.
@@ -61,6 +88,7 @@ enum Planned {
 struct State {
     dialect: Dialect,
     pace: Mutex<Duration>,
+    mind: Mutex<Option<Mind>>,
     told: Mutex<VecDeque<Planned>>,
     asked: Mutex<Vec<Asked>>,
     broken_rules: Mutex<Vec<String>>,
@@ -72,6 +100,7 @@ impl FakeModel {
         let state = Arc::new(State {
             dialect,
             pace: Mutex::default(),
+            mind: Mutex::default(),
             told: Mutex::default(),
             asked: Mutex::default(),
             broken_rules: Mutex::default(),
@@ -126,6 +155,11 @@ impl FakeModel {
     /// How long it takes from one piece to the next when it answers by itself.
     pub fn pace(&self, pause: Duration) {
         *self.state.pace.lock().unwrap() = pause;
+    }
+
+    /// From now on it does this with the body of each request that nothing is told for.
+    pub fn think(&self, mind: impl Fn(&Value) -> Thought + Send + Sync + 'static) {
+        *self.state.mind.lock().unwrap() = Some(Arc::new(mind));
     }
 
     /// Every request so far.
@@ -200,14 +234,25 @@ impl State {
         self.asked.lock().unwrap()
     }
 
-    /// Says back what was said last, word by word.
+    /// Does what it thinks, or says back what was said last, word by word.
     fn by_itself(&self, body: &Value) -> Reply {
         let dialect = self.dialect;
-        let said = (dialect.said_last)(body);
-        let answer = format!("You said: {said}");
-        let words: Vec<&str> = answer.split_inclusive(' ').collect();
+        let mind = self.mind.lock().unwrap().clone();
+        let events = match mind.map(|mind| mind(body)) {
+            Some(Thought::Says(text)) => (dialect.words)(&[&text]),
+            Some(Thought::Calls(calls)) => {
+                let calls: Vec<Call<'_>> =
+                    calls.iter().map(|(id, name, arguments)| (&**id, *name, arguments.clone())).collect();
+                (dialect.calls)(&calls)
+            }
+            Some(Thought::Refuses(status, words)) => return Reply::Json(status, (dialect.refusal)(&words)),
+            None => {
+                let answer = format!("You said: {}", (dialect.said_last)(body));
+                (dialect.words)(&answer.split_inclusive(' ').collect::<Vec<_>>())
+            }
+        };
         let (sender, pieces) = mpsc::channel(1);
-        let (events, pace) = ((dialect.words)(&words), *self.pace.lock().unwrap());
+        let pace = *self.pace.lock().unwrap();
         tokio::spawn(async move {
             for event in events {
                 sleep(pace).await;

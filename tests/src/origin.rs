@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Request;
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::server::{Reply, Server, Service};
 
@@ -17,6 +19,7 @@ pub struct Origin {
 
 #[derive(Default)]
 struct State {
+    pace: Mutex<Duration>,
     answers: Mutex<HashMap<String, Planned>>,
     asked: Mutex<Vec<String>>,
     bodies: Mutex<Vec<(String, Bytes)>>,
@@ -63,6 +66,11 @@ impl Origin {
         self.state.answers.lock().unwrap().insert(path.into(), Planned::Echo);
     }
 
+    /// How long it takes to answer, once it has heard what it is asked.
+    pub fn pace(&self, pause: Duration) {
+        *self.state.pace.lock().unwrap() = pause;
+    }
+
     /// Every path and query it was asked for, in order.
     pub fn asked(&self) -> Vec<String> {
         self.state.asked.lock().unwrap().clone()
@@ -86,6 +94,8 @@ impl Service for State {
         self.asked.lock().unwrap().push(uri.to_string());
         self.bodies.lock().unwrap().push((uri.path().to_owned(), request.body().clone()));
         self.received.lock().unwrap().push(format!("{request:?}"));
+        let pace = *self.pace.lock().unwrap();
+        sleep(pace).await;
         match self.answers.lock().unwrap().get(uri.path()) {
             None => Reply::Json(404, r#"{"error":"no such path"}"#.into()),
             Some(Planned::Body(body)) => Reply::Json(200, body.to_string()),

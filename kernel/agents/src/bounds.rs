@@ -15,8 +15,8 @@ const MAX_CARRY_BYTES: usize = 64 << 10;
 const MAX_COMMANDS: usize = 1000;
 /// Most bytes of a reply, of what is said before it, and of a result of its own.
 const MAX_SAID_BYTES: usize = 1 << 20;
-/// Most bytes of its own words in a question to a model.
-const MAX_QUESTION_BYTES: usize = 4 << 20;
+/// Most bytes of its own words in a question to a model. A step whole may not have more than a few of these.
+const MAX_QUESTION_BYTES: usize = 1 << 20;
 /// Most parts of a question to a model.
 const MAX_PARTS: usize = 10_000;
 /// Most tools that an agent answers itself.
@@ -109,6 +109,7 @@ fn question(ask: &wire::AskModel) -> Result<(), String> {
     at_most("tools that it may call", ask.tools.len(), MAX_PARTS)?;
     at_most("tools of its own", ask.own_tools.len(), MAX_OWN_TOOLS)?;
     at_most("bytes of options", ask.options.len(), MAX_OPTIONS_BYTES)?;
+    let mut names = BTreeSet::new();
     for tool in &ask.own_tools {
         let bytes = tool.name.len() + tool.description.len() + tool.parameters.len();
         at_most("bytes of a tool of its own", bytes, MAX_OWN_TOOL_BYTES)?;
@@ -116,8 +117,14 @@ fn question(ask: &wire::AskModel) -> Result<(), String> {
         if tool.name.is_empty() || tool.name.len() > 64 || !tool.name.chars().all(is_name) {
             return Err(format!("it has a tool of its own whose name models don't take: {:?}", tool.name));
         }
-        if !serde_json::from_str(&tool.parameters).is_ok_and(|schema: Value| schema.is_object()) {
-            return Err(format!("the parameters of its own tool {} are no JSON object", tool.name));
+        if !names.insert(&tool.name) {
+            return Err(format!("it has two tools of its own with the name {}", tool.name));
+        }
+        if !is_object_schema(&tool.parameters) {
+            return Err(format!(
+                "the parameters of its own tool {} are no JSON Schema of an object",
+                tool.name
+            ));
         }
     }
     match serde_json::from_str(&ask.options) {
@@ -126,6 +133,14 @@ fn question(ask: &wire::AskModel) -> Result<(), String> {
             None => Ok(()),
         },
         _ => Err("the options of a question are no JSON object".to_owned()),
+    }
+}
+
+/// Whether models can be told of these parameters: vendors take a schema of an object, and nothing else at its top.
+fn is_object_schema(parameters: &str) -> bool {
+    match serde_json::from_str(parameters) {
+        Ok(Value::Object(schema)) => schema.get("type").is_none_or(|kind| kind == "object"),
+        _ => false,
     }
 }
 

@@ -266,7 +266,7 @@ impl<'a> Course<'a> {
             let why = match &failure {
                 Broken::Code(failure) => {
                     self.work.services.plugins.report(&code, Err(failure));
-                    failure.is_defect().then(|| failure.to_string())
+                    failure.is_its_own().then(|| failure.to_string())
                 }
                 Broken::Rule(why) => {
                     warn!(agent = self.agent.name, plugin = self.agent.plugin, "did what it may not: {why}");

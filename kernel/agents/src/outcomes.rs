@@ -82,7 +82,9 @@ impl<'a> Course<'a> {
                 (None, wire::Command::CallTool((_, call))) if open.begun => {
                     self.expire_questions(&call.id).await?;
                     let result = self.settle(NewMessage::tool(call.id.clone(), UNKNOWN, true));
-                    events.push(self.tool_done(token, &result, wire::ToolOutcome::Unknown));
+                    let told = self.tool_done(token, &result, wire::ToolOutcome::Unknown);
+                    self.note(token, &told);
+                    events.push(told);
                     is_lost = true;
                 }
                 (None, _) => self.begin(under_way, open),

@@ -39,6 +39,11 @@ impl CallError {
         matches!(self, Self::Trap(_) | Self::CpuLimit(_) | Self::Crowded(_) | Self::OutOfMemory(_))
     }
 
+    /// Whether the code is to blame, if only for not doing the work: code that is on probation goes for that, too.
+    pub fn is_its_own(&self) -> bool {
+        self.is_defect() || matches!(self, Self::Fault(_))
+    }
+
     /// The error as a caller of the API reads it.
     pub fn into_error(self, plugin: &str) -> Error {
         let message = format!("Plugin {plugin}: {self}");

@@ -25,6 +25,8 @@ const MAX_IDLE_BYTES: u64 = 16 << 20;
 
 /// Most that a component may hand over in one answer or one host call, in bytes.
 const MAX_ANSWER_BYTES: usize = 4 << 20;
+/// What the engine says of an answer, or a call of the host, with more bytes than that: the error has no type.
+const HANDED_OVER: &str = "fuel allocated for hostcalls";
 /// How long a call may be heard: 24 hours.
 const MAX_ANSWER_TIME: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -265,7 +267,18 @@ pub(super) fn classify(
         Some(Exceeded::PluginMemory) => CallError::Full(shared.gauge.most()),
         None => match error.downcast_ref() {
             Some(I32Exit(status)) => CallError::Trap(format!("it exited with status {status}")),
-            None => CallError::Trap(error.root_cause().to_string()),
+            None => CallError::Trap(reason(error, instance)),
         },
+    }
+}
+
+/// Why a call broke off, in words of its own where those of the engine would lead nowhere.
+fn reason(error: &wasmtime::Error, instance: Option<&GuestInstance>) -> String {
+    let reason = error.root_cause().to_string();
+    match instance {
+        Some(instance) if reason.contains(HANDED_OVER) => {
+            format!("it hands over more than {} bytes at once", instance.store.hostcall_fuel())
+        }
+        _ => reason,
     }
 }

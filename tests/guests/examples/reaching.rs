@@ -9,15 +9,16 @@ struct Reaching;
 
 impl Tool for Reaching {
     fn tools() -> Vec<ToolInfo> {
-        let tool = |name: &str, description: &str| ToolInfo {
+        let tool = |name: &str, read_only: bool, description: &str| ToolInfo {
             name: name.into(),
             description: description.into(),
             parameters: r#"{"type":"object"}"#.into(),
-            read_only: false,
+            read_only,
         };
         vec![
-            tool("fetch", "Asks for `url`, with the header `name: value` if there is one"),
-            tool("hoard", "Keeps `bytes` bytes under each of `keys` keys"),
+            tool("fetch", false, "Asks for `url`, with the header `name: value` if there is one"),
+            tool("look", true, "The same, where that changes nothing"),
+            tool("hoard", false, "Keeps `bytes` bytes under each of `keys` keys"),
         ]
     }
 
@@ -25,7 +26,7 @@ impl Tool for Reaching {
         let arguments: Value =
             serde_json::from_str(arguments).map_err(|error| Fault::bad_input(error.to_string()))?;
         match name {
-            "fetch" => fetch(&arguments),
+            "fetch" | "look" => fetch(&arguments),
             "hoard" => hoard(&arguments),
             _ => Err(Fault::bad_input(format!("there is no tool {name}"))),
         }

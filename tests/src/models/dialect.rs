@@ -30,7 +30,7 @@ pub struct Dialect {
     /// What a request does that the vendor forbids.
     pub(super) check: fn(&HeaderMap, &Value) -> Result<(), String>,
     /// What the user, or the last tool, said last.
-    pub(super) said_last: fn(&Value) -> String,
+    pub said_last: fn(&Value) -> String,
     /// The body of a refusal.
     pub refusal: fn(&str) -> String,
     /// The events of an answer in these words.

@@ -1,8 +1,5 @@
 //! Agents: who answers where, swapped and gone in the middle of conversations.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use prx_tests::client::Answer;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
@@ -78,44 +75,6 @@ async fn what_an_agent_may_not_do_fails_its_turn_and_the_next_one_goes_on() {
     let other = open(&gateway, json!({})).await.expect(201)["id"].as_str().unwrap().to_owned();
     assert_eq!(answer(&gateway, &other, "hello").await, "Fine.");
     gateway.stop().await;
-}
-
-#[tokio::test]
-async fn fifty_reloads_of_the_agent_lose_nothing() {
-    let script = json!([
-        {"when": "tool", "answers": [[{"call": {"name": "hello", "arguments": {"name": "Ada"}}}], [{"text": "It said hello."}]]},
-        {"answers": [[{"text": "Fine."}]]},
-    ]);
-    let home = home(&script, "");
-    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
-    let gateway = Arc::new(Gateway::start_in(home).await);
-    let done = Arc::new(AtomicBool::new(false));
-    let talks = (0..6).map(|n| {
-        let (gateway, done) = (Arc::clone(&gateway), Arc::clone(&done));
-        tokio::spawn(async move {
-            let session = open(&gateway, json!({})).await.expect(201)["id"].as_str().unwrap().to_owned();
-            let mut turns = 0;
-            while !done.load(Ordering::Relaxed) {
-                let (text, wanted) =
-                    if (turns + n) % 2 == 0 { ("use the tool", "It said hello.") } else { ("hi", "Fine.") };
-                assert_eq!(answer(&gateway, &session, text).await, wanted);
-                turns += 1;
-            }
-            (session, turns)
-        })
-    });
-    let talks: Vec<_> = talks.collect();
-    for n in 0..50 {
-        let reloaded = gateway.client().post("/plugins/agent/reload", json!({})).await.expect(200);
-        assert!(reloaded["name"] == "agent", "{n}: {reloaded}");
-    }
-    done.store(true, Ordering::Relaxed);
-    for talk in talks {
-        let (session, turns) = talk.await.unwrap();
-        let shown = gateway.client().get(&format!("/sessions/{session}")).await.expect(200);
-        assert_eq!(shown["turn_count"], turns);
-        assert!(turns > 0);
-    }
 }
 
 #[tokio::test]
