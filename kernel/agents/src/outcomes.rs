@@ -17,8 +17,8 @@ use prx_host::bindings::{agent as wire, common};
 use prx_store::{Decision, NewMessage, ToolCall};
 
 /// The result of a call of which nobody knows whether it was made.
-const UNKNOWN: &str = "It is not known whether this call was made: the gateway stopped while it was at work. Find out before \
-                       you make it again.";
+const UNKNOWN: &str = "The outcome of this call is unknown: the gateway stopped while it was at work. Find out whether it was \
+                       made before you make it again.";
 
 /// Work counts as a task of the turn's timer, also when it is given up.
 struct Task<'a>(&'a super::work_timer::WorkTimer);

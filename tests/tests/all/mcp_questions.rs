@@ -328,7 +328,7 @@ async fn a_call_that_may_have_been_made_ends_with_its_question() {
     question(&gateway, &session).await;
     let gateway = Gateway::start_in(gateway.kill()).await;
     replied(&gateway, &session).await;
-    assert!(result(&gateway, &session).await.contains("not known whether this call was made"));
+    assert!(result(&gateway, &session).await.contains("outcome of this call is unknown"));
     assert_eq!(questions(&gateway, &session).await, Vec::<Value>::new());
     gateway.stop().await;
 }

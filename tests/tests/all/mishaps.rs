@@ -197,7 +197,7 @@ async fn a_call_that_is_done_is_not_made_again_after_a_crash_beside_one_at_work(
     .await;
     assert_eq!(told[2].1, result, "the process that did it is gone: {told:?}");
     assert!(
-        told[3].1.contains("not known whether this call was made"),
+        told[3].1.contains("outcome of this call is unknown"),
         "the other one is not made again: {told:?}"
     );
 }

@@ -76,7 +76,11 @@ const DEEDS: &[(&str, &str, Then)] = &[
     ("turns-round", "use the tool", Fails(502, "not before it the entry that has asked for the call")),
     ("overlaps", "use the tool", Fails(502, "names an entry twice")),
     ("backwards", "use the tool", Fails(502, "asks a model about nothing")),
-    ("begins-with-a-result", "use the tool", Fails(502, "not before it the entry that has asked for the call")),
+    (
+        "begins-with-a-result",
+        "use the tool",
+        Fails(502, "not before it the entry that has asked for the call"),
+    ),
     ("doubles", "use the tool", Fails(502, "names an entry twice")),
     ("asks-twice", "hi", Fails(502, "asks twice under the token 1")),
     (
