@@ -5,8 +5,8 @@ use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::handle::Store;
 use super::message::NewMessage;
-use super::rows::{Cause, Failure, Result};
-use super::sessions::{SESSIONS, SessionRow};
+use super::model::{AgentCommit, AgentRecord, AgentState};
+use super::rows::{Cause, Failure, Result, Snapshot};
 use super::tx::Tx;
 
 /// By session and plugin.
@@ -34,59 +34,6 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause>
     Ok(())
 }
 
-/// What an agent remembers of a session between two steps.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AgentState {
-    /// The version of its shape, from the plugin's manifest.
-    pub version: u32,
-    /// Only the agent can read it.
-    pub bytes: Vec<u8>,
-}
-
-/// What an agent has at the beginning of a turn.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AgentRecord {
-    /// Its state; none: it has none in this session.
-    pub state: Option<AgentState>,
-    /// The first message that is part of the history; none: all are.
-    pub history_from: Option<String>,
-    /// The state before the last change of its version, and where the history began then.
-    pub earlier: Option<(AgentState, String)>,
-    /// What the session before has left.
-    pub carried: Option<Vec<u8>>,
-    /// How often all of that was forgotten.
-    pub forgotten: u64,
-}
-
-/// What a step of an agent changes for good.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AgentCommit {
-    /// Its plugin.
-    pub plugin: String,
-    /// Its state, where the step has changed it.
-    pub state: Option<AgentState>,
-    /// What the next session of the conversation is given, where the step has changed it.
-    pub left: Option<Vec<u8>>,
-    /// The first message that is part of the history from now on; empty: all are.
-    pub history_from: Option<String>,
-    /// [`AgentRecord::forgotten`] of the record that it comes of: nothing is kept of it once more was forgotten.
-    pub forgotten: u64,
-}
-
-impl AgentCommit {
-    /// What this and then a later one change.
-    #[must_use]
-    pub fn then(self, later: Self) -> Self {
-        Self {
-            plugin: if later.plugin.is_empty() { self.plugin } else { later.plugin },
-            state: later.state.or(self.state),
-            left: later.left.or(self.left),
-            history_from: later.history_from.or(self.history_from),
-            forgotten: self.forgotten.max(later.forgotten),
-        }
-    }
-}
-
 impl Store {
     /// What an agent has kept of a session.
     pub fn agent_record(&self, session: &str, plugin: &str) -> Result<AgentRecord> {
@@ -105,39 +52,6 @@ impl Store {
             let forgotten = snapshot.open(FORGOTTEN)?.get(session)?.map_or(0, |count| count.value());
             Ok(AgentRecord { state, history_from, earlier, carried, forgotten })
         })
-    }
-
-    /// Forgets all that agents have kept of sessions, and what has gone on from there to the sessions after them.
-    pub(super) async fn forget_kept(&self, sessions: &[String]) -> Result<()> {
-        for session in sessions {
-            let mut chain = vec![session.clone()];
-            chain.extend(self.carried_on(session).await?);
-            // From the far end, so that what is cut off by a crash finds its way again.
-            for session in chain.into_iter().rev() {
-                self.write(move |tx| forget(tx, &session)).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The sessions to which something has come from this one, each from the one before.
-    async fn carried_on(&self, session: &str) -> Result<Vec<String>> {
-        let mut chain: Vec<String> = Vec::new();
-        let mut last = session.to_owned();
-        loop {
-            let next = self.read(|snapshot| {
-                let row: Option<SessionRow> = snapshot.get(&SESSIONS, last.as_str())?;
-                let Some(next) = row.and_then(|row| row.next) else { return Ok(None) };
-                let is_given = snapshot.open(CARRIED)?.get(next.as_str())?.is_some();
-                Ok(is_given.then_some(next))
-            })?;
-            match next {
-                Some(next) if !chain.contains(&next) => chain.push(next.clone()),
-                _ => return Ok(chain),
-            }
-            last.clone_from(&chain[chain.len() - 1]);
-            tokio::task::yield_now().await;
-        }
     }
 }
 
@@ -180,6 +94,11 @@ pub(super) fn pass_on(tx: &Tx<'_>, from: &str, to: &str) -> Result<(), Failure> 
         tx.change(CARRIED)?.insert(to, left.as_slice())?;
     }
     Ok(())
+}
+
+/// The same, read.
+pub(super) fn is_given_in(snapshot: &Snapshot, session: &str) -> Result<bool, Failure> {
+    Ok(snapshot.open(CARRIED)?.get(session)?.is_some())
 }
 
 /// Whether a session was given something by the one before it.

@@ -15,7 +15,6 @@
 //!   [`HookProblem`].
 //! - **Pending turns** are queued by session; [`Ready`] hands out the sessions that have some.
 
-pub use self::agents::{AgentCommit, AgentRecord, AgentState};
 pub use self::approvals::{Approval, Elicitation, NewApproval, Question};
 pub use self::audit::{Actor, AuditEntry, AuditFilter, AuditPage, Deed, RefusedCallers};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
@@ -36,9 +35,9 @@ pub use self::message::{
     Sender, ToolCall,
 };
 pub use self::model::{
-    ANONYMOUS, Command, Compacted, Completed, Conversation, Decision, Hook, InboundInfo, NewInbound,
-    NewOutbound, NewSession, Parked, ParkedTurn, Session, SessionFilter, SessionStatus, Stop, Turn, TurnDone,
-    TurnId, TurnState, Usage,
+    ANONYMOUS, AgentCommit, AgentRecord, AgentState, Command, Compacted, Completed, Conversation, Decision,
+    Hook, InboundInfo, NewInbound, NewOutbound, NewSession, Parked, ParkedTurn, Session, SessionFilter,
+    SessionStatus, Stop, Turn, TurnDone, TurnId, TurnState, Usage,
 };
 pub use self::operation::{Choice, Content, Operation};
 pub use self::outbox::{DeadLetter, OnUnknown, OutboxEntry, OutboxOutcome, OutboxState};

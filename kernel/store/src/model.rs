@@ -5,7 +5,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::agents::AgentCommit;
 use super::message::{Attachment, Message, NewMessage, Quoted};
 use super::operation::Operation;
 use prx_base::events::NewEvent;
@@ -370,4 +369,57 @@ pub struct Compacted {
     pub before: u64,
     /// The file after, in bytes.
     pub after: u64,
+}
+
+/// What an agent remembers of a session between two steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentState {
+    /// The version of its shape, from the plugin's manifest.
+    pub version: u32,
+    /// Only the agent can read it.
+    pub bytes: Vec<u8>,
+}
+
+/// What an agent has at the beginning of a turn.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentRecord {
+    /// Its state; none: it has none in this session.
+    pub state: Option<AgentState>,
+    /// The first message that is part of the history; none: all are.
+    pub history_from: Option<String>,
+    /// The state before the last change of its version, and where the history began then.
+    pub earlier: Option<(AgentState, String)>,
+    /// What the session before has left.
+    pub carried: Option<Vec<u8>>,
+    /// How often all of that was forgotten.
+    pub forgotten: u64,
+}
+
+/// What a step of an agent changes for good.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AgentCommit {
+    /// Its plugin.
+    pub plugin: String,
+    /// Its state, where the step has changed it.
+    pub state: Option<AgentState>,
+    /// What the next session of the conversation is given, where the step has changed it.
+    pub left: Option<Vec<u8>>,
+    /// The first message that is part of the history from now on; empty: all are.
+    pub history_from: Option<String>,
+    /// [`AgentRecord::forgotten`] of the record that it comes of: nothing is kept of it once more was forgotten.
+    pub forgotten: u64,
+}
+
+impl AgentCommit {
+    /// What this and then a later one change.
+    #[must_use]
+    pub fn then(self, later: Self) -> Self {
+        Self {
+            plugin: if later.plugin.is_empty() { self.plugin } else { later.plugin },
+            state: later.state.or(self.state),
+            left: later.left.or(self.left),
+            history_from: later.history_from.or(self.history_from),
+            forgotten: self.forgotten.max(later.forgotten),
+        }
+    }
 }

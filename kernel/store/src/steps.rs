@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::agents::{self, AgentCommit};
+use super::agents;
 use super::handle::Store;
-use super::model::{NewOutbound, TurnId, Usage};
+use super::model::{AgentCommit, NewOutbound, TurnId, Usage};
 use super::queue::TURNS;
 use super::rows::Result;
 use super::sessions::SessionRow;

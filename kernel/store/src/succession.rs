@@ -43,6 +43,39 @@ impl Store {
         })
         .await
     }
+
+    /// Forgets all that agents have kept of sessions, and what has gone on from there to the sessions after them.
+    pub(super) async fn forget_kept(&self, sessions: &[String]) -> Result<()> {
+        for session in sessions {
+            let mut chain = vec![session.clone()];
+            chain.extend(self.carried_on(session).await?);
+            // From the far end, so that what is cut off by a crash finds its way again.
+            for session in chain.into_iter().rev() {
+                self.write(move |tx| agents::forget(tx, &session)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sessions to which something has come from this one, each from the one before.
+    async fn carried_on(&self, session: &str) -> Result<Vec<String>> {
+        let mut chain: Vec<String> = Vec::new();
+        let mut last = session.to_owned();
+        loop {
+            let next = self.read(|snapshot| {
+                let row: Option<SessionRow> = snapshot.get(&SESSIONS, last.as_str())?;
+                let Some(next) = row.and_then(|row| row.next) else { return Ok(None) };
+                let is_given = agents::is_given_in(snapshot, &next)?;
+                Ok(is_given.then_some(next))
+            })?;
+            match next {
+                Some(next) if !chain.contains(&next) => chain.push(next.clone()),
+                _ => return Ok(chain),
+            }
+            last.clone_from(&chain[chain.len() - 1]);
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 /// A session behind the one before it, whose turns may still be worked on. It is given what that has left, if it `goes_on`
