@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use tracing::warn;
 
+use super::bounds::SPARE_QUESTIONS;
 use super::calls::{self, CallResult, Called};
 use super::completion::{self, Answer, Live, NoAnswer, Question, lock};
 use super::compose;
 use super::context::Context;
-use super::course::SPARE_QUESTIONS;
 use super::entries::Entries;
 use super::progress::Open;
 use super::work::Work;

@@ -7,6 +7,8 @@ use serde_json::Value;
 use super::progress::Progress;
 use prx_host::bindings::agent as wire;
 
+/// Questions to models of one turn beyond one for each call of a tool.
+pub(super) const SPARE_QUESTIONS: u32 = 20;
 /// Most bytes of what an agent keeps of a session.
 const MAX_STATE_BYTES: usize = 256 << 10;
 /// Most bytes of what it leaves for the next session.

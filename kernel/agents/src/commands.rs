@@ -1,5 +1,6 @@
 //! What a step of an agent asks for, taken in as far as it may ask for that.
 
+use super::applied::Applied;
 use super::bounds;
 use super::compose;
 use super::course::{Broken, Course};
@@ -8,36 +9,12 @@ use super::reply;
 use super::tool::Tool;
 use prx_base::config::Policy;
 use prx_host::bindings::agent as wire;
-use prx_store::{AgentCommit, NewMessage, NewOutbound};
+use prx_store::NewMessage;
 
 /// What stands for the result of a call that the agent let be.
 const NOT_MADE: &str = "not made";
 /// What stands for the result of a call that the agent gave up.
 const GIVEN_UP: &str = "given up while it was at work; nobody knows how far it came";
-
-/// What a step comes to.
-#[derive(Default)]
-pub(super) struct Applied {
-    /// What is to be done next.
-    pub(super) begun: Vec<Open>,
-    pub(super) said: Vec<NewOutbound>,
-    pub(super) kept: AgentCommit,
-    pub(super) finish: Option<wire::Finish>,
-    /// For the operator.
-    pub(super) logged: Vec<(wire::LogLevel, String)>,
-}
-
-impl Applied {
-    /// Whether a crash may undo it: nothing was said, and all that is asked for can be asked for again, by the same step.
-    pub(super) fn may_be_lost(&self) -> bool {
-        use wire::Command::{AskModel, ReadSkillFile, Recall};
-        let is_harmless = |open: &Open| matches!(open.command, AskModel(_) | ReadSkillFile(_) | Recall(_));
-        self.said.is_empty()
-            && self.kept.left.is_none()
-            && self.kept.history_from.is_none()
-            && self.begun.iter().all(is_harmless)
-    }
-}
 
 impl Course<'_> {
     /// Takes in what a step wants.

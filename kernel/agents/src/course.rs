@@ -11,8 +11,9 @@ use futures_util::{FutureExt, StreamExt};
 use tracing::warn;
 
 use super::agent::{Agent, TakenUp};
+use super::applied::Applied;
 use super::ask::Outcome;
-use super::commands::Applied;
+use super::bounds::SPARE_QUESTIONS;
 use super::completion::{Live, lock};
 use super::context::Context;
 use super::entries::{Entries, entry};
@@ -29,8 +30,6 @@ use prx_store::{AgentCommit, AgentState, NewMessage, NewOutbound, TurnStep};
 
 /// Between the seeds of two steps.
 const SEED_STEP: u64 = 0xd1b5_4a32_d192_ed03;
-/// Questions to models of one turn beyond one for each call of a tool.
-pub(super) const SPARE_QUESTIONS: u32 = 20;
 
 /// A turn and its agent.
 pub(super) struct Course<'a> {

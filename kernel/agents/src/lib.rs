@@ -8,6 +8,7 @@ pub use self::stream::{TurnEvent, TurnStream};
 pub use self::turns::Turns;
 
 mod agent;
+mod applied;
 mod approval;
 mod arguments;
 mod ask;
