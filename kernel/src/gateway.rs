@@ -85,6 +85,8 @@ pub struct Gateway {
     pub mcp: Mcp,
     /// The tools of both.
     pub tools: Tools,
+    /// What keeps agents from answering.
+    pub(crate) agents: settings::agents::Agents,
     /// What MCP clients are being answered.
     pub door: Door,
     /// What is remembered of people.
@@ -209,6 +211,13 @@ impl Startup {
         let settings = Settings::start(base.clone(), loaded, dependents, (process.stopping.clone(), reload));
         #[cfg(target_os = "linux")]
         tokio::spawn(crate::reaper::run(base.clock.clone(), process.stopping.clone()));
+        let agents = settings::agents::Agents {
+            base: base.clone(),
+            plugins: plugins.clone(),
+            tools: tools.clone(),
+            mcp: mcp.clone(),
+        };
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(agents.clone().follow()));
         let sweeping = retention::run(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
@@ -221,6 +230,7 @@ impl Startup {
             plugins,
             mcp,
             tools,
+            agents,
             door,
             memory,
             turns,

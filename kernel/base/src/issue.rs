@@ -33,6 +33,8 @@ pub enum IssueKind {
     Budget,
     /// A plugin.
     Plugin,
+    /// An agent that can't answer as it is configured.
+    Agent,
     /// A channel's connection.
     Channel,
     /// A hook, or its receiver.

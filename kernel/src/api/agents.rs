@@ -29,18 +29,24 @@ struct Agent {
     answers: Vec<String>,
     /// Why it can't answer.
     problem: Option<String>,
+    /// All that is wrong with it, as the status says it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
 }
 
 pub(super) const LIST: Doc = Doc::new("List agents").answers::<Agents>(&[200]);
 
 pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let config = gateway.base.config.current();
+    let found = gateway.agents.problems().await;
     let agents = config.agents().map(|agent| {
-        let serves = gateway.plugins.agent(&agent.plugin).is_some();
+        let of_this = found.iter().filter(|found| found.agent.as_ref() == Some(&agent.name));
+        let down = of_this.clone().find(|found| found.is_down);
         Agent {
             model: format!("{}/{}", agent.provider.name, agent.provider.model),
             answers: config.answered_by(&agent.name),
-            problem: (!serves).then(|| format!("its plugin {} is not running, or is no agent", agent.plugin)),
+            problem: down.map(|found| found.issue.problem.clone()),
+            problems: of_this.map(|found| found.issue.to_string()).collect(),
             models: agent.models,
             plugin: agent.plugin,
             name: agent.name,

@@ -103,6 +103,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let plugins = gateway.plugins.list();
     let mut issues = issues(&gateway);
     issues.extend(tool_issues(&gateway).await);
+    issues.extend(gateway.agents.problems().await.into_iter().map(|found| found.issue));
     Reply::ok(&StatusView {
         status: match issues.is_empty() {
             _ if !gateway.store.is_healthy() => "unhealthy",

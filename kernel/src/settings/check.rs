@@ -60,7 +60,13 @@ pub(crate) fn at_start(config: &Config, plugins: &BTreeMap<String, Known>) -> At
     let unresolved = unresolved(config, plugins);
     let missing = |key: &str| unresolved.iter().any(|(known, _)| known == key);
     // No manifest has a key named `plugin`.
-    let is_down = |key: &str| key.starts_with("provider.") || key.ends_with(".plugin") || missing(key);
+    let is_agent = |key: &str| {
+        let of_channel = key.strip_prefix("channels_config.").and_then(|key| key.split_once('.'));
+        key.starts_with("agents.")
+            || of_channel.is_some_and(|(_, key)| key == "agent" || key.starts_with("agents."))
+    };
+    let is_down =
+        |key: &str| key.starts_with("provider.") || key.ends_with(".plugin") || is_agent(key) || missing(key);
     let (down, fatal) = problems.into_iter().partition(|(key, _)| is_down(key));
     AtStart { fatal, down }
 }
@@ -146,6 +152,19 @@ fn check_provider((name, table): (&str, &Settings), plugins: &BTreeMap<String, K
     problems.into_iter().map(|problem| format!("providers_config.{name}.{problem}")).collect()
 }
 
+/// What is wrong with all agents, and with what channels say of them: each with its agent, where it is an agent's.
+pub(super) fn agents(config: &Config, plugins: &BTreeMap<String, Known>) -> Vec<(Option<String>, Problem)> {
+    let split =
+        |problem: String| problem.split_once(": ").map(|(key, what)| (key.to_owned(), what.to_owned()));
+    let nothing = Settings::new();
+    let of_agents = config.agents().flat_map(|agent| {
+        let problems = check_agent((&agent.name, &nothing), config, plugins);
+        problems.into_iter().filter_map(split).map(move |problem| (Some(agent.name.clone()), problem))
+    });
+    let names = check_agent_names(Changes { before: &Config::default(), after: config });
+    of_agents.chain(names.into_iter().filter_map(split).map(|problem| (None, problem))).collect()
+}
+
 fn check_agent(
     (name, _): (&str, &Settings),
     config: &Config,
@@ -168,8 +187,11 @@ fn check_agent(
         }
     };
     let all = providers(&config.components, plugins);
-    let models = agent.models.iter().map(|model| ("models", model.as_str()));
     let table = config.components.agents.get(name);
+    let own_fallbacks = table.is_some_and(|table| table.contains_key("fallbacks"));
+    let fallbacks = agent.provider.fallbacks.iter().filter(|_| own_fallbacks);
+    let fallbacks = fallbacks.map(|model| ("fallbacks", model.as_str()));
+    let models = agent.models.iter().map(|model| ("models", model.as_str())).chain(fallbacks);
     let first = table.and_then(|table| table.get("provider")?.as_str()).map(|model| ("provider", model));
     for (key, model) in first.into_iter().chain(models) {
         if !model.split_once('/').is_some_and(|(provider, model)| all.contains(provider) && !model.is_empty())

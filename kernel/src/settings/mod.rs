@@ -4,6 +4,7 @@ pub(crate) use self::check::{AtStart, at_start, providers};
 pub(crate) use self::state::Dependents;
 pub use self::state::{Settings, Updated};
 
+pub(crate) mod agents;
 mod check;
 mod follow;
 mod redact;

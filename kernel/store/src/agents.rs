@@ -96,14 +96,14 @@ pub(super) fn pass_on(tx: &Tx<'_>, from: &str, to: &str) -> Result<(), Failure> 
     Ok(())
 }
 
-/// The same, read.
-pub(super) fn is_given_in(snapshot: &Snapshot, session: &str) -> Result<bool, Failure> {
-    Ok(snapshot.open(CARRIED)?.get(session)?.is_some())
-}
-
 /// Whether a session was given something by the one before it.
 pub(super) fn is_given(tx: &Tx<'_>, session: &str) -> Result<bool, Failure> {
     Ok(tx.open(CARRIED)?.get(session)?.is_some())
+}
+
+/// The same, for a reader.
+pub(super) fn seems_given(snapshot: &Snapshot, session: &str) -> Result<bool, Failure> {
+    Ok(snapshot.open(CARRIED)?.get(session)?.is_some())
 }
 
 /// Forgets all that agents have kept of a session: what is erased may be part of it. A turn at work ends without leaving

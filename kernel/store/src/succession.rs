@@ -65,8 +65,7 @@ impl Store {
             let next = self.read(|snapshot| {
                 let row: Option<SessionRow> = snapshot.get(&SESSIONS, last.as_str())?;
                 let Some(next) = row.and_then(|row| row.next) else { return Ok(None) };
-                let is_given = agents::is_given_in(snapshot, &next)?;
-                Ok(is_given.then_some(next))
+                Ok(agents::seems_given(snapshot, &next)?.then_some(next))
             })?;
             match next {
                 Some(next) if !chain.contains(&next) => chain.push(next.clone()),

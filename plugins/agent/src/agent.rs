@@ -192,7 +192,7 @@ impl Work<'_> {
     fn answered(&mut self, turn: &mut Turn, answered: Answered) -> bool {
         match turn.over(answered.token) {
             Some(Wait::Summary(_, end)) => self.summarized(turn, end, answered.text.trim()),
-            Some(Wait::Closing(_)) => self.close(turn, answered.text.trim()),
+            Some(Wait::Closing(_, end)) => self.close(turn, end, answered.text.trim()),
             Some(Wait::Model(_)) => {
                 self.learn(turn, &answered);
                 turn.known.push(Known::from(&answered.entry));
@@ -251,22 +251,28 @@ impl Work<'_> {
         if Carried::left(self.cx, self.state, turn).whole {
             return self.say_farewell(turn, self.words().session_ends);
         }
+        self.summarize_session(turn)
+    }
+
+    fn summarize_session(&mut self, turn: &mut Turn) -> bool {
+        let end = summary::part(self.cx, self.state, turn, turn.known.len());
         let token = turn.next();
-        turn.waits.push(Wait::Closing(token));
-        self.out.ask_model(summary::question(self.cx, self.state, turn, turn.known.len(), token));
+        turn.waits.push(Wait::Closing(token, end));
+        self.out.ask_model(summary::question(self.cx, self.state, turn, end, token));
         true
     }
 
-    fn close(&mut self, turn: &mut Turn, summary: &str) -> bool {
+    fn close(&mut self, turn: &mut Turn, end: usize, summary: &str) -> bool {
         if summary.is_empty() {
             return self.say_farewell(turn, self.words().session_ends_in_part);
         }
-        self.state.has_summary(
-            summary[..summary.floor_char_boundary(summary::max_bytes(self.state, turn))].to_owned(),
-        );
-        // The summary stands for all of it.
-        turn.known.clear();
-        self.say_farewell(turn, self.words().session_ends)
+        let most = summary::max_bytes(self.state, turn);
+        self.state.has_summary(summary[..summary.floor_char_boundary(most)].to_owned());
+        turn.known.drain(..end.min(turn.known.len()));
+        match Carried::left(self.cx, self.state, turn).whole {
+            true => self.say_farewell(turn, self.words().session_ends),
+            false => self.summarize_session(turn),
+        }
     }
 
     fn say_farewell(&mut self, turn: &mut Turn, words: &str) -> bool {
@@ -333,7 +339,7 @@ impl Work<'_> {
     fn failed(&mut self, turn: &mut Turn, failed: Failed) -> bool {
         match turn.over(failed.token) {
             Some(Wait::Summary(_, end)) => self.not_summarized(turn, end, &failed),
-            Some(Wait::Closing(_)) => {
+            Some(Wait::Closing(..)) => {
                 let why = format!("the session could not be summarized: {}", failed.message);
                 self.out.log(LogLevel::Warn, why);
                 self.say_farewell(turn, self.words().session_ends_in_part)

@@ -10,6 +10,7 @@ use prx_sdk::transcript;
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
+use crate::request::window;
 use crate::state::{Known, KnownRole, State, Turn};
 use crate::summary;
 
@@ -55,7 +56,9 @@ impl Carried {
             Some(before) => Self { told: false, ..before },
             None => Self { summary: state.summary.clone(), whole: true, ..Self::default() },
         };
-        let (mut room, mut lines) = (MAX_RECENT, Vec::new());
+        // A quarter of the model's window: with a summary, and what is said then, it is to fit.
+        let most = window(state, turn).and_then(|tokens| usize::try_from(tokens).ok());
+        let (mut room, mut lines) = (most.unwrap_or(MAX_RECENT).min(MAX_RECENT), Vec::new());
         for known in turn.known.iter().rev() {
             let Some((line, is_whole)) = line(known) else { continue };
             if line.len() > room {

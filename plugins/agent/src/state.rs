@@ -93,8 +93,8 @@ pub enum Wait {
     Tool(Token),
     /// A summary of the entries before this one.
     Summary(Token, usize),
-    /// A summary of the whole session, which ends.
-    Closing(Token),
+    /// A summary of the entries before this one of a session that ends.
+    Closing(Token, usize),
 }
 
 impl Wait {
@@ -104,7 +104,7 @@ impl Wait {
             | Self::Memories(token)
             | Self::Model(token)
             | Self::Tool(token)
-            | Self::Closing(token)
+            | Self::Closing(token, _)
             | Self::SkillCall(token, _)
             | Self::Summary(token, _) => *token,
         }

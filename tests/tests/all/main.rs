@@ -8,6 +8,7 @@
 )]
 
 mod agents;
+mod agents_config;
 mod agents_life;
 mod audit;
 mod authors;

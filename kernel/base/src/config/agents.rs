@@ -45,6 +45,11 @@ impl AgentSettings {
     pub fn tool_patterns(&self) -> &[String] {
         self.tools.as_deref().unwrap_or_default()
     }
+
+    /// The patterns of skills, as they are written.
+    pub fn skill_patterns(&self) -> &[String] {
+        self.skills.as_deref().unwrap_or_default()
+    }
 }
 
 impl Config {
@@ -65,7 +70,8 @@ impl Config {
         };
         let text = |key: &str| table.get(key).and_then(Value::as_str).filter(|text| !text.is_empty());
         let list = |key: &str| {
-            let list = table.get(key)?.as_array()?;
+            // What is no list names nothing, rather than everything.
+            let list = table.get(key)?.as_array().map(Vec::as_slice).unwrap_or_default();
             Some(list.iter().filter_map(Value::as_str).map(str::to_owned).collect::<Vec<_>>())
         };
         let mut provider = self.provider.with_model(text("provider"));
@@ -132,8 +138,17 @@ pub fn is_agent_key(key: &str) -> bool {
     KERNEL_KEYS.contains(&key)
 }
 
+/// Whether a name that begins so may fit a pattern.
+pub fn may_fit(pattern: &str, beginning: &str) -> bool {
+    let fixed = pattern.split('*').next().unwrap_or_default();
+    match pattern.contains('*') {
+        true => fixed.starts_with(beginning) || beginning.starts_with(fixed),
+        false => fixed.starts_with(beginning),
+    }
+}
+
 /// Whether a name fits a pattern, in which `*` stands for any piece.
-fn fits(pattern: &str, name: &str) -> bool {
+pub fn fits(pattern: &str, name: &str) -> bool {
     let mut pieces = pattern.split('*');
     let Some(mut rest) = pieces.next().and_then(|first| name.strip_prefix(first)) else { return false };
     let mut pieces: Vec<&str> = pieces.collect();
@@ -162,6 +177,16 @@ mod tests {
             ("a*b*c", "a1c2b", false),
         ] {
             assert_eq!(fits(pattern, name), wanted, "{pattern} {name}");
+        }
+        for (pattern, wanted) in [
+            ("crm.*", true),
+            ("crm.find", true),
+            ("*_page", true),
+            ("c*", true),
+            ("cr", false),
+            ("web.*", false),
+        ] {
+            assert_eq!(may_fit(pattern, "crm."), wanted, "{pattern}");
         }
     }
 

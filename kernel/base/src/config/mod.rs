@@ -1,6 +1,6 @@
 //! The configuration: what `prx.toml` may say, how it is read, changed and put in force.
 
-pub use self::agents::{AgentSettings, DEFAULT_AGENT, is_agent_key};
+pub use self::agents::{AgentSettings, DEFAULT_AGENT, fits, is_agent_key, may_fit};
 pub use self::changes::Changes;
 pub use self::file::{File, Loaded, Overrides, is_blank};
 pub use self::live::Live;
