@@ -191,6 +191,8 @@ impl Startup {
     pub async fn start(&self, progress: impl FnMut(Progress)) -> Result<Gateway, StartError> {
         let Self { options, base, store, egress, hooks, process } = self;
         let plugins = self.load_plugins(progress).await?;
+        let following = plugins.follow_skills().await;
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(following));
         let loaded = options.loaded.clone();
         let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
         let tools = Tools::new(base.clone(), store.clone(), plugins.clone(), mcp.clone());

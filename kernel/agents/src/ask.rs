@@ -15,7 +15,7 @@ use super::work::Work;
 use super::{approval, budget, skills};
 use prx_base::error::{Code, Error};
 use prx_host::bindings::agent as wire;
-use prx_host::bindings::common::{Fault, FaultCode};
+use prx_host::bindings::common::Fault;
 use prx_store::{ToolCall, Usage};
 
 /// What it is done with.
@@ -50,7 +50,7 @@ pub(super) enum Done {
     Called(Box<CallResult>),
     Activated(Result<wire::Activation, Fault>),
     Recalled(Vec<String>),
-    SkillFile(Option<String>),
+    SkillFile(Result<String, Fault>),
     Chosen(Option<String>),
 }
 
@@ -67,12 +67,8 @@ pub(super) async fn perform(doing: Doing<'_>, open: Open) -> Done {
                 Called::Answered(result) => Done::Called(result),
             }
         }
-        Command::ActivateSkill((_, (name, _))) if !doing.context.agent.has_skill(&name) => {
-            let message = format!("{name} is not among the skills of this agent");
-            Done::Activated(Err(Fault { code: FaultCode::Denied, message }))
-        }
         Command::ActivateSkill((_, (name, text))) => {
-            Done::Activated(skills::activate(doing.work, &doing.entries, &name, text).await)
+            Done::Activated(skills::activate(doing.work, &doing.context, &doing.entries, &name, text).await)
         }
         Command::Recall((_, (text, limit))) => {
             let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(100);
@@ -84,7 +80,9 @@ pub(super) async fn perform(doing: Doing<'_>, open: Open) -> Done {
             });
             Done::Recalled(recalled.into_iter().flatten().map(|entry| entry.text).collect())
         }
-        Command::ReadSkillFile(_) => Done::SkillFile(None),
+        Command::ReadSkillFile((_, (name, path))) => {
+            Done::SkillFile(skills::read_file(doing.work, &doing.context, &name, &path).await)
+        }
         Command::AskPerson((token, (text, choices))) => {
             Done::Chosen(approval::choose(doing.work, token, text, choices).await)
         }

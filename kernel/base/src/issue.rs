@@ -43,6 +43,8 @@ pub enum IssueKind {
     McpServer,
     /// A tool that is left out.
     Tool,
+    /// A skill that is left out.
+    Skill,
 }
 
 impl Issue {

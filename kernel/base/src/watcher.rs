@@ -15,17 +15,17 @@ use tokio::sync::Notify;
 use super::clock::Clock;
 
 /// How long a file must stay the same before its change is reported: whoever writes it may not be done.
-const SETTLE_TIME: Duration = Duration::from_millis(200);
+pub const SETTLE_TIME: Duration = Duration::from_millis(200);
 
 /// Watches the files of a folder, but not of the folders in it, until it is dropped.
 pub struct FolderWatcher {
     pending: Arc<Pending>,
     clock: Clock,
-    _watcher: RecommendedWatcher,
+    watcher: RecommendedWatcher,
 }
 
 /// How often a file is looked at whose changes the system may not report: one that is mounted, or on a network.
-const POLL_INTERVAL: Duration = Duration::from_secs(2);
+pub const POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Watches one file, wherever links lead, and also where the system reports nothing.
 pub struct FileWatcher {
@@ -69,7 +69,21 @@ impl FolderWatcher {
         };
         let mut watcher = notify::recommended_watcher(handler).map_err(io::Error::other)?;
         watcher.watch(folder, RecursiveMode::NonRecursive).map_err(io::Error::other)?;
-        Ok(Self { pending, clock, _watcher: watcher })
+        Ok(Self { pending, clock, watcher })
+    }
+
+    /// Watches the files of another folder besides.
+    ///
+    /// # Errors
+    /// As [`FolderWatcher::new`].
+    pub fn add(&mut self, folder: &Path) -> io::Result<()> {
+        self.watcher.watch(folder, RecursiveMode::NonRecursive).map_err(io::Error::other)
+    }
+
+    /// Waits until anything changes, whether or not it is left alone again.
+    pub async fn stirred(&self) {
+        self.pending.added.notified().await;
+        self.pending.take();
     }
 
     /// Waits until files have changed and are left alone again. `concerned` says which files a change concerns; one

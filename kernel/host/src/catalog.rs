@@ -1,6 +1,7 @@
 //! A snapshot of all plugins: the generation of each that serves, and which plugin gives which capability.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -13,6 +14,7 @@ use super::component::{Code, Description};
 use super::grants::{self, Allowance};
 use super::manifest::{Manifest, Permissions, PluginConfig};
 use prx_egress::Policy;
+use prx_skill_folders::{Found, Skill};
 
 /// One successful load of a plugin. Who holds it can go on using it, whatever happens to the plugin meanwhile.
 pub struct Generation {
@@ -175,9 +177,7 @@ pub struct ToolEntry {
 /// A skill and who gives it.
 #[derive(Debug, Clone)]
 pub struct SkillEntry {
-    /// The plugin's name.
-    pub plugin: String,
-    /// `builtin`, or `plugin:<name>`.
+    /// `builtin`, `plugin:<name>`, or `local` for a folder of the operator's.
     pub source: String,
     /// The skill.
     pub info: skill::SkillInfo,
@@ -251,6 +251,34 @@ pub(super) struct Catalog {
     entries: BTreeMap<String, Entry>,
     tools: BTreeMap<String, Arc<Generation>>,
     skills: BTreeMap<String, Arc<Generation>>,
+    local: LocalSkills,
+}
+
+/// The skills that are folders.
+#[derive(Clone, Default)]
+struct LocalSkills {
+    /// What lay there when it was looked at last.
+    found: Arc<Found>,
+    /// Those that serve, by name.
+    serving: BTreeMap<String, skill::SkillInfo>,
+    /// Those that don't, because something else gives what they would give.
+    conflicts: Vec<(String, String)>,
+}
+
+/// Who gives a skill.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Giver<'a> {
+    Plugin(&'a str),
+    Folder(&'a str),
+}
+
+impl fmt::Display for Giver<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plugin(name) => write!(f, "plugin {name}"),
+            Self::Folder(name) => write!(f, "the folder skills/{name}"),
+        }
+    }
 }
 
 impl Catalog {
@@ -261,7 +289,8 @@ impl Catalog {
             Some(entry) => entries.insert(name.to_owned(), entry),
             None => entries.remove(name),
         };
-        let mut catalog = Self { revision: self.revision + 1, entries, ..Self::default() };
+        let local = self.local.clone();
+        let mut catalog = Self { revision: self.revision + 1, entries, local, ..Self::default() };
         for generation in catalog.entries.values().filter_map(Entry::serving) {
             for tool in &generation.description.tools {
                 catalog.tools.insert(tool.name.clone(), Arc::clone(generation));
@@ -270,7 +299,55 @@ impl Catalog {
                 catalog.skills.insert(skill.name.clone(), Arc::clone(generation));
             }
         }
+        catalog.settle_local_skills();
         catalog
+    }
+
+    /// The same, but with these folders as the local skills.
+    pub(super) fn with_local_skills(&self, found: Found) -> Self {
+        let mut catalog = Self { revision: self.revision + 1, ..self.clone() };
+        catalog.local.found = Arc::new(found);
+        catalog.settle_local_skills();
+        catalog
+    }
+
+    /// Decides which local skills serve: those that did so before come first, as code that serves does.
+    fn settle_local_skills(&mut self) {
+        let before = std::mem::take(&mut self.local.serving);
+        self.local.conflicts.clear();
+        let found = Arc::clone(&self.local.found);
+        let (first, others): (Vec<&Skill>, Vec<&Skill>) =
+            found.skills.iter().partition(|skill| before.contains_key(&skill.name));
+        for local in first.into_iter().chain(others) {
+            let info = skill::SkillInfo {
+                name: local.name.clone(),
+                description: local.description.clone(),
+                triggers: local.triggers.clone(),
+            };
+            let candidate = (Giver::Folder(&local.name), std::slice::from_ref(&info));
+            match self.skill_conflict(candidate) {
+                Some(conflict) => self.local.conflicts.push((local.name.clone(), conflict)),
+                None => _ = self.local.serving.insert(local.name.clone(), info),
+            }
+        }
+    }
+
+    /// Whether that skill is a folder, and serves.
+    pub(super) fn has_local_skill(&self, name: &str) -> bool {
+        self.local.serving.contains_key(name)
+    }
+
+    /// The folders that were found when they were looked at last.
+    pub(super) fn found_skills(&self) -> &Found {
+        &self.local.found
+    }
+
+    /// The folders that are no skills, or may not serve, and why.
+    pub(super) fn skill_problems(&self) -> Vec<String> {
+        let found = &*self.local.found;
+        let unreadable = found.unreadable.iter().map(|why| format!("no local skill is used: {why}"));
+        let broken = found.broken.iter().chain(&self.local.conflicts);
+        unreadable.chain(broken.map(|(name, why)| format!("the skill {name} is not used: {why}"))).collect()
     }
 
     pub(super) fn revision(&self) -> u64 {
@@ -307,24 +384,35 @@ impl Catalog {
             let holder = self.tool(&tool.name).filter(other)?;
             Some(format!("tool {} is already given by plugin {}", tool.name, holder.name()))
         });
-        let skills = candidate.description.skills.iter().filter_map(|skill| {
-            let holder = self.skill(&skill.name).filter(other)?;
-            Some(format!("skill {} is already given by plugin {}", skill.name, holder.name()))
+        let skills = self.skill_conflict((Giver::Plugin(candidate.name()), &candidate.description.skills));
+        tools.chain(skills).next()
+    }
+
+    /// The first of these skills that someone else gives already, by its name or by a trigger.
+    fn skill_conflict(&self, (giver, candidates): (Giver<'_>, &[skill::SkillInfo])) -> Option<String> {
+        let others = || self.given_skills().filter(|(other, _)| *other != giver);
+        let names = candidates.iter().filter_map(|skill| {
+            let (holder, _) = others().find(|(_, held)| held.name == skill.name)?;
+            Some(format!("skill {} is already given by {holder}", skill.name))
         });
-        let serving = || self.entries.values().filter_map(Entry::serving).filter(other);
-        let triggers =
-            candidate.description.skills.iter().flat_map(|skill| &skill.triggers).filter_map(|trigger| {
-                let holds = |holder: &&Arc<Generation>| {
-                    let mut held = holder.description.skills.iter().flat_map(|skill| &skill.triggers);
-                    held.any(|held| after_trigger(trigger, held).is_some())
-                };
-                let holder = serving().find(holds)?;
-                Some(format!(
-                    "what begins with {trigger:?} already triggers a skill of plugin {}",
-                    holder.name()
-                ))
-            });
-        tools.chain(skills).chain(triggers).next()
+        let triggers = candidates.iter().flat_map(|skill| &skill.triggers).filter_map(|trigger| {
+            let holds = |held: &skill::SkillInfo| {
+                held.triggers.iter().any(|held| after_trigger(trigger, held).is_some())
+            };
+            let (holder, _) = others().find(|(_, held)| holds(held))?;
+            Some(format!("what begins with {trigger:?} already triggers a skill of {holder}"))
+        });
+        names.chain(triggers).next()
+    }
+
+    /// Every skill that serves, and who gives it.
+    fn given_skills(&self) -> impl Iterator<Item = (Giver<'_>, &skill::SkillInfo)> {
+        let serving = self.entries.values().filter_map(Entry::serving);
+        let of_plugins = serving.flat_map(|generation| {
+            let giver = Giver::Plugin(generation.name());
+            generation.description.skills.iter().map(move |skill| (giver, skill))
+        });
+        of_plugins.chain(self.local.serving.iter().map(|(name, skill)| (Giver::Folder(name), skill)))
     }
 
     pub(super) fn show(&self, name: &str) -> Option<PluginStatus> {
@@ -351,12 +439,10 @@ impl Catalog {
             let plugin = generation.name().to_owned();
             let source = if generation.bundled { "builtin".to_owned() } else { format!("plugin:{plugin}") };
             let infos = generation.description.skills.clone();
-            infos.into_iter().map(move |info| SkillEntry {
-                plugin: plugin.clone(),
-                source: source.clone(),
-                info,
-            })
+            infos.into_iter().map(move |info| SkillEntry { source: source.clone(), info })
         };
-        serving.flat_map(of).collect()
+        let local = self.local.serving.values();
+        let local = local.map(|info| SkillEntry { source: "local".to_owned(), info: info.clone() });
+        serving.flat_map(of).chain(local).collect()
     }
 }

@@ -24,6 +24,7 @@ use super::scope::Scope;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
 use prx_base::events::{Kind, NewEvent};
+use prx_skill_folders::SkillFolder;
 use prx_store::Store;
 
 /// Failures in a row through a plugin's own fault after which it is quarantined.
@@ -36,7 +37,7 @@ const PROBATION_STEPS: u32 = 32;
 pub struct Options {
     /// Those that come with it.
     pub bundled: Bundled,
-    /// Holds the folder `plugins` with the operator's components.
+    /// Holds the folder `plugins` with the operator's components, and `skills` with skills that are folders.
     pub data_dir: PathBuf,
     /// Load the bundled ones only.
     pub safe_mode: bool,
@@ -62,6 +63,8 @@ pub(super) struct Registry {
     pub(super) bundled: Bundled,
     /// None in safe mode.
     pub(super) folder: Option<Folder>,
+    /// Where the skills lie that are folders. None in safe mode.
+    pub(super) skills: Option<SkillFolder>,
     /// Each bundled plugin, which is granted what it asks for.
     pub(super) verified: BTreeMap<&'static str, Known>,
     /// How far [`Plugins::load_all`] is.
@@ -94,6 +97,7 @@ impl Plugins {
             engine,
             bundled,
             folder,
+            skills: (!safe_mode).then(|| SkillFolder::of(&data_dir)),
             verified: verified(bundled).await,
             progress: watch::Sender::default(),
             catalog: ArcSwap::default(),
@@ -140,7 +144,7 @@ impl Plugins {
         self.catalog().tools()
     }
 
-    /// Every skill of the plugins that serve.
+    /// Every skill of the plugins that serve, and of the operator's folders.
     pub fn skills(&self) -> Vec<SkillEntry> {
         self.catalog().skills()
     }
@@ -170,7 +174,7 @@ impl Plugins {
         answer
     }
 
-    /// Activates a skill.
+    /// Activates a skill of a plugin.
     ///
     /// # Errors
     /// See [`CallError`]; `NoSuch` if no plugin that serves gives the skill.

@@ -1,4 +1,4 @@
-//! Skills of all plugins.
+//! Skills of all plugins, and of the operator's folders.
 
 use std::sync::Arc;
 

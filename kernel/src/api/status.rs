@@ -14,8 +14,8 @@ use prx_host::Status as PluginState;
 use prx_http::{Call, Doc, Reply};
 use prx_store::{HookProblem, Usage};
 
-/// Most tools that are left out of which the status says why.
-const MAX_TOOL_ISSUES: usize = 5;
+/// Most tools, and most skills, that are left out of which the status says why.
+const MAX_LEFT_OUT: usize = 5;
 
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Status")]
@@ -152,6 +152,7 @@ fn issues(gateway: &Gateway) -> Vec<Issue> {
     }
     issues.extend(provider_issues(gateway));
     issues.extend(plugin_issues(gateway));
+    issues.extend(skill_issues(gateway));
     for channel in gateway.channels.list() {
         if !matches!(channel.state, State::Connected | State::Disabled) {
             let reason = channel.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
@@ -228,11 +229,25 @@ async fn tool_issues(gateway: &Gateway) -> Vec<Issue> {
         let problem = format!("tool {} of {} is left out: {}", tool.name, tool.source, tool.problem?);
         Some(issue(problem, "mend what it says, or take the tool out where it comes from"))
     });
-    let mut issues: Vec<_> = left_out.collect();
-    let more = issues.len().saturating_sub(MAX_TOOL_ISSUES);
-    issues.truncate(MAX_TOOL_ISSUES);
+    let more = |more: usize| issue(format!("and {more} more tools are left out"), "see GET /tools");
+    first_few(left_out.collect(), more)
+}
+
+/// The folders that are no skills, and why: the first few.
+fn skill_issues(gateway: &Gateway) -> Vec<Issue> {
+    let Some(folder) = gateway.plugins.skill_folder() else { return Vec::new() };
+    let fix = format!("mend it in {}: it is looked at again at once", folder.path().display());
+    let issue = |problem: String| Issue::new(IssueKind::Skill, problem, fix.as_str());
+    let problems = gateway.plugins.skill_problems().into_iter().map(issue);
+    first_few(problems.collect(), |more| issue(format!("and {more} more skills are not used")))
+}
+
+/// The first few, and in one more how many more there are.
+fn first_few(mut issues: Vec<Issue>, rest: impl Fn(usize) -> Issue) -> Vec<Issue> {
+    let more = issues.len().saturating_sub(MAX_LEFT_OUT);
+    issues.truncate(MAX_LEFT_OUT);
     if more > 0 {
-        issues.push(issue(format!("and {more} more tools are left out"), "see GET /tools"));
+        issues.push(rest(more));
     }
     issues
 }

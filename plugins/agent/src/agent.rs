@@ -293,15 +293,15 @@ impl Work<'_> {
         }
         let left = self.cx.left.tool_calls as usize;
         for (n, call) in answered.calls.into_iter().enumerate() {
-            if call.name == skills::TOOL && skills::tool(turn).is_some() {
+            if n >= left {
+                turn.told_no_calls_left = true;
+                self.out.tool_result(call.id, NOT_LEFT, true);
+            } else if call.name == skills::TOOL && skills::tool(turn).is_some() {
                 self.bring_in(turn, call);
-            } else if n < left {
+            } else {
                 let token = turn.next();
                 turn.waits.push(Wait::Tool(token));
                 self.out.call_tool(token, call);
-            } else {
-                turn.told_no_calls_left = true;
-                self.out.tool_result(call.id, NOT_LEFT, true);
             }
         }
         self.advance(turn)
@@ -321,11 +321,10 @@ impl Work<'_> {
         }
     }
 
-    fn skill_file(&mut self, turn: &mut Turn, token: Token, text: Option<String>) -> bool {
+    fn skill_file(&mut self, turn: &mut Turn, token: Token, text: Result<String, Fault>) -> bool {
         if let Some(Wait::SkillCall(_, call)) = turn.over(token) {
-            let is_error = text.is_none();
-            let text = text.unwrap_or_else(|| "there is no such file that can be read".into());
-            self.out.tool_result(call, text, is_error);
+            let is_error = text.is_err();
+            self.out.tool_result(call, text.unwrap_or_else(|fault| fault.message), is_error);
         }
         self.advance(turn)
     }

@@ -8,6 +8,7 @@ mod agent;
 mod carry;
 mod command;
 mod config;
+mod descriptions;
 mod request;
 mod skills;
 mod state;

@@ -7,8 +7,6 @@ use crate::state::Turn;
 
 /// The tool with which a model brings in a skill.
 pub(crate) const TOOL: &str = "use_skill";
-/// Most bytes of what is said of all skills to a model.
-const MAX_BYTES: usize = 8 << 10;
 
 /// What a model asks of a skill.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
@@ -28,11 +26,7 @@ pub(crate) fn tool(turn: &Turn) -> Option<ToolSpec> {
                      you begin with what it is for:"
         .to_owned();
     for (name, description) in &turn.skills {
-        let line = format!("\n- {name}: {}", description.split_whitespace().collect::<Vec<_>>().join(" "));
-        if about.len() + line.len() > MAX_BYTES {
-            break;
-        }
-        about.push_str(&line);
+        about.push_str(&format!("\n- {name}: {description}"));
     }
     let parameters = r#"{"type":"object","properties":{"name":{"type":"string","description":"the skill"},"file":{"type":"string","description":"a file that the skill speaks of"}},"required":["name"]}"#;
     Some(ToolSpec { name: TOOL.to_owned(), description: about, parameters: parameters.to_owned() })

@@ -3,6 +3,8 @@
 use prx_sdk::agent::{Entry, Means, Model, Role, Token};
 use serde::{Deserialize, Serialize};
 
+use crate::descriptions::told;
+
 /// Most messages of which the agent knows one by one; older ones are summarized before.
 pub(crate) const MAX_KNOWN: usize = 1000;
 
@@ -171,7 +173,7 @@ impl Turn {
     pub fn may_use(&mut self, means: Means) {
         let model = |model: Model| KnownModel { name: model.name, window: model.window };
         self.models = means.models.into_iter().map(model).collect();
-        self.skills = means.skills.into_iter().map(|skill| (skill.name, skill.description)).collect();
+        self.skills = told(means.skills);
         self.tools = means.tools.into_iter().map(|tool| tool.name).collect();
     }
 

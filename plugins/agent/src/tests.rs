@@ -71,6 +71,17 @@ fn the_limit_of_calls_is_told_once() {
 }
 
 #[test]
+fn skills_count_as_calls() {
+    let mut talk = talk();
+    talk.model("main/small", |_| Answer::call("use_skill", json!({"name": "review"})));
+    let instructions = Instructions { text: "Look for defects.".into(), tools: vec![] };
+    talk.skill("review", "/review", Activation::Instruct(instructions));
+    talk.left(|left| left.tool_calls = 0);
+    assert!(talk.say("Go").starts_with("There is no answer yet"));
+    assert_eq!(talk.requests().len(), 2);
+}
+
+#[test]
 fn skills_and_memories_are_for_one_turn() {
     let mut talk = talk();
     talk.model("main/small", echo);

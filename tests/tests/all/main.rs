@@ -60,6 +60,7 @@ mod scripted;
 mod service;
 mod session_models;
 mod sessions_api;
+mod skills;
 mod sockets;
 mod stable_prompts;
 mod streaming;

@@ -10,12 +10,13 @@ use self::imports::Crate;
 mod imports;
 
 /// The crates under `kernel/`, and which of them each may use. The binary may use all.
-const MAY_USE: [(&str, &[&str]); 9] = [
+const MAY_USE: [(&str, &[&str]); 10] = [
     ("base", &[]),
     ("store", &["base"]),
     ("egress", &["base"]),
     ("http", &["base", "store"]),
-    ("host", &["base", "store", "egress"]),
+    ("skill-folders", &["base"]),
+    ("host", &["base", "store", "egress", "skill-folders"]),
     ("mcp", &["base", "store", "egress"]),
     ("hooks", &["base", "store", "egress"]),
     ("agents", &["base", "store", "egress", "host", "mcp"]),

@@ -96,15 +96,21 @@ impl ToolResult {
 
     /// No more of it than so many bytes, and a note where something is missing.
     fn cut_to(mut self, most: usize) -> Self {
-        let whole = self.content.len();
-        if whole > most {
-            self.content.truncate(self.content.floor_char_boundary(most));
-            let kept = self.content.len();
-            self.content.push_str(&format!("\n[cut off: the first {kept} of {whole} bytes]"));
-        }
+        self.content = cut(self.content, most);
         self.structured = self.structured.filter(|structured| structured.to_string().len() <= most);
         self
     }
+}
+
+/// No more of what a model is shown than so many bytes, and a note where something is missing.
+pub(crate) fn cut(mut text: String, most: usize) -> String {
+    let whole = text.len();
+    if whole > most {
+        text.truncate(text.floor_char_boundary(most));
+        let kept = text.len();
+        text.push_str(&format!("\n[cut off: the first {kept} of {whole} bytes]"));
+    }
+    text
 }
 
 /// A tool that was called.

@@ -130,7 +130,7 @@ impl<A: Agent> Conversation<A> {
             Command::Recall((_, (_, limit))) => {
                 Event::Recalled((token, self.memories.iter().take(limit as usize).cloned().collect()))
             }
-            Command::ReadSkillFile(_) => Event::SkillFile((token, None)),
+            Command::ReadSkillFile(_) => Event::SkillFile((token, Err(Fault::bad_input("no such file")))),
             Command::AskPerson((_, (_, choices))) => {
                 let chosen = self.choices.pop_front();
                 Event::Chosen((token, chosen.filter(|id| choices.iter().any(|choice| choice.id == *id))))
