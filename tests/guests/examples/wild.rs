@@ -98,9 +98,7 @@ fn begin(config: &Config, state: &mut State, message: &Message, out: &mut Comman
             out.say("x".repeat(much));
             out.finish(Reply::Text("said".into()));
         }
-        "commands" => {
-            (0..10_000).for_each(|n| out.recall(n, "anything", 1));
-        }
+        "commands" => (0..10_000).for_each(|n| out.recall(n, "anything", 1)),
         "says-on" | "steps" | "recalls" => out.recall(1, "anything", 1_000_000),
         "calls-unasked" => out.call_tool(1, call("call_1", "hello")),
         "answers-unasked" => {
@@ -111,10 +109,7 @@ fn begin(config: &Config, state: &mut State, message: &Message, out: &mut Comman
             out.forget_before(config.entry.clone());
             out.finish(Reply::Text("forgotten".into()));
         }
-        "reads-others" => {
-            let read = prx_sdk::transcript::read(&config.entry, 0, 100);
-            out.finish(Reply::Text(format!("read {read:?}")));
-        }
+        "reads-others" => out.finish(Reply::Text(read(&config.entry))),
         "finishes-twice" => {
             out.finish(Reply::Text("first".into()));
             out.finish(Reply::Text("second".into()));
@@ -137,6 +132,10 @@ fn begin(config: &Config, state: &mut State, message: &Message, out: &mut Comman
         }
     }
     Ok(())
+}
+
+fn read(entry: &str) -> String {
+    format!("read {:?}", prx_sdk::transcript::read(entry, 0, 100))
 }
 
 fn question(config: &Config, state: &mut State, message: &Message) -> AskModel {

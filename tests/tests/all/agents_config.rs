@@ -82,23 +82,31 @@ async fn what_is_wrong_with_an_agent_is_named_and_the_rest_goes_on() {
     );
     assert_eq!(of("patterns").unwrap()["problems"].as_array().unwrap().len(), 2);
 
-    // What is new and wrong is refused, and what merely fits nothing is not.
+    refuses_what_is_new_and_wrong(&gateway).await;
+    goes_on_once_it_is_mended(&gateway).await;
+    tells_people_one_sentence(&gateway, &telegram).await;
+}
+
+/// What is new and wrong is refused, and what merely fits nothing is not.
+async fn refuses_what_is_new_and_wrong(gateway: &Gateway) {
     for (changes, wanted) in [
         (json!({"agents.new.plugin": "agnet"}), "agents.new.plugin"),
         (json!({"agents.new.colour": "red"}), "agents.new.colour"),
         (json!({"agents.new.tools": "hello"}), "agents.new.tools"),
         (json!({"agents.new.provider": "nobody/x"}), "agents.new.provider"),
     ] {
-        let refused = patch(&gateway, changes).await.error(400, "bad_request");
+        let refused = patch(gateway, changes).await.error(400, "bad_request");
         assert!(refused.contains(wanted), "{refused}");
     }
-    patch(&gateway, json!({"agents.patterns.tools": ["hello"], "agents.patterns.skills": []}))
+    patch(gateway, json!({"agents.patterns.tools": ["hello"], "agents.patterns.skills": []}))
         .await
         .expect(200);
-    assert!(problems(&gateway).await.iter().all(|problem| !problem.contains("agents.patterns")));
+    assert!(problems(gateway).await.iter().all(|problem| !problem.contains("agents.patterns")));
+}
 
-    // A session of an agent that is down says so; mended, it goes on.
-    let session = open(&gateway, "typo").await;
+/// A session of an agent that is down says so; mended, it goes on.
+async fn goes_on_once_it_is_mended(gateway: &Gateway) {
+    let session = open(gateway, "typo").await;
     let say = async || {
         let path = format!("/sessions/{session}/messages");
         gateway.client().post(&path, json!({"content": "Hello"})).await
@@ -106,16 +114,18 @@ async fn what_is_wrong_with_an_agent_is_named_and_the_rest_goes_on() {
     let down = say().await;
     assert!(down.error(503, "unavailable").contains("agnet"), "{down}");
     assert_eq!(down.json()["error"]["details"]["agent"], "typo");
-    patch(&gateway, json!({"agents.typo.plugin": "agent"})).await.expect(200);
+    patch(gateway, json!({"agents.typo.plugin": "agent"})).await.expect(200);
     assert_eq!(say().await.expect(200)["content"], "Fine.");
-    patch(&gateway, json!({"agents.typo": null})).await.expect(200);
+    patch(gateway, json!({"agents.typo": null})).await.expect(200);
     assert!(
         say().await.error(409, "conflict").contains("There is no agent typo any more; there are: default")
     );
-    patch(&gateway, json!({"agents.typo.plugin": "agent"})).await.expect(200);
+    patch(gateway, json!({"agents.typo.plugin": "agent"})).await.expect(200);
     assert_eq!(say().await.expect(200)["content"], "Fine.");
+}
 
-    // People are told in one sentence, without names.
+/// People are told in one sentence, without names.
+async fn tells_people_one_sentence(gateway: &Gateway, telegram: &FakeTelegram) {
     let heard = async |count: usize| {
         let all = telegram.until("an answer", |telegram| {
             let sent = telegram.sent_to(7);
@@ -126,9 +136,9 @@ async fn what_is_wrong_with_an_agent_is_named_and_the_rest_goes_on() {
     telegram.write(7, "Hello");
     let told = heard(1).await;
     assert!(told.contains("not set up right") && !told.contains("gone"), "{told}");
-    patch(&gateway, json!({"agents.gone.plugin": "agent"})).await.expect(200);
+    patch(gateway, json!({"agents.gone.plugin": "agent"})).await.expect(200);
     until("it to be mended", async || {
-        problems(&gateway).await.iter().all(|told| !told.contains("gone")).then_some(())
+        problems(gateway).await.iter().all(|told| !told.contains("gone")).then_some(())
     })
     .await;
     telegram.write(7, "Hello again");

@@ -104,8 +104,10 @@ fn message(n: usize, with_tools: bool) -> String {
     let story = format!("Message {n}. ")
         + &"We sailed on along the coast, and the wind was as it had been. ".repeat(12);
     match n {
-        _ if n == 3 || n % 50 == 0 => format!("{story}\nFACT: the harbour of day {n} is called Port {n}.\n"),
-        _ if with_tools && n % 3 == 0 => format!("Look it up, please. {story}"),
+        _ if n == 3 || n.is_multiple_of(50) => {
+            format!("{story}\nFACT: the harbour of day {n} is called Port {n}.\n")
+        }
+        _ if with_tools && n.is_multiple_of(3) => format!("Look it up, please. {story}"),
         _ => story,
     }
 }
@@ -132,7 +134,7 @@ async fn talk(model: &Forgetful, settings: &str, with_tools: bool, origin: &Orig
     }
     let known = gateway.client().post(&path, json!({"content": "What do you know?"})).await.expect(200);
     let known = known["content"].as_str().unwrap();
-    let wanted = (1..=messages).filter(|n| *n == 3 || n % 50 == 0);
+    let wanted = (1..=messages).filter(|n| *n == 3 || n.is_multiple_of(50));
     for n in wanted {
         assert!(known.contains(&format!("Port {n}.")), "message {n} is forgotten: {known}");
     }
@@ -153,12 +155,6 @@ async fn talk(model: &Forgetful, settings: &str, with_tools: bool, origin: &Orig
         "{changed} changes, {summaries} summaries"
     );
     assert_eq!(model.model.broken_rules(), Vec::<String>::new());
-    eprintln!(
-        "{messages} messages to {}: {} requests, {summaries} summaries, {} refused",
-        dialect.provider,
-        model.model.asked().len(),
-        model.refused.lock().unwrap().len()
-    );
     gateway.stop().await;
 }
 

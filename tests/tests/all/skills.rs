@@ -120,12 +120,22 @@ async fn a_folder_serves_by_its_trigger_and_by_the_models_choice() {
     let shown = gateway.home().run(&["skill", "list"]).await.stdout;
     assert!(shown.contains("meeting-notes") && shown.contains("local"), "{shown}");
 
-    // Brought in by its trigger.
     let session = gateway.open_session("ada").await;
-    let asked = request(&gateway, &session, "/Notes: we met").await;
-    let template =
-        fs::metadata(gateway.home().data().join("skills/meeting-notes/assets/template.md")).unwrap().len();
-    let template = format!("- assets/template.md ({template} bytes)\n");
+    is_brought_in_by_its_trigger(&gateway, &session).await;
+    is_brought_in_by_the_model(&gateway, &session).await;
+    is_given_to_agents_by_name(&gateway).await;
+    gateway.stop().await;
+}
+
+/// How the example's template is named beside its instructions.
+fn template(gateway: &Gateway) -> String {
+    let file = gateway.home().data().join("skills/meeting-notes/assets/template.md");
+    format!("- assets/template.md ({} bytes)\n", fs::metadata(file).unwrap().len())
+}
+
+async fn is_brought_in_by_its_trigger(gateway: &Gateway, session: &str) {
+    let asked = request(gateway, session, "/Notes: we met").await;
+    let template = template(gateway);
     let said = brought_in(&asked).unwrap();
     assert!(said.starts_with("# Meeting notes\n") && said.contains(&template), "{said}");
     assert!(said.ends_with("- huge.txt (307200 bytes)\n- picture.png (3 bytes)"), "{said}");
@@ -133,14 +143,17 @@ async fn a_folder_serves_by_its_trigger_and_by_the_models_choice() {
     assert_eq!(messages.last().unwrap()["text"], "/Notes: we met");
     let all = tools(&asked);
     assert!(all.contains(&"hello") && all.contains(&"use_skill") && all.len() > 2, "{all:?}");
-    let narrowed = request(&gateway, &session, "/other").await;
+    let narrowed = request(gateway, session, "/other").await;
     assert_eq!(tools(&narrowed), ["hello", "use_skill"]);
-    let foreign = request(&gateway, &session, "/foreign").await;
+    let foreign = request(gateway, session, "/foreign").await;
     assert_eq!(tools(&foreign), all, "names of other products say nothing");
     assert!(gateway.output().says_soon(&["tools that there are not here: Bash, Read"]).await);
+}
 
-    // Brought in by the model, which then reads what lies beside.
-    let asked = request(&gateway, &session, "Choose one").await;
+/// The model then reads what lies beside.
+async fn is_brought_in_by_the_model(gateway: &Gateway, session: &str) {
+    let template = template(gateway);
+    let asked = request(gateway, session, "Choose one").await;
     let results: Vec<(&str, bool)> = asked["messages"]
         .as_array()
         .unwrap()
@@ -167,17 +180,17 @@ async fn a_folder_serves_by_its_trigger_and_by_the_models_choice() {
         results[9].0.contains("no skill \"nobody\"") && results[9].0.contains("meeting-notes"),
         "{results:?}"
     );
+}
 
-    // An agent has the skills that it is given.
+async fn is_given_to_agents_by_name(gateway: &Gateway) {
     let body = json!({"user_id": "ada", "agent": "plain"});
     let plain = gateway.client().post("/sessions", body).await.expect(201)["id"].as_str().unwrap().to_owned();
-    let asked = request(&gateway, &plain, "/notes: we met").await;
+    let asked = request(gateway, &plain, "/notes: we met").await;
     let shown = asked.to_string();
     assert!(
         !shown.contains("Meeting notes") && !shown.contains("meeting-notes") && shown.contains("summarize"),
         "{shown}"
     );
-    gateway.stop().await;
 }
 
 #[tokio::test]
