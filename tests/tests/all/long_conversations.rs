@@ -99,12 +99,16 @@ fn facts(body: &Value) -> Vec<String> {
     all
 }
 
+fn has_fact(n: usize) -> bool {
+    n == 3 || n.is_multiple_of(50)
+}
+
 /// What the person says as the message of this number: much of the same, and a fact now and then.
 fn message(n: usize, with_tools: bool) -> String {
     let story = format!("Message {n}. ")
         + &"We sailed on along the coast, and the wind was as it had been. ".repeat(12);
     match n {
-        _ if n == 3 || n.is_multiple_of(50) => {
+        _ if has_fact(n) => {
             format!("{story}\nFACT: the harbour of day {n} is called Port {n}.\n")
         }
         _ if with_tools && n.is_multiple_of(3) => format!("Look it up, please. {story}"),
@@ -134,7 +138,7 @@ async fn talk(model: &Forgetful, settings: &str, with_tools: bool, origin: &Orig
     }
     let known = gateway.client().post(&path, json!({"content": "What do you know?"})).await.expect(200);
     let known = known["content"].as_str().unwrap();
-    let wanted = (1..=messages).filter(|n| *n == 3 || n.is_multiple_of(50));
+    let wanted = (1..=messages).filter(|n| has_fact(*n));
     for n in wanted {
         assert!(known.contains(&format!("Port {n}.")), "message {n} is forgotten: {known}");
     }

@@ -1,25 +1,13 @@
 //! What a vendor has read of a conversation it need not read again: each request begins with the bytes of the one before.
-use std::collections::BTreeMap;
 use std::fs;
 
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
 use prx_tests::mcp::process;
-use prx_tests::models::{Asked, Dialect, FakeModel};
-use serde_json::value::RawValue;
+use prx_tests::models::{Dialect, FakeModel};
 use serde_json::{Value, json};
 
 const SERVER: &str = env!("CARGO_BIN_EXE_prx-test-mcp");
-
-/// The parts that a vendor reads in this order, as they came: the tools, the system prompt, and each message.
-fn parts(asked: &Asked, dialect: Dialect) -> Vec<String> {
-    let body: BTreeMap<String, &RawValue> = serde_json::from_slice(&asked.bytes).unwrap();
-    let messages: Vec<&RawValue> = serde_json::from_str(body[dialect.conversation].get()).unwrap();
-    let before = ["tools", "system", "instructions"].map(|part| body.get(part).map_or("", |raw| raw.get()));
-    // Where a vendor is told to keep what it has read is no part of that.
-    let plain = |raw: &str| raw.replace(r#""cache_control":{"type":"ephemeral"},"#, "");
-    before.into_iter().chain(messages.into_iter().map(RawValue::get)).map(plain).collect()
-}
 
 async fn say(gateway: &Gateway, session: &str, text: &str) {
     let path = format!("/sessions/{session}/messages");
@@ -79,7 +67,7 @@ async fn each_request_begins_with_the_bytes_of_the_one_before() {
         gateway.mcp_connected("shelf").await;
         say(&gateway, &session, "And now?").await;
 
-        let asked: Vec<_> = model.asked().iter().map(|asked| parts(asked, dialect)).collect();
+        let asked: Vec<_> = model.asked().iter().map(|asked| asked.parts(dialect)).collect();
         assert_eq!(asked.len(), 8);
         assert!(model.asked()[0].body["tools"].as_array().unwrap().len() >= 30, "{:?}", asked[0][0]);
         assert!(
