@@ -21,6 +21,9 @@ enabled = false
 [provider]
 name = "openai"
 model = "gpt-5.4"
+# Known, so that no list of models is asked for: the faults are scripted request by request.
+[providers_config.openai.models."gpt-5.4"]
+window = 400000
 [providers_config.openai]
 base_url = "http://127.0.0.1:$port/v1"
 api_key = "none"

@@ -168,6 +168,9 @@ async fn once(
     match with_retries(work, question, choice, &request).await {
         Ok(mut completion) => {
             windows.taken(provider, model, cost);
+            if config.components.model(provider, model).window.is_none() {
+                windows.look_up(base, plugins, provider);
+            }
             let data = completion.data.take().and_then(|data| provider_data(provider, model, data));
             let completion = question.context.own_names(completion);
             let (provider, model) = (provider.to_owned(), model.to_owned());

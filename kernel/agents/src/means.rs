@@ -11,11 +11,6 @@ pub(super) fn means(work: &Work<'_>, context: &Context) -> wire::Means {
     let services = work.services;
     let config = &context.config;
     let known = context.models();
-    for (provider, _) in
-        known.iter().filter(|(provider, model)| config.components.model(provider, model).window.is_none())
-    {
-        services.windows.look_up(&services.base.clock, &services.plugins, provider);
-    }
     let models = known.into_iter().map(|(provider, model)| wire::Model {
         window: services.windows.window(config, &provider, &model),
         max_output: config.components.model(&provider, &model).max_output,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::debug;
 
+use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, ModelSettings};
 use prx_host::Plugins;
@@ -19,9 +20,13 @@ const MAX_ANSWER_TOKENS: u64 = 4096;
 
 /// Most models of a provider's list whose windows are kept.
 const MAX_LISTED: usize = 5000;
-/// A list is asked for again after this time, and after a failure of that.
+/// A list is asked for again after this time, and when the configuration has changed.
 const LIST_INTERVAL: Duration = Duration::from_hours(6);
-const RETRY_INTERVAL: Duration = Duration::from_mins(10);
+/// Before each attempt at a list. Each wait is some five times the one before.
+const LIST_BACKOFF: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(11), Duration::from_mins(1)];
+/// The longest wait that a server may ask for in between.
+const MAX_LIST_WAIT: Duration = Duration::from_mins(10);
 
 /// What was learned of models. A cheap-clone handle; the locks are held to look or to note, never across an await.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +41,8 @@ pub(super) struct Windows {
 struct List {
     /// When it is to be asked again, in milliseconds of the clock.
     due: u64,
+    /// The configuration under which it was asked.
+    config: Option<Arc<Config>>,
     windows: HashMap<String, u64>,
 }
 
@@ -85,40 +92,55 @@ impl Windows {
         [told, allowed].into_iter().flatten().min()
     }
 
-    /// Has a provider asked for its list of models, if that is due. Nobody waits for it.
-    pub(super) fn look_up(&self, clock: &Clock, plugins: &Plugins, provider: &str) {
-        let due = {
-            let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Has a provider that answers asked for its list of models, if that is due. Nobody waits for it.
+    pub(super) fn look_up(&self, base: &Base, plugins: &Plugins, provider: &str) {
+        let config = base.config.current();
+        {
+            let mut lists = self.lists();
             let list = lists.entry(provider.to_owned()).or_default();
-            let is_due = list.due <= clock.now_ms();
-            if is_due {
-                list.due = after(clock, RETRY_INTERVAL);
+            let is_of_it = list.config.as_ref().is_some_and(|known| Arc::ptr_eq(known, &config));
+            if is_of_it && base.clock.now_ms() < list.due {
+                return;
             }
-            is_due
-        };
-        if !due {
-            return;
+            *list = List {
+                due: after(&base.clock, LIST_INTERVAL),
+                config: Some(config),
+                windows: std::mem::take(&mut list.windows),
+            };
         }
-        let (windows, clock, plugins, provider) =
-            (self.clone(), clock.clone(), plugins.clone(), provider.to_owned());
+        let (windows, clock, plugins) = (self.clone(), base.clock.clone(), plugins.clone());
+        let provider = provider.to_owned();
         tokio::spawn(async move {
-            match plugins.list_models(&provider).await {
-                Ok(Ok(models)) => {
-                    let said = models.into_iter().take(MAX_LISTED);
-                    let said =
-                        said.filter_map(|model| Some((model.id, model.window.filter(|most| *most > 0)?)));
-                    let list = List { due: after(&clock, LIST_INTERVAL), windows: said.collect() };
-                    windows.lists.lock().unwrap_or_else(PoisonError::into_inner).insert(provider, list);
+            for wait in LIST_BACKOFF {
+                clock.sleep(wait).await;
+                match plugins.list_models(&provider).await {
+                    Ok(Ok(models)) => return windows.heard(&provider, models),
+                    Ok(Err(refused)) if refused.retryable => {
+                        debug!(provider, "its models are not known yet: {}", refused.fault.message);
+                        let asked = refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into()));
+                        clock.sleep(asked.unwrap_or_default().min(MAX_LIST_WAIT)).await;
+                    }
+                    Ok(Err(refused)) => {
+                        return debug!(provider, "its models are not known: {}", refused.fault.message);
+                    }
+                    Err(failure) => return debug!(provider, "its models are not known: {failure}"),
                 }
-                Ok(Err(refused)) => debug!(provider, "its models are not known: {}", refused.fault.message),
-                Err(failure) => debug!(provider, "its models are not known: {failure}"),
             }
         });
     }
 
+    fn heard(&self, provider: &str, models: Vec<wire::ModelInfo>) {
+        let said = models.into_iter().take(MAX_LISTED);
+        let said = said.filter_map(|model| Some((model.id, model.window.filter(|most| *most > 0)?)));
+        self.lists().entry(provider.to_owned()).or_default().windows = said.collect();
+    }
+
+    fn lists(&self) -> MutexGuard<'_, HashMap<String, List>> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn listed(&self, provider: &str, model: &str) -> Option<u64> {
-        let lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
-        lists.get(provider)?.windows.get(model).copied()
+        self.lists().get(provider)?.windows.get(model).copied()
     }
 
     /// The window that a provider named when it refused a conversation.

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::descriptions::told;
 
-/// Most messages of which the agent knows one by one; older ones are summarized before.
-pub(crate) const MAX_KNOWN: usize = 1000;
+/// Most messages that stay whole, however small they are; older ones are summarized before. Each of them is read with each
+/// turn.
+pub(crate) const MAX_KNOWN: usize = 250;
 
 /// The state of one session.
 #[derive(Debug, Default, Clone, PartialEq, Serialize, Deserialize)]

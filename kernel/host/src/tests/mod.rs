@@ -225,7 +225,8 @@ async fn a_huge_answer_is_refused() {
                 (i32.store (i32.const 2056) (i32.const 6000000))";
     let code =
         host.link(&guest::tool(huge, ""), Links { limits: Limits::default(), ..links() }).await.unwrap();
-    assert!(trap(call(&code, "{}").await).contains("too much data"));
+    let said = trap(call(&code, "{}").await);
+    assert!(said.contains("bytes at once"), "{said}");
 }
 
 #[tokio::test]
