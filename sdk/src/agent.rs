@@ -19,7 +19,7 @@
 //!     fn handle(cx: &Context<Self::Config>, _: &mut (), event: Event, out: &mut Commands) -> Result<(), Fault> {
 //!         match event {
 //!             Event::Message(message) => {
-//!                 let whole = message.history.iter().chain([&message.entry]).map(|entry| entry.id.clone());
+//!                 let whole = message.conversation().map(|entry| entry.id.clone());
 //!                 out.ask_model(AskModel::new(1).entries(whole));
 //!             }
 //!             Event::Answered(_) => out.finish(Reply::Last),
@@ -180,6 +180,13 @@ impl Commands {
     /// Anything else.
     pub fn push(&mut self, command: Command) {
         self.commands.push(command);
+    }
+}
+
+impl Message {
+    /// The whole conversation, oldest first: the history, this message, and what was said since.
+    pub fn conversation(&self) -> impl Iterator<Item = &Entry> {
+        self.history.iter().chain([&self.entry]).chain(&self.since)
     }
 }
 

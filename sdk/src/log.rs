@@ -2,7 +2,7 @@
 //!
 //! For tools, skills and providers; a connector logs with a command. Away from WebAssembly the lines go to stderr.
 
-pub use crate::wire::imports::log::Level;
+pub use crate::wire::imports::common::LogLevel as Level;
 
 /// Writes a line of this level.
 pub fn log(level: Level, message: &str) {

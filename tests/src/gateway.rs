@@ -193,17 +193,20 @@ impl Gateway {
         let mut process =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the gateway starts");
         let output = Output::of(&mut process, home.path());
-        let address = {
-            let process = &mut process;
-            until("the gateway to listen", async || {
-                if let Some(status) = process.try_wait().unwrap() {
-                    panic!("the gateway ended ({status}) instead of listening:\n{}", output.tail());
-                }
-                output.lines().iter().find_map(|line| address_in(line))
-            })
-            .await
-        };
-        Self { home: Some(home), process, output, address, client: Client::new(address, None) }
+        let unknown = SocketAddr::from(([127, 0, 0, 1], 0));
+        // From here on it ends with this, also where it is waited for in vain.
+        let mut gateway =
+            Self { home: Some(home), process, output, address: unknown, client: Client::new(unknown, None) };
+        let (process, output) = (&mut gateway.process, &gateway.output);
+        let address = until("the gateway to listen", async || {
+            if let Some(status) = process.try_wait().unwrap() {
+                panic!("the gateway ended ({status}) instead of listening:\n{}", output.tail());
+            }
+            output.lines().iter().find_map(|line| address_in(line))
+        })
+        .await;
+        (gateway.address, gateway.client) = (address, Client::new(address, None));
+        gateway
     }
 
     /// Ends it with `kill -9` and gives its home back.

@@ -21,7 +21,7 @@ impl Agent for Router {
     fn handle(cx: &Context<Config>, _: &mut (), event: Event, out: &mut Commands) -> Result<(), Fault> {
         match event {
             Event::Message(message) => {
-                let whole = message.history.iter().chain([&message.entry]).map(|entry| entry.id.clone());
+                let whole = message.conversation().map(|entry| entry.id.clone());
                 let mut ask = AskModel::new(1).entries(whole);
                 ask.model = choice(&cx.config, &message);
                 out.ask_model(ask);

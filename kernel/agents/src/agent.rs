@@ -160,16 +160,9 @@ impl Agent {
     }
 
     /// Writes its lines to the log.
-    pub(super) fn log(&self, code: &Generation, lines: Vec<(wire::LogLevel, String)>) {
+    pub(super) fn log(&self, code: &Generation, lines: Vec<(Level, String)>) {
         let module = format!("agent::{}", self.name);
         for (level, line) in lines {
-            let level = match level {
-                wire::LogLevel::Trace => Level::Trace,
-                wire::LogLevel::Debug => Level::Debug,
-                wire::LogLevel::Info => Level::Info,
-                wire::LogLevel::Warn => Level::Warn,
-                wire::LogLevel::Error => Level::Error,
-            };
             code.code.journal().write_as(&module, level, &line);
         }
     }

@@ -6,7 +6,6 @@ use super::compose;
 use super::course::{Broken, Course};
 use super::progress::Open;
 use super::reply;
-use super::tool::Tool;
 use prx_base::config::Policy;
 use prx_host::bindings::agent as wire;
 use prx_store::NewMessage;
@@ -46,19 +45,17 @@ impl Course<'_> {
         match command {
             Command::AskModel(ask) => self.ask(ask, applied)?,
             Command::CallTool((token, call)) => {
-                let open = self.progress.open_calls();
-                let is_asked = open.iter().any(|(_, asked)| {
+                let is_asked = self.progress.idle_calls().iter().any(|asked| {
                     asked.id == call.id && asked.name == call.name && asked.arguments == call.arguments
                 });
-                if !is_asked || self.progress.calls_under_way().any(|id| id == call.id) {
+                if !is_asked {
                     let what = format!("it makes a call that no model asks for: {} {}", call.name, call.id);
                     return Err(Broken::Rule(what));
                 }
                 self.open(token, Command::CallTool((token, call)), applied)?;
             }
             Command::ToolResult(result) => {
-                let is_asked = self.progress.open_calls().iter().any(|(_, open)| open.id == result.call);
-                if !is_asked || self.progress.calls_under_way().any(|id| id == result.call) {
+                if !self.progress.idle_calls().iter().any(|asked| asked.id == result.call) {
                     let what = format!("it answers a call that there is not: {}", result.call);
                     return Err(Broken::Rule(what));
                 }
@@ -93,9 +90,7 @@ impl Course<'_> {
     fn ask(&mut self, ask: wire::AskModel, applied: &mut Applied) -> Result<(), Broken> {
         self.close_calls();
         compose::parts(&self.entries, &ask.messages).map_err(|misfit| Broken::Rule(misfit.to_string()))?;
-        let is_taken = |name: &str| {
-            self.context.offered().any(|(tool, _)| self.context.names.shown(tool.name()) == name)
-        };
+        let is_taken = |shown: &str| self.context.policy_of(self.context.names.own(shown)).is_some();
         if let Some(own) = ask.own_tools.iter().find(|own| is_taken(&own.name)) {
             return Err(Broken::Rule(format!("its own tool has the name of another one: {}", own.name)));
         }
@@ -125,8 +120,8 @@ impl Course<'_> {
     /// What the operator says about a tool that may change something; none for one that only reads, and for one that can't
     /// be called.
     fn changes_something(&self, tool: &str) -> Option<Policy> {
-        let is_it = |offered: &Tool| offered.name() == tool && !offered.definition().read_only;
-        self.context.offered().find(|(offered, _)| is_it(offered)).map(|(_, policy)| policy)
+        let changes = !self.context.catalog.tool(tool)?.definition().read_only;
+        self.context.policy_of(tool).filter(|_| changes)
     }
 
     fn give_up(&mut self, token: wire::Token) {
@@ -138,17 +133,24 @@ impl Course<'_> {
         if let wire::Command::CallTool((_, call)) = given_up.command
             && given_up.came.is_none()
         {
-            self.settle(NewMessage::tool(call.id, GIVEN_UP, true));
+            // A person was still being asked.
+            let is_idle = !given_up.begun && self.changes_something(&call.name) == Some(Policy::Ask);
+            let what = if is_idle { NOT_MADE } else { GIVEN_UP };
+            self.settle(NewMessage::tool(call.id, what, true));
         }
+    }
+
+    /// Gives up all that is under way, for an agent that knows nothing of it.
+    pub(super) fn let_go(&mut self) {
+        let tokens: Vec<wire::Token> = self.progress.open.iter().map(|open| open.token).collect();
+        tokens.into_iter().for_each(|token| self.give_up(token));
+        self.close_calls();
     }
 
     /// Answers the calls that nobody makes.
     pub(super) fn close_calls(&mut self) {
-        let under_way: Vec<String> = self.progress.calls_under_way().map(str::to_owned).collect();
-        for (_, call) in self.progress.open_calls() {
-            if !under_way.contains(&call.id) {
-                self.settle(NewMessage::tool(call.id, NOT_MADE, true));
-            }
+        for call in self.progress.idle_calls() {
+            self.settle(NewMessage::tool(call.id, NOT_MADE, true));
         }
     }
 }

@@ -167,7 +167,6 @@ async fn once(
     }
     match with_retries(work, question, choice, &request).await {
         Ok(mut completion) => {
-            windows.taken(provider, model, cost);
             if config.components.model(provider, model).window.is_none() {
                 windows.look_up(base, plugins, provider);
             }
@@ -179,7 +178,9 @@ async fn once(
         Err(failure) => {
             if let Some(length) = failure.too_long {
                 info!(provider, model, cost, "the conversation is too long for the model");
-                windows.refused(&config, (provider, model), length, cost);
+                if let Some(window) = length.window.filter(|window| *window > 0) {
+                    windows.named(provider, model, window);
+                }
             }
             Err(failure)
         }

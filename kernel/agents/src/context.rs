@@ -1,6 +1,6 @@
 //! What a provider is shown: who it is, what was said before, and which tools it may call.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::recall;
@@ -131,7 +131,8 @@ impl Context {
         model: &Model<'_>,
     ) -> wire::Request {
         let mut tools = self.tools_within(model.limit.with_tools);
-        tools.retain(|tool| ask.tools.iter().any(|name| self.names.shown(name) == tool.name));
+        let wanted: BTreeSet<&str> = ask.tools.iter().map(|name| self.names.shown(name)).collect();
+        tools.retain(|tool| wanted.contains(tool.name.as_str()));
         tools.extend(ask.own_tools.iter().cloned());
         let mut options: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&ask.options).unwrap_or_default();

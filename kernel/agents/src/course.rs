@@ -78,6 +78,8 @@ struct Before {
 
 /// How a turn's work ended.
 pub(super) struct Finished {
+    /// What its last step has said before the reply.
+    pub(super) before: Vec<NewOutbound>,
     pub(super) said: NewMessage,
     pub(super) kept: AgentCommit,
     pub(super) end_session: bool,
@@ -87,7 +89,7 @@ pub(super) struct Finished {
 impl Finished {
     /// With these words, of which the agent knows nothing.
     pub(super) fn saying(said: NewMessage) -> Self {
-        Self { said, kept: AgentCommit::default(), end_session: false, is_silent: false }
+        Self { before: Vec::new(), said, kept: AgentCommit::default(), end_session: false, is_silent: false }
     }
 }
 
@@ -153,7 +155,7 @@ impl<'a> Course<'a> {
         loop {
             let applied = self.step(events, &mut under_way).await?;
             if let Some(finish) = applied.finish {
-                return self.finish(finish);
+                return self.finish(finish, applied.said).await;
             }
             for open in applied.begun {
                 self.begin(&mut under_way, open);
@@ -196,13 +198,12 @@ impl<'a> Course<'a> {
         let applied = self.step(vec![stopped], &mut UnderWay::new()).await?;
         self.progress.open.clear();
         let last = wire::Finish { reply: wire::Reply::Last, end_session: false };
-        self.finish(applied.finish.unwrap_or(last))
+        self.finish(applied.finish.unwrap_or(last), applied.said).await
     }
 
     async fn first_events(&mut self, under_way: &mut UnderWay<'a>) -> Result<Vec<wire::Event>> {
         if self.progress.agent.as_deref() != Some(&self.agent.plugin) {
-            self.progress.open.clear();
-            self.close_calls();
+            self.let_go();
             return Ok(vec![means::message(self.work, &self.entries, self.told.clone())]);
         }
         let tokens = self.progress.open.iter().map(|open| open.token).collect();
@@ -234,8 +235,8 @@ impl<'a> Course<'a> {
         Ok(Some(wire::Event::Changed(now)))
     }
 
-    /// Has the agent handle events, and commits its step, unless that ends the turn or may as well be done again: by the newest code, and if that is on
-    /// probation and breaks, by the code before it.
+    /// Has the agent handle events, and commits its step, unless that ends the turn or may as well be done again: by the
+    /// newest code, and if that is on probation and breaks, by the code before it.
     async fn step(
         &mut self,
         mut events: Vec<wire::Event>,
@@ -289,9 +290,7 @@ impl<'a> Course<'a> {
         if let TakenUp::Earlier(from) = &taken_up {
             // It knows nothing of this turn.
             under_way.clear();
-            self.cancels.clear();
-            self.progress.open.clear();
-            self.close_calls();
+            self.let_go();
             let (store, turn) = (&self.work.services.store, self.work.turn);
             let entries = Entries::of(
                 store,
@@ -400,7 +399,11 @@ impl<'a> Course<'a> {
         })
     }
 
-    fn finish(&mut self, finish: wire::Finish) -> Result<Finished, TurnFailure> {
+    async fn finish(
+        &mut self,
+        finish: wire::Finish,
+        before: Vec<NewOutbound>,
+    ) -> Result<Finished, TurnFailure> {
         self.close_calls();
         let last = self.progress.take_answer();
         let is_silent = matches!(finish.reply, wire::Reply::Silent);
@@ -412,13 +415,14 @@ impl<'a> Course<'a> {
             }
             wire::Reply::Silent => NewMessage::assistant(""),
             wire::Reply::Failed => {
+                self.commit(before).await?;
                 let failure = self.failure.take();
                 let unknown = || self.broke("it ends the turn with a failure that there is not").into();
                 return Err(failure.unwrap_or_else(unknown));
             }
         };
         let kept = std::mem::take(&mut self.unsaved);
-        Ok(Finished { said, kept, end_session: finish.end_session, is_silent })
+        Ok(Finished { before, said, kept, end_session: finish.end_session, is_silent })
     }
 
     /// Shows a reply as far as it was not shown.

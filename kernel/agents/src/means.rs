@@ -36,22 +36,17 @@ pub(super) fn means(work: &Work<'_>, context: &Context) -> wire::Means {
     wire::Means { models: models.collect(), tools: tools.collect(), skills: skills.collect() }
 }
 
-/// The message that begins a turn, for an agent that begins it, or takes it over from another one: then what was said
-/// since stands before the message.
+/// The message that begins a turn, for an agent that begins it, or takes it over from another one.
 pub(super) fn message(work: &Work<'_>, entries: &Entries, means: wire::Means) -> wire::Event {
-    let mut history: Vec<wire::Entry> = entries.history().map(|said| said.entry()).collect();
-    let opening = entries.opening().map(|said| said.entry());
-    if !entries.since().is_empty() {
-        history.extend(opening.clone());
-        history.extend(entries.since().iter().map(|said| said.entry()));
-    }
     let message = &work.turn.message;
+    let opening = entries.opening().map(|said| said.entry());
     wire::Event::Message(wire::Message {
         entry: opening.unwrap_or_else(|| entry(&message.clone().said(), 0)),
         text: message.content.clone(),
         attachments: message.attachments.iter().cloned().map(Into::into).collect(),
         means,
-        history,
+        history: entries.history().map(|said| said.entry()).collect(),
         older: entries.older,
+        since: entries.since().iter().map(|said| said.entry()).collect(),
     })
 }

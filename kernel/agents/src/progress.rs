@@ -90,11 +90,17 @@ impl Progress {
     }
 
     /// The ids of the calls that are under way.
-    pub(super) fn calls_under_way(&self) -> impl Iterator<Item = &str> {
+    fn calls_under_way(&self) -> impl Iterator<Item = &str> {
         self.open.iter().filter(|open| open.came.is_none()).filter_map(|open| match &open.command {
             Command::CallTool((_, call)) => Some(call.id.as_str()),
             _ => None,
         })
+    }
+
+    /// The calls that have no result, and that nobody is making.
+    pub(super) fn idle_calls(&self) -> Vec<ToolCall> {
+        let under_way: BTreeSet<&str> = self.calls_under_way().collect();
+        self.open_calls().into_iter().filter(|call| !under_way.contains(call.id.as_str())).collect()
     }
 
     /// How many calls nobody has answered yet.
@@ -118,12 +124,11 @@ impl Progress {
         files
     }
 
-    /// The calls of the last answer that have no result yet, and how many calls of the turn come before each.
-    pub(super) fn open_calls(&self) -> Vec<(usize, ToolCall)> {
+    /// The calls that have no result yet.
+    fn open_calls(&self) -> Vec<ToolCall> {
         let answered: BTreeSet<&str> =
             self.messages.iter().filter_map(|message| message.tool_call_id.as_deref()).collect();
-        let calls = self.calls().enumerate().filter(|(_, call)| !answered.contains(call.id.as_str()));
-        calls.map(|(before, call)| (before, call.clone())).collect()
+        self.calls().filter(|call| !answered.contains(call.id.as_str())).cloned().collect()
     }
 
     /// Takes in the result of one of the open calls. Results stand in the order of their calls.
@@ -153,7 +158,7 @@ impl Progress {
 
     /// Has every open call answered with why there is no result: none may be left without one.
     pub(super) fn close(&mut self, why: &str) {
-        for (_, call) in self.open_calls() {
+        for call in self.open_calls() {
             self.settle(NewMessage::tool(call.id, why, true));
         }
     }

@@ -151,14 +151,14 @@ async fn complete(
     stop: Option<Stop>,
 ) -> Result<Message, TurnFailure> {
     let (services, turn) = (work.services, work.turn);
-    let Finished { mut said, kept, end_session, is_silent } = finished;
+    let Finished { before, mut said, kept, end_session, is_silent } = finished;
     said.attachments = progress.files();
     let Progress { mut messages, usage, events, .. } = progress;
     let outbound = if is_silent { None } else { reply::last(turn, &said, stop) };
     messages.push(said);
     let count = services.store.session(&turn.session)?.turn_count + 1;
     let end_session = end_session || count >= services.base.config.current().agent.max_turns;
-    let outbound = outbound.into_iter().collect();
+    let outbound = before.into_iter().chain(outbound).collect();
     let done = TurnDone { id: turn.id(), messages, usage, outbound, events, end_session, agent: kept };
     let mut completed = services.store.complete_turn(done).await?;
     completed.messages.pop().ok_or_else(|| session_terminated(&turn.session).into())

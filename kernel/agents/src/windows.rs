@@ -52,9 +52,7 @@ struct Learned {
     provider: String,
     model: String,
     /// The window that the provider named.
-    window: Option<u64>,
-    /// What a request may cost, by estimate, so that it is not refused.
-    limit: u64,
+    window: u64,
 }
 
 /// What a request may cost, by estimate.
@@ -62,9 +60,6 @@ struct Learned {
 pub(super) struct Limit {
     /// What the operator allows; 0: any number. A request that needs more is not sent.
     pub(super) allowed: u64,
-    /// What fits, as far as was learned; 0: any number. A request that needs more whatever is left out is sent all the
-    /// same: the provider knows better.
-    pub(super) learned: u64,
     /// What all tools may take half of; 0: any number.
     pub(super) with_tools: u64,
 }
@@ -76,11 +71,8 @@ impl Windows {
         let of_window = set.window.map(|window| without_answer(window, set));
         let bounds = [Some(config.agent.max_context_tokens), of_window].into_iter().flatten();
         let allowed = bounds.filter(|tokens| *tokens > 0).min().unwrap_or(0);
-        let known = self.lock().iter().find(|known| known.is_of(provider, model)).cloned();
-        let learned = known.as_ref().map_or(0, |known| known.limit);
-        // A guess is no reason to take tools away.
-        let named = known.and_then(|known| known.window).unwrap_or(0);
-        Limit { allowed, learned, with_tools: lower(allowed, named) }
+        let named = self.learned(provider, model).unwrap_or(0);
+        Limit { allowed, with_tools: lower(allowed, named) }
     }
 
     /// How large a model's window is: as the operator says, as was learned, or as its server says; at most what the
@@ -145,43 +137,17 @@ impl Windows {
 
     /// The window that a provider named when it refused a conversation.
     pub(super) fn learned(&self, provider: &str, model: &str) -> Option<u64> {
-        self.lock().iter().find(|known| known.is_of(provider, model))?.window
+        self.lock().iter().find(|known| known.is_of(provider, model)).map(|known| known.window)
     }
 
-    /// Notes that a request which cost so much was refused for its length. The next one costs less.
-    pub(super) fn refused(
-        &self,
-        config: &Config,
-        choice: (&str, &str),
-        length: wire::ContextLength,
-        cost: u64,
-    ) {
-        let (provider, model) = choice;
-        let set = config.components.model(provider, model);
-        let limit = match (length.window, length.requested) {
-            // How many tokens it was in truth tells what the estimate is worth.
-            (Some(window), Some(requested)) if requested > window => {
-                let scaled = u128::from(cost) * u128::from(window) / u128::from(requested);
-                u64::try_from(scaled).unwrap_or(cost) / 10 * 9
-            }
-            (Some(window), _) => without_answer(window, set).min(cost / 4 * 3),
-            (None, _) => cost / 4 * 3,
-        };
-        let limit = limit.min(cost / 10 * 9).max(1);
+    /// Notes the window that a provider has named.
+    pub(super) fn named(&self, provider: &str, model: &str, window: u64) {
         let mut all = self.lock();
-        let known = all.iter().position(|known| known.is_of(provider, model)).and_then(|at| all.remove(at));
-        let window = length.window.or(known.and_then(|known| known.window));
+        all.retain(|known| !known.is_of(provider, model));
         if all.len() >= MAX_LEARNED {
             all.pop_front();
         }
-        all.push_back(Learned { provider: provider.to_owned(), model: model.to_owned(), window, limit });
-    }
-
-    /// Notes that a request which cost so much was taken.
-    pub(super) fn taken(&self, provider: &str, model: &str, cost: u64) {
-        if let Some(known) = self.lock().iter_mut().find(|known| known.is_of(provider, model)) {
-            known.limit = known.limit.max(cost);
-        }
+        all.push_back(Learned { provider: provider.to_owned(), model: model.to_owned(), window });
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<Learned>> {
@@ -215,36 +181,23 @@ fn without_answer(window: u64, set: ModelSettings) -> u64 {
 mod tests {
     use super::*;
 
-    fn length(window: Option<u64>, requested: Option<u64>) -> wire::ContextLength {
-        wire::ContextLength { window, requested }
-    }
-
     #[test]
-    fn what_was_refused_is_not_asked_again() {
-        let (config, windows) = (Config::default(), Windows::default());
-        let learned = |model| windows.limit(&config, "near", model).learned;
-        for (model, of, limit) in [
-            ("named", length(Some(4000), None), 3500),
-            ("counted", length(Some(4000), Some(16_000)), 1800),
-            ("unsaid", length(None, None), 6000),
-            ("absurd", length(Some(1 << 40), Some(7)), 6000),
-            ("nothing", length(Some(0), Some(0)), 1),
-        ] {
-            windows.refused(&config, ("near", model), of, 8000);
-            assert_eq!(learned(model), limit, "{model}");
-        }
-        windows.refused(&config, ("near", "named"), length(None, None), 3500);
-        assert_eq!((learned("named"), windows.learned("near", "named")), (2625, Some(4000)));
-        windows.taken("near", "named", 3000);
-        assert_eq!(learned("named"), 3000, "it takes more than was thought");
+    fn the_last_window_that_was_named_counts() {
+        let windows = Windows::default();
+        let learned = |model| windows.learned("near", model);
+        windows.named("near", "one", 8000);
+        windows.named("near", "one", 4000);
         assert_eq!(
-            windows.limit(&config, "far", "named"),
-            Limit { allowed: 100_000, learned: 0, with_tools: 100_000 }
+            (learned("one"), learned("other"), windows.learned("far", "one")),
+            (Some(4000), None, None)
         );
+        let limit = |provider| windows.limit(&Config::default(), provider, "one");
+        assert_eq!(limit("near"), Limit { allowed: 100_000, with_tools: 4000 });
+        assert_eq!(limit("far"), Limit { allowed: 100_000, with_tools: 100_000 });
         for n in 0..MAX_LEARNED {
-            windows.refused(&config, ("near", &n.to_string()), length(None, None), 8000);
+            windows.named("near", &n.to_string(), 8000);
         }
-        assert_eq!(learned("named"), 0, "only so many are kept");
+        assert_eq!(learned("one"), None, "only so many are kept");
     }
 
     #[test]

@@ -2,7 +2,6 @@
 
 use tracing::{Span, info_span};
 
-use prx_host::bindings::connector as wire;
 use prx_host::{Generation, Level};
 
 /// The span that every log line of a channel is in.
@@ -11,14 +10,7 @@ pub(super) fn span(channel: &str) -> Span {
 }
 
 /// Writes a line of the connector's, as long as it stays below the rate limit for a plugin's lines.
-pub(super) fn write(channel: &str, generation: &Generation, level: wire::LogLevel, message: &str) {
-    let level = match level {
-        wire::LogLevel::Trace => Level::Trace,
-        wire::LogLevel::Debug => Level::Debug,
-        wire::LogLevel::Info => Level::Info,
-        wire::LogLevel::Warn => Level::Warn,
-        wire::LogLevel::Error => Level::Error,
-    };
+pub(super) fn write(channel: &str, generation: &Generation, level: Level, message: &str) {
     generation.code.journal().write_as(&module(channel), level, message);
 }
 

@@ -234,7 +234,7 @@ impl Entry {
 }
 
 /// The rest of a message that begins with a skill's trigger, in any case and by whole words; none if it does not.
-pub fn after_trigger<'a>(message: &'a str, trigger: &str) -> Option<&'a str> {
+fn after_trigger<'a>(message: &'a str, trigger: &str) -> Option<&'a str> {
     let message = message.trim_start();
     let (begin, rest) = message.split_at_checked(trigger.len())?;
     let whole = rest.chars().next().is_none_or(|next| !next.is_alphanumeric() && !matches!(next, '-' | '_'));

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::bindings::log;
+use super::bindings::common;
 use prx_base::clock::Clock;
 use prx_base::text::is_format_control;
 
@@ -14,7 +14,7 @@ const MAX_LINES_PER_SECOND: u64 = 100;
 const MAX_LINE_BYTES: usize = 8 << 10;
 
 /// How loud a plugin's line is.
-pub type Level = log::Level;
+pub type Level = common::LogLevel;
 
 /// Where one plugin's lines go, over all of its instances.
 ///

@@ -43,7 +43,7 @@ mod withdraw;
 pub use self::bundled::Bundled;
 pub use self::call::CallError;
 pub use self::catalog::{
-    AgentCode, Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Status, ToolEntry, after_trigger,
+    AgentCode, Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Status, ToolEntry,
 };
 pub use self::compiler::{COMPILE, CompileError, Compiler, run_compiler};
 pub use self::component::{Code, Description};

@@ -2,6 +2,7 @@
 //! None of it keeps the gateway from running: it is told in the log and in the status until it is mended.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{info, warn};
@@ -85,7 +86,17 @@ impl Agents {
     /// Writes what is wrong to the log when it comes up, and when it is mended.
     pub(crate) async fn follow(self) {
         let mut told: BTreeSet<String> = BTreeSet::new();
+        let mut seen = None;
         loop {
+            let there_is = (self.base.config.current(), self.plugins.revision(), self.mcp.revision());
+            let is_same = |(config, plugins, mcp): &(Arc<Config>, u64, u64)| {
+                Arc::ptr_eq(config, &there_is.0) && (*plugins, *mcp) == (there_is.1, there_is.2)
+            };
+            if seen.as_ref().is_some_and(is_same) {
+                self.base.clock.sleep(INTERVAL).await;
+                continue;
+            }
+            seen = Some(there_is);
             let now = self.problems().await;
             for found in &now {
                 if !told.contains(&found.issue.problem) {

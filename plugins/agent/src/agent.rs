@@ -98,8 +98,8 @@ impl Work<'_> {
         if self.state.carried.is_none() {
             self.take_over();
         }
-        let mut turn = Turn { text: message.text, own: message.history.len(), ..Turn::default() };
-        turn.known = message.history.iter().chain([&message.entry]).map(Known::from).collect();
+        let known = message.conversation().map(Known::from).collect();
+        let mut turn = Turn { text: message.text, own: message.history.len(), known, ..Turn::default() };
         let skills = message.means.skills.clone();
         turn.may_use(message.means);
         let goes_on = match command::of(&turn.text) {

@@ -241,19 +241,7 @@ impl<A: Agent> Conversation<A> {
 
     /// Says something to the agent; its reply, empty where it stays silent.
     pub fn say(&mut self, text: &str) -> String {
-        self.turn = Turn::default();
-        let history = self.history();
-        let entry = self.keep(Role::User, text, Vec::new(), None);
-        let older = u32::try_from(self.history_from).expect("few entries");
-        let message = Message {
-            entry,
-            text: text.to_owned(),
-            attachments: Vec::new(),
-            means: self.means(),
-            history,
-            older,
-        };
-        self.step(vec![Event::Message(message)]);
+        self.begin(text);
         for _ in 0..1000 {
             if let Some(reply) = self.turn.reply.take() {
                 return self.replied(reply);
@@ -276,16 +264,27 @@ impl<A: Agent> Conversation<A> {
 
     /// Stops a turn that has just been begun with this text, as a person would: after its first step.
     pub fn say_and_stop(&mut self, text: &str, by: StoppedBy) -> String {
-        self.turn = Turn::default();
-        let history = self.history();
-        let entry = self.keep(Role::User, text, Vec::new(), None);
-        let means = self.means();
-        let message = Message { entry, text: text.into(), attachments: Vec::new(), means, history, older: 0 };
-        self.step(vec![Event::Message(message)]);
+        self.begin(text);
         self.turn.open.clear();
         self.step(vec![Event::Stopped(Stopped { by, partial: None })]);
         let reply = self.turn.reply.take().unwrap_or(Reply::Last);
         self.replied(reply)
+    }
+
+    /// Has the agent begin a turn.
+    fn begin(&mut self, text: &str) {
+        self.turn = Turn::default();
+        let history = self.history();
+        let message = Message {
+            entry: self.keep(Role::User, text, Vec::new(), None),
+            text: text.to_owned(),
+            attachments: Vec::new(),
+            means: self.means(),
+            history,
+            older: u32::try_from(self.history_from).expect("few entries"),
+            since: Vec::new(),
+        };
+        self.step(vec![Event::Message(message)]);
     }
 
     /// What models were asked in the last turn.

@@ -1,7 +1,7 @@
 //! What a plugin imports, for one test thread.
 
-use crate::log::Level;
 use crate::types::Attachment;
+use crate::wire::imports::common::LogLevel as Level;
 use serde::Serialize;
 use std::cell::RefCell;
 

@@ -19,7 +19,10 @@ impl Agent for Asking {
                 let choices = vec![choice("r", "Red"), choice("g", "Green"), choice("b", "Dark blue")];
                 out.push(Command::AskPerson((QUESTION, ("Which **colour**?".into(), choices))));
             }
-            Event::Chosen((QUESTION, Some(choice))) => out.finish(Reply::Text(format!("It is {choice}."))),
+            Event::Chosen((QUESTION, Some(choice))) => {
+                out.say("Noted.");
+                out.finish(Reply::Text(format!("It is {choice}.")));
+            }
             Event::Chosen((QUESTION, None)) => out.finish(Reply::Text("Nothing was chosen.".into())),
             Event::Stopped(_) => out.finish(Reply::Text("Stopped.".into())),
             _ => {}

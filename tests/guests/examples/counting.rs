@@ -40,8 +40,7 @@ impl Agent for Counting {
     ) -> Result<(), Fault> {
         match event {
             Event::Message(message) => {
-                state.shown = message.history.iter().map(|entry| entry.id.clone()).collect();
-                state.shown.push(message.entry.id);
+                state.shown = message.conversation().map(|entry| entry.id.clone()).collect();
                 state.tools = message.means.tools.into_iter().map(|tool| tool.name).collect();
                 state.waits.clear();
                 ask(state, out);

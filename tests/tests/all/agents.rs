@@ -1,8 +1,11 @@
 //! Agents: who answers where, swapped and gone in the middle of conversations.
 
+use std::fs;
+
 use prx_tests::client::Answer;
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
+use prx_tests::mcp::{process, tools};
 use prx_tests::scripted;
 use prx_tests::telegram::FakeTelegram;
 use prx_tests::wait::until;
@@ -97,6 +100,8 @@ async fn an_agent_asks_a_person_by_buttons_in_words_and_over_the_api() {
         let done =
             |t: &FakeTelegram| t.sent()[before + 1..].iter().any(|sent| sent.text == reply).then_some(());
         telegram.until("the reply", done).await;
+        let said = telegram.sent()[before + 1..].iter().filter(|sent| sent.text == "Noted.").count();
+        assert_eq!(said, 1, "what is said before the end");
     }
 
     let session =
@@ -129,4 +134,32 @@ async fn question(gateway: &Gateway, session: &str) -> Value {
         list["approvals"].as_array().unwrap().first().cloned()
     })
     .await
+}
+
+#[tokio::test]
+async fn what_one_agent_left_at_work_the_next_one_is_told_of() {
+    let call = json!({"call": {"name": "near__wait", "arguments": {}}});
+    let script = json!([{"answers": [[call], [{"show": "request"}]]}]);
+    let home = home(&script, "[agents.default]\nplugin = \"agent\"\n");
+    let listed = json!({"tools/list": [tools(&["wait"])], "tools/call": [{"silent": true}]});
+    home.append(&process(&home, env!("CARGO_BIN_EXE_prx-test-mcp"), "near", &listed, ""));
+    let gateway = Gateway::start_in(home).await;
+    gateway.mcp_connected("near").await;
+    let session = open(&gateway, json!({})).await.expect(201)["id"].as_str().unwrap().to_owned();
+    let path = format!("/sessions/{session}/messages");
+    let mut events = gateway.client().stream(&path, json!({"content": "go"})).await;
+    while events.next().await.unwrap().0 != "tool_call" {}
+    let home = gateway.kill();
+    let file = home.path().join("prx.toml");
+    let config =
+        fs::read_to_string(&file).unwrap().replace("plugin = \"agent\"", "plugin = \"router-agent\"");
+    fs::write(&file, config).unwrap();
+    let gateway = Gateway::start_in(home).await;
+    let told = until("the reply", async || {
+        let messages = gateway.messages(&session).await;
+        messages.last().filter(|(role, _)| role == "assistant").map(|(_, content)| content.clone())
+    })
+    .await;
+    assert!(told.contains("given up while it was at work"), "{told}");
+    gateway.stop().await;
 }
