@@ -246,10 +246,13 @@ impl FakeDiscord {
         let id = (since << 22) + state.next_id() % (1 << 22);
         let channel = Self::channel_of(user);
         state.rest.channels.insert(channel, ());
+        let option = json!({"name": "text", "type": 3, "value": argument});
+        let options =
+            Some(option).filter(|_| !argument.is_empty()).map_or_else(Vec::new, |option| vec![option]);
         json!({
             "id": id.to_string(), "application_id": APPLICATION, "type": 2, "token": format!("aW50{id}"),
             "version": 1, "channel_id": channel.to_string(), "user": {"id": user.to_string(), "username": "x"},
-            "data": {"id": "1", "name": name, "type": 1, "options": [{"name": "text", "type": 3, "value": argument}]},
+            "data": {"id": "1", "name": name, "type": 1, "options": options},
         })
     }
 

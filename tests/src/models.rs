@@ -90,6 +90,7 @@ struct State {
     pace: Mutex<Duration>,
     mind: Mutex<Option<Mind>>,
     told: Mutex<VecDeque<Planned>>,
+    models: Mutex<Option<Value>>,
     asked: Mutex<Vec<Asked>>,
     broken_rules: Mutex<Vec<String>>,
 }
@@ -102,6 +103,7 @@ impl FakeModel {
             pace: Mutex::default(),
             mind: Mutex::default(),
             told: Mutex::default(),
+            models: Mutex::default(),
             asked: Mutex::default(),
             broken_rules: Mutex::default(),
         });
@@ -160,6 +162,11 @@ impl FakeModel {
     /// From now on it does this with the body of each request that nothing is told for.
     pub fn think(&self, mind: impl Fn(&Value) -> Thought + Send + Sync + 'static) {
         *self.state.mind.lock().unwrap() = Some(Arc::new(mind));
+    }
+
+    /// From now on it answers with this to who wants its list of models. Until then it has none.
+    pub fn list(&self, models: Value) {
+        *self.state.models.lock().unwrap() = Some(models);
     }
 
     /// Every request so far.
@@ -269,12 +276,17 @@ impl Service for State {
     async fn answer(&self, request: Request<Bytes>) -> Reply {
         let (head, bytes) = request.into_parts();
         let body: Value = serde_json::from_slice(&bytes).unwrap_or_default();
-        if (head.method.as_str(), head.uri.path()) != ("POST", self.dialect.path) {
+        let models = self.models.lock().unwrap().clone();
+        let models = models.filter(|_| head.method == "GET" && head.uri.path() == "/v1/models");
+        if models.is_none() && (head.method.as_str(), head.uri.path()) != ("POST", self.dialect.path) {
             return Reply::Json(404, String::new());
         }
         let (header, value) = (self.dialect.key)();
         if head.headers.get(header).is_none_or(|given| given != value.as_str()) {
             return Reply::Json(401, (self.dialect.refusal)("wrong key"));
+        }
+        if let Some(models) = models {
+            return Reply::Json(200, models.to_string());
         }
         if let Err(rule) = (self.dialect.check)(&head.headers, &body) {
             self.broken_rules.lock().unwrap().push(rule.clone());

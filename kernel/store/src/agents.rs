@@ -1,11 +1,14 @@
 //! What agents keep: their state in each session, where its history begins, and what one session of a conversation leaves
 //! for the next.
 
+use std::ops::Bound;
+
+use jiff::Timestamp;
 use redb::{ReadableTable, TableDefinition, WriteTransaction};
 
 use super::handle::Store;
 use super::message::NewMessage;
-use super::model::{AgentCommit, AgentRecord, AgentState};
+use super::model::{AgentCommit, AgentRecord, AgentState, Session};
 use super::rows::{Cause, Failure, Result, Snapshot};
 use super::tx::Tx;
 
@@ -21,6 +24,8 @@ const BEGINNINGS: TableDefinition<'static, &str, &str> = TableDefinition::new("a
 const LEFT: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("agent_left");
 /// By session: what the one before has left for it.
 const CARRIED: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("agent_carried");
+/// By session: when the oldest was said of which it was given something, in Unix milliseconds.
+const CARRIED_SINCE: TableDefinition<'static, &str, i64> = TableDefinition::new("agent_carried_since");
 /// By session: how often all of that was forgotten. What an agent has made of it before is kept no more.
 const FORGOTTEN: TableDefinition<'static, &str, u64> = TableDefinition::new("agent_forgotten");
 
@@ -30,6 +35,7 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause>
     transaction.open_table(BEGINNINGS)?;
     transaction.open_table(LEFT)?;
     transaction.open_table(CARRIED)?;
+    transaction.open_table(CARRIED_SINCE)?;
     transaction.open_table(FORGOTTEN)?;
     Ok(())
 }
@@ -84,16 +90,39 @@ pub(super) fn keep(tx: &Tx<'_>, session: &str, agent: &AgentCommit) -> Result<()
 }
 
 /// Gives a session what the one before it has left: where no turn of that has left anything, what it was given itself.
-pub(super) fn pass_on(tx: &Tx<'_>, from: &str, to: &str) -> Result<(), Failure> {
+pub(super) fn pass_on(tx: &Tx<'_>, from: &Session, to: &str) -> Result<(), Failure> {
+    let (opened, from) = (from.created_at.as_millisecond(), from.id.as_str());
     let kept = |table: TableDefinition<'static, &'static str, &'static [u8]>| {
         let kept = tx.open(table)?.get(from)?.map(|bytes| bytes.value().to_owned());
         Ok::<_, Failure>(kept)
     };
     let left = kept(LEFT)?.map_or_else(|| kept(CARRIED), |left| Ok(Some(left)))?;
     if let Some(left) = left.filter(|left| !left.is_empty()) {
+        let since = tx.open(CARRIED_SINCE)?.get(from)?.map_or(opened, |since| since.value());
         tx.change(CARRIED)?.insert(to, left.as_slice())?;
+        tx.change(CARRIED_SINCE)?.insert(to, since)?;
     }
     Ok(())
+}
+
+/// Sessions, in the order of their ids, that were given something of what was said before a moment.
+pub(super) fn given_from_before(
+    snapshot: &Snapshot,
+    moment: Timestamp,
+    after: &str,
+    limit: usize,
+) -> Result<Vec<String>, Failure> {
+    let mut sessions = Vec::new();
+    for row in snapshot.open(CARRIED_SINCE)?.range::<&str>((Bound::Excluded(after), Bound::Unbounded))? {
+        let (session, since) = row?;
+        if since.value() < moment.as_millisecond() {
+            sessions.push(session.value().to_owned());
+        }
+        if sessions.len() == limit {
+            break;
+        }
+    }
+    Ok(sessions)
 }
 
 /// Whether a session was given something by the one before it.
@@ -152,6 +181,7 @@ fn erase(tx: &Tx<'_>, session: &str) -> Result<(), Failure> {
         }
     }
     tx.change(BEGINNINGS)?.remove(session)?;
+    tx.change(CARRIED_SINCE)?.remove(session)?;
     Ok(())
 }
 

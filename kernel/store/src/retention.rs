@@ -61,6 +61,7 @@ impl Store {
             }
             tokio::task::yield_now().await;
         }
+        self.forget_carried(moment).await?;
         loop {
             let (gone, files) = self.write(move |tx| outbox::bury_older(tx, moment, BATCH)).await?;
             self.delete_files(&files).await;
@@ -68,6 +69,21 @@ impl Store {
             if gone < BATCH {
                 return Ok(erased);
             }
+        }
+    }
+
+    /// Forgets what sessions were given of what was said before a moment in the sessions before them, and what their agents
+    /// have made of that.
+    async fn forget_carried(&self, moment: Timestamp) -> Result<()> {
+        let mut after = String::new();
+        loop {
+            let batch = self.read(|snapshot| agents::given_from_before(snapshot, moment, &after, BATCH))?;
+            let Some(last) = batch.last() else { return Ok(()) };
+            after.clone_from(last);
+            for session in batch {
+                self.write(move |tx| agents::forget(tx, &session)).await?;
+            }
+            tokio::task::yield_now().await;
         }
     }
 

@@ -90,7 +90,7 @@ pub(super) fn open_after(
     before.next = Some(row.session.id.clone());
     before.save(tx)?;
     if goes_on {
-        agents::pass_on(tx, &before.session.id, &row.session.id)?;
+        agents::pass_on(tx, &before.session, &row.session.id)?;
     }
     if let Some(mut busy) = before.busy(tx)? {
         row.predecessor = Some(busy.session.id.clone());

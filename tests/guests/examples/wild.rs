@@ -3,8 +3,8 @@
 use std::hint::black_box;
 
 use prx_sdk::agent::{
-    Agent, Answered, AskModel, Command, Commands, Context, Event, Message, Part, Reply, Role, ToolCall,
-    ToolDone, ToolSpec,
+    Agent, Answered, AskModel, Choice, Command, Commands, Context, Event, LogLevel, Message, Part, Reply,
+    Role, ToolCall, ToolDone, ToolSpec,
 };
 use prx_sdk::types::Fault;
 use serde::{Deserialize, Serialize};
@@ -73,6 +73,11 @@ impl Config {
     }
 }
 
+fn ask_person(text: &str, choices: usize, out: &mut Commands) {
+    let choice = |n: usize| Choice { id: n.to_string(), label: format!("Choice {n}") };
+    out.push(Command::AskPerson((1, (text.to_owned(), (0..choices).map(choice).collect()))));
+}
+
 /// What it does with a message.
 fn begin(config: &Config, state: &mut State, message: &Message, out: &mut Commands) -> Result<(), Fault> {
     state.entries = vec![message.entry.id.clone()];
@@ -98,6 +103,17 @@ fn begin(config: &Config, state: &mut State, message: &Message, out: &mut Comman
             out.say("x".repeat(much));
             out.finish(Reply::Text("said".into()));
         }
+        "log" => {
+            out.log(LogLevel::Error, "x".repeat(much));
+            out.finish(Reply::Text("written".into()));
+        }
+        "logs-on" => {
+            (0..999).for_each(|n| out.log(LogLevel::Error, format!("line {n}")));
+            out.finish(Reply::Text("written".into()));
+        }
+        "asks-a-person" => ask_person(&"x".repeat(5 << 10), 2, out),
+        "asks-with-many-choices" => ask_person("Which?", 9, out),
+        "asks-without-choices" => ask_person("Which?", 0, out),
         "commands" => (0..10_000).for_each(|n| out.recall(n, "anything", 1)),
         "says-on" | "steps" | "recalls" => out.recall(1, "anything", 1_000_000),
         "calls-unasked" => out.call_tool(1, call("call_1", "hello")),

@@ -71,6 +71,10 @@ async fn what_is_wrong_with_an_agent_is_named_and_the_rest_goes_on() {
         let told = checked.stderr.contains(wanted.split(':').next().unwrap());
         assert!(told, "{wanted}: {checked:?}");
     }
+    let doctor = gateway.home().run(&["doctor"]).await;
+    for wanted in hard.iter().chain(&soft) {
+        assert!(doctor.code == Some(1) && doctor.stdout.contains(wanted), "{wanted}: {doctor:?}");
+    }
     assert!(gateway.output().says_soon(&["agents.patterns.tools", "nothing.*"]).await);
     let agents = gateway.client().get("/agents").await.expect(200);
     let of =

@@ -11,14 +11,18 @@ use serde_json::json;
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, ChildStdin, Command};
+use tokio::task::JoinHandle;
 
 /// A running `prx chat`.
 struct Chat {
     process: Child,
     input: Option<ChildStdin>,
-    said: Arc<Mutex<String>>,
-    asides: Arc<Mutex<String>>,
+    said: Pipe,
+    asides: Pipe,
 }
+
+/// What has come of an output so far, and the task that reads it to its end.
+struct Pipe(Arc<Mutex<String>>, JoinHandle<()>);
 
 impl Chat {
     fn start(gateway: &Gateway, more: &[&str]) -> Self {
@@ -37,7 +41,7 @@ impl Chat {
 
     async fn until(&self, text: &str) {
         until(text, async || {
-            let both = format!("{}{}", self.said.lock().unwrap(), self.asides.lock().unwrap());
+            let both = format!("{}{}", self.said.text(), self.asides.text());
             both.contains(text).then_some(())
         })
         .await;
@@ -48,22 +52,32 @@ impl Chat {
         drop(self.input.take());
         let process = &mut self.process;
         let status = until("the chat to end", async || process.try_wait().unwrap()).await;
-        assert_eq!(status.code(), Some(0), "{}", self.asides.lock().unwrap());
-        let (said, asides) = (self.said.lock().unwrap().clone(), self.asides.lock().unwrap().clone());
-        (said, asides)
+        assert_eq!(status.code(), Some(0), "{}", self.asides.text());
+        (self.said.whole().await, self.asides.whole().await)
     }
 }
 
-fn read(mut stream: impl AsyncRead + Unpin + Send + 'static) -> Arc<Mutex<String>> {
+impl Pipe {
+    fn text(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    async fn whole(self) -> String {
+        self.1.await.unwrap();
+        self.0.lock().unwrap().clone()
+    }
+}
+
+fn read(mut stream: impl AsyncRead + Unpin + Send + 'static) -> Pipe {
     let text = Arc::new(Mutex::new(String::new()));
     let all = text.clone();
-    tokio::spawn(async move {
+    let reader = tokio::spawn(async move {
         let mut piece = [0; 4096];
         while let Ok(length @ 1..) = stream.read(&mut piece).await {
             all.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..length]));
         }
     });
-    text
+    Pipe(text, reader)
 }
 
 #[tokio::test]
@@ -162,4 +176,20 @@ async fn a_model_is_chosen_for_the_new_session() {
     assert!(refused.code != Some(0) && refused.stderr.contains("scripted"), "{}", refused.stderr);
     let both = gateway.home().run(&["chat", "--model", "x", "--session", id]).await;
     assert_eq!(both.code, Some(2), "{}", both.stderr);
+}
+
+#[tokio::test]
+async fn an_agent_is_chosen_for_the_new_session() {
+    let home = scripted::home(&json!([]), "[agents.parrot]\nplugin = \"echo-agent\"\n");
+    home.place_plugin("echo-agent", &Component::of("prx-echo-agent").bytes());
+    let gateway = Gateway::start_in(home).await;
+    let mut chat = Chat::start(&gateway, &["--agent", "parrot"]);
+    chat.write("hello").await;
+    chat.until("1: hello").await;
+    chat.end().await;
+    let sessions = gateway.sessions("cli").await;
+    let shown = gateway.home().run(&["session", "show", sessions[0]["id"].as_str().unwrap()]).await;
+    assert!(shown.stdout.contains("parrot"), "{}", shown.stdout);
+    let refused = gateway.home().run(&["chat", "--agent", "nobody"]).await;
+    assert!(refused.code != Some(0) && refused.stderr.contains("default, parrot"), "{}", refused.stderr);
 }

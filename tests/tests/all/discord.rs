@@ -346,8 +346,17 @@ async fn commands_that_are_posted_are_answered_if_they_are_signed() {
     discord.dispatch("INTERACTION_CREATE", over_gateway);
     discord.until("the second answer", |d| (d.calls("answer").len() == 2).then_some(())).await;
     assert_eq!(discord.calls("callback")[0].body, json!({"type": 5}));
+    let mut in_german = discord.command(9, "help", "");
+    in_german["locale"] = json!("de");
+    discord.dispatch("INTERACTION_CREATE", in_german);
+    let answers = discord.until("the third answer", |d| {
+        let answers = d.calls("answer");
+        (answers.len() == 3).then_some(answers)
+    });
+    let help = &answers.await[2].body["content"];
+    assert!(help.as_str().unwrap().contains("Sprich mit mir"), "{help}");
     let heard = gateway.heard("discord").await;
-    assert_eq!(heard, ["/summarize One thing. Another thing.", "/echo hello"]);
+    assert_eq!(heard, ["/summarize One thing. Another thing.", "/echo hello", "/help"]);
     gateway.stop().await;
     no_rule_broken(&discord);
 }

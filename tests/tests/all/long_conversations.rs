@@ -180,6 +180,15 @@ async fn a_window_that_is_told_is_never_overrun() {
 }
 
 #[tokio::test]
+async fn a_window_that_the_servers_list_names_is_never_overrun() {
+    let origin = library().await;
+    let model = Forgetful::start(Dialect::OPENAI, true, format!("{}/pilot", origin.url())).await;
+    model.model.list(json!({"data": [{"id": Dialect::OPENAI.model, "context_length": WINDOW}]}));
+    talk(&model, "", false, &origin).await;
+    assert_eq!(*model.refused.lock().unwrap(), Vec::<usize>::new());
+}
+
+#[tokio::test]
 async fn a_window_that_nobody_told_is_learned_from_a_refusal() {
     let origin = library().await;
     let model = Forgetful::start(Dialect::ANTHROPIC, true, format!("{}/pilot", origin.url())).await;

@@ -256,5 +256,15 @@ async fn folders_are_followed_on_disk() {
     assert_eq!(brought_in(&request(&gateway, &session, "/meeting-notes").await), None);
     install_example(gateway.home());
     until_local(&gateway, &["meeting-notes"]).await;
+
+    are_left_out_in_safe_mode(gateway).await;
+}
+
+async fn are_left_out_in_safe_mode(gateway: Gateway) {
+    let gateway = Gateway::start_with(gateway.stop().await, &["--safe-mode"]).await;
+    assert_eq!(local(&gateway).await, Vec::<Value>::new());
+    assert!(gateway.plugin("scripted").await.is_none(), "nor are plugins of the operator's served");
+    let gateway = gateway.restart().await;
+    until_local(&gateway, &["meeting-notes"]).await;
     gateway.stop().await;
 }

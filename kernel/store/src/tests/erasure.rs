@@ -359,3 +359,39 @@ async fn what_agents_have_made_of_a_persons_words_goes_with_them() {
     store.close().await;
     assert!(!holds(&home, CANARY));
 }
+
+#[tokio::test]
+async fn what_is_carried_on_is_kept_as_long_as_the_messages_that_it_was_made_of() {
+    let home = Home::new();
+    let store = home.open();
+    let group = conversation("group");
+    let keep = |forgotten| AgentCommit {
+        plugin: "agent".into(),
+        state: Some(AgentState { version: 1, bytes: b"state".into() }),
+        left: Some(format!("{CANARY} left").into_bytes()),
+        history_from: None,
+        forgotten,
+    };
+    let ends = |turn: &Turn, agent| TurnDone { end_session: true, agent, ..done(turn, &["ok"]) };
+    let mut last = String::new();
+    for day in [0, 20, 25] {
+        let turn = say(&store, &group, "8", &format!("day {day}"), vec![]).await;
+        store.complete_turn(ends(&turn, keep(0))).await.unwrap();
+        last.clone_from(&turn.session);
+        home.clock.advance(DAY * if day == 0 { 20 } else { 5 });
+    }
+    let carried = |session: &str| store.agent_record(session, "agent").unwrap().carried;
+    assert_eq!(store.sweep_messages(DAY * 31).await.unwrap().messages, 0);
+    assert!(carried(&last).is_some());
+    assert!(store.sweep_messages(DAY * 29).await.unwrap().messages > 0, "those of the first day");
+    assert_eq!(carried(&last), None);
+    assert!(store.messages(&last, 10, None).unwrap().total > 0);
+    let next = say(&store, &group, "8", "day 30", vec![]).await;
+    assert_eq!(carried(&next.session), None);
+    let now = store.agent_record(&next.session, "agent").unwrap().forgotten;
+    store.complete_turn(ends(&next, keep(now))).await.unwrap();
+    let after = say(&store, &group, "8", "day 30 again", vec![]).await;
+    assert!(carried(&after.session).is_some(), "what is new is carried on");
+    store.sweep_messages(DAY * 29).await.unwrap();
+    assert!(carried(&after.session).is_some());
+}
