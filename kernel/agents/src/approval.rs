@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use super::stream::TurnEvent;
+use super::words::{self, Words, with};
 use super::work::Work;
 use super::{arguments, command, reply};
 use prx_base::error::Result;
@@ -23,13 +24,17 @@ pub(super) enum Verdict {
     Expired(String),
 }
 
-/// What a person is asked before a tool is called, in Markdown.
+/// What a person is asked before a tool is called, in English and in Markdown.
 ///
 /// # Errors
 /// The arguments can't be shown; says why. Nobody is asked about what can't be shown.
 pub fn question(tool: &str, arguments: &Value) -> Result<String, String> {
+    worded(words::of(None), tool, arguments)
+}
+
+fn worded(words: &Words, tool: &str, arguments: &Value) -> Result<String, String> {
     let shown = arguments::shown(arguments)?;
-    Ok(format!("May I call the tool `{tool}` with this?\n\n```json\n{shown}\n```"))
+    Ok(format!("{}\n\n```json\n{shown}\n```", with(words.may_call, tool)))
 }
 
 /// Asks whether a tool may be called.
@@ -37,7 +42,7 @@ pub fn question(tool: &str, arguments: &Value) -> Result<String, String> {
 /// # Errors
 /// The store has failed.
 pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Value) -> Result<Verdict> {
-    let words = match question(tool, arguments) {
+    let words = match worded(work.words(), tool, arguments) {
         Ok(words) => words,
         Err(why) => {
             return Ok(Verdict::Refused(format!("the user has to allow it and can't be asked: {why}")));
@@ -107,8 +112,8 @@ pub(super) async fn put(
     let id = store.new_approval_id();
     let choices = match &about.question {
         Some(question) => command::numbered(&id, &question.choices),
-        None if about.elicitation.is_some() => command::answers(&id),
-        None => command::choices(&id),
+        None if about.elicitation.is_some() => command::answers(&id, work.words()),
+        None => command::choices(&id, work.words()),
     };
     let tool = about.tool;
     let new = NewApproval {

@@ -1,20 +1,13 @@
 //! What people say to the gateway itself rather than to the agent, and what they are offered to say: `/new`, `/stop`,
 //! and the answers to a question.
 
+use super::words::{self, Words};
 use prx_store::{Approval, Choice, Command, Decision};
 
 /// Said alone, it begins a fresh session, as whose first message it is stored.
 pub(crate) const NEW: &str = "/new";
 /// Said alone, it stops the turn at work.
 const STOP: &str = "/stop";
-/// The choice that lets a tool be called, this once.
-const ALLOW: &str = "Allow once";
-/// The choice that does not let a tool be called.
-const DENY: &str = "Deny";
-/// The choices of a person whom an MCP server asks something.
-const YES: &str = "Yes";
-const NO: &str = "No";
-
 /// What a message asks of the gateway itself; none where it is all meant for the agent.
 pub fn command(text: &str) -> Option<Command> {
     match text.trim() {
@@ -24,26 +17,27 @@ pub fn command(text: &str) -> Option<Command> {
     }
 }
 
-/// For platforms without buttons: the label of a choice, or its number.
+/// For platforms without buttons: the label of a choice, in any language, or its number.
 fn decision(text: &str) -> Option<Decision> {
     let text = text.to_lowercase();
+    let is = |label: &str| text == label.to_lowercase();
     match text.as_str() {
         "1" | "allow" => Some(Decision::Allow),
         "2" => Some(Decision::Deny),
-        _ if [ALLOW, YES].iter().any(|label| text == label.to_lowercase()) => Some(Decision::Allow),
-        _ if [DENY, NO].iter().any(|label| text == label.to_lowercase()) => Some(Decision::Deny),
+        _ if words::ALL.iter().any(|words| is(words.allow) || is(words.yes)) => Some(Decision::Allow),
+        _ if words::ALL.iter().any(|words| is(words.deny) || is(words.no)) => Some(Decision::Deny),
         _ => None,
     }
 }
 
 /// The choices of a person who is asked for an approval, in their order.
-pub(crate) fn choices(approval: &str) -> Vec<Choice> {
-    labelled(approval, [ALLOW, DENY])
+pub(crate) fn choices(approval: &str, words: &Words) -> Vec<Choice> {
+    labelled(approval, [words.allow, words.deny])
 }
 
 /// The choices of a person whom an MCP server asks something, in their order: to allow is to answer yes.
-pub(crate) fn answers(approval: &str) -> Vec<Choice> {
-    labelled(approval, [YES, NO])
+pub(crate) fn answers(approval: &str, words: &Words) -> Vec<Choice> {
+    labelled(approval, [words.yes, words.no])
 }
 
 /// The choices of a person whom the agent asks something, by their places.
@@ -76,6 +70,8 @@ mod tests {
             ("DENY", deny),
             ("yes", allow),
             (" No", deny),
+            ("einmal erlauben", allow),
+            ("Nein", deny),
             ("/New", None),
             ("/new plan", None),
             ("please /stop", None),

@@ -17,12 +17,11 @@ use super::bounds::SPARE_QUESTIONS;
 use super::completion::{Live, lock};
 use super::context::Context;
 use super::entries::{Entries, entry};
-use super::failure::{self, TurnFailure};
+use super::failure::TurnFailure;
 use super::means;
 use super::progress::Progress;
 use super::stream::TurnEvent;
 use super::work::Work;
-use prx_base::config::AgentSettings;
 use prx_base::error::{Code, Error, Result};
 use prx_host::bindings::agent as wire;
 use prx_host::{CallError, Generation};
@@ -93,22 +92,6 @@ impl Finished {
     }
 }
 
-/// The settings of the agent that answers in a turn's session.
-///
-/// # Errors
-/// There is none of the name that the session has, or the store has failed.
-fn settings_of(work: &Work<'_>) -> Result<AgentSettings> {
-    let session = work.services.store.session(&work.turn.session)?;
-    let config = work.services.base.config.current();
-    let conversation = session.conversation.as_ref().map(|conversation| conversation.conversation.as_str());
-    let name = config.agent_for(session.agent.as_deref(), &session.channel, conversation);
-    config.agent(name).ok_or_else(|| {
-        let all: Vec<String> = config.agents().map(|agent| agent.name).collect();
-        let message = format!("There is no agent {name} any more; there are: {}", all.join(", "));
-        failure::agent_is_down(Error::conflict(message), name)
-    })
-}
-
 impl<'a> Course<'a> {
     /// Begins a turn, or takes it up where it was left.
     ///
@@ -119,7 +102,7 @@ impl<'a> Course<'a> {
         if progress.seed == 0 {
             progress.seed = getrandom::u64().unwrap_or(1);
         }
-        let settings = settings_of(work)?;
+        let settings = services.agent_of(work.turn)?;
         let record = services.store.agent_record(&work.turn.session, &settings.plugin)?;
         if progress.forgotten != record.forgotten {
             // Its agent remembers nothing of it: it begins again, after what was said so far.
@@ -222,7 +205,8 @@ impl<'a> Course<'a> {
         if Arc::ptr_eq(&catalog, &self.context.catalog) && Arc::ptr_eq(&config, &self.context.config) {
             return Ok(None);
         }
-        let settings = settings_of(self.work).ok().filter(|settings| settings.plugin == self.agent.plugin);
+        let settings =
+            services.agent_of(self.work.turn).ok().filter(|settings| settings.plugin == self.agent.plugin);
         let settings = settings.unwrap_or_else(|| self.context.agent.clone());
         self.agent.settings.clone_from(&settings.settings);
         let context = Context::of(self.work, settings, self.entries.called()).await?;

@@ -5,6 +5,7 @@ use tracing::error;
 
 use super::approval::{self, About};
 use super::arguments;
+use super::words::{Words, with};
 use super::work::Work;
 use prx_base::text::is_seen;
 use prx_mcp::Question;
@@ -18,7 +19,7 @@ pub(super) async fn answer(work: &Work<'_>, call: About<'_>, mut questions: Rece
         if question.is_withdrawn() {
             continue;
         }
-        let words = match words(&question.server, &question.asked) {
+        let words = match asked(work.words(), &question.server, &question.asked) {
             Ok(words) => words,
             Err(why) => {
                 question.decline(format!("it can't be shown: {why}"));
@@ -44,18 +45,15 @@ pub(super) async fn answer(work: &Work<'_>, call: About<'_>, mut questions: Rece
 ///
 /// # Errors
 /// What yes answers can't be shown; says why.
-fn words(server: &str, asked: &Elicitation) -> Result<String, String> {
-    let said = format!("The MCP server `{server}` asks:\n\n{}", quoted(&asked.message));
+fn asked(words: &Words, server: &str, asked: &Elicitation) -> Result<String, String> {
+    let said = format!("{}\n\n{}", with(words.server_asks, server), quoted(&asked.message));
     if let Some(url) = &asked.url {
-        return Ok(format!(
-            "{said}\n\nIt wants you to open this page. Look where it leads: answer Yes when you have opened it, and No if you \
-             don't trust it.\n\n{}",
-            quoted(url)
-        ));
+        return Ok(format!("{said}\n\n{}\n\n{}", words.page, quoted(url)));
     }
     match &asked.content {
         Some(content) if content.as_object().is_some_and(|content| !content.is_empty()) => {
-            Ok(format!("{said}\n\nYes answers this:\n\n```json\n{}\n```", arguments::shown(content)?))
+            let content = arguments::shown(content)?;
+            Ok(format!("{said}\n\n{}\n\n```json\n{content}\n```", words.yes_answers))
         }
         _ => Ok(said),
     }
@@ -73,32 +71,33 @@ fn quoted(text: &str) -> String {
 mod tests {
     use serde_json::json;
 
+    use super::super::words::of;
     use super::*;
 
-    fn asked(message: &str) -> Elicitation {
+    fn about(message: &str) -> Elicitation {
         Elicitation { number: 1, message: message.into(), url: None, content: Some(json!({})) }
     }
 
     #[test]
     fn a_person_is_shown_whose_words_they_are_and_what_yes_means() {
         assert_eq!(
-            words("near", &asked("Sure?\n[Yes](https://evil.example)")).unwrap(),
+            asked(of(None), "near", &about("Sure?\n[Yes](https://evil.example)")).unwrap(),
             "The MCP server `near` asks:\n\n```\nSure?\n[Yes](https://evil.example)\n```"
         );
-        let form = Elicitation { content: Some(json!({"sure": true})), ..asked("Sure?") };
+        let form = Elicitation { content: Some(json!({"sure": true})), ..about("Sure?") };
         assert!(
-            words("near", &form)
+            asked(of(None), "near", &form)
                 .unwrap()
                 .ends_with("Yes answers this:\n\n```json\n{\n  \"sure\": true\n}\n```")
         );
-        let page = Elicitation { url: Some("https://example.org/a".into()), content: None, ..asked("Sure?") };
-        let shown = words("near", &page).unwrap();
+        let page = Elicitation { url: Some("https://example.org/a".into()), content: None, ..about("Sure?") };
+        let shown = asked(of(None), "near", &page).unwrap();
         assert!(
             shown.contains("if you don't trust it") && shown.ends_with("```\nhttps://example.org/a\n```")
         );
         let many: serde_json::Map<_, _> = (0..50).map(|n| (format!("f{n}"), json!(true))).collect();
-        let form = Elicitation { content: Some(many.into()), ..asked("Sure?") };
-        assert!(words("near", &form).unwrap_err().contains("more than the 40"));
+        let form = Elicitation { content: Some(many.into()), ..about("Sure?") };
+        assert!(asked(of(None), "near", &form).unwrap_err().contains("more than the 40"));
     }
 
     #[test]

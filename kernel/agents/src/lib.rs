@@ -39,6 +39,7 @@ pub mod tool;
 mod turn;
 mod turns;
 mod windows;
+mod words;
 mod work;
 mod work_timer;
 mod workers;

@@ -3,13 +3,9 @@
 use super::command::NEW;
 use super::failure::TurnFailure;
 use super::stream::ReplyStream;
+use super::words::{Words, with};
 use prx_base::events::Activity;
 use prx_store::{Attachment, Choice, Content, NewMessage, NewOutbound, Operation, Stop, Turn};
-
-/// What someone on a channel is told where the agent is not there as it is configured: the rest is for the operator, who is
-/// told by the log and the status.
-const AGENT_DOWN: &str = "This message could not be answered: the agent is not set up right at the moment. Whoever runs it \
-                          can see why; please try again later.";
 
 /// The reply as an operation for the channel that the message came from; none for a message over the API.
 fn outbound(turn: &Turn, text: &str, files: &[Attachment]) -> Option<NewOutbound> {
@@ -25,12 +21,12 @@ fn operation(turn: &Turn, operation: Operation) -> Option<NewOutbound> {
 
 /// The last word of a turn for the channel that the message came from. A turn that was stopped before anything was said
 /// confirms that, if stopping it was all that the person wanted.
-pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>) -> Option<NewOutbound> {
+pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>, words: &Words) -> Option<NewOutbound> {
     let (text, files) = (&said.content, &said.attachments);
     match stop {
         _ if !text.trim().is_empty() || !files.is_empty() => outbound(turn, text, files),
-        None => outbound(turn, "The model has given an empty answer.", &[]),
-        Some(Stop::Asked) => outbound(turn, "Stopped.", &[]),
+        None => outbound(turn, words.empty_answer, &[]),
+        Some(Stop::Asked) => outbound(turn, words.stopped, &[]),
         Some(Stop::Interrupted) => None,
     }
 }
@@ -54,16 +50,15 @@ pub(super) fn activity(turn: &Turn, reply: &ReplyStream) -> Option<Activity> {
 }
 
 /// What someone on a channel is told when their message was put aside.
-pub(super) fn apology(turn: &Turn, failure: &TurnFailure) -> Option<NewOutbound> {
+pub(super) fn apology(turn: &Turn, failure: &TurnFailure, words: &Words) -> Option<NewOutbound> {
     if failure.is_agent_down() {
-        return outbound(turn, AGENT_DOWN, &[]);
+        return outbound(turn, words.agent_is_down, &[]);
     }
-    let what_now = match failure.refused {
-        true if !turn.message.attachments.is_empty() => {
-            format!(". Its files are left out of the conversation from here on; if this goes on, say {NEW}")
-        }
-        true => format!(". If this goes on, say {NEW} to begin another conversation"),
-        false => String::new(),
-    };
-    outbound(turn, &format!("This message could not be answered: {}{what_now}", failure.error), &[])
+    let mut told = with(words.unanswered, &failure.error.to_string());
+    if failure.refused {
+        let has_files = !turn.message.attachments.is_empty();
+        let what_now = if has_files { words.files_left_out } else { words.begin_another };
+        told += &format!(". {}", with(what_now, NEW));
+    }
+    outbound(turn, &told, &[])
 }

@@ -15,9 +15,6 @@ use prx_base::error::{Code, Error};
 use prx_host::bindings::agent::StoppedBy;
 use prx_store::{MAX_ATTEMPTS, Message, NewMessage, Stop, TurnDone, TurnState};
 
-/// Ends an answer of which nothing more came.
-const BROKE_OFF: &str = "\n\n[The answer broke off here: nothing more of it came. Ask me to go on.]";
-
 /// How a turn's work ended.
 enum TurnEnd {
     Finished(Box<Finished>),
@@ -82,8 +79,9 @@ async fn last_words(work: &Work<'_>, course: &mut Course<'_>, text: &str) -> Opt
     if text.trim().is_empty() {
         return None;
     }
-    work.reply.token(BROKE_OFF);
-    Some(Finished::saying(NewMessage::assistant(text.to_owned() + BROKE_OFF)))
+    let broke_off = format!("\n\n{}", work.words().broke_off);
+    work.reply.token(&broke_off);
+    Some(Finished::saying(NewMessage::assistant(text.to_owned() + &broke_off)))
 }
 
 async fn give_up(mut course: Course<'_>, failure: TurnFailure) -> Result<Message, TurnFailure> {
@@ -154,7 +152,7 @@ async fn complete(
     let Finished { before, mut said, kept, end_session, is_silent } = finished;
     said.attachments = progress.files();
     let Progress { mut messages, usage, events, .. } = progress;
-    let outbound = if is_silent { None } else { reply::last(turn, &said, stop) };
+    let outbound = if is_silent { None } else { reply::last(turn, &said, stop, work.words()) };
     messages.push(said);
     let count = services.store.session(&turn.session)?.turn_count + 1;
     let end_session = end_session || count >= services.base.config.current().agent.max_turns;

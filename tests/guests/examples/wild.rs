@@ -73,6 +73,11 @@ impl Config {
     }
 }
 
+fn write(lines: usize, line: &str, out: &mut Commands) {
+    (0..lines).for_each(|_| out.log(LogLevel::Error, line));
+    out.finish(Reply::Text("written".into()));
+}
+
 fn ask_person(text: &str, choices: usize, out: &mut Commands) {
     let choice = |n: usize| Choice { id: n.to_string(), label: format!("Choice {n}") };
     out.push(Command::AskPerson((1, (text.to_owned(), (0..choices).map(choice).collect()))));
@@ -99,18 +104,9 @@ fn begin(config: &Config, state: &mut State, message: &Message, out: &mut Comman
             out.finish(Reply::Text("kept".into()));
         }
         "reply" => out.finish(Reply::Text("x".repeat(much))),
-        "say" => {
-            out.say("x".repeat(much));
-            out.finish(Reply::Text("said".into()));
-        }
-        "log" => {
-            out.log(LogLevel::Error, "x".repeat(much));
-            out.finish(Reply::Text("written".into()));
-        }
-        "logs-on" => {
-            (0..999).for_each(|n| out.log(LogLevel::Error, format!("line {n}")));
-            out.finish(Reply::Text("written".into()));
-        }
+        "say" => out.say("x".repeat(much)),
+        "log" => write(1, &"x".repeat(much), out),
+        "logs-on" => write(999, "on and on", out),
         "asks-a-person" => ask_person(&"x".repeat(5 << 10), 2, out),
         "asks-with-many-choices" => ask_person("Which?", 9, out),
         "asks-without-choices" => ask_person("Which?", 0, out),

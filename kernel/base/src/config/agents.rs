@@ -41,6 +41,11 @@ impl AgentSettings {
         self.skills.as_ref().is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern, name)))
     }
 
+    /// The language of what people are told, as a BCP 47 tag, where its table says so; none: the one that is heard.
+    pub fn language(&self) -> Option<&str> {
+        self.settings.get("language")?.as_str().filter(|language| !matches!(*language, "" | "auto"))
+    }
+
     /// The patterns of tools, as they are written.
     pub fn tool_patterns(&self) -> &[String] {
         self.tools.as_deref().unwrap_or_default()

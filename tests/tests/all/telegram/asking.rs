@@ -22,13 +22,19 @@ async fn question(telegram: &FakeTelegram) -> Sent {
 
 #[tokio::test]
 async fn a_press_of_a_button_answers_the_question() {
-    for (label, result) in [("Allow once", "Hello, Ada!"), ("Deny", "was not called")] {
+    let (english, german) = ("May I call the tool hello", "Darf ich das Werkzeug hello");
+    for (language, words, allow, label, result) in [
+        ("en", english, "Allow once", "Allow once", "Hello, Ada!"),
+        ("de-AT", german, "Einmal erlauben", "Ablehnen", "was not called"),
+    ] {
         let telegram = FakeTelegram::start().await;
         let gateway = asking(&telegram).await;
-        telegram.write(1, "greet her");
+        let from = json!({"id": 1, "is_bot": false, "first_name": "Uwe", "language_code": language});
+        let private = json!({"id": 1, "type": "private", "first_name": "Uwe"});
+        telegram.say(1, &private, json!({"text": "greet her", "from": from}));
         let asked = question(&telegram).await;
-        assert!(asked.text.contains("May I call the tool hello"), "{}", asked.text);
-        telegram.press(66, &asked, "Allow once");
+        assert!(asked.text.contains(words), "{}", asked.text);
+        telegram.press(66, &asked, allow);
         telegram.press(1, &asked, label);
         let answered = |t: &FakeTelegram| t.sent_to(1).into_iter().find(|text| text.contains("greet her"));
         assert!(telegram.until("the reply", answered).await.contains(result));
