@@ -15,6 +15,7 @@ use crate::retention;
 use crate::settings::{self, AtStart, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
+use prx_background::Jobs;
 use prx_base::Base;
 use prx_base::clock::{self, Clock};
 use prx_base::config::{self, Live, Loaded};
@@ -97,6 +98,8 @@ pub struct Gateway {
     pub channels: Channels,
     /// Deliveries of events to those who registered for them.
     pub hooks: Hooks,
+    /// What plugins do at set times.
+    pub jobs: Jobs,
 }
 
 /// What concerns the process as a whole.
@@ -202,6 +205,7 @@ impl Startup {
             let (base, store, egress) = (base.clone(), store.clone(), egress.clone());
             Channels::start(base, store, egress, plugins.clone(), prx_agents::command)
         };
+        let jobs = Jobs::start(base.clone(), store.clone(), plugins.clone());
         let dependents = settings::Dependents {
             store: store.clone(),
             logs: process.logs.clone(),
@@ -238,6 +242,7 @@ impl Startup {
             turns,
             channels,
             hooks,
+            jobs,
         })
     }
 
@@ -295,7 +300,7 @@ impl Gateway {
         self.channels.stop(left(CHANNELS_CLOSED)).await;
         self.turns.stop(left(TURNS_ENDED)).await;
         let limit = left(CALLS_ENDED);
-        tokio::join!(self.mcp.stop(limit), self.hooks.stop(limit), served);
+        tokio::join!(self.mcp.stop(limit), self.hooks.stop(limit), self.jobs.stop(limit), served);
         self.store.clone().close().await;
     }
 }

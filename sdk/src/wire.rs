@@ -74,3 +74,9 @@ capability!(agent, "agent-plugin", {
     "prx:plugin/config@0.2.0": crate::wire::imports::config,
     "prx:plugin/transcript@0.2.0": crate::wire::imports::transcript,
 });
+capability!(job, "job-plugin", {
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
+    "prx:plugin/log@0.2.0": crate::wire::imports::log,
+    "prx:plugin/config@0.2.0": crate::wire::imports::config,
+    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
+});

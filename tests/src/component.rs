@@ -31,7 +31,7 @@ const PACKAGES: [&str; 10] = [
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 12] = [
+const FURTHER: [&str; 13] = [
     "asking",
     "carrying",
     "counting",
@@ -43,6 +43,7 @@ const FURTHER: [&str; 12] = [
     "reaching",
     "stumbling",
     "talking",
+    "ticking",
     "wild",
 ];
 

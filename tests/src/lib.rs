@@ -39,6 +39,7 @@ pub mod receiver;
 pub mod scale;
 pub mod scripted;
 pub mod sockets;
+pub mod store;
 pub mod system;
 pub mod telegram;
 pub mod usage;

@@ -11,7 +11,7 @@ use super::{arguments, command, reply};
 use prx_base::error::Result;
 use prx_host::bindings::agent::Token;
 use prx_host::bindings::common;
-use prx_store::{Approval, Choice, Decision, Elicitation, NewApproval, Question};
+use prx_store::{Approval, BegunBy, Choice, Decision, Elicitation, NewApproval, Question};
 use serde_json::Value;
 
 /// Whether a tool may be called.
@@ -42,6 +42,12 @@ fn worded(words: &Words, tool: &str, arguments: &Value) -> Result<String, String
 /// # Errors
 /// The store has failed.
 pub(super) async fn ask(work: &Work<'_>, call: &str, tool: &str, arguments: &Value) -> Result<Verdict> {
+    if let Some(BegunBy { plugin, approver: None }) = begun_by(work) {
+        let why = format!(
+            "plugin {plugin} began this turn, and nobody is named who could allow it (grants.{plugin}.approver)"
+        );
+        return Ok(Verdict::Refused(why));
+    }
     let words = match worded(work.words(), tool, arguments) {
         Ok(words) => words,
         Err(why) => {
@@ -109,6 +115,11 @@ pub(super) async fn put(
     withdrawn: impl Future<Output = ()>,
 ) -> Result<Decision> {
     let (store, turn) = (&work.services.store, work.turn);
+    let user = match begun_by(work) {
+        Some(BegunBy { approver: None, .. }) => return Ok(Decision::Deny),
+        Some(BegunBy { approver, .. }) => approver.clone(),
+        None => turn.inbound.as_ref().map(|inbound| inbound.user_id.clone()),
+    };
     let id = store.new_approval_id();
     let choices = match &about.question {
         Some(question) => command::numbered(&id, &question.choices),
@@ -123,7 +134,7 @@ pub(super) async fn put(
         arguments: about.arguments.clone(),
         elicitation: about.elicitation,
         question: about.question,
-        user: turn.inbound.as_ref().map(|inbound| inbound.user_id.clone()),
+        user,
         timeout: timeout(work),
     };
     let sent = reply::question(turn, choices, words);
@@ -144,6 +155,11 @@ pub(super) async fn put(
     };
     info!(tool, approval = approval.id, ?decision, "the question is answered");
     Ok(decision)
+}
+
+/// The plugin that began the turn; none: a person did.
+fn begun_by<'a>(work: &Work<'a>) -> Option<&'a BegunBy> {
+    work.turn.inbound.as_ref()?.begun_by.as_ref()
 }
 
 /// How long a person has.

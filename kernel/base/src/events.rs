@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 
@@ -26,6 +26,11 @@ macro_rules! kinds {
                 match self {
                     $(Self::$kind => $name,)*
                 }
+            }
+
+            /// The name of every kind there is.
+            pub const fn names() -> &'static [&'static str] {
+                &[$($name),*]
             }
         }
     };
@@ -60,6 +65,37 @@ kinds! {
     ErrorOccurred = "error.occurred",
 }
 
+/// What an event is called.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Name {
+    /// One of the gateway's.
+    Kind(Kind),
+    /// One of a plugin's own, `<plugin>.<name>`.
+    Own(Arc<str>),
+}
+
+impl Name {
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Kind(kind) => kind.name(),
+            Self::Own(name) => name,
+        }
+    }
+}
+
+impl From<Kind> for Name {
+    fn from(kind: Kind) -> Self {
+        Self::Kind(kind)
+    }
+}
+
+impl Serialize for Name {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
 /// Something that has happened and is to be announced.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewEvent {
@@ -74,7 +110,7 @@ pub struct NewEvent {
 pub struct Event {
     /// What kind of thing.
     #[serde(rename = "type")]
-    pub kind: Kind,
+    pub name: Name,
     /// When.
     pub timestamp: Timestamp,
     /// What about; the shape goes with the kind.
@@ -101,7 +137,7 @@ pub struct Events {
     sender: broadcast::Sender<Arc<Event>>,
     activity: broadcast::Sender<Arc<Activity>>,
     /// By kind. Held to count, never across a wait.
-    counts: Arc<Mutex<HashMap<Kind, u64>>>,
+    counts: Arc<Mutex<HashMap<Option<Kind>, u64>>>,
 }
 
 impl Events {
@@ -114,17 +150,21 @@ impl Events {
     /// Tells everyone who listens. Never waits. The store calls this once an event is committed, and nobody else: what is
     /// published only here reaches no hook.
     pub fn publish(&self, event: Event) {
-        *self.counts().entry(event.kind).or_default() += 1;
+        let kind = match &event.name {
+            Name::Kind(kind) => Some(*kind),
+            Name::Own(_) => None,
+        };
+        *self.counts().entry(kind).or_default() += 1;
         // An error here only says that nobody listens.
         let _ = self.sender.send(Arc::new(event));
     }
 
-    /// How many events of each kind there were since the start.
-    pub fn counted(&self) -> HashMap<Kind, u64> {
+    /// How many events of each kind there were since the start; plugins' own under none.
+    pub fn counted(&self) -> HashMap<Option<Kind>, u64> {
         self.counts().clone()
     }
 
-    fn counts(&self) -> MutexGuard<'_, HashMap<Kind, u64>> {
+    fn counts(&self) -> MutexGuard<'_, HashMap<Option<Kind>, u64>> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

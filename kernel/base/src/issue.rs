@@ -45,6 +45,8 @@ pub enum IssueKind {
     Tool,
     /// A skill that is left out.
     Skill,
+    /// A plugin's job.
+    Job,
 }
 
 impl Issue {

@@ -116,6 +116,7 @@ pub(super) fn received(channel: &str, blobs: &Blobs, inbound: wire::Inbound) -> 
         target: serde_json::to_value(inbound.target).unwrap_or_default(),
         sent_at: moment(inbound.sent_at),
         metadata: json!({}),
+        begun_by: None,
     }
 }
 

@@ -241,13 +241,28 @@ fn checked_secret(secret: String) -> Result<Secret> {
 
 fn check_events(events: &[String]) -> Result<()> {
     let known = || [ALL].into_iter().chain(Kind::ALL.iter().map(|kind| kind.name()));
-    let message = match events.iter().find(|event| known().all(|known| known != *event)) {
+    // A plugin that makes events of its own may be installed later.
+    let is_own = |event: &str| {
+        let kernels = |prefix: &str| Kind::names().iter().any(|kind| kind.split('.').next() == Some(prefix));
+        event.split_once('.').is_some_and(|(plugin, name)| {
+            !kernels(plugin) && is_name(plugin) && !name.is_empty() && name.split('.').all(is_name)
+        })
+    };
+    let is_known = |event: &&String| known().any(|known| known == *event) || is_own(event);
+    let message = match events.iter().find(|event| !is_known(event)) {
         Some(unknown) => format!("`events` has \"{unknown}\", which there is none of"),
         None if events.is_empty() => "`events` must not be empty".to_owned(),
         None => return Ok(()),
     };
     let known: Vec<_> = known().collect();
-    Err(Error::bad_request(format!("{message}; there are {}", known.join(", "))))
+    let own = "and those of plugins, <plugin>.<name>";
+    Err(Error::bad_request(format!("{message}; there are {}, {own}", known.join(", "))))
+}
+
+/// Whether a text is a plugin's name, or a part of the name of an event of its own.
+fn is_name(text: &str) -> bool {
+    let fits = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+    (1..=64).contains(&text.len()) && text.chars().all(fits)
 }
 
 fn check_length(name: &str, text: &str) -> Result<()> {

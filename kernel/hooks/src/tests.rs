@@ -469,6 +469,7 @@ async fn a_hook_that_cannot_work_is_refused() {
     for kind in Kind::ALL {
         assert!(message.contains(kind.name()), "{message}");
     }
+    assert!(message.ends_with("and those of plugins, <plugin>.<name>"), "{message}");
     assert!(
         refusal("https://example.com/", &[]).await.starts_with("`events` must not be empty; there are *, ")
     );

@@ -13,6 +13,7 @@ use super::call::CallError;
 use super::component::{Code, Description};
 use super::grants::{self, Allowance};
 use super::manifest::{Manifest, Permissions, PluginConfig};
+use super::rights::Rights;
 use prx_egress::Policy;
 use prx_skill_folders::{Found, Skill};
 
@@ -32,6 +33,8 @@ pub struct Generation {
     pub bundled: bool,
     pub(super) compile_ms: u64,
     pub(super) allowance: Allowance,
+    /// What it may do without being asked.
+    pub rights: Rights,
     pub(super) digest: [u8; 32],
     /// Calls in a row that failed through its own fault.
     pub(super) failures: AtomicU32,
@@ -61,7 +64,8 @@ impl Generation {
         let tools = description.tools.iter().map(|tool| format!("tool:{}", tool.name));
         let skills = description.skills.iter().map(|skill| format!("skill:{}", skill.name));
         let agent = description.agent.then(|| format!("agent:{}", self.name()));
-        channel.into_iter().chain(agent).chain(providers).chain(tools).chain(skills).collect()
+        let jobs = self.manifest.schedules().map(|schedule| format!("job:{}", schedule.name));
+        channel.into_iter().chain(agent).chain(providers).chain(tools).chain(skills).chain(jobs).collect()
     }
 
     /// The code of one of its providers.
@@ -154,6 +158,17 @@ pub struct PluginAbout {
     pub requested: Permissions,
     /// What of that it is granted.
     pub granted: Permissions,
+}
+
+/// How a plugin stands whose manifest could be read.
+#[derive(Clone)]
+pub struct Standing {
+    /// What it says about itself.
+    pub manifest: Arc<Manifest>,
+    /// Its state.
+    pub status: Status,
+    /// Its code, while it serves.
+    pub serving: Option<Arc<Generation>>,
 }
 
 /// The code of an agent.

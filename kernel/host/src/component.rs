@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wasmtime::component::{Linker, Resource};
 
-use super::bindings::common::Attachment;
+use super::bindings::common::{Action, Attachment};
 use super::bindings::{agent, provider, sink, skill, tool};
 use super::call::CallError;
 use super::connector::Connector;
@@ -34,6 +34,8 @@ pub struct Description {
     pub connector: bool,
     /// Whether it is an agent.
     pub agent: bool,
+    /// Whether it has jobs; its manifest names them.
+    pub job: bool,
 }
 
 /// A component linked to what it gets: one generation of a plugin. Cloning it is cheap.
@@ -77,6 +79,7 @@ impl Code {
             let mut description = Description {
                 connector: guest.connector.is_some(),
                 agent: guest.agent.is_some(),
+                job: guest.job.is_some(),
                 ..Description::default()
             };
             if let Some(tool) = &guest.tool {
@@ -201,6 +204,18 @@ impl Code {
             instance.store.data_mut().set_inputs(0, 0);
             let agent = instance.guest.agent.as_ref().ok_or(Missing("agent"))?;
             agent.call_migrate(&mut instance.store, from_version, state).await
+        });
+        answer.await?.map_err(CallError::Fault)
+    }
+
+    /// Runs a job for the time that it was due at, in Unix milliseconds.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn run_job(&self, name: &str, due_ms: u64, run_id: &str) -> Result<Vec<Action>, CallError> {
+        let answer = self.call(Scope::default(), async |instance| {
+            let job = instance.guest.job.as_ref().ok_or(Missing("jobs"))?;
+            job.call_run(&mut instance.store, name, due_ms, run_id).await
         });
         answer.await?.map_err(CallError::Fault)
     }

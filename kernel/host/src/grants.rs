@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use super::limits::Limits;
 use super::links::Links;
-use super::manifest::{Extends, Manifest, MemoryAccess, Permissions, PluginConfig, format_size, parse_size};
-use prx_base::config::Grant;
+use super::manifest::{
+    Events, Extends, Manifest, MemoryAccess, PLACE_RULE, Permissions, PluginConfig, format_size, is_place,
+    parse_size,
+};
+use super::rights::{self, Rights};
+use prx_base::config::{EventGrant, Grant};
 use prx_egress::{Allowed, Pattern, Policy};
 
 /// Longest deadline that a manifest can set, for models that think long.
@@ -44,6 +48,23 @@ impl Allowance {
         }
     }
 
+    fn send(&self) -> &[String] {
+        self.operator.send.as_ref().unwrap_or(&self.verified.send)
+    }
+
+    fn turns(&self) -> bool {
+        self.operator.turns.unwrap_or(self.verified.turns)
+    }
+
+    fn events(&self) -> Events {
+        match &self.operator.events {
+            Some(EventGrant { publish, subscribe }) => {
+                Events { publish: publish.clone(), subscribe: subscribe.clone() }
+            }
+            None => self.verified.events.clone(),
+        }
+    }
+
     /// Setting a secret for a plugin grants it to that plugin, unless the operator lists the ones he means.
     fn secret(&self, name: &str) -> bool {
         match &self.operator.secrets {
@@ -68,6 +89,10 @@ pub fn operator(configured: Option<&Grant>, stored: Option<Grant>) -> Grant {
         secrets: configured.secrets.or(stored.secrets),
         kv: configured.kv.or(stored.kv),
         memory: configured.memory.or(stored.memory),
+        send: configured.send.or(stored.send),
+        turns: configured.turns.or(stored.turns),
+        approver: configured.approver.or(stored.approver),
+        events: configured.events.or(stored.events),
         files: configured.files.or(stored.files),
         reveal: configured.reveal.or(stored.reveal),
     }
@@ -75,7 +100,14 @@ pub fn operator(configured: Option<&Grant>, stored: Option<Grant>) -> Grant {
 
 /// The permissions that are both asked for and allowed.
 pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
+    let events = allowance.events();
     Permissions {
+        send: rights::places(&asked.send, allowance.send()),
+        turns: asked.turns && allowance.turns(),
+        events: Events {
+            publish: rights::patterns(&asked.events.publish, &events.publish),
+            subscribe: rights::patterns(&asked.events.subscribe, &events.subscribe),
+        },
         http: origins(&asked.http, allowance.http()),
         secrets: asked.secrets.iter().filter(|name| allowance.secret(name)).cloned().collect(),
         kv: asked.kv.min(allowance.kv()),
@@ -114,10 +146,52 @@ pub fn missing(manifest: &Manifest, allowance: &Allowance) -> Option<Grant> {
         secrets: (asked.secrets != granted.secrets).then(|| asked.secrets.clone()),
         kv: asked.kv.filter(|_| asked.kv != granted.kv).map(format_size),
         memory: asked.memory.filter(|_| asked.memory != granted.memory).map(|access| access.as_str().into()),
+        send: lacks(&asked.send, &granted.send).then(|| joined(allowance.send(), &asked.send)),
+        turns: (asked.turns && !granted.turns).then_some(true),
+        approver: None,
+        events: missing_events(&asked.events, &granted.events, allowance),
         files: None,
         reveal: (!revealed.is_empty()).then(|| allowed().chain(revealed).collect()),
     };
     (grant != Grant::default()).then_some(grant)
+}
+
+/// Whether something of what is asked for is not granted. Places are compared with all their conversations.
+fn lacks(asked: &[String], granted: &[String]) -> bool {
+    asked
+        .iter()
+        .any(|asked| !granted.iter().any(|granted| *granted == *asked || *granted == rights::whole(asked)))
+}
+
+/// What is allowed, and what of what is asked for is not among it.
+fn joined(allowed: &[String], asked: &[String]) -> Vec<String> {
+    let more = asked.iter().filter(|asked| !allowed.contains(asked));
+    allowed.iter().chain(more).cloned().collect()
+}
+
+fn missing_events(asked: &Events, granted: &Events, allowance: &Allowance) -> Option<EventGrant> {
+    let whole = |asked: &[String], granted: &[String]| asked.iter().all(|asked| granted.contains(asked));
+    if whole(&asked.publish, &granted.publish) && whole(&asked.subscribe, &granted.subscribe) {
+        return None;
+    }
+    let allowed = allowance.events();
+    let (publish, subscribe) =
+        (joined(&allowed.publish, &asked.publish), joined(&allowed.subscribe, &asked.subscribe));
+    Some(EventGrant { publish, subscribe })
+}
+
+/// What it may do without being asked, under one configuration.
+pub(super) fn rights(manifest: &Manifest, allowance: &Allowance, config: &PluginConfig) -> Rights {
+    let granted = granted(&manifest.permissions, allowance);
+    let mut send = granted.send;
+    send.extend_from_slice(&config.places);
+    Rights {
+        send,
+        turns: granted.turns,
+        approver: allowance.operator.approver.clone().filter(|approver| !approver.is_empty()),
+        publish: granted.events.publish,
+        subscribe: granted.events.subscribe,
+    }
 }
 
 /// What is wrong with a grant, each with its key.
@@ -126,7 +200,9 @@ pub fn check(grant: &Grant) -> Vec<String> {
     let origins = origins.map(|error| format!("http: {error}"));
     let kv = grant.kv.as_deref().filter(|text| parse_size(text).is_none());
     let kv = kv.map(|text| format!("kv: takes a size such as 1MiB, not \"{text}\""));
-    origins.chain(kv).collect()
+    let places = grant.send.iter().flatten().filter(|place| !is_place(place));
+    let places = places.map(|place| format!("send: {place:?} names no place; {PLACE_RULE}"));
+    origins.chain(kv).chain(places).collect()
 }
 
 /// A grant as the operator would write it into the configuration file.

@@ -46,6 +46,8 @@ pub enum Capability {
     Provider,
     /// An agent.
     Agent,
+    /// What runs at set times.
+    Job,
 }
 
 /// What a component says of itself without being run.
@@ -289,6 +291,7 @@ impl<'a> Walk<'a> {
             "skill" => Capability::Skill,
             "provider" => Capability::Provider,
             "agent" => Capability::Agent,
+            "job" => Capability::Job,
             _ => {
                 let message = format!("exports {name}, which this kernel does not know how to use");
                 return Err(InspectError::Capabilities(message));
@@ -308,13 +311,20 @@ impl<'a> Walk<'a> {
         let manifest = Manifest::parse(manifest)?;
         let wrong = |message: &str| Err(InspectError::Capabilities(message.to_owned()));
         if self.capabilities.is_empty() {
-            return wrong("exports none of connector, tool, skill, provider and agent of prx:plugin");
+            return wrong("exports none of connector, tool, skill, provider, agent and job of prx:plugin");
         }
         if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
             return wrong("its manifest has [channel], but it exports no connector");
         }
         if manifest.agent.is_some() && !self.capabilities.contains(&Capability::Agent) {
             return wrong("its manifest has [agent], but it exports no agent");
+        }
+        match (manifest.schedule.is_empty(), self.capabilities.contains(&Capability::Job)) {
+            (false, false) => return wrong("its manifest has [[schedule]], but it exports no job"),
+            (true, true) => {
+                return wrong("it exports a job, but its manifest has no [[schedule]] to run it by");
+            }
+            _ => {}
         }
         if self.capabilities.contains(&Capability::Agent) && self.capabilities.len() > 1 {
             return wrong("it exports an agent and something else: an agent goes alone");

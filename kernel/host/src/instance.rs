@@ -9,7 +9,7 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-use super::bindings::{agent, connector, provider, skill, tool};
+use super::bindings::{agent, connector, job, provider, skill, tool};
 use super::call::CallError;
 use super::imports::{CallState, Host, Shared};
 use super::journal::Level;
@@ -37,6 +37,7 @@ pub(super) struct Exports {
     skill: Option<skill::GuestIndices>,
     provider: Option<provider::GuestIndices>,
     agent: Option<agent::GuestIndices>,
+    job: Option<job::GuestIndices>,
 }
 
 impl Exports {
@@ -47,6 +48,7 @@ impl Exports {
             skill: skill::GuestIndices::new(component).ok(),
             provider: provider::GuestIndices::new(component).ok(),
             agent: agent::GuestIndices::new(component).ok(),
+            job: job::GuestIndices::new(component).ok(),
         }
     }
 
@@ -59,6 +61,7 @@ impl Exports {
             skill: skill.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             provider: provider.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             agent: agent.map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            job: self.job.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
         }))
     }
 }
@@ -75,6 +78,7 @@ pub(super) struct Guest {
     pub(super) skill: Option<skill::Guest>,
     pub(super) provider: Option<provider::Guest>,
     pub(super) agent: Option<agent::Guest>,
+    pub(super) job: Option<job::Guest>,
 }
 
 /// An instance of a component. After a trap, or a call that timed out, it can't be used any more.

@@ -45,6 +45,7 @@ impl Known {
             let all = [
                 (Capability::Channel, said.connector),
                 (Capability::Agent, said.agent),
+                (Capability::Job, said.job),
                 (Capability::Provider, said.models.is_some()),
                 (Capability::Tool, !said.tools.is_empty()),
                 (Capability::Skill, !said.skills.is_empty()),

@@ -32,6 +32,7 @@ mod local_skills;
 mod meter;
 mod registry;
 mod review;
+mod rights;
 mod scope;
 mod services;
 mod share;
@@ -43,7 +44,7 @@ mod withdraw;
 pub use self::bundled::Bundled;
 pub use self::call::CallError;
 pub use self::catalog::{
-    AgentCode, Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Status, ToolEntry,
+    AgentCode, Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Standing, Status, ToolEntry,
 };
 pub use self::compiler::{COMPILE, CompileError, Compiler, run_compiler};
 pub use self::component::{Code, Description};
@@ -57,6 +58,7 @@ pub use self::links::{LinkError, Links};
 pub use self::local_skills::LocalSkill;
 pub use self::registry::{Options, Plugins, Progress};
 pub use self::review::Review;
+pub use self::rights::{Denied, Rights};
 pub use self::scope::{Makes, Scope, Transcript};
 pub use self::services::Services;
 pub use self::watch::Watch;

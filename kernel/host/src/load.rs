@@ -76,6 +76,7 @@ pub(super) async fn load(
     let refuse = |error: Error| Refusal { manifest: Some(Arc::clone(&manifest)), error: named(error) };
 
     let config = admit(&inspected, &terms).map_err(refuse)?;
+    let rights = grants::rights(&manifest, &terms.allowance, &config);
     let links = grants::links(&manifest, &terms.allowance, config);
     links::check(&inspected, &links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
     let compiling = clock::stopwatch();
@@ -103,6 +104,7 @@ pub(super) async fn load(
         providers,
         bundled: candidate.bundled,
         compile_ms,
+        rights,
         allowance: terms.allowance,
         digest,
         failures: AtomicU32::new(0),

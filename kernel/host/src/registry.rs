@@ -14,7 +14,9 @@ use super::bindings::common::{Fault, FaultCode};
 use super::bindings::{provider, sink, skill, tool};
 use super::bundled::Bundled;
 use super::call::CallError;
-use super::catalog::{AgentCode, Catalog, Entry, Generation, PluginStatus, SkillEntry, Status, ToolEntry};
+use super::catalog::{
+    AgentCode, Catalog, Entry, Generation, PluginStatus, SkillEntry, Standing, Status, ToolEntry,
+};
 use super::component::Code;
 use super::engine::Engine;
 use super::folder::Folder;
@@ -77,6 +79,8 @@ pub(super) struct Registry {
     pub(super) verb_locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// By plugin: the generation that serves, for its channels. The lock is held to send, never across an await.
     serving: Mutex<BTreeMap<String, watch::Sender<Option<Arc<Generation>>>>>,
+    /// Changes whenever a plugin does.
+    changed: watch::Sender<()>,
     failed_calls: AtomicU64,
 }
 
@@ -104,6 +108,7 @@ impl Plugins {
             changing: tokio::sync::Mutex::default(),
             verb_locks: Mutex::default(),
             serving: Mutex::default(),
+            changed: watch::Sender::default(),
             failed_calls: AtomicU64::new(0),
         })))
     }
@@ -266,6 +271,28 @@ impl Plugins {
         }
     }
 
+    /// Wakes whoever works with all plugins: one has changed.
+    pub fn changed(&self) -> watch::Receiver<()> {
+        self.0.changed.subscribe()
+    }
+
+    /// Every plugin whose manifest could be read, by name.
+    pub fn standings(&self) -> Vec<Standing> {
+        let catalog = self.catalog();
+        let of = |entry: &Entry| {
+            let (status, serving) = (entry.status, entry.serving().cloned());
+            // Of a refused candidate the manifest is known, too; what serves has its own.
+            let own = serving.as_ref().map(|generation| Arc::clone(&generation.manifest));
+            Some(Standing { manifest: own.or_else(|| entry.manifest.clone())?, status, serving })
+        };
+        catalog.entries().filter_map(|(_, entry)| of(entry)).collect()
+    }
+
+    /// The generation of a plugin that serves; none while it is disabled, failed or unknown.
+    pub fn serving(&self, plugin: &str) -> Option<Arc<Generation>> {
+        self.catalog().serving(plugin).cloned()
+    }
+
     /// The generation of a plugin that serves, now and from now on; none while it is disabled, failed or unknown.
     pub fn connector(&self, plugin: &str) -> watch::Receiver<Option<Arc<Generation>>> {
         let mut channels = self.0.serving.lock().unwrap_or_else(PoisonError::into_inner);
@@ -338,8 +365,9 @@ impl Plugins {
         changed
     }
 
-    /// Notifies the channels of a plugin of the generation that serves now.
+    /// Notifies the channels of a plugin of the generation that serves now, and whoever works with all plugins.
     pub(super) fn notify_channels(&self, name: &str) {
+        self.0.changed.send_replace(());
         let channels = self.0.serving.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(channels) = channels.get(name) else { return };
         let serving = self.catalog().serving(name).cloned();

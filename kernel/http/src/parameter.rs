@@ -121,19 +121,22 @@ impl Declared for Key {
         match self.ty {
             Type::Bool => Flag.schema(),
             Type::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
-            Type::Text => Text.schema(),
+            Type::Text | Type::TimeZone => Text.schema(),
             Type::OneOf(words) => json!({"type": "string", "pattern": format!("^({})$", words.join("|"))}),
             Type::TextList | Type::Networks | Type::Models => Texts.schema(),
             Type::Words(words) => {
                 json!({"type": "object", "additionalProperties": {"type": "string", "enum": words}})
             }
+            Type::Table(keys) => json!({"type": "object", "properties": properties(keys)}),
             Type::Tables(keys) => {
-                let properties: serde_json::Map<String, Value> =
-                    keys.iter().map(|key| (key.path.to_owned(), key.schema())).collect();
-                json!({"type": "object", "additionalProperties": {"type": "object", "properties": properties}})
+                json!({"type": "object", "additionalProperties": {"type": "object", "properties": properties(keys)}})
             }
         }
     }
+}
+
+fn properties(keys: &[Key]) -> serde_json::Map<String, Value> {
+    keys.iter().map(|key| (key.path.to_owned(), key.schema())).collect()
 }
 
 impl Query {

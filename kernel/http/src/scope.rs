@@ -35,6 +35,8 @@ scopes! {
     SKILLS_READ = "skills:read",
     TOOLS_READ = "tools:read",
     TOOLS_WRITE = "tools:write",
+    JOBS_READ = "jobs:read",
+    JOBS_WRITE = "jobs:write",
     MEMORY_READ = "memory:read",
     MEMORY_WRITE = "memory:write",
     STATUS_READ = "status:read",

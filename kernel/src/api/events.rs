@@ -34,6 +34,6 @@ pub(super) async fn stream(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
 }
 
 fn sse_event(event: &Event) -> sse::Event {
-    let data = json!({"type": event.kind, "timestamp": rfc3339(event.timestamp), "data": event.data});
+    let data = json!({"type": event.name, "timestamp": rfc3339(event.timestamp), "data": event.data});
     sse::Event::new("message", &data)
 }

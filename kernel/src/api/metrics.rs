@@ -37,9 +37,11 @@ fn events(gateway: &Gateway, page: &mut Page) {
     page.family("prx_events_total", "counter", "What happened, by kind; message.sent counts finished turns.");
     let counts = gateway.base.events.counted();
     for kind in Kind::ALL {
-        let count = counts.get(kind).copied().unwrap_or_default();
+        let count = counts.get(&Some(*kind)).copied().unwrap_or_default();
         page.sample("prx_events_total", &[("type", kind.name())], count);
     }
+    // Under one name: how many there are is the plugins' choice.
+    page.sample("prx_events_total", &[("type", "plugin")], counts.get(&None).copied().unwrap_or_default());
     let about = "Calls of components that failed through a defect of the component.";
     page.single("prx_plugin_call_failures_total", "counter", about, gateway.plugins.failed_calls());
 }

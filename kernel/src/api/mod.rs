@@ -15,6 +15,7 @@ mod events;
 mod grants;
 mod hooks;
 mod inbound;
+mod jobs;
 mod logs;
 mod mcp;
 mod memory;

@@ -5,8 +5,9 @@ use std::sync::{Arc, LazyLock};
 use hyper::Method;
 
 use super::{
-    agents, approvals, audit, blobs, channels, config, events, grants, hooks, inbound, logs, mcp, memory,
-    messages, metrics, openapi, plugins, providers, sessions, skills, status, store, tokens, tools, users,
+    agents, approvals, audit, blobs, channels, config, events, grants, hooks, inbound, jobs, logs, mcp,
+    memory, messages, metrics, openapi, plugins, providers, sessions, skills, status, store, tokens, tools,
+    users,
 };
 use crate::gateway::Gateway;
 use prx_base::error::Result;
@@ -70,6 +71,9 @@ pub fn table() -> Vec<Route<Gateway>> {
         put("/api/v1/plugins/{name}/grants", S::CONFIG_WRITE, grants::replace).doc(grants::REPLACE).audited("grants.replaced"),
 
         get("/api/v1/skills", S::SKILLS_READ, skills::list).doc(skills::LIST),
+
+        get("/api/v1/jobs", S::JOBS_READ, jobs::list).doc(jobs::LIST),
+        post("/api/v1/jobs/{plugin}/{name}/run", S::JOBS_WRITE, jobs::run).doc(jobs::RUN).audited("job.run"),
 
         get("/api/v1/agents", S::STATUS_READ, agents::list).doc(agents::LIST),
         get("/api/v1/providers", S::STATUS_READ, providers::list).doc(providers::LIST),

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::output::{Console, fields};
+use prx_base::clock::Clock;
 use prx_base::config::{self, Settings};
+use prx_host::bindings::common::{Action, Outgoing};
 use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
 use prx_host::inspect::{SECTION, inspect};
@@ -58,6 +60,9 @@ pub(super) struct Test {
     /// The tool's arguments, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}", requires = "call")]
     arguments: String,
+    /// Run this job of it
+    #[arg(long, value_name = "JOB", conflicts_with = "call")]
+    job: Option<String>,
     /// Its configuration, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
     settings: String,
@@ -106,6 +111,8 @@ pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
     let found = inspect(&bytes).map_err(|error| unusable(file, &error))?;
     DryRun::check(&found).map_err(|error| unusable(file, &error))?;
     let plugin = &found.manifest.plugin;
+    let jobs: Vec<String> =
+        found.manifest.schedules().map(|job| format!("{}: {}", job.name, job.cron.as_str())).collect();
     let missing = grants::missing(&found.manifest, &Allowance::default());
     let answer = json!({
         "file": file.display().to_string(),
@@ -114,6 +121,7 @@ pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
         "size": bytes.len(),
         "capabilities": found.capabilities,
         "imports": found.imports,
+        "jobs": jobs,
         "to_grant": missing.map(|grant| grants::lines(&plugin.name, &grant)),
     });
     console.show(&answer, fields)
@@ -133,7 +141,10 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder, compiler).await;
     let outcome = match dry_run {
         Ok(dry_run) => {
-            let outcome = call_tool(console, &dry_run, arguments.call.as_deref(), &called).await;
+            let outcome = match arguments.job.as_deref() {
+                Some(job) => run_job(console, &dry_run, job).await,
+                None => call_tool(console, &dry_run, arguments.call.as_deref(), &called).await,
+            };
             dry_run.close().await;
             outcome
         }
@@ -174,6 +185,31 @@ async fn call_tool(
     let made: Vec<Attachment> = output.attachments.into_iter().map(Into::into).collect();
     let answer = json!({ "content": output.text, "structured": structured, "attachments": made });
     console.show(&answer, |_| output.text.clone())
+}
+
+/// Runs a job once, as if it were due now, and shows what it wants to do; nothing of it is done.
+async fn run_job(console: &Console, dry_run: &DryRun, job: &str) -> Result<(), Failure> {
+    let generation = &dry_run.generation;
+    if !generation.manifest.schedules().any(|schedule| schedule.name == job) {
+        let known: Vec<&str> = generation.manifest.schedules().map(|schedule| &*schedule.name).collect();
+        return Err(Failure::new(format!("there is no job {job}; there are: {}", known.join(", "))));
+    }
+    let actions = generation.code.run_job(job, Clock::system().now_ms(), "run_test").await;
+    let actions = actions.map_err(|error| Failure::new(format!("{job}: {error}")))?;
+    let actions: Vec<Value> = actions.iter().map(action).collect();
+    console.show(&json!({ "actions": actions }), fields)
+}
+
+fn action(action: &Action) -> Value {
+    let said = |outgoing: &Outgoing| {
+        let Outgoing { channel, conversation, thread, text } = outgoing;
+        json!({ "channel": channel, "conversation": conversation, "thread": thread, "text": text })
+    };
+    match action {
+        Action::Send(outgoing) => json!({ "send": said(outgoing) }),
+        Action::BeginTurn(outgoing) => json!({ "begin_turn": said(outgoing) }),
+        Action::Publish((event, about)) => json!({ "publish": event, "data": about }),
+    }
 }
 
 /// Builds a package and answers with its component.

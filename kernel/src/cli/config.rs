@@ -169,7 +169,9 @@ fn display(value: &Value) -> String {
 fn parse_value(key: &str, values: Vec<String>) -> Value {
     let declared = KEYS.iter().find(|known| known.path == key).map(|known| known.ty);
     let typed = |text: String| match declared {
-        Some(Type::Text | Type::OneOf(_) | Type::TextList | Type::Networks) => Value::String(text),
+        Some(Type::Text | Type::TimeZone | Type::OneOf(_) | Type::TextList | Type::Networks) => {
+            Value::String(text)
+        }
         _ => serde_json::from_str(&text).unwrap_or(Value::String(text)),
     };
     let is_list = values.len() > 1 || matches!(declared, Some(Type::TextList | Type::Networks));

@@ -24,6 +24,21 @@ pub(super) struct Arguments {
     /// What it may do with what the agent remembers
     #[arg(long, value_parser = ["read", "write"])]
     memory: Option<String>,
+    /// Where it may say something unasked: CHANNEL, or CHANNEL/CONVERSATION, with * for any piece; may be given several times
+    #[arg(long, value_name = "PLACE")]
+    send: Vec<String>,
+    /// It may begin turns where it may say something
+    #[arg(long)]
+    turns: bool,
+    /// Who is asked about the tools of those turns, by the platform's id; without it they are refused
+    #[arg(long, value_name = "USER")]
+    approver: Option<String>,
+    /// An event of its own that it may make, such as NAME.*; may be given several times
+    #[arg(long, value_name = "EVENT")]
+    publish: Vec<String>,
+    /// An event that it may see, such as session.*; may be given several times
+    #[arg(long, value_name = "EVENT")]
+    subscribe: Vec<String>,
     /// A key that was secret once, and whose value it may read from now on
     #[arg(long, value_name = "KEY")]
     reveal: Vec<String>,
@@ -53,9 +68,13 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
 
 impl Arguments {
     fn changes_anything(&self) -> bool {
-        let Self { http, secret, kv, memory, reveal, as_asked, reset, .. } = self;
-        let lists = [http, secret, reveal];
-        lists.iter().any(|list| !list.is_empty()) || kv.is_some() || memory.is_some() || *as_asked || *reset
+        let Self { http, secret, send, publish, subscribe, reveal, kv, memory, approver, .. } = self;
+        let lists = [http, secret, send, publish, subscribe, reveal];
+        let singles = [kv, memory, approver];
+        let flags = [self.turns, self.as_asked, self.reset];
+        lists.iter().any(|list| !list.is_empty())
+            || singles.iter().any(|single| single.is_some())
+            || flags.contains(&true)
     }
 
     fn merged(self, current: &Value) -> Map<String, Value> {
@@ -70,7 +89,17 @@ impl Arguments {
         add(&mut merged, "http", self.http);
         add(&mut merged, "secrets", self.secret);
         add(&mut merged, "reveal", self.reveal);
-        let single = [("kv", self.kv), ("memory", self.memory)];
+        add(&mut merged, "send", self.send);
+        let mut events = merged.get("events").and_then(Value::as_object).cloned().unwrap_or_default();
+        add(&mut events, "publish", self.publish);
+        add(&mut events, "subscribe", self.subscribe);
+        if !events.is_empty() {
+            merged.insert("events".to_owned(), events.into());
+        }
+        if self.turns {
+            merged.insert("turns".to_owned(), true.into());
+        }
+        let single = [("kv", self.kv), ("memory", self.memory), ("approver", self.approver)];
         merged.extend(single.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
         merged
     }
@@ -119,5 +148,14 @@ mod tests {
         assert_eq!(merged("x --reset"), json!({}));
         assert_eq!(merged("x --reset --secret key"), json!({"secrets": ["key"]}));
         assert_eq!(merged("x --reset --reveal key"), json!({"reveal": ["key"]}));
+        assert_eq!(
+            merged("x --reset --send work --turns --approver 7 --publish x.* --subscribe session.*"),
+            json!({
+                "send": ["work"],
+                "turns": true,
+                "approver": "7",
+                "events": {"publish": ["x.*"], "subscribe": ["session.*"]},
+            })
+        );
     }
 }

@@ -22,6 +22,7 @@ mod doctor;
 mod failure;
 mod grant;
 mod hook;
+mod job;
 mod logs;
 mod mcp;
 mod model;
@@ -73,6 +74,9 @@ enum Command {
     /// Register webhooks, and see what became of their deliveries
     #[command(subcommand)]
     Hook(hook::Command),
+    /// List what plugins do at set times, and run it
+    #[command(subcommand)]
+    Job(job::Command),
     /// List MCP servers and reconnect to them
     #[command(subcommand)]
     Mcp(mcp::Command),
@@ -147,6 +151,7 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Session(command) => session::run(&console, command).await,
             Command::Channel(command) => channel::run(&console, command).await,
             Command::Hook(command) => hook::run(&console, command).await,
+            Command::Job(command) => job::run(&console, command).await,
             Command::Mcp(command) => mcp::run(&console, command).await,
             Command::Model(command) => model::run(&console, command).await,
             Command::Tool(command) => tool::run(&console, command).await,

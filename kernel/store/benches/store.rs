@@ -146,6 +146,7 @@ fn message(caller: usize, number: u64) -> StepCommit {
         target: json!({"chat": caller}),
         sent_at: Timestamp::UNIX_EPOCH,
         metadata: Value::Null,
+        begun_by: None,
     };
     StepCommit {
         channel: "chat".into(),

@@ -218,7 +218,7 @@ fn for_turn_at_work(tx: &Tx<'_>, at_work: Option<&str>, inbound: &NewInbound) ->
 }
 
 /// Queues a message's turn in the newest session of its conversation, or in a fresh one.
-fn receive(
+pub(super) fn receive(
     tx: &Tx<'_>,
     inbound: NewInbound,
     newest: Option<SessionRow>,
@@ -253,6 +253,7 @@ fn receive(
         language: inbound.language,
         sent_at: inbound.sent_at,
         metadata: inbound.metadata,
+        begun_by: inbound.begun_by,
     };
     if let Some(language) = &info.language {
         row.session.language = Some(language.clone());

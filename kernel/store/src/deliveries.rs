@@ -1,6 +1,7 @@
 //! Deliveries to hooks: queued until the receiver has taken them or they are given up, then kept for a while as a
 //! record.
 
+use std::borrow::Cow;
 use std::ops::{Bound, RangeBounds};
 
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use super::tx::{Effect, Tx};
 use prx_base::clock::rfc3339;
 use prx_base::config::Secret;
 use prx_base::error::{Code, Error};
-use prx_base::events::Event;
+use prx_base::events::{Event, Name};
 
 /// Those that wait, by hook and id.
 pub(super) const WAITING: Rows<(&str, &str), Delivery> = Rows::new("hook_deliveries_waiting");
@@ -42,14 +43,15 @@ pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause>
 #[derive(Debug, Clone, PartialEq)]
 pub struct Notice {
     /// The event's name.
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     /// What is sent, to the byte.
     pub body: String,
 }
 
 impl Notice {
     /// What is sent about something of this name.
-    pub fn new(event: &'static str, at: Timestamp, data: &Value) -> Self {
+    pub fn new(event: impl Into<Cow<'static, str>>, at: Timestamp, data: &Value) -> Self {
+        let event = event.into();
         #[derive(Serialize)]
         struct Payload<'a> {
             #[serde(rename = "type")]
@@ -57,13 +59,18 @@ impl Notice {
             timestamp: String,
             data: &'a Value,
         }
-        let payload = Payload { event, timestamp: rfc3339(at), data };
-        Self { event, body: serde_json::to_string(&payload).unwrap_or_default() }
+        let payload = Payload { event: &event, timestamp: rfc3339(at), data };
+        let body = serde_json::to_string(&payload).unwrap_or_default();
+        Self { event, body }
     }
 
     /// What is sent about an event.
     pub(super) fn of(event: &Event) -> Self {
-        Self::new(event.kind.name(), event.timestamp, &event.data)
+        let name = match &event.name {
+            Name::Kind(kind) => Cow::Borrowed(kind.name()),
+            Name::Own(name) => Cow::Owned(name.as_ref().to_owned()),
+        };
+        Self::new(name, event.timestamp, &event.data)
     }
 }
 
@@ -323,7 +330,7 @@ fn with_room(row: &HookRow) -> Result<(), Error> {
 fn new_delivery(tx: &Tx<'_>, notice: &Notice) -> Delivery {
     Delivery {
         id: tx.id("dlv"),
-        event: notice.event.to_owned(),
+        event: notice.event.clone().into_owned(),
         body: notice.body.clone(),
         status: DeliveryStatus::Pending,
         attempts: 0,

@@ -9,7 +9,7 @@ use super::handle::Store;
 use super::ids::lock;
 use super::rows::{Failure, Result};
 use super::tx::{Effect, Order, Tx};
-use prx_base::events::{Event, Events, Kind, NewEvent};
+use prx_base::events::{Event, Events, Kind, Name, NewEvent};
 
 impl Store {
     /// The bus on which events are published once they are committed. It wakes readers; nothing is lost with it.
@@ -34,18 +34,24 @@ impl Store {
 
 /// Announces an event: in this commit it is queued for every active hook that takes it, and after it is published.
 pub(super) fn announce(tx: &Tx<'_>, kind: Kind, data: Value) -> Result<(), Failure> {
-    publish(tx, kind, data, None)
+    publish(tx, kind.into(), data, None)
+}
+
+/// Announces an event of a plugin's own.
+pub(super) fn announce_own(tx: &Tx<'_>, name: &str, data: Value) -> Result<(), Failure> {
+    publish(tx, Name::Own(name.into()), data, None)
 }
 
 /// Announces what is wrong with a hook to all but that hook. It is not to be called about a delivery of such an event:
 /// hooks that fail would tell each other of it for ever.
 pub(super) fn announce_hook_failure(tx: &Tx<'_>, hook: &str, reason: &str) -> Result<(), Failure> {
-    publish(tx, Kind::ErrorOccurred, json!({ "hook_id": hook, "reason": reason }), Some(hook))
+    publish(tx, Kind::ErrorOccurred.into(), json!({ "hook_id": hook, "reason": reason }), Some(hook))
 }
 
-fn publish(tx: &Tx<'_>, kind: Kind, data: Value, but: Option<&str>) -> Result<(), Failure> {
-    let event = Event { kind, timestamp: tx.now(), data };
-    let mut takers = tx.takers(kind);
+fn publish(tx: &Tx<'_>, name: Name, data: Value, but: Option<&str>) -> Result<(), Failure> {
+    let is_error = name == Kind::ErrorOccurred.into();
+    let event = Event { name, timestamp: tx.now(), data };
+    let mut takers = tx.takers(event.name.as_str());
     takers.retain(|hook| Some(hook.as_str()) != but);
     let mut full = Vec::new();
     if !takers.is_empty() {
@@ -60,7 +66,7 @@ fn publish(tx: &Tx<'_>, kind: Kind, data: Value, but: Option<&str>) -> Result<()
     for hook in full {
         let reason = format!("{MAX_WAITING} deliveries wait for this hook: it misses events from here on");
         tracing::error!(hook, "{reason}");
-        if kind != Kind::ErrorOccurred {
+        if !is_error {
             announce_hook_failure(tx, &hook, &reason)?;
         }
     }

@@ -17,7 +17,7 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    agents, approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, kv,
+    agents, approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, jobs, kv,
     mcp_logins, memory, messages, outbox, overheard, plugins, queue, spending, streams, tokens, turns,
 };
 
@@ -227,6 +227,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     guests::create_tables(transaction)?;
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
+    jobs::create_tables(transaction)?;
     kv::create_tables(transaction)?;
     mcp_logins::create_tables(transaction)?;
     memory::create_tables(transaction)?;

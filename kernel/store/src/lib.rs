@@ -15,6 +15,7 @@
 //!   [`HookProblem`].
 //! - **Pending turns** are queued by session; [`Ready`] hands out the sessions that have some.
 
+pub use self::actions::{Action, PluginTurn};
 pub use self::approvals::{Approval, Elicitation, NewApproval, Question};
 pub use self::audit::{Actor, AuditEntry, AuditFilter, AuditPage, Deed, RefusedCallers};
 pub use self::blobs::{Blob, BlobLimits, FILES_OF_A_CALL, NewBlob};
@@ -27,6 +28,7 @@ pub use self::handle::Store;
 pub use self::hook_problem::HookProblem;
 pub use self::hooks::{HookChange, HookRecord, HookState, NewHook};
 pub use self::idempotency::KeptAnswer;
+pub use self::jobs::{JobEnd, JobRecord, JobRun};
 pub use self::kv::{MAX_KEY_BYTES, QuotaExceeded};
 pub use self::mcp_logins::{McpLogin, McpTokens, OauthClient, PendingLogin};
 pub use self::memory::{MemoryEntry, MemoryLimits, NewMemory, Owner, WordHit, WordHits};
@@ -35,9 +37,9 @@ pub use self::message::{
     Sender, ToolCall,
 };
 pub use self::model::{
-    ANONYMOUS, AgentCommit, AgentRecord, AgentState, Command, Compacted, Completed, Conversation, Decision,
-    Hook, InboundInfo, NewInbound, NewOutbound, NewSession, Parked, ParkedTurn, Session, SessionFilter,
-    SessionStatus, Stop, Turn, TurnDone, TurnId, TurnState, Usage,
+    ANONYMOUS, AgentCommit, AgentRecord, AgentState, BegunBy, Command, Compacted, Completed, Conversation,
+    Decision, Hook, InboundInfo, NewInbound, NewOutbound, NewSession, Parked, ParkedTurn, Session,
+    SessionFilter, SessionStatus, Stop, Turn, TurnDone, TurnId, TurnState, Usage,
 };
 pub use self::operation::{Choice, Content, Operation};
 pub use self::outbox::{DeadLetter, OnUnknown, OutboxEntry, OutboxOutcome, OutboxState};
@@ -49,6 +51,7 @@ pub use self::streams::Streamed;
 pub use self::tokens::TokenRecord;
 pub use self::turns::MAX_ATTEMPTS;
 
+mod actions;
 mod agents;
 mod approvals;
 mod audit;
@@ -66,6 +69,7 @@ mod hooks;
 mod idempotency;
 mod ids;
 mod index;
+mod jobs;
 mod kv;
 mod load;
 mod mcp_logins;

@@ -205,6 +205,18 @@ pub struct InboundInfo {
     pub sent_at: Timestamp,
     /// Whatever else the channel keeps with it.
     pub metadata: Value,
+    /// The plugin that began the turn; none: a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_by: Option<BegunBy>,
+}
+
+/// A plugin that begins a turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BegunBy {
+    /// Its name.
+    pub plugin: String,
+    /// Who is asked about the turn's tools, by the platform's id; none: nobody, and those tools are refused.
+    pub approver: Option<String>,
 }
 
 /// A turn's outcome.
@@ -319,6 +331,8 @@ pub struct NewInbound {
     pub sent_at: Timestamp,
     /// Kept with the turn; becomes the metadata of a session that this message opens.
     pub metadata: Value,
+    /// The plugin that begins the turn; none: a person does.
+    pub begun_by: Option<BegunBy>,
 }
 
 impl NewInbound {

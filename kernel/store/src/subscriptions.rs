@@ -3,7 +3,6 @@
 use std::sync::{PoisonError, RwLock};
 
 use super::model::Hook;
-use prx_base::events::Kind;
 
 /// The hooks there are, as far as they are committed.
 #[derive(Default)]
@@ -19,10 +18,10 @@ impl Subscriptions {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = hooks;
     }
 
-    /// The ids of the active hooks that take events of this kind, in the order in which they were registered.
-    pub(super) fn takers(&self, kind: Kind) -> Vec<String> {
+    /// The ids of the active hooks that take events of this name, in the order in which they were registered.
+    pub(super) fn takers(&self, event: &str) -> Vec<String> {
         let hooks = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        hooks.iter().filter(|hook| hook.takes(kind.name())).map(|hook| hook.id.clone()).collect()
+        hooks.iter().filter(|hook| hook.takes(event)).map(|hook| hook.id.clone()).collect()
     }
 
     /// Takes in that a hook is registered or has changed.

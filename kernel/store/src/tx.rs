@@ -24,7 +24,7 @@ use super::rows::{Cause, Failure, Result, Rows, Snapshot, row, rows};
 use super::subscriptions::Subscriptions;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error};
-use prx_base::events::{Event, Events, Kind, NewEvent};
+use prx_base::events::{Event, Events, NewEvent};
 
 /// Numbers about the file itself.
 pub(super) const META: TableDefinition<'static, &'static str, u64> = TableDefinition::new("meta");
@@ -147,7 +147,7 @@ impl Shared {
             );
         }
         for NewEvent { kind, data } in announced {
-            self.events.publish(Event { kind, timestamp: self.clock.now(), data });
+            self.events.publish(Event { name: kind.into(), timestamp: self.clock.now(), data });
         }
     }
 
@@ -229,9 +229,9 @@ impl<'t> Tx<'t> {
         self.shared.ids.next(prefix, self.now)
     }
 
-    /// The hooks that take events of this kind.
-    pub(super) fn takers(&self, kind: Kind) -> Vec<String> {
-        self.shared.subscriptions.takers(kind)
+    /// The hooks that take events of this name.
+    pub(super) fn takers(&self, event: &str) -> Vec<String> {
+        self.shared.subscriptions.takers(event)
     }
 
     /// Whether this verb has changed anything.

@@ -1,6 +1,7 @@
 //! Tests without a gateway, without a network, without WebAssembly.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test harness fails by panicking")]
 
+mod actions;
 mod chance;
 mod conversation;
 #[cfg(feature = "http")]
@@ -12,6 +13,7 @@ mod script;
 mod tests;
 mod waiting;
 
+pub use actions::run_job;
 pub use chance::Chance;
 pub use conversation::{Answer, Conversation, Request};
 #[cfg(feature = "http")]

@@ -183,16 +183,6 @@ async fn a_permission_that_nobody_serves_is_refused_by_name() {
             named(&format!("{head}[permissions]\ntools = [\"a\"]\n")),
             &["permissions.tools"],
         ),
-        (
-            "events",
-            named(&format!("{head}[permissions]\nevents = {{ publish = [\"a.*\"] }}\n")),
-            &["permissions.events"],
-        ),
-        (
-            "jobs",
-            named(&format!("{head}[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"\n")),
-            &["schedule", "not served"],
-        ),
     ] {
         refused_for(&gateway, what, bytes, words).await;
     }

@@ -77,7 +77,11 @@ async fn a_grant_of_what_nobody_serves_is_harmless_and_said_to_be() {
     );
     let mut served: Vec<&String> = granted["effective"].as_object().unwrap().keys().collect();
     served.sort();
-    assert_eq!(served, ["http", "kv", "memory", "secrets"], "nothing is listed that means nothing");
+    assert_eq!(
+        served,
+        ["events", "http", "kv", "memory", "secrets", "send", "turns"],
+        "nothing is listed that means nothing"
+    );
     assert_eq!(gateway.plugin("reaching").await.unwrap()["status"], "loaded");
     let logged = gateway.home().run(&["logs", "--level", "warn"]).await;
     assert!(logged.stdout.contains("grants.reaching.files has no effect"), "{logged:?}");

@@ -29,6 +29,7 @@ mod first_run;
 mod grants;
 mod hooks;
 mod hostile;
+mod jobs;
 mod killed_turns;
 mod limits;
 mod live_swap;

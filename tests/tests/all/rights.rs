@@ -45,6 +45,7 @@ fn another(value: &Value) -> Value {
         Value::Object(_) => json!({"tool": "deny"}),
         Value::String(word) if word == "allow" => json!("ask"),
         Value::String(word) if word == "info" => json!("debug"),
+        Value::String(word) if word == "UTC" => json!("Europe/Berlin"),
         _ => json!("another"),
     }
 }

@@ -10,7 +10,7 @@ use self::imports::Crate;
 mod imports;
 
 /// The crates under `kernel/`, and which of them each may use. The binary may use all.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("base", &[]),
     ("store", &["base"]),
     ("egress", &["base"]),
@@ -19,6 +19,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("host", &["base", "store", "egress", "skill-folders"]),
     ("mcp", &["base", "store", "egress"]),
     ("hooks", &["base", "store", "egress"]),
+    ("background", &["base", "store", "host"]),
     ("agents", &["base", "store", "egress", "host", "mcp"]),
     ("channels", &["base", "store", "egress", "host"]),
 ];

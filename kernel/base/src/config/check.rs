@@ -86,6 +86,9 @@ fn check_value(path: &str, value: &Value, key: &Key, problems: &mut Vec<Problem>
                 check_table(&format!("{path}.{name}"), table, rows, problems);
             }
         }
+        (Type::Table(keys), Value::Object(_)) => {
+            check_table(path, value, keys.iter().map(|key| (key.path, key)), problems);
+        }
         (ty, value) => problems.extend(ty.mismatch(value).map(|message| Problem::new(path, message))),
     }
 }

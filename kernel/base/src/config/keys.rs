@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 
 /// What a key takes.
@@ -21,12 +22,16 @@ pub enum Type {
     TextList,
     /// A list of IP addresses and networks.
     Networks,
+    /// The name of a time zone, as in the IANA database.
+    TimeZone,
     /// A list of texts such as `provider/model`.
     Models,
     /// A table of any names, each with one of these words.
     Words(&'static [&'static str]),
     /// A table of any names, each with a table of these keys.
     Tables(&'static [Key]),
+    /// A table of these keys.
+    Table(&'static [Key]),
 }
 
 /// One row of the table.
@@ -181,6 +186,7 @@ pub const KEYS: &[Key] = &[
     hot("logs.retain_entries", Type::Integer(100, 1_000_000), "entries that GET /logs can look back on"),
     hot("plugins.watch", Type::Bool, "reload a plugin when its file changes"),
     hot("hooks.allow_private", Type::Bool, "hook URLs may point to loopback and private addresses").guarded(),
+    hot("jobs.time_zone", Type::TimeZone, "time zone of the times at which plugins' jobs run"),
 ];
 
 /// Tables with one table a component in them; the component's manifest says which keys those take.
@@ -222,9 +228,30 @@ pub const GRANT_KEYS: &[Key] = &[
         "`read` or `write`: what it may do with the agent's memory",
     )
     .guarded(),
+    hot(
+        "send",
+        Type::TextList,
+        "where it may say something unasked: `channel` or `channel/conversation`, `*` for any piece",
+    )
+    .guarded(),
+    hot("turns", Type::Bool, "whether it may begin turns where it may say something").guarded(),
+    hot(
+        "approver",
+        Type::Text,
+        "who is asked about the tools of those turns, by the platform's id; without it they are refused",
+    )
+    .guarded(),
+    hot("events", Type::Table(EVENT_GRANT_KEYS), "events that it may make and see").guarded(),
     hot("files", Type::Bool, "a private directory; no effect, this version serves none").guarded(),
     hot("reveal", Type::TextList, "keys that were secret once, and whose values it may read from now on")
         .guarded(),
+];
+
+/// What `events` of `[grants.<plugin>]` takes.
+pub const EVENT_GRANT_KEYS: &[Key] = &[
+    hot("publish", Type::TextList, "events of its own that it may make, `*` for any piece of a name")
+        .guarded(),
+    hot("subscribe", Type::TextList, "events that it may see, in the same way").guarded(),
 ];
 
 impl Type {
@@ -246,8 +273,9 @@ impl Type {
             Self::Words(words) => value.as_object().is_some_and(|table| {
                 table.values().all(|word| word.as_str().is_some_and(|word| words.contains(&word)))
             }),
+            Self::TimeZone => value.as_str().is_some_and(|name| TimeZone::get(name).is_ok()),
             // What is in them is checked with keys of its own.
-            Self::Tables(_) => value.is_object(),
+            Self::Tables(_) | Self::Table(_) => value.is_object(),
         };
         (!fits).then(|| format!("takes {}, not {value}", self.describe()))
     }
@@ -262,6 +290,7 @@ impl Type {
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::TextList => "a list of texts".into(),
             Self::Networks => "a list of addresses and networks such as \"10.0.0.0/8\"".into(),
+            Self::TimeZone => "the name of a time zone such as \"Europe/Berlin\" or \"UTC\"".into(),
             Self::Models => "a list of texts such as \"provider/model\"".into(),
             Self::Words(words) => {
                 format!("a table in which every name has one of {}", words.join(", "))
@@ -269,6 +298,10 @@ impl Type {
             Self::Tables(keys) => {
                 let keys: Vec<&str> = keys.iter().map(|key| key.path).collect();
                 format!("a table in which every name has a table with {}", keys.join(", "))
+            }
+            Self::Table(keys) => {
+                let keys: Vec<&str> = keys.iter().map(|key| key.path).collect();
+                format!("a table with {}", keys.join(", "))
             }
         }
     }

@@ -3,13 +3,14 @@
 pub use self::agents::{AgentSettings, DEFAULT_AGENT, fits, is_agent_key, may_fit};
 pub use self::changes::Changes;
 pub use self::file::{File, Loaded, Overrides, is_blank};
+pub use self::grant::{EventGrant, Grant};
 pub use self::live::Live;
 pub use self::load::{Invalid, Parsed};
 pub use self::patch::Patched;
 pub use self::providers::{ModelSettings, is_kernel_key, provider_plugin, provider_settings};
 pub use self::secret::{REDACTED, Secret, in_this_shell, is_reference, secret_file, sounds_secret};
 pub use self::sections::{
-    Agent, Components, Config, Egress, Gateway, Grant, Hooks, Logs, Memory, Plugins, Policy, Provider,
+    Agent, Components, Config, Egress, Gateway, Hooks, Jobs, Logs, Memory, Plugins, Policy, Provider,
     RateLimits, Settings, Store, Tools,
 };
 
@@ -17,6 +18,7 @@ mod agents;
 mod changes;
 mod check;
 mod file;
+mod grant;
 pub mod keys;
 mod live;
 mod load;

@@ -5,10 +5,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::grant::Grant;
 use super::keys;
 
 /// A table whose keys belong to a plugin, as written. The plugin's manifest says which keys there are and
@@ -41,6 +43,8 @@ pub struct Config {
     pub plugins: Plugins,
     /// Outgoing webhooks.
     pub hooks: Hooks,
+    /// What plugins do at set times.
+    pub jobs: Jobs,
     /// The tables that name components and what they get.
     #[serde(flatten)]
     pub components: Components,
@@ -403,29 +407,25 @@ pub struct Hooks {
     pub allow_private: bool,
 }
 
-/// `[grants.<plugin>]`: what the operator allows a plugin. What is left out is not granted, but for what a
-/// bundled plugin asks for.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// `[jobs]`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Grant {
-    /// Origins it may call, such as `https://api.open-meteo.com`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub http: Option<Vec<String>>,
-    /// Configuration keys whose secret it may have put into its requests.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub secrets: Option<Vec<String>>,
-    /// Bytes it may keep, such as `1MiB`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kv: Option<String>,
-    /// `read` or `write`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory: Option<String>,
-    /// A private directory. Has no effect: this version serves none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub files: Option<bool>,
-    /// Configuration keys that were secret once, and whose values it may read from now on.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub reveal: Option<Vec<String>>,
+pub struct Jobs {
+    /// The time zone of the times at which jobs run, as `Europe/Berlin`.
+    pub time_zone: String,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { time_zone: "UTC".into() }
+    }
+}
+
+impl Jobs {
+    /// The time zone; UTC where there is none of that name.
+    pub fn zone(&self) -> TimeZone {
+        TimeZone::get(&self.time_zone).unwrap_or(TimeZone::UTC)
+    }
 }
 
 #[cfg(test)]

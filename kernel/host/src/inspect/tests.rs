@@ -128,7 +128,8 @@ fn what_is_no_plugin_is_told_apart() {
     let tool = ["prx:plugin/tool@0.2.0"];
     assert!(told(&plugin(&format!("{MANIFEST}[channel]"), &tool)).contains("exports no connector"));
     let schedule = format!("{MANIFEST}[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"");
-    assert!(told(&plugin(&schedule, &tool)).contains("schedule: is not served by this version"));
+    assert!(told(&plugin(&schedule, &tool)).contains("its manifest has [[schedule]], but it exports no job"));
+    assert!(told(&plugin(MANIFEST, &["prx:plugin/job@0.2.0"])).contains("no [[schedule]] to run it by"));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! Reads a manifest and says what is wrong with it: in which line, and what to do about it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::schema::{Extends, Key, Manifest, Type};
-use super::values::{NAME_RULE, valid_name};
+use super::schedule::MAX_SCHEDULES;
+use super::schema::{Extends, Key, Manifest, Permissions, Type};
+use super::values::{NAME_RULE, PLACE_RULE, is_place, valid_name};
+use prx_base::config::fits;
 use prx_base::config::keys::nearest;
+use prx_base::events::Kind;
 use prx_egress::{Origin, Pattern};
 
 /// A mistake in a manifest: where it is and what to do about it.
@@ -38,13 +42,12 @@ impl Manifest {
             }
         }
         manifest.check_served(text)?;
+        manifest.check_schedules(text)?;
+        manifest.check_unasked(text)?;
         manifest.check_webhook(text)?;
         for secret in &manifest.permissions.secrets {
             if !manifest.config.get(secret).is_some_and(|key| key.get_ref().secret) {
-                let line = text
-                    .lines()
-                    .position(|line| line.trim_start().starts_with("secrets"))
-                    .map_or(1, |n| n + 1);
+                let line = line_with(text, "secrets");
                 let message = format!("`{secret}` is no configuration key with secret = true");
                 return Err(ManifestError { line, key: "permissions.secrets".into(), message });
             }
@@ -54,12 +57,8 @@ impl Manifest {
 
     /// Whether it asks for nothing that the gateway does not serve.
     fn check_served(&self, text: &str) -> Result<(), ManifestError> {
-        let unserved = [
-            ("permissions.files", &self.permissions.files),
-            ("permissions.events", &self.permissions.events),
-            ("permissions.tools", &self.permissions.tools),
-            ("schedule", &self.schedule),
-        ];
+        let unserved =
+            [("permissions.files", &self.permissions.files), ("permissions.tools", &self.permissions.tools)];
         for (key, value) in unserved {
             if let Some(value) = value
                 && asks(value.get_ref())
@@ -73,6 +72,54 @@ impl Manifest {
             }
         }
         Ok(())
+    }
+
+    fn check_schedules(&self, text: &str) -> Result<(), ManifestError> {
+        let mut names = BTreeSet::new();
+        for (n, schedule) in self.schedule.iter().enumerate() {
+            let wrong = |message: String| {
+                let line = line_of(text, schedule.span().start);
+                Err(ManifestError { line, key: "schedule".into(), message })
+            };
+            let name = &schedule.get_ref().name;
+            if n == MAX_SCHEDULES {
+                return wrong(format!("a plugin has {MAX_SCHEDULES} schedules at most"));
+            }
+            if !names.insert(name) {
+                return wrong(format!("there are two named \"{name}\"; give each job one name"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what it does unasked is written as it can be granted.
+    fn check_unasked(&self, text: &str) -> Result<(), ManifestError> {
+        let Permissions { send, turns, events, .. } = &self.permissions;
+        let wrong = |key: &str, message: String| {
+            let word = key.rsplit('.').next().unwrap_or(key);
+            Err(ManifestError { line: line_with(text, word), key: format!("permissions.{key}"), message })
+        };
+        if let Some(place) = send.iter().find(|place| !is_place(place)) {
+            return wrong("send", format!("{place:?} names no place; {PLACE_RULE}"));
+        }
+        let may_say = !send.is_empty() || self.keys().any(|(_, key)| key.extends == Some(Extends::Send));
+        if *turns && !may_say {
+            return wrong("turns", "a turn's reply has to go somewhere: ask for `send`, too".into());
+        }
+        let own = format!("{}.", self.plugin.name);
+        if let Some(event) = events.publish.iter().find(|event| !event.starts_with(&own)) {
+            return wrong(
+                "events.publish",
+                format!("{event:?} is not its own to make; begin with \"{own}\""),
+            );
+        }
+        match events.subscribe.iter().find(|event| !may_happen(event)) {
+            Some(event) => wrong(
+                "events.subscribe",
+                format!("{event:?} is no event there is; there are {}", Kind::names().join(", ")),
+            ),
+            None => Ok(()),
+        }
     }
 
     fn check_webhook(&self, text: &str) -> Result<(), ManifestError> {
@@ -111,8 +158,17 @@ impl Manifest {
         if key.required && key.default.is_some() {
             return Err("either required or with a default".into());
         }
-        if key.extends.is_some() && key.r#type != Type::String {
-            return Err("extends = \"http\" takes a string that holds a URL".into());
+        match key.extends {
+            Some(Extends::Http) if key.r#type != Type::String => {
+                return Err("extends = \"http\" takes a string that holds a URL".into());
+            }
+            Some(Extends::Send) if key.r#type != Type::String || key.default.is_some() => {
+                return Err(
+                    "extends = \"send\" takes a string that holds `channel/conversation`, without a default"
+                        .into(),
+                );
+            }
+            _ => {}
         }
         if !key.values.is_empty() && (key.r#type != Type::String || key.secret) {
             return Err("values are those of a string that is no secret".into());
@@ -133,6 +189,17 @@ impl Manifest {
         let asked = self.permissions.http.iter().any(covers);
         if asked { Ok(()) } else { Err(format!("its default needs permissions.http to have \"{origin}\"")) }
     }
+}
+
+/// Whether an event of such a name can come about: one of the gateway's, or a plugin's own.
+fn may_happen(pattern: &str) -> bool {
+    let is_own = |(plugin, name): (&str, &str)| valid_name(plugin) && !name.is_empty();
+    Kind::ALL.iter().any(|kind| fits(pattern, kind.name())) || pattern.split_once('.').is_some_and(is_own)
+}
+
+/// The first line that begins with a word, to say where it is.
+fn line_with(text: &str, word: &str) -> usize {
+    text.lines().position(|line| line.trim_start().starts_with(word)).map_or(1, |n| n + 1)
 }
 
 /// Whether a value asks for anything; `false` and what is empty do not.

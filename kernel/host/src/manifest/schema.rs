@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::schedule::Schedule;
 use super::values::{duration, name, origins, size, version};
 use super::verification::Verification;
 
@@ -32,8 +33,9 @@ pub struct Manifest {
     /// What its provider takes.
     #[serde(default)]
     pub provider: Provider,
-    /// Not served: see [`Permissions::files`].
-    pub(super) schedule: Option<Spanned<toml::Value>>,
+    /// When its jobs run; only with the capability `job`.
+    #[serde(default)]
+    pub schedule: Vec<Spanned<Schedule>>,
     /// The configuration keys it takes.
     #[serde(default)]
     pub config: BTreeMap<String, Spanned<Key>>,
@@ -74,6 +76,12 @@ pub struct Permissions {
     pub kv: Option<u64>,
     /// Whether it sees what the agent remembers.
     pub memory: Option<MemoryAccess>,
+    /// Where it says something unasked: `channel` or `channel/conversation`, with `*` for any piece.
+    pub send: Vec<String>,
+    /// Whether it begins turns, where it may say something.
+    pub turns: bool,
+    /// Events that it makes and sees.
+    pub events: Events,
     /// Known, but not served: a manifest that asks for it is refused by this name.
     #[serde(skip_serializing)]
     #[schemars(skip)]
@@ -81,11 +89,17 @@ pub struct Permissions {
     /// Not served, either.
     #[serde(skip_serializing)]
     #[schemars(skip)]
-    pub(crate) events: Option<Spanned<toml::Value>>,
-    /// Not served, either.
-    #[serde(skip_serializing)]
-    #[schemars(skip)]
     pub(crate) tools: Option<Spanned<toml::Value>>,
+}
+
+/// `permissions.events`
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Events {
+    /// Its own, as `<plugin>.<name>`, with `*` for any piece.
+    pub publish: Vec<String>,
+    /// Those that it sees, in the same way.
+    pub subscribe: Vec<String>,
 }
 
 /// `permissions.memory`
@@ -248,12 +262,19 @@ pub enum Type {
 pub enum Extends {
     /// The origin of the URL that the key holds.
     Http,
+    /// To say something in the conversation that the key holds, as `channel/conversation`.
+    Send,
 }
 
 impl Manifest {
     /// Whether its connector's platform can do this.
     pub fn can(&self, feature: Feature) -> bool {
         self.channel.as_ref().is_some_and(|channel| channel.features.contains(&feature))
+    }
+
+    /// When its jobs run, in its order.
+    pub fn schedules(&self) -> impl Iterator<Item = &Schedule> {
+        self.schedule.iter().map(Spanned::get_ref)
     }
 
     /// The configuration keys by name.

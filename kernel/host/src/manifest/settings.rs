@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::schema::{Extends, Key, Manifest, Type};
 use super::tables;
+use super::values::is_place;
 use prx_base::config::keys::nearest;
 use prx_base::config::{Secret, Settings};
 use prx_egress::{Origin, Secrets};
@@ -17,6 +18,8 @@ pub struct PluginConfig {
     pub secrets: Secrets,
     /// Origins of the URLs that the operator wrote under keys with `extends = "http"`.
     pub origins: Vec<Origin>,
+    /// The conversations that the operator wrote under keys with `extends = "send"`, as `channel/conversation`.
+    pub places: Vec<String>,
 }
 
 impl Manifest {
@@ -31,7 +34,8 @@ impl Manifest {
             .filter(|name| !self.config.contains_key(*name))
             .map(|name| self.unknown_key(name))
             .collect();
-        let (mut shown, mut secrets, mut origins) = (Map::new(), Vec::new(), Vec::new());
+        let (mut shown, mut secrets) = (Map::new(), Vec::new());
+        let (mut origins, mut places) = (Vec::new(), Vec::new());
         for (name, key) in self.keys() {
             match check(key, settings.get(name)) {
                 Ok(None) => {}
@@ -41,6 +45,10 @@ impl Manifest {
                 Ok(Some(Checked::Origin(url, origin))) => {
                     shown.insert(name.to_owned(), url);
                     origins.extend(origin);
+                }
+                Ok(Some(Checked::Place(place))) => {
+                    shown.insert(name.to_owned(), place.clone().into());
+                    places.push(place);
                 }
                 Ok(Some(Checked::Secret(secret))) => secrets.push((name.to_owned(), secret)),
                 Ok(Some(Checked::Headers(table))) => match tables::headers(table) {
@@ -56,7 +64,7 @@ impl Manifest {
             return Err(problems);
         }
         let secrets = secrets.into_iter().collect();
-        Ok(PluginConfig { json: Value::Object(shown).to_string(), secrets, origins })
+        Ok(PluginConfig { json: Value::Object(shown).to_string(), secrets, origins, places })
     }
 
     /// The secrets that the settings name as `env:NAME` or `file:PATH` and that are not there: their keys, and why.
@@ -103,6 +111,7 @@ enum Checked<'a> {
     Plain(Value),
     Headers(&'a Map<String, Value>),
     Origin(Value, Option<Origin>),
+    Place(String),
     Secret(Secret),
 }
 
@@ -131,6 +140,17 @@ fn check<'a>(key: &Key, value: Option<&'a Value>) -> Result<Option<Checked<'a>>,
             let origin = Origin::reached_by(url).map_err(|error| error.to_string())?;
             Ok(Some(Checked::Origin(value.clone(), Some(origin))))
         }
+        (Some(place), Some(Extends::Send)) if !place.is_empty() => match place.split_once('/') {
+            Some((channel, conversation))
+                if !channel.is_empty()
+                    && !conversation.is_empty()
+                    && is_place(place)
+                    && !place.contains('*') =>
+            {
+                Ok(Some(Checked::Place(place.to_owned())))
+            }
+            _ => Err(format!("must be a conversation, written `channel/conversation`, not {place:?}")),
+        },
         _ => Ok(Some(Checked::Plain(value.clone()))),
     }
 }

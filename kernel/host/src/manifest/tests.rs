@@ -141,12 +141,43 @@ fn what_is_not_served_is_refused_by_name() {
     each_is_told(&[
         ("[permissions]\nfiles = true", &format!("line 5: permissions.files: {remove}")),
         ("[permissions]\nkv = \"1MiB\"\ntools = [\"a.b\"]", &format!("line 6: permissions.tools: {remove}")),
-        ("[permissions.events]\npublish = [\"a.*\"]", &format!("permissions.events: {remove}")),
-        ("[[schedule]]\nname = \"a\"\ncron = \"* * * * *\"", &format!("schedule: {remove}")),
     ]);
     let nothing = "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nfiles = false\ntools = []\n\
                    events = { publish = [] }";
     assert!(Manifest::parse(nothing).is_ok(), "what asks for nothing is no reason to refuse it");
+}
+
+#[test]
+fn a_mistake_in_what_is_done_unasked_is_told() {
+    let schedule = |name: &str, cron: &str| format!("[[schedule]]\nname = {name:?}\ncron = {cron:?}\n");
+    let many: String = (0..17).map(|n| schedule(&format!("job{n}"), "@daily")).collect();
+    each_is_told(&[
+        (&schedule("a", "61 * * * *"), "line 6: schedule"),
+        (&schedule("A", "@daily"), "a name is 1 to 64 characters"),
+        ("[[schedule]]\nname = \"a\"\ncrom = \"@daily\"", "did you mean \"cron\"?"),
+        (&schedule("a", "@daily").repeat(2), "line 7: schedule: there are two named \"a\""),
+        (&many, "a plugin has 16 schedules at most"),
+        ("[permissions]\nsend = [\"/7\"]", "line 5: permissions.send: \"/7\" names no place"),
+        ("[permissions]\nturns = true", "a turn's reply has to go somewhere"),
+        ("[permissions.events]\npublish = [\"other.*\"]", "begin with \"weather.\""),
+        ("[permissions.events]\nsubscribe = [\"Session\"]", "there are session.created"),
+        (
+            "[config.to]\ntype = \"array\"\nextends = \"send\"",
+            "takes a string that holds `channel/conversation`",
+        ),
+    ]);
+    let text = format!(
+        "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nsend = [\"*\"]\nturns = true\n\
+         events = {{ publish = [\"a.*\"], subscribe = [\"session.*\", \"other.done\"] }}\n\
+         [config.to]\ntype = \"string\"\nextends = \"send\"\n{}",
+        schedule("a", "@daily")
+    );
+    let manifest = Manifest::parse(&text).unwrap();
+    assert_eq!(manifest.check_config(&settings(json!({"to": "work/7"}))).unwrap().places, ["work/7"]);
+    for wrong in ["work", "work/", "/7", "work/*"] {
+        let told = manifest.check_config(&settings(json!({ "to": wrong }))).unwrap_err();
+        assert!(told[0].contains("must be a conversation, written `channel/conversation`"), "{told:?}");
+    }
 }
 
 #[test]

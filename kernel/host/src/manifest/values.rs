@@ -10,6 +10,10 @@ use prx_egress::Pattern;
 /// How a name is put together, for people.
 pub(super) const NAME_RULE: &str = "1 to 64 characters of a-z, 0-9, - and _, beginning with a letter";
 
+/// How a place to say something in is written, for people.
+pub(crate) const PLACE_RULE: &str =
+    "write `channel` for all of it, or `channel/conversation`, with * for any piece, in 1 to 256 bytes";
+
 const UNITS: [(&str, u32); 4] = [("GiB", 30), ("MiB", 20), ("KiB", 10), ("B", 0)];
 
 /// Whether a text can name a plugin.
@@ -17,6 +21,13 @@ pub fn valid_name(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.chars().all(|c| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_'))
+}
+
+/// Whether a text can name a place to say something in, or several.
+pub(crate) fn is_place(text: &str) -> bool {
+    let (channel, conversation) = text.split_once('/').unwrap_or((text, "*"));
+    let seen = |text: &str| !text.is_empty() && text.chars().all(prx_base::text::is_seen);
+    text.len() <= 256 && seen(channel) && seen(conversation)
 }
 
 /// Bytes from a text such as `512KiB`.

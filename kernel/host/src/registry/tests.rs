@@ -12,7 +12,7 @@ use crate::Services;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Config, Grant};
 use prx_base::error::Code;
-use prx_base::events::{Event, NewEvent};
+use prx_base::events::{Event, Name, NewEvent};
 use prx_egress::Egress;
 
 #[path = "guest.rs"]
@@ -103,10 +103,11 @@ impl Gateway {
         self.store.record_event(commit).await.unwrap();
         let mut kinds = Vec::new();
         while let Ok(event) = self.events.try_recv() {
-            if event.kind == Kind::ConfigUpdated {
+            let Name::Kind(kind) = event.name else { continue };
+            if kind == Kind::ConfigUpdated {
                 continue;
             }
-            kinds.push((event.kind, event.data["name"].as_str().unwrap().to_owned()));
+            kinds.push((kind, event.data["name"].as_str().unwrap().to_owned()));
         }
         kinds
     }

@@ -96,6 +96,7 @@ fn inbound(conversation: &Conversation, dedupe: &str) -> NewInbound {
         target: json!({"chat": conversation.conversation}),
         sent_at: Timestamp::UNIX_EPOCH,
         metadata: Value::Null,
+        begun_by: None,
     }
 }
 
