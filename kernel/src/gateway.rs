@@ -15,7 +15,7 @@ use crate::retention;
 use crate::settings::{self, AtStart, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
-use prx_background::Jobs;
+use prx_background::{Jobs, Lanes, Observers};
 use prx_base::Base;
 use prx_base::clock::{self, Clock};
 use prx_base::config::{self, Live, Loaded};
@@ -100,6 +100,8 @@ pub struct Gateway {
     pub hooks: Hooks,
     /// What plugins do at set times.
     pub jobs: Jobs,
+    /// Plugins that are told what happens.
+    pub observers: Observers,
 }
 
 /// What concerns the process as a whole.
@@ -205,7 +207,9 @@ impl Startup {
             let (base, store, egress) = (base.clone(), store.clone(), egress.clone());
             Channels::start(base, store, egress, plugins.clone(), prx_agents::command)
         };
-        let jobs = Jobs::start(base.clone(), store.clone(), plugins.clone());
+        let lanes = Lanes::default();
+        let jobs = Jobs::start(base.clone(), store.clone(), plugins.clone(), lanes.clone());
+        let observers = Observers::start(base.clone(), store.clone(), plugins.clone(), lanes);
         let dependents = settings::Dependents {
             store: store.clone(),
             logs: process.logs.clone(),
@@ -243,6 +247,7 @@ impl Startup {
             channels,
             hooks,
             jobs,
+            observers,
         })
     }
 
@@ -300,7 +305,13 @@ impl Gateway {
         self.channels.stop(left(CHANNELS_CLOSED)).await;
         self.turns.stop(left(TURNS_ENDED)).await;
         let limit = left(CALLS_ENDED);
-        tokio::join!(self.mcp.stop(limit), self.hooks.stop(limit), self.jobs.stop(limit), served);
+        tokio::join!(
+            self.mcp.stop(limit),
+            self.hooks.stop(limit),
+            self.jobs.stop(limit),
+            self.observers.stop(limit),
+            served
+        );
         self.store.clone().close().await;
     }
 }

@@ -1,4 +1,4 @@
-//! What a job does besides its own work: say something, begin a turn, make an event. All of one call's actions take effect
+//! What a job or an observer does besides its own work: say something, begin a turn, make an event. All of one call's actions take effect
 //! together, or none of them.
 
 pub use crate::types::Fault;

@@ -8,6 +8,7 @@
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`], [`operations`], [`cooldown`] and [`heard`] help it with long texts, with files, with retries and with edits |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | an agent | [`agent::Agent`] | its arguments, [`log`], [`config`], [`transcript`] |
+//! | what is told what happens | [`observer::Observer`] | [`log`], [`config`], [`kv`], [`http`] |
 //! | what happens at set times | [`job::Job`] | [`log`], [`config`], [`kv`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`server`], [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
@@ -41,6 +42,7 @@ pub mod markdown;
 #[cfg(feature = "http")]
 pub mod media;
 pub mod memory;
+pub mod observer;
 pub mod operations;
 #[cfg(feature = "http")]
 pub mod parts;

@@ -80,3 +80,9 @@ capability!(job, "job-plugin", {
     "prx:plugin/config@0.2.0": crate::wire::imports::config,
     "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
 });
+capability!(observer, "observer-plugin", {
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
+    "prx:plugin/log@0.2.0": crate::wire::imports::log,
+    "prx:plugin/config@0.2.0": crate::wire::imports::config,
+    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
+});

@@ -19,7 +19,9 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 10] = [
+const PACKAGES: [&str; 12] = [
+    "prx-audit-trail",
+    "prx-daily-digest",
     "prx-agent",
     "prx-echo-agent",
     "prx-router-agent",
@@ -31,7 +33,7 @@ const PACKAGES: [&str; 10] = [
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 13] = [
+const FURTHER: [&str; 14] = [
     "asking",
     "carrying",
     "counting",
@@ -44,6 +46,7 @@ const FURTHER: [&str; 13] = [
     "stumbling",
     "talking",
     "ticking",
+    "watching",
     "wild",
 ];
 

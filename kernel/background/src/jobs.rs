@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::actions;
+use super::lanes::Lanes;
 use prx_base::Base;
 use prx_base::error::{Code, Error, Result};
 use prx_base::issue::{Issue, IssueKind};
@@ -32,6 +33,7 @@ struct Work {
     base: Base,
     store: Store,
     plugins: Plugins,
+    lanes: Lanes,
     stop: CancellationToken,
     tasks: TaskTracker,
     /// A run has ended.
@@ -72,11 +74,12 @@ impl Drop for Claim {
 
 impl Jobs {
     /// Runs jobs from now on: first those that a crash has cut off, and those whose time has passed.
-    pub fn start(base: Base, store: Store, plugins: Plugins) -> Self {
+    pub fn start(base: Base, store: Store, plugins: Plugins, lanes: Lanes) -> Self {
         let jobs = Self(Arc::new(Work {
             base,
             store,
             plugins,
+            lanes,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             ended: Notify::new(),
@@ -250,8 +253,9 @@ impl Jobs {
         due: Timestamp,
         asked: bool,
     ) -> Result<Option<JobEnd>> {
-        let Work { base, store, plugins, .. } = &*self.0;
+        let Work { base, store, plugins, lanes, .. } = &*self.0;
         let plugin = generation.name();
+        let _lane = lanes.enter(plugin).await;
         let run = store.begin_job(plugin, name, due, asked).await?;
         info!(plugin, job = name, run = run.run_id, attempt = run.attempt, "a job begins");
         let outcome = if run.attempt > MAX_ATTEMPTS {

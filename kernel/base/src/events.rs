@@ -108,6 +108,9 @@ pub struct NewEvent {
 /// One thing that happened.
 #[derive(Debug, Clone, Serialize)]
 pub struct Event {
+    /// Its number in the log of events; 0: the store took nothing when it happened.
+    #[serde(skip)]
+    pub seq: u64,
     /// What kind of thing.
     #[serde(rename = "type")]
     pub name: Name,

@@ -47,6 +47,8 @@ pub enum IssueKind {
     Skill,
     /// A plugin's job.
     Job,
+    /// A plugin's observer.
+    Observer,
 }
 
 impl Issue {

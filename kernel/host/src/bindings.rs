@@ -3,7 +3,7 @@
 //! One world holds every interface, so that all of them speak of the same types. Which of the exports a
 //! component really has is looked up when it is linked.
 
-pub use generated::exports::prx::plugin::{agent, connector, job, provider, skill, tool};
+pub use generated::exports::prx::plugin::{agent, connector, job, observer, provider, skill, tool};
 pub use generated::prx::plugin::{common, sink};
 
 pub(super) use generated::prx::plugin::{blobs, config, kv, log, memory, transcript};
@@ -21,6 +21,7 @@ mod generated {
                 include prx:plugin/provider-plugin@0.2.0;
                 include prx:plugin/agent-plugin@0.2.0;
                 include prx:plugin/job-plugin@0.2.0;
+                include prx:plugin/observer-plugin@0.2.0;
             }
         ",
         imports: {

@@ -64,8 +64,17 @@ impl Generation {
         let tools = description.tools.iter().map(|tool| format!("tool:{}", tool.name));
         let skills = description.skills.iter().map(|skill| format!("skill:{}", skill.name));
         let agent = description.agent.then(|| format!("agent:{}", self.name()));
+        let observer = description.observes.is_some().then(|| format!("observer:{}", self.name()));
         let jobs = self.manifest.schedules().map(|schedule| format!("job:{}", schedule.name));
-        channel.into_iter().chain(agent).chain(providers).chain(tools).chain(skills).chain(jobs).collect()
+        channel
+            .into_iter()
+            .chain(agent)
+            .chain(providers)
+            .chain(tools)
+            .chain(skills)
+            .chain(jobs)
+            .chain(observer)
+            .collect()
     }
 
     /// The code of one of its providers.

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use wasmtime::component::{Linker, Resource};
 
 use super::bindings::common::{Action, Attachment};
-use super::bindings::{agent, provider, sink, skill, tool};
+use super::bindings::{agent, observer, provider, sink, skill, tool};
 use super::call::CallError;
 use super::connector::Connector;
 use super::delta_sink::DeltaSink;
@@ -36,6 +36,8 @@ pub struct Description {
     pub agent: bool,
     /// Whether it has jobs; its manifest names them.
     pub job: bool,
+    /// The kinds of events that its observer wants, if it has one.
+    pub observes: Option<Vec<String>>,
 }
 
 /// A component linked to what it gets: one generation of a plugin. Cloning it is cheap.
@@ -90,6 +92,9 @@ impl Code {
             }
             if let Some(provider) = &guest.provider {
                 description.models = Some(provider.call_models(&mut *store).await?);
+            }
+            if let Some(observer) = &guest.observer {
+                description.observes = Some(observer.call_kinds(&mut *store).await?);
             }
             Ok(description)
         })
@@ -216,6 +221,18 @@ impl Code {
         let answer = self.call(Scope::default(), async |instance| {
             let job = instance.guest.job.as_ref().ok_or(Missing("jobs"))?;
             job.call_run(&mut instance.store, name, due_ms, run_id).await
+        });
+        answer.await?.map_err(CallError::Fault)
+    }
+
+    /// Tells the observer what has happened, in order.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn observe(&self, happenings: &[observer::Happening]) -> Result<Vec<Action>, CallError> {
+        let answer = self.call(Scope::default(), async |instance| {
+            let observer = instance.guest.observer.as_ref().ok_or(Missing("observer"))?;
+            observer.call_observe(&mut instance.store, happenings).await
         });
         answer.await?.map_err(CallError::Fault)
     }

@@ -48,6 +48,8 @@ pub enum Capability {
     Agent,
     /// What runs at set times.
     Job,
+    /// What is told what happens.
+    Observer,
 }
 
 /// What a component says of itself without being run.
@@ -292,6 +294,7 @@ impl<'a> Walk<'a> {
             "provider" => Capability::Provider,
             "agent" => Capability::Agent,
             "job" => Capability::Job,
+            "observer" => Capability::Observer,
             _ => {
                 let message = format!("exports {name}, which this kernel does not know how to use");
                 return Err(InspectError::Capabilities(message));
@@ -311,7 +314,9 @@ impl<'a> Walk<'a> {
         let manifest = Manifest::parse(manifest)?;
         let wrong = |message: &str| Err(InspectError::Capabilities(message.to_owned()));
         if self.capabilities.is_empty() {
-            return wrong("exports none of connector, tool, skill, provider, agent and job of prx:plugin");
+            return wrong(
+                "exports none of connector, tool, skill, provider, agent, job and observer of prx:plugin",
+            );
         }
         if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
             return wrong("its manifest has [channel], but it exports no connector");
@@ -325,6 +330,12 @@ impl<'a> Walk<'a> {
                 return wrong("it exports a job, but its manifest has no [[schedule]] to run it by");
             }
             _ => {}
+        }
+        let sees_nothing = manifest.permissions.events.subscribe.is_empty();
+        if sees_nothing && self.capabilities.contains(&Capability::Observer) {
+            return wrong(
+                "it exports an observer, but its manifest asks for no events: add permissions.events.subscribe",
+            );
         }
         if self.capabilities.contains(&Capability::Agent) && self.capabilities.len() > 1 {
             return wrong("it exports an agent and something else: an agent goes alone");

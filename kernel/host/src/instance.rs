@@ -9,7 +9,7 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-use super::bindings::{agent, connector, job, provider, skill, tool};
+use super::bindings::{agent, connector, job, observer, provider, skill, tool};
 use super::call::CallError;
 use super::imports::{CallState, Host, Shared};
 use super::journal::Level;
@@ -38,6 +38,7 @@ pub(super) struct Exports {
     provider: Option<provider::GuestIndices>,
     agent: Option<agent::GuestIndices>,
     job: Option<job::GuestIndices>,
+    observer: Option<observer::GuestIndices>,
 }
 
 impl Exports {
@@ -49,6 +50,7 @@ impl Exports {
             provider: provider::GuestIndices::new(component).ok(),
             agent: agent::GuestIndices::new(component).ok(),
             job: job::GuestIndices::new(component).ok(),
+            observer: observer::GuestIndices::new(component).ok(),
         }
     }
 
@@ -62,6 +64,11 @@ impl Exports {
             provider: provider.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             agent: agent.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             job: self.job.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            observer: self
+                .observer
+                .as_ref()
+                .map(|indices| indices.load(&mut *store, instance))
+                .transpose()?,
         }))
     }
 }
@@ -79,6 +86,7 @@ pub(super) struct Guest {
     pub(super) provider: Option<provider::Guest>,
     pub(super) agent: Option<agent::Guest>,
     pub(super) job: Option<job::Guest>,
+    pub(super) observer: Option<observer::Guest>,
 }
 
 /// An instance of a component. After a trap, or a call that timed out, it can't be used any more.

@@ -46,6 +46,7 @@ impl Known {
                 (Capability::Channel, said.connector),
                 (Capability::Agent, said.agent),
                 (Capability::Job, said.job),
+                (Capability::Observer, said.observes.is_some()),
                 (Capability::Provider, said.models.is_some()),
                 (Capability::Tool, !said.tools.is_empty()),
                 (Capability::Skill, !said.skills.is_empty()),

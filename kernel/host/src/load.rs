@@ -210,6 +210,10 @@ fn check(description: &Description) -> Result<(), String> {
             _ => return Err(format!("the parameters of its tool {} are no JSON object", tool.name)),
         }
     }
+    let kinds = description.observes.as_deref().unwrap_or_default();
+    if kinds.len() > MAX_CAPABILITIES || kinds.iter().any(|kind| kind.is_empty() || kind.len() > 256) {
+        return Err(format!("its observer wants kinds of 1 to 256 bytes each, {MAX_CAPABILITIES} at most"));
+    }
     match &description.models {
         Some(models) if models.len() > MAX_CAPABILITIES => {
             Err(format!("it has more than {MAX_CAPABILITIES} models"))

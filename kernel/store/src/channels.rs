@@ -245,6 +245,7 @@ pub(super) fn receive(
         reply_to: inbound.reply_to,
         forwarded: inbound.forwarded,
     };
+    let begun_by = inbound.begun_by.as_ref().map(|by| by.plugin.clone());
     let info = InboundInfo {
         conversation: inbound.conversation,
         target: inbound.target,
@@ -268,7 +269,11 @@ pub(super) fn receive(
     let turn = queue::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
     row.save(tx)?;
     let Session { id, channel, .. } = &row.session;
-    events::announce(tx, Kind::MessageReceived, json!({ "session_id": id, "channel": channel }))?;
+    let mut data = json!({ "session_id": id, "channel": channel });
+    if let Some(plugin) = begun_by {
+        data["begun_by"] = plugin.into();
+    }
+    events::announce(tx, Kind::MessageReceived, data)?;
     receipt.accepted.push(turn.id());
     Ok(())
 }

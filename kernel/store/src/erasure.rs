@@ -52,6 +52,8 @@ pub struct Erased {
     pub deliveries: u64,
     /// Answers that were kept for their idempotency key.
     pub kept_answers: u64,
+    /// Events about the sessions, of which nothing is left but that there were some.
+    pub events: u64,
 }
 
 impl Erased {
@@ -72,6 +74,7 @@ impl Erased {
         self.dead_letters += more.dead_letters;
         self.deliveries += more.deliveries;
         self.kept_answers += more.kept_answers;
+        self.events += more.events;
     }
 }
 
@@ -235,6 +238,7 @@ impl Store {
                 erased.deliveries += self.write(move |tx| deliveries::erase(tx, &hook, &batch)).await? as u64;
             }
         }
+        erased.events = self.erase_events(mentions).await?;
         let found = self.kept_answers_where(mentions).await?;
         for batch in found.chunks(BATCH) {
             let batch = batch.to_vec();

@@ -1,10 +1,12 @@
-//! Events: each is announced by the verb that makes it happen. It is queued for the hooks that take it in the verb's own
-//! commit, and published on the bus once that is durable: after a crash there is either both or none of it.
+//! Events: each is announced by the verb that makes it happen. In the verb's own commit it is added to the log of events and
+//! queued for the hooks that take it; once that is durable it is published on the bus. After a crash there is either all or
+//! none of it.
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::deliveries::{self, MAX_WAITING, Notice};
+use super::event_log;
 use super::handle::Store;
 use super::ids::lock;
 use super::rows::{Failure, Result};
@@ -50,7 +52,8 @@ pub(super) fn announce_hook_failure(tx: &Tx<'_>, hook: &str, reason: &str) -> Re
 
 fn publish(tx: &Tx<'_>, name: Name, data: Value, but: Option<&str>) -> Result<(), Failure> {
     let is_error = name == Kind::ErrorOccurred.into();
-    let event = Event { name, timestamp: tx.now(), data };
+    let seq = event_log::append(tx, name.as_str(), &data)?;
+    let event = Event { seq, name, timestamp: tx.now(), data };
     let mut takers = tx.takers(event.name.as_str());
     takers.retain(|hook| Some(hook.as_str()) != but);
     let mut full = Vec::new();

@@ -17,8 +17,9 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    agents, approvals, audit, blobs, channels, deliveries, erasure, guests, hooks, idempotency, jobs, kv,
-    mcp_logins, memory, messages, outbox, overheard, plugins, queue, spending, streams, tokens, turns,
+    agents, approvals, audit, blobs, channels, deliveries, erasure, event_log, guests, hooks, idempotency,
+    jobs, kv, mcp_logins, memory, messages, observers, outbox, overheard, plugins, queue, spending, streams,
+    tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -229,6 +230,8 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     plugins::create_tables(transaction)?;
     jobs::create_tables(transaction)?;
     kv::create_tables(transaction)?;
+    event_log::create_tables(transaction)?;
+    observers::create_tables(transaction)?;
     mcp_logins::create_tables(transaction)?;
     memory::create_tables(transaction)?;
     idempotency::create_tables(transaction)?;

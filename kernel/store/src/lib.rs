@@ -23,6 +23,7 @@ pub use self::channels::{ChannelState, StepCommit, StepReceipt};
 pub use self::compaction::SpaceUse;
 pub use self::deliveries::{Attempt, Delivery, DeliveryStatus, Notice, Outcome, Round, Settled, TEST_EVENT};
 pub use self::erasure::Erased;
+pub use self::event_log::{EventPage, LoggedEvent};
 pub use self::file::OpenError;
 pub use self::handle::Store;
 pub use self::hook_problem::HookProblem;
@@ -41,6 +42,7 @@ pub use self::model::{
     Decision, Hook, InboundInfo, NewInbound, NewOutbound, NewSession, Parked, ParkedTurn, Session,
     SessionFilter, SessionStatus, Stop, Turn, TurnDone, TurnId, TurnState, Usage,
 };
+pub use self::observers::ObserverRecord;
 pub use self::operation::{Choice, Content, Operation};
 pub use self::outbox::{DeadLetter, OnUnknown, OutboxEntry, OutboxOutcome, OutboxState};
 pub use self::plugins::PluginRecord;
@@ -60,6 +62,7 @@ mod channels;
 mod compaction;
 mod deliveries;
 mod erasure;
+mod event_log;
 mod events;
 mod file;
 mod guests;
@@ -77,6 +80,7 @@ mod memory;
 mod message;
 mod messages;
 mod model;
+mod observers;
 mod open;
 mod operation;
 mod outbox;

@@ -147,7 +147,7 @@ impl Shared {
             );
         }
         for NewEvent { kind, data } in announced {
-            self.events.publish(Event { name: kind.into(), timestamp: self.clock.now(), data });
+            self.events.publish(Event { seq: 0, name: kind.into(), timestamp: self.clock.now(), data });
         }
     }
 

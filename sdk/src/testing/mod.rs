@@ -13,7 +13,7 @@ mod script;
 mod tests;
 mod waiting;
 
-pub use actions::run_job;
+pub use actions::{observe, run_job};
 pub use chance::Chance;
 pub use conversation::{Answer, Conversation, Request};
 #[cfg(feature = "http")]

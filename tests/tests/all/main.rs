@@ -45,6 +45,7 @@ mod mcp_questions;
 mod mcp_resources;
 mod memory;
 mod mishaps;
+mod observers;
 mod parameters;
 mod plugins_api;
 mod process;

@@ -17,6 +17,7 @@ use prx_base::events::{Kind, NewEvent};
 mod blobs;
 mod channels;
 mod erasure;
+mod event_log;
 mod events;
 mod files;
 mod hooks;
