@@ -1,7 +1,9 @@
 //! A store between two starts, as a gateway would have left it that was down for long.
 
 use prx_base::clock::Clock;
+use prx_base::events::{Kind, NewEvent};
 use prx_store::Store;
+use serde_json::json;
 
 use crate::gateway::Home;
 
@@ -21,4 +23,15 @@ pub async fn is_dealt_with(home: &Home, plugin: &str, name: &str) -> bool {
     let record = store.job(plugin, name).expect("a store").expect("a job that was noticed");
     store.close().await;
     clock.now().duration_since(record.through).as_hours() < 24
+}
+
+/// Has so many events of a mebibyte each happen, `session.created` as far as anyone can tell.
+pub async fn fill_event_log(home: &Home, events: usize) {
+    let store = Store::open(&home.data(), Clock::system()).expect("a store that nobody has open");
+    let large = "x".repeat(1 << 20);
+    for _ in 0..events {
+        let data = json!({ "session_id": "sess_none", "large": large });
+        store.record_event(NewEvent { kind: Kind::SessionCreated, data }).await.expect("a disk with room");
+    }
+    store.close().await;
 }

@@ -18,7 +18,7 @@ const EVENT_LOG: Rows<u64, LoggedEvent> = Rows::new("event_log");
 /// Bytes of names and data in it, in [`META`].
 const BYTES: &str = "event_log_bytes";
 /// Events that are kept, at most.
-const MAX_EVENTS: u64 = 100_000;
+pub(super) const MAX_EVENTS: u64 = 100_000;
 /// Bytes of them that are kept, at most.
 const MAX_BYTES: u64 = 16 << 20;
 /// Events that one commit forgets, at most, for each that it adds.

@@ -2,7 +2,11 @@
 //! queued for the hooks that take it; once that is durable it is published on the bus. After a crash there is either all or
 //! none of it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::deliveries::{self, MAX_WAITING, Notice};
@@ -10,8 +14,12 @@ use super::event_log;
 use super::handle::Store;
 use super::ids::lock;
 use super::rows::{Failure, Result};
-use super::tx::{Effect, Order, Tx};
+use super::tx::{Effect, Order, Shared, Tx, failed};
 use prx_base::events::{Event, Events, Kind, Name, NewEvent};
+
+/// How long an event that nobody takes durably waits for a commit that is made anyway: nothing that happens often costs the
+/// disk more than ten commits a second.
+pub(super) const MAX_WAIT: Duration = Duration::from_millis(100);
 
 impl Store {
     /// The bus on which events are published once they are committed. It wakes readers; nothing is lost with it.
@@ -19,17 +27,51 @@ impl Store {
         &self.shared.events
     }
 
-    /// Records an event that is no other verb's: it is queued for the hooks that take it when this returns.
+    /// Records an event that is no other verb's. Where a hook takes it, or there are observers, it is on disk when this
+    /// returns. Else nobody misses it if a crash comes first: it waits for a commit, [`MAX_WAIT`] at most.
     pub async fn record_event(&self, event: NewEvent) -> Result<()> {
-        self.write(move |tx| announce(tx, event.kind, event.data)).await
+        if self.shared.subscriptions.takes(event.kind.name()) {
+            return self.write(move |tx| announce(tx, event.kind, event.data)).await;
+        }
+        if !self.is_healthy() {
+            return Err(failed());
+        }
+        self.record_event_soon(event);
+        Ok(())
     }
 
-    /// Records an event as [`Store::record_event`] does, for code that can't wait: the next commit takes it in.
+    /// Records an event for code that can't wait: the next commit takes it in, which comes at once where
+    /// [`Store::record_event`] would wait for it.
     pub fn record_event_soon(&self, event: NewEvent) {
-        lock(&self.shared.announced).push(event);
+        let is_taken = self.shared.subscriptions.takes(event.kind.name());
+        let is_first = {
+            let mut announced = lock(&self.shared.announced);
+            announced.push(event);
+            announced.len() == 1
+        };
+        match Handle::try_current() {
+            Ok(runtime) if !is_taken => {
+                // Who is not the first finds the timer set, or the commit under way.
+                if is_first {
+                    let shared = Arc::clone(&self.shared);
+                    runtime.spawn(async move {
+                        shared.clock.sleep(MAX_WAIT).await;
+                        shared.take_in_announced();
+                    });
+                }
+            }
+            _ => self.shared.take_in_announced(),
+        }
+    }
+}
+
+impl Shared {
+    /// Has the writer commit the events that wait for it.
+    fn take_in_announced(&self) {
+        let sent = self.orders.upgrade().map(|orders| orders.try_send(Order::Announced));
         // When the queue is full the verbs in it bring about a commit too.
-        if let Err(TrySendError::Closed(_)) = self.orders.try_send(Order::Announced) {
-            self.shared.drop_announced();
+        if matches!(sent, None | Some(Err(TrySendError::Closed(_)))) {
+            self.drop_announced();
         }
     }
 }

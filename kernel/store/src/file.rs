@@ -91,6 +91,8 @@ pub(super) struct Opened {
     /// Sessions with turns waiting.
     pub(super) waiting: Vec<String>,
     pub(super) hooks: Vec<Hook>,
+    /// Whether there are observers.
+    pub(super) observed: bool,
     pub(super) newest_id: u64,
 }
 
@@ -171,6 +173,7 @@ pub(super) fn read(
     }
     let waiting = queue::waiting(&transaction).map_err(damaged)?;
     let hooks = hooks::all(&transaction).map_err(damaged)?;
+    let observed = observers::any(&transaction).map_err(damaged)?;
     let newest_id = newest_id(&transaction).map_err(damaged)?;
     recover(&transaction).map_err(damaged)?;
     transaction.commit().map_err(|error| match error.into() {
@@ -178,7 +181,7 @@ pub(super) fn read(
         other => corrupt(path, other),
     })?;
     let committed = database.begin_read().map_err(|error| corrupt(path, error))?;
-    Ok(Opened { database, committed, waiting, hooks, newest_id })
+    Ok(Opened { database, committed, waiting, hooks, observed, newest_id })
 }
 
 fn version(transaction: &WriteTransaction) -> Result<u64, Cause> {

@@ -1,12 +1,12 @@
 //! Observers: how far each plugin has read the log of events. What it does about them takes effect with the note of that.
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
 use super::actions::{self, Action};
 use super::handle::Store;
 use super::rows::{Cause, Failure, Result, Rows};
-use super::tx::Tx;
+use super::tx::{Effect, Tx};
 use jiff::Timestamp;
 
 /// By plugin.
@@ -14,6 +14,11 @@ const OBSERVERS: Rows<&str, ObserverRecord> = Rows::new("observers");
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     Ok(OBSERVERS.create(transaction)?)
+}
+
+/// Whether there are any.
+pub(super) fn any(transaction: &WriteTransaction) -> Result<bool, Cause> {
+    Ok(!transaction.open_table(OBSERVERS.table())?.is_empty()?)
 }
 
 /// How far a plugin has read.
@@ -44,6 +49,7 @@ impl Store {
             None => {
                 let record = ObserverRecord { plugin, seen: newest, lost: 0, lost_at: None };
                 put(tx, &record)?;
+                tx.after_commit(Effect::Observed(true));
                 Ok(record)
             }
         })
@@ -89,7 +95,12 @@ impl Store {
         if gone.is_empty() {
             return Ok(());
         }
-        self.write(move |tx| gone.iter().try_for_each(|plugin| tx.remove(&OBSERVERS, plugin.as_str()))).await
+        self.write(move |tx| {
+            gone.iter().try_for_each(|plugin| tx.remove(&OBSERVERS, plugin.as_str()))?;
+            tx.after_commit(Effect::Observed(!tx.open(OBSERVERS.table())?.is_empty()?));
+            Ok(())
+        })
+        .await
     }
 }
 

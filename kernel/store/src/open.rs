@@ -52,7 +52,7 @@ impl Store {
 
     /// Sets the writer to work, and has the index of sessions loaded.
     fn start(opened: Opened, file: PathBuf, blobs: PathBuf, clock: Clock) -> io::Result<Self> {
-        let Opened { database, committed, waiting, hooks, newest_id } = opened;
+        let Opened { database, committed, waiting, hooks, observed, newest_id } = opened;
         let ready = Ready::default();
         waiting.into_iter().for_each(|session| ready.push(session));
         let (orders, receiver) = mpsc::channel(MAX_ORDERS);
@@ -69,7 +69,7 @@ impl Store {
             ids: Ids::after(newest_id),
             blobs,
             index: Index::loading(),
-            subscriptions: Subscriptions::of(hooks),
+            subscriptions: Subscriptions::of(hooks, observed),
             announced: Mutex::default(),
             ready,
             notified: Ready::default(),

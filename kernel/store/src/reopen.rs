@@ -28,10 +28,10 @@ pub(super) fn reopen(shared: &Arc<Shared>) -> bool {
     let opened = catch_unwind(AssertUnwindSafe(|| {
         drop(shared.database.write().unwrap_or_else(PoisonError::into_inner).take());
         probe(&shared.file)?;
-        let Opened { database, committed, waiting, hooks, .. } = file::again(&shared.file)?;
+        let Opened { database, committed, waiting, hooks, observed, .. } = file::again(&shared.file)?;
         let index = load::index(committed)?;
         *shared.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
-        shared.subscriptions.replace(hooks);
+        shared.subscriptions.replace(hooks, observed);
         Ok::<_, Cause>((waiting, index))
     }));
     match opened.unwrap_or_else(|_| Err("the database contradicts itself".into())) {

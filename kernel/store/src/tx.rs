@@ -132,6 +132,7 @@ impl Shared {
                 Effect::Deliveries => self.deliveries.send_replace(()),
                 Effect::Hook(hook) => self.subscriptions.set(hook),
                 Effect::HookRemoved(id) => self.subscriptions.remove(&id),
+                Effect::Observed(observed) => self.subscriptions.set_observed(observed),
             }
         }
     }
@@ -197,6 +198,8 @@ pub(super) enum Effect {
     Hook(Hook),
     /// A hook is removed.
     HookRemoved(String),
+    /// There are observers, or none any more.
+    Observed(bool),
 }
 
 /// A verb's view of the transaction that it shares with the other verbs of its batch.

@@ -130,6 +130,73 @@ async fn an_observer_that_fails_is_named_and_told_again() {
 }
 
 #[tokio::test]
+async fn an_observer_that_traps_is_quarantined_and_named_and_goes_on_once_it_is_mended() {
+    let home = Home::empty();
+    mood(&home, "trap");
+    home.place_plugin("watching", &Component::of("watching").bytes());
+    let gateway = Gateway::start_in(home).await;
+    open(&gateway, 3).await;
+    until("it to be quarantined", async || {
+        let plugin = gateway.plugin("watching").await.unwrap();
+        (plugin["status"] == "failed" && issues(&gateway).await.contains("quarantined after")).then_some(())
+    })
+    .await;
+    let gateway = gateway.restart().await;
+    gateway.client().patch("/config", json!({"plugins_config.watching.mood": ""})).await.expect(200);
+    gateway.client().post("/plugins/watching/reload", json!({})).await.expect(200);
+    let told = until("it to be told of everything", async || {
+        let told = told(&gateway).await;
+        let mut once = told.clone();
+        once.sort_unstable();
+        once.dedup();
+        (once.len() == 3).then_some((told, once))
+    });
+    let (told, once) = told.await;
+    assert!(told.ends_with(&once), "in order: {told:?}");
+    until("the issue to be gone", async || (!issues(&gateway).await.contains("watching")).then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn who_comes_too_late_for_the_log_learns_how_much_is_gone() {
+    let home = Home::empty();
+    mood(&home, "");
+    home.place_plugin("watching", &Component::of("watching").bytes());
+    let gateway = Gateway::start_in(home).await;
+    open(&gateway, 1).await;
+    until_told(&gateway, 1).await;
+    let mut events = gateway.client().follow("/events", Some("0")).await;
+    events.next().await.unwrap();
+    let id = events.id().unwrap().to_owned();
+    drop(events);
+    let home = gateway.stop().await;
+    prx_tests::store::fill_event_log(&home, 20).await;
+    let gateway = Gateway::start_in(home).await;
+    let mut events = gateway.client().follow("/events", Some(&id)).await;
+    let (name, gap) = events.next().await.unwrap();
+    assert_eq!(name, "gap", "{gap}");
+    let (_, event) = events.next().await.unwrap();
+    assert_eq!(event["data"]["session_id"], "sess_none");
+    let first: u64 = events.id().unwrap().parse().unwrap();
+    assert_eq!(gap["missed"].as_u64().unwrap(), first - 1 - id.parse::<u64>().unwrap(), "exactly");
+    let lost = until("what the observer has lost to be told", async || {
+        let told = issues(&gateway).await;
+        let (_, rest) =
+            told.split_once("the observer of plugin watching was too far behind and has missed ")?;
+        rest.split(' ').next()?.parse::<u64>().ok()
+    });
+    // It had seen what came before the end, and its own event of that.
+    let lost = lost.await;
+    assert!(lost >= 4 && lost <= gap["missed"].as_u64().unwrap(), "{lost} of {gap}");
+    open(&gateway, 1).await;
+    until("it to go on", async || {
+        let told = told(&gateway).await;
+        (told.len() >= 2 && told.is_sorted()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_follows_events_misses_nothing_between_two_connections() {
     let gateway = Gateway::start("").await;
     let mut events = gateway.client().follow("/events", None).await;

@@ -12,7 +12,7 @@ use crate::Services;
 use prx_base::clock::Clock;
 use prx_base::config::{self, Config, Grant};
 use prx_base::error::Code;
-use prx_base::events::{Event, Name, NewEvent};
+use prx_base::events::{Event, Name};
 use prx_egress::Egress;
 
 #[path = "guest.rs"]
@@ -99,14 +99,10 @@ impl Gateway {
 
     /// The events so far that were not asked for before. What was recorded for the next commit is in it.
     async fn kinds(&mut self) -> Vec<(Kind, String)> {
-        let commit = NewEvent { kind: Kind::ConfigUpdated, data: json!({}) };
-        self.store.record_event(commit).await.unwrap();
+        self.store.kv_delete("nobody", "nothing").await.unwrap();
         let mut kinds = Vec::new();
         while let Ok(event) = self.events.try_recv() {
             let Name::Kind(kind) = event.name else { continue };
-            if kind == Kind::ConfigUpdated {
-                continue;
-            }
             kinds.push((kind, event.data["name"].as_str().unwrap().to_owned()));
         }
         kinds

@@ -1,4 +1,5 @@
 use super::*;
+use crate::event_log::MAX_EVENTS;
 
 fn event(data: Value) -> NewEvent {
     NewEvent { kind: Kind::ConfigUpdated, data }
@@ -8,6 +9,7 @@ fn event(data: Value) -> NewEvent {
 async fn the_log_keeps_the_newest_events_and_says_how_many_are_gone() {
     let home = Home::new();
     let store = home.open();
+    store.notice_observer("a").await.unwrap();
     assert_eq!(store.newest_event().unwrap(), 0);
     let large = "x".repeat(1 << 20);
     for n in 0..20 {
@@ -23,6 +25,21 @@ async fn the_log_keeps_the_newest_events_and_says_how_many_are_gone() {
     assert_eq!((behind.events.len(), behind.events[0].seq, behind.lost), (1, 19, 0));
     assert_eq!(store.events_after(20, 1).unwrap(), EventPage::default());
     assert_eq!(store.events_after(u64::MAX, 1).unwrap(), EventPage::default());
+}
+
+#[tokio::test]
+async fn the_log_keeps_so_many_events_and_no_more() {
+    let home = Home::new();
+    let store = home.open();
+    let many = MAX_EVENTS + 50;
+    for n in 1..=many {
+        store.record_event_soon(event(json!({ "n": n })));
+    }
+    let store = home.reopen(store).await;
+    assert_eq!(store.newest_event().unwrap(), many);
+    let page = store.events_after(7, 1).unwrap();
+    assert_eq!((page.events[0].seq, page.lost), (51, 43), "of those behind the seventh");
+    assert_eq!(page.events[0].data["n"], 51);
 }
 
 #[tokio::test]

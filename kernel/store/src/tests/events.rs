@@ -5,6 +5,7 @@ use prx_base::config::Secret;
 use tokio::sync::broadcast;
 
 use super::*;
+use crate::events::MAX_WAIT;
 
 async fn subscribe(store: &Store, events: &[&str]) -> String {
     let events = events.iter().map(|event| (*event).to_owned()).collect();
@@ -28,6 +29,13 @@ fn published(bus: &mut broadcast::Receiver<std::sync::Arc<prx_base::events::Even
     std::iter::from_fn(|| bus.try_recv().ok())
         .map(|event| (event.name.as_str().to_owned(), event.data.clone()))
         .collect()
+}
+
+/// What the log has, by the number in the data.
+fn logged(store: &Store) -> Vec<Value> {
+    let page = store.events_after(0, MAX_PAGE).unwrap();
+    assert_eq!(page.lost, 0);
+    page.events.iter().map(|event| event.data["n"].clone()).collect()
 }
 
 fn event(kind: Kind, data: Value) -> NewEvent {
@@ -132,6 +140,7 @@ async fn what_is_recorded_without_waiting_is_not_lost() {
     assert_eq!(published(&mut bus).len(), 1, "behind the end of the store the bus still learns of it");
 }
 
+/// It rides along with the next commit, or waits a moment for one; with an observer it has one of its own.
 #[tokio::test]
 async fn an_event_that_nobody_takes_costs_no_commit() {
     let home = Home::new();
@@ -139,13 +148,38 @@ async fn an_event_that_nobody_takes_costs_no_commit() {
     let hook = subscribe(&store, &["session.created"]).await;
     let gone = subscribe(&store, &["*"]).await;
     store.remove_hook(&gone).await.unwrap();
+    let mut bus = store.events().subscribe();
     let file = || fs::read(home.path().join("prx.redb")).unwrap();
     let before = file();
-    store.record_event(event(Kind::ToolExecuted, json!({}))).await.unwrap();
-    assert!(before == file(), "nothing was written");
-    assert_eq!(store.events().counted(), [(Some(Kind::ToolExecuted), 1)].into_iter().collect());
-    store.record_event(event(Kind::SessionCreated, json!({}))).await.unwrap();
+    let tool = |n| event(Kind::ToolExecuted, json!({ "n": n }));
+    store.record_event(tool(1)).await.unwrap();
+    store.record_event(tool(2)).await.unwrap();
+    assert!(before == file() && published(&mut bus).is_empty(), "nothing was written");
+    store.record_event(event(Kind::SessionCreated, json!({ "n": 3 }))).await.unwrap();
     assert_eq!(queued(&store, &hook).len(), 1);
+    assert_eq!(logged(&home.crash().open()), [1, 2, 3]);
+    assert_eq!(published(&mut bus).len(), 3, "told once it is on disk");
+
+    store.record_event(tool(4)).await.unwrap();
+    store.record_event_soon(tool(5));
+    tokio::task::yield_now().await;
+    assert_eq!(logged(&store), [1, 2, 3]);
+    home.clock.advance(MAX_WAIT);
+    let told = async { (bus.recv().await.unwrap().seq, bus.recv().await.unwrap().seq) };
+    assert_eq!(told.await, (4, 5), "in the commit that nothing else has brought about");
+    assert_eq!(logged(&home.crash().open()), [1, 2, 3, 4, 5]);
+
+    store.notice_observer("a").await.unwrap();
+    store.record_event(tool(6)).await.unwrap();
+    assert_eq!(logged(&home.crash().open()), [1, 2, 3, 4, 5, 6]);
+    let store = home.reopen(store).await;
+    store.record_event(tool(7)).await.unwrap();
+    assert_eq!(logged(&home.crash().open()).last(), Some(&json!(7)));
+    store.forget_observers(|_| false).await.unwrap();
+    store.record_event(tool(8)).await.unwrap();
+    assert_eq!(logged(&store).last(), Some(&json!(7)));
+    let store = home.reopen(store).await;
+    assert_eq!(logged(&store).last(), Some(&json!(8)), "an orderly end leaves nothing behind");
 }
 
 #[tokio::test]
@@ -174,7 +208,9 @@ async fn a_hook_that_is_turned_off_gets_nothing_more() {
 
 #[tokio::test]
 async fn the_bus_counts_by_kind() {
-    let store = Home::new().open();
+    let home = Home::new();
+    let store = home.open();
+    store.notice_observer("a").await.unwrap();
     let events = [Kind::ToolExecuted, Kind::PluginLoaded, Kind::ToolExecuted];
     for kind in events {
         store.record_event(event(kind, json!({}))).await.unwrap();
