@@ -5,15 +5,30 @@ use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use prx_base::config::Gateway;
 use tokio_util::sync::CancellationToken;
 
-/// Connections from the network that may be open at a time.
-pub(super) const MAX_CONNECTIONS: usize = 4096;
-/// Those of one address. Behind a proxy everyone has the proxy's.
-pub(super) const MAX_CONNECTIONS_PER_ADDRESS: usize = 2048;
 /// Connections beyond that. The oldest of them makes room for a new one: as many as come within a few milliseconds when they
 /// come as fast as they can, which is what a probe has to be answered.
 const RESERVE: usize = 256;
+
+/// How many connections may be open.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limits {
+    total: usize,
+    per_address: usize,
+}
+
+impl Limits {
+    /// As configured. Behind a proxy everyone has the proxy's address.
+    pub(super) fn of(gateway: &Gateway) -> Self {
+        let count = |most: u64| usize::try_from(most).unwrap_or(usize::MAX);
+        let total = count(gateway.max_connections);
+        let per_address =
+            if gateway.has_proxy() { total } else { count(gateway.max_connections_per_address) };
+        Self { total, per_address }
+    }
+}
 
 /// How many connections are open from each address. The locks are held to count, never across a wait.
 #[derive(Debug, Default)]
@@ -57,11 +72,11 @@ pub(super) struct Place {
 
 impl Permit {
     /// A permit for one more connection from this address.
-    pub(super) fn acquire(connections: &Arc<Connections>, address: IpAddr, per_address: usize) -> Self {
+    pub(super) fn acquire(connections: &Arc<Connections>, address: IpAddr, limits: Limits) -> Self {
         let mut open = connections.open.lock().unwrap_or_else(PoisonError::into_inner);
         let total: usize = open.values().sum();
         let here = open.get(&address).copied().unwrap_or_default();
-        if total < MAX_CONNECTIONS && here < per_address {
+        if total < limits.total && here < limits.per_address {
             open.insert(address, here + 1);
             return Self::Any(Place { connections: connections.clone(), address });
         }
@@ -106,22 +121,25 @@ mod tests {
     #[test]
     fn permits_are_given_back_and_the_reserve_goes_round() {
         let connections = Arc::new(Connections::default());
-        let address = IpAddr::from([127, 0, 0, 1]);
+        let (address, limits) = (IpAddr::from([127, 0, 0, 1]), Limits { total: 3, per_address: 2 });
         let any = |permit: &Permit| matches!(permit, Permit::Any(_));
-        let first = Permit::acquire(&connections, address, 2);
-        let second = Permit::acquire(&connections, address, 2);
+        let first = Permit::acquire(&connections, address, limits);
+        let second = Permit::acquire(&connections, address, limits);
         assert!(any(&first) && any(&second));
-        let reserved: Vec<_> = (0..=RESERVE).map(|_| Permit::acquire(&connections, address, 2)).collect();
+        let reserved: Vec<_> =
+            (0..=RESERVE).map(|_| Permit::acquire(&connections, address, limits)).collect();
         let open =
             |permit: &&Permit| matches!(permit, Permit::Health(place) if !place.evicted.is_cancelled());
         assert_eq!(reserved.iter().filter(open).count(), RESERVE);
         assert!(!open(&&reserved[0]), "the oldest made room");
         let mut reserved = reserved;
         drop(reserved.drain(1..10));
-        reserved.extend((0..9).map(|_| Permit::acquire(&connections, address, 2)));
+        reserved.extend((0..9).map(|_| Permit::acquire(&connections, address, limits)));
         assert!(open(&&reserved[1]), "those that are closed have made room already");
-        assert!(any(&Permit::acquire(&connections, IpAddr::from([127, 0, 0, 2]), 2)));
+        let third = Permit::acquire(&connections, IpAddr::from([127, 0, 0, 2]), limits);
+        assert!(any(&third));
+        assert!(!any(&Permit::acquire(&connections, IpAddr::from([127, 0, 0, 3]), limits)), "three in all");
         drop(first);
-        assert!(any(&Permit::acquire(&connections, address, 2)));
+        assert!(any(&Permit::acquire(&connections, address, limits)));
     }
 }

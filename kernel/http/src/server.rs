@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 
-use super::connections::{Connections, MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, Permit};
+use super::connections::{Connections, Limits, Permit};
 use super::listen::{Network, OwnerSocket};
 use super::pipeline::{Peer, Pipeline};
 use super::wire::{Answer, Exchange, Patience, Wire};
@@ -102,9 +102,8 @@ async fn serve_network<S>(
 {
     let (Ok(local), Ok(remote)) = (stream.local_addr(), stream.peer_addr()) else { return };
     let address = remote.ip();
-    let per_address =
-        if pipeline.config().gateway.has_proxy() { MAX_CONNECTIONS } else { MAX_CONNECTIONS_PER_ADDRESS };
-    let permit = Permit::acquire(&connections, address, per_address);
+    let limits = Limits::of(&pipeline.config().gateway);
+    let permit = Permit::acquire(&connections, address, limits);
     let reserved = matches!(permit, Permit::Health(_));
     let peer = Peer::Network { local, remote: address, reserved };
     let serving = serve_stream(pipeline, peer, tls, stream);

@@ -99,6 +99,16 @@ pub const KEYS: &[Key] = &[
     .guarded(),
     hot("gateway.idle_secs", Type::Integer(1, 3600), "seconds that a connection may be idle"),
     hot("gateway.stop_secs", Type::Integer(1, 3600), "seconds that a stop of the gateway may take in all"),
+    hot(
+        "gateway.max_connections",
+        Type::Integer(16, 1 << 20),
+        "connections that may be open at a time; each takes a file descriptor",
+    ),
+    hot(
+        "gateway.max_connections_per_address",
+        Type::Integer(1, 1 << 20),
+        "those of one address; no bound of its own behind a proxy",
+    ),
     hot("agent.max_turns", Type::Integer(1, LONG), "turns after which a session ends"),
     hot("agent.max_tool_calls_per_turn", Type::Integer(0, 1000), "tool calls that one turn may make"),
     hot("agent.session_timeout_secs", Type::Integer(1, LONG), "seconds an idle session lives on"),

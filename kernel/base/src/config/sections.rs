@@ -108,6 +108,10 @@ pub struct Gateway {
     pub idle_secs: u64,
     /// Seconds that a stop of the gateway may take in all.
     pub stop_secs: u64,
+    /// Connections from the network that may be open at a time.
+    pub max_connections: u64,
+    /// Those of one address. Behind a proxy everyone has the proxy's, and only the other limit counts.
+    pub max_connections_per_address: u64,
 }
 
 impl Default for Gateway {
@@ -124,6 +128,8 @@ impl Default for Gateway {
             trusted_proxies: Vec::new(),
             idle_secs: 75,
             stop_secs: 8,
+            max_connections: 4096,
+            max_connections_per_address: 2048,
         }
     }
 }
