@@ -10,6 +10,7 @@
 //! | an agent | [`agent::Agent`] | its arguments, [`log`], [`config`], [`transcript`] |
 //! | what is told what happens | [`observer::Observer`] | [`log`], [`config`], [`kv`], [`http`] |
 //! | what happens at set times | [`job::Job`] | [`log`], [`config`], [`kv`], [`http`] |
+//! | routes over HTTP | [`route::Route`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`server`], [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
 //!
@@ -52,6 +53,8 @@ pub mod quotes;
 mod random;
 #[cfg(feature = "http")]
 pub mod refusal;
+#[cfg(feature = "route")]
+pub mod route;
 #[cfg(feature = "http")]
 pub mod server;
 pub mod sink;
@@ -70,5 +73,8 @@ pub mod tool;
 pub mod transcript;
 pub mod types;
 pub mod upload;
+#[cfg(all(target_family = "wasm", feature = "route"))]
+#[doc(hidden)]
+pub use wasip2 as __wasip2;
 #[doc(hidden)]
 pub mod wire;

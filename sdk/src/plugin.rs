@@ -1,6 +1,6 @@
 /// Makes a component of what was written: exports its capabilities and embeds its manifest.
 ///
-/// Called once in a crate. `connector`, `tool`, `skill`, `provider`, `job`, `observer` and `agent`, as many as there are, name the type that
+/// Called once in a crate. `connector`, `tool`, `skill`, `provider`, `job`, `observer`, `route` and `agent`, as many as there are, name the type that
 /// implements the trait of that name; instead of `tool`, `tools` lists typed ones. `manifest`, at the end, is a path
 /// from the folder of `Cargo.toml`.
 ///
@@ -58,6 +58,30 @@ macro_rules! plugin {
     };
     (job: $plugin:ident, $($rest:tt)+) => {
         $crate::__export!(job, $plugin, $crate::job::Job);
+        $crate::plugin! { $($rest)+ }
+    };
+    (route: $plugin:ident, $($rest:tt)+) => {
+        const _: () = {
+            const fn implements<T: $crate::route::Route>() {}
+            implements::<$plugin>();
+        };
+
+        #[cfg(target_family = "wasm")]
+        #[allow(unsafe_code, reason = "an export is a symbol with a name of its own")]
+        const _: () = {
+            struct Served;
+
+            impl $crate::__wasip2::exports::http::incoming_handler::Guest for Served {
+                fn handle(
+                    request: $crate::__wasip2::http::types::IncomingRequest,
+                    out: $crate::__wasip2::http::types::ResponseOutparam,
+                ) {
+                    $crate::route::serve::<$plugin>(request, out);
+                }
+            }
+
+            $crate::__wasip2::http::proxy::export!(Served with_types_in $crate::__wasip2);
+        };
         $crate::plugin! { $($rest)+ }
     };
     (provider: $plugin:ident, $($rest:tt)+) => {

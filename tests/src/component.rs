@@ -19,7 +19,7 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 12] = [
+const PACKAGES: [&str; 13] = [
     "prx-audit-trail",
     "prx-daily-digest",
     "prx-agent",
@@ -28,12 +28,13 @@ const PACKAGES: [&str; 12] = [
     "prx-hello-tool",
     "prx-memory",
     "prx-scripted",
+    "prx-short-links",
     "prx-weather",
     "prx-discord",
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 14] = [
+const FURTHER: [&str; 15] = [
     "asking",
     "carrying",
     "counting",
@@ -43,6 +44,7 @@ const FURTHER: [&str; 14] = [
     "prying",
     "pulse",
     "reaching",
+    "serving",
     "stumbling",
     "talking",
     "ticking",

@@ -6,6 +6,8 @@
 pub use generated::exports::prx::plugin::{agent, connector, job, observer, provider, skill, tool};
 pub use generated::prx::plugin::{common, sink};
 
+pub(super) use wasmtime_wasi_http::p2::bindings::exports::wasi::http::incoming_handler as route;
+
 pub(super) use generated::prx::plugin::{blobs, config, kv, log, memory, transcript};
 
 #[expect(missing_docs, reason = "generated; wit/ documents it")]

@@ -12,8 +12,9 @@ use super::bindings::{skill, tool};
 use super::call::CallError;
 use super::component::{Code, Description};
 use super::grants::{self, Allowance};
-use super::manifest::{Manifest, Permissions, PluginConfig};
+use super::manifest::{Manifest, Permissions, PluginConfig, RouteScope};
 use super::rights::Rights;
+use super::route_table::RouteTable;
 use prx_egress::Policy;
 use prx_skill_folders::{Found, Skill};
 
@@ -65,6 +66,8 @@ impl Generation {
         let skills = description.skills.iter().map(|skill| format!("skill:{}", skill.name));
         let agent = description.agent.then(|| format!("agent:{}", self.name()));
         let observer = description.observes.is_some().then(|| format!("observer:{}", self.name()));
+        let own = description.route.then(|| format!("/ext/{}", self.name()));
+        let routes = own.into_iter().chain(self.prefixes()).map(|path| format!("route:{path}"));
         let jobs = self.manifest.schedules().map(|schedule| format!("job:{}", schedule.name));
         channel
             .into_iter()
@@ -74,7 +77,22 @@ impl Generation {
             .chain(skills)
             .chain(jobs)
             .chain(observer)
+            .chain(routes)
             .collect()
+    }
+
+    /// The prefixes of paths that it serves beside its own.
+    fn prefixes(&self) -> Vec<String> {
+        match self.description.route {
+            true => grants::granted(&self.manifest.permissions, &self.allowance).routes,
+            false => Vec::new(),
+        }
+    }
+
+    /// Who may call its routes.
+    pub fn route_access(&self) -> (RouteScope, bool) {
+        let scope = self.manifest.routes.as_ref().map(|routes| routes.scope).unwrap_or_default();
+        (scope, grants::granted(&self.manifest.permissions, &self.allowance).public)
     }
 
     /// The code of one of its providers.
@@ -275,6 +293,7 @@ pub(super) struct Catalog {
     entries: BTreeMap<String, Entry>,
     tools: BTreeMap<String, Arc<Generation>>,
     skills: BTreeMap<String, Arc<Generation>>,
+    routes: RouteTable,
     local: LocalSkills,
 }
 
@@ -322,6 +341,7 @@ impl Catalog {
             for skill in &generation.description.skills {
                 catalog.skills.insert(skill.name.clone(), Arc::clone(generation));
             }
+            catalog.routes.insert(generation.name(), generation.prefixes());
         }
         catalog.settle_local_skills();
         catalog
@@ -396,6 +416,12 @@ impl Catalog {
         self.tools.get(name)
     }
 
+    /// Who serves what a path leads to, and where in the path begins what is for it to read.
+    pub(super) fn route(&self, path: &str) -> Option<(&Arc<Generation>, usize)> {
+        let (plugin, at) = self.routes.find(path)?;
+        Some((self.serving(plugin).filter(|generation| generation.description.route)?, at))
+    }
+
     /// Who gives that skill.
     pub(super) fn skill(&self, name: &str) -> Option<&Arc<Generation>> {
         self.skills.get(name)
@@ -409,7 +435,8 @@ impl Catalog {
             Some(format!("tool {} is already given by plugin {}", tool.name, holder.name()))
         });
         let skills = self.skill_conflict((Giver::Plugin(candidate.name()), &candidate.description.skills));
-        tools.chain(skills).next()
+        let routes = self.routes.conflict(candidate.name(), &candidate.prefixes());
+        tools.chain(skills).chain(routes).next()
     }
 
     /// The first of these skills that someone else gives already, by its name or by a trigger.

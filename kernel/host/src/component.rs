@@ -38,11 +38,13 @@ pub struct Description {
     pub job: bool,
     /// The kinds of events that its observer wants, if it has one.
     pub observes: Option<Vec<String>>,
+    /// Whether it serves routes; its manifest names those beside its own.
+    pub route: bool,
 }
 
 /// A component linked to what it gets: one generation of a plugin. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Code(Arc<Linked>);
+pub struct Code(pub(super) Arc<Linked>);
 
 impl Engine {
     /// Links a component to what it gets. Runs none of its code. `core_instances` is how many instances of modules one
@@ -82,6 +84,7 @@ impl Code {
                 connector: guest.connector.is_some(),
                 agent: guest.agent.is_some(),
                 job: guest.job.is_some(),
+                route: guest.route.is_some(),
                 ..Description::default()
             };
             if let Some(tool) = &guest.tool {
@@ -276,25 +279,37 @@ impl Code {
         scope: Scope,
         work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
     ) -> Result<R, CallError> {
-        let linked = &*self.0;
-        let limits = &linked.shared.links.limits;
-        let meter = Meter::new(limits.cpu, &linked.share);
-        let mut slot = None;
-        let work = async {
-            let instance = slot.insert(linked.acquire(lease, &meter).await?);
-            instance.store.data_mut().call = scope.into();
-            work(instance).await
-        };
-        let outcome = within(limits, &meter, pin!(work)).await?;
-        match outcome {
-            Ok(answer) => {
-                if let Some(instance) = slot {
-                    linked.release(instance);
-                }
-                Ok(answer)
+        let meter = Meter::new(self.0.shared.links.limits.cpu, &self.0.share);
+        metered(&self.0, lease, &meter, scope, work).await
+    }
+}
+
+/// One call within its limits, which this meter is read for.
+///
+/// # Errors
+/// See [`CallError`].
+pub(super) async fn metered<R>(
+    linked: &Linked,
+    lease: Lease,
+    meter: &Arc<Meter>,
+    scope: Scope,
+    work: impl AsyncFnOnce(&mut GuestInstance) -> wasmtime::Result<R>,
+) -> Result<R, CallError> {
+    let mut slot = None;
+    let work = async {
+        let instance = slot.insert(linked.acquire(lease, meter).await?);
+        instance.store.data_mut().call = scope.into();
+        work(instance).await
+    };
+    let outcome = within(&linked.shared.links.limits, meter, pin!(work)).await?;
+    match outcome {
+        Ok(answer) => {
+            if let Some(instance) = slot {
+                linked.release(instance);
             }
-            Err(error) => Err(classify(&error, slot.as_ref(), &linked.shared)),
+            Ok(answer)
         }
+        Err(error) => Err(classify(&error, slot.as_ref(), &linked.shared)),
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::limits::Limits;
 use super::links::Links;
 use super::manifest::{
-    Events, Extends, Manifest, MemoryAccess, PLACE_RULE, Permissions, PluginConfig, format_size, is_place,
-    parse_size,
+    Events, Extends, Manifest, MemoryAccess, PLACE_RULE, Permissions, PluginConfig, check_paths, format_size,
+    is_place, parse_size,
 };
 use super::rights::{self, Rights};
 use prx_base::config::{EventGrant, Grant};
@@ -56,6 +56,14 @@ impl Allowance {
         self.operator.turns.unwrap_or(self.verified.turns)
     }
 
+    fn routes(&self) -> &[String] {
+        self.operator.routes.as_ref().unwrap_or(&self.verified.routes)
+    }
+
+    fn public(&self) -> bool {
+        self.operator.public.unwrap_or(self.verified.public)
+    }
+
     fn events(&self) -> Events {
         match &self.operator.events {
             Some(EventGrant { publish, subscribe }) => {
@@ -93,6 +101,8 @@ pub fn operator(configured: Option<&Grant>, stored: Option<Grant>) -> Grant {
         turns: configured.turns.or(stored.turns),
         approver: configured.approver.or(stored.approver),
         events: configured.events.or(stored.events),
+        routes: configured.routes.or(stored.routes),
+        public: configured.public.or(stored.public),
         files: configured.files.or(stored.files),
         reveal: configured.reveal.or(stored.reveal),
     }
@@ -104,6 +114,8 @@ pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
     Permissions {
         send: rights::places(&asked.send, allowance.send()),
         turns: asked.turns && allowance.turns(),
+        routes: asked.routes.iter().filter(|path| allowance.routes().contains(path)).cloned().collect(),
+        public: asked.public && allowance.public(),
         events: Events {
             publish: rights::patterns(&asked.events.publish, &events.publish),
             subscribe: rights::patterns(&asked.events.subscribe, &events.subscribe),
@@ -150,6 +162,8 @@ pub fn missing(manifest: &Manifest, allowance: &Allowance) -> Option<Grant> {
         turns: (asked.turns && !granted.turns).then_some(true),
         approver: None,
         events: missing_events(&asked.events, &granted.events, allowance),
+        routes: (asked.routes != granted.routes).then(|| joined(allowance.routes(), &asked.routes)),
+        public: (asked.public && !granted.public).then_some(true),
         files: None,
         reveal: (!revealed.is_empty()).then(|| allowed().chain(revealed).collect()),
     };
@@ -202,7 +216,9 @@ pub fn check(grant: &Grant) -> Vec<String> {
     let kv = kv.map(|text| format!("kv: takes a size such as 1MiB, not \"{text}\""));
     let places = grant.send.iter().flatten().filter(|place| !is_place(place));
     let places = places.map(|place| format!("send: {place:?} names no place; {PLACE_RULE}"));
-    origins.chain(kv).chain(places).collect()
+    let routes = check_paths(grant.routes.as_deref().unwrap_or_default()).err();
+    let routes = routes.map(|wrong| format!("routes: {wrong}"));
+    origins.chain(kv).chain(places).chain(routes).collect()
 }
 
 /// A grant as the operator would write it into the configuration file.

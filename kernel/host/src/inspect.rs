@@ -29,6 +29,9 @@ const MAX_INSTANCES: u64 = 1_000;
 /// Largest manifest, in bytes.
 const MAX_MANIFEST: usize = 64 << 10;
 
+/// What a component exports that serves routes.
+const ROUTES: &str = "wasi:http/incoming-handler";
+
 /// The custom section that holds a manifest.
 pub const SECTION: &str = "prx:manifest";
 
@@ -50,6 +53,8 @@ pub enum Capability {
     Job,
     /// What is told what happens.
     Observer,
+    /// Routes over HTTP.
+    Route,
 }
 
 /// What a component says of itself without being run.
@@ -61,7 +66,7 @@ pub struct Inspected {
     pub capabilities: BTreeSet<Capability>,
     /// The interfaces it imports, with their versions.
     pub imports: BTreeSet<String>,
-    /// The interfaces of `prx:plugin` it exports, with their versions.
+    /// The interfaces that it exports and the kernel uses, with their versions.
     pub exports: BTreeSet<String>,
     /// Most instances of modules that one instance of it is made of.
     pub core_instances: u64,
@@ -286,8 +291,12 @@ impl<'a> Walk<'a> {
 
     fn export(&mut self, name: &str, kind: ComponentExternalKind) -> Result<(), InspectError> {
         let interface = name.split_once('@').map_or(name, |(interface, _)| interface);
-        let Some(interface) = interface.strip_prefix("prx:plugin/") else { return Ok(()) };
-        let capability = match interface {
+        let own = interface.strip_prefix("prx:plugin/");
+        if own.is_none() && interface != ROUTES {
+            return Ok(());
+        }
+        let capability = match own.unwrap_or(interface) {
+            ROUTES => Capability::Route,
             "connector" => Capability::Channel,
             "tool" => Capability::Tool,
             "skill" => Capability::Skill,
@@ -315,7 +324,8 @@ impl<'a> Walk<'a> {
         let wrong = |message: &str| Err(InspectError::Capabilities(message.to_owned()));
         if self.capabilities.is_empty() {
             return wrong(
-                "exports none of connector, tool, skill, provider, agent, job and observer of prx:plugin",
+                "exports none of connector, tool, skill, provider, agent, job and observer of prx:plugin, and no \
+                 wasi:http/incoming-handler",
             );
         }
         if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
@@ -323,6 +333,9 @@ impl<'a> Walk<'a> {
         }
         if manifest.agent.is_some() && !self.capabilities.contains(&Capability::Agent) {
             return wrong("its manifest has [agent], but it exports no agent");
+        }
+        if manifest.routes.is_some() && !self.capabilities.contains(&Capability::Route) {
+            return wrong("its manifest has [routes], but it exports no wasi:http/incoming-handler");
         }
         match (manifest.schedule.is_empty(), self.capabilities.contains(&Capability::Job)) {
             (false, false) => return wrong("its manifest has [[schedule]], but it exports no job"),

@@ -47,6 +47,7 @@ impl Known {
                 (Capability::Agent, said.agent),
                 (Capability::Job, said.job),
                 (Capability::Observer, said.observes.is_some()),
+                (Capability::Route, said.route),
                 (Capability::Provider, said.models.is_some()),
                 (Capability::Tool, !said.tools.is_empty()),
                 (Capability::Skill, !said.skills.is_empty()),

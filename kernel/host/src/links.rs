@@ -1,7 +1,7 @@
 //! What a component is linked to: the kernel's imports that it is granted, and nothing else.
 
 use super::bindings::WIT_VERSION;
-use super::inspect::Inspected;
+use super::inspect::{Capability, Inspected};
 use super::limits::Limits;
 use super::manifest::MemoryAccess;
 use prx_egress::Policy;
@@ -71,11 +71,14 @@ pub enum LinkError {
 /// # Errors
 /// The first import that isn't served or asked for, or export of another version, by name.
 pub(super) fn check(component: &Inspected, links: &Links) -> Result<(), LinkError> {
+    let serves_routes = component.capabilities.contains(&Capability::Route);
     for import in &component.imports {
-        check_import(import, links)?;
+        // What a request is, who is asked knows as well as who asks.
+        let is_shape = import.starts_with("wasi:http/types@");
+        if is_shape && serves_routes { fits(import, WASI_VERSION)? } else { check_import(import, links)? }
     }
     for export in &component.exports {
-        fits(export, WIT_VERSION)?;
+        fits(export, if export.starts_with("wasi:") { WASI_VERSION } else { WIT_VERSION })?;
     }
     Ok(())
 }

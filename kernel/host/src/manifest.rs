@@ -1,6 +1,7 @@
 //! `plugin.toml`: what a plugin says about itself and what it asks for. Asking is all it can do.
 
 mod parse;
+mod routes;
 mod schedule;
 mod schema;
 mod settings;
@@ -10,6 +11,8 @@ mod values;
 mod verification;
 
 pub use self::parse::ManifestError;
+pub(crate) use self::routes::{MAX_ROUTE_DEPTH, check as check_paths};
+pub use self::routes::{RouteScope, Routes};
 pub use self::schedule::{Schedule, Times};
 pub use self::schema::{
     About, Agent, Channel, Events, Extends, Feature, Instance, Key, Limits, Manifest, MemoryAccess,

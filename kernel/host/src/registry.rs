@@ -271,6 +271,11 @@ impl Plugins {
         }
     }
 
+    /// Who serves what a path leads to, and where in the path begins what is for it to read; none where nobody does.
+    pub fn route(&self, path: &str) -> Option<(Arc<Generation>, usize)> {
+        self.catalog().route(path).map(|(generation, at)| (Arc::clone(generation), at))
+    }
+
     /// Wakes whoever works with all plugins: one has changed.
     pub fn changed(&self) -> watch::Receiver<()> {
         self.0.changed.subscribe()

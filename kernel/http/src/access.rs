@@ -16,6 +16,8 @@ pub enum Access {
     Signed,
     /// Whoever has this scope.
     Scope(Scope),
+    /// Anyone without a token, and of those who send one whoever has this scope.
+    Optional(Scope),
     /// Whoever has one of these two scopes; the handler says what each is enough for.
     Either(Scope, Scope),
 }
@@ -33,7 +35,8 @@ impl Access {
     pub(super) fn permit(self, caller: &Caller) -> Result<()> {
         match self {
             Self::Public | Self::Health | Self::Signed => Ok(()),
-            Self::Scope(scope) => caller.require(scope),
+            Self::Optional(_) if *caller == Caller::Anyone => Ok(()),
+            Self::Scope(scope) | Self::Optional(scope) => caller.require(scope),
             Self::Either(one, other) => caller.require_either(one, other),
         }
     }
@@ -46,7 +49,7 @@ impl Access {
             Self::Scope(Scope::CONFIG_WRITE) => Group::ConfigWrite,
             Self::Health => Group::Health,
             Self::Signed => Group::Webhooks,
-            Self::Public | Self::Scope(_) | Self::Either(..) => Group::Other,
+            Self::Public | Self::Scope(_) | Self::Optional(_) | Self::Either(..) => Group::Other,
         }
     }
 }

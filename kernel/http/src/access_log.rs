@@ -26,6 +26,8 @@ pub(super) struct Entry {
     started: Instant,
     /// The address the request was sent from; none for the owner's socket.
     pub(super) sender: Option<IpAddr>,
+    /// The plugin whose route it is.
+    pub(super) plugin: Option<String>,
     /// Who is calling, once that is known: the id of a token, or `owner`.
     pub(super) caller: Option<String>,
     /// The trace that the caller's request belongs to.
@@ -46,6 +48,7 @@ impl Entry {
             route: NO_ROUTE,
             started: clock::stopwatch(),
             sender: None,
+            plugin: None,
             caller: None,
             trace: origin::trace_id(headers),
             user_agent: origin::user_agent(headers),
@@ -80,13 +83,14 @@ impl Entry {
         let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         // Callers without a token are summed up elsewhere, and whoever asks too often asks very often.
         let often = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::UNAUTHORIZED);
-        let Self { method, route, sender, caller, trace, user_agent, .. } = &self;
+        let Self { method, route, sender, plugin, caller, trace, user_agent, .. } = &self;
         macro_rules! line {
             ($level:expr) => {
                 tracing::event!(
                     $level,
                     %method,
                     route,
+                    plugin,
                     status = status.as_u16(),
                     ms,
                     request_id = self.id,

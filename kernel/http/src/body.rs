@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::reply::OCTETS;
 use super::rest::Rest;
+use super::streamed::Streamed;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 use prx_base::text::is_format_control;
@@ -131,6 +132,18 @@ impl Body {
         self.read(self.limit).await
     }
 
+    /// The body as it comes, whatever it is, within `gateway.max_body_bytes`.
+    ///
+    /// # Errors
+    /// 413 for one that says that it is larger.
+    pub async fn stream(mut self) -> Result<Streamed> {
+        if self.incoming.size_hint().lower() > self.limit {
+            self.discard().await;
+            return Err(too_large(self.limit));
+        }
+        Ok(Streamed::new(self.incoming, self.limit, self.clock))
+    }
+
     /// Where the digest of what is read will be.
     pub(super) fn watch(&mut self) -> BodyDigest {
         self.digest.get_or_insert_default().clone()
@@ -187,7 +200,7 @@ impl Body {
             return Ok(bytes.freeze());
         }
         self.discard().await;
-        Err(Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes")))
+        Err(too_large(limit))
     }
 
     /// Closing on a client that is still sending would destroy the answer before it is read.
@@ -246,6 +259,10 @@ async fn within_timeout<T>(clock: &Clock, read: impl Future<Output = Result<T>>)
             format!("The body did not arrive within {} seconds", BODY_TIMEOUT.as_secs()),
         )),
     }
+}
+
+fn too_large(limit: u64) -> Error {
+    Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes"))
 }
 
 fn ended_early(error: hyper::Error) -> Error {

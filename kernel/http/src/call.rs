@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use hyper::{HeaderMap, Method};
+use hyper::{HeaderMap, Method, Uri};
 use tokio_util::sync::CancellationToken;
 
 use super::auth::Caller;
@@ -25,6 +25,8 @@ pub struct Call {
     pub caller: Caller,
     /// The method of the request.
     pub method: Method,
+    /// What it is for, as it was sent.
+    pub uri: Uri,
     /// The parameters after the `?`.
     pub query: Query,
     /// The headers.

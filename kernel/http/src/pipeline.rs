@@ -16,12 +16,14 @@ use super::access_log::Entry;
 use super::auth::{self, Caller};
 use super::body::{AnonymousBodies, Body};
 use super::call::{Call, Params};
+use super::mounts::{self, Mounted};
+use super::origin::X_REQUEST_ID;
 use super::payload::Payload;
 use super::query::Query;
 use super::rate_limit::{RateLimitKey, RateLimitStatus, RateLimits};
 use super::reply::Reply;
 use super::rest::Rest;
-use super::router::{Found, Router};
+use super::router::{Found, Route, Router};
 use super::service::{Lifetime, Service};
 use super::starting::Starting;
 use super::traffic::Traffic;
@@ -201,6 +203,13 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 self.count(entry, &caller, Group::Other)?;
                 return Ok(wrong_method(entry, &allow));
             }
+            Found::Nothing if let Some(mounted) = service.mounted(request.uri().path()) => {
+                if foreign && cors::is_preflight(&request) {
+                    self.count(entry, &Caller::Anyone, Group::Other)?;
+                    return Ok(cors::preflight(mounts::METHODS));
+                }
+                return self.dispatch_mounted(service, entry, (peer, mounted), request).await;
+            }
             Found::Nothing => {
                 let caller = self.authenticate(service, entry, peer, request.headers())?;
                 self.count(entry, &caller, Group::Other)?;
@@ -208,9 +217,8 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
             }
         };
         entry.route = route.path;
-        if peer.is_reserved() && route.access != Access::Health {
-            let message = "Too many connections are open from this address; close some, or try again later";
-            return Err(Error::new(Code::Unavailable, message));
+        if route.access != Access::Health {
+            peer.check_place()?;
         }
         entry.quiet = route.quiet;
         let caller = match route.access.is_open() {
@@ -231,15 +239,52 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         if matches!(caller, Caller::Anyone) {
             body = body.counted_among(self.anonymous.clone());
         }
-        let (method, headers, hung_up) = (head.method, head.headers, CancellationToken::new());
+        let (method, uri, headers) = (head.method, head.uri, head.headers);
+        let hung_up = CancellationToken::new();
         // Dropped with this future, which is what becomes of it when the client hangs up.
         let _client = hung_up.clone().drop_guard();
-        let call = Call { caller, method, query, headers, body, hung_up, params };
+        let call = Call { caller, method, uri, query, headers, body, hung_up, params };
         let answered = service.run(entry, route, claim, call).await;
         match channel {
             Some(channel) => self.count_signed(entry, channel, answered),
             None => answered,
         }
+    }
+
+    /// The same for a route that is not in the table. What its requests say is for the route alone to understand: parameters,
+    /// idempotency keys.
+    async fn dispatch_mounted(
+        &self,
+        service: &Service<S>,
+        entry: &mut Entry,
+        (peer, mounted): (Peer, Mounted<S>),
+        request: Request<Rest>,
+    ) -> Result<Reply> {
+        (entry.route, entry.plugin) = (mounts::PATH, Some(mounted.plugin.clone()));
+        peer.check_place()?;
+        let (mut head, body) = request.into_parts();
+        let access = mounted.access;
+        let is_anyone = matches!(access, Access::Optional(_))
+            && matches!(peer, Peer::Network { .. })
+            && !mounts::bears_token(&head.headers);
+        let caller = match is_anyone || access.is_open() {
+            true => Caller::Anyone,
+            false => self.authenticate(service, entry, peer, &head.headers)?,
+        };
+        self.count(entry, &caller, access.group())?;
+        access.permit(&caller)?;
+        if let Ok(id) = HeaderValue::from_str(&entry.id) {
+            head.headers.insert(X_REQUEST_ID, id);
+        }
+        let limit = self.config.current().gateway.max_body_bytes;
+        let body = Body::new(body, &head.headers, limit, self.clock.clone());
+        let hung_up = CancellationToken::new();
+        let _client = hung_up.clone().drop_guard();
+        let (query, params) = (Query::parse(None)?, Params::new());
+        let (method, uri, headers) = (head.method, head.uri, head.headers);
+        let route = Route::from((mounted, method.clone()));
+        let call = Call { caller, method, uri, query, headers, body, hung_up, params };
+        service.run(entry, &route, None, call).await
     }
 
     /// Refuses what comes to a channel that has been told too much already by those who have proven who they are.
@@ -326,6 +371,13 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
 impl Peer {
     fn is_reserved(self) -> bool {
         matches!(self, Self::Network { reserved: true, .. })
+    }
+
+    /// # Errors
+    /// Its connection has only a place in the reserve, where nothing is served but health probes.
+    fn check_place(self) -> Result<()> {
+        let message = "Too many connections are open from this address; close some, or try again later";
+        if self.is_reserved() { Err(Error::new(Code::Unavailable, message)) } else { Ok(()) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use http_body_util::{BodyExt, Collected, Empty, Full, StreamBody};
 use hyper::body::{Body, Frame};
 use hyper::header::{
@@ -14,7 +14,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::payload::{Envelope, Payload};
+use super::payload::{BrokenOff, Envelope, Payload, sound};
 use super::sse;
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
@@ -32,6 +32,10 @@ const MAX_KEPT_BYTES: usize = 1 << 20;
 /// Marks an answer that must not be kept.
 #[derive(Debug, Clone)]
 struct HoldsSecret;
+
+/// Marks an answer that is not the gateway's own.
+#[derive(Debug, Clone, Copy)]
+struct Routed;
 
 /// What the audit log is told of what was done.
 #[derive(Debug, Clone)]
@@ -77,7 +81,7 @@ impl Reply {
     /// As for [`Reply::ok`].
     pub fn json(status: StatusCode, value: &impl Serialize) -> Result<Self> {
         let body = serde_json::to_vec(value).map_err(Error::internal)?;
-        Ok(Self::new(status, JSON, Full::new(body.into()).boxed_unsync()))
+        Ok(Self::new(status, JSON, sound(Full::new(body.into()))))
     }
 
     /// What the server of another protocol answered.
@@ -85,15 +89,32 @@ impl Reply {
     where
         B: Body<Data = Bytes, Error = Infallible> + Send + 'static,
     {
-        let reply = Self(response.map(BodyExt::boxed_unsync))
+        let reply = Self(response.map(sound))
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if reply.is_stream() { reply.streamed() } else { reply }
     }
 
+    /// What a route that is not the gateway's own answered, as it comes. Whether it may be kept elsewhere is for the route to
+    /// say. Like a stream of events it ends, whatever it is, once its caller may call no longer.
+    pub fn routed<B>(response: Response<B>) -> Self
+    where
+        B: Body<Data = Bytes, Error = BrokenOff> + Send + 'static,
+    {
+        let (says_how_long, mut response) =
+            (response.headers().contains_key(CACHE_CONTROL), response.map(BodyExt::boxed_unsync));
+        response.extensions_mut().insert(Routed);
+        let reply = Self(response).with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        match reply.is_stream() {
+            true => reply.streamed(),
+            false if says_how_long => reply,
+            false => reply.with(CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        }
+    }
+
     /// 204.
     pub fn no_content() -> Self {
-        let mut response = Response::new(Empty::new().boxed_unsync());
+        let mut response = Response::new(sound(Empty::new()));
         *response.status_mut() = StatusCode::NO_CONTENT;
         Self(response)
     }
@@ -101,7 +122,7 @@ impl Reply {
     /// 200 with server-sent events. The next one is asked for only when the client has taken the last, and a
     /// comment goes out whenever there has been none for a while.
     pub fn events(events: impl Stream<Item = sse::Event> + Send + 'static, clock: Clock) -> Self {
-        let body = sse::body(events, clock).boxed_unsync();
+        let body = sound(sse::body(events, clock));
         Self::new(StatusCode::OK, EVENT_STREAM, body).streamed()
     }
 
@@ -116,16 +137,23 @@ impl Reply {
             .with(X_ACCEL_BUFFERING, HeaderValue::from_static("no"))
     }
 
-    /// Ends a stream of events once there is a reason to. Any other answer is as long as it is.
+    /// Ends a stream of events, and what is not the gateway's own, once there is a reason to. Any other answer is as long as
+    /// it is.
     pub(super) fn until(self, end: impl Future<Output = Error> + Send + 'static) -> Self {
-        if self.is_stream() { Self(self.0.map(|body| sse::until(body, end))) } else { self }
+        if self.is_stream() {
+            return Self(self.0.map(|body| sse::until(body, end)));
+        }
+        match self.0.extensions().get::<Routed>() {
+            Some(Routed) => Self(self.0.map(|body| break_off(body, end))),
+            None => self,
+        }
     }
 
     /// The error envelope with the error's status.
     pub(super) fn error(error: &Error) -> Self {
         let body = Envelope::from(error).to_string().into_bytes();
         let status = StatusCode::from_u16(error.code().status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let reply = Self::new(status, JSON, Full::new(body.into()).boxed_unsync());
+        let reply = Self::new(status, JSON, sound(Full::new(body.into())));
         match error.code() {
             Code::Unauthorized => reply.with(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
             _ => reply,
@@ -161,9 +189,11 @@ impl Reply {
             return Keepable::WithoutBody(self);
         }
         let (head, body) = self.0.into_parts();
-        let Ok(body) = body.collect().await.map(Collected::to_bytes);
+        let Ok(body) = body.collect().await.map(Collected::to_bytes) else {
+            return Keepable::No(Self::error(&Error::internal("an answer in JSON broke off")));
+        };
         let text = String::from_utf8(body.to_vec());
-        let reply = Self(Response::from_parts(head, Full::new(body).boxed_unsync()));
+        let reply = Self(Response::from_parts(head, sound(Full::new(body))));
         match text {
             Ok(text) if text.len() <= MAX_KEPT_BYTES => Keepable::Whole(reply, text),
             _ => Keepable::WithoutBody(reply),
@@ -175,13 +205,13 @@ impl Reply {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
         match json.is_empty() {
             true => Self::no_content(),
-            false => Self::new(status, JSON, Full::new(json.into()).boxed_unsync()),
+            false => Self::new(status, JSON, sound(Full::new(json.into()))),
         }
     }
 
     /// 200 with text of a media type.
     pub fn text(media_type: &'static str, text: String) -> Self {
-        Self::new(StatusCode::OK, media_type, Full::new(text.into()).boxed_unsync())
+        Self::new(StatusCode::OK, media_type, sound(Full::new(text.into())))
     }
 
     /// 200 with a file to be saved, whatever it is: no browser is to show it. Where the pieces end before its length, so
@@ -189,7 +219,7 @@ impl Reply {
     pub fn file(mime: Option<&str>, length: u64, pieces: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         let body = StreamBody::new(pieces.map(|piece| Ok(Frame::data(piece))));
         let kind = mime.and_then(|mime| HeaderValue::from_str(mime).ok());
-        Self::new(StatusCode::OK, OCTETS, BodyExt::boxed_unsync(body))
+        Self::new(StatusCode::OK, OCTETS, sound(body))
             .with(CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static(OCTETS)))
             .with(CONTENT_LENGTH, length.into())
             .with(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"))
@@ -210,4 +240,20 @@ impl Reply {
             .with(CACHE_CONTROL, HeaderValue::from_static("no-store"))
             .with(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
     }
+}
+
+/// A body that breaks off once there is a reason to.
+fn break_off(body: Payload, end: impl Future<Output = Error> + Send + 'static) -> Payload {
+    if body.is_end_stream() {
+        return body;
+    }
+    let frames = stream::unfold(Some((body, Box::pin(end))), |open| async {
+        let (mut body, mut end) = open?;
+        tokio::select! {
+            biased;
+            _ = &mut end => Some((Err(BrokenOff), None)),
+            frame = body.frame() => Some((frame?, Some((body, end)))),
+        }
+    });
+    StreamBody::new(frames).boxed_unsync()
 }

@@ -1,6 +1,7 @@
 //! The body of a request as it comes in, shared between whoever reads it and whoever has to know what is left of it.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -12,18 +13,25 @@ const MAX_DISCARDED_BYTES: usize = 64 << 10;
 
 /// A body, or what is left of it. A cheap-clone handle; the lock is held to take one frame.
 #[derive(Debug, Clone)]
-pub(super) struct Rest(Arc<Mutex<Incoming>>);
+pub(super) struct Rest {
+    incoming: Arc<Mutex<Incoming>>,
+    /// Someone reads it while it is answered.
+    is_streamed: Arc<AtomicBool>,
+}
 
 impl From<Incoming> for Rest {
     fn from(incoming: Incoming) -> Self {
-        Self(Arc::new(Mutex::new(incoming)))
+        Self { incoming: Arc::new(Mutex::new(incoming)), is_streamed: Arc::default() }
     }
 }
 
 impl Rest {
     /// Whether all of it has come in by now. What nobody has read is thrown away, unless the sender waits to be asked for it.
     pub(super) fn is_over(&self, asked_for: bool) -> bool {
-        let mut incoming = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut incoming = self.incoming.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.is_streamed.load(Ordering::Relaxed) {
+            return incoming.is_end_stream();
+        }
         let mut discarded = 0;
         while !incoming.is_end_stream() {
             if !asked_for || discarded > MAX_DISCARDED_BYTES {
@@ -37,6 +45,11 @@ impl Rest {
         }
         true
     }
+
+    /// Says whether someone is going to read it while it is answered: then nothing of it is thrown away.
+    pub(super) fn set_streamed(&self, is_streamed: bool) {
+        self.is_streamed.store(is_streamed, Ordering::Relaxed);
+    }
 }
 
 impl Body for Rest {
@@ -47,14 +60,14 @@ impl Body for Rest {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner)).poll_frame(cx)
+        Pin::new(&mut *self.incoming.lock().unwrap_or_else(PoisonError::into_inner)).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner).is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner).size_hint()
     }
 }

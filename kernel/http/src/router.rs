@@ -10,6 +10,7 @@ use super::access::Access;
 use super::call::{Call, Handler, Params};
 use super::decode;
 use super::describe::Doc;
+use super::mounts::{self, Mounted, Mounts};
 use super::reply::Reply;
 use prx_base::error::Result;
 
@@ -71,6 +72,13 @@ impl<S> Route<S> {
     }
 }
 
+impl<S> From<(Mounted<S>, Method)> for Route<S> {
+    fn from((mounted, method): (Mounted<S>, Method)) -> Self {
+        let Mounted { access, handler, .. } = mounted;
+        Self { method, path: mounts::PATH, access, doc: None, audited: None, quiet: false, handler }
+    }
+}
+
 impl<S> fmt::Debug for Route<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.method, self.path)
@@ -91,9 +99,17 @@ pub(super) enum Found<'a, S> {
     Nothing,
 }
 
-/// The route table, ready to be asked.
-#[derive(Debug)]
-pub struct Router<S>(matchit::Router<Vec<Route<S>>>);
+/// The route table, ready to be asked, and what finds the routes that are not in it.
+pub struct Router<S> {
+    table: matchit::Router<Vec<Route<S>>>,
+    mounts: Option<Mounts<S>>,
+}
+
+impl<S> fmt::Debug for Router<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Router").field("table", &self.table).finish_non_exhaustive()
+    }
+}
 
 impl<S> Router<S> {
     /// Takes a table in.
@@ -115,7 +131,21 @@ impl<S> Router<S> {
         for (path, routes) in paths {
             router.insert(path, routes).map_err(|error| BadTable(format!("{path}: {error}")))?;
         }
-        Ok(Self(router))
+        Ok(Self { table: router, mounts: None })
+    }
+
+    /// With routes that are not in the table. What the table has goes before them.
+    #[must_use]
+    pub fn with_mounts(
+        self,
+        mounts: impl Fn(&S, &str) -> Option<Mounted<S>> + Send + Sync + 'static,
+    ) -> Self {
+        Self { mounts: Some(Arc::new(mounts)), ..self }
+    }
+
+    /// The route of a path that the table has not.
+    pub(super) fn mounted(&self, state: &S, path: &str) -> Option<Mounted<S>> {
+        self.mounts.as_ref().and_then(|mounts| mounts(state, path))
     }
 
     /// A path that serves this method and is what was probably meant: without a slash at its end, under the prefix of
@@ -141,7 +171,7 @@ impl<S> Router<S> {
     }
 
     pub(super) fn find(&self, method: &Method, path: &str) -> Found<'_, S> {
-        let Ok(matched) = self.0.at(path) else { return Found::Nothing };
+        let Ok(matched) = self.table.at(path) else { return Found::Nothing };
         let decoded =
             matched.params.iter().map(|(name, value)| Some((name.to_owned(), decode::percent(value)?)));
         let Some(params) = decoded.collect() else { return Found::Nothing };

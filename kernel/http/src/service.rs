@@ -12,6 +12,7 @@ use super::access_log::Entry;
 use super::auth::{Caller, Tokens};
 use super::call::Call;
 use super::idempotency::{Claim, Idempotency};
+use super::mounts::Mounted;
 use super::reply::Reply;
 use super::router::{Route, Router};
 use prx_base::clock::Clock;
@@ -51,6 +52,11 @@ impl<S: Send + Sync + 'static> Service<S> {
         let tokens = Arc::new(Tokens::new(store.clone(), lifetime.clock.clone()));
         let idempotency = Idempotency::new(store.clone(), lifetime.clock.clone());
         Self { state, router, tokens, idempotency, store, lifetime }
+    }
+
+    /// The route of a path that the table has not.
+    pub(super) fn mounted(&self, path: &str) -> Option<Mounted<S>> {
+        self.router.mounted(&self.state, path)
     }
 
     pub(super) fn store(&self) -> &Store {

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Body, Frame};
 use serde_json::Value;
 
-use super::payload::{Envelope, Payload};
+use super::payload::{BrokenOff, Envelope, Payload};
 use prx_base::clock::Clock;
 use prx_base::error::Error;
 
@@ -67,7 +67,7 @@ pub(super) fn until(body: Payload, end: impl Future<Output = Error> + Send + 'st
         let (mut body, mut end) = open?;
         tokio::select! {
             biased;
-            error = &mut end => Some((Ok(error_event(&error)), None)),
+            error = &mut end => Some((Ok::<_, BrokenOff>(error_event(&error)), None)),
             frame = body.frame() => Some((frame?, Some((body, end)))),
         }
     });

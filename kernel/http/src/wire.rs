@@ -13,7 +13,7 @@ use futures_util::future::{BoxFuture, FutureExt};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::payload::Payload;
+use super::payload::{BrokenOff, Payload};
 use prx_base::clock::Clock;
 
 /// Bytes of a refused body that are still read after the answer, so that its sender gets to read that.
@@ -342,7 +342,7 @@ impl Drop for Answer {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = std::convert::Infallible;
+    type Error = BrokenOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,

@@ -12,6 +12,7 @@ mod blobs;
 mod channels;
 mod config;
 mod events;
+mod ext;
 mod grants;
 mod hooks;
 mod inbound;
@@ -42,5 +43,5 @@ pub type Pipeline = prx_http::Pipeline<Gateway>;
 /// # Errors
 /// The route table has lines that exclude each other.
 pub fn router() -> Result<Router<Gateway>, BadTable> {
-    Router::new(table())
+    Ok(Router::new(table())?.with_mounts(ext::find))
 }

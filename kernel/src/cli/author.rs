@@ -14,10 +14,12 @@ use prx_base::config::{self, Settings};
 use prx_host::bindings::common::{Action, Outgoing};
 use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
-use prx_host::inspect::{SECTION, inspect};
+use prx_host::inspect::{Capability, Inspected, SECTION, inspect};
 use prx_host::manifest::{Manifest, valid_name};
 use prx_host::{Compiler, DryRun, Makes, Scope};
 use prx_store::{Attachment, BlobLimits};
+
+mod route;
 
 /// Where plugins get the SDK from, unless they are told of a copy.
 const REPOSITORY: &str = "https://github.com/prx-gateway/prx";
@@ -63,6 +65,12 @@ pub(super) struct Test {
     /// Run this job of it
     #[arg(long, value_name = "JOB", conflicts_with = "call")]
     job: Option<String>,
+    /// Have its routes answer this, such as "GET /"
+    #[arg(long, value_name = "REQUEST", conflicts_with_all = ["call", "job"])]
+    request: Option<String>,
+    /// The body of that request
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "request")]
+    body: String,
     /// Its configuration, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
     settings: String,
@@ -122,9 +130,17 @@ pub(super) fn check(console: &Console, file: &Path) -> Result<(), Failure> {
         "capabilities": found.capabilities,
         "imports": found.imports,
         "jobs": jobs,
+        "routes": routes(&found),
         "to_grant": missing.map(|grant| grants::lines(&plugin.name, &grant)),
     });
     console.show(&answer, fields)
+}
+
+/// What paths lead to it, as far as they are granted.
+fn routes(found: &Inspected) -> Vec<String> {
+    let own = format!("/ext/{}/", found.manifest.plugin.name);
+    let all = [own].into_iter().chain(found.manifest.permissions.routes.iter().cloned());
+    all.filter(|_| found.capabilities.contains(&Capability::Route)).collect()
 }
 
 /// Loads a component as a gateway would, with everything that it asks for granted, and calls it if asked to.
@@ -141,9 +157,10 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder, compiler).await;
     let outcome = match dry_run {
         Ok(dry_run) => {
-            let outcome = match arguments.job.as_deref() {
-                Some(job) => run_job(console, &dry_run, job).await,
-                None => call_tool(console, &dry_run, arguments.call.as_deref(), &called).await,
+            let outcome = match (arguments.job.as_deref(), arguments.request.as_deref()) {
+                (Some(job), _) => run_job(console, &dry_run, job).await,
+                (None, Some(request)) => route::ask(console, &dry_run, request, arguments.body).await,
+                (None, None) => call_tool(console, &dry_run, arguments.call.as_deref(), &called).await,
             };
             dry_run.close().await;
             outcome

@@ -39,6 +39,12 @@ pub(super) struct Arguments {
     /// An event that it may see, such as session.*; may be given several times
     #[arg(long, value_name = "EVENT")]
     subscribe: Vec<String>,
+    /// A prefix of paths that it may serve, such as /v1; may be given several times
+    #[arg(long, value_name = "PATH")]
+    route: Vec<String>,
+    /// Its routes may be called without a token
+    #[arg(long)]
+    public: bool,
     /// A key that was secret once, and whose value it may read from now on
     #[arg(long, value_name = "KEY")]
     reveal: Vec<String>,
@@ -68,10 +74,11 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
 
 impl Arguments {
     fn changes_anything(&self) -> bool {
-        let Self { http, secret, send, publish, subscribe, reveal, kv, memory, approver, .. } = self;
-        let lists = [http, secret, send, publish, subscribe, reveal];
+        let Self { http, secret, send, publish, subscribe, route, reveal, .. } = self;
+        let Self { kv, memory, approver, .. } = self;
+        let lists = [http, secret, send, publish, subscribe, route, reveal];
         let singles = [kv, memory, approver];
-        let flags = [self.turns, self.as_asked, self.reset];
+        let flags = [self.turns, self.public, self.as_asked, self.reset];
         lists.iter().any(|list| !list.is_empty())
             || singles.iter().any(|single| single.is_some())
             || flags.contains(&true)
@@ -90,14 +97,17 @@ impl Arguments {
         add(&mut merged, "secrets", self.secret);
         add(&mut merged, "reveal", self.reveal);
         add(&mut merged, "send", self.send);
+        add(&mut merged, "routes", self.route);
         let mut events = merged.get("events").and_then(Value::as_object).cloned().unwrap_or_default();
         add(&mut events, "publish", self.publish);
         add(&mut events, "subscribe", self.subscribe);
         if !events.is_empty() {
             merged.insert("events".to_owned(), events.into());
         }
-        if self.turns {
-            merged.insert("turns".to_owned(), true.into());
+        for (flag, key) in [(self.turns, "turns"), (self.public, "public")] {
+            if flag {
+                merged.insert(key.to_owned(), true.into());
+            }
         }
         let single = [("kv", self.kv), ("memory", self.memory), ("approver", self.approver)];
         merged.extend(single.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
@@ -149,10 +159,14 @@ mod tests {
         assert_eq!(merged("x --reset --secret key"), json!({"secrets": ["key"]}));
         assert_eq!(merged("x --reset --reveal key"), json!({"reveal": ["key"]}));
         assert_eq!(
-            merged("x --reset --send work --turns --approver 7 --publish x.* --subscribe session.*"),
+            merged(
+                "x --reset --send work --turns --route /v1 --public --approver 7 --publish x.* --subscribe session.*"
+            ),
             json!({
                 "send": ["work"],
                 "turns": true,
+                "routes": ["/v1"],
+                "public": true,
                 "approver": "7",
                 "events": {"publish": ["x.*"], "subscribe": ["session.*"]},
             })

@@ -8,6 +8,8 @@ mod conversation;
 mod http;
 mod imports;
 mod rendered;
+#[cfg(feature = "route")]
+mod route;
 mod script;
 #[cfg(test)]
 mod tests;
@@ -23,5 +25,7 @@ pub use http::serve;
 pub(crate) use imports::{blobs, config, kv, log, memory, secrets, transcript};
 pub use imports::{configure, give, made, set_secrets};
 pub use rendered::rendered;
+#[cfg(feature = "route")]
+pub use route::{RouteAnswer, route};
 pub use script::Script;
 pub use waiting::Waiting;

@@ -58,6 +58,7 @@ mod reference;
 mod reloaded_agents;
 mod retention;
 mod rights;
+mod routes;
 mod scripted;
 mod service;
 mod session_models;

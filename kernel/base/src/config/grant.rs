@@ -32,6 +32,12 @@ pub struct Grant {
     /// Events that it may make and see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub events: Option<EventGrant>,
+    /// Prefixes of paths that it may serve, such as `/v1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<String>>,
+    /// Whether its routes may be called without a token.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public: Option<bool>,
     /// A private directory. Has no effect: this version serves none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files: Option<bool>,

@@ -252,6 +252,8 @@ pub const GRANT_KEYS: &[Key] = &[
     )
     .guarded(),
     hot("events", Type::Table(EVENT_GRANT_KEYS), "events that it may make and see").guarded(),
+    hot("routes", Type::TextList, "prefixes of paths that it may serve, such as `/v1`").guarded(),
+    hot("public", Type::Bool, "whether its routes may be called without a token").guarded(),
     hot("files", Type::Bool, "a private directory; no effect, this version serves none").guarded(),
     hot("reveal", Type::TextList, "keys that were secret once, and whose values it may read from now on")
         .guarded(),

@@ -15,6 +15,9 @@ use prx_egress::{self, Failure, Kind, Timeouts};
 /// Largest response that a guest may read, in bytes.
 const MAX_RESPONSE_BYTES: u64 = 64 << 20;
 
+/// Most bytes of a body that a guest writes at once, and that wait to be taken.
+const MAX_PIECE_BYTES: usize = 64 << 10;
+
 /// An instance's side of its requests.
 pub(super) struct Outgoing {
     context: WasiHttpCtx,
@@ -38,6 +41,10 @@ type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 impl WasiHttpHooks for Hooks {
     fn set_host_header(&mut self) -> bool {
         false
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        MAX_PIECE_BYTES
     }
 
     fn send_request(

@@ -17,7 +17,8 @@ mod transcript;
 mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
-use wasmtime_wasi_http::p2::add_only_http_to_linker_async;
+use wasmtime_wasi_http::p2::bindings::http::{outgoing_handler, types as http_types};
+use wasmtime_wasi_http::{WasiHttp, WasiHttpView};
 
 pub(crate) use self::host::{CallState, Host};
 pub(crate) use self::shared::Shared;
@@ -39,8 +40,11 @@ pub(super) fn link(linker: &mut Linker<Host>, links: &Links) -> wasmtime::Result
     if links.memory.is_some() {
         bindings::memory::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     }
+    // What requests and responses are; without a handler there is nobody to send one to.
+    let options = http_types::LinkOptions::default();
+    http_types::add_to_linker::<Host, WasiHttp>(linker, &options, Host::http)?;
     if links.http.is_some() {
-        add_only_http_to_linker_async(linker)?;
+        outgoing_handler::add_to_linker::<Host, WasiHttp>(linker, Host::http)?;
     }
     Ok(())
 }

@@ -34,7 +34,11 @@ impl std::error::Error for ManifestError {}
 impl Manifest {
     /// Reads a manifest. Anything that is not understood is an error, the first one is reported.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let manifest: Self = toml::from_str(text).map_err(|error| explain(text, error))?;
+        let mut manifest: Self = toml::from_str(text).map_err(|error| explain(text, error))?;
+        if let Some(routes) = &manifest.routes {
+            (manifest.permissions.routes, manifest.permissions.public) =
+                (routes.paths.clone(), routes.public);
+        }
         for (name, key) in &manifest.config {
             if let Err(message) = manifest.check_key(name, key.get_ref()) {
                 let line = line_of(text, key.span().start);

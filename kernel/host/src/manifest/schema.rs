@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
+use super::routes::Routes;
 use super::schedule::Schedule;
 use super::values::{duration, name, origins, size, version};
 use super::verification::Verification;
@@ -33,6 +34,8 @@ pub struct Manifest {
     /// What its provider takes.
     #[serde(default)]
     pub provider: Provider,
+    /// What it serves over HTTP; only with the capability `route`.
+    pub routes: Option<Routes>,
     /// When its jobs run; only with the capability `job`.
     #[serde(default)]
     pub schedule: Vec<Spanned<Schedule>>,
@@ -82,6 +85,12 @@ pub struct Permissions {
     pub turns: bool,
     /// Events that it makes and sees.
     pub events: Events,
+    /// Prefixes of paths that it serves, from `[routes]`.
+    #[serde(skip_deserializing)]
+    pub routes: Vec<String>,
+    /// Whether its routes may be called without a token, from `[routes]`.
+    #[serde(skip_deserializing)]
+    pub public: bool,
     /// Known, but not served: a manifest that asks for it is refused by this name.
     #[serde(skip_serializing)]
     #[schemars(skip)]
