@@ -25,7 +25,9 @@ impl RouteTable {
             return Some((name, OWN.len() + name.len()));
         }
         let slashes = path.char_indices().skip(1).filter(|(_, c)| *c == '/').map(|(at, _)| at);
-        let prefixes = slashes.take(MAX_ROUTE_DEPTH).chain([path.len()]).filter_map(|end| path.get(..end));
+        let ends = slashes.take(MAX_ROUTE_DEPTH).chain([path.len()]);
+        // The root is a path, and no prefix of others.
+        let prefixes = ends.filter_map(|end| path.get(..end)).filter(|prefix| *prefix != "/" || path == "/");
         prefixes.filter_map(|prefix| self.0.get(prefix)).next().map(|plugin| (plugin.as_str(), 0))
     }
 

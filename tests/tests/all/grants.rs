@@ -79,7 +79,7 @@ async fn a_grant_of_what_nobody_serves_is_harmless_and_said_to_be() {
     served.sort();
     assert_eq!(
         served,
-        ["events", "http", "kv", "memory", "secrets", "send", "turns"],
+        ["events", "http", "kv", "memory", "public", "routes", "secrets", "send", "turns"],
         "nothing is listed that means nothing"
     );
     assert_eq!(gateway.plugin("reaching").await.unwrap()["status"], "loaded");
