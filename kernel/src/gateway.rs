@@ -15,7 +15,7 @@ use crate::retention;
 use crate::settings::{self, AtStart, Settings};
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
-use prx_background::{Jobs, Lanes, Observers};
+use prx_background::{Actors, Jobs, Lanes, Observers};
 use prx_base::Base;
 use prx_base::clock::{self, Clock};
 use prx_base::config::{self, Live, Loaded};
@@ -25,7 +25,7 @@ use prx_channels::Channels;
 use prx_egress::Egress;
 use prx_hooks::Hooks;
 use prx_host::memory::Memory;
-use prx_host::{Compiler, Engine, Plugins, Progress, Services};
+use prx_host::{Compiler, Engine, Filters, Plugins, Progress, Services};
 use prx_http::{Certificate, Traffic};
 use prx_mcp::Mcp;
 use prx_mcp::door::Door;
@@ -102,6 +102,8 @@ pub struct Gateway {
     pub jobs: Jobs,
     /// Plugins that are told what happens.
     pub observers: Observers,
+    /// Plugins that look at what flows.
+    pub filters: Filters,
 }
 
 /// What concerns the process as a whole.
@@ -200,16 +202,17 @@ impl Startup {
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(following));
         let loaded = options.loaded.clone();
         let mcp = Mcp::start(base.clone(), store.clone(), egress.clone());
-        let tools = Tools::new(base.clone(), store.clone(), plugins.clone(), mcp.clone());
+        let filters = Filters::new(base.clone(), plugins.clone());
+        let tools = self.tools(&plugins, &mcp, &filters);
         let memory = Memory::new(store.clone());
         let turns = Turns::start(base.clone(), store.clone(), plugins.clone(), tools.clone(), memory.clone());
         let channels = {
             let (base, store, egress) = (base.clone(), store.clone(), egress.clone());
             Channels::start(base, store, egress, plugins.clone(), prx_agents::command)
         };
-        let lanes = Lanes::default();
-        let jobs = Jobs::start(base.clone(), store.clone(), plugins.clone(), lanes.clone());
-        let observers = Observers::start(base.clone(), store.clone(), plugins.clone(), lanes);
+        let actors = Actors { plugins: plugins.clone(), filters: filters.clone(), lanes: Lanes::default() };
+        let jobs = Jobs::start(base.clone(), store.clone(), actors.clone());
+        let observers = Observers::start(base.clone(), store.clone(), actors);
         let dependents = settings::Dependents {
             store: store.clone(),
             logs: process.logs.clone(),
@@ -248,7 +251,13 @@ impl Startup {
             hooks,
             jobs,
             observers,
+            filters,
         })
+    }
+
+    fn tools(&self, plugins: &Plugins, mcp: &Mcp, filters: &Filters) -> Tools {
+        let Self { base, store, .. } = self;
+        Tools::new(base.clone(), store.clone(), plugins.clone(), mcp.clone(), filters.clone())
     }
 
     async fn load_plugins(&self, mut progress: impl FnMut(Progress)) -> Result<Plugins, StartError> {

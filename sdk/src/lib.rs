@@ -8,6 +8,7 @@
 //! | a connector for a platform | [`connector::Connector`] | its arguments, and nothing else; [`text`], [`markdown`], [`upload`], [`pending`], [`operations`], [`cooldown`] and [`heard`] help it with long texts, with files, with retries and with edits |
 //! | tools | [`tool::TypedTool`], [`tool::Tool`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`http`] |
 //! | an agent | [`agent::Agent`] | its arguments, [`log`], [`config`], [`transcript`] |
+//! | what looks at what flows | [`filter::Filter`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
 //! | what is told what happens | [`observer::Observer`] | [`log`], [`config`], [`kv`], [`http`] |
 //! | what happens at set times | [`job::Job`] | [`log`], [`config`], [`kv`], [`http`] |
 //! | routes over HTTP | [`route::Route`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
@@ -28,6 +29,7 @@ pub mod config;
 pub mod connector;
 pub mod continued;
 pub mod cooldown;
+pub mod filter;
 pub mod heard;
 #[cfg(feature = "http")]
 pub mod http;

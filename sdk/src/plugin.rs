@@ -1,6 +1,6 @@
 /// Makes a component of what was written: exports its capabilities and embeds its manifest.
 ///
-/// Called once in a crate. `connector`, `tool`, `skill`, `provider`, `job`, `observer`, `route` and `agent`, as many as there are, name the type that
+/// Called once in a crate. `connector`, `tool`, `skill`, `provider`, `filter`, `job`, `observer`, `route` and `agent`, as many as there are, name the type that
 /// implements the trait of that name; instead of `tool`, `tools` lists typed ones. `manifest`, at the end, is a path
 /// from the folder of `Cargo.toml`.
 ///
@@ -50,6 +50,10 @@ macro_rules! plugin {
     };
     (agent: $plugin:ident, $($rest:tt)+) => {
         $crate::__export!(agent, $plugin, $crate::agent::Agent);
+        $crate::plugin! { $($rest)+ }
+    };
+    (filter: $plugin:ident, $($rest:tt)+) => {
+        $crate::__export!(filter, $plugin, $crate::filter::Filter);
         $crate::plugin! { $($rest)+ }
     };
     (observer: $plugin:ident, $($rest:tt)+) => {

@@ -74,6 +74,13 @@ capability!(agent, "agent-plugin", {
     "prx:plugin/config@0.2.0": crate::wire::imports::config,
     "prx:plugin/transcript@0.2.0": crate::wire::imports::transcript,
 });
+capability!(filter, "filter-plugin", {
+    "prx:plugin/common@0.2.0": crate::wire::imports::common,
+    "prx:plugin/log@0.2.0": crate::wire::imports::log,
+    "prx:plugin/config@0.2.0": crate::wire::imports::config,
+    "prx:plugin/kv@0.2.0": crate::wire::imports::kv,
+    "prx:plugin/blobs@0.2.0": crate::wire::imports::blobs,
+});
 capability!(job, "job-plugin", {
     "prx:plugin/common@0.2.0": crate::wire::imports::common,
     "prx:plugin/log@0.2.0": crate::wire::imports::log,

@@ -19,7 +19,7 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 13] = [
+const PACKAGES: [&str; 15] = [
     "prx-audit-trail",
     "prx-daily-digest",
     "prx-agent",
@@ -27,8 +27,10 @@ const PACKAGES: [&str; 13] = [
     "prx-router-agent",
     "prx-hello-tool",
     "prx-memory",
+    "prx-redact",
     "prx-scripted",
     "prx-short-links",
+    "prx-transcribe",
     "prx-weather",
     "prx-discord",
     "prx-telegram",
@@ -38,6 +40,7 @@ const FURTHER: [&str; 15] = [
     "asking",
     "carrying",
     "counting",
+    "filtering",
     "listing",
     "making",
     "marked",

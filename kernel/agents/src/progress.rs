@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use prx_base::events::NewEvent;
 use prx_host::bindings::agent::{Command, Event, Token};
@@ -30,6 +31,8 @@ pub(super) struct Progress {
     pub(super) steps: u32,
     /// Things that it has said before its reply.
     pub(super) said: u32,
+    /// Those of the messages that filters have let pass, by their ids.
+    pub(super) filtered: BTreeSet<String>,
     /// What was spent since the last time that it was recorded.
     #[serde(skip)]
     pub(super) usage: Usage,
@@ -46,6 +49,9 @@ pub(super) struct Open {
     /// Of a call: nobody has to be asked any more, and it may have been made. Only calls that change something say so.
     #[serde(default)]
     pub(super) begun: bool,
+    /// The arguments of a call that a person has allowed: filters have let them pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) allowed: Option<Value>,
     /// What came of it, as long as the agent was not told. Of a call's result the text is among the messages.
     #[serde(default)]
     pub(super) came: Option<Event>,

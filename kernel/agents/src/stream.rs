@@ -112,10 +112,12 @@ impl Listeners {
         TurnStream { message: message.into(), events, listeners: self.clone() }
     }
 
-    /// The sending end of one attempt at a turn, whether anyone listens or not.
-    pub(super) fn reply_stream(&self, message: &str) -> ReplyStream {
+    /// The sending end of one attempt at a turn, whether anyone listens or not. `is_held`: nothing of the reply is shown
+    /// before it is whole.
+    pub(super) fn reply_stream(&self, message: &str, is_held: bool) -> ReplyStream {
         ReplyStream {
             listener: self.lock().get(message).cloned(),
+            is_held,
             held_back: Mutex::default(),
             so_far: watch::Sender::default(),
             restarted: AtomicBool::new(false),
@@ -154,6 +156,8 @@ impl Listeners {
 /// piece, and the whole reply comes with `Done` in any case.
 pub(super) struct ReplyStream {
     listener: Option<mpsc::Sender<TurnEvent>>,
+    /// Nothing of the reply, nor of what the model thinks, is shown before a filter has seen it.
+    is_held: bool,
     /// Pieces of the reply that the listener had no room for.
     held_back: Mutex<String>,
     so_far: watch::Sender<String>,
@@ -176,6 +180,9 @@ impl ReplyStream {
 
     /// Sends the next piece of the reply. False: nobody listens.
     pub(super) fn token(&self, text: &str) -> bool {
+        if self.is_held {
+            return self.listener.as_ref().is_some_and(|listener| !listener.is_closed());
+        }
         self.so_far.send_modify(|so_far| {
             if self.restarted.swap(false, Ordering::Relaxed) {
                 so_far.clear();
@@ -191,8 +198,18 @@ impl ReplyStream {
         !listener.is_closed()
     }
 
+    /// Sends the whole reply as one piece, where nothing of it was shown before.
+    pub(super) fn release(&self, reply: &str) {
+        if self.is_held && !reply.is_empty() {
+            self.send(TurnEvent::Token(reply.to_owned()));
+        }
+    }
+
     /// Sends something else than a piece of the reply, after what was held back of that.
     pub(super) fn event(&self, event: TurnEvent) {
+        if self.is_held && matches!(event, TurnEvent::Thinking(_) | TurnEvent::Restart { .. }) {
+            return;
+        }
         let held_back = std::mem::take(&mut *self.held_back.lock().unwrap_or_else(PoisonError::into_inner));
         // What is held back is void when the reply begins anew.
         if !held_back.is_empty() && !matches!(event, TurnEvent::Restart { .. }) {
@@ -236,7 +253,7 @@ mod tests {
     async fn one_that_is_slow_is_told_what_it_missed() {
         let listeners = Listeners::default();
         let mut stream = listeners.listen("msg_1");
-        let reply = listeners.reply_stream("msg_1");
+        let reply = listeners.reply_stream("msg_1", false);
         let calls = 2 * QUEUE_CAPACITY as u64;
         for n in 0..calls {
             reply.event(TurnEvent::Thinking(n.to_string()));

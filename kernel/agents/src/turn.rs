@@ -8,6 +8,7 @@ use tracing::{info, warn};
 use super::completion::lock;
 use super::course::{Course, Finished};
 use super::failure::{TurnFailure, session_terminated};
+use super::filtering;
 use super::progress::Progress;
 use super::reply;
 use super::work::Work;
@@ -30,6 +31,7 @@ pub(super) async fn run(work: &Work<'_>) -> Result<Message, TurnFailure> {
     };
     if work.turn.attempts > MAX_ATTEMPTS {
         progress.close("not finished: the turn was given up");
+        filtering::transcript(work, &mut progress).await?;
         return Err(TurnFailure { said: progress.messages, ..TurnFailure::permanent(given_up()) });
     }
     let mut course = Course::of(work, progress).await?;
@@ -86,9 +88,15 @@ async fn last_words(work: &Work<'_>, course: &mut Course<'_>, text: &str) -> Opt
 
 async fn give_up(mut course: Course<'_>, failure: TurnFailure) -> Result<Message, TurnFailure> {
     course.save().await?;
-    let mut progress = course.progress;
+    let (work, mut progress) = (course.work, course.progress);
     progress.close("not finished: the turn ended with an error");
+    filtering::transcript(work, &mut progress).await?;
     Err(TurnFailure { said: progress.messages, ..failure })
+}
+
+/// Ends a turn with these words before its agent has heard of it.
+pub(super) async fn end_with(work: &Work<'_>, words: String) -> Result<Message, TurnFailure> {
+    complete(work, Progress::default(), Finished::saying(NewMessage::assistant(words)), None).await
 }
 
 /// Whether nothing came any more.
@@ -144,20 +152,24 @@ fn timed_out(timeout: Duration) -> TurnFailure {
 
 async fn complete(
     work: &Work<'_>,
-    progress: Progress,
+    mut progress: Progress,
     finished: Finished,
     stop: Option<Stop>,
 ) -> Result<Message, TurnFailure> {
     let (services, turn) = (work.services, work.turn);
     let Finished { before, mut said, kept, end_session, is_silent } = finished;
     said.attachments = progress.files();
+    let said = filtering::reply(work, said).await?;
+    filtering::transcript(work, &mut progress).await?;
     let Progress { mut messages, usage, events, .. } = progress;
     let outbound = if is_silent { None } else { reply::last(turn, &said, stop, work.words()) };
+    let text = said.content.clone();
     messages.push(said);
     let count = services.store.session(&turn.session)?.turn_count + 1;
     let end_session = end_session || count >= services.base.config.current().agent.max_turns;
     let outbound = before.into_iter().chain(outbound).collect();
     let done = TurnDone { id: turn.id(), messages, usage, outbound, events, end_session, agent: kept };
     let mut completed = services.store.complete_turn(done).await?;
+    work.reply.release(&text);
     completed.messages.pop().ok_or_else(|| session_terminated(&turn.session).into())
 }

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span};
 
 use super::failure::{TurnFailure, session_ended, session_terminated};
+use super::filtering;
 use super::provider_health::ProviderHealth;
 use super::reply;
 use super::stream::{Listeners, TurnStream};
@@ -23,6 +24,7 @@ use super::workers::{Wakeup, Workers};
 use prx_base::Base;
 use prx_base::error::{Code, Error, Result};
 use prx_host::Plugins;
+use prx_host::bindings::filter::StageKind;
 use prx_host::memory::Memory;
 use prx_store::{Parked, Store, Turn, TurnState};
 
@@ -220,14 +222,20 @@ impl Turns {
     }
 
     /// Runs one turn to its end, or puts it back for another attempt.
-    async fn run(&self, turn: Turn, wakeup: Wakeup, timer: &WorkTimer) {
-        let reply = self.listeners.reply_stream(&turn.message.id);
+    async fn run(&self, mut turn: Turn, wakeup: Wakeup, timer: &WorkTimer) {
+        let is_held = self.services.tools.filters().applies(StageKind::Outbound);
+        let reply = self.listeners.reply_stream(&turn.message.id, is_held);
         if let Some(activity) = reply::activity(&turn, &reply) {
             self.services.base.events.report_activity(activity);
         }
         let reopened = self.services.store.reopened();
+        let inspected = filtering::inbound(&self.services, &mut turn).await;
         let work = Work { services: &self.services, turn: &turn, reply: &reply, timer, wakeup };
-        let replied = turn::run(&work).await;
+        let replied = match inspected {
+            Ok(None) => turn::run(&work).await,
+            Ok(Some(instead)) => turn::end_with(&work, instead).await,
+            Err(error) => Err(error.into()),
+        };
         drop(reply);
         let store_failed = !self.services.store.is_healthy() || reopened.has_changed().unwrap_or_default();
         match replied {

@@ -1,9 +1,10 @@
 //! Admits what a plugin wants to do, or says why not: all of a call's actions, or none of them.
 
 use prx_base::config::Config;
-use prx_host::Generation;
 use prx_host::bindings::common;
 use prx_host::bindings::connector::Target;
+use prx_host::bindings::filter::{Said, Stage, StageKind};
+use prx_host::{Filters, Generation, Passed};
 use prx_store::{Action, BegunBy, Conversation, NewOutbound, Operation, PluginTurn};
 use serde_json::Value;
 
@@ -42,6 +43,33 @@ pub(super) fn admit(
     numbered
         .map(|(action, n)| admit_one(generation, config, action).map_err(|why| format!("action {n}: {why}")))
         .collect()
+}
+
+/// What a plugin says, as filters let it pass.
+pub(super) async fn filtered(filters: &Filters, plugin: &str, mut actions: Vec<Action>) -> Vec<Action> {
+    if !filters.applies(StageKind::Outbound) {
+        return actions;
+    }
+    for action in &mut actions {
+        let Action::Send(NewOutbound { conversation, operation: Operation::Send(content), .. }) = action
+        else {
+            continue;
+        };
+        let said = Said {
+            channel: conversation.channel.clone(),
+            session: String::new(),
+            user: String::new(),
+            sender: plugin.to_owned(),
+            text: content.markdown.clone(),
+            attachments: Vec::new(),
+        };
+        match filters.inspect(Stage::Outbound(said)).await {
+            Passed::AsItWas => {}
+            Passed::Replaced(text) => content.markdown = text,
+            Passed::Stopped(why) => content.markdown = why.to_string(),
+        }
+    }
+    actions
 }
 
 fn admit_one(generation: &Generation, config: &Config, action: common::Action) -> Result<Action, String> {

@@ -12,12 +12,13 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::actions;
+use super::actors::Actors;
 use super::lanes::Lanes;
 use prx_base::Base;
 use prx_base::error::{Code, Error, Result};
 use prx_base::issue::{Issue, IssueKind};
 use prx_host::manifest::Schedule;
-use prx_host::{Generation, Plugins, Standing, Status};
+use prx_host::{Filters, Generation, Plugins, Standing, Status};
 use prx_store::{JobEnd, JobRun, Store};
 
 /// How long nobody looks at the clock, at most: it may be set.
@@ -33,6 +34,7 @@ struct Work {
     base: Base,
     store: Store,
     plugins: Plugins,
+    filters: Filters,
     lanes: Lanes,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -74,11 +76,13 @@ impl Drop for Claim {
 
 impl Jobs {
     /// Runs jobs from now on: first those that a crash has cut off, and those whose time has passed.
-    pub fn start(base: Base, store: Store, plugins: Plugins, lanes: Lanes) -> Self {
+    pub fn start(base: Base, store: Store, actors: Actors) -> Self {
+        let Actors { plugins, filters, lanes } = actors;
         let jobs = Self(Arc::new(Work {
             base,
             store,
             plugins,
+            filters,
             lanes,
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -253,7 +257,7 @@ impl Jobs {
         due: Timestamp,
         asked: bool,
     ) -> Result<Option<JobEnd>> {
-        let Work { base, store, plugins, lanes, .. } = &*self.0;
+        let Work { base, store, plugins, filters, lanes, .. } = &*self.0;
         let plugin = generation.name();
         let _lane = lanes.enter(plugin).await;
         let run = store.begin_job(plugin, name, due, asked).await?;
@@ -265,9 +269,11 @@ impl Jobs {
             let answer = generation.code.run_job(name, due_ms, &run.run_id).await;
             plugins.report(generation, answer.as_ref().map(drop));
             let config = base.config.current();
-            answer
-                .map_err(|error| error.to_string())
-                .and_then(|asked| actions::admit(generation, &config, asked))
+            let asked = answer.map_err(|error| error.to_string());
+            match asked.and_then(|asked| actions::admit(generation, &config, asked)) {
+                Ok(actions) => Ok(actions::filtered(filters, plugin, actions).await),
+                Err(problem) => Err(problem),
+            }
         };
         let ended = store.finish_job(plugin, name, &run.run_id, outcome).await?;
         match ended.as_ref().map(|ended| (&ended.problem, ended.actions)) {

@@ -8,11 +8,13 @@
 //! Observers read the log of events, each from its own **cursor**. What one does about a batch takes effect with the note of
 //! how far it has come, so a restart repeats one batch at most. One that fails is told the same again, with backoff.
 
+pub use self::actors::Actors;
 pub use self::jobs::{JobStatus, Jobs};
 pub use self::lanes::Lanes;
 pub use self::observers::Observers;
 
 mod actions;
+mod actors;
 mod jobs;
 mod lanes;
 mod observers;

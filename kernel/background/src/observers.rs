@@ -9,13 +9,14 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 use super::actions;
+use super::actors::Actors;
 use super::lanes::Lanes;
 use prx_base::Base;
 use prx_base::config::fits;
 use prx_base::error::Result;
 use prx_base::issue::{Issue, IssueKind};
 use prx_host::bindings::observer::Happening;
-use prx_host::{Generation, Plugins};
+use prx_host::{Filters, Generation, Plugins};
 use prx_store::{LoggedEvent, ObserverRecord, Store};
 
 /// Events of one call, at most.
@@ -42,6 +43,7 @@ struct Work {
     base: Base,
     store: Store,
     plugins: Plugins,
+    filters: Filters,
     lanes: Lanes,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -87,9 +89,10 @@ impl Position {
 
 impl Observers {
     /// Tells observers what happens from now on, and what they have not dealt with before.
-    pub fn start(base: Base, store: Store, plugins: Plugins, lanes: Lanes) -> Self {
+    pub fn start(base: Base, store: Store, actors: Actors) -> Self {
         let (stop, tasks, readers) = (CancellationToken::new(), TaskTracker::new(), Mutex::default());
-        let observers = Self(Arc::new(Work { base, store, plugins, lanes, stop, tasks, readers }));
+        let Actors { plugins, filters, lanes } = actors;
+        let observers = Self(Arc::new(Work { base, store, plugins, filters, lanes, stop, tasks, readers }));
         observers.0.tasks.spawn(observers.clone().follow_plugins());
         observers
     }
@@ -229,7 +232,7 @@ impl Observers {
 
     /// Tells a plugin of the next events behind its position, which is read where it is not known.
     async fn tell(&self, generation: &Arc<Generation>, position: &mut Option<Position>) -> Result<Read> {
-        let Work { base, store, plugins, lanes, .. } = &*self.0;
+        let Work { base, store, plugins, filters, lanes, .. } = &*self.0;
         let plugin = generation.name();
         let at = match position {
             Some(at) => at,
@@ -256,7 +259,7 @@ impl Observers {
             let config = base.config.current();
             let asked = answer.map_err(|error| error.to_string());
             actions = match asked.and_then(|asked| actions::admit(generation, &config, asked)) {
-                Ok(actions) => actions,
+                Ok(actions) => actions::filtered(filters, plugin, actions).await,
                 Err(problem) => return Ok(Read::Failed(problem)),
             };
         }

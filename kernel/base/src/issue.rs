@@ -49,6 +49,8 @@ pub enum IssueKind {
     Job,
     /// A plugin's observer.
     Observer,
+    /// A filter.
+    Filter,
 }
 
 impl Issue {

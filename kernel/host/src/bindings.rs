@@ -3,7 +3,7 @@
 //! One world holds every interface, so that all of them speak of the same types. Which of the exports a
 //! component really has is looked up when it is linked.
 
-pub use generated::exports::prx::plugin::{agent, connector, job, observer, provider, skill, tool};
+pub use generated::exports::prx::plugin::{agent, connector, filter, job, observer, provider, skill, tool};
 pub use generated::prx::plugin::{common, sink};
 
 pub(super) use wasmtime_wasi_http::p2::bindings::exports::wasi::http::incoming_handler as route;
@@ -24,6 +24,7 @@ mod generated {
                 include prx:plugin/agent-plugin@0.2.0;
                 include prx:plugin/job-plugin@0.2.0;
                 include prx:plugin/observer-plugin@0.2.0;
+                include prx:plugin/filter-plugin@0.2.0;
             }
         ",
         imports: {
@@ -42,3 +43,13 @@ mod generated {
 
 /// The version of `prx:plugin` that the kernel serves.
 pub const WIT_VERSION: &str = "0.2";
+
+/// The name of one of a filter's stages.
+pub fn stage_name(stage: filter::StageKind) -> &'static str {
+    match stage {
+        filter::StageKind::Inbound => "inbound",
+        filter::StageKind::Outbound => "outbound",
+        filter::StageKind::BeforeTool => "before-tool",
+        filter::StageKind::AfterTool => "after-tool",
+    }
+}

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::bindings::{skill, tool};
+use super::bindings::{skill, stage_name, tool};
 use super::call::CallError;
 use super::component::{Code, Description};
 use super::grants::{self, Allowance};
@@ -39,7 +39,7 @@ pub struct Generation {
     pub(super) digest: [u8; 32],
     /// Calls in a row that failed through its own fault.
     pub(super) failures: AtomicU32,
-    /// Steps of an agent's that it has done well.
+    /// Steps of an agent's, or answers of a filter's, that it has done well.
     pub(super) steps: AtomicU32,
 }
 
@@ -68,6 +68,8 @@ impl Generation {
         let observer = description.observes.is_some().then(|| format!("observer:{}", self.name()));
         let own = description.route.then(|| format!("/ext/{}", self.name()));
         let routes = own.into_iter().chain(self.prefixes()).map(|path| format!("route:{path}"));
+        let stages = description.filters.iter().flatten();
+        let filters = stages.map(|stage| format!("filter:{}", stage_name(*stage)));
         let jobs = self.manifest.schedules().map(|schedule| format!("job:{}", schedule.name));
         channel
             .into_iter()
@@ -78,6 +80,7 @@ impl Generation {
             .chain(jobs)
             .chain(observer)
             .chain(routes)
+            .chain(filters)
             .collect()
     }
 
@@ -93,6 +96,21 @@ impl Generation {
     pub fn route_access(&self) -> (RouteScope, bool) {
         let scope = self.manifest.routes.as_ref().map(|routes| routes.scope).unwrap_or_default();
         (scope, grants::granted(&self.manifest.permissions, &self.allowance).public)
+    }
+
+    /// What there is to go back to while this code is on probation, behind the code that serves and what that could go back
+    /// to: code that is on probation itself is none. The same code of a filter under other settings is not on probation, and
+    /// nor is there a way back to the settings from before; an agent is told its settings with each step.
+    pub(super) fn probation_after(
+        &self,
+        before: Option<Arc<Self>>,
+        serving: Option<Arc<Self>>,
+    ) -> Option<Arc<Self>> {
+        let is_same_code = serving.as_ref().is_some_and(|serving| serving.digest == self.digest);
+        let earlier = before.or(serving)?;
+        let are_agents = self.description.agent && earlier.description.agent;
+        let are_filters = self.description.filters.is_some() && earlier.description.filters.is_some();
+        (are_agents || are_filters && !is_same_code).then_some(earlier)
     }
 
     /// The code of one of its providers.
@@ -198,9 +216,9 @@ pub struct Standing {
     pub serving: Option<Arc<Generation>>,
 }
 
-/// The code of an agent.
+/// The code of an agent, or of a filter.
 #[derive(Clone)]
-pub struct AgentCode {
+pub struct TriedCode {
     /// The code that serves.
     pub newest: Arc<Generation>,
     /// While that is on probation: the code that served before.
@@ -233,7 +251,7 @@ pub(super) struct Entry {
     pub(super) manifest: Option<Arc<Manifest>>,
     /// The code that serves, or that would if the plugin were enabled.
     pub(super) generation: Option<Arc<Generation>>,
-    /// Of an agent: the code that served before, until this one has passed its probation.
+    /// Of an agent or a filter: the code that served before, until this one has passed its probation.
     pub(super) before: Option<Arc<Generation>>,
     /// The number of the newest generation there was.
     pub(super) newest: u64,

@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use wasmtime::component::{Linker, Resource};
 
 use super::bindings::common::{Action, Attachment};
-use super::bindings::{agent, observer, provider, sink, skill, tool};
+use super::bindings::{agent, filter, observer, provider, sink, skill, tool};
 use super::call::CallError;
 use super::connector::Connector;
 use super::delta_sink::DeltaSink;
@@ -40,6 +40,8 @@ pub struct Description {
     pub observes: Option<Vec<String>>,
     /// Whether it serves routes; its manifest names those beside its own.
     pub route: bool,
+    /// The stages that its filter is to be asked at, if it has one.
+    pub filters: Option<Vec<filter::StageKind>>,
 }
 
 /// A component linked to what it gets: one generation of a plugin. Cloning it is cheap.
@@ -98,6 +100,9 @@ impl Code {
             }
             if let Some(observer) = &guest.observer {
                 description.observes = Some(observer.call_kinds(&mut *store).await?);
+            }
+            if let Some(filter) = &guest.filter {
+                description.filters = Some(filter.call_stages(&mut *store).await?);
             }
             Ok(description)
         })
@@ -236,6 +241,18 @@ impl Code {
         let answer = self.call(Scope::default(), async |instance| {
             let observer = instance.guest.observer.as_ref().ok_or(Missing("observer"))?;
             observer.call_observe(&mut instance.store, happenings).await
+        });
+        answer.await?.map_err(CallError::Fault)
+    }
+
+    /// Has the filter look at something. It may read the files of `scope`.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn inspect(&self, stage: &filter::Stage, scope: Scope) -> Result<filter::Verdict, CallError> {
+        let answer = self.call(scope, async |instance| {
+            let filter = instance.guest.filter.as_ref().ok_or(Missing("filter"))?;
+            filter.call_inspect(&mut instance.store, stage).await
         });
         answer.await?.map_err(CallError::Fault)
     }

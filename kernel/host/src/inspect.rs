@@ -55,6 +55,8 @@ pub enum Capability {
     Observer,
     /// Routes over HTTP.
     Route,
+    /// What looks at what flows.
+    Filter,
 }
 
 /// What a component says of itself without being run.
@@ -304,6 +306,7 @@ impl<'a> Walk<'a> {
             "agent" => Capability::Agent,
             "job" => Capability::Job,
             "observer" => Capability::Observer,
+            "filter" => Capability::Filter,
             _ => {
                 let message = format!("exports {name}, which this kernel does not know how to use");
                 return Err(InspectError::Capabilities(message));
@@ -324,7 +327,7 @@ impl<'a> Walk<'a> {
         let wrong = |message: &str| Err(InspectError::Capabilities(message.to_owned()));
         if self.capabilities.is_empty() {
             return wrong(
-                "exports none of connector, tool, skill, provider, agent, job and observer of prx:plugin, and no \
+                "exports none of connector, tool, skill, provider, agent, job, observer and filter of prx:plugin, and no \
                  wasi:http/incoming-handler",
             );
         }

@@ -9,7 +9,7 @@ use wasmtime::component::{Instance, InstancePre};
 use wasmtime::{PoolConcurrencyLimitError, Store, UpdateDeadline};
 use wasmtime_wasi::I32Exit;
 
-use super::bindings::{agent, connector, job, observer, provider, route, skill, tool};
+use super::bindings::{agent, connector, filter, job, observer, provider, route, skill, tool};
 use super::call::CallError;
 use super::imports::{CallState, Host, Shared};
 use super::journal::Level;
@@ -40,6 +40,7 @@ pub(super) struct Exports {
     job: Option<job::GuestIndices>,
     observer: Option<observer::GuestIndices>,
     route: Option<route::GuestIndices>,
+    filter: Option<filter::GuestIndices>,
 }
 
 impl Exports {
@@ -53,13 +54,14 @@ impl Exports {
             job: job::GuestIndices::new(component).ok(),
             observer: observer::GuestIndices::new(component).ok(),
             route: route::GuestIndices::new(component).ok(),
+            filter: filter::GuestIndices::new(component).ok(),
         }
     }
 
     fn load(&self, store: &mut Store<Host>, instance: &Instance) -> wasmtime::Result<Box<Guest>> {
         let (connector, tool) = (self.connector.as_ref(), self.tool.as_ref());
         let (skill, provider, agent) = (self.skill.as_ref(), self.provider.as_ref(), self.agent.as_ref());
-        let (observer, route) = (self.observer.as_ref(), self.route.as_ref());
+        let (observer, route, filter) = (self.observer.as_ref(), self.route.as_ref(), self.filter.as_ref());
         Ok(Box::new(Guest {
             connector: connector.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             tool: tool.map(|indices| indices.load(&mut *store, instance)).transpose()?,
@@ -69,6 +71,7 @@ impl Exports {
             job: self.job.as_ref().map(|indices| indices.load(&mut *store, instance)).transpose()?,
             observer: observer.map(|indices| indices.load(&mut *store, instance)).transpose()?,
             route: route.map(|indices| indices.load(&mut *store, instance)).transpose()?,
+            filter: filter.map(|indices| indices.load(&mut *store, instance)).transpose()?,
         }))
     }
 }
@@ -88,6 +91,7 @@ pub(super) struct Guest {
     pub(super) job: Option<job::Guest>,
     pub(super) observer: Option<observer::Guest>,
     pub(super) route: Option<route::Guest>,
+    pub(super) filter: Option<filter::Guest>,
 }
 
 /// An instance of a component. After a trap, or a call that timed out, it can't be used any more.

@@ -48,6 +48,7 @@ impl Known {
                 (Capability::Job, said.job),
                 (Capability::Observer, said.observes.is_some()),
                 (Capability::Route, said.route),
+                (Capability::Filter, said.filters.is_some()),
                 (Capability::Provider, said.models.is_some()),
                 (Capability::Tool, !said.tools.is_empty()),
                 (Capability::Skill, !said.skills.is_empty()),

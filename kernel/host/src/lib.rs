@@ -19,6 +19,7 @@ mod cpu_slots;
 mod delta_sink;
 mod dry_run;
 mod engine;
+mod filters;
 mod folder;
 mod imports;
 mod instance;
@@ -46,13 +47,14 @@ mod withdraw;
 pub use self::bundled::Bundled;
 pub use self::call::CallError;
 pub use self::catalog::{
-    AgentCode, Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Standing, Status, ToolEntry,
+    Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode,
 };
 pub use self::compiler::{COMPILE, CompileError, Compiler, run_compiler};
 pub use self::component::{Code, Description};
 pub use self::connector::Connector;
 pub use self::dry_run::DryRun;
 pub use self::engine::{Artifact, Engine};
+pub use self::filters::{Filters, Passed, Stopped};
 pub use self::journal::{Journal, Level};
 pub use self::known::{Known, Unknown, on_disk};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};

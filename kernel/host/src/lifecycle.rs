@@ -338,10 +338,8 @@ impl Plugins {
         }
         self.change(name, |entry| {
             let disabled = entry.status == Status::Disabled;
-            // Code that is on probation itself is nothing to go back to.
-            let before = entry.before.or(entry.generation).filter(|before| before.description.agent);
             Some(Entry {
-                before: before.filter(|_| generation.description.agent),
+                before: generation.probation_after(entry.before, entry.generation),
                 status: if disabled { Status::Disabled } else { Status::Loaded },
                 manifest: Some(Arc::clone(&generation.manifest)),
                 generation: Some(Arc::clone(&generation)),

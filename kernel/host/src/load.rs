@@ -22,6 +22,8 @@ use prx_base::error::{Code, Error, Result};
 
 /// Most tools, skills or models of one plugin.
 const MAX_CAPABILITIES: usize = 256;
+/// Stages that a filter can be asked at.
+const MAX_STAGES: usize = 4;
 
 /// Where a provider finds its own name in its configuration, unless it has a key of that name.
 const PROVIDER_NAME: &str = "provider";
@@ -213,6 +215,13 @@ fn check(description: &Description) -> Result<(), String> {
     let kinds = description.observes.as_deref().unwrap_or_default();
     if kinds.len() > MAX_CAPABILITIES || kinds.iter().any(|kind| kind.is_empty() || kind.len() > 256) {
         return Err(format!("its observer wants kinds of 1 to 256 bytes each, {MAX_CAPABILITIES} at most"));
+    }
+    match description.filters.as_deref() {
+        Some([]) => return Err("its filter wants no stage, so it would be asked about nothing".into()),
+        Some(stages) if stages.len() > MAX_STAGES => {
+            return Err(format!("its filter names {} stages; there are {MAX_STAGES}", stages.len()));
+        }
+        _ => {}
     }
     match &description.models {
         Some(models) if models.len() > MAX_CAPABILITIES => {

@@ -15,7 +15,7 @@ use super::bindings::{provider, sink, skill, tool};
 use super::bundled::Bundled;
 use super::call::CallError;
 use super::catalog::{
-    AgentCode, Catalog, Entry, Generation, PluginStatus, SkillEntry, Standing, Status, ToolEntry,
+    Catalog, Entry, Generation, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode,
 };
 use super::component::Code;
 use super::engine::Engine;
@@ -253,14 +253,22 @@ impl Plugins {
 
     /// The code of an agent's plugin that serves, and while that is on probation the code before it; none while the plugin
     /// is disabled, failed, unknown or no agent.
-    pub fn agent(&self, plugin: &str) -> Option<AgentCode> {
-        let catalog = self.catalog();
-        let entry = catalog.entry(plugin)?;
-        let newest = entry.serving().filter(|generation| generation.description.agent)?;
-        Some(AgentCode { newest: Arc::clone(newest), before: entry.before.clone() })
+    pub fn agent(&self, plugin: &str) -> Option<TriedCode> {
+        self.tried(plugin).filter(|code| code.newest.description.agent)
     }
 
-    /// Counts a step that an agent's code has done well. With the last one of its probation the code before it is let go.
+    /// The same of a filter's plugin.
+    pub fn filter(&self, plugin: &str) -> Option<TriedCode> {
+        self.tried(plugin).filter(|code| code.newest.description.filters.is_some())
+    }
+
+    fn tried(&self, plugin: &str) -> Option<TriedCode> {
+        let catalog = self.catalog();
+        let entry = catalog.entry(plugin)?;
+        Some(TriedCode { newest: Arc::clone(entry.serving()?), before: entry.before.clone() })
+    }
+
+    /// Counts a step that an agent's code, or an answer that a filter's, has done well. With the last one of its probation the code before it is let go.
     pub fn did_well(&self, generation: &Arc<Generation>) {
         generation.reset_failures();
         if generation.steps.fetch_add(1, Ordering::Relaxed) + 1 == PROBATION_STEPS {

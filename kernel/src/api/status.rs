@@ -169,6 +169,7 @@ fn issues(gateway: &Gateway) -> Vec<Issue> {
     issues.extend(hooks.map(|HookProblem { problem, fix, .. }| Issue::new(IssueKind::Hook, problem, fix)));
     issues.extend(gateway.jobs.issues());
     issues.extend(gateway.observers.issues());
+    issues.extend(gateway.filters.issues());
     for server in gateway.mcp.list() {
         if server.state != prx_mcp::State::Connected {
             let reason = server.error.map(|error| format!(": {error}")).unwrap_or_default();

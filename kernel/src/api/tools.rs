@@ -36,5 +36,5 @@ pub(super) const CALL: Doc = Doc::new(
 pub(super) async fn call(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let arguments = call.body.object().await?.get(&ARGUMENTS)?.unwrap_or_default();
     let context = CallContext::default();
-    Reply::ok(&gateway.tools.call(call.param("name"), &Value::Object(arguments), context).await?)
+    Reply::ok(&gateway.tools.call(call.param("name"), Value::Object(arguments), context).await?)
 }

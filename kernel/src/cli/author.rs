@@ -12,6 +12,7 @@ use super::output::{Console, fields};
 use prx_base::clock::Clock;
 use prx_base::config::{self, Settings};
 use prx_host::bindings::common::{Action, Outgoing};
+use prx_host::bindings::filter::{Said, Stage, ToolEnd, ToolUse, Verdict};
 use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
 use prx_host::inspect::{Capability, Inspected, SECTION, inspect};
@@ -71,9 +72,28 @@ pub(super) struct Test {
     /// The body of that request
     #[arg(long, value_name = "TEXT", default_value = "", requires = "request")]
     body: String,
+    /// Ask its filter at this stage
+    #[arg(long, value_name = "STAGE", conflicts_with_all = ["call", "job", "request"])]
+    stage: Option<FilterStage>,
+    /// What the filter is asked about: a text, or for a call its arguments, a JSON object
+    #[arg(long, value_name = "TEXT", default_value = "", requires = "stage")]
+    text: String,
     /// Its configuration, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
     settings: String,
+}
+
+/// Where a filter is asked.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum FilterStage {
+    /// A message to its turn
+    Inbound,
+    /// A reply to whoever it is for
+    Outbound,
+    /// A call to its tool
+    BeforeTool,
+    /// The result of a call
+    AfterTool,
 }
 
 pub(super) fn new(console: &Console, arguments: &New) -> Result<(), Failure> {
@@ -157,10 +177,11 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder, compiler).await;
     let outcome = match dry_run {
         Ok(dry_run) => {
-            let outcome = match (arguments.job.as_deref(), arguments.request.as_deref()) {
-                (Some(job), _) => run_job(console, &dry_run, job).await,
-                (None, Some(request)) => route::ask(console, &dry_run, request, arguments.body).await,
-                (None, None) => call_tool(console, &dry_run, arguments.call.as_deref(), &called).await,
+            let outcome = match (arguments.job.as_deref(), arguments.request.as_deref(), arguments.stage) {
+                (Some(job), ..) => run_job(console, &dry_run, job).await,
+                (None, Some(request), _) => route::ask(console, &dry_run, request, arguments.body).await,
+                (None, None, Some(stage)) => inspect_text(console, &dry_run, stage, arguments.text).await,
+                (None, None, None) => call_tool(console, &dry_run, arguments.call.as_deref(), &called).await,
             };
             dry_run.close().await;
             outcome
@@ -215,6 +236,48 @@ async fn run_job(console: &Console, dry_run: &DryRun, job: &str) -> Result<(), F
     let actions = actions.map_err(|error| Failure::new(format!("{job}: {error}")))?;
     let actions: Vec<Value> = actions.iter().map(action).collect();
     console.show(&json!({ "actions": actions }), fields)
+}
+
+/// Asks a filter about something that is said, or about a call of a tool named `test`, and shows its verdict.
+async fn inspect_text(
+    console: &Console,
+    dry_run: &DryRun,
+    stage: FilterStage,
+    text: String,
+) -> Result<(), Failure> {
+    let said = |text: String| Said {
+        channel: "api".into(),
+        session: "test".into(),
+        user: "test".into(),
+        sender: String::new(),
+        text,
+        attachments: Vec::new(),
+    };
+    let tool_use = |arguments: String| ToolUse {
+        session: None,
+        user: None,
+        agent: None,
+        call: "test".into(),
+        name: "test".into(),
+        arguments,
+    };
+    let stage = match stage {
+        FilterStage::Inbound => Stage::Inbound(said(text)),
+        FilterStage::Outbound => Stage::Outbound(said(text)),
+        FilterStage::BeforeTool => Stage::BeforeTool(tool_use(text)),
+        FilterStage::AfterTool => {
+            let (use_, is_error) = (tool_use("{}".into()), false);
+            Stage::AfterTool(ToolEnd { use_, text, is_error, attachments: Vec::new() })
+        }
+    };
+    let verdict = dry_run.generation.code.inspect(&stage, Scope::default()).await;
+    let verdict = verdict.map_err(|error| Failure::new(format!("its filter: {error}")))?;
+    let answer = match verdict {
+        Verdict::Pass => json!({ "verdict": "pass" }),
+        Verdict::Replace(text) => json!({ "verdict": "replace", "text": text }),
+        Verdict::Stop(why) => json!({ "verdict": "stop", "why": why }),
+    };
+    console.show(&answer, fields)
 }
 
 fn action(action: &Action) -> Value {

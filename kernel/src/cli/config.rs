@@ -13,7 +13,7 @@ use super::output::{Console, say, settings, table, warn};
 use super::paths::Paths;
 use crate::bundled::BUNDLED;
 use crate::settings::{AtStart, at_start};
-use prx_base::config::keys::{KEYS, Key, Type};
+use prx_base::config::keys::{FILTER_ORDER, KEYS, Key, Type};
 use prx_base::config::{Config, Invalid, Overrides, REDACTED, in_this_shell, is_reference};
 use prx_host::on_disk;
 use prx_http::Scope;
@@ -167,7 +167,9 @@ fn display(value: &Value) -> String {
 
 /// A value as its key takes it; where nobody says, JSON if it is JSON, and else text.
 fn parse_value(key: &str, values: Vec<String>) -> Value {
+    let of_filters = key.strip_prefix("filters.").filter(|name| *name == FILTER_ORDER.path);
     let declared = KEYS.iter().find(|known| known.path == key).map(|known| known.ty);
+    let declared = declared.or(of_filters.map(|_| FILTER_ORDER.ty));
     let typed = |text: String| match declared {
         Some(Type::Text | Type::TimeZone | Type::OneOf(_) | Type::TextList | Type::Networks) => {
             Value::String(text)
@@ -197,6 +199,7 @@ mod tests {
         assert_eq!(set("agent.system_prompt", &["7"]), "7");
         assert_eq!(set("agent.system_prompt", &["null"]), Value::Null);
         assert_eq!(set("gateway.allowed_hosts", &["a"]), json!(["a"]));
+        assert_eq!(set("filters.order", &["redact"]), json!(["redact"]));
         assert_eq!(set("gateway.allowed_hosts", &["[]"]), json!([]));
         assert_eq!(set("gateway.allowed_hosts", &["a", "b"]), json!(["a", "b"]));
         assert_eq!(set("channels_config.work.bot_token", &["12:ab"]), "12:ab");

@@ -33,10 +33,12 @@ pub(super) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> 
     let agents = changes.tables(|config| &config.components.agents);
     let agents = agents.flat_map(|entry| check_agent(entry, changes.after, plugins));
     let named = check_agent_names(changes).into_iter();
+    let filters = check_filters(changes, plugins).into_iter();
     let provider = check_providers(changes, plugins).into_iter();
     let all = provider
         .chain(agents)
         .chain(named)
+        .chain(filters)
         .chain(channels)
         .chain(providers)
         .chain(settings)
@@ -50,7 +52,7 @@ pub(crate) struct AtStart {
     /// It does not start.
     pub(crate) fatal: Vec<Problem>,
     /// It starts, and a component is down that says so itself: its plugin is missing or gives something else, or a
-    /// secret of it is not there.
+    /// secret of it is not there. What becomes of what a filter is to see that is not there, the operator has said.
     pub(crate) down: Vec<Problem>,
 }
 
@@ -65,8 +67,13 @@ pub(crate) fn at_start(config: &Config, plugins: &BTreeMap<String, Known>) -> At
         key.starts_with("agents.")
             || of_channel.is_some_and(|(_, key)| key == "agent" || key.starts_with("agents."))
     };
-    let is_down =
-        |key: &str| key.starts_with("provider.") || key.ends_with(".plugin") || is_agent(key) || missing(key);
+    let is_down = |key: &str| {
+        key.starts_with("provider.")
+            || key.starts_with("filters.")
+            || key.ends_with(".plugin")
+            || is_agent(key)
+            || missing(key)
+    };
     let (down, fatal) = problems.into_iter().partition(|(key, _)| is_down(key));
     AtStart { fatal, down }
 }
@@ -118,6 +125,34 @@ pub(crate) fn providers<'a>(
     let gives = |known: &Known| known.may_give(Capability::Provider);
     let is_given = |name: &&str| plugins.get(components.plugin_of(name)).is_some_and(gives);
     own.chain(tables).filter(is_given).collect()
+}
+
+/// Filters that are named, and can't be asked.
+fn check_filters(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<String> {
+    let [before, after] =
+        [changes.before, changes.after].map(|config: &Config| &config.components.filters.order);
+    if before == after {
+        return Vec::new();
+    }
+    let is_filter = |known: &Known| known.may_give(Capability::Filter);
+    let mut seen = BTreeSet::new();
+    let wrong = after.iter().filter_map(|name| {
+        if !seen.insert(name) {
+            return Some(format!("{name} is named twice"));
+        }
+        match plugins.get(name) {
+            // It is not asked for less than before.
+            _ if before.contains(name) => None,
+            None => Some(no_plugin(name, plugins).replace("plugin: ", "")),
+            Some(known) if !is_filter(known) => {
+                let filters = plugins.iter().filter(|(_, known)| is_filter(known));
+                let filters: Vec<&str> = filters.map(|(name, _)| name.as_str()).collect();
+                Some(format!("{name} is no filter; filters are: {}", filters.join(", ")))
+            }
+            Some(_) => None,
+        }
+    });
+    wrong.map(|why| format!("filters.order: {why}")).collect()
 }
 
 fn check_channel(name: &str, table: &Settings, plugins: &BTreeMap<String, Known>) -> Vec<String> {

@@ -39,7 +39,7 @@ pub use self::message::{
 };
 pub use self::model::{
     ANONYMOUS, AgentCommit, AgentRecord, AgentState, BegunBy, Command, Compacted, Completed, Conversation,
-    Decision, Hook, InboundInfo, NewInbound, NewOutbound, NewSession, Parked, ParkedTurn, Session,
+    Decision, Filtered, Hook, InboundInfo, NewInbound, NewOutbound, NewSession, Parked, ParkedTurn, Session,
     SessionFilter, SessionStatus, Stop, Turn, TurnDone, TurnId, TurnState, Usage,
 };
 pub use self::observers::ObserverRecord;
@@ -65,6 +65,7 @@ mod erasure;
 mod event_log;
 mod events;
 mod file;
+mod filtered;
 mod guests;
 mod handle;
 mod hook_problem;

@@ -157,6 +157,19 @@ pub struct Turn {
     pub progress: Option<Value>,
     /// It is to end with what was said so far, and why.
     pub stop: Option<Stop>,
+    /// What filters have made of its message; none: none has looked at it, or changed anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
+}
+
+/// What has become of a message that filters have looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filtered {
+    /// It is as they want it.
+    Passed,
+    /// It goes no further, and this is said instead of an answer.
+    Stopped(String),
 }
 
 /// Why a turn is to end with what was said so far.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::message::{Message, NewMessage};
 use super::messages::{self, MESSAGES};
-use super::model::{InboundInfo, Stop, Turn, TurnId};
+use super::model::{Filtered, InboundInfo, Stop, Turn, TurnId};
 use super::rows::{Cause, Failure, MAX_PAGE, Rows};
 use super::sessions::SessionRow;
 use super::tx::{Effect, Tx};
@@ -30,6 +30,8 @@ pub(super) struct TurnRow {
     pub(super) progress: Option<Value>,
     #[serde(default)]
     pub(super) stop: Option<Stop>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) filtered: Option<Filtered>,
 }
 
 impl TurnRow {
@@ -50,6 +52,7 @@ impl TurnRow {
             inbound: self.inbound,
             progress: self.progress,
             stop: self.stop,
+            filtered: self.filtered,
         }
     }
 }
@@ -64,7 +67,15 @@ pub(super) fn queue(
 ) -> Result<Turn, Failure> {
     let seq = session.newest_turn + 1;
     let message = messages::append(tx, session, (seq, OPENING), id, said)?;
-    let turn = TurnRow { seq, attempts: 0, received_at: tx.now(), inbound, progress: None, stop: None };
+    let turn = TurnRow {
+        seq,
+        attempts: 0,
+        received_at: tx.now(),
+        inbound,
+        progress: None,
+        stop: None,
+        filtered: None,
+    };
     tx.put(&TURNS, (&session.session.id, seq), &turn)?;
     session.newest_turn = seq;
     session.waiting += 1;

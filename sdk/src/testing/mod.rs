@@ -4,6 +4,7 @@
 mod actions;
 mod chance;
 mod conversation;
+mod filters;
 #[cfg(feature = "http")]
 mod http;
 mod imports;
@@ -18,6 +19,7 @@ mod waiting;
 pub use actions::{observe, run_job};
 pub use chance::Chance;
 pub use conversation::{Answer, Conversation, Request};
+pub use filters::{inspect, said, tool_use};
 #[cfg(feature = "http")]
 pub(crate) use http::send;
 #[cfg(feature = "http")]

@@ -25,6 +25,7 @@ mod config_file;
 mod crash;
 mod discord;
 mod egress;
+mod filters;
 mod first_run;
 mod grants;
 mod hooks;

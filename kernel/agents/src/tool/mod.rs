@@ -21,11 +21,12 @@ use prx_base::config::Policy;
 use prx_base::error::{Code, Error, Result};
 use prx_base::events::{Kind, NewEvent};
 use prx_host::bindings::tool as wire;
-use prx_host::{CallError, Makes, Plugins, Scope};
+use prx_host::{CallError, Filters, Makes, Plugins, Scope};
 use prx_mcp::{Caller, Mcp, Person};
 use prx_store::{Attachment, BlobLimits, Store};
 
 mod catalog;
+mod filtered;
 mod names;
 mod offer;
 mod schema;
@@ -65,6 +66,8 @@ pub struct CallContext {
     pub call: String,
     /// The user the session belongs to.
     pub user: Option<String>,
+    /// The agent that wants it called.
+    pub agent: Option<String>,
     /// The channel to which the files belong that it makes; none: no channel sends them.
     pub channel: String,
     /// What it may see of the conversation.
@@ -128,6 +131,7 @@ pub struct Tools {
     plugins: Plugins,
     mcp: Mcp,
     store: Store,
+    filters: Filters,
     /// The newest catalog.
     catalog: Arc<ArcSwap<Catalog>>,
     /// Held while the next one is built.
@@ -137,8 +141,9 @@ pub struct Tools {
 impl Tools {
     /// The tools of these plugins and servers; that one was called is an event in the store. What is compiled of tools
     /// that are gone is let go of soon, also where nobody asks.
-    pub fn new(base: Base, store: Store, plugins: Plugins, mcp: Mcp) -> Self {
-        let tools = Self { base, plugins, mcp, store, catalog: Arc::default(), building: Arc::default() };
+    pub fn new(base: Base, store: Store, plugins: Plugins, mcp: Mcp, filters: Filters) -> Self {
+        let (catalog, building) = (Arc::default(), Arc::default());
+        let tools = Self { base, plugins, mcp, store, filters, catalog, building };
         tokio::spawn(tools.clone().keep_up());
         tools
     }
@@ -236,13 +241,32 @@ impl Tools {
         }
     }
 
-    /// Calls a tool with a JSON object that fits its parameters. It may take `tools.timeout_secs`, and of what it says
-    /// `tools.max_result_bytes` are kept.
+    /// What looks at what flows.
+    pub(crate) fn filters(&self) -> &Filters {
+        &self.filters
+    }
+
+    /// Calls a tool with a JSON object that fits its parameters, if filters let that pass. It may take `tools.timeout_secs`,
+    /// and of what it says `tools.max_result_bytes` are kept.
     ///
     /// # Errors
-    /// As for [`Tools::check`], or the component broke or took too long. That the tool could not do it is an answer,
-    /// with `is_error` set.
-    pub async fn call(&self, name: &str, arguments: &Value, context: CallContext) -> Result<ToolResult> {
+    /// As for [`Tools::check`], or a filter stops it, or the component broke or took too long. That the tool could not do it
+    /// is an answer, with `is_error` set.
+    pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> Result<ToolResult> {
+        let arguments = self.passed(name, arguments, &context).await?;
+        self.call_passed(name, &arguments, context).await
+    }
+
+    /// Calls a tool as [`Tools::call`] does, with what has [`passed`](Tools::passed) the filters.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn call_passed(
+        &self,
+        name: &str,
+        arguments: &Value,
+        context: CallContext,
+    ) -> Result<ToolResult> {
         let Executed { outcome, event } = self.execute(name, arguments, context).await?;
         if let Err(error) = self.store.record_event(event).await {
             warn!(tool = name, %error, "hooks are not told of this tool call");
@@ -265,6 +289,7 @@ impl Tools {
         let limit = Duration::from_secs(config.tools.timeout_secs);
         let started = stopwatch();
         let session = context.session.clone();
+        let filtered = self.result_filter(name, arguments, &context);
         let called = match tool.definition().source {
             Source::Plugin(_) => timeout(limit, self.dispatch(&tool, arguments, context)).await,
             // It has a limit of its own, which progress renews.
@@ -274,6 +299,10 @@ impl Tools {
             let message = format!("The tool {name} did not answer within {limit:?} (tools.timeout_secs)");
             Err(Error::new(Code::GatewayTimeout, message))
         });
+        let outcome = match (filtered, outcome) {
+            (Some(call), Ok(result)) => Ok(self.read(call, result).await),
+            (_, outcome) => outcome,
+        };
         let outcome = outcome.map(|result| result.cut_to(config.tools.max_result_bytes));
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let is_error = outcome.as_ref().map_or(true, |result| result.is_error);

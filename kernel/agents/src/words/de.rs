@@ -17,5 +17,6 @@ pub(super) const WORDS: Words = Words {
     unanswered: "Diese Nachricht konnte nicht beantwortet werden: {}",
     begin_another: "Wenn das so bleibt, beginnt {} ein neues Gespräch",
     files_left_out: "Ihre Dateien bleiben ab hier aus dem Gespräch; wenn das so bleibt, sag {}",
+    unchecked: "Das wurde angehalten, denn es konnte nicht geprüft werden: Der Filter {} tut gerade nicht, was er soll. Wer dieses Gateway betreibt, kann sehen, warum.",
     agent_is_down: "Diese Nachricht konnte nicht beantwortet werden: Der Agent ist gerade nicht richtig eingerichtet. Wer ihn betreibt, kann sehen, warum; versuch es bitte später noch einmal.",
 };

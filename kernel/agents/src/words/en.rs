@@ -17,5 +17,6 @@ pub(super) const WORDS: Words = Words {
     unanswered: "This message could not be answered: {}",
     begin_another: "If this goes on, say {} to begin another conversation",
     files_left_out: "Its files are left out of the conversation from here on; if this goes on, say {}",
+    unchecked: "This was stopped, for it could not be checked: the filter {} does not do its work at the moment. Whoever runs this gateway can see why.",
     agent_is_down: "This message could not be answered: the agent is not set up right at the moment. Whoever runs it can see why; please try again later.",
 };

@@ -28,6 +28,8 @@ pub(crate) struct Words {
     pub(crate) begin_another: &'static str,
     /// The same, of a message with files.
     pub(crate) files_left_out: &'static str,
+    /// What was not passed on, for the filter named does not do its work.
+    pub(crate) unchecked: &'static str,
     /// The agent is not there as it is configured: the rest is for the operator, who is told by the log and the status.
     pub(crate) agent_is_down: &'static str,
 }

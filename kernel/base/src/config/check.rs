@@ -5,7 +5,10 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use super::keys::{AGENT_KEYS, COMPONENT_TABLES, GRANT_KEYS, KEYS, Key, PROVIDER_KEYS, Type, nearest};
+use super::keys::{
+    AGENT_KEYS, COMPONENT_TABLES, FILTER_KEYS, FILTER_ORDER, GRANT_KEYS, KEYS, Key, PROVIDER_KEYS, Type,
+    nearest,
+};
 
 /// One thing wrong with a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,6 +104,12 @@ fn check_components(section: &str, value: &Value, problems: &mut Vec<Problem>) {
     for (name, table) in tables {
         let path = format!("{section}.{name}");
         match table {
+            order if section == "filters" && name == FILTER_ORDER.path => {
+                check_value(&path, order, &FILTER_ORDER, problems);
+            }
+            Value::Object(_) if section == "filters" => {
+                check_table(&path, table, FILTER_KEYS.iter().map(|key| (key.path, key)), problems);
+            }
             Value::Object(_) if section == "grants" => {
                 check_table(&path, table, GRANT_KEYS.iter().map(|key| (key.path, key)), problems);
             }

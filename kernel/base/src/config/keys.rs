@@ -201,7 +201,7 @@ pub const KEYS: &[Key] = &[
 
 /// Tables with one table a component in them; the component's manifest says which keys those take.
 pub const COMPONENT_TABLES: &[&str] =
-    &["channels_config", "providers_config", "plugins_config", "mcp_servers", "agents", "grants"];
+    &["channels_config", "providers_config", "plugins_config", "mcp_servers", "agents", "grants", "filters"];
 
 /// What is the kernel's of `[agents.<agent>]`; its plugin's manifest says which further keys it takes.
 pub const AGENT_KEYS: &[Key] = &[
@@ -256,6 +256,22 @@ pub const GRANT_KEYS: &[Key] = &[
     hot("public", Type::Bool, "whether its routes may be called without a token").guarded(),
     hot("files", Type::Bool, "a private directory; no effect, this version serves none").guarded(),
     hot("reveal", Type::TextList, "keys that were secret once, and whose values it may read from now on")
+        .guarded(),
+];
+
+/// What `[filters]` takes, beside a table for each filter.
+pub const FILTER_ORDER: Key =
+    hot("order", Type::TextList, "the filters that are asked, in this order").guarded();
+
+/// What `[filters.<plugin>]` takes.
+pub const FILTER_KEYS: &[Key] = &[
+    hot(
+        "on_error",
+        Type::OneOf(&["refuse", "pass"]),
+        "what becomes of what it should have seen, where it fails or does not run; without it refuse",
+    )
+    .guarded(),
+    hot("deadline_ms", Type::Integer(1, 600_000), "milliseconds that it has for each; without it 5000")
         .guarded(),
 ];
 

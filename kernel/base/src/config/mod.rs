@@ -3,6 +3,7 @@
 pub use self::agents::{AgentSettings, DEFAULT_AGENT, fits, is_agent_key, may_fit};
 pub use self::changes::Changes;
 pub use self::file::{File, Loaded, Overrides, is_blank};
+pub use self::filters::{FilterSettings, Filters, OnError};
 pub use self::grant::{EventGrant, Grant};
 pub use self::live::Live;
 pub use self::load::{Invalid, Parsed};
@@ -18,6 +19,7 @@ mod agents;
 mod changes;
 mod check;
 mod file;
+mod filters;
 mod grant;
 pub mod keys;
 mod live;

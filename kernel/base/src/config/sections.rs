@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::filters::Filters;
 use super::grant::Grant;
 use super::keys;
 
@@ -66,6 +67,8 @@ pub struct Components {
     pub agents: BTreeMap<String, Settings>,
     /// `[grants.<plugin>]`
     pub grants: BTreeMap<String, Grant>,
+    /// `[filters]`
+    pub filters: Filters,
 }
 
 /// The names only: what is in the tables may be secret.
@@ -78,6 +81,7 @@ impl fmt::Debug for Components {
             .field("mcp_servers", &self.mcp_servers.keys())
             .field("agents", &self.agents.keys())
             .field("grants", &self.grants)
+            .field("filters", &self.filters)
             .finish()
     }
 }

@@ -122,6 +122,11 @@ impl Server {
         let tool = self.names.own(&request.name);
         let given = || Value::Object(request.arguments.clone().unwrap_or_default());
         let arguments = self.odd.clone().unwrap_or_else(given);
+        let passed = self.gateway.tools.passed(tool, arguments, &CallContext::default()).await;
+        let arguments = match passed {
+            Ok(arguments) => arguments,
+            Err(stopped) => return failed(&stopped),
+        };
         let policy = self.gateway.base.config.current().tools.policy_of(tool);
         if policy == Policy::Ask && !self.allowed {
             if let Err(error) = self.gateway.tools.check(tool, &arguments).await {
@@ -131,7 +136,7 @@ impl Server {
                 return Ok(instead);
             }
         }
-        match self.gateway.tools.call(tool, &arguments, CallContext::default()).await {
+        match self.gateway.tools.call_passed(tool, &arguments, CallContext::default()).await {
             Ok(result) => Ok(CallToolResponse::Complete(self.result(result).await)),
             Err(error) => failed(&error),
         }
