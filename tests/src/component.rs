@@ -36,7 +36,7 @@ const PACKAGES: [&str; 15] = [
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 15] = [
+const FURTHER: [&str; 16] = [
     "asking",
     "carrying",
     "counting",
