@@ -11,7 +11,7 @@
 //! | what looks at what flows | [`filter::Filter`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
 //! | what is told what happens | [`observer::Observer`] | [`log`], [`config`], [`kv`], [`http`] |
 //! | what happens at set times | [`job::Job`] | [`log`], [`config`], [`kv`], [`http`] |
-//! | routes over HTTP | [`route::Route`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`] |
+//! | routes over HTTP | [`route::Route`] | [`log`], [`config`], [`kv`], [`blobs`], [`http`], [`turns`] |
 //! | skills | [`skill::Skill`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`] |
 //! | a provider of models | [`provider::Provider`] | [`log`], [`config`], [`kv`], [`blobs`], [`memory`], [`sink`], [`http`], [`sse`], [`media`]; [`server`], [`json`], [`calls`], [`thinking`] and [`refusal`] help it with servers that each do it their way |
 //!
@@ -73,6 +73,8 @@ pub mod thinking;
 pub mod threads;
 pub mod tool;
 pub mod transcript;
+#[cfg(feature = "route")]
+pub mod turns;
 pub mod types;
 pub mod upload;
 #[cfg(all(target_family = "wasm", feature = "route"))]

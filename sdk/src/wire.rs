@@ -20,6 +20,7 @@ pub mod imports {
                 import prx:plugin/memory@0.2.0;
                 import prx:plugin/sink@0.2.0;
                 import prx:plugin/transcript@0.2.0;
+                import prx:plugin/turns@0.2.0;
             }
         ",
         path: "../wit",
@@ -27,7 +28,7 @@ pub mod imports {
         generate_unused_types: true,
         additional_derives: [PartialEq, Eq],
     });
-    pub use prx::plugin::{blobs, common, config, kv, log, memory, sink, transcript};
+    pub use prx::plugin::{blobs, common, config, kv, log, memory, sink, transcript, turns};
 }
 
 macro_rules! capability {

@@ -88,7 +88,9 @@ impl Course<'_> {
     fn ask(&mut self, ask: wire::AskModel, applied: &mut Applied) -> Result<(), Broken> {
         self.close_calls();
         compose::parts(&self.entries, &ask.messages).map_err(|misfit| Broken::Rule(misfit.to_string()))?;
-        let is_taken = |shown: &str| self.context.policy_of(self.context.names.own(shown)).is_some();
+        let is_taken = |shown: &str| {
+            self.context.is_callers(shown) || self.context.policy_of(self.context.names.own(shown)).is_some()
+        };
         if let Some(own) = ask.own_tools.iter().find(|own| is_taken(&own.name)) {
             return Err(Broken::Rule(format!("its own tool has the name of another one: {}", own.name)));
         }
@@ -111,7 +113,9 @@ impl Course<'_> {
         };
         let open = Open { token, command, begun, allowed: None, came: None };
         self.progress.open.push(open.clone());
-        applied.begun.push(open);
+        if !self.is_callers_part(&open) {
+            applied.begun.push(open);
+        }
         Ok(())
     }
 

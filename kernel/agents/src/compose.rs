@@ -16,6 +16,8 @@ const STOPPED: &str = "[stopped here by the user]";
 const NO_ANSWER: &str = "[there was no answer: something went wrong]";
 /// An answer without words.
 const EMPTY_ANSWER: &str = "[an empty answer]";
+/// Stands for the result of a call that the caller of the API was to make.
+const NO_RESULT: &str = "no result came: the call was not made, or nobody told what came of it";
 /// Ends a text that is shortened.
 const SHORTENED: &str = "\n[shortened]";
 
@@ -96,9 +98,17 @@ impl<'a> Request<'a> {
             return is_there.then_some(()).ok_or_else(|| Misfit::Alone(id.to_owned()));
         }
         self.put(said);
-        for result in self.entries.results_of(said) {
+        let results: Vec<&NewMessage> = self.entries.results_of(said).collect();
+        for result in &results {
             self.placed.insert(self::id(result));
             self.put(result);
+        }
+        let is_answered = |call: &&ToolCall| {
+            results.iter().any(|result| result.tool_call_id.as_deref() == Some(call.id.as_str()))
+        };
+        for call in said.tool_calls.iter().filter(|call| !is_answered(call)) {
+            let said = Cow::Owned(NewMessage::tool(call.id.clone(), NO_RESULT, true));
+            self.parts.push(Part { said, is_entry: true });
         }
         Ok(())
     }

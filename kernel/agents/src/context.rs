@@ -12,7 +12,7 @@ use prx_base::error::Result;
 use prx_host::Scope;
 use prx_host::bindings::agent;
 use prx_host::bindings::provider as wire;
-use prx_store::{ProviderData, Store, Turn};
+use prx_store::{ProviderData, Store, Terms, Turn};
 
 /// Who is asked.
 pub(super) struct Model<'a> {
@@ -49,6 +49,8 @@ pub(super) struct Context {
     offered: BTreeMap<String, Policy>,
     /// The same, and as a provider is told of each.
     tools: Vec<(Arc<Tool>, wire::ToolSpec)>,
+    /// What whoever began the turn wants of it.
+    pub(super) terms: Terms,
 }
 
 impl Context {
@@ -66,10 +68,13 @@ impl Context {
         let catalog = tools.catalog().await;
         let names = catalog.names().with(called);
         let policy = |tool: &Tool| config.tools.policy_of(tool.name());
+        let terms = work.turn.terms.as_deref().cloned().unwrap_or_default();
+        // What the caller calls so is meant where both have a tool of the name.
+        let is_callers = |tool: &Tool| terms.tools.iter().any(|own| own.name == names.shown(tool.name()));
         let told: Vec<&Arc<Tool>> = catalog
             .tools()
             .filter(|_| config.agent.max_tool_calls_per_turn > 0)
-            .filter(|tool| agent.has_tool(tool.name()))
+            .filter(|tool| agent.has_tool(tool.name()) && !is_callers(tool))
             .filter(|tool| policy(tool) != Policy::Deny && tool.problem().is_none())
             .collect();
         let left_out = Room::of(config.agent.max_context_tokens).left_out(told.iter().copied());
@@ -89,6 +94,7 @@ impl Context {
             offered,
             tools: specs,
             names,
+            terms,
         })
     }
 
@@ -134,10 +140,23 @@ impl Context {
         let wanted: BTreeSet<&str> = ask.tools.iter().map(|name| self.names.shown(name)).collect();
         tools.retain(|tool| wanted.contains(tool.name.as_str()));
         tools.extend(ask.own_tools.iter().cloned());
+        tools.extend(self.callers_specs(&ask.tools));
         let mut options: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&ask.options).unwrap_or_default();
+        let mut system = ask.system.clone();
+        // What is asked aside is the agent's own affair.
+        if ask.kept {
+            for (name, value) in &self.terms.options {
+                options.entry(name).or_insert_with(|| value.clone());
+            }
+            let gap = if system.is_empty() || self.terms.instructions.is_empty() { "" } else { "\n\n" };
+            system.push_str(gap);
+            system.push_str(&self.terms.instructions);
+        }
         if let Some(longest) = model.max_output {
-            options.entry("max_tokens").or_insert_with(|| longest.into());
+            let wanted = options.get("max_tokens").and_then(serde_json::Value::as_u64);
+            options
+                .insert("max_tokens".to_owned(), wanted.map_or(longest, |wanted| wanted.min(longest)).into());
         }
         // A model that is named counts for more than one of the provider's own settings.
         let is_it = |named: &String| named.split_once('/') == Some((model.provider, model.name));
@@ -146,7 +165,7 @@ impl Context {
         }
         wire::Request {
             model: model.name.to_owned(),
-            system: ask.system.clone(),
+            system,
             messages,
             tools,
             options: serde_json::Value::Object(options).to_string(),
@@ -162,7 +181,7 @@ impl Context {
 
     /// A completion with the tools' own names.
     pub(super) fn own_names(&self, mut completion: wire::Completion) -> wire::Completion {
-        for call in &mut completion.tool_calls {
+        for call in completion.tool_calls.iter_mut().filter(|call| !self.is_callers(&call.name)) {
             call.name = self.names.own(&call.name).to_owned();
         }
         completion
@@ -192,6 +211,7 @@ pub(super) fn scope(store: &Store, turn: &Turn) -> Result<Scope> {
         session: Some(turn.session.clone()),
         makes: None,
         transcript: None,
+        turns: None,
     })
 }
 

@@ -84,12 +84,15 @@ pub(super) struct Finished {
     pub(super) kept: AgentCommit,
     pub(super) end_session: bool,
     pub(super) is_silent: bool,
+    /// What is said stands in the turn already, and asks for calls that the caller makes.
+    pub(super) is_handed_over: bool,
 }
 
 impl Finished {
     /// With these words, of which the agent knows nothing.
     pub(super) fn saying(said: NewMessage) -> Self {
-        Self { before: Vec::new(), said, kept: AgentCommit::default(), end_session: false, is_silent: false }
+        let (before, kept) = (Vec::new(), AgentCommit::default());
+        Self { before, said, kept, end_session: false, is_silent: false, is_handed_over: false }
     }
 }
 
@@ -146,7 +149,9 @@ impl<'a> Course<'a> {
             }
             events = self.next_events(&mut under_way).await?;
             if events.is_empty() {
-                return Err(self.broke("it asks for nothing, and does not end the turn").into());
+                let handed_over = self.hand_over();
+                let broke = || self.broke("it asks for nothing, and does not end the turn").into();
+                return handed_over.ok_or_else(broke);
             }
             events.splice(0..0, self.changed().await?);
         }
@@ -410,8 +415,13 @@ impl<'a> Course<'a> {
                 return Err(failure.unwrap_or_else(unknown));
             }
         };
-        let kept = std::mem::take(&mut self.unsaved);
-        Ok(Finished { before, said, kept, end_session: finish.end_session, is_silent })
+        let (kept, end_session) = (self.take_unsaved(), finish.end_session);
+        Ok(Finished { before, kept, end_session, is_silent, ..Finished::saying(said) })
+    }
+
+    /// What the agent's steps have changed and nobody has kept.
+    pub(super) fn take_unsaved(&mut self) -> AgentCommit {
+        std::mem::take(&mut self.unsaved)
     }
 
     /// Shows a reply as far as it was not shown.

@@ -10,6 +10,9 @@ use prx_host::bindings::filter::{Said, Stage, StageKind};
 use prx_host::{Passed, Stopped};
 use prx_store::{Attachment, Filtered, MessageContext, NewMessage, Role, Turn};
 
+/// Stands for what was said before and filters have stopped.
+const LEFT_OUT: &str = "[left out: a filter has stopped it]";
+
 /// Who speaks with whom.
 struct Place {
     channel: String,
@@ -60,6 +63,26 @@ pub(super) async fn inbound(services: &Services, turn: &mut Turn) -> Result<Opti
         turn.message = message;
     }
     Ok(None)
+}
+
+/// Has filters look at what was said before, as a program tells it: what they stop is left out.
+///
+/// # Errors
+/// The store has failed.
+pub(super) async fn history(services: &Services, session: &str, history: &mut [NewMessage]) -> Result<()> {
+    if history.is_empty() || !services.tools.filters().applies(StageKind::Inbound) {
+        return Ok(());
+    }
+    let session = services.store.session(session)?;
+    let place = Place { channel: session.channel, session: session.id, user: session.user_id };
+    for said in history.iter_mut().filter(|said| said.role != Role::Assistant) {
+        let words = place.said("", &said.content, &said.attachments);
+        if pass(services, words, &mut said.content).await.is_err() {
+            said.content = LEFT_OUT.to_owned();
+            said.attachments.clear();
+        }
+    }
+    Ok(())
 }
 
 /// What a person reads in the place of what was stopped.

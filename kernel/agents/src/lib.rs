@@ -14,6 +14,7 @@ mod arguments;
 mod ask;
 mod bounds;
 mod budget;
+mod caller_tools;
 mod calls;
 mod command;
 mod commands;

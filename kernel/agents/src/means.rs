@@ -33,7 +33,11 @@ pub(super) fn means(work: &Work<'_>, context: &Context) -> wire::Means {
         description: skill.info.description,
         triggers: skill.info.triggers,
     });
-    wire::Means { models: models.collect(), tools: tools.collect(), skills: skills.collect() }
+    wire::Means {
+        models: models.collect(),
+        tools: tools.chain(context.callers_tools()).collect(),
+        skills: skills.collect(),
+    }
 }
 
 /// The message that begins a turn, for an agent that begins it, or takes it over from another one.

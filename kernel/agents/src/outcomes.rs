@@ -87,6 +87,7 @@ impl<'a> Course<'a> {
                     events.push(told);
                     is_lost = true;
                 }
+                (None, _) if self.is_callers_part(&open) => {}
                 (None, _) => self.begin(under_way, open),
             }
         }

@@ -26,7 +26,7 @@ use prx_base::error::{Code, Error, Result};
 use prx_host::Plugins;
 use prx_host::bindings::filter::StageKind;
 use prx_host::memory::Memory;
-use prx_store::{Parked, Store, Turn, TurnState};
+use prx_store::{NewExchange, Parked, Store, Turn, TurnId, TurnState};
 
 /// How many turns run at the same time. Most of them wait: for a model, a tool or a person.
 const MAX_CONCURRENT_TURNS: usize = 256;
@@ -90,6 +90,17 @@ impl Turns {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Has a turn begin for a program's caller, and returns what it says, as it is said, and its name.
+    ///
+    /// # Errors
+    /// There is no such session, or it is terminated.
+    pub async fn submit_exchange(&self, session: &str, mut new: NewExchange) -> Result<(TurnStream, TurnId)> {
+        filtering::history(&self.services, session, &mut new.history).await?;
+        let stream = self.listeners.listen(&new.id);
+        let turn = self.services.store.accept_exchange(session, new).await?;
+        Ok((stream, turn.id()))
     }
 
     /// Cancels the turn at work in a session, or the next one: it ends with what it has said so far. False: there is none.

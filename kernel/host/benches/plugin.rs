@@ -59,6 +59,7 @@ impl Home {
             http: None,
             kv_bytes: None,
             memory: None,
+            turns: false,
             limits: Limits { cpu: Duration::from_secs(60), ..Limits::default() },
             reuse,
         };

@@ -4,7 +4,7 @@
 //! component really has is looked up when it is linked.
 
 pub use generated::exports::prx::plugin::{agent, connector, filter, job, observer, provider, skill, tool};
-pub use generated::prx::plugin::{common, sink};
+pub use generated::prx::plugin::{common, sink, turns};
 
 pub(super) use wasmtime_wasi_http::p2::bindings::exports::wasi::http::incoming_handler as route;
 
@@ -25,6 +25,7 @@ mod generated {
                 include prx:plugin/job-plugin@0.2.0;
                 include prx:plugin/observer-plugin@0.2.0;
                 include prx:plugin/filter-plugin@0.2.0;
+                include prx:plugin/route-plugin@0.2.0;
             }
         ",
         imports: {
@@ -33,10 +34,15 @@ mod generated {
             "prx:plugin/kv": async | trappable,
             "prx:plugin/memory": async | trappable,
             "prx:plugin/sink.[method]delta-sink.push": async | trappable,
+            "prx:plugin/turns.start": async | trappable,
+            "prx:plugin/turns.[method]turn.next": async | trappable,
             default: trappable,
         },
         exports: { default: async },
-        with: { "prx:plugin/sink.delta-sink": crate::delta_sink::DeltaSink },
+        with: {
+            "prx:plugin/sink.delta-sink": crate::delta_sink::DeltaSink,
+            "prx:plugin/turns.turn": crate::turn_handle::TurnHandle,
+        },
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
     });
 }

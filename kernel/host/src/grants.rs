@@ -257,6 +257,7 @@ pub fn links(manifest: &Manifest, allowance: &Allowance, config: PluginConfig) -
         http: asks_http.then(|| policy(manifest, allowance, &config)),
         kv_bytes: granted.kv,
         memory: granted.memory,
+        turns: granted.turns,
         limits: limits(manifest),
         reuse: manifest.instance.reuse,
         config: config.json,

@@ -41,6 +41,7 @@ mod services;
 mod share;
 mod start;
 mod tunables;
+mod turn_handle;
 mod watch;
 mod withdraw;
 
@@ -64,7 +65,7 @@ pub use self::registry::{Options, Plugins, Progress};
 pub use self::review::Review;
 pub use self::rights::{Denied, Rights};
 pub use self::route::RouteBody;
-pub use self::scope::{Makes, Scope, Transcript};
+pub use self::scope::{CallerTurns, FollowedTurn, Makes, Scope, Transcript, WantedTurn};
 pub use self::services::Services;
 pub use self::watch::Watch;
 

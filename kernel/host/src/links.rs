@@ -22,6 +22,8 @@ pub struct Links {
     pub kv_bytes: Option<u64>,
     /// What it may do with what the agent remembers. None: `prx:plugin/memory` isn't linked.
     pub memory: Option<MemoryAccess>,
+    /// Whether it may begin turns on behalf of who calls its routes. If not, `prx:plugin/turns` isn't linked.
+    pub turns: bool,
     /// What one call may use.
     pub limits: Limits,
     /// Whether an instance that answered may serve another call of a tool, skill or provider.
@@ -91,6 +93,10 @@ fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
             fits(import, WIT_VERSION)?;
             if links.kv_bytes.is_none() { not_asked("kv = \"1MiB\"") } else { Ok(()) }
         }
+        "prx:plugin/turns" => {
+            fits(import, WIT_VERSION)?;
+            if links.turns { Ok(()) } else { not_asked("turns = true") }
+        }
         "prx:plugin/memory" => {
             fits(import, WIT_VERSION)?;
             if links.memory.is_none() { not_asked("memory = \"read\"") } else { Ok(()) }
@@ -135,6 +141,7 @@ mod tests {
             http: http.then(Policy::default),
             kv_bytes: kv.then_some(1024),
             memory: None,
+            turns: false,
             limits: Limits::default(),
             reuse: false,
         }

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-use super::bindings::common::Attachment;
+use futures_util::future::BoxFuture;
+
+use super::bindings::common::{Attachment, Fault, ToolSpec};
+use super::bindings::turns::{Input, Opening, Piece};
 use prx_store::{BlobLimits, Owner};
 
 /// The part of what the gateway keeps that is open to one call. By default nothing.
@@ -20,6 +23,42 @@ pub struct Scope {
     pub makes: Option<Makes>,
     /// What was said in the session, for its agent alone.
     pub transcript: Option<Arc<dyn Transcript>>,
+    /// Turns of whoever calls the route. None: it is no call of a route.
+    pub turns: Option<Arc<dyn CallerTurns>>,
+}
+
+/// Turns on behalf of the caller of a route.
+pub trait CallerTurns: Debug + Send + Sync {
+    /// The names of the agents.
+    ///
+    /// # Errors
+    /// The caller may not know them.
+    fn agents(&self) -> Result<Vec<String>, Fault>;
+
+    /// Starts a turn.
+    ///
+    /// # Errors
+    /// The caller may not, or what is wanted makes no sense.
+    fn start(&self, wanted: WantedTurn) -> BoxFuture<'static, Result<Box<dyn FollowedTurn>, Fault>>;
+}
+
+/// A turn that is followed. Dropping it before its end cancels it.
+pub trait FollowedTurn: Send {
+    /// Waits for the next piece; none once it is over. Nothing is lost when the wait is given up.
+    fn next(&mut self) -> BoxFuture<'_, Option<Piece>>;
+}
+
+/// A turn to be started.
+#[derive(Debug)]
+pub struct WantedTurn {
+    /// Whose it is, and where it is said.
+    pub opening: Opening,
+    /// What is new, or the whole conversation where the session is; its files are kept.
+    pub input: Vec<Input>,
+    /// The caller's own tools.
+    pub tools: Vec<ToolSpec>,
+    /// A JSON object.
+    pub options: String,
 }
 
 /// The texts of a session's entries.

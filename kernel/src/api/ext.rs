@@ -14,8 +14,12 @@ use hyper::{Request, Response, Uri};
 use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
 use prx_host::manifest::RouteScope;
-use prx_host::{Generation, RouteBody};
+use prx_host::{Generation, Makes, RouteBody};
 use prx_http::{Access, BrokenOff, Call, Caller, Mounted, Reply, Scope};
+use prx_store::BlobLimits;
+
+mod conversation;
+mod turns;
 
 /// Who calls: the id of a token, or `owner`. Nobody without a token has it.
 const CALLER: HeaderName = HeaderName::from_static("x-prx-caller");
@@ -76,8 +80,14 @@ async fn serve(gateway: Arc<Gateway>, generation: Arc<Generation>, at: usize, ca
     *request.headers_mut() = passed_on(headers, &caller, &uri.path()[..at])?;
     let (plugins, served) = (gateway.plugins.clone(), Arc::clone(&generation));
     let ended = move |outcome: Result<(), &prx_host::CallError>| plugins.report(&served, outcome);
+    let limits = BlobLimits::from(&gateway.base.config.current().store);
+    let scope = prx_host::Scope {
+        makes: Some(Makes { channel: generation.name().to_owned(), limits }),
+        turns: Some(Arc::new(turns::OfCaller::new(&gateway, caller, generation.name()))),
+        ..prx_host::Scope::default()
+    };
     let answered = tokio::select! {
-        answered = generation.code.serve(request, prx_host::Scope::default(), ended) => answered,
+        answered = generation.code.serve(request, scope, ended) => answered,
         () = hung_up.cancelled() => return Err(Error::new(Code::Unavailable, "The client has hung up")),
     };
     match (answered, unread.error()) {

@@ -160,7 +160,7 @@ fn language(tag: String) -> Result<String> {
 }
 
 /// The agent that is to answer.
-fn agent(gateway: &Gateway, name: String) -> Result<String> {
+pub(super) fn agent(gateway: &Gateway, name: String) -> Result<String> {
     let config = gateway.base.config.current();
     if config.agent(&name).is_some() {
         return Ok(name);
@@ -170,7 +170,7 @@ fn agent(gateway: &Gateway, name: String) -> Result<String> {
 }
 
 /// The model that a session is to be answered by, as `provider/model`.
-fn model(gateway: &Gateway, text: String) -> Result<String> {
+pub(super) fn model(gateway: &Gateway, text: String) -> Result<String> {
     let config = gateway.base.config.current();
     if !text.contains('/') {
         return Ok(format!("{}/{text}", config.provider.name));
@@ -190,7 +190,7 @@ fn model(gateway: &Gateway, text: String) -> Result<String> {
 
 /// Whoever opens a session of a channel speaks for its users, and is told what the agent remembers of them. That is for
 /// those who may do everything, also while the channel is not configured.
-fn may_claim(gateway: &Gateway, caller: &Caller, channel: &str) -> Result<()> {
+pub(super) fn may_claim(gateway: &Gateway, caller: &Caller, channel: &str) -> Result<()> {
     let configured = gateway.base.config.current().components.channels_config.contains_key(channel);
     if caller.may(Scope::ADMIN) || !(configured || gateway.store.channel_state(channel)?.is_some()) {
         return Ok(());
@@ -204,7 +204,7 @@ fn may_claim(gateway: &Gateway, caller: &Caller, channel: &str) -> Result<()> {
     ))
 }
 
-fn metadata(given: Option<Map<String, Value>>) -> Result<Value> {
+pub(super) fn metadata(given: Option<Map<String, Value>>) -> Result<Value> {
     let metadata = Value::Object(given.unwrap_or_default());
     // Lists of sessions read it with each of them.
     match metadata.to_string().len() {

@@ -17,9 +17,9 @@ use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
-    agents, approvals, audit, blobs, channels, deliveries, erasure, event_log, guests, hooks, idempotency,
-    jobs, kv, mcp_logins, memory, messages, observers, outbox, overheard, plugins, queue, spending, streams,
-    tokens, turns,
+    agents, approvals, audit, blobs, channels, deliveries, erasure, event_log, exchanges, guests, hooks,
+    idempotency, jobs, kv, mcp_logins, memory, messages, observers, outbox, overheard, plugins, queue,
+    spending, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -232,6 +232,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     tokens::create_tables(transaction)?;
     plugins::create_tables(transaction)?;
     jobs::create_tables(transaction)?;
+    exchanges::create_tables(transaction)?;
     kv::create_tables(transaction)?;
     event_log::create_tables(transaction)?;
     observers::create_tables(transaction)?;

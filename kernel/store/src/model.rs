@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::message::{Attachment, Message, NewMessage, Quoted};
 use super::operation::Operation;
+use super::terms::Terms;
 use prx_base::events::NewEvent;
 
 /// The user of a session whose maker names none.
@@ -160,6 +161,9 @@ pub struct Turn {
     /// What filters have made of its message; none: none has looked at it, or changed anything.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filtered: Option<Filtered>,
+    /// What is wanted of it, where a program began it for its caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<Box<Terms>>,
 }
 
 /// What has become of a message that filters have looked at.

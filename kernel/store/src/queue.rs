@@ -12,6 +12,7 @@ use super::messages::{self, MESSAGES};
 use super::model::{Filtered, InboundInfo, Stop, Turn, TurnId};
 use super::rows::{Cause, Failure, MAX_PAGE, Rows};
 use super::sessions::SessionRow;
+use super::terms::Terms;
 use super::tx::{Effect, Tx};
 use prx_base::error::Error;
 
@@ -32,6 +33,8 @@ pub(super) struct TurnRow {
     pub(super) stop: Option<Stop>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) filtered: Option<Filtered>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) terms: Option<Box<Terms>>,
 }
 
 impl TurnRow {
@@ -53,6 +56,7 @@ impl TurnRow {
             progress: self.progress,
             stop: self.stop,
             filtered: self.filtered,
+            terms: self.terms,
         }
     }
 }
@@ -75,6 +79,7 @@ pub(super) fn queue(
         progress: None,
         stop: None,
         filtered: None,
+        terms: None,
     };
     tx.put(&TURNS, (&session.session.id, seq), &turn)?;
     session.newest_turn = seq;

@@ -386,7 +386,12 @@ fn append(
 }
 
 /// Puts a turn aside, and tells the id of the message that began it.
-fn park(tx: &Tx<'_>, session: &mut SessionRow, turn: TurnRow, reason: &str) -> Result<String, Failure> {
+pub(super) fn park(
+    tx: &Tx<'_>,
+    session: &mut SessionRow,
+    turn: TurnRow,
+    reason: &str,
+) -> Result<String, Failure> {
     let seq = turn.seq;
     let id = session.session.id.clone();
     // How far it came is nobody's any more, and may hold what was said by others.

@@ -2,7 +2,7 @@
 
 use prx_sdk::agent::{
     Activation, Agent, Answered, Command, Commands, Context, Event, Failed, FailureKind, Fault, LogLevel,
-    Message, Reply, StopReason, Token, ToolCall, ToolDone,
+    Message, Reply, Role, StopReason, Token, ToolCall, ToolDone,
 };
 
 use crate::carry::{self, Carried};
@@ -99,10 +99,14 @@ impl Work<'_> {
             self.take_over();
         }
         let known = message.conversation().map(Known::from).collect();
-        let mut turn = Turn { text: message.text, own: message.history.len(), known, ..Turn::default() };
+        // What a tool of the caller's has answered is nobody's words.
+        let is_result = message.entry.role == Role::Tool;
+        let text = if is_result { String::new() } else { message.text };
+        let mut turn = Turn { text, own: message.history.len(), known, ..Turn::default() };
         let skills = message.means.skills.clone();
         turn.may_use(message.means);
         let goes_on = match command::of(&turn.text) {
+            _ if is_result => self.advance(&mut turn),
             Some(command) => self.command(&mut turn, command, &skills),
             None => self.prepare(&mut turn, &skills),
         };

@@ -14,6 +14,8 @@ mod route;
 mod script;
 #[cfg(test)]
 mod tests;
+#[cfg(feature = "route")]
+pub(crate) mod turns;
 mod waiting;
 
 pub use actions::{observe, run_job};
@@ -30,4 +32,6 @@ pub use rendered::rendered;
 #[cfg(feature = "route")]
 pub use route::{RouteAnswer, route};
 pub use script::Script;
+#[cfg(feature = "route")]
+pub use turns::{BegunTurn, answer_turns, finished, set_agents};
 pub use waiting::Waiting;

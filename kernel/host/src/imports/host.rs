@@ -17,7 +17,7 @@ use crate::bindings::sink::Delta;
 use crate::journal::Level;
 use crate::limits::Limiter;
 use crate::meter::Meter;
-use crate::scope::Scope;
+use crate::scope::{FollowedTurn, Scope};
 
 /// Most handles that one instance may hold at a time.
 const MAX_HANDLES: usize = 1000;
@@ -31,6 +31,8 @@ pub(crate) struct CallState {
     pub(super) made: BTreeMap<String, NewBlob>,
     /// Takes a provider's answer while it grows.
     pub(crate) deltas: Option<mpsc::Sender<Delta>>,
+    /// The turns that it follows, by their handles.
+    pub(super) turns: BTreeMap<u32, Box<dyn FollowedTurn>>,
 }
 
 impl From<Scope> for CallState {

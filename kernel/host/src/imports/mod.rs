@@ -14,6 +14,7 @@ mod shared;
 mod sink;
 mod stdio;
 mod transcript;
+mod turns;
 mod wasi;
 
 use wasmtime::component::{HasSelf, Linker};
@@ -36,6 +37,9 @@ pub(super) fn link(linker: &mut Linker<Host>, links: &Links) -> wasmtime::Result
     bindings::transcript::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     if links.kv_bytes.is_some() {
         bindings::kv::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
+    }
+    if links.turns {
+        bindings::turns::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;
     }
     if links.memory.is_some() {
         bindings::memory::add_to_linker::<Host, HasSelf<Host>>(linker, |host| host)?;

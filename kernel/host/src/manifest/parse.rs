@@ -107,8 +107,10 @@ impl Manifest {
             return wrong("send", format!("{place:?} names no place; {PLACE_RULE}"));
         }
         let may_say = !send.is_empty() || self.keys().any(|(_, key)| key.extends == Some(Extends::Send));
-        if *turns && !may_say {
-            return wrong("turns", "a turn's reply has to go somewhere: ask for `send`, too".into());
+        if *turns && !may_say && self.routes.is_none() {
+            let why =
+                "a turn's reply has to go somewhere: ask for `send`, too, or say [routes] for those who call";
+            return wrong("turns", why.into());
         }
         let own = format!("{}.", self.plugin.name);
         if let Some(event) = events.publish.iter().find(|event| !event.starts_with(&own)) {

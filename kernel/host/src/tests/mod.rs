@@ -51,6 +51,7 @@ fn links() -> Links {
         http: None,
         kv_bytes: None,
         memory: None,
+        turns: false,
         limits: Limits {
             memory_bytes: 1 << 20,
             cpu: Duration::from_secs(10),

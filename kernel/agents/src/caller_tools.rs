@@ -1,0 +1,54 @@
+//! Tools that the caller of the API runs itself: a model is told of them like of any other, and a call of one ends the turn.
+//! Its result begins the next one.
+
+use super::context::Context;
+use super::course::{Course, Finished};
+use super::progress::Open;
+use prx_host::bindings::agent as wire;
+use prx_host::bindings::provider::ToolSpec;
+use prx_store::CallerTool;
+
+/// What an agent is told of where such a tool comes from.
+const SOURCE: &str = "caller";
+
+impl Context {
+    /// Whether the caller runs this tool.
+    pub(super) fn is_callers(&self, tool: &str) -> bool {
+        self.terms.tools.iter().any(|own| own.name == tool)
+    }
+
+    /// The caller's tools, as an agent is told of them.
+    pub(super) fn callers_tools(&self) -> impl Iterator<Item = wire::ToolSummary> {
+        self.terms.tools.iter().map(|tool| wire::ToolSummary {
+            name: tool.name.clone(),
+            source: SOURCE.to_owned(),
+            read_only: false,
+            policy: wire::ToolPolicy::Client,
+        })
+    }
+
+    /// The same, as a model is told of them, as far as the agent wants that.
+    pub(super) fn callers_specs(&self, wanted: &[String]) -> impl Iterator<Item = ToolSpec> {
+        self.terms.tools.iter().filter(|tool| wanted.contains(&tool.name)).map(|tool| {
+            let CallerTool { name, description, parameters } = tool.clone();
+            ToolSpec { name, description, parameters }
+        })
+    }
+}
+
+impl Course<'_> {
+    /// Whether nobody here does that: the caller runs the tool.
+    pub(super) fn is_callers_part(&self, open: &Open) -> bool {
+        matches!(&open.command, wire::Command::CallTool((_, call)) if self.context.is_callers(&call.name))
+    }
+
+    /// Ends the turn where its agent waits for nothing but calls that the caller makes; none where it waits for no such call.
+    pub(super) fn hand_over(&mut self) -> Option<Finished> {
+        if !self.progress.open.iter().any(|open| self.is_callers_part(open)) {
+            return None;
+        }
+        self.progress.open.clear();
+        let asking = self.progress.messages.iter().rfind(|said| !said.tool_calls.is_empty())?.clone();
+        Some(Finished { is_handed_over: true, kept: self.take_unsaved(), ..Finished::saying(asking) })
+    }
+}

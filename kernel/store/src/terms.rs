@@ -1,0 +1,29 @@
+//! What whoever begins a turn for a program's caller wants of it.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// What whoever begins a turn wants of it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Terms {
+    /// Said to the model behind the agent's own instructions.
+    #[serde(default)]
+    pub instructions: String,
+    /// Tools that the caller runs: a call of one ends the turn.
+    #[serde(default)]
+    pub tools: Vec<CallerTool>,
+    /// Options of requests to the model, where the agent sets none of the name.
+    #[serde(default)]
+    pub options: Map<String, Value>,
+}
+
+/// A tool that the caller runs itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallerTool {
+    /// What the model calls it.
+    pub name: String,
+    /// What it does.
+    pub description: String,
+    /// JSON Schema of its arguments.
+    pub parameters: String,
+}
