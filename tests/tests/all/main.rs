@@ -47,6 +47,7 @@ mod mcp_resources;
 mod memory;
 mod mishaps;
 mod observers;
+mod openai_api;
 mod parameters;
 mod plugins_api;
 mod process;
