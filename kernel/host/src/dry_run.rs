@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::catalog::Generation;
 use super::compiler::Compiler;
 use super::engine::Engine;
+use super::generation::Generation;
 use super::grants::{self, Allowance};
 use super::inspect::Inspected;
 use super::links::{self, LinkError};

@@ -21,6 +21,7 @@ mod dry_run;
 mod engine;
 mod filters;
 mod folder;
+mod generation;
 mod imports;
 mod instance;
 mod journal;
@@ -48,7 +49,7 @@ mod withdraw;
 pub use self::bundled::Bundled;
 pub use self::call::CallError;
 pub use self::catalog::{
-    Generation, Placed, PluginAbout, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode,
+    Placed, PluginAbout, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode,
 };
 pub use self::compiler::{COMPILE, CompileError, Compiler, run_compiler};
 pub use self::component::{Code, Description};
@@ -56,6 +57,7 @@ pub use self::connector::Connector;
 pub use self::dry_run::DryRun;
 pub use self::engine::{Artifact, Engine};
 pub use self::filters::{Filters, Passed, Stopped};
+pub use self::generation::Generation;
 pub use self::journal::{Journal, Level};
 pub use self::known::{Known, Unknown, on_disk};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
-use super::catalog::{Entry, Generation, Placed, PluginStatus, Status};
+use super::catalog::{Entry, Placed, PluginStatus, Status};
 use super::folder::{Folder, Loaded};
+use super::generation::Generation;
 use super::load::{Candidate, Refusal, Terms, digest, examine, load};
 use super::registry::Plugins;
 use prx_base::error::{Error, Result};

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::catalog::Generation;
 use super::compiler::CompileError;
 use super::component::{self, Description};
 use super::engine::{Artifact, Engine};
+use super::generation::Generation;
 use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
 use super::links;

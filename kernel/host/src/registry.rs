@@ -14,12 +14,11 @@ use super::bindings::common::{Fault, FaultCode};
 use super::bindings::{provider, sink, skill, tool};
 use super::bundled::Bundled;
 use super::call::CallError;
-use super::catalog::{
-    Catalog, Entry, Generation, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode,
-};
+use super::catalog::{Catalog, Entry, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode};
 use super::component::Code;
 use super::engine::Engine;
 use super::folder::Folder;
+use super::generation::Generation;
 use super::known::Known;
 use super::load::examine;
 use super::scope::Scope;

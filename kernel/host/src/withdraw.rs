@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::catalog::{Entry, Generation};
+use super::catalog::Entry;
+use super::generation::Generation;
 use super::load::digest;
 use super::registry::Plugins;
 use prx_base::error::Result;
