@@ -47,7 +47,7 @@ async fn main() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("descriptors");
     let most = readers + 100;
     let gateway = Gateway::start(&format!(
-        "[gateway]\nmax_connections = {most}\nmax_connections_per_address = {most}\n[rate_limits]\nenabled = false\n"
+        "[gateway]\nmax_connections = {most}\nmax_connections_per_address = {most}\n"
     ))
     .await;
     let process = gateway.process_id();
