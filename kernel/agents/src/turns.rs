@@ -26,7 +26,7 @@ use prx_base::error::{Code, Error, Result};
 use prx_host::Plugins;
 use prx_host::bindings::filter::StageKind;
 use prx_host::memory::Memory;
-use prx_store::{NewExchange, Parked, Store, Turn, TurnId, TurnState};
+use prx_store::{MAX_ATTEMPTS, NewExchange, Parked, Store, Turn, TurnId, TurnState};
 
 /// How many turns run at the same time. Most of them wait: for a model, a tool or a person.
 const MAX_CONCURRENT_TURNS: usize = 256;
@@ -240,7 +240,11 @@ impl Turns {
             self.services.base.events.report_activity(activity);
         }
         let reopened = self.services.store.reopened();
-        let inspected = filtering::inbound(&self.services, &mut turn).await;
+        let inspected = match turn.attempts > MAX_ATTEMPTS {
+            // It is given up, and goes no further.
+            true => Ok(None),
+            false => filtering::inbound(&self.services, &mut turn).await,
+        };
         let work = Work { services: &self.services, turn: &turn, reply: &reply, timer, wakeup };
         let replied = match inspected {
             Ok(None) => turn::run(&work).await,

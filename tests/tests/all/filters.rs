@@ -265,6 +265,32 @@ async fn a_call_that_a_filter_changes_is_checked_and_asked_about_as_it_is_then()
 }
 
 #[tokio::test]
+async fn what_a_job_says_passes_the_filters_too() {
+    let telegram = FakeTelegram::start().await;
+    let config = format!(
+        "{}[plugins_config.ticking]\nto = \"telegram/7\"\n[grants.ticking]\nkv = \"64KiB\"\n\
+         events = {{ publish = [\"ticking.*\"] }}\n[plugins_config.filtering]\noutbound = \"say:checked\"\n",
+        telegram.config(&["*"])
+    );
+    let home = scripted::home(&echoing(), &format!("{ORDER}{config}"));
+    home.place_plugin("filtering", &Component::of("filtering").bytes());
+    let manifest = "[plugin]\nname = \"ticking\"\nversion = \"1.0.0\"\n[config.to]\ntype = \"string\"\nextends = \"send\"\n\
+                    [permissions]\nkv = \"64KiB\"\nevents = { publish = [\"ticking.*\"] }\n\
+                    [[schedule]]\nname = \"both\"\ncron = \"0 0 1 1 *\"\n";
+    home.place_plugin("ticking", &Component::of("ticking").with_manifest(manifest).bytes());
+    telegram.write(7, "hello");
+    let gateway = Gateway::start_in(home).await;
+    telegram.until("an answer", |telegram| (telegram.sent_to(7) == ["checked"]).then_some(())).await;
+    let done = gateway.client().post("/jobs/ticking/both/run", json!({})).await.expect(200);
+    assert_eq!(done["status"], "done", "{done}");
+    telegram.until("what it says", |telegram| (telegram.sent_to(7) == ["checked"; 2]).then_some(())).await;
+    set(&gateway, json!({"plugins_config.filtering.outbound": "trap"})).await;
+    gateway.client().post("/jobs/ticking/both/run", json!({})).await.expect(200);
+    let said = telegram.until("the next", |telegram| telegram.sent_to(7).get(2).cloned()).await;
+    assert!(said.contains("could not be checked"), "{said}");
+}
+
+#[tokio::test]
 async fn what_is_no_filter_or_no_stage_is_refused_by_name() {
     let home = Home::new(ORDER);
     home.place_plugin("filtering", &Component::of("filtering").bytes());
