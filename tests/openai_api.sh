@@ -71,6 +71,8 @@ name = "openai"
 model = "any"
 [providers_config.openai]
 base_url = "http://127.0.0.1:$(cat port)/v1"
+[rate_limits]
+sessions_write = 1000
 TOML
 start_gateway
 
