@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::reply::OCTETS;
 use super::rest::Rest;
-use super::streamed::Streamed;
+use super::streamed::{Streamed, ended_early, too_large};
 use prx_base::clock::Clock;
 use prx_base::error::{Code, Error, Result};
 use prx_base::text::is_format_control;
@@ -259,14 +259,6 @@ async fn within_timeout<T>(clock: &Clock, read: impl Future<Output = Result<T>>)
             format!("The body did not arrive within {} seconds", BODY_TIMEOUT.as_secs()),
         )),
     }
-}
-
-fn too_large(limit: u64) -> Error {
-    Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes"))
-}
-
-fn ended_early(error: hyper::Error) -> Error {
-    Error::bad_request("The body ended early").with_cause(error)
 }
 
 /// The fields of a JSON object in a request. One that nobody asks for is ignored; `null` is as good as absent.

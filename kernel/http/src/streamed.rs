@@ -38,9 +38,10 @@ impl Failure {
         failure.as_ref().map(|(code, message)| Error::new(*code, message.clone()))
     }
 
-    fn set(&self, code: Code, message: String) -> Error {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((code, message.clone()));
-        Error::new(code, message)
+    fn note(&self, error: Error) -> Error {
+        let known = Some((error.code(), error.message().to_owned()));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        error
     }
 }
 
@@ -61,10 +62,7 @@ impl Streamed {
                 self.left = left;
                 Ok(Frame::data(data))
             }
-            None => {
-                let message = format!("The body is larger than {} bytes", self.limit);
-                Err(self.failure.set(Code::PayloadTooLarge, message))
-            }
+            None => Err(self.failure.note(too_large(self.limit))),
         }
     }
 }
@@ -88,10 +86,7 @@ impl Body for Streamed {
                     Err(_) => Poll::Ready(None),
                 }
             }
-            Poll::Ready(Some(Err(error))) => {
-                let ended = this.failure.set(Code::BadRequest, "The body ended early".to_owned());
-                Poll::Ready(Some(Err(ended.with_cause(error))))
-            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.failure.note(ended_early(error))))),
             Poll::Pending => {
                 let clock = &this.clock;
                 let silence = this.silence.get_or_insert_with(|| {
@@ -103,7 +98,7 @@ impl Body for Streamed {
                     Poll::Ready(()) => {
                         let seconds = SILENCE_TIMEOUT.as_secs();
                         let message = format!("Nothing of the body arrived for {seconds} seconds");
-                        Poll::Ready(Some(Err(this.failure.set(Code::RequestTimeout, message))))
+                        Poll::Ready(Some(Err(this.failure.note(Error::new(Code::RequestTimeout, message)))))
                     }
                 }
             }
@@ -123,6 +118,16 @@ impl Drop for Streamed {
     fn drop(&mut self) {
         self.incoming.set_streamed(false);
     }
+}
+
+/// A body has more bytes than it may.
+pub(super) fn too_large(limit: u64) -> Error {
+    Error::new(Code::PayloadTooLarge, format!("The body is larger than {limit} bytes"))
+}
+
+/// A body ends before it is whole.
+pub(super) fn ended_early(error: hyper::Error) -> Error {
+    Error::bad_request("The body ended early").with_cause(error)
 }
 
 impl std::fmt::Debug for Streamed {
