@@ -1,7 +1,7 @@
 /// Makes a component of what was written: exports its capabilities and embeds its manifest.
 ///
-/// Called once in a crate. `connector`, `tool`, `skill`, `provider`, `filter`, `job`, `observer`, `route` and `agent`, as many as there are, name the type that
-/// implements the trait of that name; instead of `tool`, `tools` lists typed ones. `manifest`, at the end, is a path
+/// Called once in a crate. `connector`, `tool`, `skill`, `provider`, `filter`, `job`, `observer`, `route` and `agent`, as many
+/// as there are, name the type that implements the trait of that name; instead of `tool`, `tools` lists typed ones. `manifest`, at the end, is a path
 /// from the folder of `Cargo.toml`.
 ///
 /// ```ignore

@@ -282,19 +282,32 @@ impl Response {
     }
 }
 
+/// The status that a client is told of a fault by.
+pub fn status_of(code: FaultCode) -> u16 {
+    match code {
+        FaultCode::BadInput => 400,
+        FaultCode::Denied => 403,
+        FaultCode::TooLarge => 413,
+        FaultCode::Quota => 429,
+        FaultCode::Unavailable => 503,
+        FaultCode::Timeout => 504,
+        FaultCode::BadConfig | FaultCode::Internal => 500,
+    }
+}
+
 /// What the client reads of a fault.
 fn error_response(fault: &Fault) -> Response {
-    let (status, code) = match fault.code {
-        FaultCode::BadInput => (400, "bad_request"),
-        FaultCode::Denied => (403, "forbidden"),
-        FaultCode::TooLarge => (413, "payload_too_large"),
-        FaultCode::Quota => (429, "rate_limited"),
-        FaultCode::Unavailable => (503, "unavailable"),
-        FaultCode::Timeout => (504, "gateway_timeout"),
-        FaultCode::BadConfig | FaultCode::Internal => (500, "internal_error"),
+    let code = match fault.code {
+        FaultCode::BadInput => "bad_request",
+        FaultCode::Denied => "forbidden",
+        FaultCode::TooLarge => "payload_too_large",
+        FaultCode::Quota => "rate_limited",
+        FaultCode::Unavailable => "unavailable",
+        FaultCode::Timeout => "gateway_timeout",
+        FaultCode::BadConfig | FaultCode::Internal => "internal_error",
     };
     let error = serde_json::json!({"error": {"code": code, "message": fault.message, "details": null}});
-    Response::json(&error).with_status(status)
+    Response::json(&error).with_status(status_of(fault.code))
 }
 
 /// What a route answers, an error included.

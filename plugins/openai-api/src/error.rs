@@ -1,6 +1,6 @@
 //! Errors in OpenAI's shape.
 
-use prx_sdk::route::{Fault, FaultCode, Request, Response};
+use prx_sdk::route::{Fault, Request, Response, status_of};
 use serde_json::{Value, json};
 
 /// Why a request is not answered.
@@ -71,15 +71,6 @@ impl Refusal {
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
-        let status = match fault.code {
-            FaultCode::BadInput => 400,
-            FaultCode::Denied => 403,
-            FaultCode::TooLarge => 413,
-            FaultCode::Quota => 429,
-            FaultCode::Unavailable => 503,
-            FaultCode::Timeout => 504,
-            FaultCode::BadConfig | FaultCode::Internal => 500,
-        };
-        Self::new(status, fault.message)
+        Self::new(status_of(fault.code), fault.message)
     }
 }
