@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::actions;
 use super::actors::Actors;
 use super::lanes::Lanes;
+use super::tasks;
 use prx_base::Base;
 use prx_base::error::{Code, Error, Result};
 use prx_base::issue::{Issue, IssueKind};
@@ -169,11 +170,8 @@ impl Jobs {
     /// Waits so long for runs under way. What is cut off is run again by the next start.
     pub async fn stop(&self, limit: Duration) {
         let Work { base, stop, tasks, .. } = &*self.0;
-        stop.cancel();
-        tasks.close();
-        tokio::select! {
-            () = tasks.wait() => {}
-            () = base.clock.sleep(limit) => info!("jobs are cut off; the next start runs them again"),
+        if !tasks::end(tasks, stop, &base.clock, limit).await {
+            info!("jobs are cut off; the next start runs them again");
         }
     }
 

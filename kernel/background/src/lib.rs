@@ -18,3 +18,4 @@ mod actors;
 mod jobs;
 mod lanes;
 mod observers;
+mod tasks;

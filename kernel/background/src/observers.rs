@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use super::actions;
 use super::actors::Actors;
 use super::lanes::Lanes;
+use super::tasks;
 use prx_base::Base;
 use prx_base::config::fits;
 use prx_base::error::Result;
@@ -128,11 +129,8 @@ impl Observers {
     /// Waits so long for calls under way. What is cut off is told again by the next start.
     pub async fn stop(&self, limit: Duration) {
         let Work { base, stop, tasks, .. } = &*self.0;
-        stop.cancel();
-        tasks.close();
-        tokio::select! {
-            () = tasks.wait() => {}
-            () = base.clock.sleep(limit) => info!("observers are cut off; the next start tells them again"),
+        if !tasks::end(tasks, stop, &base.clock, limit).await {
+            info!("observers are cut off; the next start tells them again");
         }
     }
 
