@@ -153,6 +153,7 @@ impl Filters {
         let Work { base, plugins, .. } = &*self.0;
         let config = base.config.current();
         let order = &config.components.filters.order;
+        let failures = self.failures().clone();
         let mut issues = Vec::new();
         for plugin in order {
             let what_then = match config.components.filters.of(plugin).on_error {
@@ -167,8 +168,7 @@ impl Filters {
                 issues.push(Issue::new(IssueKind::Filter, problem, fix));
                 continue;
             }
-            let failures = self.failures().clone();
-            for ((_, stage), why) in failures.into_iter().filter(|((failed, _), _)| failed == plugin) {
+            for ((_, stage), why) in failures.iter().filter(|((failed, _), _)| failed == plugin) {
                 let problem =
                     format!("filter {plugin} failed when it was asked last ({stage}): {why}; {what_then}");
                 let fix =

@@ -267,7 +267,8 @@ impl Plugins {
         Some(TriedCode { newest: Arc::clone(entry.serving()?), before: entry.before.clone() })
     }
 
-    /// Counts a step that an agent's code, or an answer that a filter's, has done well. With the last one of its probation the code before it is let go.
+    /// Counts a step that an agent's code has done well, or an answer that a filter's has. With the last one of its probation
+    /// the code before it is let go.
     pub fn did_well(&self, generation: &Arc<Generation>) {
         generation.reset_failures();
         if generation.steps.fetch_add(1, Ordering::Relaxed) + 1 == PROBATION_STEPS {
