@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::Value;
-
+use super::given::{self, OptionsFlaw, ToolFlaw};
 use super::progress::Progress;
 use prx_host::bindings::agent as wire;
 
@@ -38,9 +37,6 @@ const MAX_CHOICE_BYTES: usize = 80;
 const MAX_STEPS: u32 = 2000;
 /// Most things that one turn says before its reply.
 const MAX_SAID: usize = 100;
-/// Keys of options that are the kernel's: who is asked, and what.
-const KERNEL_OPTIONS: [&str; 5] = ["model", "messages", "tools", "system", "stream"];
-
 /// Whether a step is within its bounds, and the turn with it.
 ///
 /// # Errors
@@ -111,38 +107,28 @@ fn question(ask: &wire::AskModel) -> Result<(), String> {
     at_most("tools that it may call", ask.tools.len(), MAX_PARTS)?;
     at_most("tools of its own", ask.own_tools.len(), MAX_OWN_TOOLS)?;
     at_most("bytes of options", ask.options.len(), MAX_OPTIONS_BYTES)?;
-    let mut names = BTreeSet::new();
     for tool in &ask.own_tools {
         let bytes = tool.name.len() + tool.description.len() + tool.parameters.len();
         at_most("bytes of a tool of its own", bytes, MAX_OWN_TOOL_BYTES)?;
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if tool.name.is_empty() || tool.name.len() > 64 || !tool.name.chars().all(is_name) {
-            return Err(format!("it has a tool of its own whose name models don't take: {:?}", tool.name));
-        }
-        if !names.insert(&tool.name) {
-            return Err(format!("it has two tools of its own with the name {}", tool.name));
-        }
-        if !is_object_schema(&tool.parameters) {
-            return Err(format!(
-                "the parameters of its own tool {} are no JSON Schema of an object",
-                tool.name
-            ));
-        }
     }
-    match serde_json::from_str(&ask.options) {
-        Ok(Value::Object(options)) => match KERNEL_OPTIONS.iter().find(|key| options.contains_key(**key)) {
-            Some(key) => Err(format!("it sets {key} in the options of a question, which is not an option")),
-            None => Ok(()),
-        },
-        _ => Err("the options of a question are no JSON object".to_owned()),
+    match given::tool_flaw(&ask.own_tools) {
+        Some(ToolFlaw::Name(name)) => {
+            return Err(format!("it has a tool of its own whose name models don't take: {name:?}"));
+        }
+        Some(ToolFlaw::Twice(name)) => {
+            return Err(format!("it has two tools of its own with the name {name}"));
+        }
+        Some(ToolFlaw::Schema(name)) => {
+            return Err(format!("the parameters of its own tool {name} are no JSON Schema of an object"));
+        }
+        None => {}
     }
-}
-
-/// Whether models can be told of these parameters: vendors take a schema of an object, and nothing else at its top.
-fn is_object_schema(parameters: &str) -> bool {
-    match serde_json::from_str(parameters) {
-        Ok(Value::Object(schema)) => schema.get("type").is_none_or(|kind| kind == "object"),
-        _ => false,
+    match given::options(&ask.options) {
+        Ok(_) => Ok(()),
+        Err(OptionsFlaw::Ours(key)) => {
+            Err(format!("it sets {key} in the options of a question, which is not an option"))
+        }
+        Err(OptionsFlaw::NoObject) => Err("the options of a question are no JSON object".to_owned()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Tools that the caller of the API runs itself: a model is told of them like of any other, and a call of one ends the turn.
 //! Its result begins the next one.
 
+use std::collections::BTreeSet;
+
 use super::context::Context;
 use super::course::{Course, Finished};
 use super::progress::Open;
@@ -12,11 +14,6 @@ use prx_store::CallerTool;
 const SOURCE: &str = "caller";
 
 impl Context {
-    /// Whether the caller runs this tool.
-    pub(super) fn is_callers(&self, tool: &str) -> bool {
-        self.terms.tools.iter().any(|own| own.name == tool)
-    }
-
     /// The caller's tools, as an agent is told of them.
     pub(super) fn callers_tools(&self) -> impl Iterator<Item = wire::ToolSummary> {
         self.terms.tools.iter().map(|tool| wire::ToolSummary {
@@ -28,8 +25,9 @@ impl Context {
     }
 
     /// The same, as a model is told of them, as far as the agent wants that.
-    pub(super) fn callers_specs(&self, wanted: &[String]) -> impl Iterator<Item = ToolSpec> {
-        self.terms.tools.iter().filter(|tool| wanted.contains(&tool.name)).map(|tool| {
+    pub(super) fn callers_specs(&self, ask: &wire::AskModel) -> impl Iterator<Item = ToolSpec> {
+        let wanted: BTreeSet<&str> = ask.tools.iter().map(String::as_str).collect();
+        self.terms.tools.iter().filter(move |tool| wanted.contains(tool.name.as_str())).map(|tool| {
             let CallerTool { name, description, parameters } = tool.clone();
             ToolSpec { name, description, parameters }
         })
@@ -39,7 +37,7 @@ impl Context {
 impl Course<'_> {
     /// Whether nobody here does that: the caller runs the tool.
     pub(super) fn is_callers_part(&self, open: &Open) -> bool {
-        matches!(&open.command, wire::Command::CallTool((_, call)) if self.context.is_callers(&call.name))
+        matches!(&open.command, wire::Command::CallTool((_, call)) if self.context.terms.has_tool(&call.name))
     }
 
     /// Ends the turn where its agent waits for nothing but calls that the caller makes; none where it waits for no such call.

@@ -88,17 +88,18 @@ pub(super) async fn answer(work: &Work<'_>, context: &Context, asked: ToolCall, 
     let is_told = begun && context.policy_of(&call.name) == Some(Policy::Ask);
     let is_filtered = allowed.is_some();
     call.arguments = allowed.unwrap_or(call.arguments);
+    let on_behalf = on_behalf(work, context, &call.id);
     let passed = match is_filtered || !call.within_limit || context.policy_of(&call.name).is_none() {
         true => Ok(()),
-        false => pass(work, context, &mut call).await,
+        false => work.services.tools.pass(&call.name, &mut call.arguments, &on_behalf).await,
     };
     if !is_told {
         let (id, name, arguments) = (call.id.clone(), call.name.clone(), call.arguments.clone());
         work.reply.event(TurnEvent::ToolCall { id, name, arguments });
     }
     let made = match (call.within_limit, passed) {
-        (true, Ok(())) => make_one(work, context, &call, begun).await,
-        (true, Err(why)) => Err(NotMade::Refused(format!("{} was not called: {why}", call.name))),
+        (true, Ok(())) => make_one(work, context, &call, begun, on_behalf).await,
+        (true, Err(why)) => Err(NotMade::Refused(format!("{} was not called: {}", call.name, why.message()))),
         (false, _) => Err(NotMade::Refused(
             "not called: the turn has used up agent.max_tool_calls_per_turn; answer with what there is"
                 .into(),
@@ -118,14 +119,6 @@ pub(super) async fn answer(work: &Work<'_>, context: &Context, asked: ToolCall, 
     let ToolResult { content, is_error, attachments, .. } = result;
     let result = NewMessage { attachments, ..NewMessage::tool(call.id, content, is_error) };
     Called::Answered(Box::new(CallResult { result, event, outcome }))
-}
-
-/// Has filters look at a call; the error says why one stops it.
-async fn pass(work: &Work<'_>, context: &Context, call: &mut Call) -> Result<(), String> {
-    let (given, on_behalf) = (call.arguments.clone(), on_behalf(work, context, &call.id));
-    let passed = work.services.tools.passed(&call.name, given, &on_behalf).await;
-    call.arguments = passed.map_err(|stopped| stopped.message().to_owned())?;
-    Ok(())
 }
 
 /// On whose behalf a call is made.
@@ -150,6 +143,7 @@ async fn make_one(
     context: &Context,
     call: &Call,
     allowed: bool,
+    on_behalf: CallContext,
 ) -> Result<Executed, NotMade> {
     let (tools, Call { id, name, arguments, .. }) = (&work.services.tools, call);
     let Some(policy) = context.policy_of(name) else {
@@ -170,7 +164,7 @@ async fn make_one(
         }
     }
     let (person, questions) = Person::new(work.turn.session.clone());
-    let on_behalf = CallContext { person: Some(person), ..on_behalf(work, context, id) };
+    let on_behalf = CallContext { person: Some(person), ..on_behalf };
     let asking = elicitation::answer(
         work,
         About { call: id, tool: name, arguments, elicitation: None, question: None },

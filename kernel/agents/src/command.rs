@@ -8,6 +8,7 @@ use prx_store::{Approval, Choice, Command, Decision};
 pub(crate) const NEW: &str = "/new";
 /// Said alone, it stops the turn at work.
 const STOP: &str = "/stop";
+
 /// What a message asks of the gateway itself; none where it is all meant for the agent.
 pub fn command(text: &str) -> Option<Command> {
     match text.trim() {

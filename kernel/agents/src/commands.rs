@@ -89,7 +89,8 @@ impl Course<'_> {
         self.close_calls();
         compose::parts(&self.entries, &ask.messages).map_err(|misfit| Broken::Rule(misfit.to_string()))?;
         let is_taken = |shown: &str| {
-            self.context.is_callers(shown) || self.context.policy_of(self.context.names.own(shown)).is_some()
+            self.context.terms.has_tool(shown)
+                || self.context.policy_of(self.context.names.own(shown)).is_some()
         };
         if let Some(own) = ask.own_tools.iter().find(|own| is_taken(&own.name)) {
             return Err(Broken::Rule(format!("its own tool has the name of another one: {}", own.name)));

@@ -70,7 +70,7 @@ impl Context {
         let policy = |tool: &Tool| config.tools.policy_of(tool.name());
         let terms = work.turn.terms.as_deref().cloned().unwrap_or_default();
         // What the caller calls so is meant where both have a tool of the name.
-        let is_callers = |tool: &Tool| terms.tools.iter().any(|own| own.name == names.shown(tool.name()));
+        let is_callers = |tool: &Tool| terms.has_tool(names.shown(tool.name()));
         let told: Vec<&Arc<Tool>> = catalog
             .tools()
             .filter(|_| config.agent.max_tool_calls_per_turn > 0)
@@ -140,7 +140,7 @@ impl Context {
         let wanted: BTreeSet<&str> = ask.tools.iter().map(|name| self.names.shown(name)).collect();
         tools.retain(|tool| wanted.contains(tool.name.as_str()));
         tools.extend(ask.own_tools.iter().cloned());
-        tools.extend(self.callers_specs(&ask.tools));
+        tools.extend(self.callers_specs(ask));
         let mut options: serde_json::Map<String, serde_json::Value> =
             serde_json::from_str(&ask.options).unwrap_or_default();
         let mut system = ask.system.clone();
@@ -181,7 +181,7 @@ impl Context {
 
     /// A completion with the tools' own names.
     pub(super) fn own_names(&self, mut completion: wire::Completion) -> wire::Completion {
-        for call in completion.tool_calls.iter_mut().filter(|call| !self.is_callers(&call.name)) {
+        for call in completion.tool_calls.iter_mut().filter(|call| !self.terms.has_tool(&call.name)) {
             call.name = self.names.own(&call.name).to_owned();
         }
         completion

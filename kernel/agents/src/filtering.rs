@@ -154,7 +154,7 @@ async fn outbound(work: &Work<'_>, text: &str, files: &[Attachment]) -> Result<O
 ///
 /// # Errors
 /// The store has failed.
-pub(super) async fn reply(work: &Work<'_>, mut said: NewMessage) -> Result<NewMessage> {
+pub(super) async fn reply(work: &Work<'_>, said: &mut NewMessage) -> Result<()> {
     if let Some((text, is_stopped)) = outbound(work, &said.content, &said.attachments).await? {
         said.content = text;
         // What its provider wants to see again may have the same words in it.
@@ -165,7 +165,7 @@ pub(super) async fn reply(work: &Work<'_>, mut said: NewMessage) -> Result<NewMe
             said.attachments.clear();
         }
     }
-    Ok(said)
+    Ok(())
 }
 
 /// What was said in a turn, as it is kept: filters have looked at all that the agent has said.
@@ -177,7 +177,7 @@ pub(super) async fn transcript(work: &Work<'_>, progress: &mut Progress) -> Resu
     for said in &mut progress.messages {
         let is_seen = said.id.as_ref().is_some_and(|id| seen.contains(id));
         if said.role == Role::Assistant && !is_seen {
-            *said = reply(work, said.clone()).await?;
+            reply(work, said).await?;
         }
     }
     Ok(())

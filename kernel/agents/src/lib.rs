@@ -4,6 +4,7 @@
 pub use self::approval::question;
 pub use self::command::command;
 pub use self::failure::stopping;
+pub use self::given::{OptionsFlaw, ToolFlaw, options, tool_flaw};
 pub use self::stream::{TurnEvent, TurnStream};
 pub use self::turns::Turns;
 
@@ -27,6 +28,7 @@ mod elicitation;
 mod entries;
 mod failure;
 mod filtering;
+mod given;
 mod means;
 mod outcomes;
 mod progress;

@@ -4,6 +4,7 @@ use super::command::NEW;
 use super::failure::TurnFailure;
 use super::stream::ReplyStream;
 use super::words::{Words, with};
+use super::work::Work;
 use prx_base::events::Activity;
 use prx_store::{Attachment, Choice, Content, NewMessage, NewOutbound, Operation, Stop, Turn};
 
@@ -21,12 +22,12 @@ fn operation(turn: &Turn, operation: Operation) -> Option<NewOutbound> {
 
 /// The last word of a turn for the channel that the message came from. A turn that was stopped before anything was said
 /// confirms that, if stopping it was all that the person wanted.
-pub(super) fn last(turn: &Turn, said: &NewMessage, stop: Option<Stop>, words: &Words) -> Option<NewOutbound> {
-    let (text, files) = (&said.content, &said.attachments);
+pub(super) fn last(work: &Work<'_>, said: &NewMessage, stop: Option<Stop>) -> Option<NewOutbound> {
+    let (turn, text, files) = (work.turn, &said.content, &said.attachments);
     match stop {
         _ if !text.trim().is_empty() || !files.is_empty() => outbound(turn, text, files),
-        None => outbound(turn, words.empty_answer, &[]),
-        Some(Stop::Asked) => outbound(turn, words.stopped, &[]),
+        None => outbound(turn, work.words().empty_answer, &[]),
+        Some(Stop::Asked) => outbound(turn, work.words().stopped, &[]),
         Some(Stop::Interrupted) => None,
     }
 }

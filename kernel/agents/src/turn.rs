@@ -160,27 +160,28 @@ async fn complete(
     let Finished { before, mut said, kept, end_session, is_silent, is_handed_over } = finished;
     said.attachments = progress.files();
     // What is handed over is part of the transcript.
-    let said = if is_handed_over { said } else { filtering::reply(work, said).await? };
+    if !is_handed_over {
+        filtering::reply(work, &mut said).await?;
+    }
     filtering::transcript(work, &mut progress).await?;
     let Progress { mut messages, usage, events, .. } = progress;
     let outbound = match is_silent || is_handed_over {
         true => None,
-        false => reply::last(turn, &said, stop, work.words()),
+        false => reply::last(work, &said, stop),
     };
     if !is_handed_over {
         messages.push(said);
     }
-    let text = messages.iter().rfind(|said| !is_handed_over || !said.tool_calls.is_empty());
-    let text = text.map(|said| said.content.clone()).unwrap_or_default();
     let count = services.store.session(&turn.session)?.turn_count + 1;
     let end_session = end_session || count >= services.base.config.current().agent.max_turns;
     let outbound = before.into_iter().chain(outbound).collect();
     let done = TurnDone { id: turn.id(), messages, usage, outbound, events, end_session, agent: kept };
     let mut completed = services.store.complete_turn(done).await?;
-    work.reply.release(&text);
     if is_handed_over {
         // What the gateway's own tools have answered to the same answer of the model stands behind it.
         while completed.messages.pop_if(|said| said.tool_calls.is_empty()).is_some() {}
     }
-    completed.messages.pop().ok_or_else(|| session_terminated(&turn.session).into())
+    let last = completed.messages.pop().ok_or_else(|| session_terminated(&turn.session))?;
+    work.reply.release(&last.content);
+    Ok(last)
 }

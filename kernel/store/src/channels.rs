@@ -266,7 +266,7 @@ pub(super) fn receive(
     let user_id = Some(info.user_id.clone()).filter(|user| *user != row.session.user_id);
     let said =
         NewMessage { user_id, attachments: inbound.attachments, context, ..NewMessage::user(inbound.text) };
-    let turn = queue::queue(tx, &mut row, tx.id("msg"), said, Some(info))?;
+    let turn = queue::queue(tx, &mut row, (tx.id("msg"), said), Some(info), None)?;
     row.save(tx)?;
     let Session { id, channel, .. } = &row.session;
     let mut data = json!({ "session_id": id, "channel": channel });

@@ -80,12 +80,7 @@ impl Store {
                 let place = (row.newest_turn, place);
                 messages::append(tx, &mut row, place, tx.id("msg"), said)?;
             }
-            let mut turn = queue::queue(tx, &mut row, id, opening, None)?;
-            if let Some(mut queued) = tx.get(&TURNS, (&session, turn.seq))? {
-                queued.terms = Some(Box::new(terms));
-                turn.terms.clone_from(&queued.terms);
-                tx.put(&TURNS, (&session, turn.seq), &queued)?;
-            }
+            let turn = queue::queue(tx, &mut row, (id, opening), None, Some(Box::new(terms)))?;
             row.save(tx)?;
             events::announce(tx, Kind::MessageReceived, json!({ "session_id": turn.session }))?;
             Ok(turn)

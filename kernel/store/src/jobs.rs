@@ -3,7 +3,6 @@
 
 use jiff::Timestamp;
 use redb::{ReadableTable, WriteTransaction};
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -38,15 +37,13 @@ pub struct JobRecord {
 }
 
 /// One run of a job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRun {
     /// `run_<ulid>`; the same where it is made once more after a crash.
     pub run_id: String,
     /// The time that it is for.
-    #[schemars(with = "String")]
     pub due: Timestamp,
     /// When it was begun, the last time.
-    #[schemars(with = "String")]
     pub started_at: Timestamp,
     /// How often it was begun; more than once where a crash has cut it off.
     pub attempt: u32,
@@ -55,13 +52,12 @@ pub struct JobRun {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobEnd {
     /// The run.
     #[serde(flatten)]
     pub run: JobRun,
     /// When.
-    #[schemars(with = "String")]
     pub ended_at: Timestamp,
     /// How many things it did.
     pub actions: usize,
@@ -157,21 +153,18 @@ impl Store {
     }
 
     /// Forgets the jobs that are not to be kept.
-    pub async fn forget_jobs(&self, keep: impl Fn(&str, &str) -> bool + Send + 'static) -> Result<()> {
-        let look = |read: &Store| {
-            read.read(|snapshot| {
-                let mut gone = Vec::new();
-                for entry in snapshot.open(JOBS.table())?.iter()? {
-                    let entry = entry?;
-                    let (plugin, name) = entry.0.value();
-                    if !keep(plugin, name) {
-                        gone.push((plugin.to_owned(), name.to_owned()));
-                    }
+    pub async fn forget_jobs(&self, keep: impl Fn(&str, &str) -> bool) -> Result<()> {
+        let gone = self.read(|snapshot| {
+            let mut gone = Vec::new();
+            for entry in snapshot.open(JOBS.table())?.iter()? {
+                let entry = entry?;
+                let (plugin, name) = entry.0.value();
+                if !keep(plugin, name) {
+                    gone.push((plugin.to_owned(), name.to_owned()));
                 }
-                Ok(gone)
-            })
-        };
-        let gone = look(self)?;
+            }
+            Ok(gone)
+        })?;
         if gone.is_empty() {
             return Ok(());
         }

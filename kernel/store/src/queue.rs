@@ -61,13 +61,13 @@ impl TurnRow {
     }
 }
 
-/// Stores a person's message and puts its turn at the end of the session's queue; the caller saves the row.
+/// Stores a person's message under this id and puts its turn at the end of the session's queue; the caller saves the row.
 pub(super) fn queue(
     tx: &Tx<'_>,
     session: &mut SessionRow,
-    id: String,
-    said: NewMessage,
+    (id, said): (String, NewMessage),
     inbound: Option<InboundInfo>,
+    terms: Option<Box<Terms>>,
 ) -> Result<Turn, Failure> {
     let seq = session.newest_turn + 1;
     let message = messages::append(tx, session, (seq, OPENING), id, said)?;
@@ -79,7 +79,7 @@ pub(super) fn queue(
         progress: None,
         stop: None,
         filtered: None,
-        terms: None,
+        terms,
     };
     tx.put(&TURNS, (&session.session.id, seq), &turn)?;
     session.newest_turn = seq;

@@ -1,7 +1,7 @@
 //! Who takes which events, kept in memory: an event that nobody takes costs no commit of its own.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::model::Hook;
 
@@ -25,7 +25,7 @@ impl Subscriptions {
     /// Whether somebody takes events of this name who is promised each of them.
     pub(super) fn takes(&self, event: &str) -> bool {
         // Which events an observer wants, only its plugin knows.
-        self.observed.load(Ordering::Relaxed) || !self.takers(event).is_empty()
+        self.observed.load(Ordering::Relaxed) || self.hooks().iter().any(|hook| hook.takes(event))
     }
 
     /// Takes in whether there are observers.
@@ -35,8 +35,11 @@ impl Subscriptions {
 
     /// The ids of the active hooks that take events of this name, in the order in which they were registered.
     pub(super) fn takers(&self, event: &str) -> Vec<String> {
-        let hooks = self.hooks.read().unwrap_or_else(PoisonError::into_inner);
-        hooks.iter().filter(|hook| hook.takes(event)).map(|hook| hook.id.clone()).collect()
+        self.hooks().iter().filter(|hook| hook.takes(event)).map(|hook| hook.id.clone()).collect()
+    }
+
+    fn hooks(&self) -> RwLockReadGuard<'_, Vec<Hook>> {
+        self.hooks.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in that a hook is registered or has changed.

@@ -17,6 +17,13 @@ pub struct Terms {
     pub options: Map<String, Value>,
 }
 
+impl Terms {
+    /// Whether the caller runs a tool of this name.
+    pub fn has_tool(&self, name: &str) -> bool {
+        self.tools.iter().any(|tool| tool.name == name)
+    }
+}
+
 /// A tool that the caller runs itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerTool {

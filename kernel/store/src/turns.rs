@@ -44,7 +44,7 @@ impl Store {
         self.write(move |tx| {
             let mut row = SessionRow::load(tx, &session)?;
             row.check_open()?;
-            let turn = queue(tx, &mut row, id, NewMessage::user(content), None)?;
+            let turn = queue(tx, &mut row, (id, NewMessage::user(content)), None, None)?;
             row.save(tx)?;
             events::announce(tx, Kind::MessageReceived, json!({ "session_id": turn.session }))?;
             Ok(turn)

@@ -8,22 +8,25 @@ use prx_host::Passed;
 use prx_host::bindings::filter::{Stage, StageKind, ToolEnd, ToolUse};
 
 impl Tools {
-    /// Has filters look at a call before it is checked; returns what it is to be made with.
+    /// Has filters look at a call before it is checked: it is to be made with what they make of its arguments.
     ///
     /// # Errors
     /// `forbidden`: a filter stops it; says why.
-    pub async fn passed(&self, name: &str, arguments: Value, context: &CallContext) -> Result<Value> {
+    pub async fn pass(&self, name: &str, arguments: &mut Value, context: &CallContext) -> Result<()> {
         // What is no object fits no tool, and is refused as it is.
         if !arguments.is_object() || !self.filters.applies(StageKind::BeforeTool) {
-            return Ok(arguments);
+            return Ok(());
         }
-        let call = tool_use(name, &arguments, context);
+        let call = tool_use(name, arguments, context);
         match self.filters.inspect(Stage::BeforeTool(call)).await {
-            Passed::AsItWas => Ok(arguments),
+            Passed::AsItWas => {}
             // It is an object: that was checked.
-            Passed::Replaced(instead) => Ok(serde_json::from_str(&instead).unwrap_or(Value::from(instead))),
-            Passed::Stopped(why) => Err(Error::new(Code::Forbidden, why.to_string())),
+            Passed::Replaced(instead) => {
+                *arguments = serde_json::from_str(&instead).unwrap_or(Value::from(instead));
+            }
+            Passed::Stopped(why) => return Err(Error::new(Code::Forbidden, why.to_string())),
         }
+        Ok(())
     }
 
     /// What is to be told about a call when it has ended, if anyone is to look at that.

@@ -252,12 +252,12 @@ impl Tools {
     /// # Errors
     /// As for [`Tools::check`], or a filter stops it, or the component broke or took too long. That the tool could not do it
     /// is an answer, with `is_error` set.
-    pub async fn call(&self, name: &str, arguments: Value, context: CallContext) -> Result<ToolResult> {
-        let arguments = self.passed(name, arguments, &context).await?;
+    pub async fn call(&self, name: &str, mut arguments: Value, context: CallContext) -> Result<ToolResult> {
+        self.pass(name, &mut arguments, &context).await?;
         self.call_passed(name, &arguments, context).await
     }
 
-    /// Calls a tool as [`Tools::call`] does, with what has [`passed`](Tools::passed) the filters.
+    /// Calls a tool as [`Tools::call`] does, with what has [passed](Tools::pass) the filters.
     ///
     /// # Errors
     /// The same.

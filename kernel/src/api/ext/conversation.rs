@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
+use prx_agents::{OptionsFlaw, ToolFlaw};
 use prx_base::error::{Code, Error, Result};
 use prx_host::WantedTurn;
 use prx_host::bindings::common::ToolSpec;
@@ -18,9 +19,6 @@ const MAX_BYTES: usize = 8 << 20;
 const MAX_TOOLS: usize = 128;
 /// Most bytes of all of them.
 const MAX_TOOL_BYTES: usize = 512 << 10;
-/// Options that are the gateway's: who is asked, and what.
-const OURS: [&str; 5] = ["model", "messages", "tools", "system", "stream"];
-
 /// A conversation, and what begins the turn.
 #[derive(Debug)]
 pub(super) struct Said {
@@ -145,38 +143,29 @@ fn own_tools(tools: Vec<ToolSpec>) -> Result<Vec<CallerTool>> {
         let message = format!("{MAX_TOOLS} tools and {MAX_TOOL_BYTES} bytes of them are the most");
         return Err(Error::new(Code::PayloadTooLarge, message));
     }
-    let mut names = BTreeSet::new();
-    for tool in &tools {
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if tool.name.is_empty() || tool.name.len() > 64 || !tool.name.chars().all(is_name) {
-            let message =
-                format!("A tool has the name {:?}; it takes 1 to 64 of a-z, A-Z, 0-9, _ and -", tool.name);
+    match prx_agents::tool_flaw(&tools) {
+        Some(ToolFlaw::Name(name)) => {
+            let message = format!("A tool has the name {name:?}; it takes 1 to 64 of a-z, A-Z, 0-9, _ and -");
             return Err(Error::bad_request(message));
         }
-        if !names.insert(tool.name.as_str()) {
-            return Err(Error::bad_request(format!("Two tools have the name {}", tool.name)));
+        Some(ToolFlaw::Twice(name)) => {
+            return Err(Error::bad_request(format!("Two tools have the name {name}")));
         }
-        match serde_json::from_str(&tool.parameters) {
-            Ok(Value::Object(schema)) if schema.get("type").is_none_or(|kind| kind == "object") => {}
-            _ => {
-                let message =
-                    format!("The parameters of the tool {} are no JSON Schema of an object", tool.name);
-                return Err(Error::bad_request(message));
-            }
+        Some(ToolFlaw::Schema(name)) => {
+            let message = format!("The parameters of the tool {name} are no JSON Schema of an object");
+            return Err(Error::bad_request(message));
         }
+        None => {}
     }
     let own = |ToolSpec { name, description, parameters }| CallerTool { name, description, parameters };
     Ok(tools.into_iter().map(own).collect())
 }
 
 fn options(text: &str) -> Result<Map<String, Value>> {
-    match serde_json::from_str(text) {
-        Ok(Value::Object(options)) => match OURS.iter().find(|name| options.contains_key(**name)) {
-            Some(name) => Err(Error::bad_request(format!("`{name}` is no option"))),
-            None => Ok(options),
-        },
-        _ => Err(Error::bad_request("The options must be a JSON object")),
-    }
+    prx_agents::options(text).map_err(|flaw| match flaw {
+        OptionsFlaw::Ours(name) => Error::bad_request(format!("`{name}` is no option")),
+        OptionsFlaw::NoObject => Error::bad_request("The options must be a JSON object"),
+    })
 }
 
 #[cfg(test)]

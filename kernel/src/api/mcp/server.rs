@@ -121,12 +121,10 @@ impl Server {
         self.caller.require(Scope::TOOLS_WRITE).map_err(forbidden)?;
         let tool = self.names.own(&request.name);
         let given = || Value::Object(request.arguments.clone().unwrap_or_default());
-        let arguments = self.odd.clone().unwrap_or_else(given);
-        let passed = self.gateway.tools.passed(tool, arguments, &CallContext::default()).await;
-        let arguments = match passed {
-            Ok(arguments) => arguments,
-            Err(stopped) => return failed(&stopped),
-        };
+        let mut arguments = self.odd.clone().unwrap_or_else(given);
+        if let Err(stopped) = self.gateway.tools.pass(tool, &mut arguments, &CallContext::default()).await {
+            return failed(&stopped);
+        }
         let policy = self.gateway.base.config.current().tools.policy_of(tool);
         if policy == Policy::Ask && !self.allowed {
             if let Err(error) = self.gateway.tools.check(tool, &arguments).await {
