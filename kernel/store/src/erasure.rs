@@ -22,7 +22,7 @@ use super::queue::TURNS;
 use super::rows::{Cause, Failure, MAX_PAGE, Result};
 use super::sessions::{CONVERSATIONS, SESSIONS, SessionRow};
 use super::tx::{Effect, Tx};
-use super::{agents, approvals, deliveries, guests, idempotency, outbox, streams, turns};
+use super::{agents, approvals, deliveries, exchanges, guests, idempotency, outbox, streams, turns};
 
 /// Rows that one commit removes, of each kind.
 const BATCH: usize = 256;
@@ -378,6 +378,7 @@ fn remove_session(tx: &Tx<'_>, id: &str, row: SessionRow) -> Result<(), Failure>
         tx.put(&SESSIONS, after.as_str(), &neighbour)?;
         tx.after_commit(Effect::Turn(after.clone()));
     }
+    exchanges::forget_key(tx, &row)?;
     tx.remove(&SESSIONS, id)?;
     tx.change(SESSION_INDEX)?.remove(ids::ulid(id).0)?;
     tx.after_commit(Effect::Session(Change { before: Some(removed), after: None }));

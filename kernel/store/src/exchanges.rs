@@ -9,11 +9,11 @@ use super::message::NewMessage;
 use super::messages;
 use super::model::{NewSession, Session, Stop, Turn, TurnId};
 use super::queue::{self, TURNS};
-use super::rows::{Cause, Result};
+use super::rows::{Cause, Failure, Result};
 use super::sessions::SessionRow;
 use super::succession::open_after;
 use super::terms::Terms;
-use super::tx::Effect;
+use super::tx::{Effect, Tx};
 use super::{events, turns};
 use prx_base::events::Kind;
 
@@ -22,6 +22,16 @@ const KEYED: TableDefinition<'static, &str, &str> = TableDefinition::new("sessio
 
 pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     transaction.open_table(KEYED)?;
+    Ok(())
+}
+
+/// Forgets the key of a session that is removed, unless a newer one has it.
+pub(super) fn forget_key(tx: &Tx<'_>, row: &SessionRow) -> Result<(), Failure> {
+    let Some(key) = row.key.as_deref() else { return Ok(()) };
+    let is_its_own = tx.open(KEYED)?.get(key)?.is_some_and(|id| id.value() == row.session.id);
+    if is_its_own {
+        tx.change(KEYED)?.remove(key)?;
+    }
     Ok(())
 }
 
@@ -55,6 +65,7 @@ impl Store {
                 return Ok(open.session.clone());
             }
             let mut row = open_after(tx, new, before, true)?;
+            row.key = Some(key.clone());
             row.save(tx)?;
             row.announce(tx)?;
             tx.change(KEYED)?.insert(key.as_str(), row.session.id.as_str())?;

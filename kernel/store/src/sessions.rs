@@ -37,6 +37,9 @@ pub(super) struct SessionRow {
     /// The session that goes on where this one has ended, once there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) next: Option<String>,
+    /// The key that a program knows it by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) key: Option<String>,
     /// What the index knows of it.
     #[serde(skip)]
     indexed: Option<IndexEntry>,
@@ -124,6 +127,7 @@ impl SessionRow {
             predecessor: None,
             successor: None,
             next: None,
+            key: None,
             indexed: None,
         })
     }

@@ -395,3 +395,35 @@ async fn what_is_carried_on_is_kept_as_long_as_the_messages_that_it_was_made_of(
     store.sweep_messages(DAY * 29).await.unwrap();
     assert!(carried(&after.session).is_some());
 }
+
+#[tokio::test]
+async fn the_key_that_a_program_knows_a_session_by_goes_with_it() {
+    let home = Home::new();
+    let store = home.open();
+    let keyed = async |key: &str| {
+        let new = NewSession {
+            channel: "chat".into(),
+            user_id: "7".into(),
+            metadata: json!({}),
+            conversation: None,
+            model: None,
+            agent: None,
+            language: None,
+        };
+        store.keyed_session(key, new).await.unwrap().id
+    };
+    let first = keyed("ann's").await;
+    store.terminate_session(&first).await.unwrap();
+    let second = keyed("ann's").await;
+    assert_ne!(first, second);
+    store.erase_session(&first).await.unwrap();
+    assert_eq!(keyed("ann's").await, second, "the key is the newer one's");
+
+    let gone = keyed("by the name of Annabelle").await;
+    store.erase_user(&ann()).await.unwrap();
+    assert_ne!(keyed("ann's").await, second);
+    assert!(store.session(&gone).is_err());
+    store.compact().await.unwrap();
+    store.close().await;
+    assert!(!holds(&home, "Annabelle"));
+}
