@@ -122,7 +122,7 @@ pub(super) async fn answer(work: &Work<'_>, context: &Context, asked: ToolCall, 
 }
 
 /// On whose behalf a call is made.
-fn on_behalf(work: &Work<'_>, context: &Context, call: &str) -> CallContext {
+pub(super) fn on_behalf(work: &Work<'_>, context: &Context, call: &str) -> CallContext {
     let scope = context.scope.clone();
     let user = scope.owner.as_ref().map(|owner| owner.user_id.clone());
     let (session, agent) = (Some(work.turn.session.clone()), Some(context.agent.name.clone()));

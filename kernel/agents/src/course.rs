@@ -149,7 +149,7 @@ impl<'a> Course<'a> {
             }
             events = self.next_events(&mut under_way).await?;
             if events.is_empty() {
-                let handed_over = self.hand_over();
+                let handed_over = self.hand_over().await;
                 let broke = || self.broke("it asks for nothing, and does not end the turn").into();
                 return handed_over.ok_or_else(broke);
             }

@@ -291,6 +291,52 @@ async fn what_a_job_says_passes_the_filters_too() {
 }
 
 #[tokio::test]
+async fn programs_and_mcp_clients_pass_the_filters_too() {
+    let looking = json!([{"answers": [[{"call": {"name": "look_up", "arguments": {"for": "the secret"}}}]]}]);
+    let gateway = filtering("", &echoing()).await;
+    set(&gateway, json!({"plugins_config.filtering": {"inbound": "mask", "before_tool": "mask"}})).await;
+    let completion = async |more: Value| {
+        let mut body = json!({"messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "My secret is seven."},
+            {"role": "assistant", "content": "I see."},
+            {"role": "user", "content": "What is my secret?"},
+        ]});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let request = gateway.client().bare(hyper::Method::POST, "/v1/chat/completions");
+        let answer = gateway.client().send(request, body.to_string().into()).await;
+        answer.expect(200)["choices"][0]["message"].clone()
+    };
+    // What is said before, too.
+    let shown = completion(json!({})).await["content"].as_str().unwrap().to_owned();
+    assert!(shown.contains("My ****** is seven.") && shown.contains("What is my ******?"), "{shown}");
+
+    // A call that the caller is to make.
+    set(&gateway, json!({"providers_config.scripted.script": looking.to_string()})).await;
+    let tools = json!({"tools": [{"type": "function", "function": {"name": "look_up"}}]});
+    let call = completion(tools.clone()).await["tool_calls"][0]["function"].clone();
+    assert_eq!(call, json!({"name": "look_up", "arguments": r#"{"for":"the ******"}"#}));
+    set(&gateway, json!({"plugins_config.filtering.before_tool": "stop"})).await;
+    let stopped = completion(tools).await;
+    assert_eq!(
+        (&stopped["content"], &stopped["tool_calls"]),
+        (&json!("no secrets here"), &Value::Null),
+        "{stopped}"
+    );
+
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {
+        "name": "hello", "arguments": {"name": "the secret"}}});
+    let request =
+        gateway.client().bare(hyper::Method::POST, "/mcp").header("content-type", "application/json");
+    let request = request.header("accept", "application/json, text/event-stream");
+    let answer = gateway.client().send(request, call.to_string().into()).await.expect(200);
+    assert!(
+        answer["result"]["isError"] == true && answer.to_string().contains("no secrets here"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
 async fn what_is_no_filter_or_no_stage_is_refused_by_name() {
     let home = Home::new(ORDER);
     home.place_plugin("filtering", &Component::of("filtering").bytes());

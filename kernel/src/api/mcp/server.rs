@@ -123,7 +123,7 @@ impl Server {
         let given = || Value::Object(request.arguments.clone().unwrap_or_default());
         let mut arguments = self.odd.clone().unwrap_or_else(given);
         if let Err(stopped) = self.gateway.tools.pass(tool, &mut arguments, &CallContext::default()).await {
-            return failed(&stopped);
+            return Ok(CallToolResponse::Complete(not_called(tool, stopped.message())));
         }
         let policy = self.gateway.base.config.current().tools.policy_of(tool);
         if policy == Policy::Ask && !self.allowed {
