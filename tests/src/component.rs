@@ -19,7 +19,7 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 17] = [
     "prx-audit-trail",
     "prx-daily-digest",
     "prx-agent",
@@ -27,19 +27,22 @@ const PACKAGES: [&str; 15] = [
     "prx-router-agent",
     "prx-hello-tool",
     "prx-memory",
+    "prx-ntfy",
     "prx-redact",
     "prx-scripted",
     "prx-short-links",
+    "prx-standup",
     "prx-transcribe",
     "prx-weather",
     "prx-discord",
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 16] = [
+const FURTHER: [&str; 17] = [
     "asking",
     "carrying",
     "counting",
+    "filing",
     "filtering",
     "listing",
     "making",

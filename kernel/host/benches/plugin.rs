@@ -58,6 +58,7 @@ impl Home {
             config: "{}".into(),
             http: None,
             kv_bytes: None,
+            file_bytes: None,
             memory: None,
             turns: false,
             limits: Limits { cpu: Duration::from_secs(60), ..Limits::default() },

@@ -62,9 +62,11 @@ impl Engine {
         imports::link(&mut linker, &links).map_err(mismatch)?;
         let component = linker.instantiate_pre(&artifact.0).map_err(mismatch)?;
         let share = self.share(&links.name);
+        let files = links.file_bytes.map(|quota| self.folders.of(&links.name, quota)).transpose();
         let shared = Shared {
             journal: Journal::new(&links.name, self.services.clock.clone()),
             gauge: Arc::new(Gauge::new(&links.limits)),
+            files: files.map_err(|error| LinkError::Files(error.to_string()))?,
             links,
             services: self.services.clone(),
         };

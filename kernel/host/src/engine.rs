@@ -11,6 +11,7 @@ use wasmtime::component::Component;
 
 use super::cache::Cache;
 use super::compiler::{CompileError, Compiler};
+use super::files::Folders;
 use super::limits::{MAX_MEMORY_BYTES, TICK};
 use super::services::Services;
 use super::share::{Share, Shares};
@@ -42,6 +43,7 @@ pub struct Engine {
     /// One permit for each compilation at a time.
     compilations: Arc<Semaphore>,
     shares: Arc<Shares>,
+    pub(super) folders: Arc<Folders>,
     /// Ends the compilations that are under way, and lets none begin.
     stopping: CancellationToken,
     pub(super) services: Services,
@@ -67,6 +69,7 @@ impl Engine {
             compiler: Compiler::Here,
             compilations: Arc::new(Semaphore::new(MAX_COMPILATIONS)),
             shares: Arc::new(Shares::new()),
+            folders: Arc::new(Folders::new(data_dir)),
             stopping: CancellationToken::new(),
             services,
         })

@@ -39,6 +39,10 @@ impl Allowance {
         self.operator.kv.as_deref().map_or(self.verified.kv, parse_size)
     }
 
+    fn files(&self) -> Option<u64> {
+        self.operator.files.as_deref().map_or(self.verified.files, parse_size)
+    }
+
     fn memory(&self) -> Option<MemoryAccess> {
         match self.operator.memory.as_deref() {
             Some("read") => Some(MemoryAccess::Read),
@@ -123,6 +127,7 @@ pub fn granted(asked: &Permissions, allowance: &Allowance) -> Permissions {
         http: origins(&asked.http, allowance.http()),
         secrets: asked.secrets.iter().filter(|name| allowance.secret(name)).cloned().collect(),
         kv: asked.kv.min(allowance.kv()),
+        files: asked.files.min(allowance.files()),
         memory: asked.memory.min(allowance.memory()),
         ..Permissions::default()
     }
@@ -164,7 +169,7 @@ pub fn missing(manifest: &Manifest, allowance: &Allowance) -> Option<Grant> {
         events: missing_events(&asked.events, &granted.events, allowance),
         routes: (asked.routes != granted.routes).then(|| joined(allowance.routes(), &asked.routes)),
         public: (asked.public && !granted.public).then_some(true),
-        files: None,
+        files: asked.files.filter(|_| asked.files != granted.files).map(format_size),
         reveal: (!revealed.is_empty()).then(|| allowed().chain(revealed).collect()),
     };
     (grant != Grant::default()).then_some(grant)
@@ -212,13 +217,16 @@ pub(super) fn rights(manifest: &Manifest, allowance: &Allowance, config: &Plugin
 pub fn check(grant: &Grant) -> Vec<String> {
     let origins = grant.http.iter().flatten().filter_map(|text| Pattern::parse(text).err());
     let origins = origins.map(|error| format!("http: {error}"));
-    let kv = grant.kv.as_deref().filter(|text| parse_size(text).is_none());
+    let no_size = |text: &&str| parse_size(text).is_none();
+    let kv = grant.kv.as_deref().filter(no_size);
     let kv = kv.map(|text| format!("kv: takes a size such as 1MiB, not \"{text}\""));
+    let files = grant.files.as_deref().filter(no_size);
+    let files = files.map(|text| format!("files: takes true, or a size such as 64MiB, not \"{text}\""));
     let places = grant.send.iter().flatten().filter(|place| !is_place(place));
     let places = places.map(|place| format!("send: {place:?} names no place; {PLACE_RULE}"));
     let routes = check_paths(grant.routes.as_deref().unwrap_or_default()).err();
     let routes = routes.map(|wrong| format!("routes: {wrong}"));
-    origins.chain(kv).chain(places).chain(routes).collect()
+    origins.chain(kv).chain(files).chain(places).chain(routes).collect()
 }
 
 /// A grant as the operator would write it into the configuration file.
@@ -256,6 +264,7 @@ pub fn links(manifest: &Manifest, allowance: &Allowance, config: PluginConfig) -
         name: manifest.plugin.name.clone(),
         http: asks_http.then(|| policy(manifest, allowance, &config)),
         kv_bytes: granted.kv,
+        file_bytes: granted.files,
         memory: granted.memory,
         turns: granted.turns,
         limits: limits(manifest),

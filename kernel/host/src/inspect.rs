@@ -353,6 +353,13 @@ impl<'a> Walk<'a> {
                 "it exports an observer, but its manifest asks for no events: add permissions.events.subscribe",
             );
         }
+        let is_pure = |capability| matches!(capability, &Capability::Channel | &Capability::Agent);
+        if manifest.permissions.files.is_some() && self.capabilities.iter().all(is_pure) {
+            return wrong(
+                "its manifest asks for permissions.files, but connectors and agents have no files: what they keep is in \
+                 their state",
+            );
+        }
         if self.capabilities.contains(&Capability::Agent) && self.capabilities.len() > 1 {
             return wrong("it exports an agent and something else: an agent goes alone");
         }

@@ -19,6 +19,7 @@ mod cpu_slots;
 mod delta_sink;
 mod dry_run;
 mod engine;
+mod files;
 mod filters;
 mod folder;
 mod generation;

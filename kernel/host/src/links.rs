@@ -20,6 +20,8 @@ pub struct Links {
     pub http: Option<Policy>,
     /// How much `prx:plugin/kv` may keep. None: it isn't linked.
     pub kv_bytes: Option<u64>,
+    /// How much it may keep in files of a private directory. None: it has none.
+    pub file_bytes: Option<u64>,
     /// What it may do with what the agent remembers. None: `prx:plugin/memory` isn't linked.
     pub memory: Option<MemoryAccess>,
     /// Whether it may begin turns on behalf of who calls its routes. If not, `prx:plugin/turns` isn't linked.
@@ -52,6 +54,9 @@ pub enum LinkError {
     /// It imports what no grant brings.
     #[error("wants {0}, which this kernel doesn't serve")]
     NotServed(String),
+    /// Its private directory can't be made.
+    #[error("its private directory can't be made: {0}")]
+    Files(String),
     /// One instance of it takes more than it may of what all plugins share.
     #[error("each of its instances needs {found} {what}; the most is {most}")]
     TooMany {
@@ -140,6 +145,7 @@ mod tests {
             config: "{}".into(),
             http: http.then(Policy::default),
             kv_bytes: kv.then_some(1024),
+            file_bytes: None,
             memory: None,
             turns: false,
             limits: Limits::default(),

@@ -138,12 +138,6 @@ fn admit(inspected: &Inspected, terms: &Terms<'_>) -> Result<PluginConfig> {
         let message = format!("{what}; to grant it, put this into prx.toml:\n{lines}");
         return Err(Error::conflict(message).with_details(json!({ "missing": grant })));
     }
-    if terms.allowance.operator.files == Some(true) {
-        tracing::warn!(
-            plugin = name,
-            "grants.{name}.files has no effect: this version serves no private directory"
-        );
-    }
     // A connector gets the configuration of its channel with each call, of which there may be several.
     if inspected.capabilities.iter().all(|capability| *capability == Capability::Channel) {
         return Ok(PluginConfig { json: "{}".into(), ..PluginConfig::default() });

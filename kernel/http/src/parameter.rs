@@ -122,6 +122,7 @@ impl Declared for Key {
             Type::Bool => Flag.schema(),
             Type::Integer(min, max) => json!({"type": "integer", "minimum": min, "maximum": max}),
             Type::Text | Type::TimeZone => Text.schema(),
+            Type::FlagOrSize => json!({"type": ["boolean", "string"]}),
             Type::OneOf(words) => json!({"type": "string", "pattern": format!("^({})$", words.join("|"))}),
             Type::TextList | Type::Networks | Type::Models => Texts.schema(),
             Type::Words(words) => {

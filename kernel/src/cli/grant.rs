@@ -21,6 +21,9 @@ pub(super) struct Arguments {
     /// How much it may keep, such as 1MiB
     #[arg(long, value_name = "SIZE")]
     kv: Option<String>,
+    /// How much it may keep in files of a private directory, such as 64MiB
+    #[arg(long, value_name = "SIZE")]
+    files: Option<String>,
     /// What it may do with what the agent remembers
     #[arg(long, value_parser = ["read", "write"])]
     memory: Option<String>,
@@ -75,9 +78,9 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
 impl Arguments {
     fn changes_anything(&self) -> bool {
         let Self { http, secret, send, publish, subscribe, route, reveal, .. } = self;
-        let Self { kv, memory, approver, .. } = self;
+        let Self { kv, files, memory, approver, .. } = self;
         let lists = [http, secret, send, publish, subscribe, route, reveal];
-        let singles = [kv, memory, approver];
+        let singles = [kv, files, memory, approver];
         let flags = [self.turns, self.public, self.as_asked, self.reset];
         lists.iter().any(|list| !list.is_empty())
             || singles.iter().any(|single| single.is_some())
@@ -109,7 +112,8 @@ impl Arguments {
                 merged.insert(key.to_owned(), true.into());
             }
         }
-        let single = [("kv", self.kv), ("memory", self.memory), ("approver", self.approver)];
+        let single =
+            [("kv", self.kv), ("files", self.files), ("memory", self.memory), ("approver", self.approver)];
         merged.extend(single.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))));
         merged
     }

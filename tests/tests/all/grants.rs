@@ -66,25 +66,24 @@ async fn a_grant_is_felt_at_once_written_down_and_taken_back() {
 }
 
 #[tokio::test]
-async fn a_grant_of_what_nobody_serves_is_harmless_and_said_to_be() {
+async fn a_grant_of_what_is_not_asked_for_means_nothing() {
     let gateway = with_reaching("https://api.example.org").await;
     let wishes = json!({"http": ["https://api.example.org"], "kv": "64KiB", "files": true});
     let granted = grant(&gateway, wishes).await;
     assert_eq!(
-        (&granted["granted"]["files"], &granted["missing"]),
-        (&json!(true), &Value::Null),
+        (&granted["granted"]["files"], &granted["missing"], &granted["effective"]["files"]),
+        (&json!("64MiB"), &Value::Null, &Value::Null),
         "{granted}"
     );
     let mut served: Vec<&String> = granted["effective"].as_object().unwrap().keys().collect();
     served.sort();
     assert_eq!(
         served,
-        ["events", "http", "kv", "memory", "public", "routes", "secrets", "send", "turns"],
+        ["events", "files", "http", "kv", "memory", "public", "routes", "secrets", "send", "turns"],
         "nothing is listed that means nothing"
     );
     assert_eq!(gateway.plugin("reaching").await.unwrap()["status"], "loaded");
-    let logged = gateway.home().run(&["logs", "--level", "warn"]).await;
-    assert!(logged.stdout.contains("grants.reaching.files has no effect"), "{logged:?}");
+    assert!(!gateway.home().data().join("files").exists(), "nor is a directory made");
 }
 
 #[tokio::test]
@@ -98,6 +97,8 @@ async fn a_bad_grant_changes_nothing() {
         (json!({"http": "https://api.example.org"}), "http"),
         (json!({"http": ["no origin"]}), "http"),
         (json!({"kv": "much"}), "kv"),
+        (json!({"files": "much"}), "files"),
+        (json!({"files": 3}), "files"),
         (json!({"memory": "all"}), "memory"),
         (json!({"network": true}), "network"),
     ] {

@@ -1,7 +1,10 @@
 //! What the operator allows a plugin.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The quota of a private directory that is asked for or granted with `files = true`.
+pub const DEFAULT_FILES: &str = "64MiB";
 
 /// `[grants.<plugin>]`: what the operator allows a plugin. What is left out is not granted, but for what a
 /// bundled plugin asks for.
@@ -38,9 +41,10 @@ pub struct Grant {
     /// Whether its routes may be called without a token.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public: Option<bool>,
-    /// A private directory. Has no effect: this version serves none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub files: Option<bool>,
+    /// Bytes that it may keep in files of a private directory, such as `64MiB`, which is what `true` stands for.
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "files")]
+    #[schemars(with = "Option<FilesGrant>")]
+    pub files: Option<String>,
     /// Configuration keys that were secret once, and whose values it may read from now on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reveal: Option<Vec<String>>,
@@ -56,4 +60,29 @@ pub struct EventGrant {
     /// Events that it may see, in the same way.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subscribe: Vec<String>,
+}
+
+/// `[grants.<plugin>] files`, as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged, expecting = "takes true, false or a size such as \"64MiB\"")]
+pub enum FilesGrant {
+    /// Yes, up to [`DEFAULT_FILES`], or no.
+    Flag(bool),
+    /// Up to so many bytes.
+    Size(String),
+}
+
+impl FilesGrant {
+    /// The size it stands for.
+    pub fn into_size(self) -> String {
+        match self {
+            Self::Flag(true) => DEFAULT_FILES.into(),
+            Self::Flag(false) => "0B".into(),
+            Self::Size(size) => size,
+        }
+    }
+}
+
+fn files<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<FilesGrant>::deserialize(input)?.map(FilesGrant::into_size))
 }

@@ -18,6 +18,8 @@ pub enum Type {
     Text,
     /// One of these words.
     OneOf(&'static [&'static str]),
+    /// `true`, `false` or a size such as `64MiB`.
+    FlagOrSize,
     /// A list of texts.
     TextList,
     /// A list of IP addresses and networks.
@@ -254,7 +256,12 @@ pub const GRANT_KEYS: &[Key] = &[
     hot("events", Type::Table(EVENT_GRANT_KEYS), "events that it may make and see").guarded(),
     hot("routes", Type::TextList, "prefixes of paths that it may serve, such as `/v1`").guarded(),
     hot("public", Type::Bool, "whether its routes may be called without a token").guarded(),
-    hot("files", Type::Bool, "a private directory; no effect, this version serves none").guarded(),
+    hot(
+        "files",
+        Type::FlagOrSize,
+        "bytes that it may keep in files of a private directory, such as 64MiB, which is what true stands for",
+    )
+    .guarded(),
     hot("reveal", Type::TextList, "keys that were secret once, and whose values it may read from now on")
         .guarded(),
 ];
@@ -289,6 +296,7 @@ impl Type {
             Self::Bool => value.is_boolean(),
             Self::Integer(least, most) => value.as_u64().is_some_and(|n| (least..=most).contains(&n)),
             Self::Text => value.is_string(),
+            Self::FlagOrSize => value.is_boolean() || value.is_string(),
             Self::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
             Self::TextList => value.as_array().is_some_and(|list| list.iter().all(Value::is_string)),
             Self::Networks => value.as_array().is_some_and(|list| {
@@ -314,6 +322,7 @@ impl Type {
             Self::Bool => "true or false".into(),
             Self::Integer(least, most) => format!("a whole number from {least} to {most}"),
             Self::Text => "a text".into(),
+            Self::FlagOrSize => "true, false or a size such as \"64MiB\"".into(),
             Self::OneOf([only]) => format!("only \"{only}\" for now"),
             Self::OneOf(words) => format!("one of {}", words.join(", ")),
             Self::TextList => "a list of texts".into(),

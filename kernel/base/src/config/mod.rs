@@ -4,7 +4,7 @@ pub use self::agents::{AgentSettings, DEFAULT_AGENT, fits, is_agent_key, may_fit
 pub use self::changes::Changes;
 pub use self::file::{File, Loaded, Overrides, is_blank};
 pub use self::filters::{FilterSettings, Filters, OnError};
-pub use self::grant::{EventGrant, Grant};
+pub use self::grant::{DEFAULT_FILES, EventGrant, FilesGrant, Grant};
 pub use self::live::Live;
 pub use self::load::{Invalid, Parsed};
 pub use self::patch::Patched;

@@ -7,6 +7,7 @@ use prx_store::NewBlob;
 use tokio::sync::mpsc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi::filesystem::FsPerms;
 
 use super::clocks::Time;
 use super::http::Outgoing;
@@ -14,6 +15,7 @@ use super::random::Entropy;
 use super::shared::Shared;
 use super::stdio::LogStream;
 use crate::bindings::sink::Delta;
+use crate::files::Files;
 use crate::journal::Level;
 use crate::limits::Limiter;
 use crate::meter::Meter;
@@ -53,18 +55,20 @@ pub(crate) struct Host {
     pub(super) entropy: Entropy,
     pub(super) wasi: WasiCtx,
     pub(super) http: Outgoing,
+    /// The last, for by then its files are closed.
+    _closed: Closed,
 }
 
 impl Host {
     /// For calls that may look at the clock and reach the network: tools, skills, providers.
     pub(crate) fn new(shared: &Arc<Shared>, meter: Arc<Meter>) -> Self {
         let time = Time::real(shared.services.clock.clone());
-        Self::with(shared, meter, time, Entropy::System)
+        Self::with(shared, meter, time, Entropy::System, shared.files.as_ref())
     }
 
     /// For calls that must give the same output for the same input: connectors.
     pub(crate) fn pure(shared: &Arc<Shared>, meter: Arc<Meter>) -> Self {
-        Self::with(shared, meter, Time::given(), Entropy::Seeded(0))
+        Self::with(shared, meter, Time::given(), Entropy::Seeded(0), None)
     }
 
     /// What a pure instance sees of time and chance until the next call.
@@ -73,7 +77,13 @@ impl Host {
         self.entropy = Entropy::Seeded(seed);
     }
 
-    fn with(shared: &Arc<Shared>, meter: Arc<Meter>, time: Time, entropy: Entropy) -> Self {
+    fn with(
+        shared: &Arc<Shared>,
+        meter: Arc<Meter>,
+        time: Time,
+        entropy: Entropy,
+        files: Option<&Files>,
+    ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         Self {
@@ -81,8 +91,9 @@ impl Host {
             meter,
             table,
             call: CallState::default(),
-            wasi: context(shared, &time),
+            wasi: context(shared, &time, files),
             http: Outgoing::new(shared),
+            _closed: Closed(files.cloned()),
             shared: Arc::clone(shared),
             time,
             entropy,
@@ -90,13 +101,31 @@ impl Host {
     }
 }
 
-/// An empty context whose output goes to the plugin's log.
-fn context(shared: &Arc<Shared>, time: &Time) -> WasiCtx {
+/// A context whose output goes to the plugin's log, and that holds its private directory as its root, where there
+/// is one.
+fn context(shared: &Arc<Shared>, time: &Time, files: Option<&Files>) -> WasiCtx {
     let log = |level| LogStream { shared: Arc::clone(shared), level };
-    WasiCtx::builder()
+    let mut builder = WasiCtx::builder();
+    builder
         .stdout(log(Level::Info))
         .stderr(log(Level::Warn))
         .wall_clock(time.clone())
-        .monotonic_clock(time.clone())
-        .build()
+        .monotonic_clock(time.clone());
+    if let Some(files) = files
+        && let Err(error) = builder.preopened_dir(files.path(), "/", FsPerms::ReadWrite)
+    {
+        shared.journal.write(Level::Error, &format!("its private directory cannot be opened: {error}"));
+    }
+    builder.build()
+}
+
+/// Files that were removed while an instance had them open are gone with it.
+struct Closed(Option<Files>);
+
+impl Drop for Closed {
+    fn drop(&mut self) {
+        if let Some(files) = &self.0 {
+            files.shrunk();
+        }
+    }
 }

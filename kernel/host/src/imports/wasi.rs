@@ -1,5 +1,5 @@
-//! The parts of WASI 0.2 that every guest toolchain imports, over contexts that hold nothing: no arguments,
-//! no environment, no files. Sockets are never linked.
+//! The parts of WASI 0.2 that every guest toolchain imports, over contexts that hold nothing: no arguments, no
+//! environment, and no files but those of a private directory. Sockets are never linked.
 
 use wasmtime::component::{HasData, HasSelf, Linker, ResourceTable};
 use wasmtime_wasi::cli::{WasiCli, WasiCliView};
@@ -9,6 +9,7 @@ use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::files::{Filesystem, View};
 use super::host::Host;
 use super::random::Entropy;
 
@@ -25,7 +26,7 @@ pub(super) fn link(linker: &mut Linker<Host>) -> wasmtime::Result<()> {
     random::insecure::add_to_linker::<Host, HasSelf<Entropy>>(linker, |host| &mut host.entropy)?;
     random::insecure_seed::add_to_linker::<Host, HasSelf<Entropy>>(linker, |host| &mut host.entropy)?;
 
-    filesystem::types::add_to_linker::<Host, WasiFilesystem>(linker, Host::filesystem)?;
+    filesystem::types::add_to_linker::<Host, Filesystem>(linker, View::of)?;
     filesystem::preopens::add_to_linker::<Host, WasiFilesystem>(linker, Host::filesystem)?;
 
     cli::environment::add_to_linker::<Host, WasiCli>(linker, Host::cli)?;

@@ -9,7 +9,7 @@ use toml::Spanned;
 
 use super::routes::Routes;
 use super::schedule::Schedule;
-use super::values::{duration, name, origins, size, version};
+use super::values::{duration, files, name, origins, size, version};
 use super::verification::Verification;
 
 /// A plugin's manifest, known to be free of mistakes.
@@ -91,11 +91,10 @@ pub struct Permissions {
     /// Whether its routes may be called without a token, from `[routes]`.
     #[serde(skip_deserializing)]
     pub public: bool,
+    /// Bytes it keeps in files of a private directory.
+    #[serde(deserialize_with = "files")]
+    pub files: Option<u64>,
     /// Known, but not served: a manifest that asks for it is refused by this name.
-    #[serde(skip_serializing)]
-    #[schemars(skip)]
-    pub(crate) files: Option<Spanned<toml::Value>>,
-    /// Not served, either.
     #[serde(skip_serializing)]
     #[schemars(skip)]
     pub(crate) tools: Option<Spanned<toml::Value>>,

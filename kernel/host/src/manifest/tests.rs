@@ -138,10 +138,10 @@ fn a_mistake_is_told_with_its_line_and_what_to_do() {
 #[test]
 fn what_is_not_served_is_refused_by_name() {
     let remove = "is not served by this version; remove it from the manifest";
-    each_is_told(&[
-        ("[permissions]\nfiles = true", &format!("line 5: permissions.files: {remove}")),
-        ("[permissions]\nkv = \"1MiB\"\ntools = [\"a.b\"]", &format!("line 6: permissions.tools: {remove}")),
-    ]);
+    each_is_told(&[(
+        "[permissions]\nkv = \"1MiB\"\ntools = [\"a.b\"]",
+        &format!("line 6: permissions.tools: {remove}"),
+    )]);
     let nothing = "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nfiles = false\ntools = []\n\
                    events = { publish = [] }";
     assert!(Manifest::parse(nothing).is_ok(), "what asks for nothing is no reason to refuse it");

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
+use prx_base::config::FilesGrant;
 use prx_egress::Pattern;
 
 /// How a name is put together, for people.
@@ -67,6 +68,13 @@ pub(super) fn size<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D
     let text = String::deserialize(input)?;
     let wrong = || D::Error::custom(format!("{text:?} is no size; write one such as \"64MiB\""));
     parse_size(&text).map(Some).ok_or_else(wrong)
+}
+
+/// The quota of a private directory: nothing where none is asked for.
+pub(super) fn files<'de, D: Deserializer<'de>>(input: D) -> Result<Option<u64>, D::Error> {
+    let text = FilesGrant::deserialize(input)?.into_size();
+    let wrong = || D::Error::custom(format!("{text:?} is no size; write true, or one such as \"64MiB\""));
+    parse_size(&text).map(|bytes| (bytes > 0).then_some(bytes)).ok_or_else(wrong)
 }
 
 pub(super) fn duration<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {

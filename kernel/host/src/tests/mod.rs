@@ -50,6 +50,7 @@ fn links() -> Links {
         config: "{}".into(),
         http: None,
         kv_bytes: None,
+        file_bytes: None,
         memory: None,
         turns: false,
         limits: Limits {
