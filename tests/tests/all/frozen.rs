@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use hyper::Method;
-use prx_tests::gateway::{Gateway, Home};
+use prx_tests::gateway::Gateway;
 use prx_tests::origin::Origin;
 use prx_tests::scripted;
 use prx_tests::wait::until;
