@@ -13,6 +13,7 @@ use tracing::warn;
 use crate::bundled::BUNDLED;
 use crate::retention;
 use crate::settings::{self, AtStart, Settings};
+use crate::stats::Stats;
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
 use prx_background::{Actors, Jobs, Lanes, Observers};
@@ -26,7 +27,7 @@ use prx_egress::Egress;
 use prx_hooks::Hooks;
 use prx_host::memory::Memory;
 use prx_host::{Compiler, Engine, Filters, Plugins, Progress, Services};
-use prx_http::{Certificate, Traffic};
+use prx_http::{Certificate, Codes, Traffic};
 use prx_mcp::Mcp;
 use prx_mcp::door::Door;
 use prx_store::{OpenError, Store};
@@ -55,6 +56,8 @@ pub struct Options {
     pub reload: watch::Sender<()>,
     /// What is shown to those who connect by TLS.
     pub certificate: Option<Certificate>,
+    /// Where the gateway listens.
+    pub url: String,
 }
 
 /// A gateway that is open, and whose plugins are not loaded yet.
@@ -104,6 +107,10 @@ pub struct Gateway {
     pub observers: Observers,
     /// Plugins that look at what flows.
     pub filters: Filters,
+    /// One-time codes for tokens.
+    pub codes: Codes,
+    /// The series behind the charts.
+    pub(crate) stats: Stats,
 }
 
 /// What concerns the process as a whole.
@@ -121,6 +128,8 @@ pub struct Process {
     pub stopping: CancellationToken,
     /// What is shown to those who connect by TLS.
     pub certificate: Option<Certificate>,
+    /// Where it listens.
+    pub url: String,
 }
 
 impl Process {
@@ -167,6 +176,7 @@ impl Startup {
             traffic: Traffic::default(),
             stopping: options.stopping.clone(),
             certificate: options.certificate.clone(),
+            url: options.url.clone(),
         };
         if let Some(certificate) = process.certificate.clone() {
             let following = certificate.follow(clock.clone(), options.reload.subscribe());
@@ -177,11 +187,8 @@ impl Startup {
         let repeats = process.logs.repeats.clone().tell();
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(repeats));
         let store = Store::open(&options.data_dir, clock.clone()).map_err(StartError::Store)?;
-        let base = Base {
-            config: Live::new(options.loaded.config.clone()),
-            events: store.events().clone(),
-            clock: clock.clone(),
-        };
+        let config = Live::new(options.loaded.config.clone());
+        let base = Base::new(clock.clone(), config, store.events().clone());
         let egress = Egress::following(clock, base.config.clone());
         // Before plugins: hooks hear of those that fail.
         let hooks = Hooks::start(base.clone(), store.clone(), egress.clone());
@@ -222,8 +229,6 @@ impl Startup {
         };
         let reload = options.reload.subscribe();
         let settings = Settings::start(base.clone(), loaded, dependents, (process.stopping.clone(), reload));
-        #[cfg(target_os = "linux")]
-        tokio::spawn(crate::reaper::run(base.clock.clone(), process.stopping.clone()));
         let agents = settings::agents::Agents {
             base: base.clone(),
             plugins: plugins.clone(),
@@ -231,10 +236,9 @@ impl Startup {
             mcp: mcp.clone(),
         };
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(agents.clone().follow()));
-        let sweeping = retention::run(base.clone(), store.clone());
-        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
+        let stats = self.keep_house();
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
-        let door = Door::default();
+        let (door, codes) = (Door::default(), Codes::default());
         Ok(Gateway {
             base,
             store,
@@ -252,7 +256,21 @@ impl Startup {
             jobs,
             observers,
             filters,
+            codes,
+            stats,
         })
+    }
+
+    /// Starts what looks after the process and the store.
+    fn keep_house(&self) -> Stats {
+        let Self { base, store, process, .. } = self;
+        #[cfg(target_os = "linux")]
+        tokio::spawn(crate::reaper::run(base.clock.clone(), process.stopping.clone()));
+        let sweeping = retention::run(base.clone(), store.clone());
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
+        let stats = Stats::new(base.clone(), store.clone());
+        tokio::spawn(process.stopping.clone().run_until_cancelled_owned(stats.clone().run()));
+        stats
     }
 
     fn tools(&self, plugins: &Plugins, mcp: &Mcp, filters: &Filters) -> Tools {
@@ -321,6 +339,7 @@ impl Gateway {
             self.observers.stop(limit),
             served
         );
+        self.stats.keep().await;
         self.store.clone().close().await;
     }
 }

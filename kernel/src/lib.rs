@@ -8,3 +8,4 @@ pub mod gateway;
 mod reaper;
 mod retention;
 pub mod settings;
+mod stats;

@@ -123,7 +123,7 @@ mod tests {
         let store = Store::open(home.path(), clock.clone()).expect("an empty store");
         let mut config = Config::default();
         config.store.sessions_days = 3;
-        let base = Base { config: Live::new(config), events: store.events().clone(), clock: clock.clone() };
+        let base = Base::new(clock.clone(), Live::new(config), store.events().clone());
         let mut sessions = Vec::new();
         for user in ["over", "open"] {
             let (channel, user_id) = ("api".to_owned(), user.to_owned());

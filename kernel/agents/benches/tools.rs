@@ -73,7 +73,7 @@ async fn tools(data_dir: &std::path::Path, count: usize) -> Tools {
     let events = store.events().clone();
     let egress = Egress::new(clock.clone());
     let services = Services { store: store.clone(), egress: egress.clone(), clock: clock.clone() };
-    let base = Base { clock, config, events };
+    let base = Base::new(clock, config, events);
     let engine = Engine::new(data_dir, services).unwrap();
     let options = Options { bundled: Bundled::default(), data_dir: data_dir.to_owned(), safe_mode: true };
     let plugins = Plugins::open(base.clone(), store.clone(), engine, options).await.unwrap();

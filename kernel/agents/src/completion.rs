@@ -1,7 +1,7 @@
 //! One answer of a model: from the one that is asked for, or from the first of the configured ones that gives one, with
 //! retries.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 use tracing::{info, warn};
@@ -12,7 +12,9 @@ use super::context_window::{estimate, request_bytes, request_cost};
 use super::retry::{Fallback, ProviderFailure};
 use super::stream::TurnEvent;
 use super::work::{Services, Work};
+use prx_base::clock::stopwatch;
 use prx_base::error::Error;
+use prx_base::meter::ModelCalls;
 use prx_host::bindings::agent;
 use prx_host::bindings::provider as wire;
 use prx_host::bindings::sink::Delta;
@@ -41,6 +43,8 @@ pub(super) struct Live {
     failure: Option<String>,
     /// Of attempts that are over.
     usage: Usage,
+    /// Where it is counted, beside its turn, what the one under way costs.
+    calls: Arc<ModelCalls>,
 }
 
 impl Live {
@@ -67,8 +71,13 @@ impl Live {
     fn break_off(&mut self) {
         let asked = std::mem::take(&mut self.asked);
         if asked > 0 && !self.text.is_empty() {
-            self.usage = self.usage.plus(Usage { input: asked, output: estimate(&self.text) });
+            self.spend(Usage { input: asked, output: estimate(&self.text) });
         }
+    }
+
+    fn spend(&mut self, spent: Usage) {
+        self.calls.spent(spent.input, spent.output);
+        self.usage = self.usage.plus(spent);
     }
 }
 
@@ -208,7 +217,11 @@ async fn with_retries(
     let (provider, health) = (choice.provider, &work.services.provider_health);
     let mut attempts = 0;
     loop {
-        let failure = match attempt(work, question, provider, request).await {
+        let started = stopwatch();
+        let attempted = attempt(work, question, provider, request).await;
+        let calls = work.services.base.meter.provider(provider);
+        calls.ended(started.elapsed(), attempted.is_ok());
+        let failure = match attempted {
             Ok(completion) => {
                 health.answered(provider);
                 return Ok(completion);
@@ -244,6 +257,7 @@ async fn attempt(
         let mut live = lock(question.live);
         let text = std::mem::take(&mut live.text);
         (live.heard_bytes, live.asked) = (0, request_cost(request));
+        live.calls = work.services.base.meter.provider(provider);
         live.shown.clear();
         live.failure.take().filter(|_| !text.is_empty())
     };
@@ -265,8 +279,9 @@ async fn attempt(
         .map_err(|refused| ProviderFailure::refused(provider, &refused))?;
     let mut live = lock(question.live);
     let spent = usage(provider, request, &completion, live.heard_bytes);
+    live.spend(spent);
     let shown = std::mem::take(&mut live.text);
-    *live = Live { usage: live.usage.plus(spent), shown, ..Live::default() };
+    *live = Live { usage: live.usage, shown, ..Live::default() };
     Ok(completion)
 }
 

@@ -23,6 +23,7 @@ use super::work_timer::WorkTimer;
 use super::workers::{Wakeup, Workers};
 use prx_base::Base;
 use prx_base::error::{Code, Error, Result};
+use prx_base::meter::TurnEnd;
 use prx_host::Plugins;
 use prx_host::bindings::filter::StageKind;
 use prx_host::memory::Memory;
@@ -254,7 +255,11 @@ impl Turns {
         drop(reply);
         let store_failed = !self.services.store.is_healthy() || reopened.has_changed().unwrap_or_default();
         match replied {
-            Ok(message) => self.listeners.done(&turn.message.id, Ok(message)),
+            Ok(message) => {
+                let end = if message.stopped { TurnEnd::Stopped } else { TurnEnd::Completed };
+                self.note_end(&turn, end);
+                self.listeners.done(&turn.message.id, Ok(message));
+            }
             Err(failure) if store_failed => {
                 info!(error = %failure.error, "the turn is taken up again when the store takes something");
                 self.wait_for_store(&failure.error).await;
@@ -267,6 +272,7 @@ impl Turns {
             Err(_)
                 if self.services.store.turn_state(&turn.id()).is_ok_and(|state| state == TurnState::Over) =>
             {
+                self.note_end(&turn, TurnEnd::Ended);
                 info!("the turn is over, with its session");
             }
             Err(failure) => self.retry_or_park(&turn, failure).await,
@@ -286,9 +292,20 @@ impl Turns {
         let reason = failure.error.message().into();
         let parked = Parked { reason, said: failure.said, refused: failure.refused, told };
         match self.services.store.park_turn(&turn.id(), parked).await {
-            Ok(()) => self.listeners.done(&turn.message.id, Err(failure.error)),
+            Ok(()) => {
+                self.note_end(turn, TurnEnd::Failed);
+                self.listeners.done(&turn.message.id, Err(failure.error));
+            }
             Err(error) => self.listeners.done(&turn.message.id, Err(error)),
         }
+    }
+
+    /// Counts a turn that has ended, before anyone is told of it.
+    fn note_end(&self, turn: &Turn, end: TurnEnd) {
+        let Base { clock, meter, .. } = &self.services.base;
+        let took =
+            Duration::try_from(clock.now().duration_since(turn.message.created_at)).unwrap_or_default();
+        meter.turn_ended(end, matches!(end, TurnEnd::Completed | TurnEnd::Stopped).then_some(took));
     }
 
     /// Lets sessions become idle, and idle ones end.

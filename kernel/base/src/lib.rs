@@ -17,6 +17,7 @@ pub mod events;
 pub mod heap;
 pub mod issue;
 pub mod logs;
+pub mod meter;
 pub mod signature;
 pub mod text;
 pub mod watcher;
@@ -24,6 +25,7 @@ pub mod watcher;
 use self::clock::Clock;
 use self::config::Live;
 use self::events::Events;
+use self::meter::Meter;
 
 /// What every service is started with: a cheap-clone handle each.
 #[derive(Debug, Clone)]
@@ -34,4 +36,13 @@ pub struct Base {
     pub config: Live,
     /// What happens in the gateway, for whoever listens.
     pub events: Events,
+    /// What happens, counted and timed.
+    pub meter: Meter,
+}
+
+impl Base {
+    /// What services are started with, and nothing counted yet.
+    pub fn new(clock: Clock, config: Live, events: Events) -> Self {
+        Self { clock, config, events, meter: Meter::default() }
+    }
 }

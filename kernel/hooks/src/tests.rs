@@ -132,7 +132,7 @@ impl Gateway {
         let loopback = Resolver::Fixed(Arc::new(|_| vec![IpAddr::V4(Ipv4Addr::LOCALHOST)]));
         let egress = Egress::with_roots(clock.clone(), loopback, RootCertStore::empty());
         let events = store.events().clone();
-        let base = Base { clock: clock.clone(), config: config.clone(), events };
+        let base = Base::new(clock.clone(), config.clone(), events);
         let hooks = Hooks::start(base, store.clone(), egress).unwrap();
         Self { home, clock, config, store, hooks }
     }

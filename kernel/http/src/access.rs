@@ -14,6 +14,8 @@ pub enum Access {
     /// Platforms: their handlers look at what proves where a message comes from. What is proven counts for the channel in the
     /// path, and the rest for the address it comes from.
     Signed,
+    /// Whoever has a token, whatever it may do.
+    Token,
     /// Whoever has this scope.
     Scope(Scope),
     /// Anyone without a token, and of those who send one whoever has this scope.
@@ -34,7 +36,7 @@ impl Access {
     /// 403 that names the scope that the caller lacks.
     pub(super) fn permit(self, caller: &Caller) -> Result<()> {
         match self {
-            Self::Public | Self::Health | Self::Signed => Ok(()),
+            Self::Public | Self::Health | Self::Signed | Self::Token => Ok(()),
             Self::Optional(_) if *caller == Caller::Anyone => Ok(()),
             Self::Scope(scope) | Self::Optional(scope) => caller.require(scope),
             Self::Either(one, other) => caller.require_either(one, other),
@@ -49,7 +51,9 @@ impl Access {
             Self::Scope(Scope::CONFIG_WRITE) => Group::ConfigWrite,
             Self::Health => Group::Health,
             Self::Signed => Group::Webhooks,
-            Self::Public | Self::Scope(_) | Self::Optional(_) | Self::Either(..) => Group::Other,
+            Self::Public | Self::Token | Self::Scope(_) | Self::Optional(_) | Self::Either(..) => {
+                Group::Other
+            }
         }
     }
 }

@@ -22,6 +22,8 @@ use prx_store::{Store, TokenRecord};
 
 /// How often the expiry of a token is checked while a stream is open, in case the time was set: every 60 seconds.
 const EXPIRY_CHECK_INTERVAL: Duration = Duration::from_secs(60);
+/// How many tokens one may go back to, each made with a code of the one before.
+pub(super) const MAX_GENERATIONS: usize = 8;
 
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,20 +103,60 @@ pub async fn mint(store: &Store, clock: &Clock, new: NewToken) -> Result<Minted>
             Some(end.map_err(|error| Error::bad_request("`expires_in` is too long").with_cause(error))?)
         }
     };
-    let id = Ulid::from_parts(clock.now_ms(), u128::from_ne_bytes(random()?)).to_string().to_lowercase();
-    let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
-    let record = TokenRecord {
-        id: id.clone(),
+    keep(store, clock, |id, sha256| TokenRecord {
+        id,
         name: new.name,
-        sha256: digest(&secret),
+        sha256,
         scopes: new.scopes.iter().map(|scope| scope.as_str().to_owned()).collect(),
         created_at: now,
         expires_at,
         last_used_at: None,
         revoked_at: None,
-    };
+        maker: None,
+    })
+    .await
+}
+
+/// Makes a token with a new id and a new secret, and keeps its record.
+pub(super) async fn keep(
+    store: &Store,
+    clock: &Clock,
+    record: impl FnOnce(String, [u8; 32]) -> TokenRecord,
+) -> Result<Minted> {
+    let id = Ulid::from_parts(clock.now_ms(), u128::from_ne_bytes(random()?)).to_string().to_lowercase();
+    let secret = URL_SAFE_NO_PAD.encode(random::<32>()?);
+    let record = record(id.clone(), digest(&secret));
     store.add_token(record.clone()).await?;
     Ok(Minted { token: format!("prx_{id}_{secret}"), record })
+}
+
+/// Makes sure that a token is good, and those that it goes back to.
+///
+/// # Errors
+/// 401 that says why it is not.
+pub(super) fn check(store: &Store, clock: &Clock, record: &TokenRecord) -> Result<()> {
+    let mut record = record.clone();
+    for _ in 0..=MAX_GENERATIONS {
+        if record.revoked_at.is_some() {
+            return Err(unauthorized("The bearer token was revoked"));
+        }
+        if record.expires_at.is_some_and(|end| end <= clock.now()) {
+            return Err(unauthorized("The bearer token has expired"));
+        }
+        let Some(maker) = record.maker else { return Ok(()) };
+        // Only those are forgotten that were not good for a long time.
+        record = store.token(&maker)?.ok_or_else(|| unauthorized("The bearer token has expired"))?;
+    }
+    Err(unauthorized("The bearer token is not valid"))
+}
+
+/// How many tokens a token goes back to, each made with a code of the one before; no more than a few are counted.
+pub(super) fn generation(store: &Store, id: &str) -> Result<usize> {
+    let (mut generation, mut maker) = (0, store.token(id)?.and_then(|record| record.maker));
+    while let Some(id) = maker.filter(|_| generation < MAX_GENERATIONS) {
+        (generation, maker) = (generation + 1, store.token(&id)?.and_then(|record| record.maker));
+    }
+    Ok(generation)
 }
 
 /// Checks tokens against the store and remembers which were used.
@@ -149,7 +191,7 @@ impl Tokens {
             _ => return Err(unauthorized("The bearer token is not valid")),
         };
         let now = self.clock.now();
-        self.check(&record)?;
+        check(&self.store, &self.clock, &record)?;
         self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(record.id.clone(), now);
         let scopes = record.scopes.iter().filter_map(|scope| Scope::parse(scope).ok()).collect();
         Ok(Caller::Token { id: record.id, scopes })
@@ -161,7 +203,7 @@ impl Tokens {
         let mut revoked = self.store.revocations();
         loop {
             let good = match self.store.token(&id) {
-                Ok(Some(record)) => self.check(&record).map(|()| record.expires_at),
+                Ok(Some(record)) => check(&self.store, &self.clock, &record).map(|()| record.expires_at),
                 Ok(None) => Err(unauthorized("The bearer token is not valid")),
                 Err(error) => Err(error),
             };
@@ -181,16 +223,6 @@ impl Tokens {
         let Some(at) = at else { return future::pending().await };
         let left = Duration::try_from(at.duration_since(self.clock.now())).unwrap_or_default();
         self.clock.sleep(left.min(EXPIRY_CHECK_INTERVAL)).await;
-    }
-
-    fn check(&self, record: &TokenRecord) -> Result<()> {
-        if record.revoked_at.is_some() {
-            return Err(unauthorized("The bearer token was revoked"));
-        }
-        if record.expires_at.is_some_and(|end| end <= self.clock.now()) {
-            return Err(unauthorized("The bearer token has expired"));
-        }
-        Ok(())
     }
 
     /// Writes down when which token was last used.
@@ -216,7 +248,7 @@ fn parse(token: &str) -> Option<(&str, &str)> {
     (sound && secret.len() == 43).then_some((id, secret))
 }
 
-fn digest(secret: &str) -> [u8; 32] {
+pub(super) fn digest(secret: &str) -> [u8; 32] {
     Sha256::digest(secret.as_bytes()).into()
 }
 

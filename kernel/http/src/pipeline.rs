@@ -247,7 +247,7 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
         let answered = service.run(entry, route, claim, call).await;
         match channel {
             Some(channel) => self.count_signed(entry, channel, answered),
-            None => answered,
+            None => answered.inspect_err(|error| self.count_public(entry, route, error)),
         }
     }
 
@@ -311,6 +311,16 @@ impl<S: Send + Sync + 'static> Pipeline<S> {
                 entry.rate_limit = self.rate_limits.count(channel, Group::Webhooks);
                 other
             }
+        }
+    }
+
+    /// What a route that anyone may call refuses for want of a proof is as good as a wrong token, and told of like one.
+    fn count_public(&self, entry: &Entry, route: &Route<S>, error: &Error) {
+        if let Some(service) = self.service.get()
+            && route.access == Access::Public
+            && error.code() == Code::Unauthorized
+        {
+            self.unauthorized.count(entry.sender, true, service.store());
         }
     }
 

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -14,12 +12,13 @@ use serde_json::json;
 use tokio::sync::watch;
 use tracing::Level;
 
+use super::since;
 use crate::gateway::Gateway;
 use prx_base::clock::vary;
 use prx_base::error::{Error, Result};
 use prx_base::logs::{Entry, Query};
 use prx_http::parameter::{AnyText, Flag, Matching, Number, OneOf, Parameter};
-use prx_http::{Call, Doc, Reply, duration, sse};
+use prx_http::{Call, Doc, Reply, sse};
 
 const LEVELS: [(&str, Level); 5] = [
     ("trace", Level::TRACE),
@@ -49,9 +48,7 @@ const MODULE: Parameter<AnyText> =
     Parameter::new("module", AnyText, "only entries of this part of the gateway");
 const SINCE: Parameter<Matching> = Parameter::new(
     "since",
-    Matching(
-        "^([1-9][0-9]{0,4}[smhdw]|20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])T([01][0-9]|2[0-3])(:[0-5][0-9]){2}Z)$",
-    ),
+    since::SINCE,
     "only entries after this moment, or not longer ago than this; an hour if not said",
 );
 const LIMIT: Parameter<Number> =
@@ -97,18 +94,7 @@ fn query(gateway: &Gateway, call: &Call) -> Result<Query> {
     Ok(Query {
         level: call.query.get(&LEVEL)?,
         module: call.query.get(&MODULE)?.filter(|module| !module.is_empty()).map(str::to_owned),
-        since: call.query.get(&SINCE)?.map(|text| since(gateway, text)).transpose()?,
-    })
-}
-
-/// A moment, or how long ago it was.
-fn since(gateway: &Gateway, text: &str) -> Result<Timestamp> {
-    let utc = |local: DateTime| TimeZone::UTC.to_timestamp(local).ok();
-    let moment = text.parse().ok().or_else(|| utc(text.parse().ok()?));
-    let ago = || ago(gateway, duration::parse("since", text).ok()?);
-    moment.or_else(ago).ok_or_else(|| {
-        let accepted = "an ISO 8601 timestamp such as 2026-03-21T10:00:00Z, or a duration such as \"1h\"";
-        Error::bad_request(format!("`since` must be {accepted}; not \"{text}\""))
+        since: call.query.get(&SINCE)?.map(|text| since::since(&gateway.base.clock, text)).transpose()?,
     })
 }
 

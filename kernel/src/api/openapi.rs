@@ -112,6 +112,7 @@ fn operation(route: &Route<Gateway>, doc: &Doc, generator: &mut SchemaGenerator)
     });
     operation["security"] = match route.access {
         Access::Public | Access::Health | Access::Signed => json!([]),
+        Access::Token => json!([{"bearer": []}]),
         Access::Scope(scope) => json!([{"bearer": [scope.as_str()]}]),
         Access::Optional(scope) => json!([{}, {"bearer": [scope.as_str()]}]),
         Access::Either(one, other) => json!([{"bearer": [one.as_str()]}, {"bearer": [other.as_str()]}]),

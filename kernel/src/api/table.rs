@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 use hyper::Method;
 
 use super::{
-    agents, approvals, audit, blobs, channels, config, events, grants, hooks, inbound, jobs, logs, mcp,
-    memory, messages, metrics, openapi, plugins, providers, sessions, skills, status, store, tokens, tools,
-    users,
+    agents, approvals, audit, blobs, channels, codes, config, events, grants, hooks, inbound, jobs, logs,
+    mcp, memory, messages, metrics, openapi, plugins, providers, sessions, skills, stats, status, store,
+    tokens, tools, users,
 };
 use crate::gateway::Gateway;
 use prx_base::error::Result;
@@ -87,6 +87,7 @@ pub fn table() -> Vec<Route<Gateway>> {
         delete("/api/v1/memory/{id}", S::MEMORY_WRITE, memory::remove).doc(memory::REMOVE),
 
         get("/api/v1/status", S::STATUS_READ, status::show).doc(status::SHOW),
+        get("/api/v1/stats", S::STATUS_READ, stats::show).doc(stats::SHOW),
         get("/api/v1/status/health", Access::Health, status::health).doc(status::HEALTH).quiet(),
         get("/livez", Access::Health, status::live).doc(status::LIVE).quiet(),
         get("/readyz", Access::Health, status::ready).doc(status::READY).quiet(),
@@ -107,6 +108,9 @@ pub fn table() -> Vec<Route<Gateway>> {
 
         post("/api/v1/auth/tokens", S::ADMIN, tokens::create).doc(tokens::CREATE).audited("token.created"),
         get("/api/v1/auth/tokens", S::ADMIN, tokens::list).doc(tokens::LIST),
+        post("/api/v1/auth/codes", Access::Token, codes::make).doc(codes::MAKE),
+        post("/api/v1/auth/exchange", Access::Public, codes::exchange).doc(codes::EXCHANGE).audited("token.created"),
+        get("/api/v1/auth/self", Access::Token, codes::show_self).doc(codes::SHOW_SELF),
         delete("/api/v1/auth/tokens/{id}", S::ADMIN, tokens::revoke).doc(tokens::REVOKE).audited("token.revoked"),
     ]
 }

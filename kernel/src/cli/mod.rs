@@ -18,6 +18,7 @@ mod channel;
 mod chat;
 mod client;
 mod config;
+mod console;
 mod doctor;
 mod failure;
 mod grant;
@@ -60,6 +61,8 @@ enum Command {
     Auth(auth::Command),
     /// Show the status of the gateway; fails where it is unhealthy
     Status,
+    /// Print a link that opens the page of the gateway in a browser, once, within a minute
+    Console,
     /// Talk to the agent
     Chat(chat::Arguments),
     /// Install, update and write plugins
@@ -146,6 +149,7 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Completions { shell } => completions(shell),
             Command::Auth(command) => auth::run(&console, &paths, command).await,
             Command::Status => status::run(&console).await,
+            Command::Console => console::run(&console).await,
             Command::Chat(arguments) => chat::run(&console, arguments).await,
             Command::Plugin(command) => plugin::run(&console, command).await,
             Command::Session(command) => session::run(&console, command).await,

@@ -79,6 +79,7 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
         stopping: signals.stopping.clone(),
         reload: signals.reload.clone(),
         certificate: network.certificate(),
+        url: url.clone(),
     })?;
     let owner = match OwnerSocket::bind(&paths.data_dir) {
         Ok(owner) => owner,

@@ -19,7 +19,7 @@ use super::tx::{META, NEWEST_ID, VERSION};
 use super::{
     agents, approvals, audit, blobs, channels, deliveries, erasure, event_log, exchanges, guests, hooks,
     idempotency, jobs, kv, mcp_logins, memory, messages, observers, outbox, overheard, plugins, queue,
-    spending, streams, tokens, turns,
+    spending, stats, streams, tokens, turns,
 };
 
 /// The version of the tables that this kernel reads and writes.
@@ -224,6 +224,7 @@ fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
     outbox::create_tables(transaction)?;
     overheard::create_tables(transaction)?;
     spending::create_tables(transaction)?;
+    stats::create_tables(transaction)?;
     streams::create_tables(transaction)?;
     hooks::create_tables(transaction)?;
     deliveries::create_tables(transaction)?;

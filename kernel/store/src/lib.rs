@@ -49,6 +49,7 @@ pub use self::outbox::{DeadLetter, OnUnknown, OutboxEntry, OutboxOutcome, Outbox
 pub use self::plugins::PluginRecord;
 pub use self::ready::Ready;
 pub use self::rows::{MAX_PAGE, Page, Result};
+pub use self::stats::StatsPoint;
 pub use self::steps::TurnStep;
 pub use self::streams::Streamed;
 pub use self::terms::{CallerTool, Terms};
@@ -98,6 +99,7 @@ mod rows;
 mod sessions;
 mod settlement;
 mod spending;
+mod stats;
 mod steps;
 mod streams;
 mod subscriptions;

@@ -37,6 +37,9 @@ pub struct TokenRecord {
     pub last_used_at: Option<Timestamp>,
     /// Since when it is good no more.
     pub revoked_at: Option<Timestamp>,
+    /// The token whose one-time code it was made with, and with which it ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub maker: Option<String>,
 }
 
 impl Store {

@@ -306,6 +306,8 @@ impl Tools {
         let outcome = outcome.map(|result| result.cut_to(config.tools.max_result_bytes));
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let is_error = outcome.as_ref().map_or(true, |result| result.is_error);
+        let source = tool.definition().source.to_string();
+        self.base.meter.tools_of(&source).ended(started.elapsed(), is_error);
         info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
         let data =
             json!({ "tool": name, "session_id": session, "duration_ms": duration_ms, "is_error": is_error });

@@ -59,7 +59,7 @@ async fn empty(data_dir: &Path, config: Config, safe_mode: bool) -> Gateway {
         Services { store: store.clone(), egress: Egress::new(clock.clone()), clock: clock.clone() };
     let events = store.events().clone();
     let subscribed = events.subscribe();
-    let base = Base { clock, config: config::Live::new(config), events };
+    let base = Base::new(clock, config::Live::new(config), events);
     let engine = Engine::new(data_dir, services).unwrap();
     let options = Options { bundled: crate::components::bundled(), data_dir: data_dir.to_owned(), safe_mode };
     let plugins = Plugins::new(base, store.clone(), engine, options).await.unwrap();

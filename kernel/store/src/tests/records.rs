@@ -14,6 +14,7 @@ fn token(id: &str, now: Timestamp) -> TokenRecord {
         expires_at: None,
         last_used_at: None,
         revoked_at: None,
+        maker: None,
     }
 }
 
