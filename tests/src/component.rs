@@ -19,10 +19,11 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 18] = [
     "prx-audit-trail",
     "prx-daily-digest",
     "prx-agent",
+    "prx-console",
     "prx-echo-agent",
     "prx-router-agent",
     "prx-hello-tool",

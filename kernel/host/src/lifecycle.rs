@@ -59,7 +59,7 @@ impl Plugins {
         self.folder()?;
         if name.is_none() && self.installed(&said).is_ok() {
             let message = format!("Plugin {said} is there already; PUT /plugins/{said} replaces it");
-            return Err(Error::conflict(message));
+            return Err(Error::conflict(message).with_details(json!({ "plugin": said })));
         }
         self.put(&said, bytes, held).await
     }

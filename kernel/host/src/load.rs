@@ -136,7 +136,7 @@ fn admit(inspected: &Inspected, terms: &Terms<'_>) -> Result<PluginConfig> {
             (false, true) => "asks for more than it is granted".to_owned(),
         };
         let message = format!("{what}; to grant it, put this into prx.toml:\n{lines}");
-        return Err(Error::conflict(message).with_details(json!({ "missing": grant })));
+        return Err(Error::conflict(message).with_details(json!({ "plugin": name, "missing": grant })));
     }
     // A connector gets the configuration of its channel with each call, of which there may be several.
     if inspected.capabilities.iter().all(|capability| *capability == Capability::Channel) {

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::gateway::Gateway;
+use crate::settings::keys::KeyView;
 use prx_base::error::{Code, Error, Result};
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Parameter};
@@ -36,6 +37,20 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
 struct Updated {
     updated: Vec<String>,
     reload_required: bool,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConfigKeys")]
+struct Keys {
+    keys: Vec<KeyView>,
+}
+
+pub(super) const KEYS: Doc =
+    Doc::new("List the keys of the configuration: what they take, and who has set them")
+        .answers::<Keys>(&[200]);
+
+pub(super) async fn keys(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
+    Reply::ok(&Keys { keys: gateway.settings.keys().await })
 }
 
 const IF_MATCH: Parameter<AnyText> =

@@ -94,6 +94,7 @@ pub fn table() -> Vec<Route<Gateway>> {
 
         get("/api/v1/config", S::CONFIG_READ, config::show).doc(config::SHOW),
         patch("/api/v1/config", S::CONFIG_WRITE, config::update).doc(config::UPDATE).audited("config.updated"),
+        get("/api/v1/config/keys", S::CONFIG_READ, config::keys).doc(config::KEYS),
 
         get("/api/v1/logs", S::LOGS_READ, logs::list).doc(logs::LIST),
         get("/api/v1/logs/stream", S::LOGS_READ, logs::stream).doc(logs::STREAM),

@@ -12,11 +12,11 @@ use super::failure::Failure;
 use super::output::{Console, say, settings, table, warn};
 use super::paths::Paths;
 use crate::bundled::BUNDLED;
+use crate::settings::keys::keys;
 use crate::settings::{AtStart, at_start};
-use prx_base::config::keys::{FILTER_ORDER, KEYS, Key, Type};
+use prx_base::config::keys::{FILTER_ORDER, KEYS, Type};
 use prx_base::config::{Config, Invalid, Overrides, REDACTED, in_this_shell, is_reference};
 use prx_host::on_disk;
-use prx_http::Scope;
 
 /// Most bytes of a value on standard input.
 const MAX_VALUE_BYTES: u64 = 1 << 20;
@@ -54,8 +54,8 @@ pub(super) async fn run(console: &Console, paths: &Paths, command: Command) -> R
             console.show(found, display)
         }
         Command::Set { key, values } => set(console, paths, key, values).await,
-        Command::Keys => console.show(&reference(), |keys| {
-            table(&keys["keys"], &["key", "takes", "default", "change", "scope", "about"])
+        Command::Keys => console.show(&json!({ "keys": keys(None) }), |shown| {
+            table(&shown["keys"], &["key", "takes", "default", "change", "scope", "about"])
         }),
         Command::Check => check(console, paths),
     }
@@ -139,22 +139,6 @@ pub(super) fn problems(paths: &Paths, config: &Config) -> AtStart {
     let AtStart { fatal, down } = at_start(config, &known.collect());
     let down = down.into_iter().map(|(key, what)| (key, in_this_shell(&what))).collect();
     AtStart { fatal, down }
-}
-
-/// Every key whose table belongs to the kernel.
-fn reference() -> Value {
-    let defaults = json!(Config::default());
-    let row = |key: &Key| {
-        let (section, name) = key.path.split_once('.').unwrap_or_default();
-        let change = if key.restart { "restart" } else { "at once" };
-        let default = &defaults[section][name];
-        let scope = if key.guarded { Scope::ADMIN } else { Scope::CONFIG_WRITE };
-        json!({
-            "key": key.path, "takes": key.ty.describe(), "default": default, "change": change, "scope": scope,
-            "about": key.about,
-        })
-    };
-    json!({"keys": KEYS.iter().map(row).collect::<Vec<_>>()})
 }
 
 fn display(value: &Value) -> String {

@@ -7,6 +7,7 @@ pub use self::state::{Settings, Updated};
 pub(crate) mod agents;
 mod check;
 mod follow;
+pub(crate) mod keys;
 mod redact;
 mod rights;
 mod secrecy;

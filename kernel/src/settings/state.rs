@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
 use super::check::check;
+use super::keys::{KeyView, keys};
 use super::redact::redacted;
 use super::rights::guarded;
 use super::secrecy::Secrecy;
@@ -111,6 +112,12 @@ impl Settings {
         let mut keys = Changes { before: &self.0.started, after: &current }.keys();
         keys.retain(|key| Changes::need_restart(std::slice::from_ref(key)));
         keys
+    }
+
+    /// Every key of the kernel's, and who has set it.
+    pub(crate) async fn keys(&self) -> Vec<KeyView> {
+        let text = self.0.text.lock().await.clone().unwrap_or_default();
+        keys(self.0.file.parse(text).ok().as_ref())
     }
 
     /// Why the file on disk is not in force, if it is not.

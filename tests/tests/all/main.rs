@@ -22,6 +22,7 @@ mod compiling;
 mod components;
 mod config_api;
 mod config_file;
+mod console;
 mod crash;
 mod discord;
 mod egress;

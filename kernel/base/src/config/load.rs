@@ -111,6 +111,11 @@ impl LineEnds {
 }
 
 impl Parsed {
+    /// Whether the text itself has this key, by its dotted path.
+    pub fn says(&self, path: &str) -> bool {
+        path.split('.').try_fold(self.document.as_item(), |item, part| item.get(part)).is_some()
+    }
+
     /// The text as a document whose values can be changed while its comments stay, and how its lines end.
     pub(super) fn into_document(self) -> (DocumentMut, LineEnds) {
         (self.document.into_mut(), self.ends)

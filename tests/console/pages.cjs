@@ -1,0 +1,93 @@
+// Every page, by pointer and by keyboard, wide and narrow, light and dark.
+
+const assert = require("assert");
+const { api } = require("./world.cjs");
+
+const PAGES = ["overview", "chat", "sessions", "channels", "agents", "users", "plugins", "tools", "skills", "mcp", "hooks", "jobs", "logs", "config", "tokens", "audit"];
+
+/** Pages that others lead to: where from, and by which link. */
+const BELOW = [
+  ["sessions", "#main tbody a", "session"], ["channels", "#main tbody a", "channel"], ["plugins", "#main tbody a:text-is('daily-digest')", "plugin"],
+  ["tools", "#main tbody a:text-is('hello')", "tool"], ["hooks", "#main tbody a", "hook"],
+];
+
+async function every_page_wide_and_light({ browser }) {
+  await walk(browser, 1280, "light");
+}
+
+async function every_page_wide_and_dark({ browser }) {
+  await walk(browser, 1280, "dark");
+}
+
+async function every_page_narrow_and_light({ browser }) {
+  await walk(browser, 390, "light");
+}
+
+async function every_page_narrow_and_dark({ browser }) {
+  await walk(browser, 390, "dark");
+}
+
+async function walk(browser, width, scheme) {
+  const page = await browser.open(width, scheme);
+  await browser.check(page, `sign-in ${width} ${scheme}`);
+  await browser.shoot(page, `sign-in-${width}-${scheme}`);
+  await browser.signIn(page);
+  for (const [at, name] of PAGES.entries()) {
+    // Turn and turn about: one page by the pointer, the next one by the keyboard; in dark the other way round.
+    await lead(page, name, width < 800, (at % 2 === 0) === (scheme === "light"));
+    await look(browser, page, name, width, scheme);
+  }
+  for (const [from, link, name] of BELOW) {
+    await lead(page, from, width < 800, true);
+    await page.locator(link).first().click();
+    await page.locator("#main .back").waitFor();
+    await look(browser, page, name, width, scheme);
+  }
+  await page.context().close();
+}
+
+/** Goes to a page by its entry in the list. */
+async function lead(page, name, isNarrow, byPointer) {
+  const entry = page.locator(`#nav a[data-nav="${name}"]`);
+  const menu = page.locator(".menu");
+  if (byPointer) {
+    if (isNarrow) await menu.click();
+    await entry.click();
+  } else {
+    if (isNarrow) {
+      await menu.focus();
+      await page.keyboard.press("Enter");
+    }
+    await entry.focus();
+    await page.keyboard.press("Enter");
+  }
+  await page.locator(`#nav a[data-nav="${name}"][aria-current=page]`).waitFor({ state: "attached" });
+  if (isNarrow) assert.strictEqual(await menu.getAttribute("aria-expanded"), "false", "the list closes behind");
+}
+
+async function look(browser, page, name, width, scheme) {
+  await page.locator("#main h1").waitFor();
+  await page.waitForFunction(() => !document.querySelector("#main .waiting"));
+  assert.strictEqual(await page.locator("#main .problem[role=alert]").count(), 0, `${name} shows a problem`);
+  await browser.check(page, `${name} ${width} ${scheme}`);
+  await browser.shoot(page, `${name}-${width}-${scheme}`);
+  if (scheme === "light") await browser.tab(page, `${name} ${width}`);
+}
+
+async function lists_page({ browser }) {
+  for (let count = 0; count < 60; count += 1) await api("POST", "sessions", { channel: "many", user_id: `user-${count}` });
+  const page = await browser.open();
+  await browser.signIn(page);
+  await page.goto(`${page.url().split("#")[0]}#/sessions?channel=many`);
+  await page.locator("text=1 to 50 of 60").waitFor();
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.locator("text=51 to 60 of 60").waitFor();
+  assert.strictEqual(await page.locator("#main tbody tr").count(), 10);
+  await page.reload();
+  await page.locator("text=51 to 60 of 60").waitFor();
+  await page.getByRole("button", { name: "Previous" }).click();
+  await page.locator("text=1 to 50 of 60").waitFor();
+  await page.context().close();
+}
+
+module.exports = { every_page_wide_and_light, every_page_wide_and_dark, every_page_narrow_and_light, every_page_narrow_and_dark, lists_page };
