@@ -10,6 +10,27 @@ const FAILED = /Failed to load resource|net::ERR_/;
 const go = (page, place) => page.goto(`${BASE}/console/#/${place}`);
 const press = (page, name) => page.getByRole("button", { name, exact: true }).first().click();
 
+async function a_link_that_is_good_for_once({ browser }) {
+  const { execFileSync } = require("child_process");
+  const { PRX, HOME_DIR } = process.env;
+  const at = ["--config", path.join(HOME_DIR, "prx.toml"), "--data-dir", path.join(HOME_DIR, "data")];
+  const link = String(execFileSync(PRX, ["console", ...at])).split("\n")[0];
+  const page = await browser.open();
+  await page.goto(link);
+  await page.locator("h1", { hasText: "Overview" }).waitFor();
+  assert(!page.url().includes("code"), "the code is nowhere to be seen");
+  await page.reload();
+  await page.locator("h1", { hasText: "Overview" }).waitFor();
+  const other = await browser.open();
+  await expecting(other, [FAILED], async () => {
+    await other.goto(link);
+    await other.locator(".sign-in .wrong").waitFor();
+    assert(!other.url().includes("code"));
+  });
+  await browser.signIn(other);
+  for (const one of [page, other]) await one.context().close();
+}
+
 async function a_wrong_token({ browser }) {
   const page = await browser.open();
   const input = page.locator("input[name=token]");
@@ -166,6 +187,6 @@ async function the_page_exchanged_while_it_is_open({ browser }) {
 }
 
 module.exports = {
-  a_wrong_token, a_token_without_scopes, a_token_that_ends, a_configuration_that_is_refused, a_file_that_is_no_plugin,
+  a_link_that_is_good_for_once, a_wrong_token, a_token_without_scopes, a_token_that_ends, a_configuration_that_is_refused, a_file_that_is_no_plugin,
   a_gateway_that_goes_away_and_comes_back, the_page_exchanged_while_it_is_open,
 };

@@ -74,6 +74,28 @@ async function look(browser, page, name, width, scheme) {
   if (scheme === "light") await browser.tab(page, `${name} ${width}`);
 }
 
+/** What it takes until something is seen, in a browser that has nothing of the page, and in one that has. */
+async function the_first_paint({ browser }) {
+  const page = await browser.open();
+  const measure = () => page.evaluate(() => {
+    const loaded = performance.getEntriesByType("resource").filter((one) => one.name.includes("/console/"));
+    const sent = [...loaded, ...performance.getEntriesByType("navigation")].filter((one) => one.transferSize > 0);
+    const bytes = sent.reduce((sum, one) => sum + one.transferSize, 0);
+    return { ms: performance.getEntriesByName("first-contentful-paint")[0]?.startTime, files: sent.length, bytes };
+  });
+  const say = async (when) => {
+    await page.locator("input[name=token]").waitFor();
+    const { ms, files, bytes } = await measure();
+    console.log(`  ${when}: seen after ${Math.round(ms)} ms, ${files} files, ${(bytes / 1024).toFixed(1)} KiB`);
+    return files;
+  };
+  // Without a token thirty requests a second are let through.
+  assert((await say("the first time")) < 30);
+  await page.reload();
+  assert.strictEqual(await say("again"), 1, "only the page itself is asked for again");
+  await page.context().close();
+}
+
 async function lists_page({ browser }) {
   for (let count = 0; count < 60; count += 1) await api("POST", "sessions", { channel: "many", user_id: `user-${count}` });
   const page = await browser.open();
@@ -90,4 +112,4 @@ async function lists_page({ browser }) {
   await page.context().close();
 }
 
-module.exports = { every_page_wide_and_light, every_page_wide_and_dark, every_page_narrow_and_light, every_page_narrow_and_dark, lists_page };
+module.exports = { every_page_wide_and_light, every_page_wide_and_dark, every_page_narrow_and_light, every_page_narrow_and_dark, the_first_paint, lists_page };

@@ -31,7 +31,7 @@ export function show(context) {
     load: (signal) => load(path, pages, signal),
     draw: ({ found, isMore }) => drawLetters(found, path, () => letters.refresh(), isMore && (async () => { pages += 1; await letters.refresh(); })),
     on: ["error.", "message."],
-    every: 15,
+    every: 5,
   });
   const restart = may("channels:write") && action(words.restart, async () => {
     await post(`${path}/restart`);

@@ -1,9 +1,10 @@
 // A talk with an agent: replies as they are written, the tools that it calls, and its questions.
 
-import { ApiError, get, post, respond, seg } from "../lib/api.js";
+import { ApiError, get, pause, post, respond, seg } from "../lib/api.js";
 import { may, whoIsSignedIn } from "../lib/auth.js";
 import { connection } from "../lib/connection.js";
 import { add, fill, h } from "../lib/dom.js";
+import { onEvents } from "../lib/events.js";
 import { note, to } from "../lib/router.js";
 import { read } from "../lib/stream.js";
 import { text } from "../text.js";
@@ -15,8 +16,11 @@ import { decide } from "./session.js";
 const words = text.chat;
 /** Who sessions of this page come by. */
 const CHANNEL = "console";
-/** How often it is looked whether a turn has ended that nothing is heard of. */
-const POLL_MS = 2000;
+/** How often it is looked whether a turn has ended that nothing is heard of: at first, and after a while. */
+const FIRST_LOOK_MS = 1000;
+const LONGEST_LOOK_MS = 10000;
+/** How long further messages are waited for. */
+const COLLECT_MS = 300;
 
 export function show(context) {
   return new Chat(context).element;
@@ -29,6 +33,8 @@ class Chat {
     this.agent = "";
     this.model = "";
     this.isBusy = false;
+    this.isWatching = false;
+    this.isCutOff = false;
     this.choices = h("div", { class: "filters" });
     this.talk = h("div", { class: "talk" });
     this.asks = h("div", { class: "questions" });
@@ -37,6 +43,7 @@ class Chat {
       h("div", { class: "chat-head" }, head(words.title), this.links),
       this.choices, this.talk, this.asks, this.composer()];
     connection.addEventListener("back", () => this.session && this.watch(), { signal });
+    onEvents((event) => this.heard(event), signal);
     if (this.session) this.resume();
     else this.offer();
   }
@@ -86,13 +93,10 @@ class Chat {
 
   async resume() {
     try {
-      this.listing = transcript(this.session, this.signal, words.you);
-      fill(this.talk, this.listing.element);
-      await this.listing.refresh();
+      await this.list();
       const session = await get(`sessions/${seg(this.session)}`, null, { signal: this.signal });
       this.showLinks();
       if (session.status === "terminated") return this.over();
-      this.end();
       await this.watch();
     } catch (error) {
       if (!this.signal.aborted) fill(this.talk, empty(error.message, "", link(words.another, to("chat"), { class: "button" })));
@@ -130,6 +134,7 @@ class Chat {
     } finally {
       this.busy(false);
       this.input.focus();
+      if (this.isCutOff) this.watch();
     }
   }
 
@@ -161,60 +166,78 @@ class Chat {
       under.element.remove();
       throw error;
     }
-    await this.hear(answer, under, said);
+    await this.hear(answer, under);
   }
 
   /** The message is taken; whatever goes wrong from here on, the turn goes on at the gateway. */
-  async hear(answer, under, said) {
+  async hear(answer, under) {
     try {
       for await (const event of read(answer, this.signal)) {
         const isAtEnd = this.isAtEnd();
         if (event.name === "error") return under.fail(event.data.error.message);
         const done = under.take(event);
-        if (done) return this.settle(under, said, done);
+        if (done) {
+          // Its message stands in the place of what was shown while it was under way.
+          this.known = done.id;
+          under.element.replaceWith(under.settle(done));
+        }
         if (isAtEnd) this.end();
+        if (done) return;
       }
       throw new ApiError({ message: text.errors.unreachable });
     } catch (error) {
       if (this.signal.aborted) return;
       under.fail(words.cutOff);
-      this.pending = { under, said };
-      this.watch();
+      this.isCutOff = true;
     }
   }
 
-  /** The turn is over: its message stands in the place of what was shown while it was under way. */
-  settle(under, said, done) {
-    const isAtEnd = this.isAtEnd();
-    under.element.replaceWith(under.settle(done));
-    this.known = done.id;
-    if (isAtEnd) this.end();
-  }
-
-  /** Looks what has become of a turn that nothing is heard of, until it has ended. */
+  /** Looks what becomes of a turn that nothing is heard of, and answers its questions, until it has ended. */
   async watch() {
-    if (this.isWatching) return;
+    if (this.isWatching || this.isBusy) return;
     this.isWatching = true;
     const path = `sessions/${seg(this.session)}`;
+    let [before, wait] = [null, FIRST_LOOK_MS];
     try {
       while (!this.signal.aborted && !this.isBusy) {
-        const { messages } = await get(`${path}/messages`, { limit: 20 }, { signal: this.signal });
-        const last = messages.at(-1);
+        const { messages: [last] } = await get(`${path}/messages`, { limit: 1 }, { signal: this.signal });
         const { approvals } = await get(`${path}/approvals`, null, { signal: this.signal });
         fill(this.asks, approvals.map((one) => question(one, decide(path))));
-        if (!last || last.role === "assistant") {
-          if (last && this.pending && last.id !== this.known) this.settle(this.pending.under, this.pending.said, last);
-          else if (!this.pending) await this.listing.refresh();
-          this.pending = null;
+        // Between two calls of tools, what was said before them is the last.
+        const hasEnded = approvals.length === 0 && (!last || (last.role === "assistant" && (last.id === before || !this.isCutOff)));
+        if (hasEnded) {
+          if (this.isCutOff) await this.list();
           return;
         }
-        await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+        this.isCutOff = true;
+        before = last?.id;
+        await pause(wait, this.signal);
+        wait = Math.min(wait * 1.3, LONGEST_LOOK_MS);
       }
     } catch (error) {
       // The gateway is away: it is looked again when it is back.
       if (!this.signal.aborted && error.code !== "unreachable") say(error.message, "bad");
     } finally {
       this.isWatching = false;
+    }
+  }
+
+  /** Shows what was said, as the gateway has it. */
+  async list() {
+    const listing = transcript(this.session, this.signal, words.you);
+    await listing.refresh();
+    this.isCutOff = false;
+    this.listing = listing;
+    fill(this.talk, listing.element);
+    this.end();
+  }
+
+  /** Somebody else has said something in this session, or a turn has gone on that nothing was heard of. */
+  heard({ type, data }) {
+    const isOurs = data?.session_id === this.session && data?.message_id !== this.known;
+    if (this.session && !this.isBusy && isOurs && (type === "message.sent" || type === "message.received")) {
+      clearTimeout(this.relisting);
+      this.relisting = setTimeout(() => this.isBusy || this.list().then(() => this.watch()).catch(() => {}), COLLECT_MS);
     }
   }
 

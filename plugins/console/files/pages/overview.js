@@ -79,7 +79,8 @@ function charts(context) {
 
 function drawCharts(given, reach) {
   const points = filled(given, ...REACHES[reach]);
-  if (given.length === 0) return empty(words.quiet, words.quietAbout, may("sessions:write") && h("a", { class: "button primary", href: to("chat") }, words.sayHello));
+  const isQuiet = given.every((point) => point.messages_received + point.messages_sent + point.turns === 0);
+  if (isQuiet) return empty(words.quiet, words.quietAbout, may("sessions:write") && h("a", { class: "button primary", href: to("chat") }, words.sayHello));
   const named = points.map((point, at) => ({ label: mark(points, at, reach), name: moment(point.at) }));
   const values = (name) => points.map((point) => point[name] ?? 0);
   const latency = (name) => points.map(({ latency_ms: all }) => all?.[name] ?? null);
