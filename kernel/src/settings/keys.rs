@@ -65,7 +65,7 @@ fn kind(ty: Type) -> (&'static str, Option<&'static [&'static str]>) {
     match ty {
         Type::Bool => ("bool", None),
         Type::Integer(..) => ("integer", None),
-        Type::Text | Type::TimeZone => ("text", None),
+        Type::Text | Type::FlagOrSize | Type::TimeZone => ("text", None),
         Type::OneOf(words) => ("word", Some(words)),
         Type::TextList | Type::Networks | Type::Models => ("texts", None),
         Type::Words(_) | Type::Tables(_) | Type::Table(_) => ("table", None),

@@ -157,14 +157,14 @@ export const text = {
     asksNothing: "It asks for nothing.", has: "granted", lacks: "not granted", nothing: "nothing said", oneALine: "One a line.",
     kinds: {
       http: "Calls", secrets: "Uses the secret", kv: "Keeps up to", memory: "Memories", send: "Writes to", turns: "Begins turns", routes: "Serves the path",
-      public: "Is open to anyone", publish: "Makes the event", subscribe: "Sees the event", reveal: "Reads what was secret", approver: "Approver", files: "Files",
+      public: "Is open to anyone", publish: "Makes the event", subscribe: "Sees the event", reveal: "Reads what was secret", approver: "Approver", files: "Files up to",
     },
-    means: { kv: "of data of its own", memory: "what is remembered of people", send: "without being asked", turns: "of an agent by itself", public: "without a token" },
+    means: { kv: "of data of its own", files: "in a private directory", memory: "what is remembered of people", send: "without being asked", turns: "of an agent by itself", public: "without a token" },
     hints: {
       http: "Origins, such as https://api.example.com.", secrets: "Keys of its settings; all, if nothing is said.", kv: "A size, such as 1MiB.",
       memory: "What it may do with what is remembered.", send: "channel or channel/conversation.", turns: "Where it may write.", routes: "Such as /v1.",
       public: "Without a token.", publish: "Of its own, such as weather.*.", subscribe: "Such as session.*.", reveal: "Keys that were secret once.",
-      approver: "Who is asked about tools of its turns.", files: "A private folder.",
+      approver: "Who is asked about tools of its turns.", files: "A size, such as 64MiB: a private directory.",
     },
   },
 

@@ -7,6 +7,7 @@ import { badge, field, select } from "./parts.js";
 
 const words = text.grants;
 const LISTS = ["http", "secrets", "send", "routes", "reveal"];
+const SIZES = ["kv", "files"];
 const SWITCHES = ["turns", "public"];
 
 /** What is granted, and what is missing. */
@@ -31,7 +32,9 @@ function ofRequest(requested, effective) {
   for (const kind of ["http", "secrets", "send", "routes"]) list(kind, requested[kind] ?? [], effective[kind] ?? []);
   list("publish", requested.events?.publish ?? [], effective.events?.publish ?? []);
   list("subscribe", requested.events?.subscribe ?? [], effective.events?.subscribe ?? []);
-  if (requested.kv) rows.push({ kind: "kv", what: bytes(requested.kv), has: (effective.kv ?? 0) >= requested.kv });
+  for (const kind of SIZES) {
+    if (requested[kind]) rows.push({ kind, what: bytes(requested[kind]), has: (effective[kind] ?? 0) >= requested[kind] });
+  }
   if (requested.memory) rows.push({ kind: "memory", what: requested.memory, has: effective.memory === requested.memory });
   for (const kind of SWITCHES) if (requested[kind]) rows.push({ kind, what: "", has: effective[kind] === true });
   return rows;
@@ -44,7 +47,7 @@ function ofMissing(granted, missing) {
   for (const kind of LISTS) list(kind, missing[kind], granted[kind]);
   list("publish", missing.events?.publish, granted.events?.publish);
   list("subscribe", missing.events?.subscribe, granted.events?.subscribe);
-  for (const kind of ["kv", "memory"]) if (missing[kind]) rows.push({ kind, what: missing[kind], has: false });
+  for (const kind of [...SIZES, "memory"]) if (missing[kind]) rows.push({ kind, what: missing[kind], has: false });
   for (const kind of SWITCHES) if (missing[kind]) rows.push({ kind, what: "", has: false });
   return rows;
 }
@@ -64,13 +67,13 @@ export function grantForm(granted) {
   for (const kind of LISTS) lines(words.kinds[kind], `${words.hints[kind]} ${words.oneALine}`, granted[kind], (grant, given) => (grant[kind] = given));
   lines(words.kinds.publish, words.hints.publish, granted.events?.publish, (grant, given) => ((grant.events ??= {}).publish = given));
   lines(words.kinds.subscribe, words.hints.subscribe, granted.events?.subscribe, (grant, given) => ((grant.events ??= {}).subscribe = given));
-  for (const kind of ["kv", "approver"]) {
+  for (const kind of [...SIZES, "approver"]) {
     const control = h("input", { type: "text", value: granted[kind] ?? "", autocomplete: "off" });
     add(words.kinds[kind], control, words.hints[kind], (grant) => control.value.trim() && (grant[kind] = control.value.trim()));
   }
   const memory = select([["", words.nothing], ["read"], ["write"]], granted.memory ?? "");
   add(words.kinds.memory, memory, words.hints.memory, (grant) => memory.value && (grant.memory = memory.value));
-  for (const kind of [...SWITCHES, "files"]) {
+  for (const kind of SWITCHES) {
     const control = select([["", words.nothing], ["true", text.form.yes], ["false", text.form.no]], granted[kind] === undefined ? "" : String(granted[kind]));
     add(words.kinds[kind], control, words.hints[kind], (grant) => control.value && (grant[kind] = control.value === "true"));
   }
