@@ -81,6 +81,8 @@ pub struct Gateway {
     pub store: Store,
     /// What concerns the process as a whole.
     pub process: Process,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
     /// The configuration's file, and changes to both.
     pub settings: Settings,
     /// The components.
@@ -243,6 +245,7 @@ impl Startup {
             base,
             store,
             process,
+            data_dir: options.data_dir.clone(),
             settings,
             plugins,
             mcp,

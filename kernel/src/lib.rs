@@ -1,6 +1,7 @@
 //! The gateway as one program: the crates beside this one put together, its API and its command line.
 
 pub mod api;
+pub mod backup;
 mod bundled;
 pub mod cli;
 pub mod gateway;

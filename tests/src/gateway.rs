@@ -16,7 +16,7 @@ use tokio::sync::OnceCell;
 
 use crate::client::Client;
 use crate::wait::until;
-use crate::{binary, wait};
+use crate::{binary, store, wait};
 
 pub use self::output::Output;
 
@@ -98,18 +98,32 @@ impl Home {
     /// Puts what a first start leaves behind into a data directory that nothing was started in: the bundled components,
     /// compiled. [`Gateway::start`] and its like do it by themselves.
     pub async fn warm(&self) {
-        static STARTED_ONCE: OnceCell<Home> = OnceCell::const_new();
-        if self.data().join("prx.redb").exists() {
-            return;
+        if !self.data().join("prx.redb").exists() {
+            let from = Self::started_once().await.data();
+            self.link_compiled(&from);
+            fs::copy(from.join("prx.redb"), self.data().join("prx.redb")).unwrap();
         }
+    }
+
+    /// The same for a data directory with a store that knows nothing of what was compiled: a restored one, or an old one.
+    pub async fn warm_store(&self) {
+        let from = Self::started_once().await.data();
+        self.link_compiled(&from);
+        store::know_compiled(&self.data()).await;
+    }
+
+    async fn started_once() -> &'static Self {
+        static STARTED_ONCE: OnceCell<Home> = OnceCell::const_new();
         let first = async || {
             let home = Self::empty();
             let command = home.command(&["serve", "--port", "0"]);
             Gateway::launch(home, command).await.stop().await
         };
-        let from = STARTED_ONCE.get_or_init(first).await.data();
+        STARTED_ONCE.get_or_init(first).await
+    }
+
+    fn link_compiled(&self, from: &Path) {
         fs::create_dir_all(self.data().join("cache")).unwrap();
-        fs::copy(from.join("prx.redb"), self.data().join("prx.redb")).unwrap();
         // Linked, not copied: a gateway replaces or removes a compiled component, and never writes into one.
         for file in fs::read_dir(from.join("cache")).unwrap() {
             let file = file.unwrap();

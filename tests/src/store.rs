@@ -1,9 +1,14 @@
 //! A store between two starts, as a gateway would have left it that was down for long.
 
+use std::fs;
+use std::path::Path;
+
 use prx_base::clock::Clock;
 use prx_base::events::{Kind, NewEvent};
 use prx_store::Store;
 use serde_json::json;
+
+use sha2::{Digest, Sha256};
 
 use crate::gateway::Home;
 
@@ -23,6 +28,18 @@ pub async fn is_dealt_with(home: &Home, plugin: &str, name: &str) -> bool {
     let record = store.job(plugin, name).expect("a store").expect("a job that was noticed");
     store.close().await;
     clock.now().duration_since(record.through).as_hours() < 24
+}
+
+/// Has a store take the compiled components beside it for its own.
+pub(crate) async fn know_compiled(data_dir: &Path) {
+    let store = Store::open(data_dir, Clock::system()).expect("a store that nobody has open");
+    for file in fs::read_dir(data_dir.join("cache")).expect("compiled components") {
+        let file = file.expect("a file").path();
+        let key = file.file_stem().expect("a name").to_string_lossy().into_owned();
+        let digest = Sha256::digest(fs::read(&file).expect("a file")).into();
+        store.put_artifact(&key, digest).await.expect("a disk with room");
+    }
+    store.close().await;
 }
 
 /// Has so many events of a mebibyte each happen, `session.created` as far as anyone can tell.

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http_body_util::{BodyExt, Collected, Empty, Full, StreamBody};
 use hyper::body::{Body, Frame};
 use hyper::header::{
@@ -222,6 +222,17 @@ impl Reply {
         Self::new(StatusCode::OK, OCTETS, sound(body))
             .with(CONTENT_TYPE, kind.unwrap_or(HeaderValue::from_static(OCTETS)))
             .with(CONTENT_LENGTH, length.into())
+            .with(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"))
+    }
+
+    /// 200 with a file to be saved whose length shows at its end only. With [`BrokenOff`] in place of a piece the connection
+    /// ends, so that nobody takes it for whole.
+    pub fn download(
+        mime: &'static str,
+        pieces: impl Stream<Item = std::result::Result<Bytes, BrokenOff>> + Send + 'static,
+    ) -> Self {
+        let body = StreamBody::new(pieces.map_ok(Frame::data)).boxed_unsync();
+        Self::new(StatusCode::OK, mime, body)
             .with(CONTENT_DISPOSITION, HeaderValue::from_static("attachment"))
     }
 

@@ -102,6 +102,8 @@ pub fn table() -> Vec<Route<Gateway>> {
 
         delete("/api/v1/users/{channel}/{user_id}", S::ADMIN, users::erase).doc(users::ERASE).audited("user.erased"),
         post("/api/v1/store/compact", S::ADMIN, store::compact).doc(store::COMPACT).audited("store.compacted"),
+        get("/api/v1/store/backup", S::ADMIN, store::back_up).doc(store::BACK_UP).audited("store.backed_up"),
+        get("/api/v1/store/check", S::ADMIN, store::check).doc(store::CHECK),
         get("/api/v1/audit", S::AUDIT_READ, audit::list).doc(audit::LIST),
 
         get("/metrics", S::STATUS_READ, metrics::show).doc(metrics::SHOW).quiet(),

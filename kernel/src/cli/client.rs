@@ -90,6 +90,21 @@ impl Client {
         Ok(Events { body: answer.into_body(), read: Vec::new() })
     }
 
+    /// Has a file sent, and each piece of it taken.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let mut body = self.exchange(Method::GET, path, Payload::None, "*/*").await?.into_body();
+        while let Some(frame) = body.frame().await.transpose().map_err(broken_answer)? {
+            if let Ok(piece) = frame.into_data() {
+                take(&piece)?;
+            }
+        }
+        Ok(())
+    }
+
     async fn exchange(
         &self,
         method: Method,

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
+use crate::backup::Problem;
 use crate::gateway::StartError;
 use prx_base::config::Invalid;
 use prx_base::error::Error;
@@ -111,4 +112,4 @@ macro_rules! from_error {
     )*};
 }
 
-from_error!(io::Error, OpenError, BindError, BadTable);
+from_error!(io::Error, OpenError, BindError, BadTable, Problem);

@@ -14,6 +14,7 @@ use prx_host::COMPILE;
 mod audit;
 mod auth;
 mod author;
+mod backup;
 mod channel;
 mod chat;
 mod client;
@@ -99,6 +100,11 @@ enum Command {
     Audit(audit::Arguments),
     /// Show the recent log
     Logs(logs::Arguments),
+    /// Write everything that is kept into one file: store, configuration, files, plugins and skills; works whether or not
+    /// the gateway runs
+    Backup(backup::BackUp),
+    /// Make a data directory and a configuration from a backup
+    Restore(backup::Restore),
     /// Look after the store
     #[command(subcommand)]
     Store(store::Command),
@@ -163,6 +169,8 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
             Command::Config(command) => config::run(&console, &paths, command).await,
             Command::Audit(arguments) => audit::run(&console, arguments).await,
             Command::Logs(arguments) => logs::run(&console, arguments).await,
+            Command::Backup(arguments) => backup::back_up(&console, &paths, arguments).await,
+            Command::Restore(arguments) => backup::restore(&console, &paths, arguments).await,
             Command::Store(command) => store::run(&console, &paths, command).await,
             Command::User(command) => user::run(&console, command).await,
             Command::Doctor(arguments) => doctor::run(&console, &paths, arguments).await,

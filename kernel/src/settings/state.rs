@@ -101,6 +101,11 @@ impl Settings {
         redacted(&self.0.base.config.current(), &Secrecy::of(&self.0.dependents.plugins))
     }
 
+    /// What the file says that is in force, with its secrets; none where there is no file.
+    pub async fn text(&self) -> Option<String> {
+        self.0.text.lock().await.clone()
+    }
+
     /// What tells this configuration from those before it. It says nothing about its content.
     pub fn revision(&self) -> u64 {
         self.0.revision.load(Relaxed)

@@ -4,12 +4,13 @@
 use std::ops::Bound;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::message::NewMessage;
 use super::model::{AgentCommit, AgentRecord, AgentState, Session};
-use super::rows::{Cause, Failure, Result, Snapshot};
+use super::rows::{Failure, Result, Snapshot};
 use super::tx::Tx;
 
 /// By session and plugin.
@@ -29,16 +30,8 @@ const CARRIED_SINCE: TableDefinition<'static, &str, i64> = TableDefinition::new(
 /// By session: how often all of that was forgotten. What an agent has made of it before is kept no more.
 const FORGOTTEN: TableDefinition<'static, &str, u64> = TableDefinition::new("agent_forgotten");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(STATES)?;
-    transaction.open_table(EARLIER)?;
-    transaction.open_table(BEGINNINGS)?;
-    transaction.open_table(LEFT)?;
-    transaction.open_table(CARRIED)?;
-    transaction.open_table(CARRIED_SINCE)?;
-    transaction.open_table(FORGOTTEN)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] =
+    &[&STATES, &EARLIER, &BEGINNINGS, &LEFT, &CARRIED, &CARRIED_SINCE, &FORGOTTEN];
 
 impl Store {
     /// What an agent has kept of a session.

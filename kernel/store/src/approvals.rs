@@ -4,14 +4,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::model::{Command, Decision, NewInbound, NewOutbound, TurnId};
 use super::operation::Choice;
-use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows};
+use super::rows::{Failure, LAST_ID, MAX_PAGE, Result, Rows};
 use super::sessions::SessionRow;
 use super::tx::{Effect, Tx};
 use super::{outbox, queue};
@@ -20,9 +20,7 @@ use prx_base::error::Error;
 /// By session and id; they go when their turn is over.
 const APPROVALS: Rows<(&str, &str), Approval> = Rows::new("approvals");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(APPROVALS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&APPROVALS];
 
 /// A question, and its answer once there is one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

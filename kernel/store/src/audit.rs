@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::handle::Store;
-use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows};
+use super::kept::Kept;
+use super::rows::{Failure, LAST_ID, MAX_PAGE, Result, Rows};
 use super::tx::Tx;
 
 /// By id, and so by age.
@@ -31,10 +32,7 @@ const REFUSED: &str = "auth.refused";
 /// How long refused callers are summed in one row: an hour.
 const SUMMED_FOR: Duration = Duration::from_secs(60 * 60);
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(SUMMED)?;
-    Ok(AUDIT.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&SUMMED, &AUDIT];
 
 /// Who did something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

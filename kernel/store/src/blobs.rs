@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::DirBuilder;
-use std::io::{self, SeekFrom};
+use std::io::{self, ErrorKind, SeekFrom};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,21 +10,22 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, stream};
 use jiff::Timestamp;
-use redb::{ReadableTable, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use tokio::fs::{File, OpenOptions};
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::rows::{Cause, Failure, Result, Rows};
 use super::tx::{META, Tx};
 use prx_base::config;
 use prx_base::error::{Code, Error};
 
 /// By id, and so by age.
-const BLOBS: Rows<&str, Blob> = Rows::new("blobs");
+pub(super) const BLOBS: Rows<&str, Blob> = Rows::new("blobs");
 /// What all blobs take together, in [`META`].
-const TAKEN: &str = "blob_bytes";
+pub(super) const TAKEN: &str = "blob_bytes";
 /// What even a small one takes of a disk.
 const LEAST_BYTES: u64 = 4096;
 /// Bytes of a blob that are read at a time.
@@ -32,7 +33,7 @@ const PIECE: usize = 64 << 10;
 /// Blobs that one commit of a sweep lets go.
 const SWEEP_BATCH: usize = 256;
 /// How the name of a file ends that is still being written.
-const PARTIAL: &str = ".partial";
+pub(super) const PARTIAL: &str = ".partial";
 
 /// A blob without its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,9 +215,7 @@ pub(super) fn prepare(data_dir: &Path) -> io::Result<PathBuf> {
     Ok(folder)
 }
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(BLOBS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&BLOBS];
 
 /// Removes the files that belong to no blob: an earlier process ended between the two.
 pub(super) fn recover(transaction: &WriteTransaction, folder: &Path) -> Result<(), Cause> {
@@ -229,6 +228,35 @@ pub(super) fn recover(transaction: &WriteTransaction, folder: &Path) -> Result<(
             std::fs::remove_file(entry.path())?;
         }
     }
+    Ok(())
+}
+
+/// Has the files of a snapshot's blobs in another folder, too; tells of those that have been let go since.
+pub(super) fn link(snapshot: &ReadTransaction, folder: &Path, other: &Path) -> Result<Vec<Blob>, Cause> {
+    let mut gone = Vec::new();
+    for row in snapshot.open_table(BLOBS.table())?.iter()? {
+        let blob: Blob = serde_json::from_slice(row?.1.value())?;
+        let (file, link) = (folder.join(&blob.id), other.join(&blob.id));
+        // Not every file system has links.
+        let linked = std::fs::hard_link(&file, &link).or_else(|_| std::fs::copy(&file, &link).map(drop));
+        match linked {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => gone.push(blob),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(gone)
+}
+
+/// Lets go of blobs in a copy of the store.
+pub(super) fn leave_out(copy: &WriteTransaction, gone: &[Blob]) -> Result<(), Cause> {
+    let (mut rows, mut meta) = (copy.open_table(BLOBS.table())?, copy.open_table(META)?);
+    let mut left = meta.get(TAKEN)?.map_or(0, |taken| taken.value());
+    for blob in gone {
+        rows.remove(blob.id.as_str())?;
+        left = left.saturating_sub(cost(blob));
+    }
+    meta.insert(TAKEN, left)?;
     Ok(())
 }
 
@@ -282,7 +310,7 @@ fn taken(tx: &Tx<'_>) -> Result<u64, Failure> {
     Ok(tx.open(META)?.get(TAKEN)?.map_or(0, |taken| taken.value()))
 }
 
-fn cost(blob: &Blob) -> u64 {
+pub(super) fn cost(blob: &Blob) -> u64 {
     blob.size.max(LEAST_BYTES)
 }
 

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 use serde_json::json;
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::message::{MessageContext, NewMessage, Overheard, Sender};
 use super::model::{Command, Conversation, InboundInfo, NewInbound, NewSession, Session, Stop, TurnId};
 use super::outbox::{OutboxEntry, OutboxOutcome};
-use super::rows::{Cause, Failure, Result};
+use super::rows::{Failure, Result};
 use super::sessions::{self, SessionRow};
 use super::streams::Streamed;
 use super::tx::Tx;
@@ -27,13 +28,7 @@ const SEEN_FOR_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 /// Keys that a step may forget beyond the number it adds: bounded work, and yet they never pile up.
 const MAX_FORGOTTEN: usize = 16;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(sessions::CONVERSATIONS)?;
-    transaction.open_table(STATES)?;
-    transaction.open_table(SEEN)?;
-    transaction.open_table(SEEN_AT)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&STATES, &SEEN, &SEEN_AT];
 
 /// What a connector remembers between calls.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::ops::{Bound, RangeBounds};
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,8 +12,9 @@ use tokio::sync::watch;
 
 use super::handle::Store;
 use super::hooks::{HOOKS, HookRow};
+use super::kept::Kept;
 use super::model::Hook;
-use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Page, Result, Rows};
+use super::rows::{Failure, LAST_ID, MAX_PAGE, Page, Result, Rows};
 use super::tx::{Effect, Tx};
 use prx_base::clock::rfc3339;
 use prx_base::config::Secret;
@@ -33,11 +33,7 @@ pub const TEST_EVENT: &str = "hook.test";
 /// The most that wait for one hook.
 pub(super) const MAX_WAITING: u64 = 10_000;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    WAITING.create(transaction)?;
-    DUE.create(transaction)?;
-    Ok(OVER.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&WAITING, &DUE, &OVER];
 
 /// Something to be delivered to whoever takes it.
 #[derive(Debug, Clone, PartialEq)]

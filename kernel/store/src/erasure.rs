@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,12 +14,13 @@ use super::blobs;
 use super::handle::Store;
 use super::ids;
 use super::index::{Change, IndexEntry, SESSION_INDEX};
+use super::kept::Kept;
 use super::memory::{self, Owner};
 use super::message::{Attachment, Message};
 use super::messages;
 use super::model::{Session, SessionFilter, SessionStatus, TurnId};
 use super::queue::TURNS;
-use super::rows::{Cause, Failure, MAX_PAGE, Result};
+use super::rows::{Failure, MAX_PAGE, Result};
 use super::sessions::{CONVERSATIONS, SESSIONS, SessionRow};
 use super::tx::{Effect, Tx};
 use super::{agents, approvals, deliveries, exchanges, guests, idempotency, outbox, streams, turns};
@@ -90,10 +91,7 @@ struct Part {
 /// session.
 const ERASING: TableDefinition<'static, (&str, &str, &str), ()> = TableDefinition::new("erasing");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(ERASING)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&ERASING];
 
 impl Store {
     /// The sessions of a person, whatever their status. Costs as much as the channel has sessions, in bounded reads.

@@ -4,12 +4,13 @@
 //!
 //! It keeps the newest events, up to a number and a size. Whoever is farther behind has lost the others, and learns how many.
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::handle::Store;
-use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows, Snapshot};
+use super::kept::Kept;
+use super::rows::{Failure, MAX_PAGE, Result, Rows, Snapshot};
 use super::tx::{META, Tx};
 use jiff::Timestamp;
 
@@ -26,9 +27,7 @@ const MAX_FORGOTTEN: usize = 256;
 /// Events that one commit erases.
 pub(super) const ERASED_AT_ONCE: usize = 256;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(EVENT_LOG.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&EVENT_LOG];
 
 /// An event as it is kept.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

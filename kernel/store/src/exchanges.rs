@@ -1,15 +1,16 @@
 //! Exchanges: turns that a program begins on behalf of its own caller, with the conversation that it knows, and tools that the
 //! caller runs itself.
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 use serde_json::json;
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::message::NewMessage;
 use super::messages;
 use super::model::{NewSession, Session, Stop, Turn, TurnId};
 use super::queue::{self, TURNS};
-use super::rows::{Cause, Failure, Result};
+use super::rows::{Failure, Result};
 use super::sessions::SessionRow;
 use super::succession::open_after;
 use super::terms::Terms;
@@ -20,10 +21,7 @@ use prx_base::events::Kind;
 /// The newest session by the key that a program knows it by.
 const KEYED: TableDefinition<'static, &str, &str> = TableDefinition::new("session_keys");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(KEYED)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&KEYED];
 
 /// Forgets the key of a session that is removed, unless a newer one has it.
 pub(super) fn forget_key(tx: &Tx<'_>, row: &SessionRow) -> Result<(), Failure> {

@@ -16,18 +16,14 @@ use super::model::Hook;
 use super::rows::Cause;
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{META, NEWEST_ID, VERSION};
-use super::{
-    agents, approvals, audit, blobs, channels, deliveries, erasure, event_log, exchanges, guests, hooks,
-    idempotency, jobs, kv, mcp_logins, memory, messages, observers, outbox, overheard, plugins, queue,
-    spending, stats, streams, tokens, turns,
-};
+use super::{blobs, hooks, observers, queue, tables};
 
 /// The version of the tables that this kernel reads and writes.
-const SERVED: u64 = 2;
+pub const SERVED: u64 = 2;
 /// The first version with a [`SESSION_INDEX`].
 const WITH_SESSION_INDEX: u64 = 2;
 /// Its name in the data directory.
-pub(super) const FILE: &str = "prx.redb";
+pub const FILE: &str = "prx.redb";
 pub(super) const CACHE_BYTES: usize = 16 << 20;
 
 /// Why a store cannot be opened. Each one reads as a line that says what to do.
@@ -167,7 +163,7 @@ pub(super) fn read(
     if found > SERVED {
         return Err(OpenError::Newer { found, served: SERVED });
     }
-    create_tables(&transaction).map_err(damaged)?;
+    tables::all().try_for_each(|table| table.create(&transaction)).map_err(damaged)?;
     if found < WITH_SESSION_INDEX {
         index_sessions(&transaction).map_err(damaged)?;
     }
@@ -208,37 +204,5 @@ fn index_sessions(transaction: &WriteTransaction) -> Result<(), Cause> {
         }
     })?;
     inserted?;
-    Ok(())
-}
-
-fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    SESSIONS.create(transaction)?;
-    transaction.open_table(SESSION_INDEX)?;
-    messages::create_tables(transaction)?;
-    turns::create_tables(transaction)?;
-    blobs::create_tables(transaction)?;
-    channels::create_tables(transaction)?;
-    agents::create_tables(transaction)?;
-    approvals::create_tables(transaction)?;
-    audit::create_tables(transaction)?;
-    outbox::create_tables(transaction)?;
-    overheard::create_tables(transaction)?;
-    spending::create_tables(transaction)?;
-    stats::create_tables(transaction)?;
-    streams::create_tables(transaction)?;
-    hooks::create_tables(transaction)?;
-    deliveries::create_tables(transaction)?;
-    erasure::create_tables(transaction)?;
-    guests::create_tables(transaction)?;
-    tokens::create_tables(transaction)?;
-    plugins::create_tables(transaction)?;
-    jobs::create_tables(transaction)?;
-    exchanges::create_tables(transaction)?;
-    kv::create_tables(transaction)?;
-    event_log::create_tables(transaction)?;
-    observers::create_tables(transaction)?;
-    mcp_logins::create_tables(transaction)?;
-    memory::create_tables(transaction)?;
-    idempotency::create_tables(transaction)?;
     Ok(())
 }

@@ -3,15 +3,16 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::memory::Owner;
 use super::message::{Message, Overheard};
 use super::messages::MESSAGES;
 use super::model::{Session, TurnId};
 use super::queue::OPENING;
-use super::rows::{Cause, Failure, Result, decode};
+use super::rows::{Failure, Result, decode};
 use super::sessions::SESSIONS;
 use super::tx::Tx;
 
@@ -23,10 +24,7 @@ const SCANNED: usize = 1_000;
 /// Messages that one commit changes.
 const BATCH: usize = 256;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(GUESTS)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&GUESTS];
 
 /// Notes who has said something in a session, where that is not whom it belongs to.
 pub(super) fn note(tx: &Tx<'_>, session: &Session, user: &str) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::model::Hook;
 use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows, Snapshot};
 use super::tx::{Effect, Tx};
@@ -18,9 +19,7 @@ const MAX_HOOKS: usize = 100;
 /// Secrets of a hook that were replaced and still sign, at most; the newest ones.
 const MAX_REPLACED: usize = 3;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(HOOKS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&HOOKS];
 
 /// The hooks there are, for the start.
 pub(super) fn all(transaction: &WriteTransaction) -> Result<Vec<Hook>, Cause> {

@@ -3,11 +3,12 @@
 use std::ops::Bound;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::handle::Store;
-use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows, decode};
+use super::kept::Kept;
+use super::rows::{Failure, MAX_PAGE, Result, Rows, decode};
 use super::tx::{META, Tx};
 
 /// By the caller and the key that it gave.
@@ -29,12 +30,7 @@ const KEPT_FOR_MS: i64 = 24 * 60 * 60 * 1000;
 /// Answers that keeping one may forget: bounded work, and yet they never pile up.
 const FORGET: usize = 16;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    ANSWERS.create(transaction)?;
-    transaction.open_table(ANSWERED_AT)?;
-    transaction.open_table(BODIES)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&ANSWERS, &ANSWERED_AT, &BODIES];
 
 /// An answer, and what it answered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -2,14 +2,15 @@
 //! does takes effect with the note that it ended.
 
 use jiff::Timestamp;
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::actions::{self, Action};
 use super::events;
 use super::handle::Store;
-use super::rows::{Cause, Failure, Result, Rows};
+use super::kept::Kept;
+use super::rows::{Failure, Result, Rows};
 use super::tx::Tx;
 use prx_base::error::Error;
 use prx_base::events::Kind;
@@ -17,9 +18,7 @@ use prx_base::events::Kind;
 /// By plugin and name.
 const JOBS: Rows<(&str, &str), JobRecord> = Rows::new("jobs");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(JOBS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&JOBS];
 
 /// What is kept of one job.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -2,10 +2,11 @@
 
 use std::ops::Bound;
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 
 use super::handle::Store;
-use super::rows::{Cause, Failure, Result};
+use super::kept::Kept;
+use super::rows::{Failure, Result};
 use super::tx::Tx;
 
 const KV: TableDefinition<'static, (&str, &str), &[u8]> = TableDefinition::new("kv");
@@ -17,11 +18,7 @@ pub const MAX_KEY_BYTES: usize = 512;
 /// The most keys that one listing returns.
 const MAX_KEYS: usize = 1000;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(KV)?;
-    transaction.open_table(USED)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&KV, &USED];
 
 /// A value was not stored: there would be more than the plugin may keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -3,18 +3,16 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
 use super::handle::Store;
-use super::rows::{Cause, Result, Rows};
+use super::kept::Kept;
+use super::rows::{Result, Rows};
 
 /// By the server's name.
 const LOGINS: Rows<&str, McpLogin> = Rows::new("mcp_logins");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(LOGINS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&LOGINS];
 
 /// What is kept of the login to one MCP server. Its `Debug` shows no secret.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

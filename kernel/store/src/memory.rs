@@ -3,30 +3,26 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, TableDefinition};
 use serde::{Deserialize, Serialize};
 
 use super::handle::Store;
-use super::rows::{Cause, Failure, Result, Rows};
+use super::kept::Kept;
+use super::rows::{Failure, Result, Rows};
 use super::tx::Tx;
 use prx_base::error::Error;
 
 /// By channel, user and id.
-const MEMORIES: Rows<(&str, &str, &str), MemoryRow> = Rows::new("memories");
+pub(super) const MEMORIES: Rows<(&str, &str, &str), MemoryRow> = Rows::new("memories");
 /// The channel and the user of each, by id.
-const OWNERS: TableDefinition<'static, &str, (&str, &str)> = TableDefinition::new("memory_owners");
+pub(super) const OWNERS: TableDefinition<'static, &str, (&str, &str)> = TableDefinition::new("memory_owners");
 /// By channel, user, word and id: how often the word is in it, and how many words there are in it.
 const WORDS: TableDefinition<'static, (&str, &str, &str, &str), (u32, u32)> =
     TableDefinition::new("memory_words");
 /// By channel and user: how many memories there are, and how many words in them.
 const TOTALS: TableDefinition<'static, (&str, &str), (u64, u64)> = TableDefinition::new("memory_totals");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(OWNERS)?;
-    transaction.open_table(WORDS)?;
-    transaction.open_table(TOTALS)?;
-    Ok(MEMORIES.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&OWNERS, &WORDS, &TOTALS, &MEMORIES];
 
 /// Whose a memory is: a user of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -102,7 +98,7 @@ pub struct WordHit {
 }
 
 #[derive(Serialize, Deserialize)]
-struct MemoryRow {
+pub(super) struct MemoryRow {
     entry: MemoryEntry,
     /// What it stands under in the index.
     words: Vec<String>,

@@ -2,11 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::message::{Message, NewMessage};
-use super::rows::{Cause, Failure, Page, Result, Rows, decode};
+use super::rows::{Failure, Page, Result, Rows, decode};
 use super::sessions::SessionRow;
 use super::tx::Tx;
 use prx_base::error::Error;
@@ -15,12 +16,9 @@ use prx_base::error::Error;
 /// it was being made.
 pub(super) const MESSAGES: Rows<(&str, u64, u32), Message> = Rows::new("messages");
 /// The turn and the place in it of every message, by id.
-const PLACES: TableDefinition<'static, &str, (u64, u32)> = TableDefinition::new("message_places");
+pub(super) const PLACES: TableDefinition<'static, &str, (u64, u32)> = TableDefinition::new("message_places");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(PLACES)?;
-    Ok(MESSAGES.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&PLACES, &MESSAGES];
 
 /// Takes the files out of a message, and says so in its text.
 pub(super) fn leave_files_out(tx: &Tx<'_>, place: (&str, u64, u32)) -> Result<(), Failure> {

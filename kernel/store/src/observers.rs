@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::actions::{self, Action};
 use super::handle::Store;
+use super::kept::Kept;
 use super::rows::{Cause, Failure, Result, Rows};
 use super::tx::{Effect, Tx};
 use jiff::Timestamp;
@@ -12,9 +13,7 @@ use jiff::Timestamp;
 /// By plugin.
 const OBSERVERS: Rows<&str, ObserverRecord> = Rows::new("observers");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(OBSERVERS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&OBSERVERS];
 
 /// Whether there are any.
 pub(super) fn any(transaction: &WriteTransaction) -> Result<bool, Cause> {

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::model::{Conversation, NewOutbound, TurnId};
 use super::operation::Operation;
-use super::rows::{Cause, Failure, LAST_ID, MAX_PAGE, Result, Rows, decode};
+use super::rows::{Failure, LAST_ID, MAX_PAGE, Result, Rows, decode};
 use super::tx::{Effect, Tx};
 use super::{blobs, events, streams};
 use prx_base::error::Error;
@@ -29,10 +30,7 @@ type Key<'k> = (&'k str, &'k str);
 /// Why an entry is given up whose outcome was never learned.
 const UNKNOWN: &str = "unknown outcome";
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    OUTBOX.create(transaction)?;
-    Ok(DEAD_LETTERS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&OUTBOX, &DEAD_LETTERS];
 
 /// Something to be done on a platform.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

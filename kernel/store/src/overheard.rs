@@ -1,13 +1,14 @@
 //! What is said in a conversation and not to the agent: kept for a day, a little of it, as what was said before the next
 //! message that is.
 
-use redb::{ReadableTable, WriteTransaction};
+use redb::ReadableTable;
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::memory::Owner;
 use super::message::Overheard;
 use super::model::Conversation;
-use super::rows::{Cause, Failure, Result, Rows, decode};
+use super::rows::{Failure, Result, Rows, decode};
 use super::tx::Tx;
 
 /// By channel, conversation, thread and a number that grows.
@@ -22,9 +23,7 @@ const KEPT_SECS: i64 = 24 * 60 * 60;
 /// Most rows that one commit of a sweep removes.
 const BATCH: usize = 256;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(OVERHEARD.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&OVERHEARD];
 
 /// Keeps something that was said, and forgets the oldest there is no room for.
 pub(super) fn keep(tx: &Tx<'_>, conversation: &Conversation, said: Overheard) -> Result<(), Failure> {

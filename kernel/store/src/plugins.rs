@@ -2,20 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::handle::Store;
-use super::rows::{Cause, MAX_PAGE, Result, Rows};
+use super::kept::Kept;
+use super::rows::{MAX_PAGE, Result, Rows};
 
 const PLUGINS: Rows<&str, PluginRecord> = Rows::new("plugins");
-const ARTIFACTS: TableDefinition<'static, &str, &[u8; 32]> = TableDefinition::new("artifacts");
+pub(super) const ARTIFACTS: TableDefinition<'static, &str, &[u8; 32]> = TableDefinition::new("artifacts");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(ARTIFACTS)?;
-    Ok(PLUGINS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&ARTIFACTS, &PLUGINS];
 
 /// What is kept of a plugin.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

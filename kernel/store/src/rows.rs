@@ -36,18 +36,13 @@ pub struct Page<T> {
 
 /// A table whose rows are JSON.
 pub(super) struct Rows<K: Key + 'static, R> {
-    table: TableDefinition<'static, K, &'static [u8]>,
+    pub(super) table: TableDefinition<'static, K, &'static [u8]>,
     row: PhantomData<fn() -> R>,
 }
 
 impl<K: Key + 'static, R> Rows<K, R> {
     pub(super) const fn new(name: &'static str) -> Self {
         Self { table: TableDefinition::new(name), row: PhantomData }
-    }
-
-    /// Makes the table where there is none, so that a snapshot finds it.
-    pub(super) fn create(&self, transaction: &WriteTransaction) -> Result<(), redb::TableError> {
-        transaction.open_table(self.table).map(drop)
     }
 
     /// The table itself, for those who look at its keys.

@@ -9,6 +9,7 @@ use super::events;
 use super::handle::Store;
 use super::ids;
 use super::index::{Change, IndexEntry, SESSION_INDEX, status_code};
+use super::kept::Kept;
 use super::model::{Conversation, NewSession, Session, SessionFilter, SessionStatus, Usage};
 use super::rows::{Failure, MAX_PAGE, Page, Result, Rows, Snapshot};
 use super::tx::{Effect, Tx};
@@ -19,6 +20,8 @@ pub(super) const SESSIONS: Rows<&str, SessionRow> = Rows::new("sessions");
 /// The newest session of each conversation: by channel, conversation and thread.
 pub(super) const CONVERSATIONS: TableDefinition<'static, (&str, &str, &str), &str> =
     TableDefinition::new("conversations");
+
+pub(super) const TABLES: &[&dyn Kept] = &[&SESSIONS, &SESSION_INDEX, &CONVERSATIONS];
 
 /// A session as it is stored, with what only the store counts.
 #[derive(Serialize, Deserialize)]

@@ -1,11 +1,12 @@
 //! What models have cost, in tokens: by session, and by day in UTC.
 
 use jiff::Timestamp;
-use redb::{ReadableTable, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, TableDefinition};
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::model::Usage;
-use super::rows::{Cause, Failure, Result};
+use super::rows::{Failure, Result};
 use super::sessions::SessionRow;
 use super::tx::Tx;
 
@@ -14,10 +15,7 @@ const SPENT: TableDefinition<'static, i64, (u64, u64)> = TableDefinition::new("s
 
 const DAY_SECS: i64 = 24 * 60 * 60;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    transaction.open_table(SPENT)?;
-    Ok(())
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&SPENT];
 
 impl Store {
     /// What all sessions together have cost since midnight, UTC.

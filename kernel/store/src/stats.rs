@@ -1,18 +1,16 @@
 //! The series behind the charts: what happened in each minute and in each hour, as whoever counts it hands it over.
 
-use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 
 use super::handle::Store;
-use super::rows::{Cause, MAX_PAGE, Result, Rows};
+use super::kept::Kept;
+use super::rows::{MAX_PAGE, Result, Rows};
 use prx_base::meter::Point;
 
 /// By the length of the step, and the number of the step since the Unix epoch.
 const STATS: Rows<(u64, u64), StatsPoint> = Rows::new("stats");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(STATS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&STATS];
 
 /// What happened in one step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,20 +1,18 @@
 //! Messages on platforms that show replies in the making, so that the reply takes their place also after a crash.
 
-use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::model::TurnId;
-use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows};
+use super::rows::{Failure, MAX_PAGE, Result, Rows};
 use super::tx::Tx;
 
 /// By channel, session and the turn's number there.
 const STREAMS: Rows<(&str, &str, u64), Streamed> = Rows::new("streams");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(STREAMS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&STREAMS];
 
 /// A message that shows as much of a turn's reply as there is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

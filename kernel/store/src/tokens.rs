@@ -3,20 +3,18 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::handle::Store;
-use super::rows::{Cause, MAX_PAGE, Page, Result, Rows};
+use super::kept::Kept;
+use super::rows::{MAX_PAGE, Page, Result, Rows};
 use super::tx::Effect;
 use prx_base::error::Error;
 
 const TOKENS: Rows<&str, TokenRecord> = Rows::new("tokens");
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    Ok(TOKENS.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&TOKENS];
 
 /// What is kept of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

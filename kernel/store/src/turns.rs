@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use redb::WriteTransaction;
 use serde_json::{Value, json};
 
 use super::handle::Store;
+use super::kept::Kept;
 use super::message::{Message, NewMessage};
 use super::messages;
 use super::model::{
@@ -14,7 +14,7 @@ use super::model::{
 };
 use super::queue::{OPENING, TURNS, TurnRow, head, queue, stop};
 use super::ready::Ready;
-use super::rows::{Cause, Failure, MAX_PAGE, Result, Rows, Snapshot};
+use super::rows::{Failure, MAX_PAGE, Result, Rows, Snapshot};
 use super::sessions::{SESSIONS, SessionRow};
 use super::tx::{Effect, Tx};
 use super::{agents, approvals, blobs, events, outbox, spending};
@@ -29,10 +29,7 @@ const MAX_PARKED: usize = 100;
 /// Sessions that one commit of a sweep looks at.
 const SWEEP_BATCH: usize = 256;
 
-pub(super) fn create_tables(transaction: &WriteTransaction) -> Result<(), Cause> {
-    TURNS.create(transaction)?;
-    Ok(PARKED.create(transaction)?)
-}
+pub(super) const TABLES: &[&dyn Kept] = &[&TURNS, &PARKED];
 
 impl Store {
     /// Takes in a message over HTTP under an id from [`Store::new_message_id`], and queues its turn.

@@ -9,7 +9,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use jiff::Timestamp;
-use redb::{Database, Key, ReadableDatabase, ReadableTable, Table, TableDefinition, Value, WriteTransaction};
+use redb::{
+    Database, Key, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition, Value,
+    WriteTransaction,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::runtime::{Handle, RuntimeFlavor};
@@ -155,6 +158,14 @@ impl Shared {
     pub(super) fn outbox(&self, channel: &str) -> Arc<Notify> {
         let outboxes = &mut *lock(&self.outboxes);
         outboxes.entry(channel.to_owned()).or_default().clone()
+    }
+
+    /// What is committed now, for a look that takes long: nobody else waits for its end. The file grows meanwhile, and a
+    /// compaction is refused.
+    pub(super) fn snapshot(&self) -> Result<ReadTransaction> {
+        let database = self.readable();
+        let database = database.as_ref().filter(|_| self.is_healthy()).ok_or_else(failed)?;
+        database.begin_read().map_err(|error| Error::internal(error.to_string()))
     }
 
     /// One bounded look at what is committed.

@@ -12,6 +12,7 @@ mod agents_config;
 mod agents_life;
 mod audit;
 mod authors;
+mod backup;
 mod bad_input;
 mod blobs;
 mod canary;

@@ -16,6 +16,7 @@ use prx_base::events::{Kind, NewEvent};
 
 mod blobs;
 mod channels;
+mod copies;
 mod erasure;
 mod event_log;
 mod events;
