@@ -96,6 +96,28 @@ async function the_first_paint({ browser }) {
   await page.context().close();
 }
 
+/** What models and people say may be anything: it is read to its end, and makes nothing but text and links to the web. */
+async function any_text_is_read({ browser }) {
+  const page = await browser.open();
+  const wrong = await page.evaluate(async () => {
+    const { markdown } = await import(document.querySelector("script").src.replace("app.js", "ui/markdown.js"));
+    const pieces = ["`", "``a", "*", "**a", "_", "[", "[a](", "[a](javascript:alert(1)) ", "> ", "- ", "1. ", "#", "```\n", "http://", "<script>", "\n", "a*b", "![x](data:text/html,y)"];
+    const allowed = new Set("DIV P BR HR PRE CODE STRONG EM A UL OL LI BLOCKQUOTE".split(" "));
+    const found = [];
+    for (const piece of pieces) {
+      for (const source of [piece.repeat(Math.floor(90_000 / piece.length)), `${piece.repeat(1000)}\n`.repeat(4)]) {
+        for (const element of markdown(source).querySelectorAll("*")) {
+          const leads = element.tagName !== "A" || /^https?:/.test(element.href);
+          if (!allowed.has(element.tagName) || !leads) found.push(`${piece}: ${element.tagName} ${element.href ?? ""}`);
+        }
+      }
+    }
+    return found;
+  });
+  assert.deepStrictEqual(wrong, []);
+  await page.context().close();
+}
+
 async function lists_page({ browser }) {
   for (let count = 0; count < 60; count += 1) await api("POST", "sessions", { channel: "many", user_id: `user-${count}` });
   const page = await browser.open();
@@ -112,4 +134,4 @@ async function lists_page({ browser }) {
   await page.context().close();
 }
 
-module.exports = { every_page_wide_and_light, every_page_wide_and_dark, every_page_narrow_and_light, every_page_narrow_and_dark, the_first_paint, lists_page };
+module.exports = { every_page_wide_and_light, every_page_wide_and_dark, every_page_narrow_and_light, every_page_narrow_and_dark, the_first_paint, any_text_is_read, lists_page };

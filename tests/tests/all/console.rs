@@ -148,6 +148,41 @@ async fn who_comes_with_a_plugin_is_told_its_name() {
     assert_eq!(there.json()["error"]["details"], json!({"plugin": "weather"}));
 }
 
+/// All that stands in lists of words that a part of the API's description allows.
+fn allowed(described: &Value, words: &mut Vec<String>) {
+    match described {
+        Value::Object(fields) => {
+            let listed = fields.get("enum").and_then(Value::as_array).into_iter().flatten();
+            words.extend(listed.filter_map(Value::as_str).map(str::to_owned));
+            fields.values().for_each(|value| allowed(value, words));
+        }
+        Value::Array(items) => items.iter().for_each(|item| allowed(item, words)),
+        _ => {}
+    }
+}
+
+#[tokio::test]
+async fn what_can_be_chosen_on_it_is_what_there_is() {
+    let gateway = Gateway::start("").await;
+    let described = gateway.client().get("/openapi.json").await.expect(200);
+    let release = script(&get(&gateway, HOME).await).replace("app.js", "");
+    for (path, file, mark) in [("/auth/tokens", "pages/tokens.js", ':'), ("/hooks", "ui/hooks.js", '.')] {
+        let mut there_are = Vec::new();
+        allowed(&described["paths"][format!("/api/v1{path}")]["post"]["requestBody"], &mut there_are);
+        there_are.retain(|word| word.contains(mark));
+        assert!(there_are.len() > 10, "{path}: {there_are:?}");
+        let text = String::from_utf8(get(&gateway, &format!("{release}{file}")).await.body.to_vec()).unwrap();
+        let offered = text.split('"').filter(|word| {
+            let is_word = word.chars().all(|c| c.is_ascii_lowercase() || c == mark);
+            is_word && word.contains(mark) && !word.starts_with(mark)
+        });
+        let mut offered: Vec<&str> = offered.collect();
+        offered.sort_unstable();
+        there_are.sort();
+        assert_eq!(offered, there_are, "{file}");
+    }
+}
+
 #[tokio::test]
 async fn each_key_says_what_it_takes_and_who_has_set_it() {
     let gateway = Gateway::start("[agent]\nmax_turns = 7\n[provider]\nname = \"local\"\n").await;

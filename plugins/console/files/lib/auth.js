@@ -43,8 +43,10 @@ export async function resume() {
   }
 }
 
-/** Signs in with a token. Throws an error whose message is for people. */
+/** Signs in with a token, or with a link that has a code in it. Throws an error whose message is for people. */
 export async function signIn(typed) {
+  const [, code] = typed.match(/#code=([\w-]+)/) ?? [];
+  if (code) return exchange(code);
   const before = token;
   token = typed.trim();
   // A header takes no other characters, and no token has them.

@@ -21,7 +21,7 @@ export const hour = (iso) => HOUR.format(new Date(iso));
 export const day = (iso) => DAY.format(new Date(iso));
 
 /** How long ago, or in how long. */
-export function ago(iso, now = Date.now()) {
+function ago(iso, now = Date.now()) {
   const seconds = (new Date(iso).getTime() - now) / 1000;
   if (Math.abs(seconds) < 5) return text.format.now;
   const [unit, size] = UNITS.find(([, size]) => Math.abs(seconds) >= size) ?? UNITS.at(-1);

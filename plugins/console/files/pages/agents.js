@@ -2,7 +2,7 @@
 
 import { get, seg } from "../lib/api.js";
 import { may } from "../lib/auth.js";
-import { h } from "../lib/dom.js";
+import { fill, h } from "../lib/dom.js";
 import { live } from "../lib/live.js";
 import { to } from "../lib/router.js";
 import { text } from "../text.js";
@@ -57,9 +57,9 @@ function showModels(name) {
   const load = async () => {
     try {
       const { models } = await get(`providers/${seg(name)}/models`);
-      body.replaceChildren(models.length === 0 ? empty(words.noModels) : table(words.modelsOf(name), MODELS, models));
+      fill(body, models.length === 0 ? empty(words.noModels) : table(words.modelsOf(name), MODELS, models));
     } catch (error) {
-      body.replaceChildren(problem(error, load));
+      fill(body, problem(error, load));
     }
   };
   load();

@@ -5,6 +5,7 @@ import { may } from "../lib/auth.js";
 import { h } from "../lib/dom.js";
 import { moment, number, when } from "../lib/format.js";
 import { live } from "../lib/live.js";
+import { newest } from "../lib/newest.js";
 import { to } from "../lib/router.js";
 import { text } from "../text.js";
 import { ask } from "../ui/dialog.js";
@@ -12,7 +13,6 @@ import { action, badge, card, empty, facts, head, section, tag } from "../ui/par
 import { more } from "../ui/table.js";
 
 const words = text.channel;
-const LIMIT = 20;
 
 export function show(context) {
   const { name } = context.params;
@@ -28,7 +28,7 @@ export function show(context) {
   });
   let pages = 1;
   const letters = live(context, {
-    load: (signal) => load(path, pages, signal),
+    load: (signal) => newest(`${path}/dead-letters`, "dead_letters", pages, signal),
     draw: ({ found, isMore }) => drawLetters(found, path, () => letters.refresh(), isMore && (async () => { pages += 1; await letters.refresh(); })),
     on: ["error.", "message."],
     every: 5,
@@ -43,17 +43,6 @@ export function show(context) {
     state.element,
     section(words.letters, h("p", { class: "about" }, words.lettersAbout), letters.element),
   ];
-}
-
-/** The newest, as far back as was asked for. */
-async function load(path, pages, signal) {
-  let found = [];
-  for (let page = 0; page < pages; page += 1) {
-    const { dead_letters: letters } = await get(`${path}/dead-letters`, { limit: LIMIT, before: found[0]?.id }, { signal });
-    found = [...letters, ...found];
-    if (letters.length < LIMIT) return { found, isMore: false };
-  }
-  return { found, isMore: true };
 }
 
 function drawChannel({ channel, health }) {
@@ -75,7 +64,7 @@ function drawChannel({ channel, health }) {
 
 function drawLetters(found, path, refresh, back) {
   if (found.length === 0) return empty(words.noLetters, words.noLettersAbout);
-  const cards = found.toReversed().map((letter) => h("li", { class: "card letter" },
+  const cards = found.map((letter) => h("li", { class: "card letter" },
     h("div", { class: "head-row" },
       h("p", {}, tag(letter.operation), " ", words.toWhom(letter.conversation, letter.thread), " ", when(letter.failed_at)),
       may("channels:write") && h("div", { class: "actions" }, replay(letter, path, refresh), drop(letter, path, refresh))),

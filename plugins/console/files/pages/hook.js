@@ -5,6 +5,7 @@ import { may } from "../lib/auth.js";
 import { h } from "../lib/dom.js";
 import { number, when } from "../lib/format.js";
 import { live } from "../lib/live.js";
+import { newest } from "../lib/newest.js";
 import { go, to } from "../lib/router.js";
 import { text } from "../text.js";
 import { ask, open } from "../ui/dialog.js";
@@ -13,7 +14,6 @@ import { action, badge, card, empty, facts, field, head, section, tags } from ".
 import { more, table } from "../ui/table.js";
 
 const words = text.hook;
-const LIMIT = 25;
 
 export function show(context) {
   const { id } = context.params;
@@ -27,23 +27,12 @@ export function show(context) {
   });
   let pages = 1;
   const deliveries = live(context, {
-    load: (signal) => load(path, pages, signal),
+    load: (signal) => newest(`${path}/deliveries`, "deliveries", pages, signal),
     draw: ({ found, isMore }) => drawDeliveries(found, path, refresh, isMore && (async () => { pages += 1; await deliveries.refresh(); })),
     on: ["error."],
     every: 5,
   });
   return [head(words.title, { back: { href: to("hooks"), label: text.hooks.title } }), state.element, section(words.deliveries, deliveries.element)];
-}
-
-/** The newest, as far back as was asked for. */
-async function load(path, pages, signal) {
-  let found = [];
-  for (let page = 0; page < pages; page += 1) {
-    const { deliveries } = await get(`${path}/deliveries`, { limit: LIMIT, before: found[0]?.id }, { signal });
-    found = [...deliveries, ...found];
-    if (deliveries.length < LIMIT) return { found, isMore: false };
-  }
-  return { found, isMore: true };
 }
 
 function drawHook(hook, path, refresh) {
@@ -122,5 +111,5 @@ function drawDeliveries(found, path, refresh, back) {
       return words.replayed;
     }, { key: `replay-${id}` }) });
   }
-  return [table(words.deliveries, columns, found.toReversed()), back && more(words.older, back)];
+  return [table(words.deliveries, columns, found), back && more(words.older, back)];
 }

@@ -4,6 +4,7 @@ import { get } from "../lib/api.js";
 import { fill, h } from "../lib/dom.js";
 import { clock, moment } from "../lib/format.js";
 import { note, to } from "../lib/router.js";
+import { save } from "../lib/save.js";
 import { follow } from "../lib/stream.js";
 import { text } from "../text.js";
 import { action, button, field, head, link, problem, select } from "../ui/parts.js";
@@ -111,9 +112,7 @@ class Log {
   async save() {
     const { entries } = await get("logs", { ...this.asked, since: "1d", limit: 1000 }, { signal: this.signal });
     const lines = entries.map((entry) => JSON.stringify(entry)).join("\n");
-    const address = URL.createObjectURL(new Blob([`${lines}\n`], { type: "application/x-ndjson" }));
-    h("a", { href: address, download: "prx-log.ndjson" }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    save(new Blob([`${lines}\n`], { type: "application/x-ndjson" }), "prx-log.ndjson");
     return words.saved(entries.length);
   }
 }

@@ -8,11 +8,16 @@ import { live } from "../lib/live.js";
 import { to } from "../lib/router.js";
 import { text } from "../text.js";
 import { chart } from "../ui/chart.js";
-import { badge, button, card, code, empty, head, section, tag } from "../ui/parts.js";
+import { badge, button, card, code, empty, head, link, section, tag, ticked } from "../ui/parts.js";
 
 const words = text.overview;
 /** What a chart can reach back to: the step that it is in, and how many of them. */
 const REACHES = { hour: ["minute", 60], day: ["hour", 24], week: ["hour", 168], month: ["hour", 744] };
+/** Where what is wrong can be looked at. */
+const PLACES = {
+  configuration: "config", provider: "agents", plugin: "plugins", agent: "agents", channel: "channels", hook: "hooks", mcp_server: "mcp",
+  tool: "tools", skill: "skills", job: "jobs", observer: "plugins", filter: "plugins",
+};
 const LENGTHS = { minute: 60_000, hour: 3_600_000 };
 
 export function show(context) {
@@ -58,8 +63,8 @@ function issues(found) {
   if (found.length === 0) return h("p", { class: "all-well" }, words.allWell);
   return section(words.issues(found.length), h("ul", { class: "advice-list" }, found.map(({ kind, problem, fix }) =>
     h("li", { class: "card advice" },
-      h("p", { class: "advice-title" }, tag(kind.replaceAll("_", " ")), " ", problem),
-      h("p", { class: "advice-fix" }, h("span", { class: "faint" }, words.fix), " ", fix)))));
+      h("p", { class: "advice-title" }, tag(kind.replaceAll("_", " ")), " ", ticked(problem)),
+      h("p", { class: "advice-fix" }, h("span", { class: "faint" }, words.fix), " ", ticked(fix), PLACES[kind] && [" ", link(words.there, to(PLACES[kind]))])))));
 }
 
 function charts(context) {
@@ -86,7 +91,7 @@ function drawCharts(given, reach) {
   const latency = (name) => points.map(({ latency_ms: all }) => all?.[name] ?? null);
   const median = (all) => { const known = all.filter((one) => one !== null).sort((a, b) => a - b); return known[known.length >> 1] ?? null; };
   return h("div", { class: "charts" },
-    chart({ title: words.messages, points: named, format: short, series: [
+    chart({ title: words.messages, points: named, format: short, kind: "pairs", series: [
       { name: words.received, values: values("messages_received") }, { name: words.sent, values: values("messages_sent") }] }),
     chart({ title: words.tokens, points: named, format: short, series: [
       { name: words.input, values: values("input_tokens") }, { name: words.output, values: values("output_tokens") }] }),

@@ -1,9 +1,11 @@
-// Small charts of what happened over time: bars stacked on one another, or lines. The same figures stand in a table below.
+// Small charts of what happened over time: bars stacked on one another or side by side, or lines. The same figures stand in a table below.
 
 import { h, svg } from "../lib/dom.js";
 import { text } from "../text.js";
 
-const WIDTH = 640;
+/** About as wide as it is shown, so that its words have the size of others. */
+const WIDE = 480;
+const NARROW = 330;
 const HEIGHT = 150;
 const LEFT = 44;
 const BOTTOM = 20;
@@ -11,16 +13,17 @@ const TOP = 8;
 
 /**
  * A chart. `points` have a `label` and what is pointed at `name`s them by; `series` are `{ name, values, format }`, with a value
- * for each point, or null. `kind` is bars or lines.
+ * for each point, or null. `kind` is bars, pairs or lines.
  */
 export function chart({ title, points, series, kind = "bars", format }) {
+  const width = innerWidth < 800 ? NARROW : WIDE;
   const most = Math.max(...peaks(series, points.length, kind), 0);
   const top = ceiling(most);
   const y = (value) => TOP + (HEIGHT - TOP - BOTTOM) * (1 - value / top);
-  const step = (WIDTH - LEFT) / Math.max(points.length, 1);
-  const draw = kind === "bars" ? bars : lines;
-  const picture = svg("svg", { class: "chart", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary(title, series, format) },
-    grid(top, y, format),
+  const step = (width - LEFT) / Math.max(points.length, 1);
+  const draw = { bars, pairs, lines }[kind];
+  const picture = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": summary(title, series, format) },
+    grid(top, y, width, format),
     points.map(({ label }, at) => label && svg("text", { class: "axis", x: LEFT + step * (at + 0.5), y: HEIGHT - 4, "text-anchor": "middle" }, label)),
     draw(series, points, { y, step }),
     hovers(points, series, step, format),
@@ -46,9 +49,9 @@ function ceiling(most) {
   return [1, 2, 4, 5, 8, 10].map((factor) => factor * size).find((value) => value >= most);
 }
 
-function grid(top, y, format) {
+function grid(top, y, width, format) {
   return [0, top / 2, top].map((value) => [
-    svg("line", { class: "grid", x1: LEFT, x2: WIDTH, y1: y(value), y2: y(value) }),
+    svg("line", { class: "grid", x1: LEFT, x2: width, y1: y(value), y2: y(value) }),
     svg("text", { class: "axis", x: LEFT - 6, y: y(value) + 4, "text-anchor": "end" }, format(value)),
   ]);
 }
@@ -68,6 +71,17 @@ function bars(series, points, { y, step }) {
       return bar;
     });
   });
+}
+
+function pairs(series, points, { y, step }) {
+  const gap = Math.min(3, step / 4);
+  const thin = (step - gap) / series.length;
+  return points.map((_, at) => series.map(({ values }, number) => {
+    const value = values[at] ?? 0;
+    if (value === 0) return null;
+    const x = LEFT + step * at + gap / 2 + thin * number;
+    return svg("rect", { class: `series s${number}`, x, width: Math.max(thin, 0.6), y: y(value), height: Math.max(y(0) - y(value), 1) });
+  }));
 }
 
 function lines(series, points, { y, step }) {

@@ -7,7 +7,7 @@ import { block, copy } from "./parts.js";
 
 const words = text.hooks;
 /** What the gateway tells by itself; plugins have events of their own besides, which come with all. */
-export const EVENTS = [
+const EVENTS = [
   "session.created", "session.terminated", "message.received", "message.sent", "tool.executed", "channel.connected", "channel.disconnected",
   "plugin.loaded", "plugin.reloaded", "plugin.disabled", "plugin.failed", "config.updated", "error.occurred",
 ];

@@ -110,6 +110,11 @@ export function code(value) {
   return h("code", {}, value);
 }
 
+/** Words in which commands and names stand between backticks. */
+export function ticked(words) {
+  return words.split("`").map((part, at) => (at % 2 === 1 ? code(part) : part));
+}
+
 /** Text of several lines, as it is. */
 export function block(value, props = {}) {
   return h("pre", { tabindex: "0", ...props }, value);

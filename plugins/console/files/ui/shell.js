@@ -3,6 +3,7 @@
 import { may, signOut, whoIsSignedIn } from "../lib/auth.js";
 import { connection, trouble, tryNow } from "../lib/connection.js";
 import { fill, h } from "../lib/dom.js";
+import { when } from "../lib/format.js";
 import { to } from "../lib/router.js";
 import { nextTheme, theme } from "../lib/theme.js";
 import { text } from "../text.js";
@@ -93,7 +94,7 @@ function foot() {
     onclick: () => (themes.querySelector("span").textContent = text.theme[nextTheme()]),
   });
   return h("div", { class: "side-foot" },
-    h("p", { class: "faint" }, text.signedInAs(self?.name)),
+    h("p", { class: "faint" }, text.signedInAs(self?.name), self?.expires_at && [text.ends, when(self.expires_at)]),
     themes, button([icon("leave"), text.signOut], { kind: "plain", onclick: signOut }));
 }
 

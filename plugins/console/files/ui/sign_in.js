@@ -30,13 +30,12 @@ export function signInPage(words, begin) {
       }
     });
   };
-  const sandboxed = window.origin === "null" && h("p", { class: "wrong", role: "alert" }, text.signIn.sandboxed);
   const page = h("main", { class: "gate" },
     h("form", { class: "card sign-in", onsubmit, novalidate: true },
       h("p", { class: "brand" }, text.brand), h("h1", {}, text.signIn.title),
       h("p", {}, text.signIn.how), h("pre", { tabindex: "0" }, "prx console"),
       h("p", {}, text.signIn.orToken), h("pre", { tabindex: "0" }, "prx auth token --expires 12h"),
-      sandboxed, field(text.signIn.token, input, text.signIn.kept), wrong, h("div", { class: "actions" }, send)));
+      field(text.signIn.token, input, text.signIn.kept), wrong, h("div", { class: "actions" }, send)));
   requestAnimationFrame(() => input.focus());
   return page;
 }

@@ -1,8 +1,11 @@
 // Tables. On a narrow screen each row is a card, with the columns' names beside what is in them.
 
-import { h } from "../lib/dom.js";
+import { add, fill, h } from "../lib/dom.js";
 import { text } from "../text.js";
 import { button, run } from "./parts.js";
+
+/** Rows of a list that come at once; the rest is asked for. */
+const MOST_ROWS = 200;
 
 /**
  * A table of rows. A column is `{ label, cell: row => content, wide, num, actions }`; `caption` says what the table has, for
@@ -11,9 +14,17 @@ import { button, run } from "./parts.js";
 export function table(caption, columns, rows) {
   const heads = columns.map(({ label, num, actions }) =>
     h("th", { scope: "col", class: num ? "num" : "" }, actions ? h("span", { class: "unseen" }, label) : label));
-  const body = rows.map((row) => h("tr", {}, columns.map((column) => cell(column, row))));
-  return h("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0" },
-    h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, heads)), h("tbody", {}, body)));
+  const body = h("tbody");
+  let shown = 0;
+  const show = () => {
+    add(body, rows.slice(shown, shown + MOST_ROWS).map((row) => h("tr", {}, columns.map((column) => cell(column, row)))));
+    shown += MOST_ROWS;
+    fill(rest, shown < rows.length && button(text.showMore(Math.min(MOST_ROWS, rows.length - shown)), { key: "rest", onclick: show }));
+  };
+  const rest = h("div", { class: "pager" });
+  show();
+  return [h("div", { class: "table", role: "region", "aria-label": caption, tabindex: "0" },
+    h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, heads)), body)), rest];
 }
 
 function cell({ label, cell, num, actions, wide }, row) {

@@ -3,6 +3,7 @@
 import { h, fill } from "../lib/dom.js";
 import { request, respond, seg } from "../lib/api.js";
 import { bytes, pretty, when } from "../lib/format.js";
+import { save } from "../lib/save.js";
 import { text } from "../text.js";
 import { markdown } from "./markdown.js";
 import { action, block, button } from "./parts.js";
@@ -44,9 +45,7 @@ function quoted(label, { author, text: words, from_agent: fromAgent }) {
 export function attachment({ blob, kind, name, mime, size }) {
   const label = `${name ?? kind} · ${bytes(size)}`;
   const element = h("div", { class: "attachment" }, action(text.chat.save(label), async () => {
-    const address = URL.createObjectURL(await file(blob));
-    h("a", { href: address, download: name ?? blob }).click();
-    setTimeout(() => URL.revokeObjectURL(address), 60_000);
+    save(await file(blob), name ?? blob);
     return text.chat.saved(name ?? blob);
   }));
   if (PICTURES.has(mime) && size <= MOST_PICTURE_BYTES) picture(element, blob, name ?? kind);
