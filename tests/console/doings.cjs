@@ -49,12 +49,16 @@ async function a_reply_as_it_is_written_and_stopped({ browser }) {
   await press(page, "Send");
   const length = async () => (await page.locator(".under-way").innerText()).length;
   await page.locator(".under-way", { hasText: "One more line" }).waitFor();
+  // What is typed meanwhile is sent when the reply is there.
+  await page.locator(".composer textarea").fill("And why is the sky blue?");
+  await page.keyboard.press("Enter");
   const first = await length();
   await until("more of the reply", async () => (await length()) > first);
   await browser.shoot(page, "chat-streaming-1280");
   const session = page.url().split("/").pop();
   await press(page, "Stop");
   await page.locator(".message .tag", { hasText: "stopped" }).waitFor();
+  await page.locator(".message.assistant em", { hasText: "blue" }).waitFor();
   // Another tab, and the session's own page, show the same.
   await go(page, `sessions/${session}`);
   await page.locator(".message", { hasText: "One more line" }).waitFor();

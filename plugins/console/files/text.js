@@ -100,7 +100,7 @@ export const text = {
     title: "Chat", begin: "What would you like to ask?", beginAbout: "Enter sends, Shift+Enter begins a new line.", answers: "Agent", model: "Model",
     asConfigured: (model) => `as configured (${model})`, down: (name) => `${name} (can't answer)`, placeholder: "Write a message…", message: "Message",
     send: "Send", stop: "Stop", another: "New chat", details: "Session", over: "This session has ended", overAbout: "Nothing more can be said in it.",
-    nextAbout: "The next one goes on from what was said here.", next: "Go on there", log: "Messages",
+    nextAbout: "The next one goes on from what was said here.", onward: "Go on there", next: "It is sent when the reply is there.", log: "Messages",
     person: "Person", you: "You", agent: "Agent", tool: "Tool", stopped: "stopped", inReply: "In reply to", passesOn: "Passed on from", thinking: "Thinking…",
     thoughts: "Thoughts", calling: "running", called: "done", callFailed: "failed", given: "Arguments", result: "Result",
     restarted: (reason) => `Asked again: ${reason}`, gap: "Some of it was left out here; the whole reply follows.",
@@ -158,14 +158,14 @@ export const text = {
     asksNothing: "It asks for nothing.", has: "granted", lacks: "not granted", nothing: "nothing said", oneALine: "One a line.",
     kinds: {
       http: "Calls", secrets: "Uses the secret", kv: "Keeps up to", memory: "Memories", send: "Writes to", turns: "Begins turns", routes: "Serves the path",
-      public: "Is open to anyone", publish: "Makes the event", subscribe: "Sees the event", reveal: "Reads what was secret", approver: "Approver", files: "Files up to",
+      public: "Is open to anyone", publish: "Makes the event", subscribe: "Sees the event", reveal: "Reads what was secret", approver: "Approver", files: "Keeps files of up to",
     },
-    means: { kv: "of data of its own", files: "in a private directory", memory: "what is remembered of people", send: "without being asked", turns: "of an agent by itself", public: "without a token" },
+    means: { kv: "of data of its own", files: "in a folder of its own", memory: "what is remembered of people", send: "without being asked", turns: "of an agent by itself", public: "without a token" },
     hints: {
       http: "Origins, such as https://api.example.com.", secrets: "Keys of its settings; all, if nothing is said.", kv: "A size, such as 1MiB.",
       memory: "What it may do with what is remembered.", send: "channel or channel/conversation.", turns: "Where it may write.", routes: "Such as /v1.",
       public: "Without a token.", publish: "Of its own, such as weather.*.", subscribe: "Such as session.*.", reveal: "Keys that were secret once.",
-      approver: "Who is asked about tools of its turns.", files: "A size, such as 64MiB: a private directory.",
+      approver: "Who is asked about tools of its turns.", files: "A size, such as 64MiB.",
     },
   },
 

@@ -35,6 +35,7 @@ class Chat {
     this.isBusy = false;
     this.isWatching = false;
     this.isCutOff = false;
+    this.isNext = false;
     this.choices = h("div", { class: "filters" });
     this.talk = h("div", { class: "talk" });
     this.asks = h("div", { class: "questions" });
@@ -118,7 +119,13 @@ class Chat {
 
   async send() {
     const content = this.input.value.trim();
-    if (content === "" || this.isBusy) return;
+    if (content === "") return;
+    if (this.isBusy) {
+      // One thing after the other: what is typed by then is sent.
+      this.isNext = true;
+      say(words.next);
+      return;
+    }
     this.busy(true);
     try {
       if (!this.session) await this.open();
@@ -128,13 +135,18 @@ class Chat {
     } catch (error) {
       // What was not taken is still there to be sent.
       if (!this.input.value) this.input.value = content;
+      this.isNext = false;
       this.grow();
       if (!this.signal.aborted) say(error.message, "bad");
-      if (error.details?.next_session) add(this.talk, empty(words.over, words.nextAbout, link(words.next, to("chat", error.details.next_session), { class: "button primary" })));
+      if (error.details?.next_session) add(this.talk, empty(words.over, words.nextAbout, link(words.onward, to("chat", error.details.next_session), { class: "button primary" })));
     } finally {
       this.busy(false);
-      this.input.focus();
+      // The button that was pressed is gone; who is elsewhere by now stays there.
+      if (document.activeElement === document.body) this.input.focus();
+      const isNext = this.isNext;
+      this.isNext = false;
       if (this.isCutOff) this.watch();
+      else if (isNext && !this.signal.aborted) this.send();
     }
   }
 

@@ -32,9 +32,7 @@ function ofRequest(requested, effective) {
   for (const kind of ["http", "secrets", "send", "routes"]) list(kind, requested[kind] ?? [], effective[kind] ?? []);
   list("publish", requested.events?.publish ?? [], effective.events?.publish ?? []);
   list("subscribe", requested.events?.subscribe ?? [], effective.events?.subscribe ?? []);
-  for (const kind of SIZES) {
-    if (requested[kind]) rows.push({ kind, what: bytes(requested[kind]), has: (effective[kind] ?? 0) >= requested[kind] });
-  }
+  for (const kind of SIZES) if (requested[kind]) rows.push({ kind, what: bytes(requested[kind]), has: (effective[kind] ?? 0) >= requested[kind] });
   if (requested.memory) rows.push({ kind: "memory", what: requested.memory, has: effective.memory === requested.memory });
   for (const kind of SWITCHES) if (requested[kind]) rows.push({ kind, what: "", has: effective[kind] === true });
   return rows;
