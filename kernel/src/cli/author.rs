@@ -13,6 +13,7 @@ use prx_base::clock::Clock;
 use prx_base::config::{self, Settings};
 use prx_host::bindings::common::{Action, Outgoing};
 use prx_host::bindings::filter::{Said, Stage, ToolEnd, ToolUse, Verdict};
+use prx_host::bindings::observer::Happening;
 use prx_host::bindings::tool::CallContext;
 use prx_host::grants::{self, Allowance};
 use prx_host::inspect::{Capability, Inspected, SECTION, inspect};
@@ -78,6 +79,12 @@ pub(super) struct Test {
     /// What the filter is asked about: a text, or for a call its arguments, a JSON object
     #[arg(long, value_name = "TEXT", default_value = "", requires = "stage")]
     text: String,
+    /// Tell its observer that an event of this kind has happened, such as message.sent
+    #[arg(long, value_name = "KIND", conflicts_with_all = ["call", "job", "request", "stage"])]
+    event: Option<String>,
+    /// What is known of the event, a JSON object
+    #[arg(long, value_name = "JSON", default_value = "{}", requires = "event")]
+    data: String,
     /// Its configuration, a JSON object
     #[arg(long, value_name = "JSON", default_value = "{}")]
     settings: String,
@@ -171,17 +178,20 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
     };
     let settings: Settings = object("--settings", &arguments.settings)?;
     let called = Value::Object(object("--arguments", &arguments.arguments)?).to_string();
+    let data = Value::Object(object("--data", &arguments.data)?).to_string();
     let bytes = fs::read(&arguments.file).map_err(|error| unusable(&arguments.file, &error))?;
     let compiler = Compiler::own_program()?;
     let scratch_folder = scratch_folder()?;
     let dry_run = DryRun::of(bytes.into(), settings, &scratch_folder, compiler).await;
     let outcome = match dry_run {
         Ok(dry_run) => {
-            let outcome = match (arguments.job.as_deref(), arguments.request.as_deref(), arguments.stage) {
-                (Some(job), ..) => run_job(console, &dry_run, job).await,
-                (None, Some(request), _) => route::ask(console, &dry_run, request, arguments.body).await,
-                (None, None, Some(stage)) => inspect_text(console, &dry_run, stage, arguments.text).await,
-                (None, None, None) => call_tool(console, &dry_run, arguments.call.as_deref(), &called).await,
+            let Test { call, job, request, body, stage, text, event, .. } = arguments;
+            let outcome = match (job, request, stage, event) {
+                (Some(job), ..) => run_job(console, &dry_run, &job).await,
+                (_, Some(request), ..) => route::ask(console, &dry_run, &request, body).await,
+                (.., Some(stage), _) => inspect_text(console, &dry_run, stage, text).await,
+                (.., Some(event)) => tell(console, &dry_run, event, data).await,
+                _ => call_tool(console, &dry_run, call.as_deref(), &called).await,
             };
             dry_run.close().await;
             outcome
@@ -234,6 +244,20 @@ async fn run_job(console: &Console, dry_run: &DryRun, job: &str) -> Result<(), F
     }
     let actions = generation.code.run_job(job, Clock::system().now_ms(), "run_test").await;
     let actions = actions.map_err(|error| Failure::new(format!("{job}: {error}")))?;
+    let actions: Vec<Value> = actions.iter().map(action).collect();
+    console.show(&json!({ "actions": actions }), fields)
+}
+
+/// Tells an observer of an event, as if it had happened now, and shows what it wants to do; nothing of it is done.
+async fn tell(console: &Console, dry_run: &DryRun, kind: String, data: String) -> Result<(), Failure> {
+    let generation = &dry_run.generation;
+    let wanted = generation.description.observes.as_deref().unwrap_or_default();
+    if !wanted.iter().any(|pattern| config::fits(pattern, &kind)) {
+        let wanted = if wanted.is_empty() { "none".to_owned() } else { wanted.join(", ") };
+        return Err(Failure::new(format!("it does not want to be told of {kind}; it wants: {wanted}")));
+    }
+    let happening = Happening { seq: 1, kind, at: Clock::system().now_ms(), data };
+    let actions = generation.code.observe(&[happening]).await.map_err(Failure::new)?;
     let actions: Vec<Value> = actions.iter().map(action).collect();
     console.show(&json!({ "actions": actions }), fields)
 }

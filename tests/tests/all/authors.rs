@@ -60,6 +60,15 @@ async fn a_component_is_checked_and_tried_without_a_gateway() {
     let unset = home.run(&["plugin", "test", &weather, "--settings", r#"{"colour": "red"}"#]).await;
     assert!(unset.code == Some(1) && unset.stderr.contains("colour"), "{unset:?}");
 
+    let digest = file(&home, "digest.wasm", &Component::of("prx-daily-digest"));
+    let told = async |event: &str| {
+        let settings = r#"{"to": "home/1"}"#;
+        home.run(&["plugin", "test", &digest, "--settings", settings, "--event", event, "--json"]).await
+    };
+    assert_eq!(serde_json::from_str::<Value>(&told("message.sent").await.stdout).unwrap(), json!({"actions": []}));
+    let unwanted = told("plugin.loaded").await;
+    assert!(unwanted.code == Some(1) && unwanted.stderr.contains("it wants: session.created"), "{unwanted:?}");
+
     let hostile = file(&home, "hostile.wasm", &Component::hostile("hostile", ""));
     let trapped = home.run(&["plugin", "test", &hostile, "--call", "trap"]).await;
     assert!(trapped.code == Some(1) && trapped.stderr.contains("it broke off"), "{trapped:?}");
