@@ -8,6 +8,9 @@ use redb::{Database, TableDefinition};
 
 use super::*;
 
+/// A session that nothing knows of.
+const MOVED: &str = "sess_01HF7YAT00000000000000000A";
+
 /// Keeps a file with these bytes.
 async fn kept(store: &Store, bytes: &[u8]) -> Blob {
     let limits = BlobLimits { each: 1 << 20, total: 1 << 20 };
@@ -89,7 +92,13 @@ async fn each_fault_is_found_and_named() {
         let rows: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("sessions");
         let mut sessions = transaction.open_table(rows).unwrap();
         sessions.insert("sess_1", b"{\"session\":1}".as_slice()).unwrap();
-        sessions.remove(session.as_str()).unwrap();
+        // A store whose index names what is not there does not run for long: that one is looked at without a gateway.
+        let row = sessions.remove(session.as_str()).unwrap().unwrap().value().to_owned();
+        sessions.insert(MOVED, row.as_slice()).unwrap();
+        let index: TableDefinition<'static, u128, (u8, &str)> = TableDefinition::new("session_index");
+        let mut index = transaction.open_table(index).unwrap();
+        let (_, ulid) = session.split_once('_').unwrap();
+        index.remove(ulid::Ulid::from_string(ulid).unwrap().0).unwrap();
         let later: TableDefinition<'static, u64, u64> = TableDefinition::new("of_a_later_version");
         transaction.open_table(later).unwrap();
     }
@@ -103,7 +112,7 @@ async fn each_fault_is_found_and_named() {
     for words in [
         "sessions: the row \"sess_1\" can't be read: ",
         "of_a_later_version: this version knows no such table",
-        &format!("session_index: {session} is noted, and there is no such session"),
+        &format!("session_index: {MOVED} is not noted as it is"),
         &format!("messages: they are of {session}, which is gone"),
         &format!("blobs: the file of {} is gone", gone.id),
         &format!("blobs: the file of {} has 1 bytes instead of 5", short.id),
