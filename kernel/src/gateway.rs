@@ -14,6 +14,7 @@ use crate::bundled::BUNDLED;
 use crate::retention;
 use crate::settings::{self, AtStart, Settings};
 use crate::stats::Stats;
+use crate::telemetry::Telemetry;
 use prx_agents::Turns;
 use prx_agents::tool::Tools;
 use prx_background::{Actors, Jobs, Lanes, Observers};
@@ -36,8 +37,10 @@ use prx_store::{OpenError, Store};
 const CHANNELS_CLOSED: f64 = 0.3;
 /// The same for running turns, of which each side effect is on disk.
 const TURNS_ENDED: f64 = 0.7;
-/// The same for what they call, and for deliveries to hooks. The rest is for the disk.
-const CALLS_ENDED: f64 = 0.9;
+/// The same for what they call, and for deliveries to hooks.
+const CALLS_ENDED: f64 = 0.85;
+/// The same for the last spans of traces. The rest is for the disk.
+const SPANS_SENT: f64 = 0.9;
 
 /// What the command line says about where things are.
 #[derive(Debug, Clone)]
@@ -113,6 +116,8 @@ pub struct Gateway {
     pub codes: Codes,
     /// The series behind the charts.
     pub(crate) stats: Stats,
+    /// What sends traces to a collector.
+    pub(crate) telemetry: Telemetry,
 }
 
 /// What concerns the process as a whole.
@@ -239,6 +244,7 @@ impl Startup {
         };
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(agents.clone().follow()));
         let stats = self.keep_house();
+        let telemetry = Telemetry::start(base.clone(), egress.clone());
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
         let (door, codes) = (Door::default(), Codes::default());
         Ok(Gateway {
@@ -261,6 +267,7 @@ impl Startup {
             filters,
             codes,
             stats,
+            telemetry,
         })
     }
 
@@ -343,6 +350,7 @@ impl Gateway {
             served
         );
         self.stats.keep().await;
+        self.telemetry.stop(left(SPANS_SENT)).await;
         self.store.clone().close().await;
     }
 }

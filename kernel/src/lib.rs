@@ -10,3 +10,4 @@ mod reaper;
 mod retention;
 pub mod settings;
 mod stats;
+mod telemetry;

@@ -132,7 +132,7 @@ impl Stats {
         let Base { events, meter, .. } = &self.base;
         let events = events.counted();
         let published = |kind| events.get(&Some(kind)).copied().unwrap_or_default();
-        let turns = meter.turns();
+        let turns: Vec<_> = meter.turns().into_values().flatten().collect();
         let failed = turns.iter().filter(|(end, _)| *end == TurnEnd::Failed);
         let mut counted = Point {
             messages_received: published(Kind::MessageReceived),
@@ -247,7 +247,7 @@ mod tests {
 
     fn turn(stats: &Stats, ms: u64, tokens: u64) {
         let meter = &stats.base.meter;
-        meter.turn_ended(TurnEnd::Completed, Some(Duration::from_millis(ms)));
+        meter.turn_ended("default", TurnEnd::Completed, Some(Duration::from_millis(ms)));
         meter.provider("local").spent(tokens, 1);
     }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`gateway`] | a real `prx serve` in a home of its own |
 //! | [`client`] | HTTP in, JSON out |
+//! | [`collector`] | a collector of traces |
 //! | [`telegram`] | a fake Bot API server |
 //! | [`discord`] | a fake Discord |
 //! | [`mcp`] | MCP servers that answer as a test wrote |
@@ -25,6 +26,7 @@
 
 pub mod attacks;
 pub mod client;
+pub mod collector;
 pub mod component;
 pub mod discord;
 mod form;

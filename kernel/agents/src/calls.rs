@@ -134,6 +134,7 @@ pub(super) fn on_behalf(work: &Work<'_>, context: &Context, call: &str) -> CallC
         channel: context.channel.clone(),
         scope,
         person: None,
+        trace: work.trace,
     }
 }
 

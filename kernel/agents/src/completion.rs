@@ -15,7 +15,10 @@ use super::work::{Services, Work};
 use prx_base::clock::stopwatch;
 use prx_base::error::Error;
 use prx_base::meter::ModelCalls;
+use prx_base::traces::{Kind, Span, Value};
+use prx_host::Scope;
 use prx_host::bindings::agent;
+use prx_host::bindings::common::StopReason;
 use prx_host::bindings::provider as wire;
 use prx_host::bindings::sink::Delta;
 use prx_store::{ProviderData, Usage};
@@ -218,7 +221,10 @@ async fn with_retries(
     let mut attempts = 0;
     loop {
         let started = stopwatch();
-        let attempted = attempt(work, question, provider, request).await;
+        let mut span = span(work, provider, request);
+        let attempted = attempt(work, question, provider, request, &span).await;
+        note(&mut span, &attempted);
+        drop(span);
         let calls = work.services.base.meter.provider(provider);
         calls.ended(started.elapsed(), attempted.is_ok());
         let failure = match attempted {
@@ -246,12 +252,41 @@ async fn with_retries(
     }
 }
 
+/// The span of an attempt.
+fn span(work: &Work<'_>, provider: &str, request: &wire::Request) -> Span {
+    let mut span = work.span(Kind::Client, || format!("chat {}", request.model));
+    span.set("gen_ai.operation.name", "chat");
+    span.set("gen_ai.provider.name", provider);
+    span.set("gen_ai.request.model", request.model.as_str());
+    span
+}
+
+/// Says in a span what came of its attempt.
+fn note(span: &mut Span, attempted: &Result<wire::Completion, ProviderFailure>) {
+    match attempted {
+        Ok(completion) => {
+            let reason = match completion.stop {
+                StopReason::End => "stop",
+                StopReason::ToolUse => "tool_calls",
+                StopReason::Length => "length",
+                StopReason::Refused => "content_filter",
+                StopReason::Other => "other",
+            };
+            span.set("gen_ai.response.finish_reasons", Value::Texts(vec![reason.to_owned()]));
+            span.set("gen_ai.usage.input_tokens", completion.usage.input);
+            span.set("gen_ai.usage.output_tokens", completion.usage.output);
+        }
+        Err(failure) => span.fail(failure.error.code().as_str()),
+    }
+}
+
 /// One attempt, its pieces passed on as they come.
 async fn attempt(
     work: &Work<'_>,
     question: &Question<'_>,
     provider: &str,
     request: &wire::Request,
+    span: &Span,
 ) -> Result<wire::Completion, ProviderFailure> {
     let again = {
         let mut live = lock(question.live);
@@ -268,7 +303,9 @@ async fn attempt(
         work.reply.restart();
     }
     let (deltas, pieces) = mpsc::channel(64);
-    let scope = question.context.scope.clone();
+    let propagate = question.context.config.telemetry.propagate;
+    let trace = span.context().filter(|_| propagate);
+    let scope = Scope { trace, ..question.context.scope.clone() };
     let completing = async { Ok(work.services.plugins.complete(provider, request, deltas, scope).await) };
     let passing_on = pass_on(work, question, pieces);
     let Ok((completed, ())) = tokio::try_join!(completing, passing_on) else {

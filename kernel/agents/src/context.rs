@@ -212,6 +212,7 @@ pub(super) fn scope(store: &Store, turn: &Turn) -> Result<Scope> {
         makes: None,
         transcript: None,
         turns: None,
+        trace: None,
     })
 }
 

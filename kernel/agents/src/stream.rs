@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::failure::stopping;
 use prx_base::error::{Error, Result};
+use prx_base::traces::TraceContext;
 use prx_store::{Approval, Message};
 
 /// How many events are queued for a slow listener.
@@ -101,22 +102,35 @@ impl Drop for TurnStream {
 
 /// Who listens to which turn, by the id of the message that began it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Listeners(Arc<Mutex<HashMap<String, mpsc::Sender<TurnEvent>>>>);
+pub(super) struct Listeners(Arc<Mutex<HashMap<String, Listener>>>);
+
+/// Who listens to one.
+#[derive(Debug)]
+pub(super) struct Listener {
+    events: mpsc::Sender<TurnEvent>,
+    /// Where the turn is in a trace of theirs.
+    trace: Option<TraceContext>,
+}
 
 impl Listeners {
     /// Begins to listen to a turn that is about to be queued.
-    pub(super) fn listen(&self, message: &str) -> TurnStream {
+    pub(super) fn listen(&self, message: &str, trace: Option<TraceContext>) -> TurnStream {
         // One more place than a reply stream uses, so that the last event always has one.
         let (sender, events) = mpsc::channel(QUEUE_CAPACITY + 1);
-        self.lock().insert(message.into(), sender);
+        self.lock().insert(message.into(), Listener { events: sender, trace });
         TurnStream { message: message.into(), events, listeners: self.clone() }
+    }
+
+    /// Where a turn is in a trace of those who listen to it.
+    pub(super) fn trace(&self, message: &str) -> Option<TraceContext> {
+        self.lock().get(message)?.trace
     }
 
     /// The sending end of one attempt at a turn, whether anyone listens or not. `is_held`: nothing of the reply is shown
     /// before it is whole.
     pub(super) fn reply_stream(&self, message: &str, is_held: bool) -> ReplyStream {
         ReplyStream {
-            listener: self.lock().get(message).cloned(),
+            listener: self.lock().get(message).map(|listener| listener.events.clone()),
             is_held,
             held_back: Mutex::default(),
             so_far: watch::Sender::default(),
@@ -130,7 +144,7 @@ impl Listeners {
         if let Some(listener) = self.lock().remove(message) {
             let last = reply.map_or_else(TurnEvent::Error, TurnEvent::Done);
             // It fails only when the listener went away.
-            let _ = listener.try_send(last);
+            let _ = listener.events.try_send(last);
         }
     }
 
@@ -138,7 +152,7 @@ impl Listeners {
     pub(super) fn fail(&self, why: &Error) {
         for (_, listener) in self.lock().drain() {
             // It fails only when the listener went away.
-            let _ = listener.try_send(TurnEvent::Error(Error::new(why.code(), why.message())));
+            let _ = listener.events.try_send(TurnEvent::Error(Error::new(why.code(), why.message())));
         }
     }
 
@@ -147,7 +161,7 @@ impl Listeners {
         self.lock().clear();
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, mpsc::Sender<TurnEvent>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Listener>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -252,7 +266,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_slow_is_told_what_it_missed() {
         let listeners = Listeners::default();
-        let mut stream = listeners.listen("msg_1");
+        let mut stream = listeners.listen("msg_1", None);
         let reply = listeners.reply_stream("msg_1", false);
         let calls = 2 * QUEUE_CAPACITY as u64;
         for n in 0..calls {

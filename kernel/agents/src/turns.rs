@@ -23,7 +23,8 @@ use super::work_timer::WorkTimer;
 use super::workers::{Wakeup, Workers};
 use prx_base::Base;
 use prx_base::error::{Code, Error, Result};
-use prx_base::meter::TurnEnd;
+use prx_base::meter::{OTHER, TurnEnd};
+use prx_base::traces::{Span, TraceContext};
 use prx_host::Plugins;
 use prx_host::bindings::filter::StageKind;
 use prx_host::memory::Memory;
@@ -76,14 +77,19 @@ impl Turns {
         turns
     }
 
-    /// Adds a message to a session, and returns what its turn says, as it is said.
+    /// Adds a message to a session, and returns what its turn says, as it is said. The turn is part of the caller's trace.
     ///
     /// # Errors
     /// There is no such session, or it is terminated: `details.next_session` is then the one that goes on from there.
-    pub async fn submit(&self, session: &str, content: String) -> Result<TurnStream> {
+    pub async fn submit(
+        &self,
+        session: &str,
+        content: String,
+        trace: Option<TraceContext>,
+    ) -> Result<TurnStream> {
         let store = &self.services.store;
         let message = store.new_message_id();
-        let stream = self.listeners.listen(&message);
+        let stream = self.listeners.listen(&message, trace);
         match store.accept_message(session, message, content).await {
             Ok(_) => Ok(stream),
             Err(error) if error.code() == Code::Conflict => {
@@ -93,13 +99,19 @@ impl Turns {
         }
     }
 
-    /// Has a turn begin for a program's caller, and returns what it says, as it is said, and its name.
+    /// Has a turn begin for a program's caller, as part of the caller's trace, and returns what it says, as it is said, and
+    /// its name.
     ///
     /// # Errors
     /// There is no such session, or it is terminated.
-    pub async fn submit_exchange(&self, session: &str, mut new: NewExchange) -> Result<(TurnStream, TurnId)> {
+    pub async fn submit_exchange(
+        &self,
+        session: &str,
+        mut new: NewExchange,
+        trace: Option<TraceContext>,
+    ) -> Result<(TurnStream, TurnId)> {
         filtering::history(&self.services, session, &mut new.history).await?;
-        let stream = self.listeners.listen(&new.id);
+        let stream = self.listeners.listen(&new.id, trace);
         let turn = self.services.store.accept_exchange(session, new).await?;
         Ok((stream, turn.id()))
     }
@@ -241,12 +253,14 @@ impl Turns {
             self.services.base.events.report_activity(activity);
         }
         let reopened = self.services.store.reopened();
+        let mut span = self.span(&turn);
         let inspected = match turn.attempts > MAX_ATTEMPTS {
             // It is given up, and goes no further.
             true => Ok(None),
             false => filtering::inbound(&self.services, &mut turn).await,
         };
-        let work = Work { services: &self.services, turn: &turn, reply: &reply, timer, wakeup };
+        let trace = span.context();
+        let work = Work { services: &self.services, turn: &turn, reply: &reply, timer, wakeup, trace };
         let replied = match inspected {
             Ok(None) => turn::run(&work).await,
             Ok(Some(instead)) => turn::end_with(&work, instead).await,
@@ -257,10 +271,12 @@ impl Turns {
         match replied {
             Ok(message) => {
                 let end = if message.stopped { TurnEnd::Stopped } else { TurnEnd::Completed };
-                self.note_end(&turn, end);
+                self.note_end(&turn, span, end);
                 self.listeners.done(&turn.message.id, Ok(message));
             }
             Err(failure) if store_failed => {
+                span.fail(failure.error.code().as_str());
+                drop(span);
                 info!(error = %failure.error, "the turn is taken up again when the store takes something");
                 self.wait_for_store(&failure.error).await;
                 // That attempt was no failure of it.
@@ -272,16 +288,20 @@ impl Turns {
             Err(_)
                 if self.services.store.turn_state(&turn.id()).is_ok_and(|state| state == TurnState::Over) =>
             {
-                self.note_end(&turn, TurnEnd::Ended);
+                self.note_end(&turn, span, TurnEnd::Ended);
                 info!("the turn is over, with its session");
             }
-            Err(failure) => self.retry_or_park(&turn, failure).await,
+            Err(failure) => {
+                span.fail(failure.error.code().as_str());
+                self.retry_or_park(&turn, span, failure).await;
+            }
         }
     }
 
     /// A turn that could not end: retried after a backoff, or put aside with its reason.
-    async fn retry_or_park(&self, turn: &Turn, failure: TurnFailure) {
+    async fn retry_or_park(&self, turn: &Turn, span: Span, failure: TurnFailure) {
         if turn.attempts < failure.max_attempts {
+            drop(span);
             info!(error = %failure.error, attempt = turn.attempts, "the turn is tried again");
             let backoff = FIRST_BACKOFF * (1 << turn.attempts.saturating_sub(1).min(5));
             self.services.base.clock.sleep(backoff).await;
@@ -293,19 +313,43 @@ impl Turns {
         let parked = Parked { reason, said: failure.said, refused: failure.refused, told };
         match self.services.store.park_turn(&turn.id(), parked).await {
             Ok(()) => {
-                self.note_end(turn, TurnEnd::Failed);
+                self.note_end(turn, span, TurnEnd::Failed);
                 self.listeners.done(&turn.message.id, Err(failure.error));
             }
             Err(error) => self.listeners.done(&turn.message.id, Err(error)),
         }
     }
 
+    /// The span of an attempt at a turn: from the arrival of its message, where it is the first one, until its reply is on
+    /// disk.
+    fn span(&self, turn: &Turn) -> Span {
+        let Base { traces, clock, .. } = &self.services.base;
+        let began = if turn.attempts > 1 { clock.now() } else { turn.message.created_at };
+        let agent = self.agent_name(turn);
+        let caller = self.listeners.trace(&turn.message.id);
+        let mut span = traces.root(&turn.message.id, caller, began, &format!("invoke_agent {agent}"));
+        span.set("gen_ai.operation.name", "invoke_agent");
+        span.set("gen_ai.agent.name", agent.as_str());
+        span.set("gen_ai.conversation.id", turn.session.as_str());
+        let channel = turn.inbound.as_ref().map_or("api", |inbound| inbound.conversation.channel.as_str());
+        span.set("prx.channel", channel);
+        span.set("prx.turn.attempt", u64::from(turn.attempts));
+        span
+    }
+
+    fn agent_name(&self, turn: &Turn) -> String {
+        self.services.agent_of(turn).map_or_else(|_| OTHER.to_owned(), |agent| agent.name)
+    }
+
     /// Counts a turn that has ended, before anyone is told of it.
-    fn note_end(&self, turn: &Turn, end: TurnEnd) {
+    fn note_end(&self, turn: &Turn, mut span: Span, end: TurnEnd) {
+        span.set("prx.turn.outcome", end.name());
+        drop(span);
         let Base { clock, meter, .. } = &self.services.base;
         let took =
             Duration::try_from(clock.now().duration_since(turn.message.created_at)).unwrap_or_default();
-        meter.turn_ended(end, matches!(end, TurnEnd::Completed | TurnEnd::Stopped).then_some(took));
+        let agent = self.agent_name(turn);
+        meter.turn_ended(&agent, end, matches!(end, TurnEnd::Completed | TurnEnd::Stopped).then_some(took));
     }
 
     /// Lets sessions become idle, and idle ones end.

@@ -11,6 +11,7 @@ use super::workers::Wakeup;
 use prx_base::Base;
 use prx_base::config::AgentSettings;
 use prx_base::error::{Error, Result};
+use prx_base::traces::{Kind, Span, TraceContext};
 use prx_host::Plugins;
 use prx_host::memory::Memory;
 use prx_store::{Store, Turn};
@@ -77,9 +78,16 @@ pub(super) struct Work<'a> {
     pub(super) timer: &'a WorkTimer,
     /// Wakes it when something about it has changed in the store.
     pub(super) wakeup: Wakeup,
+    /// Where it is in a trace; none where nothing is noted.
+    pub(super) trace: Option<TraceContext>,
 }
 
 impl Work<'_> {
+    /// Begins a span of the turn.
+    pub(super) fn span(&self, kind: Kind, name: impl FnOnce() -> String) -> Span {
+        self.services.base.traces.within(self.trace, kind, name)
+    }
+
     /// What its person is told by the kernel.
     pub(super) fn words(&self) -> &'static Words {
         self.services.words(self.turn)

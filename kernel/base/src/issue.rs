@@ -17,40 +17,63 @@ pub struct Issue {
     pub fix: String,
 }
 
-/// What an issue is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum IssueKind {
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)*) => {
+        /// What an issue is about.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+        pub enum IssueKind {
+            $($(#[$doc])* #[serde(rename = $name)] $kind,)*
+        }
+
+        impl IssueKind {
+            /// Every kind there is.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The kind's name.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+kinds! {
     /// The disk, or the store on it.
-    Store,
+    Store = "store",
     /// The TLS certificate that clients are shown.
-    Certificate,
+    Certificate = "certificate",
     /// The configuration's file.
-    Configuration,
+    Configuration = "configuration",
     /// A model provider.
-    Provider,
+    Provider = "provider",
     /// What a day may cost.
-    Budget,
+    Budget = "budget",
     /// A plugin.
-    Plugin,
+    Plugin = "plugin",
     /// An agent that can't answer as it is configured.
-    Agent,
+    Agent = "agent",
     /// A channel's connection.
-    Channel,
+    Channel = "channel",
     /// A hook, or its receiver.
-    Hook,
+    Hook = "hook",
     /// An MCP server.
-    McpServer,
+    McpServer = "mcp_server",
     /// A tool that is left out.
-    Tool,
+    Tool = "tool",
     /// A skill that is left out.
-    Skill,
+    Skill = "skill",
     /// A plugin's job.
-    Job,
+    Job = "job",
     /// A plugin's observer.
-    Observer,
+    Observer = "observer",
     /// A filter.
-    Filter,
+    Filter = "filter",
+    /// The log's file.
+    Logs = "logs",
+    /// Traces that are sent to a collector.
+    Telemetry = "telemetry",
 }
 
 impl Issue {

@@ -20,12 +20,14 @@ pub mod logs;
 pub mod meter;
 pub mod signature;
 pub mod text;
+pub mod traces;
 pub mod watcher;
 
 use self::clock::Clock;
 use self::config::Live;
 use self::events::Events;
 use self::meter::Meter;
+use self::traces::Traces;
 
 /// What every service is started with: a cheap-clone handle each.
 #[derive(Debug, Clone)]
@@ -38,11 +40,14 @@ pub struct Base {
     pub events: Events,
     /// What happens, counted and timed.
     pub meter: Meter,
+    /// What turns consist of, for a collector of the operator's.
+    pub traces: Traces,
 }
 
 impl Base {
     /// What services are started with, and nothing counted yet.
     pub fn new(clock: Clock, config: Live, events: Events) -> Self {
-        Self { clock, config, events, meter: Meter::default() }
+        let traces = Traces::new(clock.clone());
+        Self { clock, config, events, meter: Meter::default(), traces }
     }
 }

@@ -19,6 +19,7 @@ use super::scope::Scope;
 use prx_base::Base;
 use prx_base::config::OnError;
 use prx_base::issue::{Issue, IssueKind};
+use prx_base::meter;
 
 /// Largest text that a filter puts in the place of another, in bytes.
 const MAX_REPLACED_BYTES: usize = 1 << 20;
@@ -119,6 +120,7 @@ impl Filters {
             match verdict.and_then(|verdict| check(kind, verdict)) {
                 Ok(verdict) => {
                     self.failures().remove(&(plugin.clone(), stage_name(kind)));
+                    self.0.base.meter.filtered(plugin, counted(&verdict));
                     match verdict {
                         Verdict::Pass => {}
                         Verdict::Replace(text) => {
@@ -193,6 +195,7 @@ impl Filters {
         let Failing { plugin, stage, why, on_error } = failing;
         let stage = stage_name(stage);
         warn!(plugin, stage, "a filter failed: {why}");
+        self.0.base.meter.filtered(plugin, meter::Verdict::Failed);
         self.failures().insert((plugin.to_owned(), stage), why);
         (on_error == OnError::Refuse).then(|| Passed::Stopped(Stopped::Unchecked(plugin.to_owned())))
     }
@@ -242,6 +245,14 @@ fn check(stage: StageKind, verdict: Verdict) -> Result<Verdict, String> {
     match stage == StageKind::BeforeTool && !is_object() {
         true => Err("what it puts in for the arguments of a call is no JSON object".into()),
         false => Ok(verdict),
+    }
+}
+
+fn counted(verdict: &Verdict) -> meter::Verdict {
+    match verdict {
+        Verdict::Pass => meter::Verdict::Passed,
+        Verdict::Replace(_) => meter::Verdict::Replaced,
+        Verdict::Stop(_) => meter::Verdict::Stopped,
     }
 }
 

@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 
 use super::bindings::common::{Attachment, Fault, ToolSpec};
 use super::bindings::turns::{Input, Opening, Piece};
+use prx_base::traces::TraceContext;
 use prx_store::{BlobLimits, Owner};
 
 /// The part of what the gateway keeps that is open to one call. By default nothing.
@@ -25,6 +26,8 @@ pub struct Scope {
     pub transcript: Option<Arc<dyn Transcript>>,
     /// Turns of whoever calls the route. None: it is no call of a route.
     pub turns: Option<Arc<dyn CallerTurns>>,
+    /// What its requests are part of in a trace, where the servers that it asks are to know.
+    pub trace: Option<TraceContext>,
 }
 
 /// Turns on behalf of the caller of a route.

@@ -14,6 +14,7 @@ use super::reply::Reply;
 use super::traffic::Outcome;
 use prx_base::clock;
 use prx_base::error::Error;
+use prx_base::traces::TraceContext;
 
 /// Stands in place of a route where there is none.
 const NO_ROUTE: &str = "-";
@@ -50,7 +51,7 @@ impl Entry {
             sender: None,
             plugin: None,
             caller: None,
-            trace: origin::trace_id(headers),
+            trace: origin::trace_context(headers).map(TraceContext::trace_id),
             user_agent: origin::user_agent(headers),
             rate_limit: None,
             quiet: false,

@@ -21,6 +21,7 @@ pub use self::codes::{Codes, NewCode};
 pub use self::describe::Doc;
 pub use self::listen::{BindError, Network, OwnerSocket, SOCKET};
 pub use self::mounts::{Mounted, Mounts};
+pub use self::origin::trace_context;
 pub use self::payload::{BrokenOff, Envelope};
 pub use self::pipeline::Pipeline;
 pub use self::query::Query;

@@ -125,6 +125,7 @@ impl Declared for Key {
             Type::FlagOrSize => json!({"type": ["boolean", "string"]}),
             Type::OneOf(words) => json!({"type": "string", "pattern": format!("^({})$", words.join("|"))}),
             Type::TextList | Type::Networks | Type::Models => Texts.schema(),
+            Type::TextTable => json!({"type": "object", "additionalProperties": {"type": "string"}}),
             Type::Words(words) => {
                 json!({"type": "object", "additionalProperties": {"type": "string", "enum": words}})
             }

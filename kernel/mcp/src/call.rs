@@ -11,6 +11,7 @@ use super::connection::ELICITATION;
 use super::requests::{Limit, Traffic, Unanswered};
 use super::resources::Offer;
 use super::under_way::{self, MAX_QUESTIONS};
+use prx_base::traces::TraceContext;
 
 /// Most requests that a call takes: a server may answer each with questions.
 const MAX_REQUESTS: usize = 8;
@@ -23,6 +24,7 @@ pub(super) struct Call<'a> {
     pub(super) peer: &'a Peer<RoleClient>,
     pub(super) open: &'a under_way::Call,
     pub(super) limit: Limit,
+    pub(super) trace: Option<TraceContext>,
 }
 
 impl Call<'_> {
@@ -37,7 +39,10 @@ impl Call<'_> {
         offer: Option<Offer>,
     ) -> Result<Value, Unanswered> {
         let Some(offer) = offer else {
-            let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+            let mut params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments);
+            if let Some(trace) = self.trace {
+                params.meta.get_or_insert_default().0.set_traceparent(trace.traceparent());
+            }
             return self.finish(ClientRequest::CallToolRequest(CallToolRequest::new(params))).await;
         };
         match offer.request(arguments) {

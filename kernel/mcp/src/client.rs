@@ -26,6 +26,7 @@ use super::settings;
 use super::under_way::Person;
 use prx_base::Base;
 use prx_base::error::{Error, Result};
+use prx_base::traces::TraceContext;
 use prx_egress::Egress;
 use prx_store::{BlobLimits, Store};
 
@@ -80,6 +81,8 @@ pub struct Caller<'a> {
     pub limits: BlobLimits,
     /// Who is asked what the server wants to know; none: nobody.
     pub person: Option<Person>,
+    /// What the call is part of in a trace, where the server is to know.
+    pub trace: Option<TraceContext>,
 }
 
 /// A cheap-clone handle to all configured servers.
@@ -252,7 +255,7 @@ impl Mcp {
         let each = each.unwrap_or(Duration::from_secs(self.base.config.current().tools.timeout_secs));
         let limit = Limit { each, most: each.max(MAX_CALL) };
         let open = found.traffic.calls.open(server, caller.person);
-        let call = Call { traffic: &found.traffic, peer: &peer, open: &open, limit };
+        let call = Call { traffic: &found.traffic, peer: &peer, open: &open, limit, trace: caller.trace };
         let answer = call.answer(tool, arguments, offer).await;
         let notes = open.notes();
         drop(open);

@@ -72,6 +72,7 @@ pub(super) fn find(gateway: &Gateway, path: &str) -> Option<Mounted<Gateway>> {
 /// Has a plugin answer. What its path begins with up to `at` is not for it to read.
 async fn serve(gateway: Arc<Gateway>, generation: Arc<Generation>, at: usize, call: Call) -> Result<Reply> {
     let Call { caller, method, uri, headers, body, hung_up, .. } = call;
+    let (trace, plugin) = (prx_http::trace_context(&headers), generation.name().to_owned());
     let body = body.stream().await?;
     let unread = body.failure();
     let mut request = Request::new(body);
@@ -81,9 +82,10 @@ async fn serve(gateway: Arc<Gateway>, generation: Arc<Generation>, at: usize, ca
     let (plugins, served) = (gateway.plugins.clone(), Arc::clone(&generation));
     let ended = move |outcome: Result<(), &prx_host::CallError>| plugins.report(&served, outcome);
     let limits = BlobLimits::from(&gateway.base.config.current().store);
+    let turns = turns::OfCaller { gateway: Arc::clone(&gateway), caller, plugin, trace };
     let scope = prx_host::Scope {
         makes: Some(Makes { channel: generation.name().to_owned(), limits }),
-        turns: Some(Arc::new(turns::OfCaller::new(&gateway, caller, generation.name()))),
+        turns: Some(Arc::new(turns)),
         ..prx_host::Scope::default()
     };
     let answered = tokio::select! {

@@ -16,7 +16,7 @@ use prx_base::clock::rfc3339;
 use prx_base::error::{Code, Result};
 use prx_http::describe::Takes;
 use prx_http::parameter::{AnyText, Number, Parameter, Required, Text};
-use prx_http::{Call, Doc, Envelope, Reply, reply_shutdown_timeout, sse};
+use prx_http::{Call, Doc, Envelope, Reply, reply_shutdown_timeout, sse, trace_context};
 use prx_store::{Attachment, Message, Quoted, Role};
 
 #[derive(Serialize, JsonSchema)]
@@ -83,7 +83,7 @@ pub(super) const SEND: Doc = Doc::new("Send a message and wait for the reply, or
 
 pub(super) async fn send(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let content = call.body.object().await?.get(&CONTENT)?;
-    let turn = gateway.turns.submit(call.param("id"), content).await?;
+    let turn = gateway.turns.submit(call.param("id"), content, trace_context(&call.headers)).await?;
     if wants_events(&call.headers) {
         return Ok(Reply::events(events(turn), gateway.base.clock.clone()));
     }

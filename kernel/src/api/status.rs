@@ -101,9 +101,7 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     let config = gateway.base.config.current();
     let channels = gateway.channels.list();
     let plugins = gateway.plugins.list();
-    let mut issues = issues(&gateway);
-    issues.extend(tool_issues(&gateway).await);
-    issues.extend(gateway.agents.problems().await.into_iter().map(|found| found.issue));
+    let issues = all_issues(&gateway).await;
     Reply::ok(&StatusView {
         status: match issues.is_empty() {
             _ if !gateway.store.is_healthy() => "unhealthy",
@@ -136,6 +134,14 @@ pub(super) async fn show(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     })
 }
 
+/// All that is wrong and should not be.
+pub(super) async fn all_issues(gateway: &Gateway) -> Vec<Issue> {
+    let mut issues = issues(gateway);
+    issues.extend(tool_issues(gateway).await);
+    issues.extend(gateway.agents.problems().await.into_iter().map(|found| found.issue));
+    issues
+}
+
 /// What is down and should not be.
 fn issues(gateway: &Gateway) -> Vec<Issue> {
     let mut issues = Vec::new();
@@ -150,6 +156,12 @@ fn issues(gateway: &Gateway) -> Vec<Issue> {
         let problem = format!("the configuration file is not in force: {problem}");
         issues.push(Issue::new(IssueKind::Configuration, problem, "mend the file; it is taken up at once"));
     }
+    if let Some(problem) = gateway.process.logs.problem() {
+        let fix =
+            "make room, or mend `logs.file`: it is tried again by itself, and lines go on to standard error";
+        issues.push(Issue::new(IssueKind::Logs, format!("the log's file is not written: {problem}"), fix));
+    }
+    issues.extend(gateway.telemetry.issue());
     issues.extend(provider_issues(gateway));
     issues.extend(plugin_issues(gateway));
     issues.extend(skill_issues(gateway));

@@ -62,7 +62,8 @@ impl Signals {
         let _ = self.config.set(config);
     }
 
-    /// Obeys signals from here on: TERM, INT and QUIT stop the gateway, a second of them at once; HUP has files read again;
+    /// Obeys signals from here on: TERM, INT and QUIT stop the gateway, a second of them at once; HUP has files read again, and the log's file opened
+    /// anew;
     /// USR1 and USR2 do nothing; XFSZ makes a write fail that is larger than a file may be.
     ///
     /// # Errors
@@ -107,6 +108,7 @@ impl Signals {
                 }
                 Asked::Reload => {
                     tracing::info!("the configuration and the certificate are read again");
+                    self.logs.reopen();
                     self.reload.send_replace(());
                 }
                 Asked::Nothing(signal) => {

@@ -31,6 +31,12 @@ pub(super) fn redacted(config: &Config, secrecy: &Secrecy<'_>) -> Result<Value> 
     if let Some(proxy) = shown.pointer_mut("/egress/proxy") {
         hide_credentials(proxy);
     }
+    if let Some(endpoint) = shown.pointer_mut("/telemetry/otlp_endpoint") {
+        hide_credentials(endpoint);
+    }
+    if let Some(Value::Object(headers)) = shown.pointer_mut("/telemetry/headers") {
+        headers.values_mut().for_each(hide);
+    }
     for (_, server) in tables(&mut shown, "mcp_servers") {
         for (key, value) in server {
             match (key.as_str(), value) {

@@ -11,6 +11,7 @@ use super::keys::{KeyView, keys};
 use super::redact::redacted;
 use super::rights::guarded;
 use super::secrecy::Secrecy;
+use crate::telemetry;
 use prx_base::Base;
 use prx_base::config::{Changes, Config, File, Loaded, Parsed, is_blank};
 use prx_base::error::{Code, Error, Result};
@@ -235,6 +236,9 @@ impl Settings {
         }
         if config.egress != before.egress {
             problems.extend(Egress::problem(&config.egress));
+        }
+        if config.telemetry != before.telemetry {
+            problems.extend(telemetry::problem(&config.telemetry));
         }
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }

@@ -138,6 +138,16 @@ impl Store {
         self.read(|snapshot| snapshot.page(&OUTBOX, behind(channel, after.unwrap_or_default()), limit))
     }
 
+    /// How many entries a channel's outbox has, and how many of its dead letters are kept; no more than so many of each are
+    /// counted.
+    pub fn outbox_depth(&self, channel: &str, most: usize) -> Result<(usize, usize)> {
+        self.read(|snapshot| {
+            let waiting = snapshot.open(OUTBOX.table())?.range(behind(channel, ""))?.take(most).count();
+            let dead = snapshot.open(DEAD_LETTERS.table())?.range((channel, "")..(channel, LAST_ID))?;
+            Ok((waiting, dead.take(most).count()))
+        })
+    }
+
     /// Takes up the entries of a channel that a crash has left on their way; for the start of the channel.
     ///
     /// Whether they have reached the platform is unknown: they are put back with `maybe_duplicate`, or become dead

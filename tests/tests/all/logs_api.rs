@@ -2,7 +2,8 @@
 use std::time::Duration;
 
 use prx_tests::client::EventStream;
-use prx_tests::gateway::Gateway;
+use prx_tests::gateway::{Gateway, Home};
+use prx_tests::wait::until;
 use serde_json::{Value, json};
 
 /// A turn logs under `agent::loop`.
@@ -164,4 +165,44 @@ async fn the_command_line_reads_the_log() {
     assert!(serde_json::from_str::<Value>(&said.stdout).unwrap()["total"].is_u64());
     let said = gateway.home().run(&["logs", "--since", "never"]).await;
     assert!(said.code == Some(1) && said.stderr.contains("since"), "{said:?}");
+}
+
+#[tokio::test]
+async fn the_log_goes_to_a_file_that_makes_room_and_is_opened_anew_when_asked() {
+    let home = Home::new("");
+    let file = home.path().join("prx.log");
+    let logs = |more: &str| format!("[logs]\nfile = {file:?}\nfile_keep = 2\n{more}\n");
+    home.append(&logs("file_max_bytes = 4096\n[logs.modules]\nhttp = \"debug\"\nplugin = \"warn\""));
+    let gateway = Gateway::start_in(home).await;
+    let read = |name: &str| std::fs::read_to_string(gateway.home().path().join(name)).unwrap_or_default();
+    // A line of the access log each; probes have theirs at `debug`.
+    until("the oldest to go", async || {
+        gateway.client().get("/status/health").await.expect(200);
+        (!read("prx.log.2").is_empty()).then_some(())
+    })
+    .await;
+    let sizes = ["prx.log", "prx.log.1", "prx.log.2"].map(|name| read(name).len());
+    assert!(sizes.iter().all(|size| (1..=4096).contains(size)), "{sizes:?}");
+    assert!(read("prx.log.1").contains("/api/v1/status/health") && !read("prx.log.1").contains('\u{1b}'));
+    assert!(!gateway.output().says(&["plugin loaded"]), "modules have levels of their own");
+
+    // Whoever rotates by other means moves it away, and sends the signal.
+    let moved = gateway.home().path().join("moved.log");
+    std::fs::rename(&file, &moved).unwrap();
+    gateway.signal(rustix::process::Signal::HUP);
+    until("a new file", async || read("prx.log").contains("read again").then_some(())).await;
+
+    // A file that can't be written is said, and everything goes on.
+    let elsewhere = gateway.home().path().join("nowhere").join("prx.log");
+    gateway.client().patch("/config", json!({"logs.file": elsewhere})).await.expect(200);
+    let issue = until("the issue", async || {
+        let status = gateway.client().get("/status").await.expect(200);
+        let details = status["issue_details"].as_array().cloned().unwrap_or_default();
+        details.into_iter().find(|issue| issue["kind"] == "logs")
+    })
+    .await;
+    assert!(issue["problem"].as_str().unwrap().contains("nowhere"), "{issue}");
+    let wrong = gateway.client().patch("/config", json!({"logs.modules": {"chanel": "debug"}})).await;
+    let told = wrong.error(400, "bad_request");
+    assert!(told.contains("channel"), "{told}");
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const WASM: &str = "application/wasm";
 
 /// The keys of the kernel's own tables that take `admin`.
-const ADMIN_KEYS: [&str; 15] = [
+const ADMIN_KEYS: [&str; 19] = [
     "gateway.host",
     "gateway.port",
     "gateway.allowed_hosts",
@@ -24,6 +24,10 @@ const ADMIN_KEYS: [&str; 15] = [
     "store.audit_days",
     "egress.ca_file",
     "egress.proxy",
+    "logs.file",
+    "telemetry.otlp_endpoint",
+    "telemetry.headers",
+    "telemetry.propagate",
     "hooks.allow_private",
 ];
 

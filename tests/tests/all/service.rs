@@ -68,8 +68,10 @@ async fn metrics_are_what_prometheus_reads_and_count_what_happens() {
         if let Some(about) = line.strip_prefix("# ") {
             let (kind, rest) = about.split_once(' ').unwrap();
             let (name, text) = rest.split_once(' ').unwrap();
-            assert!(kind == "HELP" || (kind == "TYPE" && ["counter", "gauge"].contains(&text)), "{line}");
-            described.insert(name.to_owned());
+            let types = ["counter", "gauge", "histogram"];
+            assert!(kind == "HELP" || (kind == "TYPE" && types.contains(&text)), "{line}");
+            let parts: &[&str] = if text == "histogram" { &["_bucket", "_sum", "_count"] } else { &[""] };
+            described.extend(parts.iter().map(|part| format!("{name}{part}")));
         } else {
             let (sample, value) = line.rsplit_once(' ').unwrap();
             assert!(value.parse::<f64>().is_ok(), "{line}");

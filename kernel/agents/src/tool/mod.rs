@@ -20,6 +20,7 @@ use prx_base::clock::stopwatch;
 use prx_base::config::Policy;
 use prx_base::error::{Code, Error, Result};
 use prx_base::events::{Kind, NewEvent};
+use prx_base::traces::{self, Span, TraceContext};
 use prx_host::bindings::tool as wire;
 use prx_host::{CallError, Filters, Makes, Plugins, Scope};
 use prx_mcp::{Caller, Mcp, Person};
@@ -74,6 +75,8 @@ pub struct CallContext {
     pub scope: Scope,
     /// Who is asked what an MCP server wants to know meanwhile; none: nobody.
     pub person: Option<Person>,
+    /// What it is part of in a trace.
+    pub trace: Option<TraceContext>,
 }
 
 /// What a tool said.
@@ -282,10 +285,12 @@ impl Tools {
         &self,
         name: &str,
         arguments: &Value,
-        context: CallContext,
+        mut context: CallContext,
     ) -> Result<Executed> {
         let tool = self.checked(name, arguments).await?;
         let config = self.base.config.current();
+        let mut span = self.span(&tool, context.trace);
+        context.trace = span.context().filter(|_| config.telemetry.propagate);
         let limit = Duration::from_secs(config.tools.timeout_secs);
         let started = stopwatch();
         let session = context.session.clone();
@@ -308,10 +313,26 @@ impl Tools {
         let is_error = outcome.as_ref().map_or(true, |result| result.is_error);
         let source = tool.definition().source.to_string();
         self.base.meter.tools_of(&source).ended(started.elapsed(), is_error);
+        match &outcome {
+            Ok(result) if !result.is_error => {}
+            Ok(_) => span.fail("tool_error"),
+            Err(error) => span.fail(error.code().as_str()),
+        }
+        drop(span);
         info!(tool = name, duration_ms, is_error, session_id = session, "tool call completed");
         let data =
             json!({ "tool": name, "session_id": session, "duration_ms": duration_ms, "is_error": is_error });
         Ok(Executed { outcome, event: NewEvent { kind: Kind::ToolExecuted, data } })
+    }
+
+    /// The span of a call.
+    fn span(&self, tool: &Tool, parent: Option<TraceContext>) -> Span {
+        let name = || format!("execute_tool {}", tool.name());
+        let mut span = self.base.traces.within(parent, traces::Kind::Internal, name);
+        span.set("gen_ai.operation.name", "execute_tool");
+        span.set("gen_ai.tool.name", tool.name());
+        span.set("prx.tool.source", tool.definition().source.to_string().as_str());
+        span
     }
 
     async fn dispatch(&self, tool: &Tool, arguments: &Value, context: CallContext) -> Result<ToolResult> {
@@ -329,8 +350,9 @@ impl Tools {
         context: CallContext,
     ) -> Result<ToolResult> {
         let limits = self.blob_limits();
-        let CallContext { session, call, user, channel, mut scope, .. } = context;
+        let CallContext { session, call, user, channel, mut scope, trace, .. } = context;
         let context = wire::CallContext { session, call, user };
+        scope.trace = trace;
         scope.makes = Some(Makes { channel, limits });
         match self.plugins.call_tool(name, &arguments.to_string(), &context, scope).await {
             Ok(output) => Ok(ToolResult {
@@ -354,8 +376,8 @@ impl Tools {
         context: CallContext,
     ) -> Result<ToolResult> {
         let arguments = arguments.as_object().cloned().unwrap_or_default();
-        let CallContext { channel, person, .. } = context;
-        let caller = Caller { channel: &channel, limits: self.blob_limits(), person };
+        let CallContext { channel, person, trace, .. } = context;
+        let caller = Caller { channel: &channel, limits: self.blob_limits(), person, trace };
         match self.mcp.call(server, tool, arguments, caller).await {
             Some(prx_mcp::Outcome { text, structured, is_error, attachments }) => {
                 Ok(ToolResult { content: text, structured, is_error, attachments })

@@ -30,6 +30,8 @@ pub enum Type {
     Models,
     /// A table of any names, each with one of these words.
     Words(&'static [&'static str]),
+    /// A table of any names, each with a text.
+    TextTable,
     /// A table of any names, each with a table of these keys.
     Tables(&'static [Key]),
     /// A table of these keys.
@@ -195,10 +197,58 @@ pub const KEYS: &[Key] = &[
     hot("rate_limits.config_write", Type::Integer(1, 1_000_000), "configuration writes per token and second"),
     hot("rate_limits.other", Type::Integer(1, 1_000_000), "other requests per token and second"),
     hot("logs.level", Type::OneOf(LEVELS), "least level that is kept"),
+    hot("logs.modules", Type::Table(LOG_MODULES), "least level of modules that have one of their own"),
+    hot(
+        "logs.file",
+        Type::Text,
+        "file that the log is written to, beside standard error; empty: none; SIGHUP has it opened anew",
+    )
+    .guarded(),
+    hot(
+        "logs.file_max_bytes",
+        Type::Integer(0, 1 << 40),
+        "bytes at which that file makes room for a new one; 0: it grows",
+    ),
+    hot("logs.file_keep", Type::Integer(0, 1000), "files before it that are kept, as `<file>.1` and so on"),
     hot("logs.retain_entries", Type::Integer(100, 1_000_000), "entries that GET /logs can look back on"),
+    hot(
+        "telemetry.otlp_endpoint",
+        Type::Text,
+        "collector that traces are sent to, by OTLP over HTTP, such as http://127.0.0.1:4318; empty: none",
+    )
+    .guarded(),
+    hot(
+        "telemetry.headers",
+        Type::TextTable,
+        "headers that go with them, such as a key; each may be env:NAME or file:PATH",
+    )
+    .guarded(),
+    hot(
+        "telemetry.propagate",
+        Type::Bool,
+        "providers' servers and MCP servers are told the trace that a request is part of",
+    )
+    .guarded(),
     hot("plugins.watch", Type::Bool, "reload a plugin when its file changes"),
     hot("hooks.allow_private", Type::Bool, "hook URLs may point to loopback and private addresses").guarded(),
     hot("jobs.time_zone", Type::TimeZone, "time zone of the times at which plugins' jobs run"),
+];
+
+/// What `[logs.modules]` takes: parts of the gateway, as `GET /logs` names them.
+pub const LOG_MODULES: &[Key] = &[
+    hot("agent", Type::OneOf(LEVELS), "turns, and agents in them"),
+    hot("api", Type::OneOf(LEVELS), "handlers of the API"),
+    hot("background", Type::OneOf(LEVELS), "jobs and observers"),
+    hot("channel", Type::OneOf(LEVELS), "connections to platforms"),
+    hot("egress", Type::OneOf(LEVELS), "requests to the network"),
+    hot("http", Type::OneOf(LEVELS), "the server, with its access log"),
+    hot("kernel", Type::OneOf(LEVELS), "start, stop and configuration"),
+    hot("mcp", Type::OneOf(LEVELS), "connections to MCP servers"),
+    hot("memory", Type::OneOf(LEVELS), "what is remembered of people"),
+    hot("plugin", Type::OneOf(LEVELS), "plugins, and what they log themselves"),
+    hot("store", Type::OneOf(LEVELS), "the disk"),
+    hot("tool", Type::OneOf(LEVELS), "tools and their calls"),
+    hot("webhook", Type::OneOf(LEVELS), "deliveries to hooks"),
 ];
 
 /// Tables with one table a component in them; the component's manifest says which keys those take.
@@ -309,6 +359,7 @@ impl Type {
             Self::Words(words) => value.as_object().is_some_and(|table| {
                 table.values().all(|word| word.as_str().is_some_and(|word| words.contains(&word)))
             }),
+            Self::TextTable => value.as_object().is_some_and(|table| table.values().all(Value::is_string)),
             Self::TimeZone => value.as_str().is_some_and(|name| TimeZone::get(name).is_ok()),
             // What is in them is checked with keys of its own.
             Self::Tables(_) | Self::Table(_) => value.is_object(),
@@ -332,6 +383,7 @@ impl Type {
             Self::Words(words) => {
                 format!("a table in which every name has one of {}", words.join(", "))
             }
+            Self::TextTable => "a table in which every name has a text".into(),
             Self::Tables(keys) => {
                 let keys: Vec<&str> = keys.iter().map(|key| key.path).collect();
                 format!("a table in which every name has a table with {}", keys.join(", "))

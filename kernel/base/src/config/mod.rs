@@ -14,6 +14,7 @@ pub use self::sections::{
     Agent, Components, Config, Egress, Gateway, Hooks, Jobs, Logs, Memory, Plugins, Policy, Provider,
     RateLimits, Settings, Store, Tools,
 };
+pub use self::telemetry::Telemetry;
 
 mod agents;
 mod changes;
@@ -28,3 +29,4 @@ mod patch;
 mod providers;
 mod secret;
 mod sections;
+mod telemetry;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::filters::Filters;
 use super::grant::Grant;
 use super::keys;
+use super::telemetry::Telemetry;
 
 /// A table whose keys belong to a plugin, as written. The plugin's manifest says which keys there are and
 /// which of them are secret; nothing in here is resolved or checked yet.
@@ -40,6 +41,8 @@ pub struct Config {
     pub rate_limits: RateLimits,
     /// What is logged.
     pub logs: Logs,
+    /// Traces for a collector.
+    pub telemetry: Telemetry,
     /// How components are looked after.
     pub plugins: Plugins,
     /// Outgoing webhooks.
@@ -391,13 +394,28 @@ impl Default for RateLimits {
 pub struct Logs {
     /// Least level that is kept: `trace`, `debug`, `info`, `warn` or `error`.
     pub level: String,
+    /// Least level of modules that have one of their own, by the name that `GET /logs` has for them.
+    pub modules: BTreeMap<String, String>,
+    /// A file that lines are written to, beside standard error; empty: none.
+    pub file: String,
+    /// Bytes at which it makes room for a new one; 0: it grows.
+    pub file_max_bytes: u64,
+    /// Files before it that are kept.
+    pub file_keep: u32,
     /// Entries that `GET /logs` can look back on.
     pub retain_entries: u32,
 }
 
 impl Default for Logs {
     fn default() -> Self {
-        Self { level: "info".into(), retain_entries: 10_000 }
+        Self {
+            level: "info".into(),
+            modules: BTreeMap::new(),
+            file: String::new(),
+            file_max_bytes: 10 << 20,
+            file_keep: 5,
+            retain_entries: 10_000,
+        }
     }
 }
 

@@ -5,9 +5,10 @@
 
 /// Where the code of each module is, and its name. The first path that fits counts, so a longer one stands before a
 /// shorter one.
-const MODULES: [(&str, &str); 12] = [
+const MODULES: [(&str, &str); 13] = [
     ("prx_agents::tool", "tool"),
     ("prx_agents", "session"),
+    ("prx_background", "background"),
     ("prx_channels", "channel"),
     ("prx_egress", "egress"),
     ("prx_hooks", "webhook"),
@@ -29,6 +30,20 @@ pub(super) fn name(target: &str) -> Option<&str> {
         return Some(name);
     }
     BY_FILE.iter().find_map(|prefix| target.strip_prefix(prefix)?.split("::").next())
+}
+
+/// The paths of the code of a module that has a level of its own: `agent` is what `GET /logs` calls the session's.
+pub(super) fn paths(module: &str) -> Vec<String> {
+    let named = if module == "agent" { "session" } else { module };
+    let mut paths: Vec<String> =
+        MODULES.iter().filter(|(_, name)| *name == named).map(|(path, _)| (*path).to_owned()).collect();
+    match module {
+        // What plugins log themselves.
+        "plugin" => paths.push("plugin".to_owned()),
+        _ if paths.is_empty() => paths.push(format!("prx::{module}")),
+        _ => {}
+    }
+    paths
 }
 
 fn is_in(target: &str, path: &str) -> bool {
@@ -94,6 +109,18 @@ mod tests {
         ] {
             assert_eq!(resolve(filter), resolved);
         }
+    }
+
+    #[test]
+    fn every_module_with_a_level_of_its_own_has_code() {
+        for key in crate::config::keys::LOG_MODULES {
+            let paths = paths(key.path);
+            let known = |path: &String| path == "plugin" || name(path).is_some();
+            assert!(!paths.is_empty() && paths.iter().all(known), "{}: {paths:?}", key.path);
+        }
+        assert_eq!(paths("kernel"), ["prx::gateway", "prx::settings"]);
+        assert_eq!(paths("agent"), ["prx_agents"]);
+        assert_eq!(paths("plugin"), ["prx_host", "plugin"]);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Writes log lines to standard error from a thread of its own: whoever logs never waits for whoever reads. What doesn't fit
+//! Writes log lines from a thread of its own: whoever logs never waits for whoever reads. What doesn't fit
 //! in the queue is dropped and counted.
 
 use std::collections::VecDeque;
@@ -48,7 +48,8 @@ impl LineWriter {
         Self::onto(File::from(io::stderr().as_fd().try_clone_to_owned()?))
     }
 
-    fn onto(output: impl Write + Send + 'static) -> io::Result<Self> {
+    /// The same for anything else that is written to.
+    pub(super) fn onto(output: impl Write + Send + 'static) -> io::Result<Self> {
         let writer = Self(Arc::default());
         let shared = writer.0.clone();
         thread::Builder::new().name("log".into()).spawn(move || shared.write_to(output))?;

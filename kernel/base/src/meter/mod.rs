@@ -23,11 +23,16 @@ pub struct Meter(Arc<Counts>);
 
 #[derive(Debug, Default)]
 struct Counts {
-    turns: [AtomicU64; TurnEnd::ALL.len()],
+    turns: Names<Turns>,
     turn_times: Histogram,
     providers: Names<ModelCalls>,
     tools: Names<ToolCalls>,
+    filters: Names<Verdicts>,
 }
+
+/// Turns of one agent, by how they ended.
+#[derive(Debug, Default)]
+struct Turns([AtomicU64; TurnEnd::ALL.len()]);
 
 /// How a turn ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +61,38 @@ impl TurnEnd {
         }
     }
 }
+
+/// What a filter has made of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes on as it was.
+    Passed,
+    /// It goes on as something else.
+    Replaced,
+    /// It goes no further.
+    Stopped,
+    /// Nothing: the filter did not do its work.
+    Failed,
+}
+
+impl Verdict {
+    /// Every verdict there is.
+    pub const ALL: [Self; 4] = [Self::Passed, Self::Replaced, Self::Stopped, Self::Failed];
+
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Passed => "passed",
+            Self::Replaced => "replaced",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What one filter has made of what it was shown.
+#[derive(Debug, Default)]
+struct Verdicts([AtomicU64; Verdict::ALL.len()]);
 
 /// What models of one provider were asked, an attempt each.
 #[derive(Debug, Default)]
@@ -113,18 +150,20 @@ impl ToolCalls {
 }
 
 impl Meter {
-    /// Notes the end of a turn. `took`: from the arrival of its message until its last reply was on disk; none where there
-    /// is no reply.
-    pub fn turn_ended(&self, end: TurnEnd, took: Option<Duration>) {
-        self.0.turns[end as usize].fetch_add(1, Ordering::Relaxed);
+    /// Notes the end of a turn of an agent. `took`: from the arrival of its message until its last reply was on disk; none
+    /// where there is no reply.
+    pub fn turn_ended(&self, agent: &str, end: TurnEnd, took: Option<Duration>) {
+        self.0.turns.of(agent).0[end as usize].fetch_add(1, Ordering::Relaxed);
         if let Some(took) = took {
             self.0.turn_times.observe(took);
         }
     }
 
-    /// How many turns ended in which way.
-    pub fn turns(&self) -> [(TurnEnd, u64); TurnEnd::ALL.len()] {
-        TurnEnd::ALL.map(|end| (end, self.0.turns[end as usize].load(Ordering::Relaxed)))
+    /// How many turns of each agent ended in which way.
+    pub fn turns(&self) -> BTreeMap<String, [(TurnEnd, u64); TurnEnd::ALL.len()]> {
+        let of_agent =
+            |turns: &Turns| TurnEnd::ALL.map(|end| (end, turns.0[end as usize].load(Ordering::Relaxed)));
+        self.0.turns.all().into_iter().map(|(agent, turns)| (agent, of_agent(&turns))).collect()
     }
 
     /// How long turns took that ended with a reply.
@@ -150,6 +189,18 @@ impl Meter {
     /// The plugins and MCP servers whose tools were called.
     pub fn tools(&self) -> BTreeMap<String, Arc<ToolCalls>> {
         self.0.tools.all()
+    }
+
+    /// Notes what a filter has made of something.
+    pub fn filtered(&self, filter: &str, verdict: Verdict) {
+        self.0.filters.of(filter).0[verdict as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often each filter has come to which verdict.
+    pub fn filters(&self) -> BTreeMap<String, [(Verdict, u64); Verdict::ALL.len()]> {
+        let of_filter =
+            |all: &Verdicts| Verdict::ALL.map(|one| (one, all.0[one as usize].load(Ordering::Relaxed)));
+        self.0.filters.all().into_iter().map(|(filter, all)| (filter, of_filter(&all))).collect()
     }
 }
 

@@ -4,13 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::{Request, Response};
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks};
 
 use super::shared::Shared;
 use crate::journal::Level;
+use prx_base::traces::TraceContext;
 use prx_egress::{self, Failure, Kind, Timeouts};
+
+/// W3C Trace Context, level 1.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Largest response that a guest may read, in bytes.
 const MAX_RESPONSE_BYTES: u64 = 64 << 20;
@@ -26,15 +31,24 @@ pub(super) struct Outgoing {
 
 impl Outgoing {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        Self { context: WasiHttpCtx::new(), hooks: Hooks(Arc::clone(shared)) }
+        Self { context: WasiHttpCtx::new(), hooks: Hooks { shared: Arc::clone(shared), trace: None } }
     }
 
-    pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+    /// For the call under way, whose requests are part of a trace if it says so.
+    pub(super) fn view<'a>(
+        &'a mut self,
+        table: &'a mut ResourceTable,
+        trace: Option<TraceContext>,
+    ) -> WasiHttpCtxView<'a> {
+        self.hooks.trace = trace;
         WasiHttpCtxView { ctx: &mut self.context, table, hooks: &mut self.hooks }
     }
 }
 
-struct Hooks(Arc<Shared>);
+struct Hooks {
+    shared: Arc<Shared>,
+    trace: Option<TraceContext>,
+}
 
 type Io = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
@@ -49,11 +63,16 @@ impl WasiHttpHooks for Hooks {
 
     fn send_request(
         &mut self,
-        request: Request<WasiBody>,
+        mut request: Request<WasiBody>,
         options: Option<RequestOptions>,
         _: Io,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Io), Error>> + Send> {
-        let shared = Arc::clone(&self.0);
+        let shared = Arc::clone(&self.shared);
+        if let Some(trace) = self.trace
+            && let Ok(value) = HeaderValue::try_from(trace.traceparent())
+        {
+            request.headers_mut().insert(TRACEPARENT, value);
+        }
         Box::new(async move {
             let sent = send(&shared, request, options.unwrap_or_default()).await;
             let response = sent.map_err(|failure| {

@@ -55,6 +55,6 @@ impl WasiView for Host {
 
 impl WasiHttpView for Host {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.http.view(&mut self.table)
+        self.http.view(&mut self.table, self.call.scope.trace)
     }
 }

@@ -15,6 +15,7 @@ use crate::gateway::Gateway;
 use prx_agents::{TurnEvent, TurnStream};
 use prx_base::error::{Code, Error, Result};
 use prx_base::text::is_format_control;
+use prx_base::traces::TraceContext;
 use prx_host::bindings::common::{Fault, FaultCode, StopReason, ToolCall};
 use prx_host::bindings::turns::{Finished, Opening, Piece};
 use prx_host::{CallerTurns, FollowedTurn, WantedTurn};
@@ -29,10 +30,12 @@ const LOOKED_AT: usize = 200;
 /// The caller of a plugin's route.
 #[derive(Clone)]
 pub(super) struct OfCaller {
-    gateway: Arc<Gateway>,
-    caller: Caller,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) caller: Caller,
     /// The channel of the sessions that come about.
-    plugin: String,
+    pub(super) plugin: String,
+    /// What the request is part of in a trace of the caller's.
+    pub(super) trace: Option<TraceContext>,
 }
 
 impl fmt::Debug for OfCaller {
@@ -59,10 +62,6 @@ impl CallerTurns for OfCaller {
 }
 
 impl OfCaller {
-    pub(super) fn new(gateway: &Arc<Gateway>, caller: Caller, plugin: &str) -> Self {
-        Self { gateway: Arc::clone(gateway), caller, plugin: plugin.to_owned() }
-    }
-
     async fn begin(&self, mut wanted: WantedTurn) -> Result<Followed> {
         self.caller.require(Scope::SESSIONS_WRITE)?;
         conversation::check(&wanted)?;
@@ -88,7 +87,7 @@ impl OfCaller {
         let Said { history, opening } = said;
         let own = terms.tools.iter().map(|tool| tool.name.clone()).collect();
         let new = NewExchange { id: self.gateway.store.new_message_id(), history, opening, terms };
-        let (stream, turn) = self.gateway.turns.submit_exchange(&session.id, new).await?;
+        let (stream, turn) = self.gateway.turns.submit_exchange(&session.id, new, self.trace).await?;
         Ok(Followed {
             gateway: Arc::clone(&self.gateway),
             turn,
