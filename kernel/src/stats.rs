@@ -295,6 +295,8 @@ mod tests {
         for _ in 0..1_500 {
             turn(&stats, 1, 1);
             home.clock.advance(MINUTE);
+            let counted = stats.count();
+            stats.lock().take_in(counted, home.clock.now());
         }
         stats.keep().await;
         assert_eq!(stats.points(Step::Minute, None).len(), 24 * 60);
