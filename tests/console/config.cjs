@@ -44,6 +44,8 @@ events = { subscribe = ["session.created", "message.received", "message.sent", "
 to = "team/general"
 [tools.policy]
 hello = "ask"
+[agent]
+session_idle_secs = 36000
 [hooks]
 allow_private = true
 [rate_limits]

@@ -20,7 +20,7 @@ export function show(context) {
   const find = h("input", { type: "search", value: context.query.find ?? "", placeholder: words.findHint, oninput: () => (noteQuery(), draw()) });
   const changed = h("input", { type: "checkbox", checked: context.query.changed === "1", onchange: () => (noteQuery(), draw()) });
   const noteQuery = () => note("config", { find: find.value, changed: changed.checked ? "1" : "" });
-  const draw = () => redraw(list, drawAll(known, find.value.trim().toLowerCase(), changed.checked, part.refresh));
+  const draw = () => known && redraw(list, drawAll(known, find.value.trim().toLowerCase(), changed.checked, part.refresh));
   const part = live(context, {
     load: async (signal) => {
       const [config, { keys }] = await Promise.all([request("GET", "config", { signal }), get("config/keys", null, { signal })]);
