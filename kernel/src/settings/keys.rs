@@ -68,6 +68,6 @@ fn kind(ty: Type) -> (&'static str, Option<&'static [&'static str]>) {
         Type::Text | Type::FlagOrSize | Type::TimeZone => ("text", None),
         Type::OneOf(words) => ("word", Some(words)),
         Type::TextList | Type::Networks | Type::Models => ("texts", None),
-        Type::Words(_) | Type::Tables(_) | Type::Table(_) => ("table", None),
+        Type::TextTable | Type::Words(_) | Type::Tables(_) | Type::Table(_) => ("table", None),
     }
 }
