@@ -20,6 +20,7 @@
 //! | [`scale`] | how much of the same a test does |
 //! | [`random`] | randomness from a printed seed |
 //! | [`attacks`] | what an attack does to a gateway, in a table |
+//! | [`terminal`] | a terminal that a program writes to |
 //! | [`usage`] | what a process uses |
 //! | [`scripted`] | gateways whose model says what a test wrote |
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a harness fails by panicking")]
@@ -44,6 +45,7 @@ pub mod sockets;
 pub mod store;
 pub mod system;
 pub mod telegram;
+pub mod terminal;
 pub mod usage;
 pub mod wait;
 

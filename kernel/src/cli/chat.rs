@@ -1,19 +1,29 @@
 //! `prx chat`
 
-use std::collections::VecDeque;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal, Read, Write};
+use std::time::Duration;
 
 use hyper::Method;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{MissedTickBehavior, interval};
 
+use self::answer::{Answer, shortened, text};
+use self::lines::{Lines, Typed};
 use super::client::{Client, Payload, path};
 use super::failure::Failure;
-use super::output::{Console, files, print, printable, say};
+use super::output::Console;
+use super::terminal::{note, say};
+
+mod answer;
+mod lines;
+mod live;
+mod markdown;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
+    /// Ask this alone, and print the answer; what comes on standard input goes along as a file
+    question: Vec<String>,
     /// Continue this session instead of opening a new one
     #[arg(long, value_name = "ID")]
     session: Option<String>,
@@ -27,34 +37,69 @@ pub(super) struct Arguments {
 
 /// Earlier messages that are shown when a session goes on.
 const EARLIER_MESSAGES: usize = 10;
-/// Letters of a tool's result that are shown.
-const MAX_RESULT_CHARS: usize = 200;
+/// Most bytes of a file on standard input.
+const MAX_FILE_BYTES: u64 = 768 << 10;
+/// How often a growing answer is drawn at most: every 40 ms.
+const FRAME: Duration = Duration::from_millis(40);
+/// What people may say to the bundled agent, and what is this command's own.
+const COMMANDS: [&str; 8] = ["/compact", "/help", "/model", "/new", "/quit", "/status", "/stop", "/agent"];
+/// What a line is asked for with.
+const PROMPT: &str = "> ";
+/// The same where a question waits.
+const ASKED: &str = "? ";
 
-/// Sends each line of standard input and prints what is answered, until the input ends. Ctrl-C stops an answer, and
-/// between two of them the conversation.
+/// Asks what the command line says. Without, sends each line of standard input and prints what is answered, until the input
+/// ends. Ctrl-C stops an answer, a second one leaves.
 pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), Failure> {
     let gateway = &console.gateway;
-    let session = match arguments.session {
+    let Arguments { question, session, model, agent } = arguments;
+    let question = match question.join(" ") {
+        question if question.trim().is_empty() => None,
+        question => Some(with_file(question)?),
+    };
+    let session = match session {
+        Some(session) if question.is_some() => session,
         Some(session) => {
             show_earlier(gateway, &session).await?;
             session
         }
-        None => open(gateway, arguments.model, arguments.agent).await?,
+        None => open(gateway, model, agent).await?,
     };
-    note(&format!("session {session}; end with Ctrl-D, go on with: prx chat --session {session}"));
-    let lines = BufReader::new(tokio::io::stdin()).lines();
-    let mut chat = Chat { gateway, session, lines, interrupts: signal(SignalKind::interrupt())? };
-    loop {
-        prompt();
-        let line = tokio::select! {
-            line = chat.lines.next_line() => line?,
-            _ = chat.interrupts.recv() => None,
-        };
-        let Some(line) = line else { return Ok(()) };
-        if !line.trim().is_empty() {
-            chat.converse(&line).await?;
-        }
+    if let (Some(question), true) = (&question, console.json) {
+        let messages = path(&["sessions", &session, "messages"]);
+        let answer = gateway.post(&messages, json!({ "content": question })).await?;
+        return say(&format!("{answer:#}"));
     }
+    let words = if question.is_some() { Vec::new() } else { words(gateway).await };
+    let lines = Lines::new(words)?;
+    let mut chat = Chat { gateway, session, lines, interrupts: signal(SignalKind::interrupt())? };
+    match question {
+        Some(question) => match chat.converse(&question).await? {
+            Course::Failed(why) => Err(Failure::new(why)),
+            Course::Done | Course::Left => Ok(()),
+        },
+        None => chat.go_on().await,
+    }
+}
+
+/// A question with what comes on standard input.
+fn with_file(question: String) -> Result<String, Failure> {
+    if io::stdin().is_terminal() {
+        return Ok(question);
+    }
+    let mut bytes = Vec::new();
+    io::stdin().take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(Failure::new(format!("standard input has more than {MAX_FILE_BYTES} bytes")));
+    }
+    let file = String::from_utf8(bytes).map_err(|_| Failure::new("standard input is no text in UTF-8"))?;
+    if file.trim().is_empty() {
+        return Ok(question);
+    }
+    // Longer than any fence in it.
+    let longest = file.lines().map(|line| line.trim_start().chars().take_while(|c| *c == '`').count()).max();
+    let fence = "`".repeat(longest.unwrap_or(0).max(2) + 1);
+    Ok(format!("{question}\n\n{fence}\n{}\n{fence}", file.trim_end_matches('\n')))
 }
 
 async fn open(gateway: &Client, model: Option<String>, agent: Option<String>) -> Result<String, Failure> {
@@ -70,6 +115,25 @@ async fn open(gateway: &Client, model: Option<String>, agent: Option<String>) ->
     Ok(opened["id"].as_str().unwrap_or_default().to_owned())
 }
 
+/// What is completed: commands, skills' triggers, and the names of agents and models.
+async fn words(gateway: &Client) -> Vec<String> {
+    let mut words: Vec<String> = COMMANDS.map(str::to_owned).into();
+    // Whoever may not see them types them.
+    let agents = gateway.get("/api/v1/agents").await.unwrap_or_default();
+    for agent in agents["agents"].as_array().into_iter().flatten() {
+        words.push(format!("/agent {}", text(&agent["name"])));
+        let models = agent["models"].as_array().into_iter().flatten().chain([&agent["model"]]);
+        words.extend(models.map(|model| format!("/model {}", text(model))));
+    }
+    let skills = gateway.get("/api/v1/skills").await.unwrap_or_default();
+    for skill in skills["skills"].as_array().into_iter().flatten() {
+        words.extend(skill["triggers"].as_array().into_iter().flatten().map(text));
+    }
+    words.sort();
+    words.dedup();
+    words
+}
+
 async fn show_earlier(gateway: &Client, session: &str) -> Result<(), Failure> {
     let earlier = gateway
         .get(&format!("{}?limit={EARLIER_MESSAGES}", path(&["sessions", session, "messages"])))
@@ -78,10 +142,13 @@ async fn show_earlier(gateway: &Client, session: &str) -> Result<(), Failure> {
         let content = text(&message["content"]);
         match message["role"].as_str() {
             Some("user") => say(&format!("> {content}"))?,
-            Some("tool") => note(&shortened(&content)),
+            Some("tool") => note(&format!("[{}]", shortened(&content))),
             // An answer that only called tools.
             _ if content.is_empty() => {}
-            _ => say(&content)?,
+            _ => match live::paper() {
+                Some(paper) => say(&markdown::lines(&content, paper).join("\n"))?,
+                None => say(&content)?,
+            },
         }
     }
     Ok(())
@@ -90,54 +157,123 @@ async fn show_earlier(gateway: &Client, session: &str) -> Result<(), Failure> {
 struct Chat<'a> {
     gateway: &'a Client,
     session: String,
-    lines: Lines<BufReader<Stdin>>,
+    lines: Lines,
     /// Listened to from the beginning, so that none is missed between two pieces of an answer.
     interrupts: Signal,
 }
 
-/// What was shown of an answer so far.
-#[derive(Default)]
-struct Answer {
-    streamed: bool,
-    /// Calls that wait to be allowed, oldest first.
-    asked: VecDeque<Value>,
+/// What became of a message.
+enum Course {
+    Done,
+    /// There is no answer, and why.
+    Failed(String),
+    /// Whoever asked doesn't want to hear it.
+    Left,
 }
 
 impl Chat<'_> {
+    /// One line after the other, until there are no more.
+    async fn go_on(&mut self) -> Result<(), Failure> {
+        self.tell_session();
+        loop {
+            self.prompt(PROMPT);
+            let typed = tokio::select! {
+                typed = self.lines.next(PROMPT) => typed?,
+                _ = self.interrupts.recv() => Typed::Interrupt,
+            };
+            let Typed::Line(line) = typed else { return Ok(()) };
+            match line.trim() {
+                "" => {}
+                "/quit" => return Ok(()),
+                line if line.starts_with("/agent ") => {
+                    self.turn_to(line.trim_start_matches("/agent ").trim()).await
+                }
+                _ => {
+                    if let Course::Left = self.converse(&line).await? {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell_session(&self) {
+        let session = &self.session;
+        note(&format!("[session {session}; end with Ctrl-D, go on with: prx chat --session {session}]"));
+    }
+
+    /// Where lines are not edited, nobody else shows that one is waited for.
+    fn prompt(&self, prompt: &str) {
+        if matches!(self.lines, Lines::Plain(_)) && io::stdin().is_terminal() {
+            // A terminal that is gone misses nothing.
+            let _ = write!(io::stderr(), "{prompt}");
+        }
+    }
+
+    /// Goes on with another agent, in a session of its own.
+    async fn turn_to(&mut self, agent: &str) {
+        match open(self.gateway, None, Some(agent.to_owned())).await {
+            Ok(session) => {
+                self.session = session;
+                self.tell_session();
+            }
+            Err(failure) => note(&format!("[{}]", failure.message())),
+        }
+    }
+
     /// One message and its answer, as it comes. What went wrong with it ends nothing but the answer.
-    async fn converse(&mut self, line: &str) -> Result<(), Failure> {
+    async fn converse(&mut self, line: &str) -> Result<Course, Failure> {
         let messages = path(&["sessions", &self.session, "messages"]);
         let message = Payload::Json(json!({"content": line}));
         let mut events = self.gateway.stream(Method::POST, &messages, message).await?;
-        let mut answer = Answer::default();
+        let mut answer = Answer::new(live::paper());
+        let mut frames = interval(FRAME);
+        frames.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut interrupted = false;
         loop {
-            tokio::select! {
+            let is_asked = !answer.asked.is_empty();
+            let typed = tokio::select! {
                 event = events.next() => match event? {
-                    Some((name, data)) => answer.show(&name, &data)?,
-                    None => return Ok(()),
+                    Some((name, data)) => {
+                        answer.show(&name, &data)?;
+                        if name == "approval" {
+                            self.prompt(ASKED);
+                        }
+                        continue;
+                    }
+                    None => return Ok(answer.failure.map_or(Course::Done, Course::Failed)),
                 },
-                line = self.lines.next_line(), if !answer.asked.is_empty() => {
-                    self.decide(&mut answer, line?.as_deref()).await;
+                _ = frames.tick() => {
+                    answer.draw()?;
+                    continue;
                 }
-                _ = self.interrupts.recv() => self.tell(&["cancel"], json!({})).await,
+                typed = self.lines.next(ASKED), if is_asked => typed?,
+                _ = self.interrupts.recv() => Typed::Interrupt,
+            };
+            match typed {
+                Typed::Interrupt if interrupted => return Ok(Course::Left),
+                Typed::Interrupt => {
+                    interrupted = true;
+                    self.tell(&["cancel"], json!({})).await;
+                }
+                typed => self.decide(&mut answer, typed).await,
             }
         }
     }
 
     /// Takes a line for the answer to the oldest question; the end of the input is a no.
-    async fn decide(&self, answer: &mut Answer, line: Option<&str>) {
-        let Some(asked) = answer.asked.front() else { return };
-        let choices = asked["question"]["choices"].as_array();
-        let body = match (choices, line.map(|line| line.trim().to_lowercase()).as_deref()) {
-            (Some(choices), Some(said)) => match chosen(choices, said) {
-                Some(id) => json!({ "choice": id }),
-                None => return note("answer with the number of a choice, or its words"),
+    async fn decide(&self, answer: &mut Answer, typed: Typed) {
+        let body = match typed {
+            Typed::Line(line) => match answer.decision(&line) {
+                Ok(body) => body,
+                Err(what) => return note(&format!("[{what}]")),
             },
             // Without an answer the question expires; the turn is stopped.
-            (Some(_), None) => return self.tell(&["cancel"], json!({})).await,
-            (None, Some("a" | "allow" | "y" | "yes")) => json!({"decision": "allow"}),
-            (None, Some("d" | "deny" | "n" | "no") | None) => json!({"decision": "deny"}),
-            (None, Some(_)) => return note("answer with allow or deny, yes or no"),
+            _ if answer.has_choices() => {
+                answer.asked.clear();
+                return self.tell(&["cancel"], json!({})).await;
+            }
+            _ => json!({"decision": "deny"}),
         };
         if let Some(asked) = answer.asked.pop_front() {
             self.tell(&["approvals", &text(&asked["id"])], body).await;
@@ -147,112 +283,8 @@ impl Chat<'_> {
     /// Tells the turn at work something. If it is over by now, that is no failure of the conversation.
     async fn tell(&self, segments: &[&str], body: Value) {
         let segments = [&["sessions", &self.session], segments].concat();
-        if let Err(Failure::Message { message, .. }) = self.gateway.post(&path(&segments), body).await {
-            note(&message);
+        if let Err(failure) = self.gateway.post(&path(&segments), body).await {
+            note(&format!("[{}]", failure.message()));
         }
-    }
-}
-
-impl Answer {
-    fn show(&mut self, name: &str, data: &Value) -> Result<(), Failure> {
-        match name {
-            "token" => {
-                print(&text(&data["text"]))?;
-                self.streamed = true;
-            }
-            "restart" => {
-                self.end_line()?;
-                note(&format!("the answer begins anew: {}", text(&data["reason"])));
-            }
-            "tool_call" => {
-                self.end_line()?;
-                note(&format!(
-                    "{} {}",
-                    text(&data["name"]),
-                    printable(&data["arguments"].to_string(), false)
-                ));
-            }
-            "tool_result" => note(&shortened(&text(&data["content"]))),
-            "approval" => {
-                self.end_line()?;
-                note(&question(data));
-                self.asked.push_back(data.clone());
-            }
-            "done" => {
-                match self.streamed {
-                    true => say("")?,
-                    false => say(&text(&data["content"]))?,
-                }
-                files(data).iter().for_each(|file| note(file));
-                if data["stopped"] == true {
-                    note("stopped");
-                }
-            }
-            "error" => {
-                self.end_line()?;
-                note(&text(&data["error"]["message"]));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Ends the line of what was said so far; what follows is said anew.
-    fn end_line(&mut self) -> Result<(), Failure> {
-        if std::mem::take(&mut self.streamed) { say("") } else { Ok(()) }
-    }
-}
-
-/// The id of the choice that a line names: by its number, from 1, or by its words.
-fn chosen(choices: &[Value], said: &str) -> Option<String> {
-    let is_it = |at: usize, choice: &Value| {
-        said.parse() == Ok(at + 1) || text(&choice["label"]).to_lowercase() == said
-    };
-    let found = choices.iter().enumerate().find(|(at, choice)| is_it(*at, choice));
-    found.and_then(|(_, choice)| choice["id"].as_str()).map(str::to_owned)
-}
-
-/// What a person is asked: what the agent wants to know, whether a tool may be called, or what its server wants to know.
-fn question(approval: &Value) -> String {
-    if let Some(choices) = approval["question"]["choices"].as_array() {
-        let mut words = text(&approval["question"]["text"]);
-        for (at, choice) in choices.iter().enumerate() {
-            words.push_str(&format!("\n{}: {}", at + 1, text(&choice["label"])));
-        }
-        return words;
-    }
-    let (tool, asked) = (text(&approval["tool"]), &approval["elicitation"]);
-    if asked.is_null() {
-        return format!("may it call {tool}? allow or deny");
-    }
-    let mut words = format!("the server of {tool} asks: {}", text(&asked["message"]));
-    if asked["url"].is_string() {
-        words.push_str(&format!("\nit wants this page opened: {}", text(&asked["url"])));
-    } else if asked["content"].as_object().is_some_and(|content| !content.is_empty()) {
-        words.push_str(&format!("\nyes answers {}", printable(&asked["content"].to_string(), false)));
-    }
-    words + "\nyes or no"
-}
-
-fn text(value: &Value) -> String {
-    printable(value.as_str().unwrap_or_default(), true)
-}
-
-/// The beginning of a text, on one line.
-fn shortened(text: &str) -> String {
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    let begin: String = line.chars().take(MAX_RESULT_CHARS).collect();
-    if begin.len() < line.len() { format!("{begin}…") } else { begin }
-}
-
-/// Says something that is not part of the conversation.
-fn note(text: &str) {
-    // A terminal that is gone misses nothing.
-    let _ = writeln!(io::stderr(), "[{text}]");
-}
-
-fn prompt() {
-    if io::stdin().is_terminal() {
-        let _ = write!(io::stderr(), "> ");
     }
 }

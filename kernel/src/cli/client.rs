@@ -1,11 +1,12 @@
-//! HTTP over the socket in the data directory.
+//! The API of a gateway: over the socket in its data directory, or of one elsewhere over the network.
 
+use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
@@ -15,15 +16,23 @@ use serde_json::Value;
 use tokio::net::UnixStream;
 
 use super::failure::Failure;
+use super::remote::Remote;
 use prx_http::SOCKET;
 
 /// What is escaped: all but RFC 3986's unreserved characters.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// A client of the gateway that runs on a data directory.
-#[derive(Debug)]
-pub(super) struct Client {
-    socket: PathBuf,
+/// The body of an answer, or why it broke off.
+type Body = UnsyncBoxBody<Bytes, String>;
+
+/// A client of a gateway.
+pub(super) struct Client(Place);
+
+/// Where it is.
+enum Place {
+    /// It listens on this socket.
+    Here(PathBuf),
+    Elsewhere(Box<Remote>),
 }
 
 /// What goes with a request.
@@ -35,35 +44,34 @@ pub(super) enum Payload {
 }
 
 impl Client {
-    pub(super) fn new(data_dir: &Path) -> Self {
-        Self { socket: data_dir.join(SOCKET) }
+    /// The gateway that runs on a data directory.
+    pub(super) fn here(data_dir: &Path) -> Self {
+        Self(Place::Here(data_dir.join(SOCKET)))
     }
 
-    /// Whether a gateway listens on the socket.
+    /// One that is reached over the network.
+    pub(super) fn elsewhere(remote: Remote) -> Self {
+        Self(Place::Elsewhere(Box::new(remote)))
+    }
+
+    /// Whether there is a gateway: whether one listens on the socket. One elsewhere has to be there.
     ///
     /// # Errors
-    /// One may, but it is another user's.
+    /// One may listen, but it is another user's. None can be reached elsewhere.
     pub(super) async fn is_running(&self) -> Result<bool, Failure> {
-        match UnixStream::connect(&self.socket).await {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(self.unreachable(&error)),
-            Err(_) => Ok(false),
+        match &self.0 {
+            Place::Here(socket) => match UnixStream::connect(socket).await {
+                Ok(_) => Ok(true),
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => Err(unreachable(socket, &error)),
+                Err(_) => Ok(false),
+            },
+            Place::Elsewhere(remote) => remote.meet().await.map(|()| true),
         }
     }
 
-    /// Why there is no connection, and what to do about it.
-    fn unreachable(&self, error: &io::Error) -> Failure {
-        let socket = self.socket.display();
-        Failure::new(match error.kind() {
-            ErrorKind::PermissionDenied => format!(
-                "{socket} is another user's ({error}); run this as the user that the gateway runs as, such as \
-                 `sudo -u USER prx …`, or ask its API with a token"
-            ),
-            ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
-                format!("no gateway runs here ({socket}: {error}); start one with `prx serve`")
-            }
-            _ => format!("the gateway can't be reached ({socket}: {error})"),
-        })
+    /// Whether it is the one that works on this machine's files.
+    pub(super) fn is_here(&self) -> bool {
+        matches!(self.0, Place::Here(_))
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -111,39 +119,73 @@ impl Client {
         path: &str,
         sent: Payload,
         accepted: &str,
-    ) -> Result<Response<Incoming>, Failure> {
-        let request =
-            Request::builder().method(method).uri(path).header(HOST, "localhost").header(ACCEPT, accepted);
-        let request = match sent {
-            Payload::None => request.body(Full::default()),
-            Payload::Json(json) => {
-                let json = Bytes::from(json.to_string());
-                request.header(CONTENT_TYPE, "application/json").body(Full::new(json))
-            }
-            Payload::Component(bytes) => {
-                request.header(CONTENT_TYPE, "application/wasm").body(Full::new(bytes))
+    ) -> Result<Response<Body>, Failure> {
+        let (kind, body) = match sent {
+            Payload::None => (None, Bytes::new()),
+            Payload::Json(json) => (Some("application/json"), Bytes::from(json.to_string())),
+            Payload::Component(bytes) => (Some("application/wasm"), bytes),
+        };
+        let kind = kind.map(|kind| (CONTENT_TYPE.as_str(), kind));
+        let headers: Vec<_> = [(ACCEPT.as_str(), accepted)].into_iter().chain(kind).collect();
+        let answer = match &self.0 {
+            Place::Here(socket) => over(socket, method, path, &headers, body).await?,
+            Place::Elsewhere(remote) => {
+                let answer = remote.send(method, path, headers, body).await?;
+                answer.map(|body| body.map_err(|failure| failure.reason).boxed_unsync())
             }
         };
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(&error))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken_answer)?;
-        tokio::spawn(connection);
-        let answer = sender.send_request(request.map_err(broken_answer)?).await.map_err(broken_answer)?;
-        if answer.status().is_success() { Ok(answer) } else { Err(rejection(answer).await) }
+        if answer.status().is_success() { Ok(answer) } else { Err(self.rejection(answer).await) }
+    }
+
+    /// What the gateway says is wrong.
+    async fn rejection(&self, answer: Response<Body>) -> Failure {
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+        let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
+        match (&self.0, envelope["error"]["message"].as_str()) {
+            (Place::Elsewhere(remote), _) => remote.refusal(status, &envelope["error"]),
+            (_, Some(message)) => Failure::answered(message, &envelope["error"]),
+            _ => Failure::new(format!("the gateway answered {status}")),
+        }
     }
 }
 
-/// What the gateway says is wrong.
-async fn rejection(answer: Response<Incoming>) -> Failure {
-    let status = answer.status();
-    let body = answer.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
-    let envelope: Value = serde_json::from_slice(&body).unwrap_or_default();
-    match envelope["error"]["message"].as_str() {
-        Some(message) => Failure::answered(message, &envelope["error"]),
-        None => Failure::new(format!("the gateway answered {status}")),
+/// One request over a socket.
+async fn over(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Result<Response<Body>, Failure> {
+    let mut request = Request::builder().method(method).uri(path).header(HOST, "localhost");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
+    let request = request.body(Full::new(body)).map_err(broken_answer)?;
+    let stream = UnixStream::connect(socket).await.map_err(|error| unreachable(socket, &error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken_answer)?;
+    tokio::spawn(connection);
+    let answer = sender.send_request(request).await.map_err(broken_answer)?;
+    Ok(answer.map(|body| body.map_err(|error| error.to_string()).boxed_unsync()))
 }
 
-fn broken_answer(error: impl std::error::Error) -> Failure {
+/// Why there is no connection, and what to do about it.
+fn unreachable(socket: &Path, error: &io::Error) -> Failure {
+    let socket = socket.display();
+    Failure::new(match error.kind() {
+        ErrorKind::PermissionDenied => format!(
+            "{socket} is another user's ({error}); run this as the user that the gateway runs as, such as \
+             `sudo -u USER prx …`, or ask its API with a token: prx --url URL --token TOKEN"
+        ),
+        ErrorKind::NotFound | ErrorKind::ConnectionRefused => {
+            format!("no gateway runs here ({socket}: {error}); start one with `prx serve`")
+        }
+        _ => format!("the gateway can't be reached ({socket}: {error})"),
+    })
+}
+
+fn broken_answer(error: impl Display) -> Failure {
     Failure::new(format!("the gateway's answer broke off: {error}"))
 }
 
@@ -158,9 +200,8 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 /// Server-sent events as they come.
-#[derive(Debug)]
 pub(super) struct Events {
-    body: Incoming,
+    body: Body,
     read: Vec<u8>,
 }
 

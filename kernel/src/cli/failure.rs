@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::backup::Problem;
@@ -13,6 +14,12 @@ use prx_base::error::Error;
 use prx_http::{BadTable, BindError};
 use prx_store::OpenError;
 
+/// `EX_UNAVAILABLE`: a gateway elsewhere can't be reached.
+pub(super) const UNAVAILABLE: u8 = 69;
+/// `EX_PROTOCOL`: what was reached is no gateway.
+pub(super) const PROTOCOL: u8 = 76;
+/// `EX_NOPERM`: the token is none, or may not do this.
+pub(super) const NO_PERMISSION: u8 = 77;
 /// `EX_CONFIG`: the configuration can't be served.
 const CONFIG: u8 = 78;
 
@@ -30,9 +37,31 @@ impl Failure {
         Self::Message { message: message.to_string(), code: 1, answer: None }
     }
 
+    /// What the command line should have said instead.
+    pub(super) fn usage(message: impl Display) -> Self {
+        Self::Usage(clap::Error::raw(ErrorKind::ValueValidation, format!("{message}\n")))
+    }
+
+    /// With an exit code that programs tell it by.
+    pub(super) fn with_code(message: impl Display, code: u8) -> Self {
+        Self::Message { message: message.to_string(), code, answer: None }
+    }
+
     /// What the API answered: its words, and the whole of its error.
     pub(super) fn answered(message: &str, error: &Value) -> Self {
-        Self::Message { message: message.to_owned(), code: 1, answer: Some(error.clone()) }
+        let code = match error["code"].as_str() {
+            Some("unauthorized" | "forbidden") => NO_PERMISSION,
+            _ => 1,
+        };
+        Self::Message { message: message.to_owned(), code, answer: Some(error.clone()) }
+    }
+
+    /// What is wrong, in words.
+    pub(super) fn message(&self) -> String {
+        match self {
+            Self::Usage(error) => error.to_string(),
+            Self::Message { message, .. } => message.clone(),
+        }
     }
 
     /// Tells a program, in the API's form, and gives the exit code.
@@ -47,7 +76,12 @@ impl Failure {
             Self::Usage(_) => return self.report(),
             Self::Message { answer: Some(error), code, .. } => (error, code.into()),
             Self::Message { message, code, answer: None } => {
-                let kind = if code == CONFIG { "config" } else { "failed" };
+                let kind = match code {
+                    CONFIG => "config",
+                    UNAVAILABLE => "unreachable",
+                    PROTOCOL => "no_gateway",
+                    _ => "failed",
+                };
                 (json!({"code": kind, "message": message, "details": null}), code.into())
             }
         };

@@ -1,14 +1,18 @@
 //! The command line: `serve` runs the gateway, everything else is a thin client of its API.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use tokio::runtime::Builder;
 
+use self::client::Client;
 use self::failure::Failure;
 use self::paths::Paths;
+use self::remote::Remote;
 use prx_host::COMPILE;
 
 mod audit;
@@ -28,15 +32,19 @@ mod job;
 mod logs;
 mod mcp;
 mod model;
+mod notify;
 mod output;
 mod paths;
 mod plugin;
+mod remote;
 mod serve;
+mod service;
 mod session;
 mod signals;
 mod skill;
 mod status;
 mod store;
+mod terminal;
 mod tool;
 mod user;
 
@@ -46,6 +54,8 @@ mod user;
 struct CommandLine {
     #[command(flatten)]
     paths: paths::PathArguments,
+    #[command(flatten)]
+    elsewhere: paths::Elsewhere,
     /// Print the API's answer as it is, and errors in its form
     #[arg(long, global = true)]
     json: bool,
@@ -113,11 +123,37 @@ enum Command {
     User(user::Command),
     /// Find problems and say how to fix them
     Doctor(doctor::Arguments),
+    /// Run the gateway as a service of systemd
+    #[command(subcommand)]
+    Service(service::Command),
+    /// Write the man pages of all commands into a folder
+    Man {
+        /// The folder; it is made where it is not there
+        folder: PathBuf,
+    },
     /// Print a shell completion script
     Completions {
         /// The shell
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Its name, where it works on files of this machine alone, and would do nothing on a gateway elsewhere.
+    fn on_files(&self) -> Option<&'static str> {
+        match self {
+            Self::Serve(_) => Some("serve"),
+            Self::Restore(_) => Some("restore"),
+            Self::Doctor(_) => Some("doctor"),
+            Self::Completions { .. } => Some("completions"),
+            Self::Man { .. } => Some("man"),
+            Self::Service(_) => Some("service"),
+            Self::Config(config::Command::Check) => Some("config check"),
+            Self::Config(config::Command::Keys) => Some("config keys"),
+            Self::Plugin(command) => command.on_files(),
+            _ => None,
+        }
+    }
 }
 
 /// Does what the command line says. Whatever goes wrong is told on standard error.
@@ -138,7 +174,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
-    let CommandLine { paths, json, command } = CommandLine::try_parse_from(words)?;
+    let matches = CommandLine::command().try_get_matches_from(words)?;
+    let url_given = matches.value_source("url") == Some(ValueSource::CommandLine);
+    let CommandLine { paths, mut elsewhere, json, command } = CommandLine::from_arg_matches(&matches)?;
+    if let Some(name) = command.on_files() {
+        if url_given {
+            let what = "works on files of this machine, and with no gateway elsewhere; leave --url out";
+            return Err(Failure::usage(format!("`prx {name}` {what}")));
+        }
+        elsewhere.url = None;
+    }
     let paths = Paths::find(paths)?;
     if let Command::Serve(arguments) = command {
         let runtime = Builder::new_multi_thread().enable_all().build()?;
@@ -147,12 +192,18 @@ fn run(words: impl Iterator<Item = OsString>) -> Result<(), Failure> {
         runtime.shutdown_background();
         return done;
     }
-    let console = output::Console::new(&paths, json);
+    let gateway = match elsewhere.url.as_deref() {
+        None | Some("") => Client::here(&paths.data_dir),
+        Some(url) => Client::elsewhere(Remote::new(url, &elsewhere)?),
+    };
+    let console = output::Console::new(gateway, json);
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         match command {
             Command::Serve(_) => Ok(()),
             Command::Completions { shell } => completions(shell),
+            Command::Man { folder } => man(&folder),
+            Command::Service(command) => service::run(&console, &paths, command),
             Command::Auth(command) => auth::run(&console, &paths, command).await,
             Command::Status => status::run(&console).await,
             Command::Console => console::run(&console).await,
@@ -185,6 +236,13 @@ fn completions(shell: Shell) -> Result<(), Failure> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut CommandLine::command(), "prx", &mut script);
     output::print(&String::from_utf8_lossy(&script))
+}
+
+/// A page for `prx`, and one for each of its commands, such as `prx-plugin-list.1`.
+fn man(folder: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(folder)
+        .and_then(|()| clap_mangen::generate_to(CommandLine::command(), folder))
+        .map_err(|error| Failure::new(format!("{}: {error}", folder.display())))
 }
 
 #[cfg(test)]

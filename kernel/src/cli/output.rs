@@ -1,27 +1,26 @@
 //! What commands print: the API's answer as it is, or tables for people.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::client::Client;
 use super::failure::Failure;
-use super::paths::Paths;
+pub(super) use super::terminal::{note, print, printable, say, warn};
 use prx_base::clock::Clock;
 
 /// The gateway on one side and standard output on the other.
-#[derive(Debug)]
 pub(super) struct Console {
-    /// The running gateway.
+    /// The gateway.
     pub(super) gateway: Client,
     /// The API's answers are wanted as they are.
     pub(super) json: bool,
 }
 
 impl Console {
-    pub(super) fn new(paths: &Paths, json: bool) -> Self {
-        Self { gateway: Client::new(&paths.data_dir), json }
+    pub(super) fn new(gateway: Client, json: bool) -> Self {
+        Self { gateway, json }
     }
 
     /// Prints an answer as it is if that is wanted, or else what `human` makes of it.
@@ -32,32 +31,6 @@ impl Console {
     /// Says what was done, where the API answers nothing.
     pub(super) fn done(&self, what: &Value, human: &str) -> Result<(), Failure> {
         self.show(what, |_| human.to_owned())
-    }
-}
-
-/// Prints a text and ends its line.
-pub(super) fn say(text: &str) -> Result<(), Failure> {
-    print(&format!("{}\n", text.trim_end_matches('\n')))
-}
-
-/// Tells whoever is at the terminal what to do, beside what the command prints.
-pub(super) fn note(text: &str) {
-    // There is nowhere else to say that standard error is gone.
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Says something on standard error that is no failure.
-pub(super) fn warn(text: &str) {
-    // There is nowhere else to say that standard error is gone.
-    let _ = writeln!(io::stderr(), "prx: {}", text.trim_end_matches('\n'));
-}
-
-/// Prints a text at once, as it is. A reader who has gone away has seen enough.
-pub(super) fn print(text: &str) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        other => Ok(other?),
     }
 }
 
@@ -201,16 +174,6 @@ fn text(value: &Value) -> String {
         other => other.to_string(),
     };
     printable(&plain, false)
-}
-
-/// The text with its control characters made visible; line breaks may stay.
-pub(super) fn printable(text: &str, keep_lines: bool) -> String {
-    let escape = |character: char| match character {
-        '\n' | '\t' if keep_lines => character.to_string(),
-        _ if character.is_control() => character.escape_default().to_string(),
-        _ => character.to_string(),
-    };
-    text.chars().map(escape).collect()
 }
 
 #[cfg(test)]

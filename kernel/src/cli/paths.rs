@@ -16,6 +16,20 @@ pub(super) struct PathArguments {
     data_dir: Option<PathBuf>,
 }
 
+/// Which gateway is meant, where it is not the one that runs here.
+#[derive(Debug, clap::Args)]
+pub(super) struct Elsewhere {
+    /// A gateway elsewhere, such as https://gateway.example.org, in place of the one that runs here
+    #[arg(long, env = "PRX_URL", value_name = "URL")]
+    pub(super) url: Option<String>,
+    /// The token for it: itself, file:PATH or env:NAME. Others on this machine see what stands on a command line
+    #[arg(long, env = "PRX_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    pub(super) token: Option<String>,
+    /// The certificate authority that has signed its certificate, in PEM, beside those that this machine trusts
+    #[arg(long, env = "PRX_CA", value_name = "FILE")]
+    pub(super) ca: Option<String>,
+}
+
 /// The configuration file and the data directory.
 #[derive(Debug)]
 pub(super) struct Paths {
@@ -39,6 +53,11 @@ impl Paths {
             None => base("XDG_DATA_HOME", ".local/share")?,
         };
         Ok(Self { config, config_named, data_dir })
+    }
+
+    /// Whether the configuration file was named.
+    pub(super) fn is_config_named(&self) -> bool {
+        self.config_named
     }
 
     /// The configuration file.

@@ -68,6 +68,19 @@ pub(super) enum Command {
     },
 }
 
+impl Command {
+    /// Its name, where it needs no gateway.
+    pub(super) fn on_files(&self) -> Option<&'static str> {
+        match self {
+            Self::New(_) => Some("plugin new"),
+            Self::Build(_) => Some("plugin build"),
+            Self::Check { .. } => Some("plugin check"),
+            Self::Test(_) => Some("plugin test"),
+            _ => None,
+        }
+    }
+}
+
 pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => author::new(console, &arguments),

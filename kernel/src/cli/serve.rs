@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::failure::Failure;
-use super::output::say;
+use super::notify::Notifier;
 use super::paths::Paths;
 use super::signals::Signals;
 use crate::api::{self, Pipeline};
@@ -99,8 +99,9 @@ pub(super) async fn run(paths: Paths, arguments: Arguments) -> Result<(), Failur
         let _ended = ended;
         serving.await;
     });
-    let (gateway, started) = match start(&startup, &pipeline).await {
-        Ok(Some(gateway)) => (Some(gateway), say(&format!("listening on {url}"))),
+    let notifier = Notifier::start(startup.base.clock.clone(), stopping.clone());
+    let (gateway, started) = match start(&startup, &pipeline, &notifier).await {
+        Ok(Some(gateway)) => (Some(gateway), notifier.ready(&url)),
         Ok(None) => (None, Ok(())),
         Err(failure) => (None, Err(failure)),
     };
@@ -130,10 +131,14 @@ fn unflushed(problem: &str) -> Failure {
 }
 
 /// Starts the gateway and lets it answer; none if it is told to stop before its plugins are loaded.
-async fn start(startup: &Startup, pipeline: &Pipeline) -> Result<Option<Arc<Gateway>>, Failure> {
+async fn start(
+    startup: &Startup,
+    pipeline: &Pipeline,
+    notifier: &Notifier,
+) -> Result<Option<Arc<Gateway>>, Failure> {
     let router = api::router()?;
     let mut reports =
-        Reports { pipeline, clock: startup.base.clock.clone(), logged_at: startup.process.started };
+        Reports { pipeline, notifier, clock: startup.base.clock.clone(), logged_at: startup.process.started };
     let starting = startup.start(|progress| reports.tell(progress));
     let started = startup.process.stopping.run_until_cancelled(starting).await;
     let Some(gateway) = started.transpose()?.map(Arc::new) else { return Ok(None) };
@@ -144,6 +149,7 @@ async fn start(startup: &Startup, pipeline: &Pipeline) -> Result<Option<Arc<Gate
 /// Says how far loading the plugins is.
 struct Reports<'a> {
     pipeline: &'a Pipeline,
+    notifier: &'a Notifier,
     clock: Clock,
     logged_at: Timestamp,
 }
@@ -151,6 +157,7 @@ struct Reports<'a> {
 impl Reports<'_> {
     fn tell(&mut self, Progress { loaded, total }: Progress) {
         self.pipeline.set_progress(format!("plugins {loaded} of {total}"));
+        self.notifier.status(&format!("loading plugins, {loaded} of {total}"));
         let now = self.clock.now();
         // Where all of them are compiled already, there is nothing to wait for and nothing to say.
         if now.duration_since(self.logged_at) >= LOG_INTERVAL {

@@ -12,7 +12,7 @@ pub(crate) type Problem = (String, String);
 
 /// Everything wrong with the tables of components that are new or differ. What was there before is no reason to
 /// refuse what changes now.
-pub(super) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
+pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
     let channels = changes.tables(|config| &config.components.channels_config).flat_map(|(name, table)| {
         let problems = check_channel(name, table, plugins);
         problems.into_iter().map(move |problem| format!("channels_config.{name}.{problem}"))

@@ -1,10 +1,13 @@
 //! The configuration as it may be shown.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value};
 
 use super::secrecy::Secrecy;
 use prx_base::config::{Config, REDACTED, sounds_secret};
 use prx_base::error::Result;
+use prx_host::Known;
 
 /// Every key with its value, but for secrets: what a plugin's manifest calls one or ever called one, what a server's
 /// process or requests are given, and where nobody says, what sounds like one.
@@ -47,6 +50,14 @@ pub(super) fn redacted(config: &Config, secrecy: &Secrecy<'_>) -> Result<Value> 
         }
     }
     Ok(shown)
+}
+
+/// The same where no gateway runs: for all that is known of the plugins that lie on the disk.
+///
+/// # Errors
+/// None: nothing is read from a store.
+pub(crate) fn redacted_on_disk(config: &Config, known: BTreeMap<String, Known>) -> Result<Value> {
+    redacted(config, &Secrecy::new(known, |_| Ok(BTreeSet::new())))
 }
 
 fn tables<'a>(

@@ -55,6 +55,15 @@ async fn a_file_goes_to_the_model_and_back_to_the_platform() {
     assert_eq!((&attachment["kind"], &attachment["name"]), (&json!("image"), &json!("harbour.png")));
     assert_eq!(attachment["size"], stored.len(), "the store knows better than the connector");
 
+    let blob = attachment["blob"].as_str().unwrap();
+    let saved = gateway.home().run(&["session", "save", blob, "got.png"]).await;
+    assert_eq!(saved.code, Some(0), "{saved:?}");
+    assert_eq!(fs::read_to_string(gateway.home().path().join("got.png")).unwrap(), stored);
+    let again = gateway.home().run(&["session", "save", blob, "got.png"]).await;
+    assert!(again.code == Some(1) && again.stderr.contains("got.png: File exists"), "{again:?}");
+    let none = gateway.home().run(&["session", "save", "blob_none"]).await;
+    assert!(none.code == Some(1) && !gateway.home().path().join("blob_none").exists(), "{none:?}");
+
     let said: String = serde_json::from_str(&sent_to(&platform, "/said").await).unwrap();
     let request: Value = serde_json::from_str(&said).unwrap();
     assert_eq!(request["messages"][0]["attachments"][0]["blob"], attachment["blob"], "{request}");

@@ -5,6 +5,7 @@ use prx_tests::component::Component;
 use prx_tests::gateway::Gateway;
 use prx_tests::mcp::{process, tools};
 use prx_tests::scripted;
+use prx_tests::terminal::Terminal;
 use prx_tests::wait::until;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -192,4 +193,75 @@ async fn an_agent_is_chosen_for_the_new_session() {
     assert!(shown.stdout.contains("parrot"), "{}", shown.stdout);
     let refused = gateway.home().run(&["chat", "--agent", "nobody"]).await;
     assert!(refused.code != Some(0) && refused.stderr.contains("default, parrot"), "{}", refused.stderr);
+}
+
+/// A model that speaks Markdown, calls a tool that is asked about, and says what would control a terminal.
+async fn eloquent() -> Gateway {
+    let hello = json!({"call": {"name": "hello", "arguments": {"name": "Ada"}}});
+    let evil = "\u{1b}]0;owned\u{7}&#27;[2J\u{202e}";
+    let last = json!([{"text": "# Done\n\nAs **asked**, and"}, {"text": " no more.\n\n"}, {"text": evil}]);
+    let script = json!([{"answers": [[{"text": "Let me *greet* her."}, hello], last]}]);
+    let home = scripted::home(&script, "[tools]\npolicy = { hello = \"ask\" }\n");
+    home.place_plugin("hello-tool", &Component::of("prx-hello-tool").bytes());
+    Gateway::start_in(home).await
+}
+
+#[tokio::test]
+async fn on_a_terminal_markdown_is_rendered_and_nothing_said_controls_it() {
+    let gateway = eloquent().await;
+    for (no_color, bold) in [("", "\u{1b}[1masked\u{1b}[0m"), ("1", "As asked, and no more.")] {
+        let mut command = gateway.home().command(&["chat"]);
+        command.env("NO_COLOR", no_color);
+        let mut terminal = Terminal::start(command);
+        terminal.until("> ").await;
+        // A line is edited, and commands are completed.
+        terminal.write("/hel\t");
+        terminal.until("/help").await;
+        terminal.write("\u{15}greet Adb\u{8}a\r");
+        terminal.until("may it call hello? allow or deny").await;
+        terminal.until("? ").await;
+        terminal.write("allow\r");
+        terminal.until(bold).await;
+        terminal.until("\\u{1b}]0;owned\\u{7}\\u{1b}[2J\\u{202e}").await;
+        terminal.until("Hello, Ada!").await;
+        terminal.write("/quit\r");
+        let (code, shown) = terminal.end().await;
+        assert_eq!(code, Some(0), "{shown}");
+        for evil in ["\u{1b}]0;owned", "\u{1b}[2J", "\u{202e}"] {
+            assert!(!shown.contains(evil), "{shown:?}");
+        }
+        assert_eq!(shown.contains("\u{1b}[1m"), no_color.is_empty(), "{shown:?}");
+    }
+    let said = gateway.sessions("cli").await;
+    let said = gateway.messages(said[0]["id"].as_str().unwrap()).await;
+    assert_eq!(said[0].1, "greet Ada");
+}
+
+#[tokio::test]
+async fn one_question_is_answered_once_with_what_comes_on_standard_input() {
+    let script = json!([
+        {"when": "fail", "answers": [[{"fail": {"message": "no", "code": "quota", "retryable": false}}]]},
+        {"answers": [[{"text": "A **poem**."}]]},
+    ]);
+    let gateway = Gateway::start_in(scripted::home(&script, "")).await;
+    let home = gateway.home();
+    let file = home.path().join("poem.txt");
+    std::fs::write(&file, "Roses\n```\nare\n```\n").unwrap();
+    let mut command = home.command(&["chat", "what", "is this?"]);
+    command.stdin(std::fs::File::open(&file).unwrap());
+    let answered = home.finish(command).await;
+    assert_eq!((answered.code, answered.stdout.as_str()), (Some(0), "A **poem**.\n"), "{answered:?}");
+    let sessions = gateway.sessions("cli").await;
+    let said = gateway.messages(sessions[0]["id"].as_str().unwrap()).await;
+    assert_eq!(said[0].1, "what is this?\n\n````\nRoses\n```\nare\n```\n````");
+    let json = home.run(&["chat", "--json", "again"]).await;
+    let answer: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!(answer["content"], "A **poem**.", "{json:?}");
+    let failed = home.run(&["chat", "fail"]).await;
+    assert!(failed.code == Some(1) && !failed.stderr.is_empty(), "{failed:?}");
+    std::fs::write(&file, [0xff, 0xfe, 0]).unwrap();
+    let mut command = home.command(&["chat", "what is this?"]);
+    command.stdin(std::fs::File::open(&file).unwrap());
+    let refused = home.finish(command).await;
+    assert!(refused.stderr.contains("standard input is no text in UTF-8"), "{refused:?}");
 }
