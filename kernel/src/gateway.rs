@@ -243,8 +243,7 @@ impl Startup {
             mcp: mcp.clone(),
         };
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(agents.clone().follow()));
-        let stats = self.keep_house();
-        let telemetry = Telemetry::start(base.clone(), egress.clone());
+        let (stats, telemetry) = self.keep_house();
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
         let (door, codes) = (Door::default(), Codes::default());
         Ok(Gateway {
@@ -271,16 +270,16 @@ impl Startup {
         })
     }
 
-    /// Starts what looks after the process and the store.
-    fn keep_house(&self) -> Stats {
-        let Self { base, store, process, .. } = self;
+    /// Starts what looks after the process and the store, and what tells of both.
+    fn keep_house(&self) -> (Stats, Telemetry) {
+        let Self { base, store, egress, process, .. } = self;
         #[cfg(target_os = "linux")]
         tokio::spawn(crate::reaper::run(base.clock.clone(), process.stopping.clone()));
         let sweeping = retention::run(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(sweeping));
         let stats = Stats::new(base.clone(), store.clone());
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(stats.clone().run()));
-        stats
+        (stats, Telemetry::start(base.clone(), egress.clone()))
     }
 
     fn tools(&self, plugins: &Plugins, mcp: &Mcp, filters: &Filters) -> Tools {

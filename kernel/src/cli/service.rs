@@ -12,9 +12,9 @@ use super::paths::Paths;
 use super::terminal::print;
 
 /// The unit of a system's service, as packages install it.
-const SYSTEM: &str = include_str!("../../../packaging/systemd/prx.service");
+const SYSTEM: &str = include_str!("../../packaging/systemd/prx.service");
 /// The unit of a user's service.
-const USER: &str = include_str!("../../../packaging/systemd/prx-user.service");
+const USER: &str = include_str!("../../packaging/systemd/prx-user.service");
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {

@@ -65,9 +65,15 @@ async fn a_component_is_checked_and_tried_without_a_gateway() {
         let settings = r#"{"to": "home/1"}"#;
         home.run(&["plugin", "test", &digest, "--settings", settings, "--event", event, "--json"]).await
     };
-    assert_eq!(serde_json::from_str::<Value>(&told("message.sent").await.stdout).unwrap(), json!({"actions": []}));
+    assert_eq!(
+        serde_json::from_str::<Value>(&told("message.sent").await.stdout).unwrap(),
+        json!({"actions": []})
+    );
     let unwanted = told("plugin.loaded").await;
-    assert!(unwanted.code == Some(1) && unwanted.stderr.contains("it wants: session.created"), "{unwanted:?}");
+    assert!(
+        unwanted.code == Some(1) && unwanted.stderr.contains("it wants: session.created"),
+        "{unwanted:?}"
+    );
 
     let hostile = file(&home, "hostile.wasm", &Component::hostile("hostile", ""));
     let trapped = home.run(&["plugin", "test", &hostile, "--call", "trap"]).await;

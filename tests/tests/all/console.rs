@@ -184,9 +184,11 @@ async fn what_can_be_chosen_on_it_is_what_there_is() {
     let body = &described["paths"]["/api/v1/plugins/{name}/grants"]["put"]["requestBody"];
     let kinds = body["content"]["application/json"]["schema"]["properties"].as_object().unwrap();
     assert!(kinds.len() > 8, "{kinds:?}");
-    let form = String::from_utf8(get(&gateway, &format!("{release}ui/grants.js")).await.body.to_vec()).unwrap();
+    let form =
+        String::from_utf8(get(&gateway, &format!("{release}ui/grants.js")).await.body.to_vec()).unwrap();
     for kind in kinds.keys() {
-        let is_there = [format!("\"{kind}\""), format!("granted.{kind}")].iter().any(|word| form.contains(word));
+        let is_there =
+            [format!("\"{kind}\""), format!("granted.{kind}")].iter().any(|word| form.contains(word));
         assert!(is_there, "{kind} can be granted, and not on the page");
     }
 }

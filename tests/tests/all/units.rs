@@ -102,7 +102,7 @@ async fn every_command_has_a_man_page_and_completions() {
         let script = home.finish(home.plain(&["completions", shell])).await;
         assert!(script.stdout.contains("backup"), "{shell}");
     }
-    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging");
+    let packaging = Path::new(env!("CARGO_MANIFEST_DIR")).join("../kernel/packaging");
     let container = fs::read_to_string(packaging.join("Containerfile")).unwrap();
     for words in ["HEALTHCHECK", "USER 10001", "ENTRYPOINT [\"prx\"]"] {
         assert!(container.contains(words), "{words}");
