@@ -251,10 +251,16 @@ async fn run_job(console: &Console, dry_run: &DryRun, job: &str) -> Result<(), F
 /// Tells an observer of an event, as if it had happened now, and shows what it wants to do; nothing of it is done.
 async fn tell(console: &Console, dry_run: &DryRun, kind: String, data: String) -> Result<(), Failure> {
     let generation = &dry_run.generation;
-    let wanted = generation.description.observes.as_deref().unwrap_or_default();
-    if !wanted.iter().any(|pattern| config::fits(pattern, &kind)) {
-        let wanted = if wanted.is_empty() { "none".to_owned() } else { wanted.join(", ") };
-        return Err(Failure::new(format!("it does not want to be told of {kind}; it wants: {wanted}")));
+    let Some(wanted) = &generation.description.observes else {
+        return Err(Failure::new("it has no observer"));
+    };
+    if !generation.rights.may_see(&kind) || !wanted.iter().any(|pattern| config::fits(pattern, &kind)) {
+        let asked = generation.manifest.permissions.events.subscribe.join(", ");
+        let why = format!(
+            "it is not told of {kind}: its manifest asks for {asked}, its code for {}",
+            wanted.join(", ")
+        );
+        return Err(Failure::new(why));
     }
     let happening = Happening { seq: 1, kind, at: Clock::system().now_ms(), data };
     let actions = generation.code.observe(&[happening]).await.map_err(Failure::new)?;

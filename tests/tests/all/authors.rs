@@ -71,7 +71,7 @@ async fn a_component_is_checked_and_tried_without_a_gateway() {
     );
     let unwanted = told("plugin.loaded").await;
     assert!(
-        unwanted.code == Some(1) && unwanted.stderr.contains("it wants: session.created"),
+        unwanted.code == Some(1) && unwanted.stderr.contains("its manifest asks for session.created"),
         "{unwanted:?}"
     );
 
@@ -98,9 +98,9 @@ async fn what_a_manifest_lacks_or_may_not_ask_for_is_told_its_author() {
     let unasked = check("http = [\"https://api.example.org\"]\n").await;
     assert!(unasked.contains("imports prx:plugin/kv@"), "{unasked}");
     assert!(unasked.contains("add `kv = \"1MiB\"` under [permissions]"), "{unasked}");
-    let unserved = check("kv = \"1KiB\"\nfiles = true\n").await;
+    let unserved = check("kv = \"1KiB\"\ntools = [\"a.b\"]\n").await;
     let told =
-        "plugin.toml line 6: permissions.files: is not served by this version; remove it from the manifest";
+        "plugin.toml line 6: permissions.tools: is not served by this version; remove it from the manifest";
     assert!(unserved.contains(told), "{unserved}");
 }
 

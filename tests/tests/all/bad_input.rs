@@ -174,14 +174,14 @@ async fn a_permission_that_nobody_serves_is_refused_by_name() {
     let named = |rest: &str| Component::of("prx-test-guests").with_manifest(rest).bytes();
     for (what, bytes, words) in [
         (
-            "a permission nobody serves",
-            named(&format!("{head}[permissions]\nfiles = true\n")),
-            &["line 6", "permissions.files", "is not served by this version; remove it from the manifest"][..],
-        ),
-        (
             "tools of others",
             named(&format!("{head}[permissions]\ntools = [\"a\"]\n")),
-            &["permissions.tools"],
+            &["line 6", "permissions.tools", "is not served by this version; remove it from the manifest"][..],
+        ),
+        (
+            "files without a measure",
+            named(&format!("{head}[permissions]\nfiles = \"much\"\n")),
+            &["line 6", "is no size; write true, or one such as \"64MiB\""],
         ),
     ] {
         refused_for(&gateway, what, bytes, words).await;
