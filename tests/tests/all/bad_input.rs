@@ -181,7 +181,7 @@ async fn a_permission_that_nobody_serves_is_refused_by_name() {
         (
             "files without a measure",
             named(&format!("{head}[permissions]\nfiles = \"much\"\n")),
-            &["line 6", "is no size; write true, or one such as \"64MiB\""],
+            &["line 6", "permissions.files", "is no size; write true, or one such as"],
         ),
     ] {
         refused_for(&gateway, what, bytes, words).await;
