@@ -75,7 +75,9 @@ pub(super) async fn back_up(console: &Console, paths: &Paths, arguments: BackUp)
     let size = bytes(size);
     console.done(
         &done,
-        &format!("{file}: {files} files, {size}, verified; secrets are in it, and only you may read it"),
+        &format!(
+            "{file}: {size}, verified; files in it: {files}. Secrets are among them, and only you may read it"
+        ),
     )
 }
 
@@ -123,8 +125,9 @@ pub(super) async fn restore(console: &Console, paths: &Paths, arguments: Restore
     });
     let config = config.map_or(String::new(), |config| format!(" and {config}"));
     let (data_dir, files) = (data_dir.display(), found.files);
-    console
-        .done(&done, &format!("{data_dir}{config} are as they were at {created_at}: {files} files, verified"))
+    let words =
+        format!("restored as it was at {created_at}, and verified: {data_dir}{config}; files: {files}");
+    console.done(&done, &words)
 }
 
 /// Opens the store in a folder, looks at everything in it, and tells what is wrong.

@@ -56,7 +56,7 @@ fn report(answer: &Value) -> String {
     let rows = rows.map(|(table, count)| json!({"table": table, "rows": count})).collect();
     let (files, size) = (&answer["files"], bytes(answer["files_bytes"].as_u64().unwrap_or_default()));
     let mut words = table(&Value::Array(rows), &["table", "rows"]);
-    words.push_str(&format!("\n{files} files, {size}; format {}", answer["format"]));
+    words.push_str(&format!("\nfiles of messages: {files}, {size}; format {}", answer["format"]));
     for fault in answer["faults"].as_array().into_iter().flatten().filter_map(Value::as_str) {
         words.push_str(&format!("\nfault: {}", printable(fault, false)));
     }
