@@ -102,10 +102,7 @@ impl Files {
     /// # Errors
     /// There are as many as there may be.
     pub(crate) async fn reserve_entry(&self) -> Result<Growth, Full> {
-        let growth = self.reserve_count(Count { bytes: 0, entries: 1 }).await;
-        // Perhaps it is there already, or won't come to be.
-        self.shrunk();
-        growth
+        self.reserve_count(Count { bytes: 0, entries: 1 }).await
     }
 
     /// Notes that there may be less now than was counted.
@@ -147,7 +144,7 @@ impl Files {
         usage.used = used;
         usage.ever = usage.ever.plus(more);
         usage.under_way = usage.under_way.plus(more);
-        Ok(Growth { folder: Arc::clone(&self.folder), count: more })
+        Ok(Growth { folder: Arc::clone(&self.folder), count: more, is_there: false })
     }
 
     async fn reserve_count(&self, more: Count) -> Result<Growth, Full> {
@@ -159,17 +156,26 @@ impl Files {
     }
 }
 
-/// Something that is about to grow. Dropped when it has grown.
+/// Something that is about to grow, until it has grown or has failed to. Dropped, it has perhaps not grown.
 #[derive(Debug)]
 pub(crate) struct Growth {
     folder: Arc<Folder>,
     count: Count,
+    is_there: bool,
+}
+
+impl Growth {
+    /// It has grown by as much as was taken for it.
+    pub(crate) fn landed(mut self) {
+        self.is_there = true;
+    }
 }
 
 impl Drop for Growth {
     fn drop(&mut self) {
         let mut usage = self.folder.usage();
         usage.under_way = usage.under_way.minus(self.count);
+        usage.stale |= !self.is_there;
     }
 }
 

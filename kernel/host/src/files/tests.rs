@@ -28,12 +28,12 @@ async fn what_is_there_already_counts_and_what_was_removed_no_longer_does() {
     fs::write(home.path("sub/old"), [0; 60]).unwrap();
     assert!(home.files.take(1).is_err(), "nobody has counted yet");
     assert!(home.files.reserve(41).await.is_err());
-    drop(home.files.reserve(40).await.unwrap());
+    home.files.reserve(40).await.unwrap().landed();
     assert_eq!(home.files.room(), 0, "it counts as written");
     fs::remove_file(home.path("sub/old")).unwrap();
     assert!(home.files.reserve(1).await.is_err(), "nobody has said that there is less");
     home.files.shrunk();
-    drop(home.files.reserve(100).await.unwrap());
+    home.files.reserve(100).await.unwrap().landed();
 }
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn a_removed_file_counts_until_it_is_closed() {
     assert!(home.files.reserve(31).await.is_err());
     drop(open);
     home.files.shrunk();
-    drop(home.files.reserve(31).await.unwrap());
+    home.files.reserve(31).await.unwrap().landed();
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn files_are_counted_too_and_what_is_too_deep_is_full() {
     assert!(home.files.reserve_entry().await.is_err());
     fs::remove_file(home.path("0")).unwrap();
     home.files.shrunk();
-    drop(home.files.reserve_entry().await.unwrap());
+    home.files.reserve_entry().await.unwrap().landed();
 
     let home = Home::new(100);
     fs::create_dir_all(home.path(&"d/".repeat(40))).unwrap();

@@ -49,6 +49,13 @@ impl CountedStream {
         StreamError::LastOperationFailed(self.within.full(full).into())
     }
 
+    /// The write that was under way is over. After one that failed there is no other, and its growth goes with the stream.
+    fn landed(&mut self) {
+        if let Some(growth) = self.growth.take() {
+            growth.landed();
+        }
+    }
+
     fn begun(&mut self, bytes: usize, growth: Growth) {
         self.at = self.at.map(|at| at.saturating_add(bytes as u64));
         self.growth = Some(growth);
@@ -70,12 +77,9 @@ impl OutputStream for CountedStream {
         let more = self.growth(bytes.len())?;
         let growth = self.within.files.reserve(more).await.map_err(|full| self.full(full))?;
         self.begun(bytes.len(), growth);
-        let done = self.inner.blocking_write_and_flush(bytes).await;
-        self.growth = None;
-        if done.is_err() {
-            self.within.files.shrunk();
-        }
-        done
+        self.inner.blocking_write_and_flush(bytes).await?;
+        self.landed();
+        Ok(())
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -87,7 +91,7 @@ impl OutputStream for CountedStream {
         if permit == 0 {
             return Ok(0);
         }
-        self.growth = None;
+        self.landed();
         let room = usize::try_from(self.within.files.room().saturating_add(self.covered()?));
         match room.unwrap_or(usize::MAX).min(permit) {
             0 if self.within.files.is_stale() => Ok(0),

@@ -152,10 +152,9 @@ impl HostDescriptor for View<'_> {
     async fn set_size(&mut self, fd: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
         let file = self.file(&fd)?;
         let more = size.saturating_sub(file.metadata()?.len());
+        // It may become smaller, too.
         let _growth = self.reserve(more).await?;
-        let done = self.wasi.set_size(fd, size).await;
-        self.shrunk();
-        done
+        self.wasi.set_size(fd, size).await
     }
 
     async fn write(
@@ -166,17 +165,17 @@ impl HostDescriptor for View<'_> {
     ) -> FsResult<Filesize> {
         let end = offset.saturating_add(bytes.len() as u64);
         let more = end.saturating_sub(self.file(&fd)?.metadata()?.len());
-        let _growth = self.reserve(more).await?;
-        let written = self.wasi.write(fd, bytes, offset).await;
-        if written.is_err() {
-            self.shrunk();
-        }
-        written
+        let growth = self.reserve(more).await?;
+        let written = self.wasi.write(fd, bytes, offset).await?;
+        growth.landed();
+        Ok(written)
     }
 
     async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
-        let _growth = self.reserve_entry().await?;
-        self.wasi.create_directory_at(fd, path).await
+        let growth = self.reserve_entry().await?;
+        self.wasi.create_directory_at(fd, path).await?;
+        growth.landed();
+        Ok(())
     }
 
     async fn open_at(
@@ -187,6 +186,7 @@ impl HostDescriptor for View<'_> {
         open_flags: OpenFlags,
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
+        // Perhaps it is there already.
         let _growth = match open_flags.contains(OpenFlags::CREATE) {
             true => Some(self.reserve_entry().await?),
             false => None,
