@@ -70,7 +70,10 @@ async function a_reply_as_it_is_written_and_stopped({ browser }) {
 async function a_session_as_it_goes_on({ browser }) {
   const { id } = await api("POST", "sessions", { channel: "api", user_id: "grace" });
   const page = await browser.open();
+  const followed = page.waitForRequest(`${BASE}/api/v1/events`);
   await browser.signIn(page);
+  // What happens is told to the page, which need not ask from time to time.
+  await followed;
   await go(page, `sessions/${id}`);
   await page.locator(".empty", { hasText: "Nothing was said yet" }).waitFor();
   await api("POST", `sessions/${id}/messages`, { content: "Hello from elsewhere" });

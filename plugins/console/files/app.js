@@ -38,7 +38,7 @@ async function show() {
   try {
     const module = await import(`./pages/${page.file}.js`);
     if (signal.aborted) return;
-    fill(area, module.show({ params, query, signal, path }));
+    fill(area, module.show({ params, query, signal }));
   } catch (error) {
     if (signal.aborted) return;
     // The files of this release are gone: the gateway has another one now.

@@ -32,3 +32,5 @@ function begin() {
 }
 
 auth.addEventListener("change", begin);
+// By now somebody has signed in: this is loaded with the first page.
+begin();

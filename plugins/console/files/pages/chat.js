@@ -247,7 +247,8 @@ class Chat {
   /** Somebody else has said something in this session, or a turn has gone on that nothing was heard of. */
   heard({ type, data }) {
     const isOurs = data?.session_id === this.session && data?.message_id !== this.known;
-    if (this.session && !this.isBusy && isOurs && (type === "message.sent" || type === "message.received")) {
+    const mayBeNew = type === "*" || (isOurs && (type === "message.sent" || type === "message.received"));
+    if (this.session && !this.isBusy && mayBeNew) {
       clearTimeout(this.relisting);
       this.relisting = setTimeout(() => this.isBusy || this.list().then(() => this.watch()).catch(() => {}), COLLECT_MS);
     }

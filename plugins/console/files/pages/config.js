@@ -8,7 +8,7 @@ import { live } from "../lib/live.js";
 import { note } from "../lib/router.js";
 import { text } from "../text.js";
 import { editKey, editOther } from "../ui/settings.js";
-import { action, badge, button, card, code, empty, field, head, section, tag } from "../ui/parts.js";
+import { action, badge, card, code, empty, field, head, section, tag } from "../ui/parts.js";
 
 const words = text.config;
 /** Tables whose keys belong to plugins, servers and agents. */
@@ -33,11 +33,7 @@ export function show(context) {
     },
     on: ["config."],
   });
-  const other = may("config:write") && action(words.setOther, async () => {
-    const done = await editOther();
-    part.refresh();
-    return done;
-  });
+  const other = may("config:write") && editing(words.setOther, () => editOther(), part.refresh);
   return [
     head(words.title, { about: words.about, actions: [other].filter(Boolean) }),
     h("div", { class: "filters" }, field(words.find, find), h("label", { class: "check" }, changed, words.onlyChanged)),
@@ -59,6 +55,15 @@ function drawAll({ config, keys, due }, wanted, onlyChanged, refresh) {
   ];
 }
 
+/** A button that opens a dialog, after which the page shows what was changed. */
+function editing(label, edit, refresh, props) {
+  return action(label, async () => {
+    const done = await edit();
+    if (done) refresh();
+    return done;
+  }, props);
+}
+
 const sectionOf = ({ key }) => key.split(".")[0];
 
 function grouped(rows) {
@@ -74,7 +79,7 @@ function valueOf(config, key) {
 function drawKey(row, value, refresh) {
   const { key, about, takes, change, scope, set_by: by } = row;
   const mayChange = may(scope);
-  const edit = mayChange && button(words.change, { key: `edit-${key}`, "aria-label": words.changeKey(key), onclick: async () => ((await editKey(row, value)) && refresh()) });
+  const edit = mayChange && editing(words.change, () => editKey(row, value), refresh, { key: `edit-${key}`, "aria-label": words.changeKey(key) });
   return h("li", {},
     h("div", { class: "setting-name" }, code(key), h("p", {}, about),
       h("p", { class: "faint" }, words.takes(takes), change === "restart" && [" ", tag(words.restart)], scope === "admin" && [" ", tag(words.admin, words.adminAbout)])),
@@ -100,8 +105,8 @@ function drawTable({ name, value }, refresh) {
   const path = (key) => (key ? `${name}.${key}` : name);
   return h("div", { class: "card settings-table" },
     h("div", { class: "head-row" }, h("h3", {}, `[${name}]`), may("config:write") && h("div", { class: "actions" },
-      action(words.addKey, async () => { const done = await editOther(`${name}.`); refresh(); return done; }, { key: `add-${name}` }))),
+      editing(words.addKey, () => editOther(`${name}.`), refresh, { key: `add-${name}` }))),
     fields.length === 0 ? h("p", { class: "faint" }, words.emptyTable) : h("ul", { class: "settings" }, fields.map(([key, is]) => h("li", {},
       h("div", { class: "setting-name" }, code(key || name)), h("div", { class: "setting-value" }, shown(is)),
-      may("config:write") && button(words.change, { key: `edit-${path(key)}`, "aria-label": words.changeKey(path(key)), onclick: async () => ((await editOther(path(key), is)) && refresh()) })))));
+      may("config:write") && editing(words.change, () => editOther(path(key), is), refresh, { key: `edit-${path(key)}`, "aria-label": words.changeKey(path(key)) })))));
 }

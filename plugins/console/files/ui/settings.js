@@ -5,13 +5,12 @@ import { h } from "../lib/dom.js";
 import { pretty } from "../lib/format.js";
 import { text } from "../text.js";
 import { open } from "./dialog.js";
-import { say } from "./notice.js";
 import { code, field, select } from "./parts.js";
 
 const words = text.config;
 const REDACTED = "***REDACTED***";
 
-/** Changes a key of the gateway's; says whether it was changed. */
+/** Changes a key of the gateway's; gives the sentence to say, or null. */
 export async function editKey(row, value) {
   const { key, about, takes, default: usual } = row;
   const control = controlOf(row, value);
@@ -25,8 +24,7 @@ export async function editKey(row, value) {
     confirm: words.save,
     submit: () => patch("config", { [key]: reset.checked ? null : control.read() }),
   });
-  if (done) say(changed(done));
-  return done !== undefined;
+  return done ? changed(done) : null;
 }
 
 /** Changes a key that a plugin, a server or an agent has; gives the sentence to say, or null. */
