@@ -218,6 +218,8 @@ async fn with_retries(
     request: &wire::Request,
 ) -> Result<wire::Completion, ProviderFailure> {
     let (provider, health) = (choice.provider, &work.services.provider_health);
+    let calls = work.services.base.meter.provider(provider);
+    lock(question.live).calls = Arc::clone(&calls);
     let mut attempts = 0;
     loop {
         let started = stopwatch();
@@ -225,7 +227,6 @@ async fn with_retries(
         let attempted = attempt(work, question, provider, request, &span).await;
         note(&mut span, &attempted);
         drop(span);
-        let calls = work.services.base.meter.provider(provider);
         calls.ended(started.elapsed(), attempted.is_ok());
         let failure = match attempted {
             Ok(completion) => {
@@ -292,7 +293,6 @@ async fn attempt(
         let mut live = lock(question.live);
         let text = std::mem::take(&mut live.text);
         (live.heard_bytes, live.asked) = (0, request_cost(request));
-        live.calls = work.services.base.meter.provider(provider);
         live.shown.clear();
         live.failure.take().filter(|_| !text.is_empty())
     };

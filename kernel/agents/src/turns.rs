@@ -253,7 +253,8 @@ impl Turns {
             self.services.base.events.report_activity(activity);
         }
         let reopened = self.services.store.reopened();
-        let mut span = self.span(&turn);
+        let agent = self.services.agent_of(&turn).map_or_else(|_| OTHER.to_owned(), |agent| agent.name);
+        let mut span = self.span(&turn, &agent);
         let inspected = match turn.attempts > MAX_ATTEMPTS {
             // It is given up, and goes no further.
             true => Ok(None),
@@ -271,7 +272,7 @@ impl Turns {
         match replied {
             Ok(message) => {
                 let end = if message.stopped { TurnEnd::Stopped } else { TurnEnd::Completed };
-                self.note_end(&turn, span, end);
+                self.note_end(&turn, &agent, span, end);
                 self.listeners.done(&turn.message.id, Ok(message));
             }
             Err(failure) if store_failed => {
@@ -288,18 +289,18 @@ impl Turns {
             Err(_)
                 if self.services.store.turn_state(&turn.id()).is_ok_and(|state| state == TurnState::Over) =>
             {
-                self.note_end(&turn, span, TurnEnd::Ended);
+                self.note_end(&turn, &agent, span, TurnEnd::Ended);
                 info!("the turn is over, with its session");
             }
             Err(failure) => {
                 span.fail(failure.error.code().as_str());
-                self.retry_or_park(&turn, span, failure).await;
+                self.retry_or_park(&turn, &agent, span, failure).await;
             }
         }
     }
 
     /// A turn that could not end: retried after a backoff, or put aside with its reason.
-    async fn retry_or_park(&self, turn: &Turn, span: Span, failure: TurnFailure) {
+    async fn retry_or_park(&self, turn: &Turn, agent: &str, span: Span, failure: TurnFailure) {
         if turn.attempts < failure.max_attempts {
             drop(span);
             info!(error = %failure.error, attempt = turn.attempts, "the turn is tried again");
@@ -313,7 +314,7 @@ impl Turns {
         let parked = Parked { reason, said: failure.said, refused: failure.refused, told };
         match self.services.store.park_turn(&turn.id(), parked).await {
             Ok(()) => {
-                self.note_end(turn, span, TurnEnd::Failed);
+                self.note_end(turn, agent, span, TurnEnd::Failed);
                 self.listeners.done(&turn.message.id, Err(failure.error));
             }
             Err(error) => self.listeners.done(&turn.message.id, Err(error)),
@@ -322,14 +323,13 @@ impl Turns {
 
     /// The span of an attempt at a turn: from the arrival of its message, where it is the first one, until its reply is on
     /// disk.
-    fn span(&self, turn: &Turn) -> Span {
+    fn span(&self, turn: &Turn, agent: &str) -> Span {
         let Base { traces, clock, .. } = &self.services.base;
         let began = if turn.attempts > 1 { clock.now() } else { turn.message.created_at };
-        let agent = self.agent_name(turn);
         let caller = self.listeners.trace(&turn.message.id);
-        let mut span = traces.root(&turn.message.id, caller, began, &format!("invoke_agent {agent}"));
+        let mut span = traces.root(&turn.message.id, caller, began, || format!("invoke_agent {agent}"));
         span.set("gen_ai.operation.name", "invoke_agent");
-        span.set("gen_ai.agent.name", agent.as_str());
+        span.set("gen_ai.agent.name", agent);
         span.set("gen_ai.conversation.id", turn.session.as_str());
         let channel = turn.inbound.as_ref().map_or("api", |inbound| inbound.conversation.channel.as_str());
         span.set("prx.channel", channel);
@@ -337,19 +337,14 @@ impl Turns {
         span
     }
 
-    fn agent_name(&self, turn: &Turn) -> String {
-        self.services.agent_of(turn).map_or_else(|_| OTHER.to_owned(), |agent| agent.name)
-    }
-
     /// Counts a turn that has ended, before anyone is told of it.
-    fn note_end(&self, turn: &Turn, mut span: Span, end: TurnEnd) {
+    fn note_end(&self, turn: &Turn, agent: &str, mut span: Span, end: TurnEnd) {
         span.set("prx.turn.outcome", end.name());
         drop(span);
         let Base { clock, meter, .. } = &self.services.base;
         let took =
             Duration::try_from(clock.now().duration_since(turn.message.created_at)).unwrap_or_default();
-        let agent = self.agent_name(turn);
-        meter.turn_ended(&agent, end, matches!(end, TurnEnd::Completed | TurnEnd::Stopped).then_some(took));
+        meter.turn_ended(agent, end, matches!(end, TurnEnd::Completed | TurnEnd::Stopped).then_some(took));
     }
 
     /// Lets sessions become idle, and idle ones end.

@@ -171,12 +171,18 @@ impl Traces {
 
     /// Begins the first span of what goes by an id: in the caller's trace, or in one that is told from the id, so that a
     /// second attempt is in the same one. It began at this moment.
-    pub fn root(&self, id: &str, caller: Option<TraceContext>, began: Timestamp, name: &str) -> Span {
+    pub fn root(
+        &self,
+        id: &str,
+        caller: Option<TraceContext>,
+        began: Timestamp,
+        name: impl FnOnce() -> String,
+    ) -> Span {
         if !self.is_on() || caller.is_some_and(|caller| !caller.is_sampled) {
             return Span(None);
         }
         let trace = caller.map_or_else(|| trace_of(id), |caller| caller.trace);
-        let mut span = self.begin(trace, caller.map(|caller| caller.span), Kind::Internal, name.to_owned());
+        let mut span = self.begin(trace, caller.map(|caller| caller.span), Kind::Internal, name());
         if let Span(Some(open)) = &mut span {
             open.1.began = began;
             open.1.parent_is_remote = caller.is_some();
@@ -294,7 +300,7 @@ mod tests {
         let began = clock.now();
         clock.advance(Duration::from_secs(1));
         for _ in 0..2 {
-            let mut root = traces.root("msg_1", None, began, "turn");
+            let mut root = traces.root("msg_1", None, began, || "turn".into());
             let mut child = traces.within(root.context(), Kind::Client, || "chat".into());
             child.fail("timeout");
             clock.advance(Duration::from_secs(1));
@@ -314,18 +320,18 @@ mod tests {
     fn a_caller_decides_for_its_own_trace_and_no_room_means_dropped() {
         let (traces, mut waiting, clock) = traces();
         let mut caller = TraceContext { trace: 7, span: 9, is_sampled: true };
-        drop(traces.root("msg_1", Some(caller), clock.now(), "turn"));
+        drop(traces.root("msg_1", Some(caller), clock.now(), || "turn".into()));
         let span = waiting.try_recv().unwrap();
         assert_eq!((span.context.trace, span.parent, span.parent_is_remote), (7, Some(9), true));
         caller.is_sampled = false;
-        assert_eq!(traces.root("msg_1", Some(caller), clock.now(), "turn").context(), None);
+        assert_eq!(traces.root("msg_1", Some(caller), clock.now(), || "turn".into()).context(), None);
         assert_eq!(traces.within(None, Kind::Client, || unreachable!()).context(), None);
         for _ in 0..CAPACITY + 3 {
-            drop(traces.root("msg_1", None, clock.now(), "turn"));
+            drop(traces.root("msg_1", None, clock.now(), || "turn".into()));
         }
         assert_eq!(traces.counts(), (0, 3));
         traces.set_on(false);
-        drop(traces.root("msg_1", None, clock.now(), "turn"));
+        drop(traces.root("msg_1", None, clock.now(), || "turn".into()));
         assert_eq!(traces.counts(), (0, 3), "nothing is noted");
     }
 }

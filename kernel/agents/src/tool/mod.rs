@@ -289,7 +289,8 @@ impl Tools {
     ) -> Result<Executed> {
         let tool = self.checked(name, arguments).await?;
         let config = self.base.config.current();
-        let mut span = self.span(&tool, context.trace);
+        let source = tool.definition().source.to_string();
+        let mut span = self.span(&tool, &source, context.trace);
         context.trace = span.context().filter(|_| config.telemetry.propagate);
         let limit = Duration::from_secs(config.tools.timeout_secs);
         let started = stopwatch();
@@ -311,7 +312,6 @@ impl Tools {
         let outcome = outcome.map(|result| result.cut_to(config.tools.max_result_bytes));
         let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let is_error = outcome.as_ref().map_or(true, |result| result.is_error);
-        let source = tool.definition().source.to_string();
         self.base.meter.tools_of(&source).ended(started.elapsed(), is_error);
         match &outcome {
             Ok(result) if !result.is_error => {}
@@ -326,12 +326,12 @@ impl Tools {
     }
 
     /// The span of a call.
-    fn span(&self, tool: &Tool, parent: Option<TraceContext>) -> Span {
+    fn span(&self, tool: &Tool, source: &str, parent: Option<TraceContext>) -> Span {
         let name = || format!("execute_tool {}", tool.name());
         let mut span = self.base.traces.within(parent, traces::Kind::Internal, name);
         span.set("gen_ai.operation.name", "execute_tool");
         span.set("gen_ai.tool.name", tool.name());
-        span.set("prx.tool.source", tool.definition().source.to_string().as_str());
+        span.set("prx.tool.source", source);
         span
     }
 
