@@ -1,5 +1,6 @@
 //! Bearer tokens: made, read, checked. A token is `prx_<id>_<secret>`; only a SHA-256 of the secret is kept.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future;
 use std::mem;
@@ -135,7 +136,7 @@ pub(super) async fn keep(
 /// # Errors
 /// 401 that says why it is not.
 pub(super) fn check(store: &Store, clock: &Clock, record: &TokenRecord) -> Result<()> {
-    let mut record = record.clone();
+    let mut record = Cow::Borrowed(record);
     for _ in 0..=MAX_GENERATIONS {
         if record.revoked_at.is_some() {
             return Err(unauthorized("The bearer token was revoked"));
@@ -143,9 +144,10 @@ pub(super) fn check(store: &Store, clock: &Clock, record: &TokenRecord) -> Resul
         if record.expires_at.is_some_and(|end| end <= clock.now()) {
             return Err(unauthorized("The bearer token has expired"));
         }
-        let Some(maker) = record.maker else { return Ok(()) };
+        let Some(maker) = &record.maker else { return Ok(()) };
         // Only those are forgotten that were not good for a long time.
-        record = store.token(&maker)?.ok_or_else(|| unauthorized("The bearer token has expired"))?;
+        let maker = store.token(maker)?.ok_or_else(|| unauthorized("The bearer token has expired"))?;
+        record = Cow::Owned(maker);
     }
     Err(unauthorized("The bearer token is not valid"))
 }
