@@ -90,9 +90,9 @@ pub fn read(
     to_its_end(archive.into_inner())?;
     let header = header.ok_or_else(|| Problem::new("it is no backup of prx"))?;
     let manifest = manifest.ok_or_else(|| Problem::damaged("it ends before its manifest"))?;
-    compare(&read, &manifest)?;
-    let bytes = read.values().map(|(size, _)| size).sum();
-    Ok(Found { header, files: read.len(), bytes, left_out: manifest.left_out })
+    let (files, bytes) = (read.len(), read.values().map(|(size, _)| size).sum());
+    compare(read, &manifest)?;
+    Ok(Found { header, files, bytes, left_out: manifest.left_out })
 }
 
 /// The size of one file, and its SHA-256.
@@ -115,21 +115,19 @@ fn one<R: Read>(
 }
 
 /// Holds what was read against what was written.
-fn compare(read: &HashMap<String, (u64, String)>, manifest: &Manifest) -> Result<(), Problem> {
-    let mut left = read.len();
+fn compare(mut read: HashMap<String, (u64, String)>, manifest: &Manifest) -> Result<(), Problem> {
+    let has_store = read.contains_key(FILE);
     for Entry { path, size, sha256 } in &manifest.entries {
-        match read.get(path) {
+        match read.remove(path) {
             None => return Err(Problem::damaged(format_args!("{path:?} is missing"))),
-            Some((found, digest)) if found == size && digest == sha256 => left = left.saturating_sub(1),
+            Some((found, digest)) if found == *size && digest == *sha256 => {}
             Some(_) => return Err(Problem::damaged(format_args!("{path:?} is not what was written"))),
         }
     }
-    if left > 0 {
-        let listed = |path: &&String| manifest.entries.iter().any(|entry| entry.path == **path);
-        let foreign = read.keys().find(|path| !listed(path)).map_or("", String::as_str);
+    if let Some(foreign) = read.into_keys().next() {
         return Err(Problem::damaged(format_args!("{foreign:?} is in it, and not in its manifest")));
     }
-    if !read.contains_key(FILE) {
+    if !has_store {
         return Err(Problem::damaged(format_args!("{FILE:?} is missing")));
     }
     Ok(())
