@@ -3,6 +3,7 @@
 //! it; once a minute in which anything happened it is brought to disk.
 
 use std::collections::BTreeMap;
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -93,21 +94,22 @@ impl Stats {
     /// Brings what happened so far to disk.
     pub(crate) async fn keep(&self) {
         let now = self.base.clock.now();
-        let (points, forgotten) = {
+        let (steps, points) = {
             let mut series = self.lock();
             series.take_in(self.count(), now);
-            (series.unsaved(), Step::ALL.map(|step| (step.secs(), oldest(step, now))))
+            let steps = mem::take(&mut series.unsaved);
+            let points: Vec<_> =
+                steps.iter().filter_map(|&(step, number)| series.kept(step, number)).collect();
+            (steps, points)
         };
         if points.is_empty() {
             return;
         }
-        if let Err(error) = self.store.keep_stats(points.clone(), forgotten.to_vec()).await {
+        let forgotten = Step::ALL.map(|step| (step.secs(), oldest(step, now)));
+        if let Err(error) = self.store.keep_stats(points, forgotten.to_vec()).await {
             debug!(%error, "the series of charts is kept later");
-            let steps = points.iter().filter_map(|point| {
-                let step = Step::ALL.into_iter().find(|step| step.secs() == point.step_secs)?;
-                Some((step, point.number))
-            });
-            self.lock().unsaved.extend(steps);
+            let mut series = self.lock();
+            steps.into_iter().for_each(|(step, number)| series.note_unsaved(step, number));
         }
     }
 
@@ -186,9 +188,7 @@ impl Series {
             for step in Step::ALL {
                 let number = self.minute * Step::Minute.secs() / step.secs();
                 self.of(step).entry(number).or_default().add(&new);
-                if !self.unsaved.contains(&(step, number)) {
-                    self.unsaved.push((step, number));
-                }
+                self.note_unsaved(step, number);
             }
         }
         self.minute = Step::Minute.number(now);
@@ -202,14 +202,16 @@ impl Series {
         }
     }
 
-    /// What is to be brought to disk.
-    fn unsaved(&mut self) -> Vec<StatsPoint> {
-        let unsaved = std::mem::take(&mut self.unsaved);
-        let point = |(step, number): (Step, u64)| {
-            let point = self.of(step).get(&number)?.clone();
-            Some(StatsPoint { step_secs: step.secs(), number, point })
-        };
-        unsaved.into_iter().filter_map(point).collect()
+    fn note_unsaved(&mut self, step: Step, number: u64) {
+        if !self.unsaved.contains(&(step, number)) {
+            self.unsaved.push((step, number));
+        }
+    }
+
+    /// A step as it is brought to disk.
+    fn kept(&mut self, step: Step, number: u64) -> Option<StatsPoint> {
+        let point = self.of(step).get(&number)?.clone();
+        Some(StatsPoint { step_secs: step.secs(), number, point })
     }
 }
 

@@ -186,7 +186,8 @@ async fn fill(ended: &mut mpsc::Receiver<Ended>, batch: &mut Batch, base: &Base)
     }
     let more = async {
         while batch.spans.len() < MAX_BATCH {
-            ended.recv_many(&mut batch.spans, MAX_BATCH).await;
+            let room = MAX_BATCH - batch.spans.len();
+            ended.recv_many(&mut batch.spans, room).await;
         }
     };
     tokio::select! { () = more => {}, () = base.clock.sleep(BATCH_DELAY) => {} }

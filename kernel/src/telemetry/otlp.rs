@@ -42,7 +42,7 @@ impl Exporter {
         if settings.otlp_endpoint.is_empty() {
             return None;
         }
-        Client::of(settings, &Failure::default(), None).err()
+        allowed(settings).err()
     }
 
     /// For the collector that the settings name.
@@ -51,7 +51,9 @@ impl Exporter {
     /// As for [`Exporter::problem`].
     pub(super) fn new(settings: &config::Telemetry, egress: &Egress) -> Result<Self, String> {
         let failure = Failure::default();
-        let client = Client::of(settings, &failure, Some(egress.clone()))?;
+        let headers = settings.headers.keys().cloned().collect();
+        let (egress, policy) = (egress.clone(), allowed(settings)?);
+        let client = Client { egress, policy, headers, failure: Arc::clone(&failure) };
         let built = SpanExporter::builder()
             .with_http()
             .with_http_client(client)
@@ -131,33 +133,29 @@ fn endpoint(address: &str) -> String {
 
 /// Sends what the exporter has encoded, with the operator's headers.
 struct Client {
-    /// None where it is only looked whether it could.
-    egress: Option<Egress>,
+    egress: Egress,
     policy: Policy,
     /// The names of the headers; each is the name of its secret, too.
     headers: Vec<String>,
     failure: Failure,
 }
 
-impl Client {
-    fn of(settings: &config::Telemetry, failure: &Failure, egress: Option<Egress>) -> Result<Self, String> {
-        let url = endpoint(&settings.otlp_endpoint);
-        let origin = Origin::of_url(&url).map_err(|error| format!("otlp_endpoint: {error}"))?;
-        let secret = |(name, value): (&String, &String)| {
-            let wrong = |why: String| format!("headers.{name}: {why}");
-            http::HeaderName::try_from(name.as_str())
-                .map_err(|_| wrong("is no name of a header".to_owned()))?;
-            Ok((name.clone(), Secret::resolve(value).map_err(wrong)?))
-        };
-        let secrets = settings.headers.iter().map(secret).collect::<Result<Secrets, String>>()?;
-        // The operator names it, so that it may lie in the operator's own network.
-        let policy = Policy::new(vec![Allowed { origin: origin.into(), private: true }], secrets);
-        let headers = settings.headers.keys().cloned().collect();
-        Ok(Self { egress, policy, headers, failure: Arc::clone(failure) })
-    }
+/// Where requests may go, and the secrets in them: the headers, each under its name.
+fn allowed(settings: &config::Telemetry) -> Result<Policy, String> {
+    let url = endpoint(&settings.otlp_endpoint);
+    let origin = Origin::of_url(&url).map_err(|error| format!("otlp_endpoint: {error}"))?;
+    let secret = |(name, value): (&String, &String)| {
+        let wrong = |why: String| format!("headers.{name}: {why}");
+        http::HeaderName::try_from(name.as_str()).map_err(|_| wrong("is no name of a header".to_owned()))?;
+        Ok((name.clone(), Secret::resolve(value).map_err(wrong)?))
+    };
+    let secrets = settings.headers.iter().map(secret).collect::<Result<Secrets, String>>()?;
+    // The operator names it, so that it may lie in the operator's own network.
+    Ok(Policy::new(vec![Allowed { origin: origin.into(), private: true }], secrets))
+}
 
+impl Client {
     async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, String> {
-        let egress = self.egress.as_ref().ok_or("there is no way out")?;
         let (head, body) = request.into_parts();
         let text = |value: &http::HeaderValue| vec![Segment::Bytes(value.as_bytes().to_vec())];
         let own = head.headers.iter().map(|(name, value)| (name.to_string(), text(value)));
@@ -166,12 +164,12 @@ impl Client {
             method: Method::POST,
             url: vec![Segment::Text(head.uri.to_string())],
             headers: own.chain(secret).collect(),
-            body: Body::Segments(vec![Segment::Bytes(body.to_vec())]),
+            body: Body::Segments(vec![Segment::Bytes(body.into())]),
             timeouts: Timeouts { first_byte: TIMEOUT, total: TIMEOUT, ..Timeouts::default() },
             max_body: MAX_ANSWER,
             redirects: 0,
         };
-        let answer = egress.send(&self.policy, request).await.map_err(|failure| failure.to_string())?;
+        let answer = self.egress.send(&self.policy, request).await.map_err(|failure| failure.to_string())?;
         let status = answer.status;
         if !status.is_success() {
             return Err(format!("the collector answered {status}"));

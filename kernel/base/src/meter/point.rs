@@ -32,8 +32,8 @@ impl Point {
 
     /// Adds another one.
     pub fn add(&mut self, other: &Self) {
-        for (count, more) in self.counts().into_iter().zip(other.clone().counts()) {
-            *count = count.saturating_add(*more);
+        for (count, more) in self.beside(other) {
+            *count = count.saturating_add(more);
         }
         self.latency.add(&other.latency);
     }
@@ -41,21 +41,23 @@ impl Point {
     /// What has come since an earlier state of the same counts.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let mut new = Self { latency: self.latency.since(&earlier.latency), ..self.clone() };
-        for (count, before) in new.counts().into_iter().zip(earlier.clone().counts()) {
-            *count = count.saturating_sub(*before);
+        let mut new = self.clone();
+        for (count, before) in new.beside(earlier) {
+            *count = count.saturating_sub(before);
         }
+        new.latency = self.latency.since(&earlier.latency);
         new
     }
 
-    fn counts(&mut self) -> [&mut u64; 6] {
+    /// Each count, and what the other one has of it.
+    fn beside(&mut self, other: &Self) -> [(&mut u64, u64); 6] {
         [
-            &mut self.messages_received,
-            &mut self.messages_sent,
-            &mut self.turns,
-            &mut self.turns_failed,
-            &mut self.input_tokens,
-            &mut self.output_tokens,
+            (&mut self.messages_received, other.messages_received),
+            (&mut self.messages_sent, other.messages_sent),
+            (&mut self.turns, other.turns),
+            (&mut self.turns_failed, other.turns_failed),
+            (&mut self.input_tokens, other.input_tokens),
+            (&mut self.output_tokens, other.output_tokens),
         ]
     }
 }
