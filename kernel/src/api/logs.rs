@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, stream};
-use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
@@ -78,7 +77,7 @@ pub(super) async fn list(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     if call.query.get(&FOLLOW)? {
         return follow(gateway, &call, query, limit);
     }
-    let since = query.since.or_else(|| ago(&gateway, DEFAULT_WINDOW));
+    let since = query.since.or_else(|| since::ago(&gateway.base.clock, DEFAULT_WINDOW));
     let (entries, total) = gateway.process.logs.recent.query(&Query { since, ..query }, limit);
     Reply::ok(&Entries { entries: entries.iter().map(|entry| &**entry).collect(), total })
 }
@@ -96,11 +95,6 @@ fn query(gateway: &Gateway, call: &Call) -> Result<Query> {
         module: call.query.get(&MODULE)?.filter(|module| !module.is_empty()).map(str::to_owned),
         since: call.query.get(&SINCE)?.map(|text| since::since(&gateway.base.clock, text)).transpose()?,
     })
-}
-
-fn ago(gateway: &Gateway, duration: Duration) -> Option<Timestamp> {
-    let duration = SignedDuration::try_from(duration).ok()?;
-    Some(gateway.base.clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
 }
 
 /// Where a follower is, and what it has read and not sent yet. What it has not read costs it nothing.

@@ -1,5 +1,7 @@
 //! A moment that a query begins with.
 
+use std::time::Duration;
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -21,11 +23,14 @@ pub(super) const SINCE: Matching = Matching(
 pub(super) fn since(clock: &Clock, text: &str) -> Result<Timestamp> {
     let utc = |local: DateTime| TimeZone::UTC.to_timestamp(local).ok();
     let moment = text.parse().ok().or_else(|| utc(text.parse().ok()?));
-    let ago = || SignedDuration::try_from(duration::parse("since", text).ok()?).ok();
-    moment.or_else(|| ago().map(|ago| clock.now().checked_sub(ago).unwrap_or(Timestamp::MIN))).ok_or_else(
-        || {
-            let accepted = "an ISO 8601 timestamp such as 2026-03-21T10:00:00Z, or a duration such as \"1h\"";
-            Error::bad_request(format!("`since` must be {accepted}; not \"{text}\""))
-        },
-    )
+    moment.or_else(|| ago(clock, duration::parse("since", text).ok()?)).ok_or_else(|| {
+        let accepted = "an ISO 8601 timestamp such as 2026-03-21T10:00:00Z, or a duration such as \"1h\"";
+        Error::bad_request(format!("`since` must be {accepted}; not \"{text}\""))
+    })
+}
+
+/// The moment so long ago.
+pub(super) fn ago(clock: &Clock, duration: Duration) -> Option<Timestamp> {
+    let duration = SignedDuration::try_from(duration).ok()?;
+    Some(clock.now().checked_sub(duration).unwrap_or(Timestamp::MIN))
 }

@@ -66,10 +66,14 @@ impl Paths {
     }
 }
 
-/// `prx` in a base directory as XDG has them.
-fn base(variable: &str, under_home: &str) -> Result<PathBuf, Failure> {
+/// A base directory as XDG has them; none where there is no home.
+pub(super) fn xdg(variable: &str, under_home: &str) -> Option<PathBuf> {
     let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let found = set(variable).or_else(|| Some(set("HOME")?.join(under_home)));
-    let found = found.map(|base| base.join("prx"));
+    set(variable).or_else(|| Some(set("HOME")?.join(under_home)))
+}
+
+/// `prx` in one of them.
+fn base(variable: &str, under_home: &str) -> Result<PathBuf, Failure> {
+    let found = xdg(variable, under_home).map(|base| base.join("prx"));
     found.ok_or_else(|| Failure::new("HOME is not set; say where things are with --config and --data-dir"))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::output::Console;
-use super::paths::Paths;
+use super::paths::{Paths, xdg};
 use super::terminal::print;
 
 /// The unit of a system's service, as packages install it.
@@ -70,8 +70,7 @@ fn place(system: bool) -> Result<PathBuf, Failure> {
     if system {
         return Ok(PathBuf::from("/etc/systemd/system/prx.service"));
     }
-    let set = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let config = set("XDG_CONFIG_HOME").or_else(|| Some(set("HOME")?.join(".config")));
+    let config = xdg("XDG_CONFIG_HOME", ".config");
     let config = config.ok_or_else(|| Failure::new("HOME is not set; --print prints the unit"))?;
     Ok(config.join("systemd/user/prx.service"))
 }

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 
 use super::failure::Failure;
+use prx_base::text::is_format_control;
 
 /// Prints a text and ends its line.
 pub(super) fn say(text: &str) -> Result<(), Failure> {
@@ -30,15 +31,12 @@ pub(super) fn print(text: &str) -> Result<(), Failure> {
     }
 }
 
-/// Characters that have what follows them read from right to left, or end that: a text could be shown as another one.
-const BIDIRECTIONAL: [std::ops::RangeInclusive<char>; 3] =
-    ['\u{200e}'..='\u{200f}', '\u{202a}'..='\u{202e}', '\u{2066}'..='\u{2069}'];
-
 /// The text with its control characters made visible; line breaks may stay.
 pub(super) fn printable(text: &str, keep_lines: bool) -> String {
     let escape = |character: char| match character {
         '\n' | '\t' if keep_lines => character.to_string(),
-        _ if character.is_control() || BIDIRECTIONAL.iter().any(|range| range.contains(&character)) => {
+        // Marks of a direction, too: a text could be shown as another one.
+        _ if is_format_control(character) || matches!(character, '\u{200e}' | '\u{200f}') => {
             character.escape_default().to_string()
         }
         _ => character.to_string(),

@@ -31,11 +31,10 @@ pub(super) fn redacted(config: &Config, secrecy: &Secrecy<'_>) -> Result<Value> 
             }
         }
     }
-    if let Some(proxy) = shown.pointer_mut("/egress/proxy") {
-        hide_credentials(proxy);
-    }
-    if let Some(endpoint) = shown.pointer_mut("/telemetry/otlp_endpoint") {
-        hide_credentials(endpoint);
+    for address in ["/egress/proxy", "/telemetry/otlp_endpoint"] {
+        if let Some(address) = shown.pointer_mut(address) {
+            hide_credentials(address);
+        }
     }
     if let Some(Value::Object(headers)) = shown.pointer_mut("/telemetry/headers") {
         headers.values_mut().for_each(hide);

@@ -122,7 +122,7 @@ impl Settings {
 
     /// Every key of the kernel's, and who has set it.
     pub(crate) async fn keys(&self) -> Vec<KeyView> {
-        let text = self.0.text.lock().await.clone().unwrap_or_default();
+        let text = self.text().await.unwrap_or_default();
         keys(self.0.file.parse(text).ok().as_ref())
     }
 

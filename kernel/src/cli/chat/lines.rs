@@ -19,6 +19,7 @@ use tokio::io::{AsyncBufReadExt, BufReader, Stdin};
 use tokio::sync::mpsc;
 
 use super::super::failure::Failure;
+use super::super::paths::xdg;
 use super::super::terminal::note;
 
 /// Lines that are remembered.
@@ -136,8 +137,7 @@ fn edit(words: &[String], asked: &std::sync::mpsc::Receiver<String>, answer: &mp
 
 /// Where lines are remembered, for their owner only.
 fn history_file() -> Option<PathBuf> {
-    let set = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = set("XDG_STATE_HOME").or_else(|| Some(set("HOME")?.join(".local/state")))?.join("prx");
+    let state = xdg("XDG_STATE_HOME", ".local/state")?.join("prx");
     DirBuilder::new().recursive(true).mode(0o700).create(&state).ok()?;
     let file = state.join("chat-history");
     OpenOptions::new().append(true).create(true).mode(0o600).open(&file).ok()?;
