@@ -19,7 +19,6 @@ use crate::settings::{self, AtStart, at_start, redacted_on_disk};
 use prx_base::config::keys::{COMPONENT_TABLES, FILTER_ORDER, KEYS, Type};
 use prx_base::config::{Changes, Config, Invalid, Overrides, REDACTED, in_this_shell, is_reference};
 use prx_host::{Known, on_disk};
-use prx_http::Network;
 
 /// Most bytes of a value on standard input.
 const MAX_VALUE_BYTES: u64 = 1 << 20;
@@ -119,13 +118,7 @@ async fn change(console: &Console, paths: &Paths, changes: Map<String, Value>) -
         |problems: Vec<String>| Failure::new(format!("nothing was changed: {}", problems.join("; ")));
     let patched = file.patch(parsed, &changes).map_err(refused)?;
     let changed = Changes { before: &before, after: &patched.written };
-    let problems = settings::check(changed, &known(paths)).into_iter();
-    let mut problems: Vec<_> = problems.map(|(key, what)| format!("{key}: {what}")).collect();
-    if before.gateway != patched.written.gateway
-        && let Err(error) = Network::check(&patched.written.gateway).await
-    {
-        problems.push(format!("gateway: {error}"));
-    }
+    let problems = settings::problems(changed, &known(paths)).await;
     if !problems.is_empty() {
         return Err(refused(problems));
     }

@@ -2,17 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::telemetry;
 use prx_base::config::keys::nearest;
 use prx_base::config::{Changes, Components, Config, Settings, provider_plugin, provider_settings};
+use prx_egress::Egress;
 use prx_host::inspect::Capability;
 use prx_host::{Known, grants};
+use prx_http::Network;
 
 /// A dotted key, and what is wrong with it.
 pub(crate) type Problem = (String, String);
 
+/// Everything wrong with what a change brings, each with its key.
+pub(crate) async fn problems(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<String> {
+    let Changes { before, after } = changes;
+    let components = check(Changes { before, after }, plugins).into_iter();
+    let mut problems: Vec<_> = components.map(|(key, what)| format!("{key}: {what}")).collect();
+    // The next start would end with it, and nothing would be there to change it back with.
+    if after.gateway != before.gateway
+        && let Err(error) = Network::check(&after.gateway).await
+    {
+        problems.push(format!("gateway: {error}"));
+    }
+    if after.egress != before.egress {
+        problems.extend(Egress::problem(&after.egress));
+    }
+    if after.telemetry != before.telemetry {
+        problems.extend(telemetry::problem(&after.telemetry));
+    }
+    problems
+}
+
 /// Everything wrong with the tables of components that are new or differ. What was there before is no reason to
 /// refuse what changes now.
-pub(crate) fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
+fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem> {
     let channels = changes.tables(|config| &config.components.channels_config).flat_map(|(name, table)| {
         let problems = check_channel(name, table, plugins);
         problems.into_iter().map(move |problem| format!("channels_config.{name}.{problem}"))

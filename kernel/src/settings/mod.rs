@@ -1,6 +1,6 @@
 //! The configuration while the gateway runs: shown, changed over the API or by an edit of its file, and applied.
 
-pub(crate) use self::check::{AtStart, at_start, check, providers};
+pub(crate) use self::check::{AtStart, at_start, problems, providers};
 pub(crate) use self::redact::redacted_on_disk;
 pub(crate) use self::state::Dependents;
 pub use self::state::{Settings, Updated};

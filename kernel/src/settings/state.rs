@@ -6,21 +6,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::{Map, Value, json};
 use tracing::{info, warn};
 
-use super::check::check;
+use super::check::problems;
 use super::keys::{KeyView, keys};
 use super::redact::redacted;
 use super::rights::guarded;
 use super::secrecy::Secrecy;
-use crate::telemetry;
 use prx_base::Base;
 use prx_base::config::{Changes, Config, File, Loaded, Parsed, is_blank};
 use prx_base::error::{Code, Error, Result};
 use prx_base::events::{Kind, NewEvent};
 use prx_base::logs::Logs;
 use prx_channels::Channels;
-use prx_egress::Egress;
 use prx_host::{Plugins, Watch};
-use prx_http::{Caller, Network, Scope};
+use prx_http::{Caller, Scope};
 use prx_mcp::Mcp;
 use prx_store::Store;
 
@@ -226,20 +224,7 @@ impl Settings {
     pub(super) async fn check(&self, config: &Config) -> Result<(), Vec<String>> {
         let before = self.0.base.config.current();
         let changes = Changes { before: &before, after: config };
-        let problems = check(changes, &self.0.dependents.plugins.known()).into_iter();
-        let mut problems: Vec<_> = problems.map(|(key, what)| format!("{key}: {what}")).collect();
-        // The next start would end with it, and nothing would be there to change it back with.
-        if config.gateway != before.gateway
-            && let Err(error) = Network::check(&config.gateway).await
-        {
-            problems.push(format!("gateway: {error}"));
-        }
-        if config.egress != before.egress {
-            problems.extend(Egress::problem(&config.egress));
-        }
-        if config.telemetry != before.telemetry {
-            problems.extend(telemetry::problem(&config.telemetry));
-        }
+        let problems = problems(changes, &self.0.dependents.plugins.known()).await;
         if problems.is_empty() { Ok(()) } else { Err(problems) }
     }
 

@@ -152,6 +152,8 @@ async fn a_configuration_is_read_changed_and_moved_without_a_gateway() {
         ("agent.max_turns", "many", "agent.max_turns"),
         ("channels_config.telegram.bot_tokens", "x", "bot_token"),
         ("gateway.host", "0.0.0.0", "is not a loopback address"),
+        ("telemetry.otlp_endpoint", "collector:4318", "otlp_endpoint: "),
+        ("egress.ca_file", "/nowhere.pem", "ca_file"),
     ] {
         let before = text();
         let refused = home.run(&["config", "set", key, value]).await;
