@@ -25,7 +25,7 @@ const MAX_ADDRESS_SPACE: u64 = 3 << 30;
 /// Most processor time of a compilation, in seconds, and how much later one that does not heed the signal is killed.
 const MAX_CPU_SECS: u64 = 120;
 const CPU_GRACE_SECS: u64 = 5;
-/// How much a compilation gives way to everything else on the machine: nice(2).
+/// How much a compilation gives way to everything else on the machine while there is something to give way to: nice(2).
 const NICENESS: i32 = 10;
 /// Largest image, in bytes.
 const MAX_IMAGE_BYTES: u64 = 512 << 20;
@@ -71,6 +71,24 @@ pub enum Compiler {
     Process(PathBuf),
 }
 
+/// How a compilation shares the processors with everything else on the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// Like everything else: nothing works before it is done.
+    Start,
+    /// It gives way to messages.
+    GivesWay,
+}
+
+impl Haste {
+    fn niceness(self) -> i32 {
+        match self {
+            Self::Start => 0,
+            Self::GivesWay => NICENESS,
+        }
+    }
+}
+
 impl Compiler {
     /// In a process of the program that runs now.
     ///
@@ -82,11 +100,17 @@ impl Compiler {
         Ok(Self::Process(if running.exists() { running.to_owned() } else { env::current_exe()? }))
     }
 
-    /// The image of a component for an engine with this reservation for each memory. Dropping it ends the compilation.
-    pub(super) async fn image(&self, reservation: u64, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+    /// The image of a component for an engine with this reservation for each memory, for somebody who is waited for or
+    /// has time. Dropping it ends the compilation.
+    pub(super) async fn image(
+        &self,
+        reservation: u64,
+        haste: Haste,
+        component: &[u8],
+    ) -> Result<Vec<u8>, CompileError> {
         match self {
             Self::Here => here(reservation, component.to_vec()).await,
-            Self::Process(program) => aside(program, reservation, component).await,
+            Self::Process(program) => aside(program, reservation, haste, component).await,
         }
     }
 }
@@ -97,11 +121,18 @@ async fn here(reservation: u64, component: Vec<u8>) -> Result<Vec<u8>, CompileEr
     compiled.map_err(|error| CompileError::Invalid(format!("{error:#}")))
 }
 
-async fn aside(program: &Path, reservation: u64, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+async fn aside(
+    program: &Path,
+    reservation: u64,
+    haste: Haste,
+    component: &[u8],
+) -> Result<Vec<u8>, CompileError> {
+    let words = [reservation.to_string(), component.len().to_string(), haste.niceness().to_string()];
     let mut command = Command::new(program);
     command
         .arg0("prx")
-        .args([COMPILE, &reservation.to_string(), &component.len().to_string()])
+        .arg(COMPILE)
+        .args(words)
         .env_clear()
         .process_group(0)
         .stdin(Stdio::piped())
@@ -162,8 +193,8 @@ fn failed(error: impl std::fmt::Display) -> CompileError {
 }
 
 /// What a program does that was started to compile one component: takes it from standard input, and writes its image to
-/// standard output. `words` are its arguments after [`COMPILE`]: the reservation of address space for each memory, and
-/// the length of the component, both in bytes. Ends the process when its input ends before it is done.
+/// standard output. `words` are its arguments after [`COMPILE`]: the reservation of address space for each memory and
+/// the length of the component, both in bytes, and its niceness. Ends the process when its input ends before it is done.
 pub fn run_compiler(words: impl Iterator<Item = OsString>) -> ExitCode {
     match compile(words) {
         Ok(()) => ExitCode::SUCCESS,
@@ -179,9 +210,14 @@ pub fn run_compiler(words: impl Iterator<Item = OsString>) -> ExitCode {
 /// The exit code, and the reason.
 fn compile(words: impl Iterator<Item = OsString>) -> Result<(), (u8, String)> {
     let broken = |error: io::Error| (BROKEN, error.to_string());
-    let usage = || (BROKEN, format!("{COMPILE} takes a reservation and the length of a component, in bytes"));
-    let (reservation, length) = numbers(words).ok_or_else(usage)?;
-    restrict().map_err(broken)?;
+    let usage = || {
+        (
+            BROKEN,
+            format!("{COMPILE} takes a reservation and the length of a component, in bytes, and a niceness"),
+        )
+    };
+    let (reservation, length, niceness) = numbers(words).ok_or_else(usage)?;
+    restrict(niceness).map_err(broken)?;
     let component = take(length).map_err(broken)?;
     watch_input().map_err(broken)?;
     let image = compiling(reservation).and_then(|engine| engine.precompile_component(&component));
@@ -192,17 +228,18 @@ fn compile(words: impl Iterator<Item = OsString>) -> Result<(), (u8, String)> {
     io::stdout().write_all(&image).map_err(broken)
 }
 
-fn numbers(mut words: impl Iterator<Item = OsString>) -> Option<(u64, usize)> {
+fn numbers(mut words: impl Iterator<Item = OsString>) -> Option<(u64, usize, i32)> {
     let reservation = words.next()?.to_str()?.parse().ok()?;
     let length = words.next()?.to_str()?.parse().ok()?;
-    (length <= MAX_BYTES).then_some((reservation, length))
+    let niceness = words.next()?.to_str()?.parse().ok()?;
+    (length <= MAX_BYTES).then_some((reservation, length, niceness))
 }
 
-fn restrict() -> io::Result<()> {
+fn restrict(niceness: i32) -> io::Result<()> {
     limit(Resource::As, MAX_ADDRESS_SPACE, MAX_ADDRESS_SPACE)?;
     limit(Resource::Cpu, MAX_CPU_SECS, MAX_CPU_SECS + CPU_GRACE_SECS)?;
     limit(Resource::Core, 0, 0)?;
-    nice(NICENESS)?;
+    nice(niceness)?;
     Ok(())
 }
 

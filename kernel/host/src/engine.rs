@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::Component;
 
 use super::cache::Cache;
-use super::compiler::{CompileError, Compiler};
+use super::compiler::{CompileError, Compiler, Haste};
 use super::files::Folders;
 use super::limits::{MAX_MEMORY_BYTES, TICK};
 use super::services::Services;
@@ -40,6 +41,8 @@ pub struct Engine {
     /// Address space reserved for one memory, in bytes.
     reservation: u64,
     compiler: Compiler,
+    /// Set once something is served that compilations give way to.
+    serves: Arc<AtomicBool>,
     /// One permit for each compilation at a time.
     compilations: Arc<Semaphore>,
     shares: Arc<Shares>,
@@ -67,6 +70,7 @@ impl Engine {
             cache,
             reservation,
             compiler: Compiler::Here,
+            serves: Arc::default(),
             compilations: Arc::new(Semaphore::new(MAX_COMPILATIONS)),
             shares: Arc::new(Shares::new()),
             folders: Arc::new(Folders::new(data_dir)),
@@ -98,7 +102,7 @@ impl Engine {
         }
         let compiled = self.stopping.run_until_cancelled(async {
             let _permit = self.compilations.acquire().await.map_err(failed)?;
-            self.compiler.image(self.reservation, &component).await
+            self.compiler.image(self.reservation, self.haste(), &component).await
         });
         let image = compiled.await.unwrap_or(Err(CompileError::Stopped))?;
         let artifact =
@@ -106,6 +110,15 @@ impl Engine {
         // The compiler's memory, which the allocator would keep.
         prx_base::heap::trim();
         Ok(Artifact(artifact?))
+    }
+
+    /// Has compilations give way to what is served from now on.
+    pub(super) fn give_way(&self) {
+        self.serves.store(true, Ordering::Relaxed);
+    }
+
+    fn haste(&self) -> Haste {
+        if self.serves.load(Ordering::Relaxed) { Haste::GivesWay } else { Haste::Start }
     }
 
     /// Drops what was kept of the component with this SHA-256; code of it that runs goes on.

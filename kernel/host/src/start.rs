@@ -50,6 +50,7 @@ impl Plugins {
                 self.fall_back(&name, &error).await;
             }
         }
+        self.0.engine.give_way();
         Ok(())
     }
 
