@@ -212,6 +212,8 @@ impl Startup {
     pub async fn start(&self, progress: impl FnMut(Progress)) -> Result<Gateway, StartError> {
         let Self { options, base, store, egress, hooks, process } = self;
         let plugins = self.load_plugins(progress).await?;
+        // Before what an earlier run has left is taken up.
+        let (stats, telemetry) = self.keep_house();
         let following = plugins.follow_skills().await;
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(following));
         let loaded = options.loaded.clone();
@@ -243,7 +245,6 @@ impl Startup {
             mcp: mcp.clone(),
         };
         tokio::spawn(process.stopping.clone().run_until_cancelled_owned(agents.clone().follow()));
-        let (stats, telemetry) = self.keep_house();
         let (base, store, process, hooks) = (base.clone(), store.clone(), process.clone(), hooks.clone());
         let (door, codes) = (Door::default(), Codes::default());
         Ok(Gateway {

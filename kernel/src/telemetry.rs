@@ -51,11 +51,12 @@ struct Batch {
 }
 
 impl Telemetry {
-    /// Follows the configuration from now on.
+    /// Follows the configuration from now on. What is begun after this is noted.
     pub(crate) fn start(base: Base, egress: Egress) -> Self {
         let (problem, stop, tasks) = (Arc::default(), CancellationToken::new(), TaskTracker::new());
         let telemetry = Self { base, egress, problem, stop, tasks };
         if let Some(ended) = telemetry.base.traces.take() {
+            telemetry.base.traces.set_on(!telemetry.base.config.current().telemetry.otlp_endpoint.is_empty());
             telemetry.tasks.spawn(telemetry.clone().run(ended));
         }
         telemetry.tasks.close();

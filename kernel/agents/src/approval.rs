@@ -137,7 +137,7 @@ pub(super) async fn put(
         user,
         timeout: timeout(work),
     };
-    let sent = reply::question(turn, choices, words);
+    let sent = reply::question(work, choices, words);
     let approval = store.ask_approval(id, new, sent).await?;
     info!(tool, approval = approval.id, "the user is asked");
     work.reply.event(TurnEvent::Approval(approval.clone()));

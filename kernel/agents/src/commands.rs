@@ -71,7 +71,7 @@ impl Course<'_> {
             }
             Command::Say(text) => {
                 self.progress.said += 1;
-                applied.said.extend(reply::in_between(self.work.turn, &text));
+                applied.said.extend(reply::in_between(self.work, &text));
                 self.keep(NewMessage::assistant(text));
             }
             Command::Cancel(token) => self.give_up(token),

@@ -309,7 +309,7 @@ impl Turns {
             return;
         }
         error!(error = %failure.error, cause = ?std::error::Error::source(&failure.error), "the turn is put aside");
-        let told = reply::apology(turn, &failure, self.services.words(turn));
+        let told = reply::apology(turn, span.context(), &failure, self.services.words(turn));
         let reason = failure.error.message().into();
         let parked = Parked { reason, said: failure.said, refused: failure.refused, told };
         match self.services.store.park_turn(&turn.id(), parked).await {

@@ -80,7 +80,7 @@ fn admit_one(generation: &Generation, config: &Config, action: common::Action) -
             rights.may_send(channel, conversation).map_err(|denied| denied.to_string())?;
             let (conversation, target) = place(config, &outgoing)?;
             let operation = Operation::send(outgoing.text, Vec::new());
-            Ok(Action::Send(NewOutbound { conversation, target, operation, turn: None }))
+            Ok(Action::Send(NewOutbound { conversation, target, operation, turn: None, trace: None }))
         }
         common::Action::BeginTurn(outgoing) => {
             let (channel, conversation) = (&outgoing.channel, &outgoing.conversation);

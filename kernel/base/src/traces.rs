@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
@@ -70,6 +71,20 @@ impl TraceContext {
     }
 }
 
+/// As a `traceparent`.
+impl Serialize for TraceContext {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.traceparent())
+    }
+}
+
+impl<'de> Deserialize<'de> for TraceContext {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom("not a traceparent"))
+    }
+}
+
 /// What a span is to those around it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -125,8 +140,8 @@ pub struct Ended {
     pub is_error: bool,
 }
 
-/// A span under way; it ends when it is dropped. Costs nothing where none is wanted.
-#[derive(Debug)]
+/// A span under way; it ends when it is dropped. Costs nothing where none is wanted, as by default.
+#[derive(Debug, Default)]
 #[must_use = "a span ends when it is dropped"]
 pub struct Span(Option<Box<(Traces, Ended)>>);
 
@@ -279,6 +294,8 @@ mod tests {
         assert_eq!((context.traceparent().as_str(), context.is_sampled), (sound, true));
         assert_eq!(context.trace_id(), "4bf92f3577b34da6a3ce929d0e0e4736");
         assert!(!TraceContext::parse(&sound.replace("-01", "-00")).unwrap().is_sampled);
+        let kept = serde_json::to_value(context).unwrap();
+        assert_eq!((&kept, serde_json::from_value(kept.clone()).unwrap()), (&sound.into(), context));
         assert!(TraceContext::parse(&format!("cc{}-more", &sound[2..])).is_some(), "a later version");
         for broken in [
             "",

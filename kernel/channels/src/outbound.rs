@@ -6,7 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use prx_base::error::Result;
-use prx_store::{Conversation, OutboxEntry, Store, TurnId};
+use prx_base::traces::{Kind, Span, Traces};
+use prx_store::{Conversation, OutboxEntry, OutboxOutcome, Store, TurnId};
 
 /// Entries held in memory; the rest wait on disk.
 const WINDOW: usize = 512;
@@ -16,20 +17,27 @@ const AT_ONCE: usize = 32;
 /// The queue of one channel, read from the outbox as there is room.
 pub(super) struct Outbound {
     store: Store,
+    traces: Traces,
     channel: String,
     conversations: BTreeMap<Conversation, VecDeque<OutboxEntry>>,
-    /// Entries at work, by id, with their conversation.
-    at_work: HashMap<String, Conversation>,
+    /// Entries at work, by id.
+    at_work: HashMap<String, Attempt>,
     held: usize,
     cursor: Option<String>,
     /// The last reading ended for want of room.
     more: bool,
 }
 
+/// An attempt at an entry.
+struct Attempt {
+    conversation: Conversation,
+    span: Span,
+}
+
 impl Outbound {
-    pub(super) fn new(store: Store, channel: String) -> Self {
+    pub(super) fn new(store: Store, traces: Traces, channel: String) -> Self {
         let (conversations, at_work) = (BTreeMap::new(), HashMap::new());
-        Self { store, channel, conversations, at_work, held: 0, cursor: None, more: false }
+        Self { store, traces, channel, conversations, at_work, held: 0, cursor: None, more: false }
     }
 
     /// Reads what came into the outbox since the last time, as far as there is room. Returns the ids of those
@@ -69,34 +77,54 @@ impl Outbound {
     ) -> Vec<OutboxEntry> {
         let room = AT_ONCE.saturating_sub(self.at_work.len());
         let at_work = &self.at_work;
-        let free = |key: &Conversation| !at_work.values().any(|busy| busy == key) && !held(key);
+        let free =
+            |key: &Conversation| !at_work.values().any(|attempt| attempt.conversation == *key) && !held(key);
         let due = |entry: &&OutboxEntry| entry.not_before.is_none_or(|at| at <= now);
         let ready = self.conversations.iter().filter(|(key, _)| free(key));
         let ready = ready.filter_map(|(_, waiting)| waiting.front().filter(due).cloned());
         let ready: Vec<OutboxEntry> = ready.take(room).collect();
         for entry in &ready {
-            self.at_work.insert(entry.id.clone(), entry.conversation.clone());
+            let attempt = Attempt { conversation: entry.conversation.clone(), span: self.span(entry) };
+            self.at_work.insert(entry.id.clone(), attempt);
         }
         ready
+    }
+
+    /// The span of an attempt at an entry that begins now.
+    fn span(&self, entry: &OutboxEntry) -> Span {
+        let mut span = self.traces.within(entry.trace, Kind::Client, || format!("send {}", self.channel));
+        span.set("prx.channel", self.channel.as_str());
+        span.set("prx.outbox.id", entry.id.as_str());
+        span.set("prx.outbox.attempt", u64::from(entry.attempt) + 1);
+        span
     }
 
     /// Takes in an entry as the store has it now that an attempt at it has begun. None: it is gone from there.
     pub(super) fn dispatched(&mut self, id: &str, entry: Option<OutboxEntry>) {
         match entry {
             Some(entry) => self.replace(id, entry),
-            None => self.finish(id, None),
+            None => self.leave(id),
         }
     }
 
-    /// Takes in an entry as the store has it now that an attempt at it has ended. None: it has left the outbox, and the
-    /// next of its conversation follows. An unknown id changes nothing.
-    pub(super) fn finish(&mut self, id: &str, entry: Option<OutboxEntry>) {
-        if let Some(entry) = entry {
-            self.replace(id, entry);
-            self.at_work.remove(id);
-            return;
+    /// Takes in an entry as the store has it now that an attempt at it has ended. None: it has left the outbox. An
+    /// unknown id changes nothing.
+    pub(super) fn finish(&mut self, id: &str, outcome: &OutboxOutcome, entry: Option<OutboxEntry>) {
+        if let Some(attempt) = self.at_work.get_mut(id) {
+            end(&mut attempt.span, outcome);
         }
-        let Some(key) = self.at_work.remove(id) else { return };
+        match entry {
+            Some(entry) => {
+                self.replace(id, entry);
+                self.at_work.remove(id);
+            }
+            None => self.leave(id),
+        }
+    }
+
+    /// An entry at work has left the outbox, and the next of its conversation follows.
+    fn leave(&mut self, id: &str) {
+        let Some(Attempt { conversation: key, .. }) = self.at_work.remove(id) else { return };
         let Some(waiting) = self.conversations.get_mut(&key) else { return };
         waiting.pop_front();
         self.held -= 1;
@@ -106,7 +134,8 @@ impl Outbound {
     }
 
     fn replace(&mut self, id: &str, entry: OutboxEntry) {
-        let waiting = self.at_work.get(id).and_then(|key| self.conversations.get_mut(key));
+        let at_work = self.at_work.get(id);
+        let waiting = at_work.and_then(|attempt| self.conversations.get_mut(&attempt.conversation));
         if let Some(first) = waiting.and_then(VecDeque::front_mut) {
             *first = entry;
         }
@@ -134,6 +163,22 @@ impl Outbound {
 
     /// The entry that is being worked on under this id.
     pub(super) fn at_work(&self, id: &str) -> Option<&OutboxEntry> {
-        self.at_work.get(id).and_then(|key| self.conversations.get(key)).and_then(VecDeque::front)
+        let attempt = self.at_work.get(id)?;
+        self.conversations.get(&attempt.conversation)?.front()
+    }
+}
+
+/// Says in an attempt's span what came of it.
+fn end(span: &mut Span, outcome: &OutboxOutcome) {
+    let word = match outcome {
+        OutboxOutcome::Sent { .. } => "sent",
+        OutboxOutcome::Instead { .. } => "instead",
+        OutboxOutcome::Retry { maybe_duplicate: true, .. } => "unknown",
+        OutboxOutcome::Retry { .. } => "retry",
+        OutboxOutcome::Failed { .. } => "failed",
+    };
+    span.set("prx.outbox.outcome", word);
+    if matches!(outcome, OutboxOutcome::Retry { .. } | OutboxOutcome::Failed { .. }) {
+        span.fail(word);
     }
 }

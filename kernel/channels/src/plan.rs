@@ -205,6 +205,7 @@ mod tests {
             not_before: None,
             vain_since: None,
             turn: None,
+            trace: None,
         };
         let (after, hour) = (Duration::from_secs(9), Duration::from_secs(3600));
         let again = OutboxOutcome::Retry { after, maybe_duplicate: false };

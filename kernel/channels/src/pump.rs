@@ -168,7 +168,7 @@ impl Work {
             sockets: Sockets::new(egress.clone(), blobs.clone(), inputs.clone(), clock.now_ms()),
             blobs,
             timers: Timers::new(clock.clone(), inputs),
-            outbound: Outbound::new(store.clone(), channel),
+            outbound: Outbound::new(store.clone(), base.traces.clone(), channel),
             live_replies: LiveReplies::default(),
             webhooks: PendingReplies::default(),
         }

@@ -116,7 +116,7 @@ async fn write(pump: &mut Pump<'_>, commit: StepCommit) -> Result<StepReceipt, E
 fn finish(pump: &mut Pump<'_>, id: &str, outcome: &OutboxOutcome, after: Option<OutboxEntry>) {
     let retried = matches!(outcome, OutboxOutcome::Retry { .. });
     let before = pump.work.outbound.at_work(id).filter(|_| !retried).cloned();
-    pump.work.outbound.finish(id, after);
+    pump.work.outbound.finish(id, outcome, after);
     if let Some(before) = before {
         pump.end_live_reply(&before, matches!(outcome, OutboxOutcome::Instead { .. }));
     }

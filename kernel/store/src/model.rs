@@ -9,6 +9,7 @@ use super::message::{Attachment, Message, NewMessage, Quoted};
 use super::operation::Operation;
 use super::terms::Terms;
 use prx_base::events::NewEvent;
+use prx_base::traces::TraceContext;
 
 /// The user of a session whose maker names none.
 pub const ANONYMOUS: &str = "anonymous";
@@ -369,6 +370,8 @@ pub struct NewOutbound {
     pub operation: Operation,
     /// The turn that it is the reply of.
     pub turn: Option<TurnId>,
+    /// What it is part of in a trace.
+    pub trace: Option<TraceContext>,
 }
 
 /// Somewhere events are delivered to. Its secret is not part of it.

@@ -20,6 +20,7 @@ use super::tx::{Effect, Tx};
 use super::{blobs, events, streams};
 use prx_base::error::Error;
 use prx_base::events::Kind;
+use prx_base::traces::TraceContext;
 
 /// By channel and id; ids rise, so a channel's rows stand in the order in which they were added.
 const OUTBOX: Rows<(&str, &str), OutboxEntry> = Rows::new("outbox");
@@ -59,6 +60,9 @@ pub struct OutboxEntry {
     /// The turn that it is the reply of.
     #[serde(default)]
     pub turn: Option<TurnId>,
+    /// What it is part of in a trace; it is so over restarts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// How far an entry of the outbox has come.
@@ -338,6 +342,7 @@ pub(super) fn add(tx: &Tx<'_>, new: NewOutbound) -> Result<(), Failure> {
         not_before: None,
         vain_since: None,
         turn: new.turn,
+        trace: new.trace,
     };
     put(tx, &entry)?;
     tx.after_commit(Effect::Outbox(entry.channel));

@@ -6,8 +6,8 @@ use prx_tests::gateway::Gateway;
 use prx_tests::mcp::{self, Site};
 use prx_tests::models::{Dialect, FakeModel};
 use prx_tests::scripted;
-use prx_tests::telegram::FakeTelegram;
-use prx_tests::wait::until;
+use prx_tests::telegram::{FakeTelegram, Fault};
+use prx_tests::wait::{TEST_TIMEOUT, until};
 use serde_json::{Value, json};
 
 const CALLER: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -93,20 +93,55 @@ async fn a_turn_of_a_channel_is_a_trace_from_its_update_to_its_reply() {
         telegram.write(7, text);
         telegram.until("a reply", |telegram| (telegram.sent().len() > before).then_some(())).await;
     }
-    let spans = collector.until(4).await;
+    let spans = collector.until(6).await;
     let turns = named(&spans, "invoke_agent default");
     assert_eq!(turns.len(), 2, "{spans:#?}");
     assert_ne!(turns[0].trace, turns[1].trace, "a trace a turn");
     for turn in turns {
         assert_eq!((turn.parent.as_str(), turn.attribute("prx.channel")), ("", Some("telegram")));
-        let chats = spans.iter().filter(|span| span.trace == turn.trace && span.parent == turn.id);
-        assert_eq!(chats.count(), 1, "{spans:#?}");
+        let parts = || spans.iter().filter(|span| span.parent == turn.id);
+        assert_eq!(parts().count(), 2, "{spans:#?}");
+        assert!(parts().all(|span| span.trace == turn.trace), "{spans:#?}");
+        let part = |name: &str| parts().find(|span| span.name == name).expect("a part of the turn");
+        let (chat, sent) = (part("chat local-1"), part("send telegram"));
+        assert_eq!((attempt(sent), sent.is_error), (["1", "sent"], false));
+        assert!(sent.times.0 >= chat.times.1, "{spans:#?}");
     }
     // A stop sends what is left.
     telegram.write(7, "three");
     telegram.until("a reply", |telegram| (telegram.sent().len() > 2).then_some(())).await;
     gateway.stop().await;
-    collector.until(6).await;
+    collector.until(9).await;
+}
+
+/// Which attempt at sending a reply this is, and what came of it.
+fn attempt(span: &Span) -> [&str; 2] {
+    ["prx.outbox.attempt", "prx.outbox.outcome"].map(|key| span.attribute(key).unwrap_or_default())
+}
+
+#[tokio::test]
+async fn every_attempt_at_a_reply_is_in_the_trace_of_its_turn_also_after_a_crash() {
+    let (collector, telegram) = (Collector::start().await, FakeTelegram::start().await);
+    let config = format!("{}{}", telegram.config(&["7"]), collector.config(""));
+    let gateway = Gateway::start(&config).await;
+    telegram.script("sendMessage", Fault::TooMany(1));
+    telegram.script("sendMessage", Fault::Slow(TEST_TIMEOUT));
+    telegram.write(7, "one");
+    telegram.until("the second attempt", |t| (t.calls("sendMessage").len() == 2).then_some(())).await;
+    let before = collector.until(3).await;
+    let [turn] = named(&before, "invoke_agent default")[..] else { panic!("{before:#?}") };
+    let [refused] = named(&before, "send telegram")[..] else { panic!("{before:#?}") };
+    assert_eq!((attempt(refused), refused.is_error), (["1", "retry"], true), "{refused:#?}");
+
+    let gateway = Gateway::start_in(gateway.kill()).await;
+    let spans = collector.until(4).await;
+    let sent = &spans[3];
+    assert_eq!((sent.name.as_str(), attempt(sent)), ("send telegram", ["3", "sent"]), "{spans:#?}");
+    assert!(
+        [refused, sent].iter().all(|span| span.trace == turn.trace && span.parent == turn.id),
+        "{spans:#?}"
+    );
+    gateway.stop().await;
 }
 
 #[tokio::test]

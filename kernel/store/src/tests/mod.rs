@@ -119,7 +119,7 @@ fn step(inbound: Vec<NewInbound>) -> StepCommit {
 
 fn outbound(conversation: &Conversation, text: &str) -> NewOutbound {
     let (operation, turn) = (Operation::send(text, Vec::new()), None);
-    NewOutbound { conversation: conversation.clone(), target: json!({}), operation, turn }
+    NewOutbound { conversation: conversation.clone(), target: json!({}), operation, turn, trace: None }
 }
 
 fn parked(reason: &str) -> Parked {
