@@ -75,7 +75,11 @@ impl Terminal {
 }
 
 impl Drop for Terminal {
+    #[expect(clippy::print_stderr, reason = "what stood there says why a test failed")]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("---- the terminal ----\n{:?}", self.shown());
+        }
         // Fails only for a process that has ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -167,7 +167,7 @@ impl Listeners {
 }
 
 /// The sending end of one attempt at a turn. Never waits: what a slow listener has no room for is sent with the next
-/// piece, and the whole reply comes with `Done` in any case.
+/// piece or at the end.
 pub(super) struct ReplyStream {
     listener: Option<mpsc::Sender<TurnEvent>>,
     /// Nothing of the reply, nor of what the model thinks, is shown before a filter has seen it.
@@ -224,12 +224,23 @@ impl ReplyStream {
         if self.is_held && matches!(event, TurnEvent::Thinking(_) | TurnEvent::Restart { .. }) {
             return;
         }
-        let held_back = std::mem::take(&mut *self.held_back.lock().unwrap_or_else(PoisonError::into_inner));
         // What is held back is void when the reply begins anew.
-        if !held_back.is_empty() && !matches!(event, TurnEvent::Restart { .. }) {
-            self.send(TurnEvent::Token(held_back));
+        match event {
+            TurnEvent::Restart { .. } => drop(self.take_held_back()),
+            _ => self.send_held_back(),
         }
         self.send(event);
+    }
+
+    fn send_held_back(&self) {
+        let held_back = self.take_held_back();
+        if !held_back.is_empty() {
+            self.send(TurnEvent::Token(held_back));
+        }
+    }
+
+    fn take_held_back(&self) -> String {
+        std::mem::take(&mut *self.held_back.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn send(&self, event: TurnEvent) {
@@ -247,8 +258,10 @@ impl ReplyStream {
     }
 }
 
+/// The pieces of a reply are all of it: what is held back at the end of the attempt is sent with it.
 impl Drop for ReplyStream {
     fn drop(&mut self) {
+        self.send_held_back();
         let missed = self.missed.load(Ordering::Relaxed);
         if let Some(listener) = &self.listener
             && missed > 0
@@ -283,5 +296,23 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert!(matches!(stream.next().await, Some(TurnEvent::Error(_))), "the last event has its place");
+    }
+
+    #[tokio::test]
+    async fn the_pieces_are_the_whole_reply_however_slow_its_listener_is() {
+        let listeners = Listeners::default();
+        let mut stream = listeners.listen("msg_1", None);
+        let reply = listeners.reply_stream("msg_1", false);
+        let pieces: Vec<String> = (0..4 * QUEUE_CAPACITY).map(|n| format!("{n} ")).collect();
+        for piece in &pieces {
+            reply.token(piece);
+        }
+        drop(reply);
+        listeners.done("msg_1", Err(stopping()));
+        let mut heard = String::new();
+        while let Some(TurnEvent::Token(piece)) = stream.next().await {
+            heard += &piece;
+        }
+        assert_eq!(heard, pieces.concat());
     }
 }

@@ -238,6 +238,43 @@ async fn on_a_terminal_markdown_is_rendered_and_nothing_said_controls_it() {
 }
 
 #[tokio::test]
+async fn on_a_terminal_thoughts_are_shown_tall_answers_are_whole_and_lines_are_remembered() {
+    let slowly = |text: String| json!({"repeat": {"text": text, "times": 1, "every_ms": 20}});
+    let items: Vec<_> = (1..=60).map(|n| slowly(format!("{n}. item number {n}\n"))).collect();
+    let script = json!([
+        {"when": "count", "answers": [items]},
+        {"answers": [[{"thinking": "They want **something**."}, {"text": "At your service."}]]},
+    ]);
+    let gateway = Gateway::start_in(scripted::home(&script, "")).await;
+    let mut terminal = Terminal::start(gateway.home().command(&["chat"]));
+    terminal.until("> ").await;
+    terminal.write("count\r");
+    terminal.until("item number 60").await;
+    terminal.write("think\r");
+    terminal.until("At your service.").await;
+    terminal.write("/quit\r");
+    let (code, shown) = terminal.end().await;
+    assert_eq!(code, Some(0), "{shown}");
+    assert!((1..=60).all(|n| shown.contains(&format!("item number {n}"))), "{shown:?}");
+    // The cursor goes up no further than the terminal is high, or what scrolled away would be overwritten.
+    let ups = shown.split("\u{1b}[").filter_map(|part| part.split_once('A')?.0.parse::<usize>().ok());
+    let highest = ups.max().expect("something is drawn again");
+    assert!((10..24).contains(&highest), "{highest} rows");
+    let thought = shown.find("\u{1b}[2mThey ").unwrap_or_else(|| panic!("it is shown, set apart: {shown:?}"));
+    assert!(thought < shown.find("At your service.").unwrap(), "{shown:?}");
+
+    // The arrow brings back what was typed in an earlier conversation.
+    let mut terminal = Terminal::start(gateway.home().command(&["chat"]));
+    terminal.until("> ").await;
+    terminal.write("\u{1b}[A\u{1b}[A");
+    terminal.until("think").await;
+    terminal.write("\r");
+    terminal.until("At your service.").await;
+    terminal.write("\u{4}");
+    assert_eq!(terminal.end().await.0, Some(0));
+}
+
+#[tokio::test]
 async fn one_question_is_answered_once_with_what_comes_on_standard_input() {
     let script = json!([
         {"when": "fail", "answers": [[{"fail": {"message": "no", "code": "quota", "retryable": false}}]]},

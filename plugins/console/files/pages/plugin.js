@@ -104,7 +104,7 @@ function drawGrants(review, path, refresh) {
   const asks = requested ?? {};
   const grantMissing = missing && may("config:write") && action(words.grantMissing, async () => {
     const body = [h("p", {}, words.grantAbout), differences({ ...review, requested: null })];
-    const done = await open({ title: words.grantMissing, body, confirm: words.grant, wide: true, submit: () => put(`${path}/grants`, granting(granted, missing)) });
+    const done = await open({ title: words.grantMissing, body, confirm: words.grant, grave: true, wide: true, submit: () => put(`${path}/grants`, granting(granted, missing)) });
     refresh();
     return done && words.granted;
   }, { kind: "primary", key: "grant-missing" });

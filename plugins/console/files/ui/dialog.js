@@ -7,9 +7,10 @@ import { button } from "./parts.js";
 
 /**
  * Opens a dialog with a form. `submit` is called when it is sent off, and the dialog closes with what that gives; when it
- * throws, the dialog stays as it is and shows why. Resolves with undefined when it is closed otherwise.
+ * throws, the dialog stays as it is and shows why. Resolves with undefined when it is closed otherwise. Where it is `grave`,
+ * a key pressed without a look does nothing.
  */
-export function open({ title, body = [], confirm = text.ok, cancel = text.cancel, danger = false, submit, wide = false }) {
+export function open({ title, body = [], confirm = text.ok, cancel = text.cancel, danger = false, grave = danger, submit, wide = false }) {
   return new Promise((resolve) => {
     const label = newId("dialog");
     const wrong = h("p", { class: "wrong", role: "alert", hidden: true });
@@ -51,7 +52,7 @@ export function open({ title, body = [], confirm = text.ok, cancel = text.cancel
     });
     document.body.append(dialog);
     dialog.showModal();
-    (dialog.querySelector("[autofocus], input, select, textarea") ?? (danger ? leave : send) ?? leave).focus();
+    (dialog.querySelector("[autofocus], input, select, textarea") ?? (grave ? leave : send) ?? leave).focus();
   });
 }
 

@@ -45,6 +45,7 @@ async function grantFirst(plugin, missing) {
     title: words.grantAsk(plugin),
     body: [h("p", {}, words.grantAbout), differences({ requested: null, granted, missing })],
     confirm: words.grant,
+    grave: true,
     wide: true,
     submit: async () => {
       await put(`plugins/${seg(plugin)}/grants`, granting(granted, missing));
