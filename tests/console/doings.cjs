@@ -1,6 +1,7 @@
 // What people do on the page, each to its end.
 
 const assert = require("assert");
+const { Guarded } = require("./guarded.cjs");
 const { BASE, api, component, until, write } = require("./world.cjs");
 
 const said = (page, words) => page.locator("#notices .notice", { hasText: words }).first().waitFor();
@@ -282,6 +283,29 @@ async function a_setting_changed({ browser }) {
   await page.context().close();
 }
 
+async function a_login_that_ends_by_itself({ browser }) {
+  const guarded = await Guarded.start();
+  await api("PATCH", "config", { mcp_servers: { guarded: { url: `${guarded.origin}/mcp` } } });
+  const page = await browser.open();
+  await browser.signIn(page);
+  await go(page, "mcp");
+  const row = page.locator("tbody tr", { hasText: "guarded" });
+  await row.locator(".wrong", { hasText: "needs login" }).waitFor();
+  await row.getByRole("button", { name: "Log in" }).click();
+  const dialog = page.locator("dialog");
+  const [tab] = await Promise.all([page.context().waitForEvent("page"), dialog.getByRole("link").click()]);
+  await tab.getByText("Agree").click();
+  await tab.getByText("Close this tab").waitFor();
+  assert.strictEqual(tab.url(), `${BASE}/console/`, "the code stays in no history");
+  await dialog.waitFor({ state: "detached" });
+  await said(page, "The gateway is logged in to guarded.");
+  await row.locator(".badge", { hasText: "connected" }).waitFor();
+  await api("PATCH", "config", { mcp_servers: { guarded: null } });
+  await row.waitFor({ state: "detached" });
+  await page.context().close();
+  guarded.stop();
+}
+
 async function a_token_made_and_revoked({ browser }) {
   const page = await browser.open();
   await browser.signIn(page);
@@ -328,6 +352,6 @@ async function a_person_erased({ browser }) {
 
 module.exports = {
   a_chat_with_a_question, a_reply_as_it_is_written_and_stopped, a_session_as_it_goes_on, a_plugin_dropped_in_granted_reloaded_and_rolled_back,
-  a_tool_by_its_form, a_dead_letter_sent_again, the_log_followed, a_hook_mended, a_job_run, a_setting_changed, a_token_made_and_revoked,
+  a_tool_by_its_form, a_dead_letter_sent_again, the_log_followed, a_hook_mended, a_job_run, a_setting_changed, a_login_that_ends_by_itself, a_token_made_and_revoked,
   a_person_erased,
 };

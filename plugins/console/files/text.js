@@ -194,8 +194,8 @@ export const text = {
     noneAbout: "One is set up in the configuration: [mcp_servers.files] with a command or a url.", name: "Name", state: "State", transport: "Transport",
     tools: "Tools", actions: "Actions", further: (count) => `${count} more`, reconnect: "Reconnect", reconnecting: (name) => `${name} connects anew.`,
     login: "Log in", loginTo: (name) => `Log in to ${name}`, loginFirst: "Open this page, and agree to what it asks:", loginLink: "Open the login page",
-    loginThen: "It ends at a page that can't be shown. Copy that page's whole address from the browser, and paste it here:", loginAddress: "Address",
-    loginDone: "Finish", loggedIn: (name) => `The gateway is logged in to ${name}.`, logout: "Log out", logoutAsk: (name) => `Log out of ${name}?`,
+    loginThen: "It ends here by itself. If it ends elsewhere, paste the whole address of that page:", loginAddress: "Address",
+    loginDone: "Finish", loginEnded: "The login has ended. Close this tab, and go back to the one that you came from.", loggedIn: (name) => `The gateway is logged in to ${name}.`, logout: "Log out", logoutAsk: (name) => `Log out of ${name}?`,
     logoutAbout: "The gateway forgets its login. Its tools are gone until somebody logs in again.", loggedOut: (name) => `The login to ${name} is forgotten.`,
   },
   hooks: {

@@ -5,6 +5,7 @@ import { may } from "../lib/auth.js";
 import { h } from "../lib/dom.js";
 import { when } from "../lib/format.js";
 import { live } from "../lib/live.js";
+import { redirectUri, whenEnded } from "../lib/login.js";
 import { to } from "../lib/router.js";
 import { text } from "../text.js";
 import { ask, open } from "../ui/dialog.js";
@@ -54,10 +55,15 @@ function actions({ name, transport }, refresh) {
     }, { key: `logout-${name}` }));
 }
 
-/** A login in another tab, which ends at an address that is pasted here. */
+/** A login in another tab, which tells this one the address at which it ends; otherwise that is pasted here. */
 async function login(name, path, refresh) {
-  const { url } = await post(`${path}/login`, { redirect_uri: new URL("login", location.origin).href });
-  const pasted = h("input", { type: "url", autocomplete: "off", placeholder: `${location.origin}/login?…` });
+  const redirect = redirectUri();
+  const { url } = await post(`${path}/login`, { redirect_uri: redirect });
+  const pasted = h("input", { type: "url", autocomplete: "off", placeholder: `${redirect}?…` });
+  const stop = whenEnded(url, (address) => {
+    pasted.value = address;
+    pasted.form?.requestSubmit();
+  });
   const done = await open({
     title: words.loginTo(name),
     body: [
@@ -66,7 +72,7 @@ async function login(name, path, refresh) {
     ],
     confirm: words.loginDone,
     submit: () => post(`${path}/login/complete`, { redirect: pasted.value.trim() }),
-  });
+  }).finally(stop);
   refresh();
   return done && words.loggedIn(name);
 }
