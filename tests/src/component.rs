@@ -39,10 +39,11 @@ const PACKAGES: [&str; 18] = [
     "prx-telegram",
     "prx-test-guests",
 ];
-const FURTHER: [&str; 17] = [
+const FURTHER: [&str; 18] = [
     "asking",
     "carrying",
     "counting",
+    "dialing",
     "filing",
     "filtering",
     "listing",

@@ -117,9 +117,11 @@ fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
             if links.http.is_none() { not_asked("http = [\"https://api.example.com\"]") } else { Ok(()) }
         }
         _ => match interface.split_once('/') {
-            Some(("wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random", _)) => {
-                fits(import, WASI_VERSION)
-            }
+            // Sockets are denied: see the imports.
+            Some((
+                "wasi:cli" | "wasi:clocks" | "wasi:filesystem" | "wasi:io" | "wasi:random" | "wasi:sockets",
+                _,
+            )) => fits(import, WASI_VERSION),
             _ => Err(LinkError::NotServed(import.to_owned())),
         },
     }
@@ -174,7 +176,7 @@ mod tests {
             "wants prx:plugin/kv@0.3.0; this kernel serves 0.2"
         );
         assert_eq!(said("wasi:io/poll@0.3.0", &nothing), "wants wasi:io/poll@0.3.0; this kernel serves 0.2");
-        for import in ["wasi:sockets/tcp@0.2.4", "acme:thing/x@1.0.0", "prx:plugin/tools@0.2.0", "greet"] {
+        for import in ["wasi:nn/graph@0.2.0", "acme:thing/x@1.0.0", "prx:plugin/tools@0.2.0", "greet"] {
             assert_eq!(
                 said(import, &granted(true, true)),
                 format!("wants {import}, which this kernel doesn't serve")
@@ -185,9 +187,13 @@ mod tests {
     #[test]
     fn what_is_granted_is_served() {
         let links = granted(true, true);
-        for import in
-            ["prx:plugin/kv@0.2.0", "prx:plugin/log@0.2.7", "wasi:http/types@0.2.4", "wasi:cli/exit@0.2.9"]
-        {
+        for import in [
+            "prx:plugin/kv@0.2.0",
+            "prx:plugin/log@0.2.7",
+            "wasi:http/types@0.2.4",
+            "wasi:cli/exit@0.2.9",
+            "wasi:sockets/tcp@0.2.4",
+        ] {
             assert_eq!(said(import, &links), "fine", "{import}");
         }
     }

@@ -1,6 +1,8 @@
 //! What plugins ask for, and what the operator grants them while the gateway runs.
 
 use std::fs;
+use std::io::ErrorKind;
+use std::net::TcpListener;
 
 use prx_tests::component::Component;
 use prx_tests::gateway::{Gateway, Home};
@@ -135,4 +137,24 @@ async fn the_command_line_grants_what_is_asked_also_beforehand() {
     gateway.client().upload(hyper::Method::POST, "/plugins", "application/wasm", weather).await.expect(201);
     let wrong = home.run(&["plugin", "grant", "weather", "--kv", "much"]).await;
     assert!(wrong.code != Some(0) && wrong.stderr.contains("kv"), "{wrong:?}");
+}
+
+#[tokio::test]
+async fn sockets_are_denied_whatever_is_granted() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let home =
+        Home::new("[grants.dialing]\nhttp = [\"http://127.0.0.1:1\"]\n[tools.policy]\n\"*\" = \"allow\"\n");
+    home.place_plugin("dialing", &Component::of("dialing").bytes());
+    let gateway = Gateway::start_in(home).await;
+    let to = listener.local_addr().unwrap().to_string();
+    let answer = gateway.call_tool("dial", json!({"to": to})).await.expect(200);
+    let told: Value = serde_json::from_str(answer["content"].as_str().unwrap()).unwrap();
+    for way in ["connect", "listen", "send", "look up"] {
+        let answer = told[way].as_str().unwrap();
+        assert!(["denied", "failed to lookup"].iter().any(|word| answer.contains(word)), "{told}");
+    }
+    let nobody = listener.accept().unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::WouldBlock, "nobody has dialled");
+    gateway.stop().await;
 }

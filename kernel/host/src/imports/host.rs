@@ -107,6 +107,9 @@ fn context(shared: &Arc<Shared>, time: &Time, files: Option<&Files>) -> WasiCtx 
     let log = |level| LogStream { shared: Arc::clone(shared), level };
     let mut builder = WasiCtx::builder();
     builder
+        .allow_tcp(false)
+        .allow_udp(false)
+        .allow_ip_name_lookup(false)
         .stdout(log(Level::Info))
         .stderr(log(Level::Warn))
         .wall_clock(time.clone())
