@@ -38,6 +38,19 @@ pub struct Placed {
     pub to: u64,
     /// How long compiling it took; next to nothing where it was in the cache.
     pub compile_ms: u64,
+    /// What whoever put it there should know of its version.
+    pub note: Option<String>,
+}
+
+/// How a component came.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// `upload`, or the URL that it was fetched from.
+    pub source: String,
+    /// Who sent it: the id of a token, or `owner`; none where that is not known.
+    pub by: Option<String>,
+    /// A lower version than the one that is installed is meant.
+    pub downgrade: bool,
 }
 
 /// A plugin as the API shows it.

@@ -12,7 +12,7 @@ use super::generation::Generation;
 use super::grants::{self, Allowance};
 use super::inspect::Inspected;
 use super::links::{self, LinkError};
-use super::load::{Candidate, Terms, examine, load};
+use super::load::{Candidate, Origin, Terms, examine, load};
 use super::manifest::PluginConfig;
 use super::services::Services;
 use prx_base::clock::Clock;
@@ -50,7 +50,7 @@ impl DryRun {
         let mut components = Components::default();
         components.plugins_config.insert(name.clone(), settings);
         let allowance = Allowance { verified: manifest.permissions.clone(), ..Allowance::default() };
-        let candidate = Candidate { bytes: component, bundled: false };
+        let candidate = Candidate { bytes: component, origin: Origin::Folder { has_loaded: false } };
         let terms = Terms { name, allowance, components: &components, number: 1 };
         let loaded = load(&engine, &candidate, terms).await.map_err(|refusal| refusal.error)?;
         Ok(Self { generation: Arc::new(loaded), store })
@@ -59,9 +59,10 @@ impl DryRun {
     /// What can be said without compiling it: whether its manifest asks for everything that it imports.
     ///
     /// # Errors
-    /// The first import that it doesn't ask for or that isn't served.
+    /// It is of no version, or requires another gateway; otherwise the first import that it doesn't ask for or that isn't served.
     pub fn check(component: &Inspected) -> Result<(), LinkError> {
         let manifest = &component.manifest;
+        manifest.plugin.semver().map_err(LinkError::Versions)?;
         let allowance = Allowance { verified: manifest.permissions.clone(), ..Allowance::default() };
         links::check(component, &grants::links(manifest, &allowance, PluginConfig::default()))
     }

@@ -31,6 +31,8 @@ pub struct Generation {
     /// What it may do without being asked.
     pub rights: Rights,
     pub(super) digest: [u8; 32],
+    /// Bytes of its component.
+    pub(super) size: u64,
     /// Calls in a row that failed through its own fault.
     pub(super) failures: AtomicU32,
     /// Steps of an agent's, or answers of a filter's, that it has done well.

@@ -32,7 +32,10 @@ mod limits;
 mod links;
 mod load;
 mod local_skills;
+mod lock;
 mod meter;
+mod placing;
+mod provenance;
 mod registry;
 mod review;
 mod rights;
@@ -44,13 +47,14 @@ mod share;
 mod start;
 mod tunables;
 mod turn_handle;
+mod versions;
 mod watch;
 mod withdraw;
 
 pub use self::bundled::Bundled;
 pub use self::call::CallError;
 pub use self::catalog::{
-    Placed, PluginAbout, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode,
+    Delivery, Placed, PluginAbout, PluginStatus, SkillEntry, Standing, Status, ToolEntry, TriedCode,
 };
 pub use self::compiler::{COMPILE, CompileError, Compiler, run_compiler};
 pub use self::component::{Code, Description};
@@ -64,6 +68,8 @@ pub use self::known::{Known, Unknown, on_disk};
 pub use self::limits::{Limits, MAX_MEMORY_BYTES};
 pub use self::links::{LinkError, Links};
 pub use self::local_skills::LocalSkill;
+pub use self::lock::{Installed, UPLOAD};
+pub use self::provenance::Provenance;
 pub use self::registry::{Options, Plugins, Progress};
 pub use self::review::Review;
 pub use self::rights::{Denied, Rights};

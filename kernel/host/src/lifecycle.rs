@@ -8,31 +8,16 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
-use super::catalog::{Entry, Placed, PluginStatus, Status};
-use super::folder::{Folder, Loaded};
-use super::generation::Generation;
-use super::load::{Candidate, Refusal, Terms, digest, examine, load};
+use super::catalog::{Delivery, Entry, Placed, PluginStatus, Status};
+use super::folder::Folder;
+use super::load::{Candidate, Origin, digest, examine};
+use super::manifest::Manifest;
+use super::placing::File;
 use super::registry::Plugins;
+use super::versions;
 use prx_base::error::{Error, Result};
 use prx_base::events::Kind;
-use prx_store::{Deed, PluginRecord};
-
-/// What becomes of a plugin's file when a candidate is taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum File {
-    /// The candidate came from where it is.
-    Stays,
-    /// The candidate is written in its place.
-    Written,
-    /// The candidate is the bundled one; the file that was in its place goes.
-    Removed,
-}
-
-/// A generation that has answered, and what it was made of.
-pub(super) struct Prepared {
-    generation: Arc<Generation>,
-    candidate: Candidate,
-}
+use prx_store::PluginRecord;
 
 impl Plugins {
     /// Loads a plugin again from its file, or from the gateway if it came with it.
@@ -49,9 +34,11 @@ impl Plugins {
     /// Takes a component in: as a new plugin without a name, as a new version of the one of that name with one.
     ///
     /// # Errors
-    /// As [`Plugins::reload`], and `conflict` when a new plugin's name is taken. Nothing has changed then.
-    pub async fn install(&self, name: Option<&str>, bytes: Bytes) -> Result<Placed> {
-        let said = examine(bytes.clone()).await?.0.manifest.plugin.name;
+    /// As [`Plugins::reload`], and `conflict` when a new plugin's name is taken, or the version is lower than the one that
+    /// is installed. Nothing has changed then.
+    pub async fn install(&self, name: Option<&str>, bytes: Bytes, delivery: Delivery) -> Result<Placed> {
+        let offered = examine(bytes.clone()).await?.0.manifest;
+        let said = offered.plugin.name.clone();
         if name.is_some_and(|name| name != said) {
             return Err(Error::conflict(format!("This component says that it is {said}")));
         }
@@ -61,7 +48,12 @@ impl Plugins {
             let message = format!("Plugin {said} is there already; PUT /plugins/{said} replaces it");
             return Err(Error::conflict(message).with_details(json!({ "plugin": said })));
         }
-        self.put(&said, bytes, held).await
+        if let Some(installed) = self.installed_as(&said)
+            && !delivery.downgrade
+        {
+            versions::check_upgrade(&installed.plugin, &offered.plugin)?;
+        }
+        self.put(&said, Candidate { bytes, origin: Origin::Delivered(delivery) }, held).await
     }
 
     /// Takes a plugin out of service, until it is enabled, also over restarts. Calls under way finish.
@@ -98,18 +90,24 @@ impl Plugins {
         self.get(name)
     }
 
-    /// Goes back to the component that served before the one in the file.
+    /// Goes back to the component that served before the one in the file, or to the `n`th before it.
     ///
     /// # Errors
-    /// As [`Plugins::reload`], and `conflict` when there is none to go back to.
-    pub async fn rollback(&self, name: &str) -> Result<Placed> {
+    /// As [`Plugins::reload`], and `conflict` when there is none to go back to, or it is no longer what it was.
+    pub async fn rollback(&self, name: &str, n: usize) -> Result<Placed> {
         let held = self.lock(name).await;
         self.installed(name)?;
-        let Some(bytes) = self.folder()?.earlier(name).await? else {
-            let message = format!("Plugin {name}: there is no earlier component to go back to");
+        let Some(kept) = self.folder()?.earlier(name, n).await? else {
+            let message = match n {
+                1 => format!("Plugin {name}: there is no earlier component to go back to"),
+                n => format!(
+                    "Plugin {name}: there are not {n} earlier components; `prx plugin show {name}` lists them"
+                ),
+            };
             return Err(Error::conflict(message));
         };
-        self.put(name, bytes, held).await
+        let candidate = Candidate { bytes: kept.bytes, origin: Origin::Kept(kept.record) };
+        self.put(name, candidate, held).await
     }
 
     /// Takes a plugin and its file away. Where the file stood in for a bundled plugin, that one is back and is
@@ -193,32 +191,6 @@ impl Plugins {
         self.place(name, prepared).await
     }
 
-    /// Puts what was made of a plugin's present component in service, or records why there is nothing.
-    pub(super) async fn place(&self, name: &str, prepared: Result<Prepared, Refusal>) -> Result<Placed> {
-        let refusal = match prepared {
-            Ok(prepared) => match self.commit(prepared, File::Stays).await {
-                Ok(placed) => return Ok(placed),
-                Err(error) => Refusal { manifest: None, error },
-            },
-            Err(refusal) => refusal,
-        };
-        self.record_failure(name, &refusal);
-        Err(refusal.error)
-    }
-
-    /// Has a bundled plugin serve whose file can't. Returns whether it does.
-    pub(super) async fn fall_back(&self, name: &str, reason: &Error) -> bool {
-        let Some(bytes) = self.0.bundled.find(name) else { return false };
-        if !self.has_file(name) {
-            return false;
-        }
-        let candidate = Candidate { bytes: bytes.into(), bundled: true };
-        let Ok(prepared) = self.prepare(name, candidate).await else { return false };
-        let placed = self.commit(prepared, File::Stays).await;
-        let reason = format!("its file is not used, and what came with the gateway serves instead: {reason}");
-        placed.is_ok() && self.change(name, |entry| Some(Entry { error: Some(reason.clone()), ..entry }))
-    }
-
     /// Whether the operator has put a file in place for this plugin.
     pub fn has_file(&self, name: &str) -> bool {
         self.0.folder.as_ref().is_some_and(|folder| folder.has(name))
@@ -242,9 +214,9 @@ impl Plugins {
     async fn remove_now(&self, name: &str) -> Result<()> {
         let Some(bytes) = self.0.bundled.find(name) else {
             let folder = self.folder()?;
-            let files = [folder.read(name).await?, folder.earlier(name).await?];
+            let files = folder.kept(name).await?;
             folder.remove(name).await?;
-            for file in files.into_iter().flatten() {
+            for file in files {
                 self.0.engine.forget(digest(file).await?).await;
             }
             // Its settings may still be there, and who takes its name next is not who they were for.
@@ -260,150 +232,16 @@ impl Plugins {
         if self.catalog().entry(name).is_some_and(bundled_serves) && !self.has_file(name) {
             return Err(Error::conflict(format!("Plugin {name} came with the gateway; disable it instead")));
         }
-        let candidate = Candidate { bytes: bytes.into(), bundled: true };
+        let candidate = Candidate { bytes: bytes.into(), origin: Origin::Bundled };
         let prepared = self.prepare(name, candidate).await.map_err(|refusal| refusal.error)?;
         self.commit(prepared, File::Removed).await.map(drop)
     }
 
     /// Loads a component and makes it the plugin's file.
-    async fn put(&self, name: &str, bytes: Bytes, held: OwnedMutexGuard<()>) -> Result<Placed> {
-        let candidate = Candidate { bytes, bundled: false };
+    async fn put(&self, name: &str, candidate: Candidate, held: OwnedMutexGuard<()>) -> Result<Placed> {
         let prepared = self.prepare(name, candidate).await.map_err(|refusal| refusal.error)?;
         let plugins = self.clone();
         go_on(held, async move { plugins.commit(prepared, File::Written).await }).await
-    }
-
-    /// Writes into the audit log what someone has done to a plugin's file, without the gateway.
-    async fn edited(&self, action: &str, name: &str, details: Value) {
-        if let Err(error) = self.0.store.record_audit(Deed::of_file(action, name, details)).await {
-            tracing::error!(plugin = name, %error, "a change of its file is not in the audit log");
-        }
-    }
-
-    /// The component that a plugin is loaded from.
-    pub(super) async fn candidate(&self, name: &str) -> Result<Candidate> {
-        let file = match &self.0.folder {
-            Some(folder) => folder.read(name).await?,
-            None => None,
-        };
-        match (file, self.0.bundled.find(name)) {
-            (Some(bytes), _) => Ok(Candidate { bytes, bundled: false }),
-            (None, Some(bytes)) => Ok(Candidate { bytes: bytes.into(), bundled: true }),
-            (None, None) => Err(Error::conflict(format!("Plugin {name}: its file is gone"))),
-        }
-    }
-
-    /// Loads a candidate on the side, under the settings and grants in force.
-    pub(super) async fn prepare(&self, name: &str, candidate: Candidate) -> Result<Prepared, Refusal> {
-        let config = self.0.base.config.current();
-        let store_failed = |error| Refusal { manifest: None, error };
-        let is_verified = self.0.bundled.find(name).is_some_and(|bytes| candidate.bytes == bytes);
-        let allowance = self.allowance(name, is_verified).map_err(store_failed)?;
-        let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
-        let terms = Terms { name, allowance, components: &config.components, number };
-        let generation = Box::pin(load(&self.0.engine, &candidate, terms)).await?;
-        Ok(Prepared { generation: Arc::new(generation), candidate })
-    }
-
-    /// Puts a generation that has answered in service; if the plugin is disabled, once it is enabled.
-    async fn commit(&self, Prepared { generation, candidate }: Prepared, file: File) -> Result<Placed> {
-        let name = generation.name();
-        let _changing = self.0.changing.lock().await;
-        let before = self.catalog().entry(name).cloned().unwrap_or_else(|| Entry::blank(false));
-        if before.status != Status::Disabled {
-            self.check_conflicts(&generation)?;
-        }
-        if file == File::Written {
-            self.check_servers(&generation)?;
-        }
-        self.remember_secrets(&generation.manifest).await?;
-        if let Some(folder) = &self.0.folder {
-            match file {
-                File::Written => folder.write(name, candidate.bytes.clone()).await?,
-                File::Removed => folder.remove(name).await?,
-                File::Stays => {}
-            }
-            if !candidate.bundled {
-                let version = json!({ "version": generation.manifest.plugin.version });
-                match (folder.loaded(name, candidate.bytes).await, file) {
-                    (Ok(Loaded::First), File::Stays) => self.edited("plugin.installed", name, version).await,
-                    (Ok(Loaded::InPlaceOfAnother), File::Stays) => {
-                        self.edited("plugin.replaced", name, version).await;
-                    }
-                    (Ok(_), _) => {}
-                    (Err(error), _) => {
-                        tracing::warn!(plugin = name, "there will be no way back to this component: {error}");
-                    }
-                }
-            }
-        }
-        self.change(name, |entry| {
-            let disabled = entry.status == Status::Disabled;
-            Some(Entry {
-                before: generation.probation_after(entry.before, entry.generation),
-                status: if disabled { Status::Disabled } else { Status::Loaded },
-                manifest: Some(Arc::clone(&generation.manifest)),
-                generation: Some(Arc::clone(&generation)),
-                newest: generation.number,
-                error: None,
-            })
-        });
-        tracing::info!(
-            plugin = name,
-            version = generation.manifest.plugin.version,
-            generation = generation.number,
-            "plugin loaded"
-        );
-        match before.status {
-            Status::Loaded => self.publish(Kind::PluginReloaded, name, json!({})),
-            Status::Failed => self.publish(Kind::PluginLoaded, name, json!({})),
-            Status::Disabled => {}
-        }
-        let from = before.generation.map(|before| before.number);
-        let Generation { number: to, compile_ms, .. } = *generation;
-        Ok(Placed { name: name.to_owned(), from, to, compile_ms })
-    }
-
-    /// Records why there is no new generation. A plugin that serves goes on serving; one that didn't has failed.
-    fn record_failure(&self, name: &str, refusal: &Refusal) {
-        let reason = refusal.error.to_string();
-        self.change(name, |entry| {
-            let manifest = match &entry.generation {
-                Some(generation) => Some(Arc::clone(&generation.manifest)),
-                None => refusal.manifest.clone().or(entry.manifest.clone()),
-            };
-            Some(Entry { manifest, error: Some(reason.clone()), ..entry })
-        });
-        if self.catalog().entry(name).is_some_and(|entry| entry.status == Status::Failed) {
-            self.publish(Kind::PluginFailed, name, json!({ "reason": reason }));
-        }
-    }
-
-    /// Whether no other plugin gives what this generation gives.
-    pub(super) fn check_conflicts(&self, generation: &Generation) -> Result<()> {
-        match self.catalog().conflict(generation) {
-            Some(conflict) => Err(Error::conflict(format!("Plugin {}: {conflict}", generation.name()))),
-            None => Ok(()),
-        }
-    }
-
-    /// Whether a plugin that is being installed leaves the names of MCP servers' tools to them.
-    fn check_servers(&self, generation: &Generation) -> Result<()> {
-        let config = self.0.base.config.current();
-        let servers = &config.components.mcp_servers;
-        for tool in generation.description.tools.iter().map(|tool| &tool.name) {
-            let of = |server: &&String| {
-                tool.strip_prefix(server.as_str()).is_some_and(|rest| rest.starts_with('.'))
-            };
-            if let Some(server) = servers.keys().find(of) {
-                let plugin = generation.name();
-                return Err(Error::conflict(format!(
-                    "Plugin {plugin}: the name of its tool {tool} is one of MCP server {server}, whose tools begin with \
-                     {server}. ; rename the tool, or the server in mcp_servers"
-                )));
-            }
-        }
-        Ok(())
     }
 
     async fn set_disabled(&self, name: &str, disabled: bool) -> Result<()> {
@@ -415,6 +253,14 @@ impl Plugins {
     pub(super) fn folder(&self) -> Result<&Folder> {
         let safe_mode = || Error::conflict("The gateway runs in safe mode: only what came with it is loaded");
         self.0.folder.as_ref().ok_or_else(safe_mode)
+    }
+
+    /// The manifest of the code of this name that serves, or would.
+    fn installed_as(&self, name: &str) -> Option<Arc<Manifest>> {
+        let catalog = self.catalog();
+        let entry = catalog.entry(name)?;
+        let serving = entry.generation.as_ref().map(|generation| Arc::clone(&generation.manifest));
+        serving.or_else(|| entry.manifest.clone())
     }
 
     fn installed(&self, name: &str) -> Result<()> {

@@ -51,6 +51,9 @@ pub enum LinkError {
         /// The version there is.
         served: &'static str,
     },
+    /// It is of no version, or requires another gateway.
+    #[error("{0}")]
+    Versions(String),
     /// It imports what no grant brings.
     #[error("wants {0}, which this kernel doesn't serve")]
     NotServed(String),
@@ -76,8 +79,10 @@ pub enum LinkError {
 /// that beforehand; what slips through is not linked.
 ///
 /// # Errors
-/// The first import that isn't served or asked for, or export of another version, by name.
+/// It requires another gateway; otherwise the first import that isn't served or asked for, or export of another version, by
+/// name.
 pub(super) fn check(component: &Inspected, links: &Links) -> Result<(), LinkError> {
+    component.manifest.check_requires().map_err(LinkError::Versions)?;
     let serves_routes = component.capabilities.contains(&Capability::Route);
     for import in &component.imports {
         // What a request is, who is asked knows as well as who asks.

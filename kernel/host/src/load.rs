@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::catalog::Delivery;
 use super::compiler::CompileError;
 use super::component::{self, Description};
 use super::engine::{Artifact, Engine};
@@ -15,6 +16,7 @@ use super::generation::Generation;
 use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
 use super::links;
+use super::lock::Installed;
 use super::manifest::{Manifest, PluginConfig};
 use prx_base::clock;
 use prx_base::config::{Components, Settings, provider_plugin, provider_settings};
@@ -32,7 +34,38 @@ const PROVIDER_NAME: &str = "provider";
 #[derive(Clone)]
 pub(super) struct Candidate {
     pub(super) bytes: Bytes,
-    pub(super) bundled: bool,
+    pub(super) origin: Origin,
+}
+
+/// Where a candidate comes from.
+#[derive(Clone)]
+pub(super) enum Origin {
+    /// It came with the gateway.
+    Bundled,
+    /// It lies in the folder of plugins.
+    Folder {
+        /// Whether it is what loaded last.
+        has_loaded: bool,
+    },
+    /// It was delivered just now.
+    Delivered(Delivery),
+    /// It served before, and was kept.
+    Kept(Installed),
+}
+
+impl Candidate {
+    pub(super) fn is_bundled(&self) -> bool {
+        matches!(self.origin, Origin::Bundled)
+    }
+
+    /// Whether it is no new code, but such as has loaded before.
+    fn has_loaded(&self) -> bool {
+        match self.origin {
+            Origin::Bundled | Origin::Kept(_) => true,
+            Origin::Folder { has_loaded } => has_loaded,
+            Origin::Delivered(_) => false,
+        }
+    }
 }
 
 /// Why a candidate is not taken, and its manifest as far as that was known.
@@ -77,6 +110,12 @@ pub(super) async fn load(
     let manifest = Arc::new(inspected.manifest.clone());
     let refuse = |error: Error| Refusal { manifest: Some(Arc::clone(&manifest)), error: named(error) };
 
+    if let Err(why) = manifest.plugin.semver() {
+        if !candidate.has_loaded() {
+            return Err(refuse(Error::conflict(why)));
+        }
+        tracing::warn!(plugin = terms.name, "it goes on serving, but will not be installed again: {why}");
+    }
     let config = admit(&inspected, &terms).map_err(refuse)?;
     let rights = grants::rights(&manifest, &terms.allowance, &config);
     let links = grants::links(&manifest, &terms.allowance, config);
@@ -104,7 +143,8 @@ pub(super) async fn load(
         description,
         code,
         providers,
-        bundled: candidate.bundled,
+        bundled: candidate.is_bundled(),
+        size: candidate.bytes.len() as u64,
         compile_ms,
         rights,
         allowance: terms.allowance,

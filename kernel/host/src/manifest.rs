@@ -16,7 +16,7 @@ pub use self::routes::{RouteScope, Routes};
 pub use self::schedule::{Schedule, Times};
 pub use self::schema::{
     About, Agent, Channel, Events, Extends, Feature, Instance, Key, Limits, Manifest, MemoryAccess,
-    Permissions, Provider, Type,
+    Permissions, Provider, Requires, Type,
 };
 pub use self::settings::PluginConfig;
 pub use self::template::{Piece, Template};

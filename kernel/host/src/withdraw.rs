@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::catalog::Entry;
+use super::folder::Kept;
 use super::generation::Generation;
 use super::load::digest;
 use super::registry::Plugins;
@@ -62,10 +63,11 @@ impl Plugins {
         if before.bundled {
             return folder.unlink(name).await;
         }
-        match folder.earlier(name).await? {
-            Some(bytes) if digest(bytes.clone()).await? == before.digest => {
+        match folder.earlier(name, 1).await? {
+            Some(Kept { bytes, record }) if digest(bytes.clone()).await? == before.digest => {
                 folder.write(name, bytes.clone()).await?;
-                folder.loaded(name, bytes).await.map(drop)
+                let keep = self.0.base.config.current().plugins.keep_generations;
+                folder.loaded(name, bytes, record, keep).await.map(drop)
             }
             _ => {
                 tracing::warn!(plugin = name, "the file of the code before is gone; the next start fails");

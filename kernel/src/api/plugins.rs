@@ -12,9 +12,10 @@ use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
 use prx_channels::Swap;
 use prx_host::inspect::MAX_BYTES;
-use prx_host::{Placed, PluginStatus, Status};
+use prx_host::{Delivery, Placed, PluginStatus, Provenance, Status, UPLOAD};
 use prx_http::describe::Takes;
-use prx_http::{Call, Doc, Reply};
+use prx_http::parameter::{Flag, Number, Parameter};
+use prx_http::{Call, Caller, Doc, Reply};
 
 /// The media type of a component.
 const WASM: &str = "application/wasm";
@@ -62,6 +63,9 @@ struct Report {
     to: u64,
     rolled_back: bool,
     compile_ms: u64,
+    /// What there is to know of its version, such as that it has served in other bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
     #[serde(flatten)]
     swap: Option<Swapped>,
 }
@@ -81,6 +85,7 @@ impl Report {
             to: placed.to,
             rolled_back: swap.is_some_and(|swap| swap.rolled_back.is_some()),
             compile_ms: placed.compile_ms,
+            note: placed.note.clone(),
             swap: swap.map(|swap| Swapped {
                 pause_ms: swap.pause.as_micros() as f64 / 1000.0,
                 events_buffered: swap.events_buffered,
@@ -157,11 +162,55 @@ pub(super) async fn list(gateway: Arc<Gateway>, _: Call) -> Result<Reply> {
     Reply::ok(&Plugins { plugins: gateway.plugins.list().into_iter().map(PluginSummary::from).collect() })
 }
 
-pub(super) const SHOW: Doc = Doc::new("Show a plugin").answers::<PluginStatus>(&[200]);
+/// A plugin, and where its code came from.
+#[derive(Serialize, JsonSchema)]
+struct PluginDetail {
+    #[serde(flatten)]
+    plugin: PluginStatus,
+    #[serde(flatten)]
+    provenance: Provenance,
+}
+
+pub(super) const SHOW: Doc = Doc::new("Show a plugin").answers::<PluginDetail>(&[200]);
 
 pub(super) async fn show(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    Reply::ok(&gateway.plugins.get(call.param("name"))?)
+    let name = call.param("name");
+    let plugin = gateway.plugins.get(name)?;
+    Reply::ok(&PluginDetail { plugin, provenance: gateway.plugins.provenance(name).await? })
 }
+
+/// Whether a plugin's files are what was installed.
+#[derive(Serialize, JsonSchema)]
+struct Verified {
+    name: String,
+    /// Nothing differs.
+    ok: bool,
+    /// What differs, a sentence each.
+    problems: Vec<String>,
+}
+
+pub(super) const VERIFY: Doc = Doc::new("Compare a plugin's files with what was installed")
+    .answers::<Verified>(&[200])
+    .fails(&[Code::Conflict]);
+
+pub(super) async fn verify(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
+    let name = call.param("name");
+    let problems = gateway.plugins.verify(name).await?;
+    Reply::ok(&Verified { name: name.to_owned(), ok: problems.is_empty(), problems })
+}
+
+/// Who is calling, as it is noted beside what they install.
+fn delivery(caller: &Caller, source: &str, downgrade: bool) -> Delivery {
+    let by = match caller {
+        Caller::Owner => Some("owner".to_owned()),
+        Caller::Token { id, .. } => Some(id.clone()),
+        Caller::Anyone => None,
+    };
+    Delivery { source: source.to_owned(), by, downgrade }
+}
+
+const DOWNGRADE: Parameter<Flag> =
+    Parameter::new("downgrade", Flag, "whether the version may be lower than the one that is installed");
 
 pub(super) const INSTALL: Doc =
     Doc::new("Install a plugin from its component").takes(Takes::File(WASM)).answers::<PluginStatus>(&[201]);
@@ -169,7 +218,8 @@ pub(super) const INSTALL: Doc =
 /// Under the name in the component's manifest.
 pub(super) async fn install(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
-    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(None, component)).await?;
+    let delivery = delivery(&call.caller, UPLOAD, false);
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(None, component, delivery)).await?;
     let plugin = gateway.plugins.get(&placed.name)?;
     let version = json!({ "version": plugin.version });
     Ok(Reply::created(&plugin)?.noting(placed.name, version))
@@ -177,16 +227,19 @@ pub(super) async fn install(gateway: Arc<Gateway>, mut call: Call) -> Result<Rep
 
 pub(super) const REPLACE: Doc = Doc::new("Install or replace the plugin of this name")
     .takes(Takes::File(WASM))
+    .query(&[&DOWNGRADE])
     .answers::<Replaced>(&[200, 201])
     .fails(&[Code::Conflict]);
 
 /// Under the name in the path, which must be the manifest's.
 pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
     let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
+    let delivery = delivery(&call.caller, UPLOAD, call.query.get(&DOWNGRADE)?);
     let name = call.param("name");
     let is_new = gateway.plugins.get(name).is_err();
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(Some(name), component)).await?;
+    let placed =
+        unless_hung_up(&call.hung_up, gateway.plugins.install(Some(name), component, delivery)).await?;
     let (plugin, report) = await_channels(&gateway, placed).await?;
     let version = json!({ "version": plugin.version });
     Ok(Reply::json(status, &Replaced { plugin, report })?.noting(name, version))
@@ -220,10 +273,17 @@ pub(super) async fn enable(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     Reply::ok(&Changed::from(enabled))
 }
 
+const BACK: Parameter<Number> = Parameter::new(
+    "n",
+    Number { min: 1, max: 100, default: 1 },
+    "how many components to go back, as `earlier` lists them",
+);
+
 pub(super) const ROLLBACK: Doc =
-    Doc::new("Go back to the previous version of a plugin").answers::<Reloaded>(&[200]);
+    Doc::new("Go back to an earlier component of a plugin").query(&[&BACK]).answers::<Reloaded>(&[200]);
 
 pub(super) async fn rollback(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    let placed = unless_hung_up(&call.hung_up, gateway.plugins.rollback(call.param("name"))).await?;
+    let n = call.query.get(&BACK)?;
+    let placed = unless_hung_up(&call.hung_up, gateway.plugins.rollback(call.param("name"), n)).await?;
     reload_reply(&gateway, placed).await
 }

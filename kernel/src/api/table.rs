@@ -67,6 +67,7 @@ pub fn table() -> Vec<Route<Gateway>> {
         post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable).doc(plugins::DISABLE).audited("plugin.disabled"),
         post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable).doc(plugins::ENABLE).audited("plugin.enabled"),
         post("/api/v1/plugins/{name}/rollback", S::PLUGINS_WRITE, plugins::rollback).doc(plugins::ROLLBACK).audited("plugin.rolled_back"),
+        get("/api/v1/plugins/{name}/verify", S::PLUGINS_READ, plugins::verify).doc(plugins::VERIFY),
         get("/api/v1/plugins/{name}/grants", S::PLUGINS_READ, grants::show).doc(grants::SHOW),
         put("/api/v1/plugins/{name}/grants", S::CONFIG_WRITE, grants::replace).doc(grants::REPLACE).audited("grants.replaced"),
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::client::{Payload, path};
 use super::failure::Failure;
-use super::output::{Console, fields, table};
+use super::output::{Console, fields, printable, table, warn};
 use super::{author, grant};
 
 #[derive(Debug, clap::Subcommand)]
@@ -38,6 +38,9 @@ pub(super) enum Command {
         /// Put it in the place of this plugin, which must be its own name
         #[arg(long, value_name = "NAME")]
         replace: Option<String>,
+        /// Its version may be lower than the one that is installed
+        #[arg(long, requires = "replace")]
+        downgrade: bool,
     },
     /// Reload a plugin; the old code serves until the new one has answered
     Reload {
@@ -56,10 +59,18 @@ pub(super) enum Command {
     },
     /// Grant a plugin what it asks for, or show what it is granted
     Grant(grant::Arguments),
-    /// Go back to the component that was replaced last
+    /// Go back to the component that was replaced last, or to one before it
     Rollback {
         /// The plugin's name
         name: String,
+        /// How many components to go back; `prx plugin show` lists them
+        #[arg(default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+        n: u16,
+    },
+    /// Compare a plugin's files with what was installed; of all plugins without a name. Fails where something differs
+    Verify {
+        /// The plugin's name
+        name: Option<String>,
     },
     /// Remove a plugin; where it overrides a bundled one, that one is back
     Remove {
@@ -97,12 +108,13 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
             })
         }
         Command::Show { name } => {
-            console.show(&console.gateway.get(&path(&["plugins", &name])).await?, fields)
+            console.show(&console.gateway.get(&path(&["plugins", &name])).await?, shown)
         }
-        Command::Install { file, replace } => {
+        Command::Install { file, replace, downgrade } => {
             let component = fs::read(&file)
                 .map_err(|error| Failure::new(format!("can't read {}: {error}", file.display())))?;
             let (method, path) = match replace {
+                Some(name) if downgrade => (Method::PUT, path(&["plugins", &name]) + "?downgrade=true"),
                 Some(name) => (Method::PUT, path(&["plugins", &name])),
                 None => (Method::POST, path(&["plugins"])),
             };
@@ -115,7 +127,8 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Disable { name } => act(console, &name, "disable").await,
         Command::Enable { name } => act(console, &name, "enable").await,
         Command::Grant(arguments) => grant::run(console, arguments).await,
-        Command::Rollback { name } => act(console, &name, "rollback").await,
+        Command::Rollback { name, n } => act(console, &name, &format!("rollback?n={n}")).await,
+        Command::Verify { name } => verify(console, name).await,
         Command::Remove { name } => {
             console.gateway.send(Method::DELETE, &path(&["plugins", &name]), Payload::None).await?;
             console.done(&json!({"name": name, "removed": true}), &format!("removed {name}"))
@@ -124,12 +137,58 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
 }
 
 async fn act(console: &Console, name: &str, action: &str) -> Result<(), Failure> {
-    print_status(console, &console.gateway.post(&path(&["plugins", name, action]), json!({})).await?)
+    let path = format!("{}/{action}", path(&["plugins", name]));
+    print_status(console, &console.gateway.post(&path, json!({})).await?)
+}
+
+/// A plugin, with what there is to go back to as a table.
+fn shown(plugin: &Value) -> String {
+    let mut rest = plugin.clone();
+    let mut earlier = rest.as_object_mut().and_then(|rest| rest.remove("earlier")).unwrap_or_default();
+    let rows = earlier.as_array_mut().map_or(&mut [][..], Vec::as_mut_slice);
+    if rows.is_empty() {
+        return fields(&rest);
+    }
+    for (n, row) in rows.iter_mut().enumerate() {
+        row["n"] = (n + 1).into();
+    }
+    let columns = ["n", "version", "sha256", "size", "source", "installed_at", "installed_by"];
+    let name = printable(plugin["name"].as_str().unwrap_or_default(), false);
+    format!(
+        "{}\n\nearlier, for `prx plugin rollback {name} N`:\n{}",
+        fields(&rest),
+        table(&earlier, &columns)
+    )
+}
+
+async fn verify(console: &Console, name: Option<String>) -> Result<(), Failure> {
+    let names = match name {
+        Some(name) => vec![name],
+        None => {
+            let all = console.gateway.get("/api/v1/plugins").await?;
+            let all = all["plugins"].as_array().cloned().unwrap_or_default();
+            all.iter().filter_map(|plugin| Some(plugin["name"].as_str()?.to_owned())).collect()
+        }
+    };
+    let mut found = Vec::new();
+    for name in &names {
+        found.push(console.gateway.get(&path(&["plugins", name, "verify"])).await?);
+    }
+    let differing = found.iter().filter(|plugin| plugin["ok"] != true).count();
+    console.show(&json!({ "plugins": found }), |all| table(&all["plugins"], &["name", "ok", "problems"]))?;
+    match differing {
+        0 => Ok(()),
+        1 => Err(Failure::new("the files of 1 plugin are not what was installed")),
+        n => Err(Failure::new(format!("the files of {n} plugins are not what was installed"))),
+    }
 }
 
 /// Prints the plugin's status.
 fn print_status(console: &Console, answer: &Value) -> Result<(), Failure> {
     let word = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
+    if let Some(note) = answer["note"].as_str() {
+        warn(&format!("{}: {note}", word("name")));
+    }
     console.show(answer, |_| {
         format!("{} {} {}", word("name"), word("version"), word("status")).replace("  ", " ")
     })

@@ -58,6 +58,7 @@ mod openai_api;
 mod parameters;
 mod plugins_api;
 mod process;
+mod provenance;
 mod provider_data;
 mod provider_faults;
 mod provider_requests;

@@ -270,7 +270,8 @@ async fn a_prefix_is_granted_and_belongs_to_one() {
         let refused = client.upload(Method::POST, "/plugins", "application/wasm", odd.bytes()).await;
         assert!(refused.error(409, "conflict").contains(why), "{refused}");
     }
-    let none = Component::of("ticking").with_manifest("[plugin]\nname = \"x\"\nversion = \"1\"\n[routes]\n");
+    let none =
+        Component::of("ticking").with_manifest("[plugin]\nname = \"x\"\nversion = \"1.0.0\"\n[routes]\n");
     let refused = client.upload(Method::POST, "/plugins", "application/wasm", none.bytes()).await;
     assert!(refused.error(409, "conflict").contains("exports no wasi:http/incoming-handler"), "{refused}");
 }

@@ -230,6 +230,11 @@ pub const KEYS: &[Key] = &[
     )
     .guarded(),
     hot("plugins.watch", Type::Bool, "reload a plugin when its file changes"),
+    hot(
+        "plugins.keep_generations",
+        Type::Integer(1, 50),
+        "components of each plugin that are kept to go back to, beside the one that serves",
+    ),
     hot("hooks.allow_private", Type::Bool, "hook URLs may point to loopback and private addresses").guarded(),
     hot("jobs.time_zone", Type::TimeZone, "time zone of the times at which plugins' jobs run"),
 ];

@@ -420,11 +420,19 @@ impl Default for Logs {
 }
 
 /// `[plugins]`
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plugins {
     /// Reload a plugin when its file changes.
     pub watch: bool,
+    /// Components of each plugin that are kept to go back to, beside the one that serves.
+    pub keep_generations: usize,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self { watch: false, keep_generations: 5 }
+    }
 }
 
 /// `[hooks]`

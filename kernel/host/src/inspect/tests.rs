@@ -107,7 +107,7 @@ fn the_manifest_may_lie_in_a_module() {
     component.section(&ModuleSection(&inner));
     export(&mut component, &["prx:plugin/tool@0.2.0"]);
     assert!(inspect(&component.clone().finish()).is_ok());
-    component.section(&section("[plugin]\nname = \"other\"\nversion = \"1\"\n"));
+    component.section(&section("[plugin]\nname = \"other\"\nversion = \"1.0.0\"\n"));
     assert!(told(&component.finish()).contains("more than one manifest"));
 }
 

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
+use semver::VersionReq;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 
 use super::routes::Routes;
 use super::schedule::Schedule;
-use super::values::{duration, files, name, origins, size, version};
+use super::values::{duration, files, name, origins, requirement, size, version};
 use super::verification::Verification;
 
 /// A plugin's manifest, known to be free of mistakes.
@@ -18,6 +19,9 @@ use super::verification::Verification;
 pub struct Manifest {
     /// Who it is.
     pub plugin: About,
+    /// What it needs to work.
+    #[serde(default)]
+    pub requires: Requires,
     /// What it asks for.
     #[serde(default)]
     pub permissions: Permissions,
@@ -51,7 +55,7 @@ pub struct About {
     /// The name it is installed under.
     #[serde(deserialize_with = "name")]
     pub name: String,
-    /// Its version, for people.
+    /// Its version: semver, but for what was installed before that was asked for; see [`About::semver`].
     #[serde(deserialize_with = "version")]
     pub version: String,
     /// What it is for, in a sentence.
@@ -63,6 +67,15 @@ pub struct About {
     /// Where to read more.
     #[serde(default)]
     pub homepage: String,
+}
+
+/// `[requires]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Requires {
+    /// The versions of the gateway that it works with; without it, any.
+    #[serde(deserialize_with = "requirement")]
+    pub prx: Option<VersionReq>,
 }
 
 /// `[permissions]`

@@ -142,7 +142,7 @@ fn what_is_not_served_is_refused_by_name() {
         "[permissions]\nkv = \"1MiB\"\ntools = [\"a.b\"]",
         &format!("line 6: permissions.tools: {remove}"),
     )]);
-    let nothing = "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nfiles = false\ntools = []\n\
+    let nothing = "[plugin]\nname = \"a\"\nversion = \"1.0.0\"\n[permissions]\nfiles = false\ntools = []\n\
                    events = { publish = [] }";
     assert!(Manifest::parse(nothing).is_ok(), "what asks for nothing is no reason to refuse it");
 }
@@ -167,7 +167,7 @@ fn a_mistake_in_what_is_done_unasked_is_told() {
         ),
     ]);
     let text = format!(
-        "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nsend = [\"*\"]\nturns = true\n\
+        "[plugin]\nname = \"a\"\nversion = \"1.0.0\"\n[permissions]\nsend = [\"*\"]\nturns = true\n\
          events = {{ publish = [\"a.*\"], subscribe = [\"session.*\", \"other.done\"] }}\n\
          [config.to]\ntype = \"string\"\nextends = \"send\"\n{}",
         schedule("a", "@daily")
@@ -301,7 +301,7 @@ fn a_secret_can_live_elsewhere() {
 
 #[test]
 fn each_header_is_a_secret_and_a_table_has_its_bounds() {
-    let manifest = "[plugin]\nname = \"a\"\nversion = \"1\"\n[permissions]\nsecrets = [\"headers\"]\n[config.headers]\n\
+    let manifest = "[plugin]\nname = \"a\"\nversion = \"1.0.0\"\n[permissions]\nsecrets = [\"headers\"]\n[config.headers]\n\
                     type = \"headers\"\nsecret = true\n[config.extra]\ntype = \"table\"\nreserved = [\"stream\"]";
     let manifest = Manifest::parse(manifest).unwrap();
     let headers = json!({

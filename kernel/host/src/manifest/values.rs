@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use semver::VersionReq;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 
@@ -54,6 +55,14 @@ pub(super) fn version<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::
     let text = String::deserialize(input)?;
     let fits = (1..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_graphic());
     if fits { Ok(text) } else { Err(D::Error::custom("a version is a text such as \"1.2.0\"")) }
+}
+
+/// Versions that are wanted.
+pub(super) fn requirement<'de, D: Deserializer<'de>>(input: D) -> Result<Option<VersionReq>, D::Error> {
+    let text = String::deserialize(input)?;
+    let wrong =
+        |error| D::Error::custom(format!("{text:?} names no versions ({error}); write such as \">=0.2\""));
+    VersionReq::parse(&text).map(Some).map_err(wrong)
 }
 
 pub(super) fn origins<'de, D: Deserializer<'de>>(input: D) -> Result<Vec<String>, D::Error> {

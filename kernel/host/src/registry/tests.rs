@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::{OnceCell, broadcast};
 
 use super::*;
-use crate::Services;
+use crate::{Delivery, Services};
 use prx_base::clock::Clock;
 use prx_base::config::{self, Config, Grant};
 use prx_base::error::Code;
@@ -107,6 +107,10 @@ impl Gateway {
         }
         kinds
     }
+}
+
+fn delivery() -> Delivery {
+    Delivery { source: "upload".into(), by: None, downgrade: false }
 }
 
 async fn activate(plugins: &Plugins, name: &str) -> Result<skill::Activation, CallError> {
@@ -223,7 +227,7 @@ async fn a_broken_file_changes_nothing_but_says_why() {
         assert!(status.error.unwrap().contains(reason));
     }
     assert_eq!(gateway.kinds().await, []);
-    gateway.plugins.rollback("other").await.unwrap();
+    gateway.plugins.rollback("other", 1).await.unwrap();
     assert_eq!(gateway.plugins.get("other").unwrap().error, None);
     assert_eq!(fs::read(folder.path().join("plugins/other.wasm")).unwrap(), whole);
 }
@@ -284,7 +288,7 @@ async fn safe_mode_leaves_the_operators_files_alone() {
     let gateway = start(folder.path(), Config::default(), true).await;
     assert!(gateway.plugins.get("skills").unwrap().bundled);
     assert!(gateway.plugins.get("other").is_err());
-    let refused = gateway.plugins.install(None, guest::skills(OTHER, "other")).await.unwrap_err();
+    let refused = gateway.plugins.install(None, guest::skills(OTHER, "other"), delivery()).await.unwrap_err();
     assert!(refused.message().contains("safe mode"));
 }
 
@@ -293,30 +297,31 @@ async fn installed_replaced_rolled_back_and_removed() {
     let (gateway, folder) = Gateway::new().await;
     let file = folder.path().join("plugins/other.wasm");
     let (first, second) = (guest::skills(OTHER, "first"), guest::skills(OTHER, "second"));
-    assert_eq!(gateway.plugins.install(None, first.clone()).await.unwrap().to, 1);
+    assert_eq!(gateway.plugins.install(None, first.clone(), delivery()).await.unwrap().to, 1);
     assert!(gateway.answers("first____").await);
 
-    let taken = gateway.plugins.install(None, second.clone()).await.unwrap_err();
+    let taken = gateway.plugins.install(None, second.clone(), delivery()).await.unwrap_err();
     assert!(taken.message().contains("is there already; PUT /plugins/other replaces it"), "{taken}");
-    let bundled = gateway.plugins.install(None, guest::skills(SKILLS_2, "summarize")).await.unwrap_err();
+    let bundled =
+        gateway.plugins.install(None, guest::skills(SKILLS_2, "summarize"), delivery()).await.unwrap_err();
     assert_eq!(bundled.code(), Code::Conflict);
-    let misnamed = gateway.plugins.install(Some("another"), second.clone()).await.unwrap_err();
+    let misnamed = gateway.plugins.install(Some("another"), second.clone(), delivery()).await.unwrap_err();
     assert!(misnamed.message().contains("says that it is other"), "{misnamed}");
 
-    gateway.plugins.install(Some("other"), second.clone()).await.unwrap();
+    gateway.plugins.install(Some("other"), second.clone(), delivery()).await.unwrap();
     assert_eq!(fs::read(&file).unwrap(), second);
     assert!(gateway.answers("second___").await);
     assert!(!gateway.answers("first____").await);
-    gateway.plugins.rollback("other").await.unwrap();
+    gateway.plugins.rollback("other", 1).await.unwrap();
     assert_eq!(fs::read(&file).unwrap(), first);
     assert!(gateway.answers("first____").await);
-    gateway.plugins.rollback("other").await.unwrap();
+    gateway.plugins.rollback("other", 1).await.unwrap();
     assert_eq!(fs::read(&file).unwrap(), second);
 
     assert!(gateway.plugins.remove("other").await.unwrap().is_none());
     assert!(gateway.plugins.get("other").is_err());
     assert_eq!(fs::read_dir(folder.path().join("plugins")).unwrap().count(), 0);
-    assert_eq!(gateway.plugins.rollback("skills").await.unwrap_err().code(), Code::Conflict);
+    assert_eq!(gateway.plugins.rollback("skills", 1).await.unwrap_err().code(), Code::Conflict);
 }
 
 #[tokio::test]
@@ -325,16 +330,16 @@ async fn what_is_withdrawn_leaves_the_code_before_in_its_place() {
     let file = folder.path().join("plugins/other.wasm");
     let (first, second) = (guest::skills(OTHER, "first"), guest::skills(OTHER, "second"));
     let serving = |name: &str| gateway.plugins.connector(name).borrow().clone().unwrap();
-    gateway.plugins.install(None, first.clone()).await.unwrap();
+    gateway.plugins.install(None, first.clone(), delivery()).await.unwrap();
     let before = serving("other");
-    gateway.plugins.install(Some("other"), second.clone()).await.unwrap();
+    gateway.plugins.install(Some("other"), second.clone(), delivery()).await.unwrap();
     let bad = serving("other");
     gateway.plugins.withdraw(Arc::clone(&bad), Arc::clone(&before), "it stumbles".into()).await;
     let status = gateway.plugins.get("other").unwrap();
     assert_eq!((status.generation, status.error.as_deref()), (1, Some("it stumbles")));
     assert!(gateway.answers("first____").await);
     assert_eq!(fs::read(&file).unwrap(), first);
-    assert_eq!(gateway.plugins.rollback("other").await.unwrap().to, 3, "a number is given once");
+    assert_eq!(gateway.plugins.rollback("other", 1).await.unwrap().to, 3, "a number is given once");
     assert_eq!(fs::read(&file).unwrap(), second, "what was withdrawn is not lost");
     gateway.plugins.withdraw(bad, before, "too late".into()).await;
     assert_eq!(gateway.plugins.get("other").unwrap().generation, 3, "other code serves by now");
@@ -345,7 +350,7 @@ async fn what_is_withdrawn_leaves_the_code_before_in_its_place() {
     gateway.plugins.withdraw(serving("skills"), bundled, "it stumbles".into()).await;
     assert!(gateway.plugins.get("skills").unwrap().bundled);
     assert!(!folder.path().join("plugins/skills.wasm").exists(), "the next start serves it, too");
-    gateway.plugins.rollback("skills").await.unwrap();
+    gateway.plugins.rollback("skills", 1).await.unwrap();
     assert_eq!(gateway.plugins.get("skills").unwrap().version, "2.0.0");
 }
 
@@ -353,12 +358,12 @@ async fn what_is_withdrawn_leaves_the_code_before_in_its_place() {
 async fn a_capability_belongs_to_one_plugin() {
     let (gateway, folder) = Gateway::new().await;
     let rival = guest::skills(OTHER, "summarize");
-    let refused = gateway.plugins.install(None, rival.clone()).await.unwrap_err();
+    let refused = gateway.plugins.install(None, rival.clone(), delivery()).await.unwrap_err();
     assert_eq!(refused.message(), "Plugin other: skill summarize is already given by plugin skills");
     assert!(!folder.path().join("plugins/other.wasm").exists());
 
     gateway.plugins.disable("skills").await.unwrap();
-    gateway.plugins.install(None, rival).await.unwrap();
+    gateway.plugins.install(None, rival, delivery()).await.unwrap();
     let refused = gateway.plugins.enable("skills").await.unwrap_err();
     assert_eq!(refused.message(), "Plugin skills: skill summarize is already given by plugin other");
     assert_eq!(gateway.status("skills").0, Status::Disabled);
@@ -403,7 +408,7 @@ async fn more_than_is_granted_is_refused_with_the_difference() {
     assert!(reason.ends_with(lines), "{reason}");
     assert_eq!(gateway.plugins.get("other").unwrap().version, "1.0.0");
     let put_over = guest::skills(&wishes.replace("other", "skills"), "summarize");
-    let refused = gateway.plugins.install(Some("skills"), put_over).await.unwrap_err();
+    let refused = gateway.plugins.install(Some("skills"), put_over, delivery()).await.unwrap_err();
     assert_eq!(refused.code(), Code::Conflict);
     assert!(gateway.plugins.get("skills").unwrap().bundled, "a name brings no more than was verified");
     gateway.stop().await;
