@@ -44,7 +44,9 @@ pub enum LinkError {
         line: &'static str,
     },
     /// It imports or exports another version of an interface that the kernel serves.
-    #[error("wants {interface}; this kernel serves {served}")]
+    #[error(
+        "wants {interface}; this kernel serves {served}: build it with what belongs to this version (`prx plugin sdk`)"
+    )]
     Version {
         /// The interface, with its version.
         interface: String,
@@ -52,7 +54,7 @@ pub enum LinkError {
         served: &'static str,
     },
     /// It imports what no grant brings.
-    #[error("wants {0}, which this kernel doesn't serve")]
+    #[error("wants {0}, which this kernel doesn't serve{hint}", hint = hint(.0))]
     NotServed(String),
     /// Its private directory can't be made.
     #[error("its private directory can't be made: {0}")]
@@ -76,18 +78,20 @@ pub enum LinkError {
 /// that beforehand; what slips through is not linked.
 ///
 /// # Errors
-/// The first import that isn't served or asked for, or export of another version, by name.
-pub(super) fn check(component: &Inspected, links: &Links) -> Result<(), LinkError> {
+/// Every import that isn't served or asked for, and export of another version, by name.
+pub(super) fn check(component: &Inspected, links: &Links) -> Result<(), Vec<LinkError>> {
     let serves_routes = component.capabilities.contains(&Capability::Route);
-    for import in &component.imports {
+    let imports = component.imports.iter().map(|import| {
         // What a request is, who is asked knows as well as who asks.
         let is_shape = import.starts_with("wasi:http/types@");
-        if is_shape && serves_routes { fits(import, WASI_VERSION)? } else { check_import(import, links)? }
-    }
-    for export in &component.exports {
-        fits(export, if export.starts_with("wasi:") { WASI_VERSION } else { WIT_VERSION })?;
-    }
-    Ok(())
+        if is_shape && serves_routes { fits(import, WASI_VERSION) } else { check_import(import, links) }
+    });
+    let exports = component
+        .exports
+        .iter()
+        .map(|export| fits(export, if export.starts_with("wasi:") { WASI_VERSION } else { WIT_VERSION }));
+    let wrong: Vec<LinkError> = imports.chain(exports).filter_map(Result::err).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
@@ -122,6 +126,15 @@ fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
             }
             _ => Err(LinkError::NotServed(import.to_owned())),
         },
+    }
+}
+
+/// What there is instead of an interface that is not served.
+fn hint(import: &str) -> &'static str {
+    if import.starts_with("wasi:sockets/") {
+        ": a plugin has no sockets; what it calls, it calls over wasi:http, with permissions.http"
+    } else {
+        ""
     }
 }
 
@@ -171,13 +184,19 @@ mod tests {
         );
         assert_eq!(
             said("prx:plugin/kv@0.3.0", &granted(true, true)),
-            "wants prx:plugin/kv@0.3.0; this kernel serves 0.2"
+            "wants prx:plugin/kv@0.3.0; this kernel serves 0.2: build it with what belongs to this version (`prx plugin sdk`)"
         );
-        assert_eq!(said("wasi:io/poll@0.3.0", &nothing), "wants wasi:io/poll@0.3.0; this kernel serves 0.2");
+        assert!(
+            said("wasi:io/poll@0.3.0", &nothing)
+                .starts_with("wants wasi:io/poll@0.3.0; this kernel serves 0.2")
+        );
         for import in ["wasi:sockets/tcp@0.2.4", "acme:thing/x@1.0.0", "prx:plugin/tools@0.2.0", "greet"] {
+            let told = said(import, &granted(true, true));
+            assert!(told.starts_with(&format!("wants {import}, which this kernel doesn't serve")), "{told}");
             assert_eq!(
-                said(import, &granted(true, true)),
-                format!("wants {import}, which this kernel doesn't serve")
+                told.contains("a plugin has no sockets"),
+                import.starts_with("wasi:sockets"),
+                "{told}"
             );
         }
     }
