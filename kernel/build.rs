@@ -1,4 +1,4 @@
-//! Builds the bundled plugins, every package in `plugins/`, and embeds them.
+//! Builds the bundled plugins, every package in `plugins/`, and embeds them, and the SDK for those who write others.
 
 use std::env;
 use std::fmt::Write;
@@ -10,6 +10,21 @@ use self::guests::Guests;
 
 #[path = "build/guests.rs"]
 mod guests;
+#[path = "build/sdk.rs"]
+mod sdk;
+
+/// What a new plugin begins as: one of `examples/` for each kind, as `src/cli/author/kinds.rs` has them.
+const TEMPLATES: [&str; 9] = [
+    "hello-tool",
+    "standup",
+    "ntfy",
+    "completions",
+    "echo-agent",
+    "redact",
+    "audit-trail",
+    "daily-digest",
+    "short-links",
+];
 
 fn main() {
     if let Err(reason) = run() {
@@ -26,10 +41,17 @@ fn run() -> Result<(), String> {
     for input in ["plugins", "sdk", "wit", "Cargo.toml", "Cargo.lock"] {
         rerun_if_changed(&workspace.join(input))?;
     }
-    println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rerun-if-changed=build/guests.rs");
+    // The harness, which is no part of the bundled plugins.
+    rerun_if_changed(&workspace.join("sdk/src/testing"))?;
+    for template in TEMPLATES {
+        rerun_if_changed(&workspace.join("examples").join(template).join("Cargo.toml"))?;
+    }
+    for script in ["build.rs", "build/guests.rs", "build/sdk.rs"] {
+        println!("cargo::rerun-if-changed={script}");
+    }
 
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: run this through cargo")?);
+    sdk::embed(&workspace, &out_dir, &TEMPLATES)?;
     let names = bundled(&workspace.join("plugins"))?;
     let packages: Vec<String> = names.iter().map(|name| format!("prx-{name}")).collect();
     let components = Guests::new(&workspace, &out_dir)?.build(&packages, &[])?;
@@ -80,6 +102,10 @@ fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), String> {
         return Ok(());
     }
     fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+fn read_text(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -19,8 +19,9 @@ use crate::binary;
 mod guests;
 
 /// The files that cargo makes of these packages and of the further components in the last one.
-const PACKAGES: [&str; 18] = [
+const PACKAGES: [&str; 19] = [
     "prx-audit-trail",
+    "prx-completions",
     "prx-daily-digest",
     "prx-agent",
     "prx-console",

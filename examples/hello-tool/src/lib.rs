@@ -22,3 +22,18 @@ impl TypedTool for Hello {
 }
 
 prx_sdk::plugin! { tools: [Hello], manifest: "plugin.toml" }
+
+#[cfg(test)]
+mod tests {
+    use prx_sdk::tool;
+
+    use super::*;
+
+    #[test]
+    fn someone_is_greeted_by_name() {
+        let greeted = tool::call::<Hello>(r#"{"name": "Ada"}"#, &CallContext::default());
+        assert_eq!(greeted.unwrap().text, "Hello, Ada!");
+        let nameless = tool::call::<Hello>("{}", &CallContext::default()).unwrap_err();
+        assert!(nameless.message.contains("name"), "{nameless:?}");
+    }
+}

@@ -277,6 +277,11 @@ impl Code {
         self.0.shared.gauge.bytes()
     }
 
+    /// The most linear memory that all instances together ever had, in bytes.
+    pub fn most_bytes(&self) -> u64 {
+        self.0.shared.gauge.peak()
+    }
+
     /// Its log.
     pub fn journal(&self) -> &Journal {
         &self.0.shared.journal

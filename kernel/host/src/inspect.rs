@@ -111,11 +111,20 @@ pub enum InspectError {
     #[error("wants {0}, which this kernel doesn't serve")]
     ImportsItem(String),
     /// It exports nothing that the kernel knows, or not what its manifest says.
-    #[error("{0}")]
-    Capabilities(String),
+    #[error("{}", .0.join("; "))]
+    Capabilities(Vec<String>),
 }
 
 impl InspectError {
+    /// All that is wrong, one by one.
+    pub fn each(&self) -> Vec<String> {
+        match self {
+            Self::Manifest(error) => error.each(),
+            Self::Capabilities(wrong) => wrong.clone(),
+            error => vec![error.to_string()],
+        }
+    }
+
     /// Whether the bytes are no component at all, as opposed to one that this kernel will not have.
     pub fn is_garbage(&self) -> bool {
         matches!(self, Self::NotWasm | Self::CoreModule | Self::Malformed(_) | Self::TooLarge { .. })
@@ -309,7 +318,7 @@ impl<'a> Walk<'a> {
             "filter" => Capability::Filter,
             _ => {
                 let message = format!("exports {name}, which this kernel does not know how to use");
-                return Err(InspectError::Capabilities(message));
+                return Err(InspectError::Capabilities(vec![message]));
             }
         };
         if kind == ComponentExternalKind::Instance {
@@ -324,48 +333,62 @@ impl<'a> Walk<'a> {
         let manifest = std::str::from_utf8(manifest)
             .map_err(|error| InspectError::Malformed(format!("its manifest is not UTF-8: {error}")))?;
         let manifest = Manifest::parse(manifest)?;
-        let wrong = |message: &str| Err(InspectError::Capabilities(message.to_owned()));
-        if self.capabilities.is_empty() {
-            return wrong(
-                "exports none of connector, tool, skill, provider, agent, job, observer and filter of prx:plugin, and no \
-                 wasi:http/incoming-handler",
-            );
-        }
-        if manifest.channel.is_some() && !self.capabilities.contains(&Capability::Channel) {
-            return wrong("its manifest has [channel], but it exports no connector");
-        }
-        if manifest.agent.is_some() && !self.capabilities.contains(&Capability::Agent) {
-            return wrong("its manifest has [agent], but it exports no agent");
-        }
-        if manifest.routes.is_some() && !self.capabilities.contains(&Capability::Route) {
-            return wrong("its manifest has [routes], but it exports no wasi:http/incoming-handler");
-        }
-        match (manifest.schedule.is_empty(), self.capabilities.contains(&Capability::Job)) {
-            (false, false) => return wrong("its manifest has [[schedule]], but it exports no job"),
-            (true, true) => {
-                return wrong("it exports a job, but its manifest has no [[schedule]] to run it by");
-            }
-            _ => {}
-        }
-        let sees_nothing = manifest.permissions.events.subscribe.is_empty();
-        if sees_nothing && self.capabilities.contains(&Capability::Observer) {
-            return wrong(
-                "it exports an observer, but its manifest asks for no events: add permissions.events.subscribe",
-            );
-        }
-        let is_pure = |capability| matches!(capability, &Capability::Channel | &Capability::Agent);
-        if manifest.permissions.files.is_some() && self.capabilities.iter().all(is_pure) {
-            return wrong(
-                "its manifest asks for permissions.files, but connectors and agents have no files: what they keep is in \
-                 their state",
-            );
-        }
-        if self.capabilities.contains(&Capability::Agent) && self.capabilities.len() > 1 {
-            return wrong("it exports an agent and something else: an agent goes alone");
+        let wrong = self.unfit(&manifest);
+        if !wrong.is_empty() {
+            return Err(InspectError::Capabilities(wrong.into_iter().map(str::to_owned).collect()));
         }
         let Self { capabilities, imports, exports, heaviest, .. } = self;
         // The outermost component has been closed last, and holds all others.
         Ok(Inspected { manifest, capabilities, imports, exports, core_instances: heaviest.core })
+    }
+}
+
+impl Walk<'_> {
+    /// Where what it exports and what its manifest says don't go together.
+    fn unfit(&self, manifest: &Manifest) -> Vec<&'static str> {
+        let has = |capability| self.capabilities.contains(&capability);
+        if self.capabilities.is_empty() {
+            return vec![
+                "exports none of connector, tool, skill, provider, agent, job, observer and filter of prx:plugin, and no \
+                 wasi:http/incoming-handler",
+            ];
+        }
+        let is_pure = |capability| matches!(capability, &Capability::Channel | &Capability::Agent);
+        let sees_nothing = manifest.permissions.events.subscribe.is_empty();
+        let has_schedule = !manifest.schedule.is_empty();
+        let rules = [
+            (
+                manifest.channel.is_some() && !has(Capability::Channel),
+                "its manifest has [channel], but it exports no connector",
+            ),
+            (
+                manifest.agent.is_some() && !has(Capability::Agent),
+                "its manifest has [agent], but it exports no agent",
+            ),
+            (
+                manifest.routes.is_some() && !has(Capability::Route),
+                "its manifest has [routes], but it exports no wasi:http/incoming-handler",
+            ),
+            (has_schedule && !has(Capability::Job), "its manifest has [[schedule]], but it exports no job"),
+            (
+                !has_schedule && has(Capability::Job),
+                "it exports a job, but its manifest has no [[schedule]] to run it by",
+            ),
+            (
+                sees_nothing && has(Capability::Observer),
+                "it exports an observer, but its manifest asks for no events: add permissions.events.subscribe",
+            ),
+            (
+                manifest.permissions.files.is_some() && self.capabilities.iter().all(is_pure),
+                "its manifest asks for permissions.files, but connectors and agents have no files: what they keep is in \
+                 their state",
+            ),
+            (
+                has(Capability::Agent) && self.capabilities.len() > 1,
+                "it exports an agent and something else: an agent goes alone",
+            ),
+        ];
+        rules.into_iter().filter_map(|(is_broken, why)| is_broken.then_some(why)).collect()
     }
 }
 

@@ -59,7 +59,7 @@ pub use self::catalog::{
 pub use self::compiler::{COMPILE, CompileError, Compiler, run_compiler};
 pub use self::component::{Code, Description};
 pub use self::connector::Connector;
-pub use self::dry_run::DryRun;
+pub use self::dry_run::{Checked, DryRun};
 pub use self::engine::{Artifact, Engine};
 pub use self::filters::{Filters, Passed, Stopped};
 pub use self::generation::Generation;

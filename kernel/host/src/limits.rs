@@ -65,16 +65,26 @@ impl std::error::Error for Exceeded {}
 #[derive(Debug)]
 pub(super) struct Gauge {
     bytes: AtomicU64,
+    /// The most there ever were.
+    peak: AtomicU64,
     most: u64,
 }
 
 impl Gauge {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { bytes: AtomicU64::new(0), most: limits.memory_bytes.saturating_mul(PLUGIN_MEMORY_FACTOR) }
+        Self {
+            bytes: AtomicU64::new(0),
+            peak: AtomicU64::new(0),
+            most: limits.memory_bytes.saturating_mul(PLUGIN_MEMORY_FACTOR),
+        }
     }
 
     pub(super) fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
+    }
+
+    pub(super) fn peak(&self) -> u64 {
+        self.peak.load(Relaxed)
     }
 
     pub(super) fn most(&self) -> u64 {
@@ -84,8 +94,9 @@ impl Gauge {
     fn take(&self, bytes: u64) -> bool {
         let before = self.bytes.fetch_add(bytes, Relaxed);
         let fits = before.saturating_add(bytes) <= self.most;
-        if !fits {
-            self.bytes.fetch_sub(bytes, Relaxed);
+        match fits {
+            true => _ = self.peak.fetch_max(before.saturating_add(bytes), Relaxed),
+            false => _ = self.bytes.fetch_sub(bytes, Relaxed),
         }
         fits
     }

@@ -1,5 +1,7 @@
 //! What a component is linked to: the kernel's imports that it is granted, and nothing else.
 
+use std::iter;
+
 use super::bindings::WIT_VERSION;
 use super::inspect::{Capability, Inspected};
 use super::limits::Limits;
@@ -44,7 +46,9 @@ pub enum LinkError {
         line: &'static str,
     },
     /// It imports or exports another version of an interface that the kernel serves.
-    #[error("wants {interface}; this kernel serves {served}")]
+    #[error(
+        "wants {interface}; this kernel serves {served}: build it with what belongs to this version (`prx plugin sdk`)"
+    )]
     Version {
         /// The interface, with its version.
         interface: String,
@@ -79,20 +83,22 @@ pub enum LinkError {
 /// that beforehand; what slips through is not linked.
 ///
 /// # Errors
-/// It requires another gateway; otherwise the first import that isn't served or asked for, or export of another version, by
-/// name.
-pub(super) fn check(component: &Inspected, links: &Links) -> Result<(), LinkError> {
-    component.manifest.check_requires().map_err(LinkError::Versions)?;
+/// What it requires of the gateway, every import that isn't served or asked for, and export of another version, by name.
+pub(super) fn check(component: &Inspected, links: &Links) -> Result<(), Vec<LinkError>> {
     let serves_routes = component.capabilities.contains(&Capability::Route);
-    for import in &component.imports {
+    let imports = component.imports.iter().map(|import| {
         // What a request is, who is asked knows as well as who asks.
         let is_shape = import.starts_with("wasi:http/types@");
-        if is_shape && serves_routes { fits(import, WASI_VERSION)? } else { check_import(import, links)? }
-    }
-    for export in &component.exports {
-        fits(export, if export.starts_with("wasi:") { WASI_VERSION } else { WIT_VERSION })?;
-    }
-    Ok(())
+        if is_shape && serves_routes { fits(import, WASI_VERSION) } else { check_import(import, links) }
+    });
+    let exports = component
+        .exports
+        .iter()
+        .map(|export| fits(export, if export.starts_with("wasi:") { WASI_VERSION } else { WIT_VERSION }));
+    let required = component.manifest.check_requires().map_err(LinkError::Versions);
+    let wrong: Vec<LinkError> =
+        iter::once(required).chain(imports).chain(exports).filter_map(Result::err).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
 fn check_import(import: &str, links: &Links) -> Result<(), LinkError> {
@@ -178,9 +184,12 @@ mod tests {
         );
         assert_eq!(
             said("prx:plugin/kv@0.3.0", &granted(true, true)),
-            "wants prx:plugin/kv@0.3.0; this kernel serves 0.2"
+            "wants prx:plugin/kv@0.3.0; this kernel serves 0.2: build it with what belongs to this version (`prx plugin sdk`)"
         );
-        assert_eq!(said("wasi:io/poll@0.3.0", &nothing), "wants wasi:io/poll@0.3.0; this kernel serves 0.2");
+        assert!(
+            said("wasi:io/poll@0.3.0", &nothing)
+                .starts_with("wants wasi:io/poll@0.3.0; this kernel serves 0.2")
+        );
         for import in ["wasi:nn/graph@0.2.0", "acme:thing/x@1.0.0", "prx:plugin/tools@0.2.0", "greet"] {
             assert_eq!(
                 said(import, &granted(true, true)),

@@ -119,7 +119,7 @@ pub(super) async fn load(
     let config = admit(&inspected, &terms).map_err(refuse)?;
     let rights = grants::rights(&manifest, &terms.allowance, &config);
     let links = grants::links(&manifest, &terms.allowance, config);
-    links::check(&inspected, &links).map_err(|error| refuse(Error::conflict(error.to_string())))?;
+    links::check(&inspected, &links).map_err(|wrong| refuse(Error::conflict(listed(&wrong))))?;
     let compiling = clock::stopwatch();
     let artifact = engine.compile(candidate.bytes.clone()).await.map_err(|error| {
         refuse(match error {
@@ -135,7 +135,7 @@ pub(super) async fn load(
     let description = code.describe().await;
     let description = description
         .map_err(|error| refuse(Error::conflict(format!("when it was asked to describe itself, {error}"))))?;
-    check(&description).map_err(|problem| refuse(Error::conflict(problem)))?;
+    check(&description).map_err(|wrong| refuse(Error::conflict(listed(&wrong))))?;
     let providers = further_providers(engine, &artifact, &inspected, &terms);
     Ok(Generation {
         number: terms.number,
@@ -236,53 +236,59 @@ fn settings(inspected: &Inspected, name: &str, components: &Components) -> (&'st
     }
 }
 
+/// Several things that are wrong, in one line.
+pub(super) fn listed(wrong: &[impl ToString]) -> String {
+    wrong.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 /// Holds a component's own words against what the rest of the gateway builds on.
-fn check(description: &Description) -> Result<(), String> {
-    names("tools", description.tools.iter().map(|tool| tool.name.as_str()))?;
-    names("skills", description.skills.iter().map(|skill| skill.name.as_str()))?;
+///
+/// # Errors
+/// Everything that is wrong with them.
+pub(super) fn check(description: &Description) -> Result<(), Vec<String>> {
+    let mut wrong = names("tools", description.tools.iter().map(|tool| tool.name.as_str()));
+    wrong.extend(names("skills", description.skills.iter().map(|skill| skill.name.as_str())));
     for tool in &description.tools {
         match serde_json::from_str(&tool.parameters) {
             Ok(Value::Object(_)) => {}
-            _ => return Err(format!("the parameters of its tool {} are no JSON object", tool.name)),
+            _ => wrong.push(format!("the parameters of its tool {} are no JSON object", tool.name)),
         }
     }
     let kinds = description.observes.as_deref().unwrap_or_default();
     if kinds.len() > MAX_CAPABILITIES || kinds.iter().any(|kind| kind.is_empty() || kind.len() > 256) {
-        return Err(format!("its observer wants kinds of 1 to 256 bytes each, {MAX_CAPABILITIES} at most"));
+        wrong.push(format!("its observer wants kinds of 1 to 256 bytes each, {MAX_CAPABILITIES} at most"));
     }
     match description.filters.as_deref() {
-        Some([]) => return Err("its filter wants no stage, so it would be asked about nothing".into()),
+        Some([]) => wrong.push("its filter wants no stage, so it would be asked about nothing".into()),
         Some(stages) if stages.len() > MAX_STAGES => {
-            return Err(format!("its filter names {} stages; there are {MAX_STAGES}", stages.len()));
+            wrong.push(format!("its filter names {} stages; there are {MAX_STAGES}", stages.len()));
         }
         _ => {}
     }
-    match &description.models {
-        Some(models) if models.len() > MAX_CAPABILITIES => {
-            Err(format!("it has more than {MAX_CAPABILITIES} models"))
-        }
-        _ => Ok(()),
+    if description.models.as_ref().is_some_and(|models| models.len() > MAX_CAPABILITIES) {
+        wrong.push(format!("it has more than {MAX_CAPABILITIES} models"));
     }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong) }
 }
 
-fn names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Result<(), String> {
-    let mut seen = BTreeSet::new();
+/// What is wrong with the names of its tools or skills.
+fn names<'a>(what: &str, names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let (mut seen, mut wrong) = (BTreeSet::new(), Vec::new());
     for name in names {
         let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
-            return Err(format!(
+            wrong.push(format!(
                 "one of its {what} has the name {name:?}; use 1 to 64 of a-z, A-Z, 0-9, _, - and ."
             ));
+        } else if !seen.insert(name) {
+            wrong.push(format!("it has two {what} named {name}"));
         }
-        if !seen.insert(name) {
-            return Err(format!("it has two {what} named {name}"));
+        if seen.len() > MAX_CAPABILITIES || wrong.len() > MAX_CAPABILITIES {
+            wrong.push(format!("it has more than {MAX_CAPABILITIES} {what}"));
+            break;
         }
     }
-    if seen.len() > MAX_CAPABILITIES {
-        Err(format!("it has more than {MAX_CAPABILITIES} {what}"))
-    } else {
-        Ok(())
-    }
+    wrong
 }
 
 fn prefixed(name: &str, error: Error) -> Error {

@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
@@ -35,6 +36,11 @@ pub(super) enum Failure {
 impl Failure {
     pub(super) fn new(message: impl Display) -> Self {
         Self::Message { message: message.to_string(), code: 1, answer: None }
+    }
+
+    /// What is wrong with a file.
+    pub(super) fn about(file: &Path, error: &dyn Display) -> Self {
+        Self::new(format!("{}: {error}", file.display()))
     }
 
     /// What the command line should have said instead.

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::client::{Payload, path};
 use super::failure::Failure;
 use super::output::{Console, fields};
+use prx_base::config::Grant;
 
 /// What to grant, in addition to what is granted already. Without any, shows the grants.
 #[derive(Debug, clap::Args)]
@@ -75,6 +76,37 @@ pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), F
     console.show(&answer, fields)
 }
 
+/// The command that grants this, and nothing else of a plugin to which nothing is granted yet.
+pub(super) fn command(plugin: &str, grant: &Grant) -> String {
+    let mut words = vec!["prx plugin grant".to_owned(), plugin.to_owned()];
+    let mut lists = |flag: &str, values: &[String]| {
+        words.extend(values.iter().map(|value| format!("--{flag} {}", quoted(value))));
+    };
+    let list = |values: &Option<Vec<String>>| values.clone().unwrap_or_default();
+    let one = |value: &Option<String>| value.iter().cloned().collect::<Vec<_>>();
+    let events = grant.events.clone().unwrap_or_default();
+    lists("http", &list(&grant.http));
+    lists("secret", &list(&grant.secrets));
+    lists("kv", &one(&grant.kv));
+    lists("files", &one(&grant.files));
+    lists("memory", &one(&grant.memory));
+    lists("send", &list(&grant.send));
+    lists("publish", &events.publish);
+    lists("subscribe", &events.subscribe);
+    lists("route", &list(&grant.routes));
+    lists("reveal", &list(&grant.reveal));
+    for (is_asked, flag) in [(grant.turns, "--turns"), (grant.public, "--public")] {
+        words.extend((is_asked == Some(true)).then(|| flag.to_owned()));
+    }
+    words.join(" ")
+}
+
+/// A word as shells take it.
+fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@".contains(c);
+    if word.chars().all(is_plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
 impl Arguments {
     fn changes_anything(&self) -> bool {
         let Self { http, secret, send, publish, subscribe, route, reveal, .. } = self;
@@ -139,6 +171,19 @@ mod tests {
     struct Line {
         #[command(flatten)]
         arguments: Arguments,
+    }
+
+    #[test]
+    fn the_command_for_a_grant_grants_it() {
+        let grant = json!({
+            "http": ["https://*.example.org"], "secrets": ["key"], "kv": "1MiB", "files": "64MiB", "memory": "read",
+            "send": ["work/*"], "turns": true, "events": {"publish": ["x.done"], "subscribe": ["*"]},
+            "routes": ["/v1"], "public": true, "reveal": ["old"],
+        });
+        let said = command("x", &serde_json::from_value(grant.clone()).unwrap());
+        let words = said.split_whitespace().skip(2).map(|word| word.trim_matches('\''));
+        assert_eq!(Value::Object(Line::parse_from(words).arguments.merged(&json!({}))), grant, "{said}");
+        assert!(said.contains("--subscribe '*'"), "{said}");
     }
 
     #[test]

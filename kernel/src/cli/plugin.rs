@@ -15,6 +15,8 @@ use super::{author, grant};
 pub(super) enum Command {
     /// Create a plugin of your own, in a new folder
     New(author::New),
+    /// Put the SDK of this program into a plugin's folder, in the place of an older one
+    Sdk(author::Sdk),
     /// Build a plugin's component, or put a manifest into one of another language
     Build(author::Build),
     /// Check a component as a gateway does before it runs it
@@ -23,7 +25,7 @@ pub(super) enum Command {
         file: PathBuf,
     },
     /// Load a component on its own, with everything granted, and call a tool of it
-    Test(author::Test),
+    Test(Box<author::Test>),
     /// List plugins
     List,
     /// Show one plugin
@@ -58,7 +60,7 @@ pub(super) enum Command {
         name: String,
     },
     /// Grant a plugin what it asks for, or show what it is granted
-    Grant(grant::Arguments),
+    Grant(Box<grant::Arguments>),
     /// Go back to the component that was replaced last, or to one before it
     Rollback {
         /// The plugin's name
@@ -84,6 +86,7 @@ impl Command {
     pub(super) fn on_files(&self) -> Option<&'static str> {
         match self {
             Self::New(_) => Some("plugin new"),
+            Self::Sdk(_) => Some("plugin sdk"),
             Self::Build(_) => Some("plugin build"),
             Self::Check { .. } => Some("plugin check"),
             Self::Test(_) => Some("plugin test"),
@@ -95,9 +98,10 @@ impl Command {
 pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failure> {
     match command {
         Command::New(arguments) => author::new(console, &arguments),
-        Command::Build(arguments) => author::build(console, &arguments),
-        Command::Check { file } => author::check(console, &file),
-        Command::Test(arguments) => author::test(console, arguments).await,
+        Command::Sdk(arguments) => author::sdk(console, &arguments),
+        Command::Build(arguments) => author::build(console, &arguments).await,
+        Command::Check { file } => author::check(console, &file).await,
+        Command::Test(arguments) => author::test(console, *arguments).await,
         Command::List => {
             let answer = console.gateway.get("/api/v1/plugins").await?;
             console.show(&answer, |answer| {
@@ -126,7 +130,7 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Reload { name } => act(console, &name, "reload").await,
         Command::Disable { name } => act(console, &name, "disable").await,
         Command::Enable { name } => act(console, &name, "enable").await,
-        Command::Grant(arguments) => grant::run(console, arguments).await,
+        Command::Grant(arguments) => grant::run(console, *arguments).await,
         Command::Rollback { name, n } => act(console, &name, &format!("rollback?n={n}")).await,
         Command::Verify { name } => verify(console, name).await,
         Command::Remove { name } => {

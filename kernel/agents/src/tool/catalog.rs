@@ -208,6 +208,15 @@ fn crowded_out(definition: Definition, what: &str, most: u64) -> Arc<Tool> {
     Arc::new(Tool { is_crowded_out: true, ..Tool::unusable(definition, problem) })
 }
 
+/// Why no arguments could be held against these parameters of a tool. It computes, for a moment.
+pub fn schema_problem(parameters: &Value) -> Option<String> {
+    unusable_schema(&Schema::new(parameters))
+}
+
+fn unusable_schema(schema: &Schema) -> Option<String> {
+    schema.problem().map(|problem| format!("its parameters are no JSON Schema that can be used: {problem}"))
+}
+
 impl Tool {
     fn new(definition: Definition) -> Self {
         if let Some(problem) = definition.problem.clone() {
@@ -215,9 +224,7 @@ impl Tool {
         }
         let schema = Schema::new(&definition.parameters);
         let parameters = definition.parameters.to_string();
-        let problem = schema
-            .problem()
-            .map(|problem| format!("its parameters are no JSON Schema that can be used: {problem}"));
+        let problem = unusable_schema(&schema);
         match problem {
             Some(problem) if parameters.len() > MAX_SCHEMA_BYTES => Self::unusable(definition, problem),
             problem => Self { definition, schema, problem, parameters, is_crowded_out: false },

@@ -12,6 +12,7 @@ use tracing::{error, info, warn};
 
 pub(crate) use self::catalog::Catalog;
 pub(crate) use self::catalog::Tool;
+pub use self::catalog::schema_problem;
 use self::catalog::{Definition, Revision, Source};
 pub use self::names::Names;
 pub(crate) use self::offer::Room;

@@ -11,15 +11,34 @@ use prx_base::config::keys::nearest;
 use prx_base::events::Kind;
 use prx_egress::{Origin, Pattern};
 
+/// What is wrong with a manifest, mistake by mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ManifestError(Vec<Mistake>);
+
 /// A mistake in a manifest: where it is and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ManifestError {
+struct Mistake {
     line: usize,
     key: String,
     message: String,
 }
 
+impl ManifestError {
+    /// The mistakes, one by one.
+    pub fn each(&self) -> Vec<String> {
+        self.0.iter().map(Mistake::to_string).collect()
+    }
+}
+
 impl fmt::Display for ManifestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.each().join("; "))
+    }
+}
+
+impl std::error::Error for ManifestError {}
+
+impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "plugin.toml line {}: ", self.line)?;
         if !self.key.is_empty() {
@@ -29,40 +48,41 @@ impl fmt::Display for ManifestError {
     }
 }
 
-impl std::error::Error for ManifestError {}
-
 impl Manifest {
-    /// Reads a manifest. Anything that is not understood is an error, the first one is reported.
+    /// Reads a manifest. Anything that is not understood is an error; the first one hides what else there may be, while
+    /// of what is understood and makes no sense, all is reported.
     pub fn parse(text: &str) -> Result<Self, ManifestError> {
-        let mut manifest: Self = toml::from_str(text).map_err(|error| explain(text, error))?;
+        let manifest = toml::from_str(text).map_err(|error| ManifestError(vec![explain(text, error)]));
+        let mut manifest: Self = manifest?;
         if let Some(routes) = &manifest.routes {
             (manifest.permissions.routes, manifest.permissions.public) =
                 (routes.paths.clone(), routes.public);
         }
-        for (name, key) in &manifest.config {
-            if let Err(message) = manifest.check_key(name, key.get_ref()) {
-                let line = line_of(text, key.span().start);
-                return Err(ManifestError { line, key: format!("config.{name}"), message });
-            }
-        }
-        manifest.check_served(text)?;
-        manifest.check_schedules(text)?;
-        manifest.check_unasked(text)?;
-        manifest.check_webhook(text)?;
+        let mut wrong: Vec<Mistake> = manifest.check_keys(text);
+        let checks = [Self::check_served, Self::check_schedules, Self::check_unasked, Self::check_webhook];
+        wrong.extend(checks.iter().filter_map(|check| check(&manifest, text).err()));
         for secret in &manifest.permissions.secrets {
             if !manifest.config.get(secret).is_some_and(|key| key.get_ref().secret) {
                 let line = line_with(text, "secrets");
                 let message = format!("`{secret}` is no configuration key with secret = true");
-                return Err(ManifestError { line, key: "permissions.secrets".into(), message });
+                wrong.push(Mistake { line, key: "permissions.secrets".into(), message });
             }
         }
-        Ok(manifest)
+        if wrong.is_empty() { Ok(manifest) } else { Err(ManifestError(wrong)) }
+    }
+
+    fn check_keys(&self, text: &str) -> Vec<Mistake> {
+        let keys = self.config.iter().filter_map(|(name, key)| {
+            let message = self.check_key(name, key.get_ref()).err()?;
+            Some(Mistake { line: line_of(text, key.span().start), key: format!("config.{name}"), message })
+        });
+        keys.collect()
     }
 
     /// Whether it asks for nothing that the gateway does not serve.
-    fn check_served(&self, text: &str) -> Result<(), ManifestError> {
+    fn check_served(&self, text: &str) -> Result<(), Mistake> {
         match &self.permissions.tools {
-            Some(value) if asks(value.get_ref()) => Err(ManifestError {
+            Some(value) if asks(value.get_ref()) => Err(Mistake {
                 line: line_of(text, value.span().start),
                 key: "permissions.tools".into(),
                 message: "is not served by this version; remove it from the manifest".into(),
@@ -71,12 +91,12 @@ impl Manifest {
         }
     }
 
-    fn check_schedules(&self, text: &str) -> Result<(), ManifestError> {
+    fn check_schedules(&self, text: &str) -> Result<(), Mistake> {
         let mut names = BTreeSet::new();
         for (n, schedule) in self.schedule.iter().enumerate() {
             let wrong = |message: String| {
                 let line = line_of(text, schedule.span().start);
-                Err(ManifestError { line, key: "schedule".into(), message })
+                Err(Mistake { line, key: "schedule".into(), message })
             };
             let name = &schedule.get_ref().name;
             if n == MAX_SCHEDULES {
@@ -90,11 +110,11 @@ impl Manifest {
     }
 
     /// Whether what it does unasked is written as it can be granted.
-    fn check_unasked(&self, text: &str) -> Result<(), ManifestError> {
+    fn check_unasked(&self, text: &str) -> Result<(), Mistake> {
         let Permissions { send, turns, events, .. } = &self.permissions;
         let wrong = |key: &str, message: String| {
             let word = key.rsplit('.').next().unwrap_or(key);
-            Err(ManifestError { line: line_with(text, word), key: format!("permissions.{key}"), message })
+            Err(Mistake { line: line_with(text, word), key: format!("permissions.{key}"), message })
         };
         if let Some(place) = send.iter().find(|place| !is_place(place)) {
             return wrong("send", format!("{place:?} names no place; {PLACE_RULE}"));
@@ -121,12 +141,12 @@ impl Manifest {
         }
     }
 
-    fn check_webhook(&self, text: &str) -> Result<(), ManifestError> {
+    fn check_webhook(&self, text: &str) -> Result<(), Mistake> {
         let Some(webhook) = self.channel.as_ref().and_then(|channel| channel.webhook.as_ref()) else {
             return Ok(());
         };
         let (rule, line) = (webhook.get_ref(), line_of(text, webhook.span().start));
-        let wrong = |message: String| Err(ManifestError { line, key: "channel.webhook".into(), message });
+        let wrong = |message: String| Err(Mistake { line, key: "channel.webhook".into(), message });
         if let Err(message) = rule.check() {
             return wrong(message.into());
         }
@@ -212,7 +232,7 @@ fn asks(value: &toml::Value) -> bool {
 }
 
 /// Turns the parser's error into one that names the line, the key and the nearest word that would do.
-fn explain(text: &str, mut error: toml::de::Error) -> ManifestError {
+fn explain(text: &str, mut error: toml::de::Error) -> Mistake {
     let line = line_of(text, error.span().map_or(0, |span| span.start));
     let mut message = error.message().trim_end().replace('\n', ", ");
     // Without the input the parser's own text is the message, then the key in backticks on a line of its own.
@@ -229,7 +249,7 @@ fn explain(text: &str, mut error: toml::de::Error) -> ManifestError {
             None => format!("{word:?} is no {what} there is; there are: {}", known.join(", ")),
         };
     }
-    ManifestError { line, key, message }
+    Mistake { line, key, message }
 }
 
 fn line_of(text: &str, at: usize) -> usize {
