@@ -203,7 +203,7 @@ pub(super) async fn test(console: &Console, arguments: Test) -> Result<(), Failu
 }
 
 /// A folder of nobody else's: what lies in it is trusted, compiled code with it.
-fn scratch_folder() -> Result<PathBuf, Failure> {
+pub(super) fn scratch_folder() -> Result<PathBuf, Failure> {
     let name = format!("prx-test-{:016x}", getrandom::u64().map_err(Failure::new)?);
     let scratch_folder = std::env::temp_dir().join(name);
     DirBuilder::new()
