@@ -43,7 +43,7 @@ pub struct Placed {
 }
 
 /// How a component came.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Delivery {
     /// `upload`, or the URL that it was fetched from.
     pub source: String,
@@ -51,6 +51,8 @@ pub struct Delivery {
     pub by: Option<String>,
     /// A lower version than the one that is installed is meant.
     pub downgrade: bool,
+    /// What removed code of the same name has left is meant for it.
+    pub inherit: bool,
 }
 
 /// A plugin as the API shows it.

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::candidate::{Candidate, Origin};
 use super::compiler::Compiler;
 use super::component::Description;
 use super::engine::Engine;
@@ -14,9 +15,10 @@ use super::generation::Generation;
 use super::grants::{self, Allowance};
 use super::inspect::{Inspected, inspect};
 use super::links::{self, LinkError, Links};
-use super::load::{self, Candidate, Origin, Terms, examine, load};
+use super::load::{self, Terms, examine, load};
 use super::manifest::{MemoryAccess, PluginConfig};
 use super::services::Services;
+use super::trust::Trust;
 use prx_base::clock::Clock;
 use prx_base::config::{Components, Settings};
 use prx_base::error::{Error, Result};
@@ -47,8 +49,8 @@ impl DryRun {
         let mut components = Components::default();
         components.plugins_config.insert(name.clone(), settings);
         let allowance = Allowance { verified: manifest.permissions.clone(), ..Allowance::default() };
-        let candidate = Candidate { bytes: component, origin: Origin::Folder { has_loaded: false } };
-        let terms = Terms { name, allowance, components: &components, number: 1 };
+        let candidate = Candidate { bytes: component, origin: Origin::Folder { known: None } };
+        let terms = Terms { name, allowance, components: &components, number: 1, trust: Trust::default() };
         let loaded = load(&engine, &candidate, terms).await.map_err(|refusal| refusal.error)?;
         Ok(Self { generation: Arc::new(loaded), store })
     }

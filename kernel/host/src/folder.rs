@@ -98,13 +98,19 @@ impl Folder {
         self.run(move |folder| read(&folder.component(&name))).await
     }
 
-    /// A plugin's component, and whether it is the one that loaded last.
-    pub(super) async fn read_known(&self, name: &str) -> Result<Option<(Bytes, bool)>> {
+    /// A plugin's component, and where it is the one that loaded last, what is known of it.
+    pub(super) async fn read_known(&self, name: &str) -> Result<Option<(Bytes, Option<Installed>)>> {
         let name = name.to_owned();
         self.run(move |folder| {
             let Some(bytes) = read(&folder.component(&name))? else { return Ok(None) };
-            let has_loaded = read(&folder.beside(&name, "serving"))?.is_some_and(|serving| serving == bytes);
-            Ok(Some((bytes, has_loaded)))
+            if read(&folder.beside(&name, "serving"))?.is_none_or(|serving| serving != bytes) {
+                return Ok(Some((bytes, None)));
+            }
+            // One that can't be read keeps nothing from serving that has served.
+            let locked =
+                Lock::read(folder.path()).ok().and_then(|mut lock| lock.plugins.remove(&name)?.installed);
+            let known = locked.unwrap_or_else(|| found(&bytes));
+            Ok(Some((bytes, Some(known))))
         })
         .await
     }
@@ -367,9 +373,17 @@ impl Folder {
 
 /// What can be said of a component that lies there, and of which nothing was noted.
 fn found(bytes: &[u8]) -> Installed {
-    let version = inspect(bytes).map_or("unknown".into(), |found| found.manifest.plugin.version);
-    let (sha256, size) = (digits(bytes), bytes.len() as u64);
-    Installed { version, sha256, size, source: lock::FOLDER.into(), installed_at: None, installed_by: None }
+    let inspected = inspect(bytes).ok();
+    let version = inspected.as_ref().map(|found| found.manifest.plugin.version.clone());
+    Installed {
+        version: version.unwrap_or_else(|| "unknown".to_owned()),
+        sha256: digits(bytes),
+        size: bytes.len() as u64,
+        source: lock::FOLDER.into(),
+        installed_at: None,
+        installed_by: None,
+        signed_by: inspected.and_then(|found| found.signer).map(|key| key.to_string()),
+    }
 }
 
 /// The SHA-256 of bytes, in hexadecimal digits.

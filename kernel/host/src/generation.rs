@@ -10,6 +10,7 @@ use super::component::{Code, Description};
 use super::grants::{self, Allowance};
 use super::manifest::{Manifest, PluginConfig, RouteScope};
 use super::rights::Rights;
+use super::signature::PublicKey;
 use prx_egress::Policy;
 
 /// One successful load of a plugin. Who holds it can go on using it, whatever happens to the plugin meanwhile.
@@ -33,6 +34,8 @@ pub struct Generation {
     pub(super) digest: [u8; 32],
     /// Bytes of its component.
     pub(super) size: u64,
+    /// Who has signed it.
+    pub(super) signer: Option<PublicKey>,
     /// Calls in a row that failed through its own fault.
     pub(super) failures: AtomicU32,
     /// Steps of an agent's, or answers of a filter's, that it has done well.

@@ -9,6 +9,7 @@ use wasmparser::{ComponentExternalKind, ComponentInstance, ComponentTypeRef, Ins
 use self::signatures::Signatures;
 use self::work::{MAX_LOOP_DEPTH, Work};
 use super::manifest::{Manifest, ManifestError};
+use super::signature::{PublicKey, SignatureError, signer};
 
 mod signatures;
 mod work;
@@ -72,6 +73,8 @@ pub struct Inspected {
     pub exports: BTreeSet<String>,
     /// Most instances of modules that one instance of it is made of.
     pub core_instances: u64,
+    /// Who has signed it.
+    pub signer: Option<PublicKey>,
 }
 
 /// Why a component cannot be a plugin.
@@ -110,6 +113,16 @@ pub enum InspectError {
     /// It imports something else that is no interface.
     #[error("wants {0}, which this kernel doesn't serve")]
     ImportsItem(String),
+    /// Its signature is none.
+    #[error("{name} {version} {why}")]
+    Signature {
+        /// The plugin's name.
+        name: String,
+        /// Its version.
+        version: String,
+        /// What is wrong with it.
+        why: SignatureError,
+    },
     /// It exports nothing that the kernel knows, or not what its manifest says.
     #[error("{}", .0.join("; "))]
     Capabilities(Vec<String>),
@@ -151,7 +164,12 @@ pub fn inspect(bytes: &[u8]) -> Result<Inspected, InspectError> {
     for payload in Parser::new(0).parse_all(bytes) {
         walk.step(payload.map_err(malformed)?)?;
     }
-    walk.finish()
+    let mut found = walk.finish()?;
+    found.signer = signer(bytes).map_err(|why| {
+        let plugin = &found.manifest.plugin;
+        InspectError::Signature { name: plugin.name.clone(), version: plugin.version.clone(), why }
+    })?;
+    Ok(found)
 }
 
 #[derive(Default)]
@@ -339,7 +357,14 @@ impl<'a> Walk<'a> {
         }
         let Self { capabilities, imports, exports, heaviest, .. } = self;
         // The outermost component has been closed last, and holds all others.
-        Ok(Inspected { manifest, capabilities, imports, exports, core_instances: heaviest.core })
+        Ok(Inspected {
+            manifest,
+            capabilities,
+            imports,
+            exports,
+            core_instances: heaviest.core,
+            signer: None,
+        })
     }
 }
 

@@ -2,15 +2,18 @@
 //! the code that serves alone until its replacement has answered. Until then what a caller has asked for ends when it is
 //! dropped; from then on it goes on by itself.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::sync::OwnedMutexGuard;
 
+use super::candidate::{Candidate, Origin};
 use super::catalog::{Delivery, Entry, Placed, PluginStatus, Status};
-use super::folder::Folder;
-use super::load::{Candidate, Origin, digest, examine};
+use super::folder::{Folder, hex};
+use super::inspect::Inspected;
+use super::load::{digest, examine};
 use super::manifest::Manifest;
 use super::placing::File;
 use super::registry::Plugins;
@@ -37,8 +40,8 @@ impl Plugins {
     /// As [`Plugins::reload`], and `conflict` when a new plugin's name is taken, or the version is lower than the one that
     /// is installed. Nothing has changed then.
     pub async fn install(&self, name: Option<&str>, bytes: Bytes, delivery: Delivery) -> Result<Placed> {
-        let offered = examine(bytes.clone()).await?.0.manifest;
-        let said = offered.plugin.name.clone();
+        let (offered, digest) = examine(bytes.clone()).await?;
+        let said = offered.manifest.plugin.name.clone();
         if name.is_some_and(|name| name != said) {
             return Err(Error::conflict(format!("This component says that it is {said}")));
         }
@@ -48,11 +51,7 @@ impl Plugins {
             let message = format!("Plugin {said} is there already; PUT /plugins/{said} replaces it");
             return Err(Error::conflict(message).with_details(json!({ "plugin": said })));
         }
-        if let Some(installed) = self.installed_as(&said)
-            && !delivery.downgrade
-        {
-            versions::check_upgrade(&installed.plugin, &offered.plugin)?;
-        }
+        self.check_offer(&offered, digest, &delivery).await?;
         self.put(&said, Candidate { bytes, origin: Origin::Delivered(delivery) }, held).await
     }
 
@@ -216,12 +215,16 @@ impl Plugins {
             let folder = self.folder()?;
             let files = folder.kept(name).await?;
             folder.remove(name).await?;
+            let mut removed = BTreeSet::new();
             for file in files {
-                self.0.engine.forget(digest(file).await?).await;
+                let digest = digest(file).await?;
+                removed.insert(hex(&digest));
+                self.0.engine.forget(digest).await;
             }
             // Its settings may still be there, and who takes its name next is not who they were for.
-            let secrets = self.0.store.plugin(name)?.map(|record| record.secrets).unwrap_or_default();
-            let record = PluginRecord { name: name.to_owned(), secrets, ..PluginRecord::default() };
+            let PluginRecord { secrets, key, .. } = self.0.store.plugin(name)?.unwrap_or_default();
+            let record =
+                PluginRecord { name: name.to_owned(), secrets, key, removed, ..PluginRecord::default() };
             self.0.store.put_plugin(record).await?;
             self.0.catalog.rcu(|catalog| Arc::new(catalog.with(name, None)));
             self.notify_channels(name);
@@ -253,6 +256,24 @@ impl Plugins {
     pub(super) fn folder(&self) -> Result<&Folder> {
         let safe_mode = || Error::conflict("The gateway runs in safe mode: only what came with it is loaded");
         self.0.folder.as_ref().ok_or_else(safe_mode)
+    }
+
+    /// Whether a component may follow what is installed under its name, or was.
+    ///
+    /// # Errors
+    /// `conflict`: what keeps it, and how to have it all the same.
+    pub(super) async fn check_offer(
+        &self,
+        offered: &Inspected,
+        digest: [u8; 32],
+        delivery: &Delivery,
+    ) -> Result<()> {
+        let about = &offered.manifest.plugin;
+        match self.installed_as(&about.name) {
+            Some(installed) if !delivery.downgrade => versions::check_upgrade(&installed.plugin, about),
+            None if !delivery.inherit => self.check_heir(about, digest, offered.signer).await,
+            _ => Ok(()),
+        }
     }
 
     /// The manifest of the code of this name that serves, or would.

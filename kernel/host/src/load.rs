@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::catalog::Delivery;
+use super::candidate::Candidate;
 use super::compiler::CompileError;
 use super::component::{self, Description};
 use super::engine::{Artifact, Engine};
@@ -16,8 +16,8 @@ use super::generation::Generation;
 use super::grants::{self, Allowance};
 use super::inspect::{Capability, Inspected, inspect};
 use super::links;
-use super::lock::Installed;
 use super::manifest::{Manifest, PluginConfig};
+use super::trust::Trust;
 use prx_base::clock;
 use prx_base::config::{Components, Settings, provider_plugin, provider_settings};
 use prx_base::error::{Code, Error, Result};
@@ -30,44 +30,6 @@ const MAX_STAGES: usize = 4;
 /// Where a provider finds its own name in its configuration, unless it has a key of that name.
 const PROVIDER_NAME: &str = "provider";
 
-/// A component that could become a plugin's next generation.
-#[derive(Clone)]
-pub(super) struct Candidate {
-    pub(super) bytes: Bytes,
-    pub(super) origin: Origin,
-}
-
-/// Where a candidate comes from.
-#[derive(Clone)]
-pub(super) enum Origin {
-    /// It came with the gateway.
-    Bundled,
-    /// It lies in the folder of plugins.
-    Folder {
-        /// Whether it is what loaded last.
-        has_loaded: bool,
-    },
-    /// It was delivered just now.
-    Delivered(Delivery),
-    /// It served before, and was kept.
-    Kept(Installed),
-}
-
-impl Candidate {
-    pub(super) fn is_bundled(&self) -> bool {
-        matches!(self.origin, Origin::Bundled)
-    }
-
-    /// Whether it is no new code, but such as has loaded before.
-    fn has_loaded(&self) -> bool {
-        match self.origin {
-            Origin::Bundled | Origin::Kept(_) => true,
-            Origin::Folder { has_loaded } => has_loaded,
-            Origin::Delivered(_) => false,
-        }
-    }
-}
-
 /// Why a candidate is not taken, and its manifest as far as that was known.
 pub(super) struct Refusal {
     pub(super) manifest: Option<Arc<Manifest>>,
@@ -79,6 +41,8 @@ pub(super) struct Terms<'a> {
     pub(super) name: &'a str,
     pub(super) allowance: Allowance,
     pub(super) components: &'a Components,
+    /// Whose code is taken.
+    pub(super) trust: Trust,
     /// The number it gets if it is taken.
     pub(super) number: u64,
 }
@@ -110,6 +74,8 @@ pub(super) async fn load(
     let manifest = Arc::new(inspected.manifest.clone());
     let refuse = |error: Error| Refusal { manifest: Some(Arc::clone(&manifest)), error: named(error) };
 
+    let trusted = terms.trust.check(&manifest.plugin, inspected.signer, &candidate.origin);
+    trusted.map_err(|why| refuse(Error::conflict(why)))?;
     if let Err(why) = manifest.plugin.semver() {
         if !candidate.has_loaded() {
             return Err(refuse(Error::conflict(why)));
@@ -145,6 +111,7 @@ pub(super) async fn load(
         providers,
         bundled: candidate.is_bundled(),
         size: candidate.bytes.len() as u64,
+        signer: inspected.signer,
         compile_ms,
         rights,
         allowance: terms.allowance,

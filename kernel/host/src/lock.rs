@@ -45,6 +45,9 @@ pub struct Installed {
     /// Who did it: the id of a token, or `owner` for whoever may open the gateway's socket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed_by: Option<String>,
+    /// The key that it is signed with, as `ed25519:` and base64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signed_by: Option<String>,
 }
 
 /// What is known of one plugin's files.
@@ -148,6 +151,7 @@ mod tests {
             source: UPLOAD.into(),
             installed_at: Some("2026-03-01T00:00:00Z".into()),
             installed_by: None,
+            signed_by: None,
         }
     }
 

@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::candidate::{Candidate, Origin};
 use super::catalog::{Entry, Placed, Status};
 use super::folder::{Loaded, hex};
 use super::generation::Generation;
-use super::load::{Candidate, Origin, Refusal, Terms, load};
+use super::load::{Refusal, Terms, load};
 use super::lock::{self, Installed};
 use super::registry::Plugins;
+use super::trust::Trust;
 use super::versions;
 use prx_base::clock::rfc3339;
 use prx_base::error::{Error, Result};
@@ -29,7 +31,7 @@ pub(super) enum File {
 
 /// A generation that has answered, and what it was made of.
 pub(super) struct Prepared {
-    generation: Arc<Generation>,
+    pub(super) generation: Arc<Generation>,
     candidate: Candidate,
 }
 
@@ -67,7 +69,7 @@ impl Plugins {
             None => None,
         };
         match (file, self.0.bundled.find(name)) {
-            (Some((bytes, has_loaded)), _) => Ok(Candidate { bytes, origin: Origin::Folder { has_loaded } }),
+            (Some((bytes, known)), _) => Ok(Candidate { bytes, origin: Origin::Folder { known } }),
             (None, Some(bytes)) => Ok(Candidate { bytes: bytes.into(), origin: Origin::Bundled }),
             (None, None) => Err(Error::conflict(format!("Plugin {name}: its file is gone"))),
         }
@@ -79,8 +81,10 @@ impl Plugins {
         let store_failed = |error| Refusal { manifest: None, error };
         let is_verified = self.0.bundled.find(name).is_some_and(|bytes| candidate.bytes == bytes);
         let allowance = self.allowance(name, is_verified).map_err(store_failed)?;
+        let owner = self.0.store.plugin(name).map_err(store_failed)?.and_then(|record| record.key);
+        let trust = Trust::of(&config.plugins, owner.as_deref());
         let number = self.catalog().entry(name).map_or(0, |entry| entry.newest) + 1;
-        let terms = Terms { name, allowance, components: &config.components, number };
+        let terms = Terms { name, allowance, components: &config.components, number, trust };
         let generation = Box::pin(load(&self.0.engine, &candidate, terms)).await?;
         Ok(Prepared { generation: Arc::new(generation), candidate })
     }
@@ -101,6 +105,7 @@ impl Plugins {
             self.check_servers(&generation)?;
         }
         self.remember_secrets(&generation.manifest).await?;
+        self.remember_key(&generation).await?;
         self.put_file(&generation, candidate, file).await?;
         self.change(name, |entry| {
             let disabled = entry.status == Status::Disabled;
@@ -176,6 +181,7 @@ impl Plugins {
             source,
             installed_at: Some(rfc3339(self.0.base.clock.now())),
             installed_by: by,
+            signed_by: generation.signer.map(|key| key.to_string()),
         }
     }
 

@@ -44,6 +44,7 @@ impl Plugins {
             source: source.to_owned(),
             installed_at: None,
             installed_by: None,
+            signed_by: generation.signer.map(|key| key.to_string()),
         };
         Ok(Provenance { component: Some(component), earlier: installed.into_iter().chain(earlier).collect() })
     }

@@ -62,6 +62,7 @@ pub(super) struct Registry {
     pub(super) store: Store,
     pub(super) engine: Engine,
     pub(super) bundled: Bundled,
+    pub(super) data_dir: PathBuf,
     /// None in safe mode.
     pub(super) folder: Option<Folder>,
     /// Where the skills lie that are folders. None in safe mode.
@@ -99,6 +100,7 @@ impl Plugins {
             store,
             engine,
             bundled,
+            data_dir: data_dir.clone(),
             folder,
             skills: (!safe_mode).then(|| SkillFolder::of(&data_dir)),
             verified: verified(bundled).await,

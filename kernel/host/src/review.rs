@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::generation::Generation;
 use super::grants::{self, Allowance};
 use super::manifest::{Manifest, Permissions, valid_name};
 use super::registry::Plugins;
@@ -100,6 +101,24 @@ impl Plugins {
             return Err(Error::conflict(message));
         }
         self.0.store.put_plugin(PluginRecord { name: name.clone(), ..record }).await
+    }
+
+    /// Keeps who holds a name, from the first signed code under it on, and that it is taken again.
+    ///
+    /// # Errors
+    /// The store has failed.
+    pub(super) async fn remember_key(&self, generation: &Generation) -> Result<()> {
+        let name = generation.name();
+        let before = self.0.store.plugin(name)?.unwrap_or_default();
+        let mut record = before.clone();
+        if !generation.bundled {
+            record.removed.clear();
+            record.key = record.key.or_else(|| generation.signer.map(|key| key.to_string()));
+        }
+        if record == before {
+            return Ok(());
+        }
+        self.0.store.put_plugin(PluginRecord { name: name.to_owned(), ..record }).await
     }
 
     /// Forgets that keys were secret in code that was taken back at once, and plain in the code that is back.

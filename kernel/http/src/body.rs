@@ -86,6 +86,11 @@ impl Body {
         self
     }
 
+    /// Whether it is said to be JSON.
+    pub fn is_json(&self) -> bool {
+        self.content_type.as_deref().is_some_and(|kind| kind == "application/json" || kind.ends_with("+json"))
+    }
+
     /// The body as a JSON object, within `gateway.max_body_bytes`.
     ///
     /// # Errors

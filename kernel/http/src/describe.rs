@@ -40,6 +40,8 @@ pub enum Takes {
     AnyObject,
     /// A file of this media type.
     File(&'static str),
+    /// A file of this media type, or an object with these fields.
+    FileOr(&'static str, &'static [&'static dyn Declared]),
 }
 
 /// The answer when all is well.
@@ -108,16 +110,17 @@ impl Doc {
 }
 
 impl Takes {
-    /// Its media type and schema.
-    pub fn schema(self) -> Option<(&'static str, Value)> {
+    /// The media types that it may have, each with its schema.
+    pub fn schemas(self) -> Vec<(&'static str, Value)> {
+        const JSON: &str = "application/json";
+        let file = json!({"type": "string", "format": "binary"});
         match self {
-            Self::Nothing => None,
-            Self::AnyObject => Some(("application/json", json!({"type": "object"}))),
-            Self::File(kind) => Some((kind, json!({"type": "string", "format": "binary"}))),
-            Self::Object(fields) => Some(("application/json", object(fields.iter().copied()))),
-            Self::Settings(keys) => {
-                Some(("application/json", object(keys.iter().map(|key| -> &dyn Declared { key }))))
-            }
+            Self::Nothing => Vec::new(),
+            Self::AnyObject => vec![(JSON, json!({"type": "object"}))],
+            Self::File(kind) => vec![(kind, file)],
+            Self::Object(fields) => vec![(JSON, object(fields.iter().copied()))],
+            Self::FileOr(kind, fields) => vec![(kind, file), (JSON, object(fields.iter().copied()))],
+            Self::Settings(keys) => vec![(JSON, object(keys.iter().map(|key| -> &dyn Declared { key })))],
         }
     }
 }

@@ -37,6 +37,10 @@ struct HoldsSecret;
 #[derive(Debug, Clone, Copy)]
 struct Routed;
 
+/// Marks an answer to a request that has changed nothing.
+#[derive(Debug, Clone, Copy)]
+struct ChangesNothing;
+
 /// What the audit log is told of what was done.
 #[derive(Debug, Clone)]
 pub(super) struct Note {
@@ -172,6 +176,17 @@ impl Reply {
     pub fn noting(mut self, target: impl Into<String>, details: Value) -> Self {
         self.0.extensions_mut().insert(Note { target: target.into(), details });
         self
+    }
+
+    /// It was only looked: there is nothing to write into the audit log.
+    #[must_use]
+    pub fn changing_nothing(mut self) -> Self {
+        self.0.extensions_mut().insert(ChangesNothing);
+        self
+    }
+
+    pub(super) fn changes_nothing(&self) -> bool {
+        self.0.extensions().get::<ChangesNothing>().is_some()
     }
 
     pub(super) fn note(&self) -> Option<&Note> {

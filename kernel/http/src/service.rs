@@ -127,7 +127,7 @@ fn done(mut deed: Deed, reply: &Reply) -> Option<Deed> {
         deed.target.clone_from(&note.target);
         deed.details.clone_from(&note.details);
     }
-    reply.0.status().is_success().then_some(deed)
+    (reply.0.status().is_success() && !reply.changes_nothing()).then_some(deed)
 }
 
 /// Writes into the audit log what was done, directly behind it. It is done, so that a failure here is only told.

@@ -17,6 +17,7 @@ mod ext;
 mod grants;
 mod hooks;
 mod inbound;
+mod install;
 mod jobs;
 mod logs;
 mod mcp;

@@ -117,8 +117,11 @@ fn operation(route: &Route<Gateway>, doc: &Doc, generator: &mut SchemaGenerator)
         Access::Optional(scope) => json!([{}, {"bearer": [scope.as_str()]}]),
         Access::Either(one, other) => json!([{"bearer": [one.as_str()]}, {"bearer": [other.as_str()]}]),
     };
-    if let Some((kind, schema)) = doc.takes.schema() {
-        operation["requestBody"] = json!({"required": true, "content": {kind: {"schema": schema}}});
+    let bodies = doc.takes.schemas().into_iter();
+    let bodies: Map<_, _> =
+        bodies.map(|(kind, schema)| (kind.to_owned(), json!({"schema": schema}))).collect();
+    if !bodies.is_empty() {
+        operation["requestBody"] = json!({"required": true, "content": bodies});
     }
     operation
 }
@@ -193,7 +196,7 @@ fn failures(route: &Route<Gateway>, doc: &Doc) -> Vec<Code> {
         // These come with `Idempotency-Key`.
         codes.extend([Code::Conflict, Code::RequestTimeout]);
     }
-    if doc.takes.schema().is_some() {
+    if !doc.takes.schemas().is_empty() {
         codes.extend([Code::RequestTimeout, Code::PayloadTooLarge, Code::UnsupportedMediaType]);
     }
     codes.extend(doc.fails);

@@ -2,23 +2,16 @@
 
 use std::sync::Arc;
 
-use hyper::StatusCode;
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Gateway;
 use prx_base::error::{Code, Error, Result};
 use prx_channels::Swap;
-use prx_host::inspect::MAX_BYTES;
-use prx_host::{Delivery, Placed, PluginStatus, Provenance, Status, UPLOAD};
-use prx_http::describe::Takes;
-use prx_http::parameter::{Flag, Number, Parameter};
-use prx_http::{Call, Caller, Doc, Reply};
-
-/// The media type of a component.
-const WASM: &str = "application/wasm";
+use prx_host::{Placed, PluginStatus, Provenance, Status};
+use prx_http::parameter::{Number, Parameter};
+use prx_http::{Call, Doc, Reply};
 
 /// A plugin in a list. One that failed, or whose last reload was refused, says why.
 #[derive(Serialize, JsonSchema)]
@@ -56,7 +49,7 @@ impl From<PluginStatus> for Changed {
 
 /// What came of code that was put in a plugin's place.
 #[derive(Serialize, JsonSchema)]
-struct Report {
+pub(super) struct Report {
     /// The generation that was there before.
     from: Option<u64>,
     /// The generation that was put in its place.
@@ -107,20 +100,11 @@ struct Reloaded {
     report: Report,
 }
 
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ReplacedPlugin")]
-struct Replaced {
-    #[serde(flatten)]
-    plugin: PluginStatus,
-    #[serde(flatten)]
-    report: Report,
-}
-
 /// Waits until the plugin's channels have await_channels its new code.
 ///
 /// # Errors
 /// `conflict` with the report when they went back to the code before, which serves again.
-async fn await_channels(gateway: &Gateway, placed: Placed) -> Result<(PluginStatus, Report)> {
+pub(super) async fn await_channels(gateway: &Gateway, placed: Placed) -> Result<(PluginStatus, Report)> {
     let swap = gateway.channels.wait_for_swap(&placed).await;
     let report = Report::new(&placed, swap.as_ref());
     let plugin = gateway.plugins.get(&placed.name)?;
@@ -131,7 +115,10 @@ async fn await_channels(gateway: &Gateway, placed: Placed) -> Result<(PluginStat
 }
 
 /// What comes of `work`, which ends when the client hangs up as long as it has changed nothing.
-async fn unless_hung_up<R>(hung_up: &CancellationToken, work: impl Future<Output = Result<R>>) -> Result<R> {
+pub(super) async fn unless_hung_up<R>(
+    hung_up: &CancellationToken,
+    work: impl Future<Output = Result<R>>,
+) -> Result<R> {
     let done = hung_up.run_until_cancelled(work).await;
     done.unwrap_or_else(|| {
         Err(Error::new(Code::Unavailable, "The client hung up before the plugin was compiled"))
@@ -197,59 +184,6 @@ pub(super) async fn verify(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
     let name = call.param("name");
     let problems = gateway.plugins.verify(name).await?;
     Reply::ok(&Verified { name: name.to_owned(), ok: problems.is_empty(), problems })
-}
-
-/// Who is calling, as it is noted beside what they install.
-fn delivery(caller: &Caller, source: &str, downgrade: bool) -> Delivery {
-    let by = match caller {
-        Caller::Owner => Some("owner".to_owned()),
-        Caller::Token { id, .. } => Some(id.clone()),
-        Caller::Anyone => None,
-    };
-    Delivery { source: source.to_owned(), by, downgrade }
-}
-
-const DOWNGRADE: Parameter<Flag> =
-    Parameter::new("downgrade", Flag, "whether the version may be lower than the one that is installed");
-
-pub(super) const INSTALL: Doc =
-    Doc::new("Install a plugin from its component").takes(Takes::File(WASM)).answers::<PluginStatus>(&[201]);
-
-/// Under the name in the component's manifest.
-pub(super) async fn install(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
-    let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
-    let delivery = delivery(&call.caller, UPLOAD, false);
-    let placed = unless_hung_up(&call.hung_up, gateway.plugins.install(None, component, delivery)).await?;
-    let plugin = gateway.plugins.get(&placed.name)?;
-    let version = json!({ "version": plugin.version });
-    Ok(Reply::created(&plugin)?.noting(placed.name, version))
-}
-
-pub(super) const REPLACE: Doc = Doc::new("Install or replace the plugin of this name")
-    .takes(Takes::File(WASM))
-    .query(&[&DOWNGRADE])
-    .answers::<Replaced>(&[200, 201])
-    .fails(&[Code::Conflict]);
-
-/// Under the name in the path, which must be the manifest's.
-pub(super) async fn replace(gateway: Arc<Gateway>, mut call: Call) -> Result<Reply> {
-    let component = call.body.bytes(WASM, MAX_BYTES as u64).await?;
-    let delivery = delivery(&call.caller, UPLOAD, call.query.get(&DOWNGRADE)?);
-    let name = call.param("name");
-    let is_new = gateway.plugins.get(name).is_err();
-    let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    let placed =
-        unless_hung_up(&call.hung_up, gateway.plugins.install(Some(name), component, delivery)).await?;
-    let (plugin, report) = await_channels(&gateway, placed).await?;
-    let version = json!({ "version": plugin.version });
-    Ok(Reply::json(status, &Replaced { plugin, report })?.noting(name, version))
-}
-
-pub(super) const REMOVE: Doc = Doc::new("Remove a plugin").fails(&[Code::Conflict]);
-
-pub(super) async fn remove(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
-    gateway.plugins.remove(call.param("name")).await?;
-    Ok(Reply::no_content())
 }
 
 pub(super) const RELOAD: Doc = Doc::new("Reload a plugin").answers::<Reloaded>(&[200]);

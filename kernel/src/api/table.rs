@@ -5,9 +5,9 @@ use std::sync::{Arc, LazyLock};
 use hyper::Method;
 
 use super::{
-    agents, approvals, audit, blobs, channels, codes, config, events, grants, hooks, inbound, jobs, logs,
-    mcp, memory, messages, metrics, openapi, plugins, providers, sessions, skills, stats, status, store,
-    tokens, tools, users,
+    agents, approvals, audit, blobs, channels, codes, config, events, grants, hooks, inbound, install, jobs,
+    logs, mcp, memory, messages, metrics, openapi, plugins, providers, sessions, skills, stats, status,
+    store, tokens, tools, users,
 };
 use crate::gateway::Gateway;
 use prx_base::error::Result;
@@ -59,10 +59,10 @@ pub fn table() -> Vec<Route<Gateway>> {
         post("/api/v1/hooks/{id}/deliveries/{delivery}/replay", S::HOOKS_WRITE, hooks::replay).doc(hooks::REPLAY).audited("hook.replayed"),
 
         get("/api/v1/plugins", S::PLUGINS_READ, plugins::list).doc(plugins::LIST),
-        post("/api/v1/plugins", S::PLUGINS_WRITE, plugins::install).doc(plugins::INSTALL).audited("plugin.installed"),
+        post("/api/v1/plugins", S::PLUGINS_WRITE, install::install).doc(install::INSTALL).audited("plugin.installed"),
         get("/api/v1/plugins/{name}", S::PLUGINS_READ, plugins::show).doc(plugins::SHOW),
-        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::replace).doc(plugins::REPLACE).audited("plugin.replaced"),
-        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, plugins::remove).doc(plugins::REMOVE).audited("plugin.removed"),
+        put("/api/v1/plugins/{name}", S::PLUGINS_WRITE, install::replace).doc(install::REPLACE).audited("plugin.replaced"),
+        delete("/api/v1/plugins/{name}", S::PLUGINS_WRITE, install::remove).doc(install::REMOVE).audited("plugin.removed"),
         post("/api/v1/plugins/{name}/reload", S::PLUGINS_WRITE, plugins::reload).doc(plugins::RELOAD).audited("plugin.reloaded"),
         post("/api/v1/plugins/{name}/disable", S::PLUGINS_WRITE, plugins::disable).doc(plugins::DISABLE).audited("plugin.disabled"),
         post("/api/v1/plugins/{name}/enable", S::PLUGINS_WRITE, plugins::enable).doc(plugins::ENABLE).audited("plugin.enabled"),

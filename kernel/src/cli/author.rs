@@ -7,7 +7,7 @@ mod check;
 mod kinds;
 mod new;
 mod route;
-mod scratch;
+pub(super) mod scratch;
 mod talk;
 mod test;
 

@@ -60,6 +60,57 @@ pub(super) struct Arguments {
     reset: bool,
 }
 
+/// What to take back.
+#[derive(Debug, clap::Args)]
+pub(super) struct Revoke {
+    /// The plugin's name
+    name: String,
+    /// What to take back, such as http, kv or events; or one of several, such as http=https://api.example.org. Without any,
+    /// everything
+    what: Vec<String>,
+}
+
+pub(super) async fn revoke(console: &Console, Revoke { name, what }: Revoke) -> Result<(), Failure> {
+    let path = path(&["plugins", &name, "grants"]);
+    let current = console.gateway.get(&path).await?;
+    let granted = current["granted"].as_object().cloned().unwrap_or_default();
+    let left = if what.is_empty() {
+        Map::new()
+    } else {
+        without(granted, &what).map_err(|why| Failure::new(format!("{name}: {why}")))?
+    };
+    let answer = console.gateway.send(Method::PUT, &path, Payload::Json(left.into())).await?;
+    console.show(&answer, fields)
+}
+
+/// What is left of a grant without some of it.
+fn without(mut granted: Map<String, Value>, what: &[String]) -> Result<Map<String, Value>, String> {
+    for word in what {
+        let (field, one) =
+            word.split_once('=').map_or((word.as_str(), None), |(field, one)| (field, Some(one)));
+        let known: Vec<&String> = granted.keys().collect();
+        if !granted.contains_key(field) {
+            let known = if known.is_empty() { "nothing".to_owned() } else { format!("{known:?}") };
+            return Err(format!("`{field}` is not granted; granted is {known}"));
+        }
+        let Some(one) = one else {
+            granted.remove(field);
+            continue;
+        };
+        let list = granted.get_mut(field).and_then(Value::as_array_mut);
+        let list = list.ok_or_else(|| format!("`{field}` is granted as a whole: take back `{field}`"))?;
+        let before = list.len();
+        list.retain(|item| item.as_str() != Some(one));
+        if list.len() == before {
+            return Err(format!("{one:?} is not among what `{field}` has: {}", Value::Array(list.clone())));
+        }
+        if list.is_empty() {
+            granted.remove(field);
+        }
+    }
+    Ok(granted)
+}
+
 pub(super) async fn run(console: &Console, arguments: Arguments) -> Result<(), Failure> {
     let path = path(&["plugins", &arguments.name, "grants"]);
     if !arguments.changes_anything() {
@@ -184,6 +235,28 @@ mod tests {
         let words = said.split_whitespace().skip(2).map(|word| word.trim_matches('\''));
         assert_eq!(Value::Object(Line::parse_from(words).arguments.merged(&json!({}))), grant, "{said}");
         assert!(said.contains("--subscribe '*'"), "{said}");
+    }
+
+    #[test]
+    fn what_is_taken_back_is_what_is_named() {
+        let granted =
+            json!({"http": ["https://a.example", "https://b.example"], "kv": "1MiB", "turns": true});
+        let left = |words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            without(granted.as_object().cloned().unwrap_or_default(), &words).map(Value::Object)
+        };
+        assert_eq!(
+            left(&["kv", "http=https://a.example"]),
+            Ok(json!({"http": ["https://b.example"], "turns": true}))
+        );
+        assert_eq!(left(&["http=https://a.example", "http=https://b.example", "kv", "turns"]), Ok(json!({})));
+        for (words, why) in [
+            (["memory"], "`memory` is not granted"),
+            (["http=https://c.example"], "https://b.example"),
+            (["kv=1MiB"], "take back `kv`"),
+        ] {
+            assert!(left(&words).is_err_and(|said| said.contains(why)), "{words:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `prx plugin`
 
-use std::fs;
 use std::path::PathBuf;
 
 use hyper::Method;
@@ -8,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::client::{Payload, path};
 use super::failure::Failure;
-use super::output::{Console, fields, printable, table, warn};
-use super::{author, grant};
+use super::output::{Console, fields, printable, table};
+use super::{author, grant, install, sign};
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -34,15 +33,15 @@ pub(super) enum Command {
         name: String,
     },
     /// Add a plugin, under the name in its manifest
-    Install {
-        /// The component
-        file: PathBuf,
-        /// Put it in the place of this plugin, which must be its own name
-        #[arg(long, value_name = "NAME")]
-        replace: Option<String>,
-        /// Its version may be lower than the one that is installed
-        #[arg(long, requires = "replace")]
-        downgrade: bool,
+    Install(install::Arguments),
+    /// Put a newer version of a plugin in its place, once the difference has been looked at
+    Upgrade(install::Upgrade),
+    /// Show how two components differ, or a plugin and a component: permissions, tools, triggers, secrets, size
+    Diff {
+        /// A component, or the name of a plugin that is installed
+        old: String,
+        /// The component that might follow it
+        new: PathBuf,
     },
     /// Reload a plugin; the old code serves until the new one has answered
     Reload {
@@ -61,6 +60,15 @@ pub(super) enum Command {
     },
     /// Grant a plugin what it asks for, or show what it is granted
     Grant(Box<grant::Arguments>),
+    /// Take back what a plugin is granted
+    Revoke(grant::Revoke),
+    /// Make a key to sign components with
+    Keygen {
+        /// The file that the secret key goes into; its public one is printed
+        file: PathBuf,
+    },
+    /// Sign a component, so that nobody else can change it, or take its name
+    Sign(sign::Arguments),
     /// Go back to the component that was replaced last, or to one before it
     Rollback {
         /// The plugin's name
@@ -78,6 +86,12 @@ pub(super) enum Command {
     Remove {
         /// The plugin's name
         name: String,
+        /// Erase what is kept of it, too: storage, files, grants, settings, and who may have its name
+        #[arg(long)]
+        purge: bool,
+        /// Do so without asking
+        #[arg(long, requires = "purge")]
+        yes: bool,
     },
 }
 
@@ -90,6 +104,8 @@ impl Command {
             Self::Build(_) => Some("plugin build"),
             Self::Check { .. } => Some("plugin check"),
             Self::Test(_) => Some("plugin test"),
+            Self::Keygen { .. } => Some("plugin keygen"),
+            Self::Sign(_) => Some("plugin sign"),
             _ => None,
         }
     }
@@ -114,35 +130,38 @@ pub(super) async fn run(console: &Console, command: Command) -> Result<(), Failu
         Command::Show { name } => {
             console.show(&console.gateway.get(&path(&["plugins", &name])).await?, shown)
         }
-        Command::Install { file, replace, downgrade } => {
-            let component = fs::read(&file)
-                .map_err(|error| Failure::new(format!("can't read {}: {error}", file.display())))?;
-            let (method, path) = match replace {
-                Some(name) if downgrade => (Method::PUT, path(&["plugins", &name]) + "?downgrade=true"),
-                Some(name) => (Method::PUT, path(&["plugins", &name])),
-                None => (Method::POST, path(&["plugins"])),
-            };
-            print_status(
-                console,
-                &console.gateway.send(method, &path, Payload::Component(component.into())).await?,
-            )
-        }
+        Command::Install(arguments) => install::install(console, arguments).await,
+        Command::Upgrade(arguments) => install::upgrade(console, arguments).await,
+        Command::Diff { old, new } => install::diff(console, &old, &new).await,
+        Command::Keygen { file } => sign::keygen(console, &file),
+        Command::Sign(arguments) => sign::sign(console, &arguments),
+        Command::Revoke(arguments) => grant::revoke(console, arguments).await,
         Command::Reload { name } => act(console, &name, "reload").await,
         Command::Disable { name } => act(console, &name, "disable").await,
         Command::Enable { name } => act(console, &name, "enable").await,
         Command::Grant(arguments) => grant::run(console, *arguments).await,
         Command::Rollback { name, n } => act(console, &name, &format!("rollback?n={n}")).await,
         Command::Verify { name } => verify(console, name).await,
-        Command::Remove { name } => {
+        Command::Remove { name, purge: false, .. } => {
             console.gateway.send(Method::DELETE, &path(&["plugins", &name]), Payload::None).await?;
             console.done(&json!({"name": name, "removed": true}), &format!("removed {name}"))
+        }
+        Command::Remove { name, yes, .. } => {
+            let question =
+                format!("Erase {name} with its storage, files, grants and settings? This can't be undone.");
+            if !yes && !install::confirmed(&question, &format!("prx plugin remove {name} --purge --yes"))? {
+                return Err(Failure::new("nothing was removed"));
+            }
+            let path = path(&["plugins", &name]) + "?purge=true";
+            let answer = console.gateway.send(Method::DELETE, &path, Payload::None).await?;
+            console.show(&answer, fields)
         }
     }
 }
 
 async fn act(console: &Console, name: &str, action: &str) -> Result<(), Failure> {
     let path = format!("{}/{action}", path(&["plugins", name]));
-    print_status(console, &console.gateway.post(&path, json!({})).await?)
+    install::print_status(console, &console.gateway.post(&path, json!({})).await?)
 }
 
 /// A plugin, with what there is to go back to as a table.
@@ -185,15 +204,4 @@ async fn verify(console: &Console, name: Option<String>) -> Result<(), Failure> 
         1 => Err(Failure::new("the files of 1 plugin are not what was installed")),
         n => Err(Failure::new(format!("the files of {n} plugins are not what was installed"))),
     }
-}
-
-/// Prints the plugin's status.
-fn print_status(console: &Console, answer: &Value) -> Result<(), Failure> {
-    let word = |field: &str| answer[field].as_str().unwrap_or_default().to_owned();
-    if let Some(note) = answer["note"].as_str() {
-        warn(&format!("{}: {note}", word("name")));
-    }
-    console.show(answer, |_| {
-        format!("{} {} {}", word("name"), word("version"), word("status")).replace("  ", " ")
-    })
 }

@@ -58,6 +58,8 @@ fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem
     let named = check_agent_names(changes).into_iter();
     let filters = check_filters(changes, plugins).into_iter();
     let provider = check_providers(changes, plugins).into_iter();
+    let differ = changes.before.plugins != changes.after.plugins;
+    let trust = differ.then(|| prx_host::check_settings(&changes.after.plugins)).into_iter().flatten();
     let all = provider
         .chain(agents)
         .chain(named)
@@ -66,7 +68,8 @@ fn check(changes: Changes<'_>, plugins: &BTreeMap<String, Known>) -> Vec<Problem
         .chain(providers)
         .chain(settings)
         .chain(servers)
-        .chain(grants);
+        .chain(grants)
+        .chain(trust);
     all.filter_map(|problem| problem.split_once(": ").map(|(key, what)| (key.into(), what.into()))).collect()
 }
 

@@ -15,6 +15,8 @@ const USED: TableDefinition<'static, &str, u64> = TableDefinition::new("kv_used"
 
 /// The longest key.
 pub const MAX_KEY_BYTES: usize = 512;
+/// Keys that one commit of an erasure removes.
+const ERASED_AT_ONCE: usize = 256;
 /// The most keys that one listing returns.
 const MAX_KEYS: usize = 1000;
 
@@ -81,6 +83,36 @@ impl Store {
             Ok(found)
         })
         .await
+    }
+
+    /// Bytes in a plugin's keys and values.
+    pub fn kv_used(&self, plugin: &str) -> Result<u64> {
+        self.read(|snapshot| Ok(snapshot.open(USED)?.get(plugin)?.map_or(0, |used| used.value())))
+    }
+
+    /// Erases all that a plugin has set, in commits of a bounded size. Says how many keys there were.
+    pub async fn kv_erase(&self, plugin: &str) -> Result<u64> {
+        let mut erased = 0;
+        loop {
+            let keys = self.kv_keys(plugin, "", None, ERASED_AT_ONCE)?;
+            let (count, plugin) = (keys.len(), plugin.to_owned());
+            let is_last = count < ERASED_AT_ONCE;
+            self.write(move |tx| {
+                let mut table = tx.change(KV)?;
+                for key in &keys {
+                    table.remove((plugin.as_str(), key.as_str()))?;
+                }
+                if is_last {
+                    tx.change(USED)?.remove(plugin.as_str())?;
+                }
+                Ok(())
+            })
+            .await?;
+            erased += count as u64;
+            if is_last {
+                return Ok(erased);
+            }
+        }
     }
 
     /// Up to `limit` (at most 1,000) of a plugin's keys with a prefix, in byte order, those behind `after` if given.

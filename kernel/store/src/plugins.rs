@@ -29,6 +29,10 @@ pub struct PluginRecord {
     pub failures: u32,
     /// Its configuration keys that were secret in any code of it that was ever in service, also before it was removed.
     pub secrets: BTreeSet<String>,
+    /// The public key of who held its name first, also after it was removed; none as long as none of its code was signed.
+    pub key: Option<String>,
+    /// The SHA-256 of its components, where it was removed and what it kept was not.
+    pub removed: BTreeSet<String>,
 }
 
 impl Store {
@@ -45,6 +49,12 @@ impl Store {
     /// Keeps this of a plugin instead of what was kept.
     pub async fn put_plugin(&self, plugin: PluginRecord) -> Result<()> {
         self.write(move |tx| tx.put(&PLUGINS, plugin.name.as_str(), &plugin)).await
+    }
+
+    /// Forgets what is kept of a plugin.
+    pub async fn forget_plugin(&self, name: &str) -> Result<()> {
+        let name = name.to_owned();
+        self.write(move |tx| tx.remove(&PLUGINS, name.as_str())).await
     }
 
     /// The SHA-256 of the compiled artifact under a key of the cache.

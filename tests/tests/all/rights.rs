@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 const WASM: &str = "application/wasm";
 
 /// The keys of the kernel's own tables that take `admin`.
-const ADMIN_KEYS: [&str; 19] = [
+const ADMIN_KEYS: [&str; 22] = [
     "gateway.host",
     "gateway.port",
     "gateway.allowed_hosts",
@@ -28,6 +28,9 @@ const ADMIN_KEYS: [&str; 19] = [
     "telemetry.otlp_endpoint",
     "telemetry.headers",
     "telemetry.propagate",
+    "plugins.sources",
+    "plugins.trusted_keys",
+    "plugins.require_signature",
     "hooks.allow_private",
 ];
 
@@ -49,6 +52,7 @@ fn another(value: &Value) -> Value {
         Value::Object(_) => json!({"tool": "deny"}),
         Value::String(word) if word == "allow" => json!("ask"),
         Value::String(word) if word == "info" => json!("debug"),
+        Value::String(word) if word == "off" => json!("all"),
         Value::String(word) if word == "UTC" => json!("Europe/Berlin"),
         _ => json!("another"),
     }

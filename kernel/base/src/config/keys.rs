@@ -235,6 +235,25 @@ pub const KEYS: &[Key] = &[
         Type::Integer(1, 50),
         "components of each plugin that are kept to go back to, beside the one that serves",
     ),
+    hot(
+        "plugins.sources",
+        Type::TextList,
+        "origins in your network, or without TLS, that plugins may be fetched from; any public one over https may be",
+    )
+    .guarded(),
+    hot(
+        "plugins.trusted_keys",
+        Type::TextTable,
+        "public keys, as `prx plugin keygen` prints them, of those whose signatures count, by a name for each",
+    )
+    .guarded(),
+    hot(
+        "plugins.require_signature",
+        Type::OneOf(&["off", "third-party", "all"]),
+        "what has to be signed with one of those keys when it is loaded: nothing, what came over the API, or what you have \
+         put into the folder yourself, too",
+    )
+    .guarded(),
     hot("hooks.allow_private", Type::Bool, "hook URLs may point to loopback and private addresses").guarded(),
     hot("jobs.time_zone", Type::TimeZone, "time zone of the times at which plugins' jobs run"),
 ];

@@ -8,11 +8,12 @@ pub use self::grant::{DEFAULT_FILES, EventGrant, FilesGrant, Grant};
 pub use self::live::Live;
 pub use self::load::{Invalid, Parsed};
 pub use self::patch::Patched;
+pub use self::plugins::Plugins;
 pub use self::providers::{ModelSettings, is_kernel_key, provider_plugin, provider_settings};
 pub use self::secret::{REDACTED, Secret, in_this_shell, is_reference, secret_file, sounds_secret};
 pub use self::sections::{
-    Agent, Components, Config, Egress, Gateway, Hooks, Jobs, Logs, Memory, Plugins, Policy, Provider,
-    RateLimits, Settings, Store, Tools,
+    Agent, Components, Config, Egress, Gateway, Hooks, Jobs, Logs, Memory, Policy, Provider, RateLimits,
+    Settings, Store, Tools,
 };
 pub use self::telemetry::Telemetry;
 
@@ -26,6 +27,7 @@ pub mod keys;
 mod live;
 mod load;
 mod patch;
+mod plugins;
 mod providers;
 mod secret;
 mod sections;

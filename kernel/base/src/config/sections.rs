@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::filters::Filters;
 use super::grant::Grant;
 use super::keys;
+use super::plugins::Plugins;
 use super::telemetry::Telemetry;
 
 /// A table whose keys belong to a plugin, as written. The plugin's manifest says which keys there are and
@@ -416,22 +417,6 @@ impl Default for Logs {
             file_keep: 5,
             retain_entries: 10_000,
         }
-    }
-}
-
-/// `[plugins]`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Plugins {
-    /// Reload a plugin when its file changes.
-    pub watch: bool,
-    /// Components of each plugin that are kept to go back to, beside the one that serves.
-    pub keep_generations: usize,
-}
-
-impl Default for Plugins {
-    fn default() -> Self {
-        Self { watch: false, keep_generations: 5 }
     }
 }
 

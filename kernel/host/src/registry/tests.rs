@@ -110,7 +110,7 @@ impl Gateway {
 }
 
 fn delivery() -> Delivery {
-    Delivery { source: "upload".into(), by: None, downgrade: false }
+    Delivery { source: "upload".into(), by: None, downgrade: false, inherit: false }
 }
 
 async fn activate(plugins: &Plugins, name: &str) -> Result<skill::Activation, CallError> {

@@ -7,17 +7,17 @@ use std::path::{Path, PathBuf};
 use crate::cli::failure::Failure;
 
 /// The folder; what lies in it is trusted, compiled code with it. It is removed in the end.
-pub(super) struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub(super) fn new() -> Result<Self, Failure> {
+    pub(crate) fn new() -> Result<Self, Failure> {
         let name = format!("prx-test-{:016x}", getrandom::u64().map_err(Failure::new)?);
         let folder = std::env::temp_dir().join(name);
         DirBuilder::new().mode(0o700).create(&folder).map_err(|error| Failure::about(&folder, &error))?;
         Ok(Self(folder))
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
