@@ -63,6 +63,7 @@ started=$!
 until [ -s port ]; do sleep 0.1; done
 service="http://127.0.0.1:$(cat port)"
 
+lines=()
 # Runs a step and notes how long it took.
 step() {
     local begun=$EPOCHREALTIME
@@ -92,7 +93,7 @@ for kind in $kinds; do
     step test cargo test --quiet
     step try bash -c "$(commands . 'prx plugin test')"
     cd "$home"
-    lines[${#lines[@]}]="$(printf '%-10s' "$kind")$line"
+    lines+=("$(printf '%-10s' "$kind")$line")
 done
 
 touch prx.toml
@@ -130,7 +131,7 @@ for kind in $kinds; do
     case $kind in
     tool) step call expect 'Hello, Ada!' answers tool 'prx tool call' ;;
     skill) step call expect . answers skill 'prx chat' ;;
-    connector) step call expect connected answers connector 'prx channel' ;;
+    connector) step call expect 'healthy  *true' answers connector 'prx channel' ;;
     provider) step call expect 'You said: Hello' answers provider 'prx chat' ;;
     agent) step call expect '1: hello' answers agent 'prx chat' ;;
     filter) step call expect '\[redacted\]' answers filter 'prx chat' ;;
