@@ -266,3 +266,29 @@ fn prefixed(name: &str, error: Error) -> Error {
     };
     if std::error::Error::source(&error).is_some() { prefixed.with_cause(error) } else { prefixed }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::bindings::tool::ToolInfo;
+    use super::*;
+
+    #[test]
+    fn all_that_a_component_says_wrongly_is_told_at_once() {
+        let tool = |name: &str, parameters: &str| ToolInfo {
+            name: name.into(),
+            description: String::new(),
+            parameters: parameters.into(),
+            read_only: false,
+        };
+        let tools = vec![tool("a b", "{}"), tool("x", "[]"), tool("x", "{}")];
+        let description = Description { tools, filters: Some(Vec::new()), ..Description::default() };
+        let told = check(&description).unwrap_err();
+        let parts =
+            ["the name \"a b\"", "two tools named x", "its tool x are no JSON object", "wants no stage"];
+        assert!(
+            told.len() == 4 && told.iter().zip(parts).all(|(told, part)| told.contains(part)),
+            "{told:?}"
+        );
+        assert!(check(&Description::default()).is_ok());
+    }
+}

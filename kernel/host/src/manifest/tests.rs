@@ -368,3 +368,13 @@ proptest! {
         prop_assert_eq!(parse_size(&format_size(bytes)), Some(bytes));
     }
 }
+
+#[test]
+fn all_that_makes_no_sense_is_told_at_once() {
+    let text = "[plugin]\nname = \"x\"\nversion = \"1.0.0\"\n[permissions]\nsecrets = [\"key\"]\nturns = true\n\
+                [config.size]\ntype = \"integer\"\ndefault = \"much\"\n";
+    let told = Manifest::parse(text).unwrap_err().each();
+    let parts =
+        ["config.size: the default must be", "permissions.turns: ", "permissions.secrets: `key` is no"];
+    assert!(told.len() == 3 && told.iter().zip(parts).all(|(told, part)| told.contains(part)), "{told:?}");
+}
