@@ -222,11 +222,13 @@ pub fn check(grant: &Grant) -> Vec<String> {
     let kv = kv.map(|text| format!("kv: takes a size such as 1MiB, not \"{text}\""));
     let files = grant.files.as_deref().filter(no_size);
     let files = files.map(|text| format!("files: takes true, or a size such as 64MiB, not \"{text}\""));
+    let nobody = grant.approver.as_deref().filter(|approver| approver.trim().is_empty());
+    let nobody = nobody.map(|_| "approver: names nobody; give a user's id, or leave it out".to_owned());
     let places = grant.send.iter().flatten().filter(|place| !is_place(place));
     let places = places.map(|place| format!("send: {place:?} names no place; {PLACE_RULE}"));
     let routes = check_paths(grant.routes.as_deref().unwrap_or_default()).err();
     let routes = routes.map(|wrong| format!("routes: {wrong}"));
-    origins.chain(kv).chain(files).chain(places).chain(routes).collect()
+    origins.chain(kv).chain(files).chain(nobody).chain(places).chain(routes).collect()
 }
 
 /// A grant as the operator would write it into the configuration file.

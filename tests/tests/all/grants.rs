@@ -102,6 +102,7 @@ async fn a_bad_grant_changes_nothing() {
         (json!({"files": "much"}), "files"),
         (json!({"files": 3}), "files"),
         (json!({"memory": "all"}), "memory"),
+        (json!({"approver": " "}), "approver"),
         (json!({"network": true}), "network"),
     ] {
         let refused = put("reaching", body).await.error(400, "bad_request");
