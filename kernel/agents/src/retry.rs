@@ -10,6 +10,9 @@ use prx_host::bindings::provider as wire;
 
 /// Attempts at what goes away by itself: a provider that is overloaded, disabled, or being replaced.
 const MAX_ATTEMPTS_TRANSIENT: u32 = 5;
+/// Attempts at a provider that refuses for its rate limit where no other is left: with their backoffs a minute, for which such
+/// limits are made. Where many turns fight for the few places that it has, none always loses.
+const MAX_ATTEMPTS_RATE_LIMIT: u32 = 8;
 /// Attempts at a defect or at a timeout, which may have been an accident but is not likely to go away. Fewer than lead
 /// to a quarantine, so that one message can't take a provider from everyone.
 const MAX_ATTEMPTS_DEFECT: u32 = 2;
@@ -23,6 +26,8 @@ pub(super) struct ProviderFailure {
     pub(super) error: Error,
     /// How often to try in all.
     max_attempts: u32,
+    /// It is too much at this moment, and passes.
+    is_rate_limit: bool,
     /// The provider's own word: not before this.
     retry_after: Option<Duration>,
     /// What is left once its attempts are used up.
@@ -62,6 +67,7 @@ impl ProviderFailure {
                 FaultCode::Timeout | FaultCode::Internal => MAX_ATTEMPTS_DEFECT,
                 _ => MAX_ATTEMPTS_TRANSIENT,
             },
+            is_rate_limit: refused.retryable && refused.fault.code == FaultCode::Quota,
             retry_after: refused.retry_after_ms.map(|ms| Duration::from_millis(ms.into())),
             fallback: if is_bad_input { Fallback::Refused } else { Fallback::NextProvider },
             too_long: refused.too_long,
@@ -98,7 +104,14 @@ impl ProviderFailure {
             }
         };
         let error = Error::new(code, message);
-        Self { error, max_attempts, retry_after: None, fallback: Fallback::NextProvider, too_long: None }
+        Self {
+            error,
+            max_attempts,
+            is_rate_limit: false,
+            retry_after: None,
+            fallback: Fallback::NextProvider,
+            too_long: None,
+        }
     }
 
     /// A request that costs more than the operator allows; it is not sent.
@@ -109,14 +122,28 @@ impl ProviderFailure {
         );
         let too_long = Some(wire::ContextLength { window: Some(allowed), requested: Some(cost) });
         let error = Error::bad_request(message);
-        Self { error, max_attempts: 1, retry_after: None, fallback: Fallback::NextProvider, too_long }
+        Self {
+            error,
+            max_attempts: 1,
+            is_rate_limit: false,
+            retry_after: None,
+            fallback: Fallback::NextProvider,
+            too_long,
+        }
     }
 
     /// An answer that was cut off after so many bytes.
     pub(super) fn too_long(provider: &str, max_bytes: usize) -> Self {
         let message = format!("The provider {provider} was cut off after {max_bytes} bytes of one answer");
         let error = Error::new(Code::BadGateway, message);
-        Self { error, max_attempts: 1, retry_after: None, fallback: Fallback::TooLong, too_long: None }
+        Self {
+            error,
+            max_attempts: 1,
+            is_rate_limit: false,
+            retry_after: None,
+            fallback: Fallback::TooLong,
+            too_long: None,
+        }
     }
 
     /// How long to wait before the next attempt, after so many; none: it is not retried. `is_last`: no other provider
@@ -124,7 +151,11 @@ impl ProviderFailure {
     pub(super) fn backoff(&self, attempts: u32, is_last: bool) -> Option<Duration> {
         // One that was silent has had its time already.
         let is_timeout = self.error.code() == Code::GatewayTimeout;
-        let max_attempts = if is_timeout && !is_last { 1 } else { self.max_attempts };
+        let max_attempts = match is_last {
+            false if is_timeout => 1,
+            true if self.is_rate_limit => MAX_ATTEMPTS_RATE_LIMIT,
+            _ => self.max_attempts,
+        };
         let is_short = self.retry_after.is_none_or(|retry_after| retry_after <= MAX_BACKOFF);
         (attempts < max_attempts && is_short).then(|| backoff(attempts, self.retry_after))
     }
@@ -152,6 +183,22 @@ mod tests {
         let silent = ProviderFailure { error: Error::new(Code::GatewayTimeout, "silent"), ..failure };
         assert!(silent.backoff(1, true).is_some());
         assert_eq!(silent.backoff(1, false), None);
+    }
+
+    #[test]
+    fn a_rate_limit_is_waited_out_where_no_other_provider_is_left() {
+        let fault = |code| wire::ProviderError {
+            fault: prx_host::bindings::common::Fault { code, message: "slow down".into() },
+            retryable: true,
+            retry_after_ms: Some(80),
+            too_long: None,
+        };
+        let limited = ProviderFailure::refused("local", &fault(FaultCode::Quota));
+        assert!(limited.backoff(MAX_ATTEMPTS_TRANSIENT, true).is_some());
+        assert_eq!(limited.backoff(MAX_ATTEMPTS_TRANSIENT, false), None);
+        assert_eq!(limited.backoff(MAX_ATTEMPTS_RATE_LIMIT, true), None);
+        let away = ProviderFailure::refused("local", &fault(FaultCode::Unavailable));
+        assert_eq!(away.backoff(MAX_ATTEMPTS_TRANSIENT, true), None);
     }
 
     #[test]
