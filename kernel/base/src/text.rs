@@ -1,7 +1,16 @@
-//! Texts of strangers, as a person is shown them.
+//! Texts of strangers, as a person is shown them, and bytes as text.
 
 use std::borrow::Cow;
 use std::fmt::Write;
+
+/// Bytes in hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut digits, byte| {
+        // Writing to a string can't fail.
+        let _ = write!(digits, "{byte:02x}");
+        digits
+    })
+}
 
 /// Characters that are not seen, or that change in which direction others are read. Control characters and spaces are not
 /// among them.

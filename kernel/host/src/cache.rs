@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use prx_base::text::hex;
 use prx_store::Store;
 
 /// Most artifacts that are kept; beyond that the one written longest ago is deleted.
@@ -194,8 +195,4 @@ fn delete(directory: &Path, prefix: &str) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use hyper::Method;
 use hyper::header::LOCATION;
 
-use super::folder::hex;
 use super::inspect::MAX_BYTES;
 use super::load::digest;
 use super::registry::Plugins;
 use prx_base::error::{Error, Result};
+use prx_base::text::hex;
 use prx_egress::{Allowed, Body, Origin, Policy, Request, Response, Secrets, Segment, Timeouts};
 
 /// How long it may take in all: five minutes.

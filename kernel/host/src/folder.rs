@@ -17,6 +17,7 @@ use super::inspect::{MAX_BYTES, inspect};
 use super::lock::{self, Installed, Lock, Locked, remove_if_there};
 use super::manifest::valid_name;
 use prx_base::error::{Error, Result};
+use prx_base::text::hex;
 
 /// What a component that loaded is to its plugin's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -388,12 +389,7 @@ fn found(bytes: &[u8]) -> Installed {
 
 /// The SHA-256 of bytes, in hexadecimal digits.
 fn digits(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes).into())
-}
-
-/// A digest in hexadecimal digits.
-pub(super) fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
 }
 
 /// At most one byte more than a component may have: enough to see that it has too many.

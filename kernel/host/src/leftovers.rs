@@ -9,11 +9,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::json;
 
-use super::folder::hex;
 use super::manifest::{About, format_size, valid_name};
 use super::registry::Plugins;
 use super::signature::PublicKey;
 use prx_base::error::{Error, Result};
+use prx_base::text::hex;
 
 /// What was erased of a plugin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -99,15 +99,13 @@ impl Plugins {
         let folder = self.private_folder(name);
         let files = tokio::task::spawn_blocking(move || has_entries(&folder)).await;
         let files = files.map_err(Error::internal)?.map_err(Error::internal)?;
-        let config = self.0.base.config.current();
-        let components = &config.components;
-        let found = [
+        let tables = self.0.base.config.current().components.tables_of(name);
+        let kept = [
             (bytes > 0).then(|| format!("{} of storage", format_size(bytes))),
             files.then(|| "files".to_owned()),
-            components.grants.contains_key(name).then(|| format!("[grants.{name}]")),
-            components.plugins_config.contains_key(name).then(|| format!("[plugins_config.{name}]")),
         ];
-        Ok(found.into_iter().flatten().collect())
+        let tables = tables.iter().map(|table| format!("[{table}]"));
+        Ok(kept.into_iter().flatten().chain(tables).collect())
     }
 
     fn private_folder(&self, name: &str) -> PathBuf {

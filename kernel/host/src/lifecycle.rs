@@ -11,7 +11,7 @@ use tokio::sync::OwnedMutexGuard;
 
 use super::candidate::{Candidate, Origin};
 use super::catalog::{Delivery, Entry, Placed, PluginStatus, Status};
-use super::folder::{Folder, hex};
+use super::folder::Folder;
 use super::inspect::Inspected;
 use super::load::{digest, examine};
 use super::manifest::Manifest;
@@ -20,6 +20,7 @@ use super::registry::Plugins;
 use super::versions;
 use prx_base::error::{Error, Result};
 use prx_base::events::Kind;
+use prx_base::text::hex;
 use prx_store::PluginRecord;
 
 impl Plugins {

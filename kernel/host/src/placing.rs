@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::candidate::{Candidate, Origin};
 use super::catalog::{Entry, Placed, Status};
-use super::folder::{Loaded, hex};
+use super::folder::Loaded;
 use super::generation::Generation;
 use super::load::{Refusal, Terms, load};
 use super::lock::{self, Installed};
@@ -174,15 +174,8 @@ impl Plugins {
             Origin::Delivered(delivery) => (delivery.source, delivery.by),
             Origin::Folder { .. } | Origin::Bundled => (lock::FOLDER.to_owned(), None),
         };
-        Installed {
-            version: generation.manifest.plugin.version.clone(),
-            sha256: hex(&generation.digest),
-            size: generation.size,
-            source,
-            installed_at: Some(rfc3339(self.0.base.clock.now())),
-            installed_by: by,
-            signed_by: generation.signer.map(|key| key.to_string()),
-        }
+        let installed_at = Some(rfc3339(self.0.base.clock.now()));
+        Installed { installed_at, installed_by: by, ..generation.as_installed(source) }
     }
 
     /// Records why there is no new generation. A plugin that serves goes on serving; one that didn't has failed.

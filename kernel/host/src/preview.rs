@@ -7,15 +7,16 @@ use sha2::{Digest, Sha256};
 
 use super::candidate::{Candidate, Origin};
 use super::catalog::Delivery;
-use super::folder::hex;
 use super::generation::Generation;
 use super::grants;
-use super::inspect::{InspectError, Inspected, inspect};
+use super::inspect::{InspectError, inspect};
 use super::load::examine;
-use super::manifest::Permissions;
+use super::manifest::{Manifest, Permissions};
 use super::registry::Plugins;
+use super::signature::PublicKey;
 use prx_base::config::Grant;
 use prx_base::error::Result as Outcome;
+use prx_base::text::hex;
 
 /// What can be said of a component before it is installed, and of the one that is.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
@@ -61,18 +62,23 @@ impl Look {
     /// It is no plugin.
     pub fn of(component: &[u8]) -> Result<Self, InspectError> {
         let found = inspect(component)?;
-        Ok(Self::inspected(&found, Sha256::digest(component).into(), component.len() as u64))
+        Ok(Self::unrun(
+            &found.manifest,
+            found.signer,
+            &Sha256::digest(component).into(),
+            component.len() as u64,
+        ))
     }
 
     /// What is known without running it.
-    pub(super) fn inspected(found: &Inspected, digest: [u8; 32], size: u64) -> Self {
-        let secrets = found.manifest.keys().filter(|(_, key)| key.secret);
+    fn unrun(manifest: &Manifest, signer: Option<PublicKey>, digest: &[u8; 32], size: u64) -> Self {
+        let secrets = manifest.keys().filter(|(_, key)| key.secret);
         Self {
-            version: found.manifest.plugin.version.clone(),
-            sha256: hex(&digest),
+            version: manifest.plugin.version.clone(),
+            sha256: hex(digest),
             size,
-            signed_by: found.signer.map(|key| key.to_string()),
-            requested: found.manifest.permissions.clone(),
+            signed_by: signer.map(|key| key.to_string()),
+            requested: manifest.permissions.clone(),
             secrets: secrets.map(|(name, _)| name.to_owned()).collect(),
             capabilities: None,
             triggers: None,
@@ -83,17 +89,11 @@ impl Look {
 impl Generation {
     /// What it is and asks for.
     pub fn look(&self) -> Look {
-        let secrets = self.manifest.keys().filter(|(_, key)| key.secret);
         let skills = self.description.skills.iter();
         Look {
-            version: self.manifest.plugin.version.clone(),
-            sha256: hex(&self.digest),
-            size: self.size,
-            signed_by: self.signer.map(|key| key.to_string()),
-            requested: self.manifest.permissions.clone(),
-            secrets: secrets.map(|(name, _)| name.to_owned()).collect(),
             capabilities: Some(self.capabilities()),
             triggers: Some(skills.flat_map(|skill| skill.triggers.iter().cloned()).collect()),
+            ..Look::unrun(&self.manifest, self.signer, &self.digest, self.size)
         }
     }
 }
@@ -109,7 +109,7 @@ impl Plugins {
         let name = found.manifest.plugin.name.clone();
         let missing = grants::missing(&found.manifest, &self.allowance(&name, false)?);
         let installed = self.catalog().entry(&name).and_then(|entry| Some(entry.generation.as_ref()?.look()));
-        let mut new = Look::inspected(&found, digest, bytes.len() as u64);
+        let mut new = Look::unrun(&found.manifest, found.signer, &digest, bytes.len() as u64);
         let mut problem =
             self.check_offer(&found, digest, &delivery).await.err().map(|error| error.to_string());
         let candidate = Candidate { bytes, origin: Origin::Delivered(delivery) };

@@ -3,10 +3,11 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::folder::hex;
+use super::generation::Generation;
 use super::lock::{self, Installed, Locked};
 use super::registry::Plugins;
 use prx_base::error::{Error, Result};
+use prx_base::text::hex;
 
 /// Where the code of a plugin came from.
 #[derive(Debug, Clone, Default, Serialize, JsonSchema)]
@@ -15,6 +16,21 @@ pub struct Provenance {
     pub component: Option<Installed>,
     /// Those that `rollback` goes back to, newest first: the first of them is 1.
     pub earlier: Vec<Installed>,
+}
+
+impl Generation {
+    /// What is noted of it, but for who put it there and when.
+    pub(super) fn as_installed(&self, source: String) -> Installed {
+        Installed {
+            version: self.manifest.plugin.version.clone(),
+            sha256: hex(&self.digest),
+            size: self.size,
+            source,
+            installed_at: None,
+            installed_by: None,
+            signed_by: self.signer.map(|key| key.to_string()),
+        }
+    }
 }
 
 impl Plugins {
@@ -32,20 +48,11 @@ impl Plugins {
         let Some(generation) = &entry.generation else {
             return Ok(Provenance { component: installed, earlier });
         };
-        let sha256 = hex(&generation.digest);
-        if installed.as_ref().is_some_and(|installed| installed.sha256 == sha256) {
+        let source = if generation.bundled { lock::BUNDLED } else { lock::FOLDER };
+        let component = generation.as_installed(source.to_owned());
+        if installed.as_ref().is_some_and(|installed| installed.sha256 == component.sha256) {
             return Ok(Provenance { component: installed, earlier });
         }
-        let source = if generation.bundled { lock::BUNDLED } else { lock::FOLDER };
-        let component = Installed {
-            version: generation.manifest.plugin.version.clone(),
-            sha256,
-            size: generation.size,
-            source: source.to_owned(),
-            installed_at: None,
-            installed_by: None,
-            signed_by: generation.signer.map(|key| key.to_string()),
-        };
         Ok(Provenance { component: Some(component), earlier: installed.into_iter().chain(earlier).collect() })
     }
 

@@ -153,17 +153,7 @@ pub(super) async fn remove(gateway: Arc<Gateway>, call: Call) -> Result<Reply> {
 
 /// Takes a plugin's own tables out of the configuration, and says which there were.
 async fn forget_settings(gateway: &Gateway, name: &str, caller: &Caller) -> Result<Vec<String>> {
-    let config = gateway.base.config.current();
-    let components = &config.components;
-    let found = [
-        ("grants", components.grants.contains_key(name)),
-        ("plugins_config", components.plugins_config.contains_key(name)),
-    ];
-    let tables: Vec<String> = found
-        .into_iter()
-        .filter(|(_, is_there)| *is_there)
-        .map(|(table, _)| format!("{table}.{name}"))
-        .collect();
+    let tables = gateway.base.config.current().components.tables_of(name);
     if !tables.is_empty() {
         let changes: Map<String, Value> = tables.iter().map(|table| (table.clone(), Value::Null)).collect();
         gateway.settings.patch(&changes, None, caller).await?;

@@ -1,6 +1,5 @@
 //! A backup is written: from a copy of the store, and from the files that are replaced as a whole.
 
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
@@ -14,6 +13,7 @@ use tar::{Builder, EntryType, Header as TarHeader};
 use super::form::{
     BLOBS, CONFIG, Entry, FILES, HEADER, Header, MANIFEST, MAX_PATH, Manifest, PLUGINS, Problem, SKILLS,
 };
+use prx_base::text::hex;
 use prx_store::{FILE, StoreCopy};
 
 /// How deep folders of skills and private directories are looked into.
@@ -188,12 +188,7 @@ impl<R> Hashing<R> {
 
     /// How many bytes were read, and their SHA-256 in hexadecimal digits.
     pub(super) fn end(self) -> (u64, String) {
-        let mut digits = String::new();
-        for byte in self.sha256.finalize() {
-            // Writing to a string can't fail.
-            let _ = write!(digits, "{byte:02x}");
-        }
-        (self.size, digits)
+        (self.size, hex(&self.sha256.finalize()))
     }
 }
 

@@ -62,7 +62,7 @@ enum Source {
 impl Source {
     fn read(source: &str) -> Result<Self, Failure> {
         if !source.contains("://") {
-            let component = fs::read(source).map_err(|error| unusable(Path::new(source), &error))?;
+            let component = fs::read(source).map_err(|error| Failure::about(Path::new(source), &error))?;
             return Ok(Self::File(component.into()));
         }
         let named = source.split_once('#').and_then(|(url, rest)| Some((url, rest.strip_prefix("sha256=")?)));
@@ -146,7 +146,7 @@ pub(super) async fn diff(console: &Console, old: &str, new: &Path) -> Result<(),
     let (old, new) = if Path::new(old).is_file() {
         (look(Path::new(old)).await?, look(new).await?)
     } else {
-        let component = fs::read(new).map_err(|error| unusable(new, &error))?;
+        let component = fs::read(new).map_err(|error| Failure::about(new, &error))?;
         let looked = path(&["plugins"]) + "?dry_run=true";
         let preview =
             console.gateway.send(Method::POST, &looked, Payload::Component(component.into())).await?;
@@ -173,8 +173,8 @@ pub(super) async fn diff(console: &Console, old: &str, new: &Path) -> Result<(),
 /// What a component is, without a gateway: loaded as the author's tests do, or where it does not load like that, as far as it
 /// says so itself.
 async fn look(file: &Path) -> Result<Value, Failure> {
-    let component = fs::read(file).map_err(|error| unusable(file, &error))?;
-    let said = Look::of(&component).map_err(|error| unusable(file, &error))?;
+    let component = fs::read(file).map_err(|error| Failure::about(file, &error))?;
+    let said = Look::of(&component).map_err(|error| Failure::about(file, &error))?;
     let scratch = Scratch::new()?;
     let loaded =
         DryRun::of(component.into(), Settings::new(), scratch.path(), Compiler::own_program()?).await;
@@ -288,10 +288,6 @@ pub(super) fn confirmed(question: &str, command: &str) -> Result<bool, Failure> 
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
-}
-
-fn unusable(file: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(format!("{}: {error}", file.display()))
 }
 
 /// Prints the plugin's status.

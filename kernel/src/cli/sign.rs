@@ -34,7 +34,7 @@ pub(super) fn keygen(console: &Console, file: &Path) -> Result<(), Failure> {
         writeln!(file, "{}", key.secret_text())?;
         file.sync_all()
     });
-    written.map_err(|error| unusable(file, &error))?;
+    written.map_err(|error| Failure::about(file, &error))?;
     let (public, file) = (key.public().to_string(), file.display().to_string());
     let text = format!(
         "{public}\n\nThe secret key is in {file}: keep it to yourself, and a copy of it. Sign with: prx plugin sign FILE --key \
@@ -45,21 +45,21 @@ pub(super) fn keygen(console: &Console, file: &Path) -> Result<(), Failure> {
 
 pub(super) fn sign(console: &Console, arguments: &Arguments) -> Result<(), Failure> {
     let Arguments { file, key, output } = arguments;
-    let text = fs::read_to_string(key).map_err(|error| unusable(key, &error))?;
+    let text = fs::read_to_string(key).map_err(|error| Failure::about(key, &error))?;
     let signing: SigningKey = text.parse().map_err(|_| {
         let why = "is no secret key: one is a line that begins with `ed25519-secret:`, as `prx plugin keygen FILE` writes it";
         Failure::new(format!("{} {why}", key.display()))
     })?;
-    let component = fs::read(file).map_err(|error| unusable(file, &error))?;
+    let component = fs::read(file).map_err(|error| Failure::about(file, &error))?;
     let signed = signature::sign(&component, &signing);
     // What is no plugin would only be refused by whoever gets it.
-    let found = inspect(&signed).map_err(|error| unusable(file, &error))?;
+    let found = inspect(&signed).map_err(|error| Failure::about(file, &error))?;
     let output = output.as_ref().unwrap_or(file);
     let mut partial = output.as_os_str().to_owned();
     partial.push(".partial");
     fs::write(&partial, &signed)
         .and_then(|()| fs::rename(&partial, output))
-        .map_err(|error| unusable(output, &error))?;
+        .map_err(|error| Failure::about(output, &error))?;
     let plugin = &found.manifest.plugin;
     let answer = json!({
         "file": output.display().to_string(),
@@ -75,8 +75,4 @@ pub(super) fn sign(console: &Console, arguments: &Arguments) -> Result<(), Failu
         output.display()
     );
     console.done(&answer, &text)
-}
-
-fn unusable(file: &Path, error: &dyn std::fmt::Display) -> Failure {
-    Failure::new(format!("{}: {error}", file.display()))
 }

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use prx_base::text::hex;
+
 /// Length in letters of the longest name that every provider takes.
 const MAX_LENGTH: usize = 64;
 /// Letters of a hash at the end of a name that can't be written otherwise.
@@ -72,7 +74,7 @@ impl Names {
         let stem = stem(tool);
         let hashed = (0_u64..).map(|n| {
             let digest = Sha256::new().chain_update(n.to_be_bytes()).chain_update(tool).finalize();
-            let hash: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            let hash = hex(&digest);
             format!("{stem}{BEFORE_HASH}{}", &hash[..HASH_LENGTH])
         });
         hashed.into_iter().find(|name| !self.own.contains_key(name)).unwrap_or_default()

@@ -33,6 +33,13 @@ pub fn is_kernel_key(key: &str) -> bool {
 }
 
 impl Components {
+    /// The tables that are a plugin's own, by their dotted keys: what it is granted, and its settings.
+    pub fn tables_of(&self, plugin: &str) -> Vec<String> {
+        let grants = self.grants.contains_key(plugin).then(|| format!("grants.{plugin}"));
+        let settings = self.plugins_config.contains_key(plugin).then(|| format!("plugins_config.{plugin}"));
+        grants.into_iter().chain(settings).collect()
+    }
+
     /// The plugin that gives a provider.
     pub fn plugin_of<'a>(&'a self, provider: &'a str) -> &'a str {
         self.providers_config.get(provider).map_or(provider, |table| provider_plugin(provider, table))

@@ -14,7 +14,7 @@ use crate::api::sessions;
 use crate::gateway::Gateway;
 use prx_agents::{TurnEvent, TurnStream};
 use prx_base::error::{Code, Error, Result};
-use prx_base::text::is_format_control;
+use prx_base::text::{hex, is_format_control};
 use prx_base::traces::TraceContext;
 use prx_host::bindings::common::{Fault, FaultCode, StopReason, ToolCall};
 use prx_host::bindings::turns::{Finished, Opening, Piece};
@@ -149,8 +149,7 @@ impl OfCaller {
             }
         };
         let whole = json!([self.plugin, caller, new.agent, new.model, new.user_id, key]).to_string();
-        let digest = Sha256::digest(whole);
-        Ok(digest.iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(hex(&Sha256::digest(whole)))
     }
 
     /// The calls of the caller's tools that a session waits for.
