@@ -13,19 +13,6 @@ mod guests;
 #[path = "build/sdk.rs"]
 mod sdk;
 
-/// What a new plugin begins as: one of `examples/` for each kind, as `src/cli/author/kinds.rs` has them.
-const TEMPLATES: [&str; 9] = [
-    "hello-tool",
-    "standup",
-    "ntfy",
-    "completions",
-    "echo-agent",
-    "redact",
-    "audit-trail",
-    "daily-digest",
-    "short-links",
-];
-
 fn main() {
     if let Err(reason) = run() {
         println!("cargo::error={reason}");
@@ -43,15 +30,16 @@ fn run() -> Result<(), String> {
     }
     // The harness, which is no part of the bundled plugins.
     rerun_if_changed(&workspace.join("sdk/src/testing"))?;
-    for template in TEMPLATES {
-        rerun_if_changed(&workspace.join("examples").join(template).join("Cargo.toml"))?;
+    let templates = sdk::templates(&workspace.join("examples"))?;
+    for template in &templates {
+        rerun_if_changed(&workspace.join("examples").join(template))?;
     }
     for script in ["build.rs", "build/guests.rs", "build/sdk.rs"] {
         println!("cargo::rerun-if-changed={script}");
     }
 
     let out_dir = PathBuf::from(env::var_os("OUT_DIR").ok_or("OUT_DIR is not set: run this through cargo")?);
-    sdk::embed(&workspace, &out_dir, &TEMPLATES)?;
+    sdk::embed(&workspace, &out_dir, &templates)?;
     let names = bundled(&workspace.join("plugins"))?;
     let packages: Vec<String> = names.iter().map(|name| format!("prx-{name}")).collect();
     let components = Guests::new(&workspace, &out_dir)?.build(&packages, &[])?;

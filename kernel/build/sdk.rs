@@ -11,9 +11,23 @@ use super::{read_text, write_if_changed};
 /// What stands before a module of tests, which is left out.
 const TESTS: &str = "#[cfg(test)]\nmod tests;\n";
 
-/// Writes `sdk.rs`, which includes everything: `FILES`, a path under `vendor/` and a text each; `LOCK`, the versions of all
-/// that the SDK and the examples named depend on; `DEPENDENCIES`, for each of the examples the lines of its manifest.
-pub(crate) fn embed(workspace: &Path, out_dir: &Path, examples: &[&str]) -> Result<(), String> {
+/// The examples that a new plugin can begin as: those with a `template.toml`, by name.
+pub(crate) fn templates(examples: &Path) -> Result<Vec<String>, String> {
+    let unread = |error| format!("{}: {error}", examples.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(examples).map_err(unread)? {
+        let entry = entry.map_err(unread)?;
+        if entry.path().join("template.toml").exists() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Writes `sdk.rs`, which includes everything: `FILES`, a path under `vendor/` and a text each, and `LOCK`, the versions of all
+/// that the SDK and the examples named depend on; and `examples.rs`, with `EXAMPLES`.
+pub(crate) fn embed(workspace: &Path, out_dir: &Path, examples: &[String]) -> Result<(), String> {
     let versions = Versions(read_text(&workspace.join("Cargo.toml"))?);
     let mut files = BTreeMap::new();
     collect(&workspace.join("sdk/src"), "prx-sdk/src", &mut files)?;
@@ -29,13 +43,12 @@ pub(crate) fn embed(workspace: &Path, out_dir: &Path, examples: &[&str]) -> Resu
         write_if_changed(&copy, text.as_bytes())?;
         let _ = writeln!(source, "    ({path:?}, include_str!({copy:?})),");
     }
-    source.push_str("];\npub(super) const DEPENDENCIES: &[(&str, &str)] = &[\n");
-    for example in examples {
-        let manifest = read_text(&workspace.join("examples").join(example).join("Cargo.toml"))?;
-        let manifest = versions.write_out(&manifest)?;
-        let begin = manifest.find("[dependencies]").ok_or_else(|| format!("{example} depends on nothing"))?;
-        let _ = writeln!(source, "    ({example:?}, {:?}),", manifest[begin..].trim_end());
+    let mut templates = String::from("pub(super) const EXAMPLES: &[Example] = &[\n");
+    for name in examples {
+        templates.push_str(&example(name, &workspace.join("examples").join(name), &versions)?);
     }
+    templates.push_str("];\n");
+    write_if_changed(&out_dir.join("examples.rs"), templates.as_bytes())?;
     let packages: Vec<String> = examples.iter().map(|example| format!("prx-{example}")).collect();
     let lock = locked(&read_text(&workspace.join("Cargo.lock"))?, &packages);
     write_if_changed(&out_dir.join("vendor/Cargo.lock"), lock.as_bytes())?;
@@ -45,6 +58,34 @@ pub(crate) fn embed(workspace: &Path, out_dir: &Path, examples: &[&str]) -> Resu
         out_dir.join("vendor/Cargo.lock")
     );
     write_if_changed(&out_dir.join("sdk.rs"), source.as_bytes())
+}
+
+/// An example, as an expression: what its template says, what it depends on, and its files.
+fn example(name: &str, folder: &Path, versions: &Versions) -> Result<String, String> {
+    let template = read_text(&folder.join("template.toml"))?;
+    let manifest = versions.write_out(&read_text(&folder.join("Cargo.toml"))?)?;
+    let begin = manifest.find("[dependencies]").ok_or_else(|| format!("{name} depends on nothing"))?;
+    let dependencies = manifest[begin..].trim_end();
+    let mut files = String::new();
+    for part in ["", "src"] {
+        let unread = |error| format!("{}: {error}", folder.join(part).display());
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(folder.join(part)).map_err(unread)? {
+            paths.push(entry.map_err(unread)?.path());
+        }
+        paths.sort();
+        for path in paths {
+            let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let is_plugins = file == "plugin.toml" || file.ends_with(".json") || file.ends_with(".rs");
+            if is_plugins {
+                let place = if part.is_empty() { file } else { format!("{part}/{file}") };
+                let _ = write!(files, "({place:?}, {:?}), ", read_text(&path)?);
+            }
+        }
+    }
+    Ok(format!(
+        "    Example {{ name: {name:?}, template: {template:?}, dependencies: {dependencies:?}, files: &[{files}] }},\n"
+    ))
 }
 
 /// The files of a folder that are built, but for what is only compiled for the SDK's own tests.

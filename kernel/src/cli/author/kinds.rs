@@ -1,7 +1,19 @@
-//! What a new plugin begins as: for each kind one of the examples, under the plugin's own name.
+//! What a new plugin begins as: for each kind the example whose `template.toml` names it, under the plugin's own name.
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use crate::cli::failure::Failure;
+
+/// The examples, made by `build.rs`.
+mod embedded {
+    use super::Example;
+
+    include!(concat!(env!("OUT_DIR"), "/examples.rs"));
+}
 
 /// What a plugin is to give.
-#[derive(Debug, Clone, Copy, Default, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(super) enum Kind {
     /// Something that a model or a caller can have done
     #[default]
@@ -24,179 +36,112 @@ pub(super) enum Kind {
     Route,
 }
 
-/// One of the examples.
-pub(super) struct Template {
+/// One of the examples, as it is embedded.
+struct Example {
     /// Its folder.
-    pub(super) example: &'static str,
-    manifest: &'static str,
-    sources: &'static [(&'static str, &'static str)],
+    name: &'static str,
+    /// Its `template.toml`.
+    template: &'static str,
+    /// What it depends on, as its package's manifest says, with versions.
+    dependencies: &'static str,
+    /// Its manifest, its sources, and what it is tried against.
+    files: &'static [(&'static str, &'static str)],
+}
+
+/// `template.toml`. In its texts `{name}` and `{component}` stand for those of the new plugin.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Words {
+    /// Of which kind it is, in the command line's word.
+    kind: String,
+    /// What it gives.
+    about: String,
     /// Where else its name stands in its sources, around it.
-    named: &'static [&'static str],
+    #[serde(default)]
+    named: Vec<String>,
     /// In a sentence, for the README.
-    pub(super) what: &'static str,
-    /// How it is tried without a gateway; `{name}` and `{component}` stand for those.
-    pub(super) attempt: &'static str,
+    what: String,
+    /// How it is tried without a gateway.
+    attempt: String,
     /// What its operator puts into `prx.toml`.
-    pub(super) settings: &'static str,
+    #[serde(default)]
+    settings: String,
     /// How it is used in a gateway.
-    pub(super) call: &'static str,
+    call: String,
 }
 
-macro_rules! example {
-    ($folder:literal, [$($file:literal),+]) => {
-        Template {
-            example: $folder,
-            manifest: include_str!(concat!("../../../../examples/", $folder, "/plugin.toml")),
-            sources: &[$(($file, include_str!(concat!("../../../../examples/", $folder, "/", $file)))),+],
-            ..NOTHING
-        }
-    };
+/// What a new plugin begins as.
+pub(super) struct Template {
+    words: Words,
+    example: &'static Example,
 }
-
-const NOTHING: Template = Template {
-    example: "",
-    manifest: "",
-    sources: &[],
-    named: &[],
-    what: "",
-    attempt: "",
-    settings: "",
-    call: "",
-};
-
-const TOOL: Template = Template {
-    what: "A tool: it greets someone by name.",
-    attempt: r#"prx plugin test {component} --call hello --arguments '{"name": "Ada"}'"#,
-    call: r#"prx tool call hello '{"name": "Ada"}'"#,
-    ..example!("hello-tool", ["src/lib.rs"])
-};
-
-const SKILL: Template = Template {
-    named: &["/{}", "\"{}\""],
-    what: "A skill: `/{name}` and what was done becomes the note for a stand-up meeting.",
-    attempt: "prx plugin test {component} --skill {name} --text 'fixed the door'",
-    call: "prx chat '/{name} fixed the door'",
-    ..example!("standup", ["src/lib.rs"])
-};
-
-const CONNECTOR: Template = Template {
-    what: "A connector for [ntfy](https://ntfy.sh): a topic of its server becomes a conversation, by polling and posting.",
-    attempt: r#"prx plugin test {component} --transcript transcript.json --settings '{"topic": "home", "access_token": "tk_1"}'"#,
-    settings: r#"[channels_config.{name}]
-topic = "a-topic-of-yours"
-access_token = "tk_1"
-
-[grants.{name}]
-http = ["https://ntfy.sh"]"#,
-    call: "prx channel health {name}",
-    ..example!("ntfy", ["src/lib.rs", "src/tests.rs", "transcript.json"])
-};
-
-const PROVIDER: Template = Template {
-    named: &["provider_name(\"{}\")"],
-    what: "A provider of models: it asks a server that speaks chat completions, and streams what it answers.",
-    attempt: r#"prx plugin test {component} --ask Hello --model small --answers answers.json --settings '{"base_url": "{server}/v1"}'"#,
-    settings: r#"[providers_config.{name}]
-base_url = "http://127.0.0.1:8080/v1""#,
-    call: "prx chat --model {name}/small Hello",
-    ..example!("completions", ["src/lib.rs", "src/tests.rs", "answers.json"])
-};
-
-const AGENT: Template = Template {
-    what: "An agent without a model: it says what it heard.",
-    attempt: "prx plugin test {component} --transcript transcript.json",
-    settings: r#"[agents.{name}]
-plugin = "{name}""#,
-    call: "prx chat --agent {name} hello",
-    ..example!("echo-agent", ["src/lib.rs", "transcript.json"])
-};
-
-const FILTER: Template = Template {
-    what: "A filter: it keeps e-mail addresses, card numbers and chosen words from models, and out of their replies.",
-    attempt: "prx plugin test {component} --stage inbound --text 'I am ada@example.org'",
-    settings: r#"[filters]
-order = ["{name}"]"#,
-    call: "prx chat 'I am ada@example.org'",
-    ..example!("redact", ["src/lib.rs"])
-};
-
-const OBSERVER: Template = Template {
-    what: "An observer: it keeps what happens in the gateway as lines, and has a tool to read them.",
-    attempt: "prx plugin test {component} --event session.created --data '{\"user\": \"ada\"}'",
-    settings: r#"[grants.{name}]
-kv = "1MiB"
-events = { subscribe = ["*"] }"#,
-    call: "prx tool call audit_trail",
-    ..example!("audit-trail", ["src/lib.rs"])
-};
-
-const JOB: Template = Template {
-    what: "A job and an observer: they count what happens in the gateway, and say it in a conversation once a day.",
-    attempt: "prx plugin test {component} --job digest --settings '{\"to\": \"phone/home\"}'",
-    settings: r#"[plugins_config.{name}]
-to = "phone/home"
-
-[grants.{name}]
-kv = "16KiB"
-events = { subscribe = ["session.created", "message.received", "message.sent", "tool.executed", "error.occurred"] }"#,
-    call: "prx job run {name} digest",
-    ..example!("daily-digest", ["src/lib.rs"])
-};
-
-const ROUTE: Template = Template {
-    named: &["/ext/{}"],
-    what: "Routes over HTTP: short links that anyone may follow, and whoever has a token may make.",
-    attempt: r#"prx plugin test {component} --request 'POST /' --body '{"url": "https://example.org/", "name": "one"}'"#,
-    settings: r#"[grants.{name}]
-kv = "256KiB"
-public = true"#,
-    call: "curl -H \"Authorization: Bearer $(prx auth token)\" -d '{\"url\": \"https://example.org/\", \"name\": \"one\"}' localhost:3120/ext/{name}/",
-    ..example!("short-links", ["src/lib.rs"])
-};
 
 impl Kind {
-    pub(super) fn template(self) -> &'static Template {
-        match self {
-            Self::Tool => &TOOL,
-            Self::Skill => &SKILL,
-            Self::Connector => &CONNECTOR,
-            Self::Provider => &PROVIDER,
-            Self::Agent => &AGENT,
-            Self::Filter => &FILTER,
-            Self::Observer => &OBSERVER,
-            Self::Job => &JOB,
-            Self::Route => &ROUTE,
+    /// # Errors
+    /// This program was built without one, or with one that can't be read.
+    pub(super) fn template(self) -> Result<Template, Failure> {
+        let word = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        for example in embedded::EXAMPLES {
+            let words: Words = toml::from_str(example.template)
+                .map_err(|error| Failure::new(format!("examples/{}/template.toml: {error}", example.name)))?;
+            if words.kind == word {
+                return Ok(Template { words, example });
+            }
         }
-    }
-
-    /// One of it, in words.
-    pub(super) fn about(self) -> &'static str {
-        match self {
-            Self::Tool => "a tool",
-            Self::Skill => "a skill",
-            Self::Connector => "a connector",
-            Self::Provider => "a provider",
-            Self::Agent => "an agent",
-            Self::Filter => "a filter",
-            Self::Observer => "an observer and a tool",
-            Self::Job => "a job and an observer",
-            Self::Route => "routes",
-        }
+        Err(Failure::new(format!("there is no example of a {word} to begin with")))
     }
 }
 
 impl Template {
+    /// What it gives, in a few words.
+    pub(super) fn about(&self) -> &str {
+        &self.words.about
+    }
+
+    /// The tables of dependencies of its package.
+    pub(super) fn dependencies(&self) -> &'static str {
+        self.example.dependencies
+    }
+
+    /// What its README says: the parts by what stands for them.
+    pub(super) fn parts(&self) -> [(&'static str, String); 4] {
+        let Words { what, attempt, settings, call, .. } = &self.words;
+        let set_up = match settings.as_str() {
+            "" => String::new(),
+            lines => format!("Put this into `prx.toml` first:\n\n```toml\n{lines}\n```\n\n"),
+        };
+        [("{what}", what.clone()), ("{try}", attempt.clone()), ("{set_up}", set_up), ("{call}", call.clone())]
+    }
+
     /// Its files but for those that every plugin has, under this name.
     pub(super) fn files(&self, name: &str) -> Vec<(&'static str, String)> {
+        let own = self.example.name;
         let line = |name: &str| format!("name = {name:?}\n");
-        let manifest = self.manifest.replacen(&line(self.example), &line(name), 1);
-        let sources = self.sources.iter().map(|(path, text)| {
-            let around = self
-                .named
-                .iter()
-                .map(|around| (around.replace("{}", self.example), around.replace("{}", name)));
-            (*path, around.fold((*text).to_owned(), |text, (old, new)| text.replace(&old, &new)))
-        });
-        std::iter::once(("plugin.toml", manifest)).chain(sources).collect()
+        let renamed = |(path, text): &(&'static str, &'static str)| {
+            let text = match *path {
+                "plugin.toml" => text.replacen(&line(own), &line(name), 1),
+                _ => self.words.named.iter().fold((*text).to_owned(), |text, around| {
+                    text.replace(&around.replace("{}", own), &around.replace("{}", name))
+                }),
+            };
+            (*path, text)
+        };
+        self.example.files.iter().map(renamed).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_has_one_example_to_begin_with() {
+        let kinds: Vec<Template> =
+            Kind::value_variants().iter().map(|kind| kind.template().expect("an example")).collect();
+        assert_eq!(kinds.len(), embedded::EXAMPLES.len(), "and no example is left over");
+        for Template { example, .. } in &kinds {
+            let has = |wanted: &str| example.files.iter().any(|(path, _)| *path == wanted);
+            assert!(has("plugin.toml") && has("src/lib.rs"), "{}", example.name);
+        }
     }
 }

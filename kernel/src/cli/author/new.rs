@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::kinds::Kind;
+use super::kinds::{Kind, Template};
 use crate::cli::failure::Failure;
 use crate::cli::output::Console;
 use prx_host::manifest::valid_name;
@@ -57,12 +57,13 @@ pub(crate) fn new(console: &Console, arguments: &New) -> Result<(), Failure> {
     }
     // It comes to be whole, or not at all.
     let begun = tempfile_beside(folder);
-    let made = lay_down(&begun, name, *kind, sdk.as_deref()).and_then(|()| fs::rename(&begun, folder));
+    let template = kind.template()?;
+    let made = lay_down(&begun, name, &template, sdk.as_deref()).and_then(|()| fs::rename(&begun, folder));
     made.map_err(|error| {
         let _ = fs::remove_dir_all(&begun);
         Failure::about(folder, &format!("can't be made: {error}"))
     })?;
-    let about = kind.about();
+    let about = template.about();
     let text = format!("{name}/ is a plugin with {about}; build it with: prx plugin build {name}");
     console.done(&json!({"name": name, "kind": about, "folder": name}), &text)
 }
@@ -106,16 +107,13 @@ fn tempfile_beside(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.{}", std::process::id()))
 }
 
-fn lay_down(folder: &Path, name: &str, kind: Kind, sdk: Option<&str>) -> std::io::Result<()> {
-    let template = kind.template();
-    let dependencies = embedded::DEPENDENCIES.iter().find(|(example, _)| *example == template.example);
-    let dependencies = dependencies.map_or("", |(_, lines)| lines);
+fn lay_down(folder: &Path, name: &str, template: &Template, sdk: Option<&str>) -> std::io::Result<()> {
     let vendored = format!("path = \"{VENDOR}/prx-sdk\"");
-    let dependencies = dependencies.replace(IN_WORKSPACE, sdk.unwrap_or(&vendored));
+    let dependencies = template.dependencies().replace(IN_WORKSPACE, sdk.unwrap_or(&vendored));
     write(folder, "Cargo.toml", &PACKAGE.replace("{name}", name).replace("{dependencies}", &dependencies))?;
     write(folder, "Cargo.lock", embedded::LOCK)?;
     write(folder, ".gitignore", IGNORED)?;
-    write(folder, "README.md", &readme(name, kind, sdk))?;
+    write(folder, "README.md", &readme(name, template, sdk))?;
     for (path, text) in template.files(name) {
         write(folder, path, &text)?;
     }
@@ -134,8 +132,7 @@ fn write(folder: &Path, path: &str, text: &str) -> std::io::Result<()> {
     fs::write(file, text)
 }
 
-fn readme(name: &str, kind: Kind, sdk: Option<&str>) -> String {
-    let template = kind.template();
+fn readme(name: &str, template: &Template, sdk: Option<&str>) -> String {
     let sdk = match sdk {
         Some(folder) => format!("It is built against a copy of your own (`{folder}` in `Cargo.toml`)."),
         None => format!(
@@ -145,18 +142,7 @@ fn readme(name: &str, kind: Kind, sdk: Option<&str>) -> String {
         ),
     };
     let component = format!("target/wasm32-wasip2/release/plugin_{}.wasm", name.replace('-', "_"));
-    let set_up = match template.settings {
-        "" => String::new(),
-        lines => format!("Put this into `prx.toml` first:\n\n```toml\n{lines}\n```\n\n"),
-    };
-    let parts = [
-        ("{what}", template.what),
-        ("{try}", template.attempt),
-        ("{set_up}", &set_up),
-        ("{call}", template.call),
-        ("{sdk}", &sdk),
-        ("{component}", &component),
-        ("{name}", name),
-    ];
-    parts.iter().fold(README.to_owned(), |text, (part, words)| text.replace(part, words))
+    let own = [("{sdk}", sdk), ("{component}", component), ("{name}", name.to_owned())];
+    let parts = template.parts().into_iter().chain(own);
+    parts.fold(README.to_owned(), |text, (part, words)| text.replace(part, &words))
 }
